@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The errors of the engine: each says what failed, on which object, and what to do."""
+
+from __future__ import annotations
+
+import typing as t
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_CONFIG = 2
+EXIT_PARTLY = 3
+EXIT_INTEGRITY = 4
+EXIT_LOCKED = 5
+
+
+class LogArchiveError(Exception):
+    """Base of every error that the engine raises on purpose.
+
+    ``message`` says what failed, ``subject`` names the object (a path, a key, a host:port) and ``hint`` says what to do.
+    ``exit_code`` is the status with which the command ends when this error ends it.
+    """
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, message: str, subject: t.Optional[str] = None, hint: t.Optional[str] = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.subject = subject
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = self.message if self.subject is None else "%s: %s" % (self.subject, self.message)
+        return text if self.hint is None else "%s. %s" % (text.rstrip("."), self.hint)
+
+
+class ConfigError(LogArchiveError):
+    """A value that the caller gave is wrong; ``problems`` lists every mistake found, one line each."""
+
+    exit_code = EXIT_CONFIG
+
+    def __init__(
+        self,
+        message: str,
+        subject: t.Optional[str] = None,
+        hint: t.Optional[str] = None,
+        problems: t.Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, subject, hint)
+        self.problems = list(problems)
+
+    def __str__(self) -> str:
+        return "\n  - ".join([super().__str__()] + self.problems)
+
+
+class MissingLibraryError(LogArchiveError):
+    """A Python library that this operation needs is not installed; ``library`` is its name on PyPI."""
+
+    exit_code = EXIT_CONFIG
+
+    def __init__(self, library: str, needed_for: str) -> None:
+        import sys
+
+        super().__init__(
+            "the Python library '%s' is missing, needed for %s" % (library, needed_for),
+            hint="Install it for %s: '%s -m pip install %s', or your distribution's package (python3-%s)"
+            % (sys.executable, sys.executable, library, library),
+        )
+        self.library = library
+
+
+class SelectionError(LogArchiveError):
+    """The sources could not be selected, or a source that must exist does not."""
+
+
+class SourceError(LogArchiveError):
+    """A source could not be read, or changed while it was read and the caller refuses changed sources."""
+
+
+class KeyringError(LogArchiveError):
+    """The keyring cannot be used: missing key, permissions that let others read it, damaged key file."""
+
+    exit_code = EXIT_CONFIG
+
+
+class IntegrityError(LogArchiveError):
+    """Bytes are not what they must be: a token that does not authenticate, a digest that differs."""
+
+    exit_code = EXIT_INTEGRITY
+
+
+class LockedError(LogArchiveError):
+    """Another run holds the lock."""
+
+    exit_code = EXIT_LOCKED
+
+
+class StoreError(LogArchiveError):
+    """A store failed. ``retryable`` says whether the same call may succeed when it is made again."""
+
+    retryable = False
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be reached, timed out, cut the connection or answered with a server error."""
+
+    retryable = True
+
+
+class StoreDeniedError(StoreError):
+    """The store refuses the credentials, the permission or the host key. Never retried: it could lock an account."""
+
+
+class StoreFullError(StoreError):
+    """The store has no room (ENOSPC, EDQUOT, quota answers). Not retried within a run; the archive waits in the spool."""
+
+
+class StoreNotFoundError(StoreError):
+    """The key, bucket or folder does not exist in the store."""
+
+
+class StoreExistsError(StoreError):
+    """Something else already stands at the key; it is never overwritten."""
