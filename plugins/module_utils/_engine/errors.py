@@ -78,6 +78,10 @@ class SourceError(LogArchiveError):
     """A source could not be read, or changed while it was read and the caller refuses changed sources."""
 
 
+class DiskFullError(LogArchiveError):
+    """A local folder (spool, destination) has no room; nothing half-written was left there."""
+
+
 class KeyringError(LogArchiveError):
     """The keyring cannot be used: missing key, permissions that let others read it, damaged key file."""
 

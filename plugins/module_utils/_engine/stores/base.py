@@ -83,6 +83,9 @@ class Store(abc.ABC):
 
     type: str = ""
 
+    parallel_gets: int = 1
+    """How many threads may call ``get`` of one store object at once."""
+
     def __init__(self, name: str, verify_level: str, attempts: int = 4, retry_delay: float = 1.0) -> None:
         self.name = name
         self.verify_level = verify_level

@@ -1,0 +1,163 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Make one archive in a folder: pack, manifest beside it, and nothing half-written whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+import typing as t
+from datetime import datetime, timezone
+
+from . import __version__, manifest as manifests
+from .durable import fsync_folder, rename_without_overwrite
+from .errors import DiskFullError, LogArchiveError, SourceError
+from .keyring import Key
+from .naming import manifest_key
+from .packing import Packed, PackedSource, pack
+from .periods import Period
+from .selection import Source
+from .stores.base import TEMP_PREFIX
+from .units import format_utc
+
+ATTEMPTS = 3
+"""How often a source that changes while it is read is packed again before the caller's choice applies."""
+
+
+class Created(t.NamedTuple):
+    """One finished archive. seconds: wall-clock time of the packing; warnings: sentences about sources that changed."""
+
+    path: str
+    manifest: manifests.Manifest
+    seconds: float
+    warnings: t.List[str]
+
+
+def find_unchanged(path: str, sources: t.Sequence[Source]) -> t.Optional[manifests.Manifest]:
+    """The manifest of the archive at ``path`` if it is whole in size and made of these sources as they are now; else None.
+
+    A source is unchanged when path, size and modification time are: its bytes are not read.
+    """
+    try:
+        with open(manifest_key(path), "rb") as file:
+            manifest = manifests.parse(file.read(manifests.LARGEST), manifest_key(path))
+        size = os.path.getsize(path)
+    except FileNotFoundError:
+        return None
+    held = sorted((source["path"], source["size"], source["mtime_ns"]) for source in manifest["sources"])
+    now = sorted((source.path, source.size, source.mtime_ns) for source in sources)
+    return manifest if held == now and size == manifest["archive"]["size"] else None
+
+
+def create_archive(
+    path: str,
+    sources: t.Sequence[Source],
+    key: Key,
+    host: str,
+    job: str,
+    period: Period,
+    refuse_changed: bool = False,
+    progress: t.Optional[t.Callable[[int], None]] = None,
+) -> Created:
+    """Pack the sources to the archive ``path`` with its manifest beside it.
+
+    The archive appears last and under its final name only when both are on the disk. refuse_changed: raise SourceError for a
+    source that still changes at the last of three attempts, instead of keeping what was read with ``changed: true``.
+    Raises FileExistsError where an archive stands at ``path``, DiskFullError, SourceError, MissingLibraryError.
+    """
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    folder, name = os.path.split(path)
+    part = os.path.join(folder, "%s%s-%d.part" % (TEMP_PREFIX, name, os.getpid()))
+    started = time.monotonic()
+    try:
+        packed = _pack_steady(part, sources, key, refuse_changed, progress)
+        manifest = _manifest(name, packed, sources, key, host, job, period)
+        _write_new(manifest_key(part), manifests.dump(manifest))
+        os.replace(manifest_key(part), manifest_key(path))
+        fsync_folder(folder)
+        rename_without_overwrite(part, path)
+        fsync_folder(folder)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(
+                "no space left while the archive '%s' was written; it was removed, its sources are untouched" % name,
+                folder,
+                "Free some space there, or set another folder",
+            ) from error
+        if isinstance(error, FileExistsError):
+            raise
+        raise LogArchiveError("the archive '%s' cannot be written (%s)" % (name, error.strerror), folder) from error
+    finally:
+        for leftover in (part, manifest_key(part)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(leftover)
+    return Created(path, manifest, time.monotonic() - started, [_warning(s) for s in packed.sources if s.changed or s.vanished])
+
+
+def remove_leftovers(folder: str) -> t.List[str]:
+    """Remove what a killed ``create_archive`` left in its folder; the caller makes sure that no other runs there."""
+    removed = []
+    for entry in os.listdir(folder):
+        if entry.startswith(TEMP_PREFIX):
+            os.unlink(os.path.join(folder, entry))
+            removed.append(entry)
+    return removed
+
+
+def _pack_steady(
+    part: str, sources: t.Sequence[Source], key: Key, refuse_changed: bool, progress: t.Optional[t.Callable[[int], None]]
+) -> Packed:
+    for attempt in range(1, ATTEMPTS + 1):
+        with open(part, "wb", buffering=0, opener=_private) as file:
+            packed = pack([source.path for source in sources], file, key.secret, progress)
+            changed = [source for source in packed.sources if source.changed]
+            if not changed or (attempt == ATTEMPTS and not refuse_changed):
+                os.fsync(file.fileno())
+                return packed
+    raise SourceError(
+        "it changed each of the %d times that it was read" % ATTEMPTS,
+        ascii(changed[0].path),
+        "Archive it after its rotation (quiet, require_closed), or accept changed sources",
+    )
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _write_new(path: str, data: bytes) -> None:
+    with open(path, "wb", opener=_private) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _manifest(
+    name: str, packed: Packed, sources: t.Sequence[Source], key: Key, host: str, job: str, period: Period
+) -> manifests.Manifest:
+    periods = {source.path: source.period for source in sources}
+    return {
+        "version": manifests.VERSION,
+        "engine": __version__,
+        "host": host,
+        "job": job,
+        "created": format_utc(datetime.now(timezone.utc)),
+        "archive": {"name": name, "size": packed.size, "md5": packed.md5, "sha256": packed.sha256},
+        "tgz": {"size": packed.tgz_size, "sha256": packed.tgz_sha256},
+        "encryption": {"format": "fernet", "key_id": key.id},
+        "period": _period(period),
+        "sources": [dict(s._asdict(), mode="%04o" % s.mode, period=_period(periods[s.path])) for s in packed.sources],
+    }
+
+
+def _period(period: Period) -> t.Dict[str, str]:
+    return {"start": format_utc(period.start), "end": format_utc(period.end)}
+
+
+def _warning(source: PackedSource) -> str:
+    what = "changed while it was read; the archive holds it as it was read" if source.changed else "was removed or replaced after it was read"
+    return "%s %s" % (source.path if source.path.isprintable() else ascii(source.path), what)

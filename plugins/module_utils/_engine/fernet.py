@@ -1,0 +1,185 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fernet as a stream: encrypt in one pass, authenticate, then decrypt, all in bounded memory.
+
+Format: https://github.com/fernet/spec/blob/master/Spec.md
+token = base64url(0x80 || timestamp (64 bit, big-endian seconds) || IV (128 bit) || AES-128-CBC(PKCS7) || HMAC-SHA256 (256 bit)).
+The first half of the key signs, the second half encrypts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+import time
+import typing as t
+
+from .errors import IntegrityError, MissingLibraryError
+
+BLOCK = 16
+HEADER = 1 + 8 + BLOCK
+MAC = 32
+SMALLEST_TOKEN = 4 * -(-(HEADER + BLOCK + MAC) // 3)
+CHUNK = 1 << 20
+"""Characters of a token that are read at once: a multiple of 4, so that each chunk decodes by itself."""
+
+
+class Token(t.NamedTuple):
+    """What an authenticated token says of itself: seconds since the epoch when it was made, and the size of its text in bytes."""
+
+    created: int
+    size: int
+
+
+class Encryptor:
+    """Encrypts one stream to one token: ``update`` as often as there is plaintext, ``finish`` once; both return token text.
+
+    key: the 32 raw bytes of a Fernet key. Raises MissingLibraryError without the library ``cryptography``.
+    """
+
+    def __init__(self, key: bytes, created: t.Optional[int] = None) -> None:
+        iv = os.urandom(BLOCK)
+        self._cipher = _aes_cbc(key, iv).encryptor()
+        self._mac = hmac.new(key[:16], digestmod="sha256")
+        self._encode = _base64_encoder()
+        self._plain_size = 0
+        header = b"\x80" + int(time.time() if created is None else created).to_bytes(8, "big") + iv
+        self._mac.update(header)
+        self._pending = header
+
+    def update(self, plaintext: t.Union[bytes, bytearray, memoryview]) -> bytes:
+        self._plain_size += len(plaintext)
+        return self._emit(self._cipher.update(plaintext))
+
+    def finish(self) -> bytes:
+        padding = BLOCK - self._plain_size % BLOCK
+        text = self._emit(self._cipher.update(bytes([padding]) * padding) + self._cipher.finalize())
+        return text + self._encode(self._pending + self._mac.digest())
+
+    def _emit(self, ciphertext: bytes) -> bytes:
+        self._mac.update(ciphertext)
+        raw = self._pending + ciphertext
+        whole = len(raw) - len(raw) % 3
+        self._pending = raw[whole:]
+        return self._encode(raw[:whole])
+
+
+def authenticate(stream: t.BinaryIO, key: bytes, subject: str, seen: t.Optional[t.Callable[[bytes], None]] = None) -> Token:
+    """Read a whole token and prove that this key signed it; nothing is decrypted.
+
+    subject: how errors name the archive; seen: called with each chunk of the token's text as it is read (for digests, progress).
+    Raises IntegrityError for whatever is not exactly one well-formed token signed with the key.
+    """
+    mac = hmac.new(key[:16], digestmod="sha256")
+    header = None
+    signature = b""
+    size = 0
+    for size, raw, signature in _decoded(stream, subject, seen):
+        if header is None:
+            header = _checked_header(raw, subject)
+        mac.update(raw)
+    _check_signature(mac, signature, subject)
+    return Token(int.from_bytes((header or b"")[1:9], "big"), size)
+
+
+def decrypt(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[bytes]:
+    """Yield the plaintext of a token in order.
+
+    Call ``authenticate`` first: what this yields is proven only when the iterator ends without an error (the signature is checked
+    again, so that a file which changed between the two passes is refused as well).
+    """
+    mac = hmac.new(key[:16], digestmod="sha256")
+    cipher = None
+    held = b""
+    signature = b""
+    for _size, raw, signature in _decoded(stream, subject, None):
+        mac.update(raw)
+        if cipher is None:
+            cipher = _aes_cbc(key, _checked_header(raw, subject)[9:]).decryptor()
+            raw = raw[HEADER:]
+        plain = held + cipher.update(raw)
+        held = plain[-BLOCK:]
+        yield plain[:-BLOCK]
+    _check_signature(mac, signature, subject)
+    padding = held[-1] if len(held) == BLOCK else 0
+    if not 1 <= padding <= BLOCK or held[-padding:] != bytes([padding]) * padding:
+        raise IntegrityError("its padding is damaged", subject)
+    yield held[:-padding]
+
+
+def _decoded(
+    stream: t.BinaryIO, subject: str, seen: t.Optional[t.Callable[[bytes], None]]
+) -> t.Iterator[t.Tuple[int, bytes, bytes]]:
+    """Yield (characters read so far, raw bytes that are surely not signature, the last 32 bytes so far).
+
+    Strict where base64 readers are lax: no white space, no '+' or '/', no characters after the padding, no stray bits in the
+    last character, so that one archive has exactly one text.
+    """
+    decode = _base64_decoder()
+    size = 0
+    held = b""
+    ended = False
+    while True:
+        text = stream.read(CHUNK)
+        if not text:
+            break
+        if seen is not None:
+            seen(text)
+        if ended or len(text) % 4:
+            raise IntegrityError("the token is cut or has bytes added at its end", subject)
+        if b"+" in text or b"/" in text:
+            raise IntegrityError("the token holds characters that are not base64url", subject)
+        try:
+            raw = decode(text)
+        except (binascii.Error, ValueError) as error:
+            raise IntegrityError("the token holds characters that are not base64url", subject) from error
+        ended = text.endswith(b"=")
+        if ended and base64.urlsafe_b64encode(raw[-(len(raw) % 3) :]) != text[-4:]:
+            raise IntegrityError("the token's last characters are altered", subject)
+        size += len(text)
+        raw = held + raw
+        held = raw[-MAC:]
+        if len(raw) > MAC + HEADER:
+            yield size, raw[:-MAC], held
+        else:
+            held = raw
+    if size < SMALLEST_TOKEN:
+        raise IntegrityError("too short for a Fernet token (%d bytes)" % size, subject)
+
+
+def _checked_header(raw: bytes, subject: str) -> bytes:
+    if raw[0] != 0x80:
+        raise IntegrityError("not a Fernet token (its first byte is 0x%02x, not 0x80)" % raw[0], subject)
+    return raw[:HEADER]
+
+
+def _check_signature(mac: hmac.HMAC, signature: bytes, subject: str) -> None:
+    if not hmac.compare_digest(mac.digest(), signature):
+        raise IntegrityError("it is damaged, or was not encrypted with this key", subject)
+
+
+def _aes_cbc(key: bytes, iv: bytes) -> t.Any:
+    try:
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+    except ImportError as error:
+        raise MissingLibraryError("cryptography", "Fernet encryption") from error
+    return Cipher(algorithms.AES(key[16:]), modes.CBC(iv))
+
+
+def _base64_encoder() -> t.Callable[[bytes], bytes]:
+    try:
+        import pybase64
+    except ImportError:
+        return base64.urlsafe_b64encode
+    return pybase64.urlsafe_b64encode
+
+
+def _base64_decoder() -> t.Callable[[bytes], bytes]:
+    try:
+        import pybase64
+    except ImportError:
+        return lambda text: base64.b64decode(text, altchars=b"-_", validate=True)
+    return lambda text: pybase64.b64decode(text, altchars=b"-_", validate=True)

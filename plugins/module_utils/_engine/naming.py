@@ -1,0 +1,86 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names: of archives, of their manifests, and of the keys under which stores hold them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import typing as t
+from datetime import timezone as utc_timezone
+from urllib.parse import quote_from_bytes
+
+from .periods import Period, render_name
+from .selection import Source
+
+SUFFIX = ".tgz.fernet"
+MANIFEST_SUFFIX = ".manifest.json"
+LONGEST_NAME = 180
+"""Bytes of an archive's name without suffix: a file system's 255 less what suffix, manifest and temporary names add."""
+
+SAFE = "+,-.=@_~"
+
+GROUPINGS = ("file", "period", "run")
+DEFAULT_TEMPLATES = {"file": "{stem}", "period": "{job}.%Y%m%dT%H%M", "run": "{job}.%Y%m%dT%H%M%S"}
+
+
+class Group(t.NamedTuple):
+    """Sources that become one archive, the period that they cover together, and the archive's name without suffix."""
+
+    name: str
+    period: Period
+    sources: t.List[Source]
+
+
+def group(sources: t.Sequence[Source], by: str, template: t.Optional[str], timezone: str, fields: t.Mapping[str, str]) -> t.List[Group]:
+    """Divide sources into archives, in order of period and name.
+
+    by: 'file' (one archive each), 'period' (one for all sources of a period) or 'run' (one for all).
+    template: name of an archive; None is the grouping's own. fields: values of {host} and {job}.
+    """
+    batches: t.Dict[t.Any, t.List[Source]] = {}
+    for source in sources:
+        batch = {"file": source.path, "period": source.period, "run": None}[by]
+        batches.setdefault(batch, []).append(source)
+    groups = []
+    for batch in batches.values():
+        period = Period(min(s.period.start for s in batch), max(s.period.end for s in batch))
+        stem = os.path.basename(batch[0].path) if len(batch) == 1 else fields["job"]
+        name = render_name(template or DEFAULT_TEMPLATES[by], period.start, timezone, dict(fields, stem=stem))
+        groups.append(Group(safe_name(name), period, batch))
+    return sorted(groups, key=lambda group: (group.period.start, group.name, group.sources[0].path))
+
+
+def safe_name(name: str) -> str:
+    """The name with everything but letters, digits and ``+,-.=@_~`` percent-encoded, so that it is one plain name in any store.
+
+    A leading '.' is encoded too; a name that is too long for a file system is cut and ends with a digest of the whole.
+    """
+    quoted = quote_from_bytes(os.fsencode(name), safe=SAFE)
+    if quoted.startswith("."):
+        quoted = "%2E" + quoted[1:]
+    if len(quoted) > LONGEST_NAME:
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        quoted = "%s~%s" % (quoted[: LONGEST_NAME - 17], digest)
+    return quoted
+
+
+def revised(name: str, revision: int) -> str:
+    """The name of a later archive of the same name whose sources differ: 'syslog', 'syslog.r2', 'syslog.r3'."""
+    return name if revision == 1 else "%s.r%d" % (name, revision)
+
+
+def folder_key(host: str, job: str) -> str:
+    """Where a store holds a job's archives: '<host>/<job>/'."""
+    return "%s/%s/" % (host, job)
+
+
+def archive_key(host: str, job: str, period: Period, name: str) -> str:
+    """'<host>/<job>/<YYYY>/<MM>/<DD>/<archive>', by the UTC day on which the period starts."""
+    return folder_key(host, job) + period.start.astimezone(utc_timezone.utc).strftime("%Y/%m/%d/") + name
+
+
+def manifest_key(key: str) -> str:
+    """The key (or path) of the manifest beside an archive."""
+    return key + MANIFEST_SUFFIX

@@ -1,0 +1,279 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Sources to one encrypted tgz in one pass: tar, gzip on all cores, Fernet and every digest, in bounded memory.
+
+Formats: POSIX.1-2001 pax (tar), RFC 1952 with one member (gzip), Fernet (see fernet.py).
+"""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import os
+import stat
+import tarfile
+import typing as t
+
+from .errors import SourceError
+from .fernet import Encryptor
+
+BLOCK = 1 << 20
+"""Bytes that one deflate call compresses; each block is primed with the 32 KiB before it, as pigz does."""
+WINDOW = 1 << 15
+GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+LAST_DEFLATE_BLOCK = b"\x03\x00"
+ISAL_LEVEL = 2
+ZLIB_LEVEL = 6
+
+
+class PackedSource(t.NamedTuple):
+    """One source as it stands in the archive.
+
+    name: its member name in the tar; size: bytes in the archive; mtime_ns: nanoseconds since the epoch when the reading began;
+    sha256: of the bytes in the archive; changed: it was written to while it was read; vanished: it was removed or replaced
+    after it had been opened (what was read is whole).
+    """
+
+    path: str
+    name: str
+    size: int
+    mtime_ns: int
+    mode: int
+    uid: int
+    gid: int
+    sha256: str
+    changed: bool
+    vanished: bool
+
+
+class Packed(t.NamedTuple):
+    """What ``pack`` wrote: the archive's size and digests, those of the tgz inside, and the sources."""
+
+    size: int
+    md5: str
+    sha256: str
+    tgz_size: int
+    tgz_sha256: str
+    sources: t.List[PackedSource]
+
+
+def member_name(path: str) -> str:
+    """The name in the tar of a source with this absolute path: without the leading '/', as tar itself stores it."""
+    return path.lstrip("/")
+
+
+def pack(paths: t.Iterable[str], sink: t.BinaryIO, key: bytes, progress: t.Optional[t.Callable[[int], None]] = None) -> Packed:
+    """Write one archive of these sources to ``sink``.
+
+    paths: absolute paths of regular files; packed in the order of their member names, so that the same sources give the same tgz.
+    key: the 32 raw bytes of a Fernet key. progress: called with the number of source bytes read since the last call.
+    A source that grows is packed with the size that it had at first; one that shrinks is filled with zeros to that size: the tar
+    stays whole, and ``changed`` tells. Raises SourceError for what cannot be read, OSError for what ``sink`` raises.
+    """
+    token = _Token(sink, key)
+    gzip = _Gzip(token.write)
+    sources = []
+    tar_size = 0
+    try:
+        for path in sorted(paths, key=lambda path: os.fsencode(member_name(path))):
+            source, size = _pack_source(path, gzip, progress)
+            sources.append(source)
+            tar_size += size
+        gzip.write(bytes(2 * tarfile.BLOCKSIZE + -(tar_size + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE))
+        gzip.finish()
+    finally:
+        gzip.close()
+    token.finish()
+    return Packed(token.size, token.md5.hexdigest(), token.sha256.hexdigest(), token.tgz_size, token.tgz_sha256.hexdigest(), sources)
+
+
+def _pack_source(path: str, gzip: _Gzip, progress: t.Optional[t.Callable[[int], None]]) -> t.Tuple[PackedSource, int]:
+    try:
+        # O_NONBLOCK: a FIFO put in a log's place must not hang the run.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    with open(descriptor, "rb", buffering=0) as file:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise SourceError("not a regular file", _printable(path), "Only regular files are archived")
+        header = _tar_header(path, before)
+        gzip.write(header)
+        sha256 = hashlib.sha256()
+        remaining = before.st_size
+        while remaining:
+            with gzip.space(remaining) as space:
+                try:
+                    count = file.readinto(space)
+                except OSError as error:
+                    raise _unreadable(path, error) from error
+                sha256.update(space[:count])
+                gzip.advance(count)
+            if not count:
+                break
+            remaining -= count
+            if progress is not None:
+                progress(count)
+        shrunk = remaining
+        while remaining:
+            zeros = bytes(min(BLOCK, remaining))
+            sha256.update(zeros)
+            gzip.write(zeros)
+            remaining -= len(zeros)
+        padding = -before.st_size % tarfile.BLOCKSIZE
+        gzip.write(bytes(padding))
+        after = os.fstat(descriptor)
+    here = _stat_or_none(path)
+    vanished = here is None or (here.st_dev, here.st_ino) != (before.st_dev, before.st_ino)
+    changed = bool(shrunk) or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+    if not vanished:
+        # The clock of mtime can be set back by its owner, that of ctime cannot. (Rename and unlink move ctime too: then vanished tells.)
+        changed = changed or after.st_ctime_ns != before.st_ctime_ns
+    source = PackedSource(
+        path=path,
+        name=member_name(path),
+        size=before.st_size,
+        mtime_ns=before.st_mtime_ns,
+        mode=stat.S_IMODE(before.st_mode),
+        uid=before.st_uid,
+        gid=before.st_gid,
+        sha256=sha256.hexdigest(),
+        changed=changed,
+        vanished=vanished,
+    )
+    return source, len(header) + before.st_size + padding
+
+
+def _tar_header(path: str, status: os.stat_result) -> bytes:
+    info = tarfile.TarInfo(member_name(path))
+    info.size = status.st_size
+    info.mtime = status.st_mtime_ns // 10**9
+    info.mode = stat.S_IMODE(status.st_mode)
+    info.uid, info.gid = status.st_uid, status.st_gid
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _stat_or_none(path: str) -> t.Optional[os.stat_result]:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _unreadable(path: str, error: OSError) -> SourceError:
+    hint = {
+        "FileNotFoundError": "It vanished after it was selected",
+        "PermissionError": "Run as a user that may read it",
+    }.get(type(error).__name__)
+    return SourceError("cannot be read (%s)" % error.strerror, _printable(path), hint)
+
+
+def _printable(path: str) -> str:
+    return path if path.isprintable() else ascii(path)
+
+
+class _Token:
+    """Takes the tgz, writes the token to ``sink`` and keeps the digests of both."""
+
+    def __init__(self, sink: t.BinaryIO, key: bytes) -> None:
+        self._sink = sink
+        self._encryptor = Encryptor(key)
+        self.tgz_sha256 = hashlib.sha256()
+        self.tgz_size = 0
+        self.sha256 = hashlib.sha256()
+        self.md5 = hashlib.new("md5", usedforsecurity=False)
+        self.size = 0
+
+    def write(self, tgz: bytes) -> None:
+        self.tgz_sha256.update(tgz)
+        self.tgz_size += len(tgz)
+        self._emit(self._encryptor.update(tgz))
+
+    def finish(self) -> None:
+        self._emit(self._encryptor.finish())
+
+    def _emit(self, text: bytes) -> None:
+        self.sha256.update(text)
+        self.md5.update(text)
+        self.size += len(text)
+        self._sink.write(text)
+
+
+class _Gzip:
+    """One gzip member whose blocks are deflated on all cores, in order, with a bounded number of them in memory."""
+
+    def __init__(self, output: t.Callable[[bytes], None]) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._deflate, self._crc32 = _deflater()
+        workers = os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(workers)
+        self._ahead = workers + 2
+        self._pending: t.Deque[t.Any] = collections.deque()
+        self._output = output
+        self._buffer = bytearray(BLOCK)
+        self._filled = 0
+        self._before = b""
+        self._crc = 0
+        self._size = 0
+        output(GZIP_HEADER)
+
+    def space(self, wanted: int) -> memoryview:
+        """Room for at most ``wanted`` bytes; say with ``advance`` how many were put there."""
+        return memoryview(self._buffer)[self._filled : min(BLOCK, self._filled + wanted)]
+
+    def advance(self, count: int) -> None:
+        self._filled += count
+        if self._filled == BLOCK:
+            self._flush()
+
+    def write(self, data: bytes) -> None:
+        taken = 0
+        while taken < len(data):
+            count = min(BLOCK - self._filled, len(data) - taken)
+            self._buffer[self._filled : self._filled + count] = data[taken : taken + count]
+            taken += count
+            self.advance(count)
+
+    def finish(self) -> None:
+        if self._filled:
+            self._flush()
+        while self._pending:
+            self._output(self._pending.popleft().result())
+        self._output(LAST_DEFLATE_BLOCK + self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
+
+    def close(self) -> None:
+        for future in self._pending:
+            future.cancel()
+        self._pool.shutdown()
+
+    def _flush(self) -> None:
+        block = self._buffer if self._filled == BLOCK else self._buffer[: self._filled]
+        self._buffer = bytearray(BLOCK)
+        self._filled = 0
+        self._crc = self._crc32(block, self._crc)
+        self._size += len(block)
+        self._pending.append(self._pool.submit(self._deflate, block, self._before))
+        self._before = bytes(block[-WINDOW:])
+        while len(self._pending) > self._ahead:
+            self._output(self._pending.popleft().result())
+
+
+def _deflater() -> t.Tuple[t.Callable[[bytearray, bytes], bytes], t.Callable[[bytearray, int], int]]:
+    """A function that deflates one block after the 32 KiB before it, and the CRC-32 that goes with it: of isal, else of zlib."""
+    try:
+        from isal import isal_zlib as library
+
+        level = ISAL_LEVEL
+    except ImportError:
+        import zlib as library  # type: ignore[no-redef]
+
+        level = ZLIB_LEVEL
+
+    def deflate(block: bytearray, before: bytes) -> bytes:
+        options = {"zdict": before} if before else {}
+        compressor = library.compressobj(level=level, method=library.DEFLATED, wbits=-15, **options)
+        return compressor.compress(block) + compressor.flush(library.Z_SYNC_FLUSH)
+
+    return deflate, library.crc32
