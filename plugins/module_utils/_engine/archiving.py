@@ -112,10 +112,11 @@ def _pack_steady(
     part: str, sources: t.Sequence[Source], key: Key, refuse_changed: bool, progress: t.Optional[t.Callable[[int], None]]
 ) -> Packed:
     for attempt in range(1, ATTEMPTS + 1):
-        with open(part, "wb", buffering=0, opener=_private) as file:
+        with open(part, "wb", opener=_private) as file:
             packed = pack([source.path for source in sources], file, key.secret, progress)
             changed = [source for source in packed.sources if source.changed]
             if not changed or (attempt == ATTEMPTS and not refuse_changed):
+                file.flush()
                 os.fsync(file.fileno())
                 return packed
     raise SourceError(

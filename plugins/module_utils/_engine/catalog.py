@@ -1,0 +1,271 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The catalog: the host's record of every archive, its sources, its state per store, and of every run (SQLite).
+
+It lets a run know what is archived already, and lets the next run complete what a killed one left: an archive is in the catalog
+from the moment at which it stands whole in the spool, and a copy is 'verified' only after its store has proven it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import typing as t
+
+from . import manifest as manifests
+from .errors import LogArchiveError
+
+FILE_NAME = "catalog.sqlite"
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE archives (
+    id INTEGER PRIMARY KEY,
+    host TEXT NOT NULL,
+    job TEXT NOT NULL,
+    key TEXT NOT NULL,
+    period_start TEXT NOT NULL,
+    period_end TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    manifest TEXT NOT NULL,
+    spooled INTEGER NOT NULL,
+    UNIQUE (host, job, key)
+);
+CREATE TABLE sources (
+    archive INTEGER NOT NULL REFERENCES archives (id),
+    path BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    changed INTEGER NOT NULL
+);
+CREATE INDEX sources_by_path ON sources (path);
+CREATE TABLE copies (
+    archive INTEGER NOT NULL REFERENCES archives (id),
+    store TEXT NOT NULL,
+    key TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'verified', 'pruned')),
+    verified_by TEXT,
+    etag TEXT,
+    error TEXT,
+    manifest TEXT,
+    PRIMARY KEY (archive, store)
+);
+CREATE INDEX copies_by_state ON copies (state);
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    job TEXT NOT NULL,
+    started REAL NOT NULL,
+    ended REAL,
+    exit_code INTEGER,
+    recap TEXT
+);
+CREATE INDEX runs_by_job ON runs (job, id);
+"""
+
+
+class Copy(t.NamedTuple):
+    """One archive in one store. manifest: what that store holds, where it is not the catalog's own (adopted from the store)."""
+
+    store: str
+    key: str
+    state: str
+    verified_by: t.Optional[str]
+    error: t.Optional[str]
+    manifest: t.Optional[manifests.Manifest]
+
+
+class Entry(t.NamedTuple):
+    """One archive of the catalog. spooled: whether it still lies in the spool."""
+
+    id: int
+    host: str
+    job: str
+    key: str
+    manifest: manifests.Manifest
+    spooled: bool
+
+
+class Run(t.NamedTuple):
+    """One run of a job; times in seconds since the epoch, ``ended`` None while it runs or where it was killed."""
+
+    started: float
+    ended: t.Optional[float]
+    exit_code: t.Optional[int]
+    recap: t.Optional[t.Dict[str, t.Any]]
+
+
+class Catalog:
+    """The catalog in the folder ``state``, made where it is not there yet. Raises LogArchiveError for a damaged or newer file."""
+
+    def __init__(self, state: str) -> None:
+        self.path = os.path.join(state, FILE_NAME)
+        try:
+            # So that the file is private from its first moment, and SQLite's -wal and -shm with it.
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._create_or_check()
+        except (OSError, sqlite3.Error) as error:
+            raise LogArchiveError(
+                "the catalog cannot be opened (%s)" % error,
+                self.path,
+                "If it is damaged, move it away: the next run makes a new one and recognises in the stores what was archived before",
+            ) from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _create_or_check(self) -> None:
+        with self._transaction():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    self._db.execute(statement)
+                self._db.execute("PRAGMA user_version=%d" % SCHEMA_VERSION)
+            elif version > SCHEMA_VERSION:
+                raise sqlite3.DatabaseError("it was made by a newer version of log-archive")
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db)
+
+    # -- archives -----------------------------------------------------------------------------------------------------
+
+    def add(self, host: str, job: str, key: str, manifest: manifests.Manifest, stores: t.Iterable[str]) -> Entry:
+        """Record an archive that stands whole in the spool, to be copied to these stores."""
+        with self._transaction():
+            period = manifest["period"]
+            cursor = self._db.execute(
+                "INSERT INTO archives (host, job, key, period_start, period_end, size, manifest, spooled) VALUES (?, ?, ?, ?, ?, ?, ?, 1)",
+                (host, job, key, period["start"], period["end"], manifest["archive"]["size"], json.dumps(manifest)),
+            )
+            archive = t.cast(int, cursor.lastrowid)
+            self._db.executemany(
+                "INSERT INTO sources VALUES (?, ?, ?, ?, ?)",
+                [(archive, os.fsencode(s["path"]), s["size"], s["mtime_ns"], s["changed"]) for s in manifest["sources"]],
+            )
+            self._await(archive, key, stores)
+        return Entry(archive, host, job, key, manifest, True)
+
+    def await_stores(self, entry: Entry, stores: t.Iterable[str]) -> None:
+        """Let a spooled archive wait for stores that joined the job after it was made."""
+        with self._transaction():
+            self._await(entry.id, entry.key, stores)
+
+    def _await(self, archive: int, key: str, stores: t.Iterable[str]) -> None:
+        self._db.executemany(
+            "INSERT OR IGNORE INTO copies (archive, store, key, state) VALUES (?, ?, ?, 'pending')", [(archive, store, key) for store in stores]
+        )
+
+    def entries(self, host: str, job: str, spooled: bool = False) -> t.List[Entry]:
+        """The archives of a job, oldest period first; only those in the spool on request."""
+        rows = self._db.execute(
+            "SELECT id, host, job, key, manifest, spooled FROM archives WHERE host = ? AND job = ? AND spooled >= ? ORDER BY period_start, key",
+            (host, job, int(spooled)),
+        )
+        return [Entry(row[0], row[1], row[2], row[3], json.loads(row[4]), bool(row[5])) for row in rows]
+
+    def has_key(self, host: str, job: str, key: str) -> bool:
+        """Whether an archive of the job has this key."""
+        return bool(self._db.execute("SELECT 1 FROM archives WHERE host = ? AND job = ? AND key = ?", (host, job, key)).fetchone())
+
+    def archived_sources(self, host: str, job: str, paths: t.Iterable[str]) -> t.Dict[t.Tuple[str, int, int], int]:
+        """Of these paths what the job has archived: {(path, size, mtime_ns): id of the archive}.
+
+        A source that changed while it was read is not among them: it is archived again when it has come to rest.
+        """
+        found: t.Dict[t.Tuple[str, int, int], int] = {}
+        for path in paths:
+            rows = self._db.execute(
+                "SELECT size, mtime_ns, archive FROM sources JOIN archives ON archives.id = archive"
+                " WHERE path = ? AND host = ? AND job = ? AND NOT changed",
+                (os.fsencode(path), host, job),
+            )
+            for size, mtime_ns, archive in rows:
+                found[(path, size, mtime_ns)] = archive
+        return found
+
+    def unspool(self, entry: Entry) -> None:
+        """Record that the archive has left the spool; what stores that are not required still awaited of it is given up."""
+        with self._transaction():
+            self._db.execute("UPDATE archives SET spooled = 0 WHERE id = ?", (entry.id,))
+            self._db.execute("DELETE FROM copies WHERE archive = ? AND state = 'pending'", (entry.id,))
+
+    # -- copies -------------------------------------------------------------------------------------------------------
+
+    def copies(self, entry: Entry) -> t.Dict[str, Copy]:
+        """The state of one archive in each store, by the store's name."""
+        rows = self._db.execute("SELECT store, key, state, verified_by, error, manifest FROM copies WHERE archive = ? ORDER BY store", (entry.id,))
+        return {row[0]: Copy(row[0], row[1], row[2], row[3], row[4], json.loads(row[5]) if row[5] else None) for row in rows}
+
+    def set_verified(
+        self, entry: Entry, store: str, key: str, verified_by: str, etag: t.Optional[str], manifest: t.Optional[manifests.Manifest] = None
+    ) -> None:
+        """Record that a store has proven its copy; ``manifest`` where it holds another ciphertext of the same sources."""
+        self._db.execute(
+            "UPDATE copies SET state = 'verified', key = ?, verified_by = ?, etag = ?, error = NULL, manifest = ? WHERE archive = ? AND store = ?",
+            (key, verified_by, etag, json.dumps(manifest) if manifest else None, entry.id, store),
+        )
+
+    def set_failed(self, entry: Entry, store: str, error: str) -> None:
+        """Record why a store does not have its copy yet."""
+        self._db.execute("UPDATE copies SET error = ? WHERE archive = ? AND store = ?", (error, entry.id, store))
+
+    def set_pruned(self, store: str, keys: t.Iterable[str]) -> None:
+        """Record that a store's copies were pruned."""
+        with self._transaction():
+            self._db.executemany("UPDATE copies SET state = 'pruned' WHERE store = ? AND key = ?", [(store, key) for key in keys])
+
+    def held(self, host: str, job: str, store: str) -> t.Dict[str, manifests.Manifest]:
+        """What a store holds of a job by the catalog: {key: manifest}."""
+        rows = self._db.execute(
+            "SELECT copies.key, COALESCE(copies.manifest, archives.manifest) FROM copies JOIN archives ON archives.id = archive"
+            " WHERE host = ? AND job = ? AND store = ? AND state = 'verified'",
+            (host, job, store),
+        )
+        return {key: json.loads(manifest) for key, manifest in rows}
+
+    def awaited(self, host: str, job: str) -> t.Dict[str, t.List[str]]:
+        """Keys of the job that some store does not have yet: {key: [names of the stores]}."""
+        rows = self._db.execute(
+            "SELECT archives.key, store FROM copies JOIN archives ON archives.id = archive"
+            " WHERE state = 'pending' AND host = ? AND job = ? ORDER BY store",
+            (host, job),
+        )
+        awaited: t.Dict[str, t.List[str]] = {}
+        for key, store in rows:
+            awaited.setdefault(key, []).append(store)
+        return awaited
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    def begin_run(self, job: str, started: float) -> int:
+        """Record that a run began; returns its id."""
+        return t.cast(int, self._db.execute("INSERT INTO runs (job, started) VALUES (?, ?)", (job, started)).lastrowid)
+
+    def end_run(self, run: int, ended: float, exit_code: int, recap: t.Mapping[str, t.Any]) -> None:
+        """Record how a run ended."""
+        self._db.execute("UPDATE runs SET ended = ?, exit_code = ?, recap = ? WHERE id = ?", (ended, exit_code, json.dumps(recap), run))
+
+    def last_run(self, job: str, successful: bool = False) -> t.Optional[Run]:
+        """The last run of a job, or the last one that ended with exit code 0."""
+        row = self._db.execute(
+            "SELECT started, ended, exit_code, recap FROM runs WHERE job = ? AND (exit_code = 0 OR NOT ?) ORDER BY id DESC LIMIT 1",
+            (job, successful),
+        ).fetchone()
+        return None if row is None else Run(row[0], row[1], row[2], json.loads(row[3]) if row[3] else None)
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE ... COMMIT, or ROLLBACK on an error."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: t.Any, error: t.Any, trace: t.Any) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")

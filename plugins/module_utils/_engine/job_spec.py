@@ -1,0 +1,551 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The job document, declared once: its options, types, defaults and meaning.
+
+The modules' argument specs and documentation, the command's checks and its commented template are all made from these tables.
+An option is a dict with ``type`` (Ansible's types, and 'duration' and 'size', which are strings to Ansible), ``description`` (a list of
+sentences) and where they apply ``required``, ``default``, ``choices``, ``elements``, ``options``, ``secret`` (never shown),
+``stores`` (the store types that know it), ``pattern`` with ``pattern_means``, ``minimum`` and ``maximum``, and ``example`` (for the template).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from .errors import ConfigError, LogArchiveError
+
+Option = t.Dict[str, t.Any]
+Spec = t.Dict[str, Option]
+
+DEFAULT_CONFIG = "/etc/log-archive/jobs.d"
+PLAIN_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+PLAIN_NAME_MEANS = "letters, digits, '.', '_' and '-', beginning with a letter or digit, 100 at most"
+LEVELS = ["size", "server_digest", "remote_hash", "read_back"]
+
+SELECTION: Spec = {
+    "paths": {
+        "type": "list",
+        "elements": "path",
+        "required": True,
+        "description": ["Folders in which to look for logs, or single files."],
+        "example": ["/var/log/events"],
+    },
+    "patterns": {
+        "type": "list",
+        "elements": "str",
+        "default": ["*"],
+        "description": [
+            "Names of the files, as globs with strftime codes: C(syslog.%Y%m%d.%H) is the log of one hour.",
+            "A pattern with a C(/) is matched against the path below the folder.",
+        ],
+        "example": ["syslog.%Y%m%d.%H"],
+    },
+    "use_regex": {
+        "type": "bool",
+        "default": False,
+        "description": ["Whether O(patterns) and O(exclude) are regular expressions (with strftime codes) and not globs."],
+    },
+    "exclude": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "description": ["Names of files to leave out, of the same kind as O(patterns)."],
+        "example": ["*.tmp"],
+    },
+    "recurse": {
+        "type": "bool",
+        "default": False,
+        "description": ["Whether to look in the folders below O(paths) too. Symbolic links are never followed."],
+    },
+    "period": {
+        "type": "str",
+        "choices": ["hour", "day", "week", "month", "none"],
+        "default": "none",
+        "description": [
+            "The span of time whose logs are wanted. A file's span is told by its name, and by its modification time only where the name is silent.",
+            "V(none) takes whatever matches. Weeks are ISO weeks and begin on Monday.",
+        ],
+        "example": "hour",
+    },
+    "offset": {
+        "type": "int",
+        "default": -1,
+        "maximum": 0,
+        "description": ["Which period, counted from now: V(-1) is the last one that has ended, V(0) the one that runs."],
+    },
+    "timezone": {
+        "type": "str",
+        "default": "UTC",
+        "description": ["The time zone of the times in file names, as C(Europe/Paris); V(local) is the host's own."],
+    },
+    "catch_up": {
+        "type": "duration",
+        "default": "0",
+        "description": [
+            "How far back before that period missed ones count too, such as V(7d).",
+            "A job goes back further by itself, to its last success.",
+        ],
+        "example": "7d",
+    },
+    "modified": {
+        "type": "str",
+        "description": ["Only files modified V(today) (in O(timezone)) or within a duration such as V(36h)."],
+    },
+    "quiet": {
+        "type": "duration",
+        "default": "0",
+        "description": ["Only files that nobody has written to for so long, such as V(30s)."],
+    },
+    "require_closed": {
+        "type": "bool",
+        "default": False,
+        "description": [
+            "Only files that no process holds open for writing.",
+            "Needs Linux, and the right to see all processes (root or C(CAP_SYS_PTRACE)).",
+        ],
+    },
+    "min_size": {"type": "size", "description": ["Only files of at least this size, such as V(1) or V(10K)."]},
+    "max_size": {"type": "size", "description": ["Only files of at most this size, such as V(10G)."]},
+    "must_exist": {
+        "type": "bool",
+        "default": False,
+        "description": ["Whether it is an error when an expected period has no file, or nothing matches at all."],
+    },
+}
+
+ARCHIVE: Spec = {
+    "group": {
+        "type": "str",
+        "choices": ["file", "period", "run"],
+        "default": "file",
+        "description": ["Make one archive per V(file), per V(period), or one of all that is selected (V(run))."],
+    },
+    "name": {
+        "type": "str",
+        "description": [
+            "Name of an archive without its suffix. C({stem}) is the source's file name, C({host}) and C({job}) are known too, and strftime"
+            " codes stand for the start of the period in the time zone of the selection, as in C(%Y%d%m).",
+            "By default C({stem}) for one archive per file, else C({job}) and the time.",
+        ],
+    },
+    "suffix": {
+        "type": "str",
+        "default": ".tgz.fernet",
+        "pattern": r"\.[A-Za-z0-9][A-Za-z0-9._-]{0,39}",
+        "pattern_means": "a '.' followed by letters, digits, '.', '_' and '-'",
+        "description": ["Ends the name of an archive, such as V(.tgz.fernet) or V(.tar.gz.encrypted)."],
+    },
+    "changed": {
+        "type": "str",
+        "choices": ["keep", "refuse"],
+        "default": "keep",
+        "description": [
+            "What to do with a source that still changes when it has been read three times:"
+            " V(keep) archives it as it was read and says so, V(refuse) makes it an error.",
+        ],
+    },
+}
+
+ENCRYPTION: Spec = {
+    "keyring": {
+        "type": "path",
+        "required": True,
+        "description": ["The folder of Fernet keys (see M(infra_ops.log_archive.fernet_key)); only its owner may read it."],
+        "example": "/etc/log-archive/keyring",
+    },
+}
+
+STORE: Spec = {
+    "type": {"type": "str", "required": True, "choices": ["file", "s3", "sftp"], "description": ["What kind of store it is."]},
+    "name": {
+        "type": "str",
+        "pattern": PLAIN_NAME,
+        "pattern_means": PLAIN_NAME_MEANS,
+        "description": ["How messages and the catalog name this store. By default its type."],
+    },
+    "verify": {
+        "type": "str",
+        "choices": LEVELS,
+        "description": [
+            "How sure it must be that what arrived is what was sent. V(size), the weakest; V(server_digest): the server checked our digest or"
+            " its own agrees; V(remote_hash): the stored file was hashed on the server; V(read_back): it was read back and hashed here.",
+            "By default V(read_back) for a file store, V(server_digest) for S3 and V(remote_hash) for SFTP."
+            " Where a store cannot do what is asked, it does the next stronger; what was done is returned.",
+        ],
+    },
+    "attempts": {
+        "type": "int",
+        "default": 4,
+        "minimum": 1,
+        "description": ["How often a failure that may pass (network, server error) is tried in all."],
+    },
+    "retry_delay": {
+        "type": "duration",
+        "default": "1",
+        "description": ["How long to wait before the second attempt; doubled for each further one."],
+    },
+    "path": {
+        "type": "str",
+        "stores": ["file", "sftp"],
+        "description": ["The folder that holds the archives: on this host (V(file), an absolute path) or on the SFTP server."],
+    },
+    "bucket": {"type": "str", "stores": ["s3"], "description": ["The bucket. It must exist."]},
+    "prefix": {"type": "str", "stores": ["s3"], "default": "", "description": ["What all keys in the bucket begin with."]},
+    "endpoint_url": {"type": "str", "stores": ["s3"], "description": ["The URL of an S3-compatible server; AWS by default."]},
+    "region": {"type": "str", "stores": ["s3"], "description": ["The region, such as V(eu-west-3)."]},
+    "access_key_id": {
+        "type": "str",
+        "stores": ["s3"],
+        "description": [
+            "The access key's id. Without it the standard AWS chain is used: environment, profile, instance role.",
+        ],
+    },
+    "secret_access_key": {"type": "str", "stores": ["s3"], "secret": True, "description": ["The secret of O(access_key_id)."]},
+    "session_token": {"type": "str", "stores": ["s3"], "secret": True, "description": ["The session token of temporary credentials."]},
+    "profile": {"type": "str", "stores": ["s3"], "description": ["A profile of the AWS configuration files."]},
+    "addressing_style": {
+        "type": "str",
+        "stores": ["s3"],
+        "choices": ["auto", "path", "virtual"],
+        "default": "auto",
+        "description": ["Where the bucket's name stands in the URL; many S3-compatible servers need V(path)."],
+    },
+    "checksum_calculation": {
+        "type": "str",
+        "stores": ["s3"],
+        "choices": ["when_supported", "when_required"],
+        "default": "when_required",
+        "description": [
+            "When boto3 adds checksums of its own to a request. Content-MD5 is sent in any case;"
+            " some S3-compatible servers refuse what V(when_supported) sends.",
+        ],
+    },
+    "sse": {
+        "type": "str",
+        "stores": ["s3"],
+        "choices": ["AES256", "aws:kms"],
+        "description": ["Encryption that the server adds to ours."],
+    },
+    "sse_kms_key_id": {"type": "str", "stores": ["s3"], "description": ["The KMS key for O(sse=aws:kms)."]},
+    "storage_class": {"type": "str", "stores": ["s3"], "description": ["The storage class, such as V(STANDARD_IA)."]},
+    "part_size": {
+        "type": "size",
+        "stores": ["s3"],
+        "default": "16M",
+        "description": ["Archives larger than this are sent in parts of this size, at least V(5M)."],
+    },
+    "ca_bundle": {"type": "path", "stores": ["s3"], "description": ["A file of CA certificates to trust instead of the system's."]},
+    "host": {"type": "str", "stores": ["sftp"], "description": ["The SFTP server's name or address."]},
+    "port": {"type": "int", "stores": ["sftp"], "default": 22, "minimum": 1, "maximum": 65535, "description": ["Its port."]},
+    "user": {"type": "str", "stores": ["sftp"], "description": ["The account there."]},
+    "private_key_file": {"type": "path", "stores": ["sftp"], "description": ["The private key that opens the account."]},
+    "private_key_passphrase": {"type": "str", "stores": ["sftp"], "secret": True, "description": ["The passphrase of that key."]},
+    "password": {"type": "str", "stores": ["sftp"], "secret": True, "description": ["The account's password, if no key is used."]},
+    "host_key": {
+        "type": "str",
+        "stores": ["sftp"],
+        "description": ["The server's public key, as C(ssh-ed25519 AAAA...). Nothing is sent to a server that has another."],
+    },
+    "known_hosts_file": {
+        "type": "path",
+        "stores": ["sftp"],
+        "description": ["Where the server's key is looked up, if O(host_key) is not given. By default C(~/.ssh/known_hosts), then the system's."],
+    },
+    "accept_new_host_key": {
+        "type": "bool",
+        "stores": ["sftp"],
+        "default": False,
+        "description": ["Whether the key of an unknown server is trusted and written down. A key that has changed never is."],
+    },
+    "timeout": {
+        "type": "duration",
+        "stores": ["s3", "sftp"],
+        "default": "60",
+        "description": ["How long the server may be silent."],
+    },
+}
+
+NEEDED_BY_STORE = {"file": ("path",), "s3": ("bucket",), "sftp": ("host", "user", "path")}
+
+RETENTION: Spec = {}
+for _unit in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
+    RETENTION["keep_" + _unit] = {
+        "type": "int",
+        "minimum": -1,
+        "description": [
+            "Keep the newest N archives; V(-1) keeps all."
+            if _unit == "last"
+            else "Keep the last archive of each of the newest N %s that have one; V(-1) is every one."
+            % {"hourly": "hours", "daily": "days", "weekly": "ISO weeks", "monthly": "months", "yearly": "years"}[_unit]
+        ],
+    }
+RETENTION["keep_daily"]["example"] = 31
+for _unit in ("", "_hourly", "_daily", "_weekly", "_monthly", "_yearly"):
+    RETENTION["keep_within" + _unit] = {
+        "type": "str",
+        "description": [
+            "Keep %s within this long before the newest archive, such as V(2y5m7d3h) (years, months, days, hours)."
+            % ("all archives" if not _unit else "what O(keep%s) would" % _unit)
+        ],
+    }
+RETENTION.update(
+    {
+        "min_keep": {
+            "type": "int",
+            "default": 1,
+            "minimum": 0,
+            "description": ["Never leave fewer archives of a host and job than this."],
+        },
+        "max_delete_share": {
+            "type": "float",
+            "default": 0.5,
+            "minimum": 0,
+            "maximum": 1,
+            "description": [
+                "Delete nothing of a host and job where the plan would delete more than this share of its archives in one run.",
+                "Set V(1) for the first run of a new policy, once its plan has been read.",
+            ],
+        },
+        "name_template": {
+            "type": "str",
+            "description": [
+                "Also apply the policy to files directly in the store's root that another tool put there and whose name this template dates,"
+                " such as V(%Y%d%m.tgz). Files without a manifest that do not match are never touched.",
+            ],
+        },
+    }
+)
+
+JOB: Spec = {
+    "name": {
+        "type": "str",
+        "required": True,
+        "pattern": PLAIN_NAME,
+        "pattern_means": PLAIN_NAME_MEANS,
+        "description": ["The job's name: part of each key in the stores, and of the spool folder."],
+        "example": "syslog",
+    },
+    "host": {
+        "type": "str",
+        "pattern": PLAIN_NAME,
+        "pattern_means": PLAIN_NAME_MEANS,
+        "description": ["The host's name in keys and manifests. By default the host's own name."],
+    },
+    "select": {"type": "dict", "required": True, "options": SELECTION, "description": ["Which logs."]},
+    "archive": {"type": "dict", "default": {}, "options": ARCHIVE, "description": ["How they become archives."]},
+    "encryption": {"type": "dict", "required": True, "options": ENCRYPTION, "description": ["With which keys."]},
+    "stores": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "description": ["Where the archives go."],
+        "options": dict(
+            STORE,
+            required={
+                "type": "bool",
+                "default": True,
+                "description": ["Whether an archive waits in the spool until this store has it; else the store gets it when it can."],
+            },
+            retention={"type": "dict", "options": RETENTION, "description": ["What this store keeps, instead of the job's O(retention)."]},
+        ),
+        "example": [{"type": "file", "name": "local", "path": "/var/backups/log-archive"}],
+    },
+    "retention": {
+        "type": "dict",
+        "options": RETENTION,
+        "description": ["What every store keeps; without it nothing is ever pruned. The semantics are those of C(restic forget)."],
+    },
+    "delete_sources": {
+        "type": "bool",
+        "default": False,
+        "description": ["Whether a source is deleted once every required store has it verified, if it is unchanged since."],
+    },
+    "spool": {
+        "type": "path",
+        "default": "/var/spool/log-archive",
+        "description": ["Where finished archives wait until every required store has them."],
+    },
+    "state": {
+        "type": "path",
+        "default": "/var/lib/log-archive",
+        "description": ["Where the catalog and the locks are."],
+    },
+    "log": {"type": "path", "description": ["A file that gets one JSON line per event."]},
+}
+
+
+def normalise(document: t.Any, spec: Spec = JOB, subject: t.Optional[str] = None) -> t.Dict[str, t.Any]:
+    """Check a document against a spec and return it with every option present (None where not given and without default).
+
+    Raises ConfigError whose ``problems`` name every mistake: the key, what is wrong and what is allowed.
+    """
+    problems: t.List[str] = []
+    normal = _object(document, spec, "", problems)
+    if not problems:
+        problems = _contradictions(normal, spec)
+    if problems:
+        raise ConfigError(
+            "%d mistake%s in the %s" % (len(problems), "s" if len(problems) > 1 else "", "job document" if spec is JOB else "options"),
+            subject,
+            problems=problems,
+        )
+    return normal
+
+
+def _object(value: t.Any, spec: Spec, where: str, problems: t.List[str]) -> t.Dict[str, t.Any]:
+    if not isinstance(value, dict):
+        problems.append("%s: must be an object with keys, not %s" % (where.rstrip(".") or "the document", _kind(value)))
+        return {}
+    for name in value:
+        if name not in spec:
+            problems.append("%s%s: unknown key%s" % (where, name, _nearest(str(name), spec)))
+    normal = {}
+    for name, option in spec.items():
+        given = value.get(name)
+        if given is None:
+            if option.get("required"):
+                problems.append("%s%s: is missing%s" % (where, name, _described(option)))
+            given = option.get("default")
+        normal[name] = None if given is None else _value(given, option, where + name, problems)
+    return normal
+
+
+def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t.Any:
+    kind = option["type"]
+    if kind == "list":
+        if not isinstance(value, list):
+            problems.append("%s: must be a list, not %s" % (where, _kind(value)))
+            return []
+        if option.get("required") and not value:
+            problems.append("%s: must not be empty%s" % (where, _described(option)))
+        element = dict(option, type=option["elements"])
+        return [_value(item, element, "%s[%d]" % (where, index), problems) for index, item in enumerate(value)]
+    if kind == "dict":
+        return _object(value, option["options"], where + ".", problems)
+    before = len(problems)
+    value = _scalar(value, kind, where, problems)
+    if len(problems) > before:
+        return value
+    choices = option.get("choices")
+    if choices and value not in choices:
+        problems.append("%s: is %r%s; allowed: %s" % (where, value, _nearest(value, choices, listed=False), ", ".join(choices)))
+    if "pattern" in option and not re.fullmatch(option["pattern"], value):
+        problems.append("%s: is %r; allowed: %s" % (where, value, option["pattern_means"]))
+    if "minimum" in option and value < option["minimum"]:
+        problems.append("%s: is %s, must be at least %s" % (where, value, option["minimum"]))
+    if "maximum" in option and value > option["maximum"]:
+        problems.append("%s: is %s, must be at most %s" % (where, value, option["maximum"]))
+    return value
+
+
+def _scalar(value: t.Any, kind: str, where: str, problems: t.List[str]) -> t.Any:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind == "float" and number:
+        return value
+    if kind in ("duration", "size") and (number or isinstance(value, str)):
+        from .units import parse_duration, parse_size
+
+        try:
+            (parse_duration if kind == "duration" else parse_size)(value)
+        except LogArchiveError as error:
+            problems.append("%s: %s" % (where, error))
+        return value
+    if kind in ("str", "path") and isinstance(value, str):
+        if not value and kind == "path":
+            problems.append("%s: must not be empty" % where)
+        elif kind == "path":
+            value = os.path.expanduser(value)
+            if not os.path.isabs(value):
+                problems.append("%s: is %r, must be an absolute path" % (where, value))
+        return value
+    names = {
+        "bool": "true or false",
+        "int": "a whole number",
+        "float": "a number",
+        "str": "text",
+        "path": "a path",
+        "duration": "a duration such as \"30s\", \"2h\" or \"7d\"",
+        "size": "a size such as \"10K\" or \"1.5G\"",
+    }
+    problems.append("%s: must be %s, not %s" % (where, names[kind], _kind(value)))
+    return value
+
+
+def _contradictions(normal: t.Dict[str, t.Any], spec: Spec) -> t.List[str]:
+    """Mistakes that show only when options are seen together."""
+    if spec is STORE:
+        return store_problems(normal, "")
+    if spec is not JOB:
+        return []
+    problems = []
+    names: t.List[str] = []
+    for index, store in enumerate(normal["stores"]):
+        where = "stores[%d]." % index
+        problems += store_problems(store, where)
+        store["name"] = store["name"] or store["type"]
+        if store["name"] in names:
+            problems.append("%sname: '%s' is the name of two stores; give each its own" % (where, store["name"]))
+        names.append(store["name"])
+        if store["retention"]:
+            problems += _policy_problems(store["retention"], where + "retention")
+    if normal["retention"]:
+        problems += _policy_problems(normal["retention"], "retention")
+    return problems
+
+
+def store_problems(store: t.Mapping[str, t.Any], where: str) -> t.List[str]:
+    """What is missing from a store of its type, and what does not belong to it."""
+    kind = store["type"]
+    problems = ["%s%s: is missing; a store of type %s needs it" % (where, name, kind) for name in NEEDED_BY_STORE[kind] if not store[name]]
+    for name, option in STORE.items():
+        known = kind in option.get("stores", (kind,))
+        if not known and store[name] is not None and store[name] != option.get("default"):
+            problems.append("%s%s: a store of type %s does not know it (it is for %s)" % (where, name, kind, ", ".join(option["stores"])))
+    if kind == "file" and store["path"] and not os.path.isabs(store["path"]):
+        problems.append("%spath: is %r, must be an absolute path" % (where, store["path"]))
+    if kind == "sftp" and not (store["private_key_file"] or store["password"]):
+        problems.append("%sprivate_key_file: is missing; give it, or a password" % where)
+    if kind == "s3" and bool(store["access_key_id"]) != bool(store["secret_access_key"]):
+        problems.append("%saccess_key_id: and secret_access_key go together; give both, or none for the standard AWS chain" % where)
+    return problems
+
+
+def _policy_problems(policy: t.Mapping[str, t.Any], where: str) -> t.List[str]:
+    from .retention import parse_policy
+
+    try:
+        parse_policy({name: value for name, value in policy.items() if name != "name_template"})
+    except ConfigError as error:
+        return ["%s: %s" % (where, problem) for problem in error.problems or [error.message]]
+    return []
+
+
+def _nearest(name: str, allowed: t.Iterable[str], listed: bool = True) -> str:
+    import difflib
+
+    allowed = list(allowed)
+    near = difflib.get_close_matches(name, allowed, 1)
+    text = "; did you mean '%s'?" % near[0] if near else ""
+    return text + (" Known keys: %s" % ", ".join(sorted(allowed)) if listed and not near else "")
+
+
+def _described(option: Option) -> str:
+    return " (%s)" % plain(option["description"][0]).rstrip(".")
+
+
+def _kind(value: t.Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    return {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}.get(type(value), "nothing")
+
+
+def plain(text: str) -> str:
+    """A description without Ansible's markup, for messages and the template."""
+    return re.sub(r"\b[A-Z]\(([^)]*)\)", lambda match: match.group(1), text)

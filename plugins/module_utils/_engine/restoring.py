@@ -1,0 +1,331 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From an archive back to files: authenticate, then decrypt, check, and only then give the files their names."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+import tarfile
+import typing as t
+
+from . import manifest as manifests
+from .errors import DiskFullError, IntegrityError, LogArchiveError
+from .fernet import authenticate, decrypt
+from .stores.base import TEMP_PREFIX
+
+STAGING_PREFIX = TEMP_PREFIX + "restore-"
+CHUNK = 1 << 20
+QUEUED = 4
+"""Chunks of plaintext that may wait between the thread that decrypts and the one that writes."""
+
+
+class RestoredFile(t.NamedTuple):
+    """One file of an archive. state: 'written', or 'unchanged' where the same bytes already stood at ``path``."""
+
+    path: str
+    name: str
+    size: int
+    sha256: str
+    state: str
+
+
+class _Staged(t.NamedTuple):
+    name: str
+    staged: str
+    size: int
+    sha256: str
+    mode: int
+    mtime_ns: int
+
+
+def restore(
+    stream: t.BinaryIO,
+    key: bytes,
+    destination: str,
+    subject: str,
+    manifest: t.Optional[manifests.Manifest] = None,
+    overwrite: bool = False,
+    progress: t.Optional[t.Callable[[int], None]] = None,
+) -> t.List[RestoredFile]:
+    """Extract one archive below a folder, in bounded memory.
+
+    stream: the archive, seekable. key: the 32 raw bytes of its Fernet key. subject: how errors name the archive.
+    manifest: what the archive must hold; every file's SHA-256 is compared with it. overwrite: replace files that differ (else they
+    are an error and nothing is written). progress: called with the number of file bytes written since the last call.
+    Modes (without set-id bits) and modification times are restored; owners are not: the files belong to who restores.
+    Raises IntegrityError for an archive that is damaged, foreign or hostile, DiskFullError, LogArchiveError; then no file is left.
+    """
+    with _failing_clearly(destination):
+        os.makedirs(destination, mode=0o700, exist_ok=True)
+        with staging_folder(destination) as staging:
+            _authenticate(stream, key, subject, manifest)
+            staged = list(_extract(stream, key, staging, subject, progress))
+            if manifest is not None:
+                _compare(staged, manifest, subject)
+            return _publish(staged, destination, overwrite)
+
+
+def check(stream: t.BinaryIO, key: bytes, subject: str, manifest: t.Optional[manifests.Manifest] = None) -> t.List[str]:
+    """Authenticate an archive, read it to its end and return the names of its members; nothing is written."""
+    _authenticate(stream, key, subject, manifest)
+    stream.seek(0)
+    with _members(stream, key, subject) as members:
+        return [member.name for member, _file in members]
+
+
+@contextlib.contextmanager
+def staging_folder(destination: str) -> t.Iterator[str]:
+    """A private folder inside ``destination``, removed at the end; those of killed runs are removed first."""
+    import fcntl
+    import shutil
+    import tempfile
+
+    for entry in os.listdir(destination):
+        if entry.startswith(STAGING_PREFIX):
+            stale = os.path.join(destination, entry)
+            handle = os.open(stale, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(stale)
+            except BlockingIOError:
+                pass  # A restore that is running now holds it.
+            finally:
+                os.close(handle)
+    staging = tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=destination)
+    handle = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield staging
+    finally:
+        shutil.rmtree(staging)
+        os.close(handle)
+
+
+def _authenticate(stream: t.BinaryIO, key: bytes, subject: str, manifest: t.Optional[manifests.Manifest]) -> None:
+    stream.seek(0)
+    digest = hashlib.sha256()
+    authenticate(stream, key, subject, digest.update if manifest is not None else None)
+    if manifest is not None and digest.hexdigest() != manifest["archive"]["sha256"]:
+        raise IntegrityError("it is not the archive that its manifest describes (SHA-256 differs)", subject)
+
+
+def _extract(
+    stream: t.BinaryIO, key: bytes, staging: str, subject: str, progress: t.Optional[t.Callable[[int], None]]
+) -> t.Iterator[_Staged]:
+    stream.seek(0)
+    names = set()
+    with _members(stream, key, subject) as members:
+        for member, content in members:
+            if member.name in names:
+                raise IntegrityError("it holds '%s' twice" % ascii(member.name), subject)
+            names.add(member.name)
+            path = os.path.join(staging, "%d" % len(names))
+            sha256 = hashlib.sha256()
+            with open(path, "xb") as file:
+                while True:
+                    chunk = content.read(CHUNK)
+                    if not chunk:
+                        break
+                    sha256.update(chunk)
+                    file.write(chunk)
+                    if progress is not None:
+                        progress(len(chunk))
+                written = file.tell()
+            if written != member.size:
+                raise IntegrityError("'%s' is cut inside the archive" % ascii(member.name), subject)
+            yield _Staged(member.name, path, member.size, sha256.hexdigest(), member.mode & 0o777, int(member.mtime) * 10**9)
+
+
+@contextlib.contextmanager
+def _members(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[t.Iterator[t.Tuple[tarfile.TarInfo, t.Any]]]:
+    """The regular files of an archive and their contents, in order; whatever else it holds is refused."""
+    with _ahead(_inflated(decrypt(stream, key, subject), subject)) as chunks:
+
+        def walk() -> t.Iterator[t.Tuple[tarfile.TarInfo, t.Any]]:
+            reader = _Reader(chunks)
+            try:
+                with tarfile.open(fileobj=t.cast(t.Any, reader), mode="r|", bufsize=CHUNK, errorlevel=2) as archive:
+                    for member in archive:
+                        _check_member(member, subject)
+                        yield member, archive.extractfile(member)
+            except tarfile.TarError as error:
+                raise IntegrityError("the tar inside it is damaged (%s)" % error, subject) from error
+            # What follows the tar's end must be read too: the token's signature and the gzip checksum are proven at its very end.
+            while reader.read(CHUNK):
+                pass
+
+        yield walk()
+
+
+def _check_member(member: tarfile.TarInfo, subject: str) -> None:
+    name = member.name
+    if not member.isreg():
+        kind = "a symbolic link" if member.issym() else "a hard link" if member.islnk() else "a device or another special file"
+        kind = "a folder" if member.isdir() else kind
+        raise IntegrityError("refused: it holds %s ('%s'); archives of logs hold only regular files" % (kind, ascii(name)), subject)
+    if name.startswith("/") or "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
+        raise IntegrityError("refused: the member name %s would leave the destination" % ascii(name), subject)
+    if name.split("/")[0].startswith(TEMP_PREFIX):
+        raise IntegrityError("refused: the member name %s is reserved" % ascii(name), subject)
+
+
+def _inflated(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
+    try:
+        from isal import isal_zlib as library
+    except ImportError:
+        import zlib as library  # type: ignore[no-redef]
+    inflater = library.decompressobj(wbits=31)
+    for chunk in chunks:
+        while chunk:
+            if inflater.eof:
+                raise IntegrityError("it has bytes after the end of the tgz", subject)
+            try:
+                plain = inflater.decompress(chunk, CHUNK)
+            except (library.error, ValueError) as error:
+                raise IntegrityError("the tgz inside it is damaged (%s)" % error, subject) from error
+            chunk = inflater.unconsumed_tail or inflater.unused_data
+            if plain:
+                yield plain
+    if not inflater.eof:
+        raise IntegrityError("the tgz inside it is cut", subject)
+
+
+@contextlib.contextmanager
+def _ahead(chunks: t.Iterator[bytes]) -> t.Iterator[t.Iterator[bytes]]:
+    """Run an iterator in a thread of its own, a few chunks ahead; its error is raised where the chunk is taken."""
+    import queue
+    import threading
+
+    waiting: t.Any = queue.Queue(QUEUED)
+    abandoned = threading.Event()
+
+    def produce() -> None:
+        end: t.Any = StopIteration()
+        try:
+            for chunk in chunks:
+                waiting.put(chunk)
+                if abandoned.is_set():
+                    break
+        except BaseException as error:
+            end = error
+        waiting.put(end)
+
+    def consume() -> t.Iterator[bytes]:
+        while True:
+            item = waiting.get()
+            if isinstance(item, StopIteration):
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    thread = threading.Thread(target=produce, daemon=True)
+    thread.start()
+    try:
+        yield consume()
+    finally:
+        abandoned.set()
+        while thread.is_alive():
+            with contextlib.suppress(queue.Empty):
+                waiting.get(timeout=0.05)
+        thread.join()
+
+
+class _Reader:
+    """``read`` over an iterator of chunks, as tarfile's stream mode wants it."""
+
+    def __init__(self, chunks: t.Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        taken = [self._rest]
+        count = len(self._rest)
+        while count < size:
+            chunk = next(self._chunks, b"")
+            if not chunk:
+                break
+            taken.append(chunk)
+            count += len(chunk)
+        data = b"".join(taken) if len(taken) > 1 else taken[0]
+        self._rest = data[size:]
+        return data[:size]
+
+
+def _compare(staged: t.Sequence[_Staged], manifest: manifests.Manifest, subject: str) -> None:
+    found = {file.name: (file.size, file.sha256) for file in staged}
+    described = {source["name"]: (source["size"], source["sha256"]) for source in manifest["sources"]}
+    for name in sorted(found.keys() | described.keys()):
+        if found.get(name) != described.get(name):
+            what = "is missing from the archive" if name not in found else "is not in its manifest" if name not in described else "differs"
+            raise IntegrityError("'%s' %s, by the manifest" % (ascii(name), what), subject)
+
+
+def _publish(staged: t.Sequence[_Staged], destination: str, overwrite: bool) -> t.List[RestoredFile]:
+    targets = []
+    conflicts = []
+    for file in staged:
+        path = os.path.join(destination, file.name)
+        _refuse_links(destination, file.name)
+        unchanged = _has(path, file)
+        if not unchanged and os.path.lexists(path) and not overwrite:
+            conflicts.append(path)
+        targets.append((file, path, unchanged))
+    if conflicts:
+        raise LogArchiveError(
+            "%d file(s) with other content already stand there and are not overwritten, nothing was restored" % len(conflicts),
+            ascii(conflicts[0]),
+            "Choose an empty destination, or ask to overwrite",
+        )
+    restored = []
+    for file, path, unchanged in targets:
+        if not unchanged:
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            os.chmod(file.staged, file.mode)
+            os.utime(file.staged, ns=(file.mtime_ns, file.mtime_ns))
+            # Not flushed to the disk: whoever loses power now restores again, the archive is still there.
+            os.replace(file.staged, path)
+        restored.append(RestoredFile(path, file.name, file.size, file.sha256, "unchanged" if unchanged else "written"))
+    return restored
+
+
+def _refuse_links(destination: str, name: str) -> None:
+    """A link that somebody laid in the destination must not lead a restored file elsewhere."""
+    path = destination
+    for part in name.split("/"):
+        path = os.path.join(path, part)
+        if os.path.islink(path):
+            raise LogArchiveError("a symbolic link stands in the way of a restored file", ascii(path), "Choose another destination")
+
+
+def _has(path: str, file: _Staged) -> bool:
+    try:
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size != file.size:
+            return False
+        sha256 = hashlib.sha256()
+        with open(path, "rb") as existing:
+            for chunk in iter(lambda: existing.read(CHUNK), b""):
+                sha256.update(chunk)
+    except FileNotFoundError:
+        return False
+    return sha256.hexdigest() == file.sha256
+
+
+@contextlib.contextmanager
+def _failing_clearly(destination: str) -> t.Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(
+                "no space left while the archive was restored; what was written of it was removed",
+                destination,
+                "Free some space there, or restore to another folder",
+            ) from error
+        raise LogArchiveError("cannot restore there (%s)" % error.strerror, error.filename or destination) from error
