@@ -31,7 +31,7 @@ CREATE TABLE archives (
     size INTEGER NOT NULL,
     manifest TEXT NOT NULL,
     spooled INTEGER NOT NULL,
-    UNIQUE (host, job, key)
+    UNIQUE (key)
 );
 CREATE TABLE sources (
     archive INTEGER NOT NULL REFERENCES archives (id),
@@ -53,6 +53,12 @@ CREATE TABLE copies (
     PRIMARY KEY (archive, store)
 );
 CREATE INDEX copies_by_state ON copies (state);
+CREATE TABLE prunes (
+    job TEXT NOT NULL,
+    store TEXT NOT NULL,
+    policy TEXT NOT NULL,
+    PRIMARY KEY (job, store)
+);
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     job TEXT NOT NULL,
@@ -97,13 +103,17 @@ class Run(t.NamedTuple):
 
 
 class Catalog:
-    """The catalog in the folder ``state``, made where it is not there yet. Raises LogArchiveError for a damaged or newer file."""
+    """The catalog in the folder ``state``, made where it is not there yet; without a folder an empty one in memory.
 
-    def __init__(self, state: str) -> None:
-        self.path = os.path.join(state, FILE_NAME)
+    Raises LogArchiveError for a damaged or newer file.
+    """
+
+    def __init__(self, state: t.Optional[str]) -> None:
+        self.path = os.path.join(state, FILE_NAME) if state else ":memory:"
         try:
             # So that the file is private from its first moment, and SQLite's -wal and -shm with it.
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            if state:
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
@@ -159,19 +169,25 @@ class Catalog:
             "INSERT OR IGNORE INTO copies (archive, store, key, state) VALUES (?, ?, ?, 'pending')", [(archive, store, key) for store in stores]
         )
 
-    def entries(self, host: str, job: str, spooled: bool = False) -> t.List[Entry]:
+    def entries(self, job: str, spooled: bool = False) -> t.List[Entry]:
         """The archives of a job, oldest period first; only those in the spool on request."""
+        return self._entries("job = ? AND spooled >= ?", (job, int(spooled)))
+
+    def entry(self, archive: int) -> Entry:
+        """One archive by its id."""
+        return self._entries("id = ?", (archive,))[0]
+
+    def _entries(self, condition: str, values: t.Tuple[t.Any, ...]) -> t.List[Entry]:
         rows = self._db.execute(
-            "SELECT id, host, job, key, manifest, spooled FROM archives WHERE host = ? AND job = ? AND spooled >= ? ORDER BY period_start, key",
-            (host, job, int(spooled)),
+            "SELECT id, host, job, key, manifest, spooled FROM archives WHERE %s ORDER BY period_start, key" % condition, values
         )
         return [Entry(row[0], row[1], row[2], row[3], json.loads(row[4]), bool(row[5])) for row in rows]
 
-    def has_key(self, host: str, job: str, key: str) -> bool:
-        """Whether an archive of the job has this key."""
-        return bool(self._db.execute("SELECT 1 FROM archives WHERE host = ? AND job = ? AND key = ?", (host, job, key)).fetchone())
+    def by_key(self, key: str) -> t.Optional[Entry]:
+        """The archive with this key, if there is one."""
+        return next(iter(self._entries("key = ?", (key,))), None)
 
-    def archived_sources(self, host: str, job: str, paths: t.Iterable[str]) -> t.Dict[t.Tuple[str, int, int], int]:
+    def archived_sources(self, job: str, paths: t.Iterable[str]) -> t.Dict[t.Tuple[str, int, int], int]:
         """Of these paths what the job has archived: {(path, size, mtime_ns): id of the archive}.
 
         A source that changed while it was read is not among them: it is archived again when it has come to rest.
@@ -179,13 +195,25 @@ class Catalog:
         found: t.Dict[t.Tuple[str, int, int], int] = {}
         for path in paths:
             rows = self._db.execute(
-                "SELECT size, mtime_ns, archive FROM sources JOIN archives ON archives.id = archive"
-                " WHERE path = ? AND host = ? AND job = ? AND NOT changed",
-                (os.fsencode(path), host, job),
+                "SELECT sources.size, mtime_ns, archive FROM sources JOIN archives ON archives.id = archive"
+                " WHERE path = ? AND job = ? AND NOT changed",
+                (os.fsencode(path), job),
             )
             for size, mtime_ns, archive in rows:
                 found[(path, size, mtime_ns)] = archive
         return found
+
+    def covers(self, job: str, start: str, end: str) -> bool:
+        """Whether an archive of the job begins in this span of time (ISO 8601, UTC)."""
+        query = "SELECT 1 FROM archives WHERE job = ? AND period_start >= ? AND period_start < ?"
+        return self._db.execute(query, (job, start, end)).fetchone() is not None
+
+    def forget(self, entry: Entry) -> None:
+        """Take an archive out that is nowhere any more, so that its sources are archived again."""
+        with self._transaction():
+            self._db.execute("DELETE FROM copies WHERE archive = ?", (entry.id,))
+            self._db.execute("DELETE FROM sources WHERE archive = ?", (entry.id,))
+            self._db.execute("DELETE FROM archives WHERE id = ?", (entry.id,))
 
     def unspool(self, entry: Entry) -> None:
         """Record that the archive has left the spool; what stores that are not required still awaited of it is given up."""
@@ -204,37 +232,47 @@ class Catalog:
         self, entry: Entry, store: str, key: str, verified_by: str, etag: t.Optional[str], manifest: t.Optional[manifests.Manifest] = None
     ) -> None:
         """Record that a store has proven its copy; ``manifest`` where it holds another ciphertext of the same sources."""
-        self._db.execute(
-            "UPDATE copies SET state = 'verified', key = ?, verified_by = ?, etag = ?, error = NULL, manifest = ? WHERE archive = ? AND store = ?",
-            (key, verified_by, etag, json.dumps(manifest) if manifest else None, entry.id, store),
-        )
+        with self._transaction():
+            self._db.execute(
+                "UPDATE copies SET state = 'verified', key = ?, verified_by = ?, etag = ?, error = NULL, manifest = ?"
+                " WHERE archive = ? AND store = ?",
+                (key, verified_by, etag, json.dumps(manifest) if manifest else None, entry.id, store),
+            )
+            self._db.execute("DELETE FROM prunes WHERE job = ? AND store = ?", (entry.job, store))
 
     def set_failed(self, entry: Entry, store: str, error: str) -> None:
         """Record why a store does not have its copy yet."""
         self._db.execute("UPDATE copies SET error = ? WHERE archive = ? AND store = ?", (error, entry.id, store))
 
     def set_pruned(self, store: str, keys: t.Iterable[str]) -> None:
-        """Record that a store's copies were pruned."""
+        """Record that copies are no longer in a store."""
         with self._transaction():
             self._db.executemany("UPDATE copies SET state = 'pruned' WHERE store = ? AND key = ?", [(store, key) for key in keys])
 
-    def held(self, host: str, job: str, store: str) -> t.Dict[str, manifests.Manifest]:
+    def needs_prune(self, job: str, store: str, policy: str) -> bool:
+        """Whether something came to the store since it was last pruned to its end by this policy (as text)."""
+        return not self._db.execute("SELECT 1 FROM prunes WHERE job = ? AND store = ? AND policy = ?", (job, store, policy)).fetchone()
+
+    def set_prune_done(self, job: str, store: str, policy: str) -> None:
+        """Record that a store was pruned to its end by this policy: until something new arrives there is nothing to do."""
+        self._db.execute("INSERT OR REPLACE INTO prunes VALUES (?, ?, ?)", (job, store, policy))
+
+    def held(self, job: str, store: str) -> t.Dict[str, manifests.Manifest]:
         """What a store holds of a job by the catalog: {key: manifest}."""
         rows = self._db.execute(
             "SELECT copies.key, COALESCE(copies.manifest, archives.manifest) FROM copies JOIN archives ON archives.id = archive"
-            " WHERE host = ? AND job = ? AND store = ? AND state = 'verified'",
-            (host, job, store),
+            " WHERE job = ? AND store = ? AND state = 'verified'",
+            (job, store),
         )
         return {key: json.loads(manifest) for key, manifest in rows}
 
-    def awaited(self, host: str, job: str) -> t.Dict[str, t.List[str]]:
+    def awaited(self, job: str) -> t.Dict[str, t.List[str]]:
         """Keys of the job that some store does not have yet: {key: [names of the stores]}."""
-        rows = self._db.execute(
-            "SELECT archives.key, store FROM copies JOIN archives ON archives.id = archive"
-            " WHERE state = 'pending' AND host = ? AND job = ? ORDER BY store",
-            (host, job),
-        )
         awaited: t.Dict[str, t.List[str]] = {}
+        rows = self._db.execute(
+            "SELECT archives.key, store FROM copies JOIN archives ON archives.id = archive WHERE state = 'pending' AND job = ? ORDER BY store",
+            (job,),
+        )
         for key, store in rows:
             awaited.setdefault(key, []).append(store)
         return awaited
@@ -248,6 +286,10 @@ class Catalog:
     def end_run(self, run: int, ended: float, exit_code: int, recap: t.Mapping[str, t.Any]) -> None:
         """Record how a run ended."""
         self._db.execute("UPDATE runs SET ended = ?, exit_code = ?, recap = ? WHERE id = ?", (ended, exit_code, json.dumps(recap), run))
+
+    def first_run(self, job: str) -> t.Optional[float]:
+        """When the job ran for the first time, in seconds since the epoch."""
+        return t.cast("t.Optional[float]", self._db.execute("SELECT MIN(started) FROM runs WHERE job = ?", (job,)).fetchone()[0])
 
     def last_run(self, job: str, successful: bool = False) -> t.Optional[Run]:
         """The last run of a job, or the last one that ended with exit code 0."""

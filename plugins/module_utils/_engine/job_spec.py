@@ -296,16 +296,14 @@ RETENTION.update(
         "min_keep": {
             "type": "int",
             "default": 1,
-            "minimum": 0,
+            "minimum": 1,
             "description": ["Never leave fewer archives of a host and job than this."],
         },
         "max_delete_share": {
             "type": "float",
             "default": 0.5,
-            "minimum": 0,
-            "maximum": 1,
             "description": [
-                "Delete nothing of a host and job where the plan would delete more than this share of its archives in one run.",
+                "Delete nothing of a host and job where the plan would delete more than this share of its archives in one run (three removals always are allowed).",
                 "Set V(1) for the first run of a new policy, once its plan has been read.",
             ],
         },

@@ -66,9 +66,12 @@ def safe_name(name: str) -> str:
     return quoted
 
 
-def revised(name: str, revision: int) -> str:
-    """The name of a later archive of the same name whose sources differ: 'syslog', 'syslog.r2', 'syslog.r3'."""
-    return name if revision == 1 else "%s.r%d" % (name, revision)
+def revised(key: str, suffix: str, revision: int) -> str:
+    """The key (or name) of a later archive of the same name whose sources differ: 'syslog.tgz', 'syslog.r2.tgz', 'syslog.r3.tgz'."""
+    if revision == 1:
+        return key
+    stem = key[: -len(suffix)] if key.endswith(suffix) else key
+    return "%s.r%d%s" % (stem, revision, key[len(stem) :])
 
 
 def folder_key(host: str, job: str) -> str:

@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The log about logs: one JSON line per event, never a line of the user's logs and never a secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+from datetime import datetime, timezone
+
+from .errors import LogArchiveError
+
+
+class EventLog:
+    """Appends events to a file; without a path it keeps silent. Raises LogArchiveError where the file cannot be written."""
+
+    def __init__(self, path: t.Optional[str], job: str, host: str) -> None:
+        self._path = path
+        self._common = {"job": job, "host": host, "pid": os.getpid()}
+
+    def write(self, event: str, **fields: t.Any) -> None:
+        if self._path is None:
+            return
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = json.dumps(dict({"time": now, "event": event}, **self._common, **fields)) + "\n"
+        try:
+            # One write in append mode: lines of several runs do not mix, and a rotation between two lines is followed.
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            try:
+                os.write(descriptor, line.encode("ascii"))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise LogArchiveError("the event log cannot be written (%s)" % error.strerror, self._path) from error

@@ -1,0 +1,143 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a store holds: archives with their manifests, chosen by host, job, name and time."""
+
+from __future__ import annotations
+
+import io
+import typing as t
+from datetime import datetime
+
+from . import manifest as manifests
+from .errors import IntegrityError, LogArchiveError, StoreNotFoundError
+from .naming import MANIFEST_SUFFIX, folder_key, manifest_key
+from .stores.base import Store, StoredObject
+
+
+class StoredArchive(t.NamedTuple):
+    """One archive of a store; size in bytes as the store lists it, modified in seconds since the epoch."""
+
+    key: str
+    size: int
+    modified: t.Optional[float]
+    manifest: manifests.Manifest
+
+
+class Inventory(t.NamedTuple):
+    """Everything below a prefix of a store.
+
+    archives: by key. damaged: {key of an archive: why its manifest cannot be used}. orphans: manifests whose archive is not there
+    (an upload under way, or a prune that was interrupted). others: objects that are neither.
+    """
+
+    archives: t.List[StoredArchive]
+    damaged: t.Dict[str, str]
+    orphans: t.List[StoredObject]
+    others: t.List[StoredObject]
+
+
+def read(
+    store: Store,
+    host: t.Optional[str] = None,
+    job: t.Optional[str] = None,
+    known: t.Optional[t.Mapping[str, manifests.Manifest]] = None,
+) -> Inventory:
+    """List a store, or a host's or job's part of it, with the manifest of each archive.
+
+    known: manifests by key that need not be fetched again.
+    """
+    prefix = "" if host is None else "%s/" % host if job is None else folder_key(host, job)
+    objects = {item.key: item for item in store.list(prefix)}
+    with_manifest = [item for item in objects.values() if not item.key.endswith(MANIFEST_SUFFIX) and manifest_key(item.key) in objects]
+    if job is not None:
+        with_manifest = [item for item in with_manifest if item.key.split("/")[1:2] == [job]]
+    archives = []
+    damaged = {}
+    for item, manifest in zip(with_manifest, _fetched(store, with_manifest, objects, known or {})):
+        if isinstance(manifest, LogArchiveError):
+            damaged[item.key] = str(manifest)
+        else:
+            archives.append(StoredArchive(item.key, item.size, item.modified, manifest))
+    return Inventory(
+        archives,
+        damaged,
+        [item for key, item in objects.items() if key.endswith(MANIFEST_SUFFIX) and key[: -len(MANIFEST_SUFFIX)] not in objects],
+        [item for key, item in objects.items() if not key.endswith(MANIFEST_SUFFIX) and manifest_key(key) not in objects],
+    )
+
+
+def fetch_manifest(store: Store, key: str, size: t.Optional[int] = None) -> manifests.Manifest:
+    """The manifest of the archive ``key``, as the store holds it; ``size`` in bytes as the store lists it."""
+    where = store.location(manifest_key(key))
+    if size is not None and size > manifests.LARGEST:
+        raise IntegrityError("the manifest is %d bytes large; none of ours is" % size, where)
+    data = io.BytesIO()
+    store.get(manifest_key(key), data)
+    return manifests.parse(data.getvalue(), where)
+
+
+def overlapping(archives: t.Iterable[StoredArchive], start: t.Optional[datetime], end: t.Optional[datetime]) -> t.List[StoredArchive]:
+    """The archives whose period touches the time from ``start`` to ``end`` (either may be open), oldest first."""
+    chosen = []
+    for archive in archives:
+        period = manifests.period_of(archive.manifest)
+        if (end is None or period.start < end) and (start is None or period.end > start or period.start >= start):
+            chosen.append(archive)
+    return sorted(chosen, key=lambda archive: (archive.manifest["period"]["start"], archive.key))
+
+
+def named(archives: t.Iterable[StoredArchive], names: t.Sequence[str]) -> t.List[StoredArchive]:
+    """The archives with these names or keys; LogArchiveError lists those that are not there, and what is near them."""
+    archives = list(archives)
+    chosen = {archive.key: archive for archive in archives for name in names if _is_named(archive, name)}
+    missing = [name for name in names if not any(_is_named(archive, name) for archive in archives)]
+    if missing:
+        import difflib
+
+        near = difflib.get_close_matches(missing[0], [archive.manifest["archive"]["name"] for archive in archives], 3)
+        raise StoreNotFoundError(
+            "no archive has this name (%d looked at)" % len(archives),
+            ", ".join(missing),
+            "Near names: %s" % ", ".join(near) if near else "List the store to see what is there",
+        )
+    return sorted(chosen.values(), key=lambda archive: (archive.manifest["period"]["start"], archive.key))
+
+
+def latest(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
+    """The archives of the newest period of each host and job."""
+    newest: t.Dict[t.Tuple[str, str], str] = {}
+    archives = list(archives)
+    for archive in archives:
+        of = (archive.manifest["host"], archive.manifest["job"])
+        newest[of] = max(newest.get(of, ""), archive.manifest["period"]["start"])
+    return [a for a in archives if a.manifest["period"]["start"] == newest[(a.manifest["host"], a.manifest["job"])]]
+
+
+def _is_named(archive: StoredArchive, name: str) -> bool:
+    sources = archive.manifest["sources"]
+    return name in (archive.key, archive.manifest["archive"]["name"]) or any(name == source["path"] for source in sources)
+
+
+def _fetched(
+    store: Store,
+    archives: t.Sequence[StoredObject],
+    objects: t.Mapping[str, StoredObject],
+    known: t.Mapping[str, manifests.Manifest],
+) -> t.Iterable[t.Union[manifests.Manifest, LogArchiveError]]:
+    """The manifest of each archive, or the IntegrityError that says why there is none."""
+
+    def fetch(item: StoredObject) -> t.Union[manifests.Manifest, LogArchiveError]:
+        if item.key in known:
+            return known[item.key]
+        try:
+            return fetch_manifest(store, item.key, objects[manifest_key(item.key)].size)
+        except (IntegrityError, StoreNotFoundError) as error:
+            return error
+
+    if store.parallel_gets == 1 or all(item.key in known for item in archives):
+        return map(fetch, archives)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(store.parallel_gets) as pool:
+        return list(pool.map(fetch, archives))

@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Apply retention to a store: the plan of ``retention`` over what the store holds, and its execution."""
+
+from __future__ import annotations
+
+import typing as t
+from datetime import datetime, timedelta
+
+from . import inventory, manifest as manifests, retention
+from .naming import manifest_key
+from .periods import compile_pattern
+from .stores.base import Store
+from .units import parse_utc
+
+ORPHAN_AGE = timedelta(days=1)
+"""A manifest without its archive belongs to an upload under way, or is left of an interrupted prune when it is older than this."""
+
+FOREIGN = "(other tools)"
+"""Stands for the job of files that a name template dates."""
+
+
+class Pruning(t.NamedTuple):
+    """What a prune of one store will do: the plan, the manifests left over to remove with it, and archives that cannot be judged."""
+
+    plan: retention.Plan
+    leftovers: t.List[str]
+    damaged: t.Dict[str, str]
+
+
+class Pruned(t.NamedTuple):
+    """What was done: keys that are gone, bytes freed, and {key: why it is still there}."""
+
+    removed: t.List[str]
+    bytes_freed: int
+    failed: t.Dict[str, str]
+
+
+def plan(
+    store: Store,
+    policy: retention.Policy,
+    now: datetime,
+    host: t.Optional[str] = None,
+    job: t.Optional[str] = None,
+    name_template: t.Optional[str] = None,
+    timezone: str = "UTC",
+    known: t.Optional[t.Mapping[str, manifests.Manifest]] = None,
+    awaited: t.Optional[t.Mapping[str, t.Sequence[str]]] = None,
+) -> Pruning:
+    """Plan the pruning of a store, or of a host's or job's part of it. Nothing is changed.
+
+    name_template: strftime pattern of names directly in the store's root that other tools put there, dated in ``timezone``.
+    known: manifests by key that need not be fetched. awaited: {key: names of stores that do not have it yet}; those are kept.
+    """
+    held = inventory.read(store, host, job, known)
+    items = [_item(archive, awaited or {}) for archive in held.archives]
+    if name_template is not None:
+        items += _foreign(store, held, host, name_template, timezone)
+    stale = [
+        orphan.key for orphan in held.orphans if orphan.modified is not None and orphan.modified < (now - ORPHAN_AGE).timestamp()
+    ]
+    return Pruning(retention.plan(items, policy, now), stale, held.damaged)
+
+
+def execute(store: Store, pruning: Pruning) -> Pruned:
+    """Remove what the plan says, oldest first; each archive before its manifest, so that what is left can still be understood."""
+    items = [item for item, _reason in pruning.plan.remove]
+    outcome = store.delete([item.key for item in items])
+    gone = [item for item in items if outcome[item.key] is None]
+    failed = {key: why for key, why in outcome.items() if why is not None}
+    described = [manifest_key(item.key) for item in gone if item.job != FOREIGN]
+    for key, why in store.delete(described + pruning.leftovers).items():
+        if why is not None:
+            failed[key] = why
+    return Pruned([item.key for item in gone], sum(item.size for item in gone), failed)
+
+
+def _item(archive: inventory.StoredArchive, awaited: t.Mapping[str, t.Sequence[str]]) -> retention.Item:
+    manifest = archive.manifest
+    waiting = awaited.get(archive.key)
+    return retention.Item(
+        key=archive.key,
+        time=parse_utc(manifest["period"]["start"]),
+        host=manifest["host"],
+        job=manifest["job"],
+        size=archive.size,
+        protected="store %s does not have it yet" % ", ".join(waiting) if waiting else None,
+        series=manifest.get("series", ""),
+    )
+
+
+def _foreign(
+    store: Store, held: inventory.Inventory, host: t.Optional[str], template: str, timezone: str
+) -> t.List[retention.Item]:
+    pattern = compile_pattern(template, use_regex=False)
+    others = held.others if host is None else store.list()
+    items = []
+    for other in others:
+        if "/" in other.key:
+            continue
+        match = pattern.match(other.key, timezone)
+        if match is not None and match.period is not None:
+            items.append(retention.Item(other.key, match.period.start, "", FOREIGN, other.size))
+    return items
