@@ -1,0 +1,117 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Real servers as fixtures: each is started once per session, on first use; folders and buckets are new for each test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import sys
+import typing as t
+import uuid
+
+import pytest
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
+# The engine is imported by its full name from the symlink that 'make' creates below build/collections.
+for folder in (CHECKOUT / "tests", CHECKOUT / "build" / "collections"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+import lab  # noqa: E402
+
+
+def started(stack: contextlib.ExitStack, part: t.ContextManager[t.Any]) -> t.Any:
+    """Enter a context of the lab; where it cannot be had: skip, or fail under 'make test', which installs everything."""
+    try:
+        return stack.enter_context(part)
+    except lab.Unavailable as error:
+        if os.environ.get("LOG_ARCHIVE_REQUIRE_ALL") == "1":
+            pytest.fail("LOG_ARCHIVE_REQUIRE_ALL is set, and %s" % error)
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def _session_stack() -> t.Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def openssh(_session_stack: contextlib.ExitStack, tmp_path_factory: pytest.TempPathFactory) -> lab.SftpServer:
+    """OpenSSH, login of the present user by key, with a shell. Leave it running: stop or pause a server of your own (new_openssh)."""
+    return started(_session_stack, lab.openssh_server(tmp_path_factory.mktemp("openssh")))
+
+
+@pytest.fixture(scope="session")
+def openssh_sftp_only(_session_stack: contextlib.ExitStack, tmp_path_factory: pytest.TempPathFactory) -> lab.SftpServer:
+    """OpenSSH that forces internal-sftp: no shell, no md5sum."""
+    return started(_session_stack, lab.openssh_server(tmp_path_factory.mktemp("openssh-sftp-only"), internal_sftp_only=True))
+
+
+@pytest.fixture(scope="session")
+def openssh_password(_session_stack: contextlib.ExitStack, tmp_path_factory: pytest.TempPathFactory) -> lab.SftpServer:
+    """OpenSSH with a login by password (or key) of a temporary Unix user without rights."""
+    return started(_session_stack, lab.openssh_server(tmp_path_factory.mktemp("openssh-password"), password=True))
+
+
+@pytest.fixture(scope="session")
+def proftpd(_session_stack: contextlib.ExitStack, tmp_path_factory: pytest.TempPathFactory) -> lab.SftpServer:
+    """ProFTPD with mod_sftp: check-file, refuses to overwrite; login by key or password."""
+    return started(_session_stack, lab.proftpd_server(tmp_path_factory.mktemp("proftpd")))
+
+
+@pytest.fixture(scope="session")
+def swift(_session_stack: contextlib.ExitStack, tmp_path_factory: pytest.TempPathFactory) -> lab.S3Server:
+    """Swift's S3 API."""
+    return started(_session_stack, lab.swift_s3(tmp_path_factory.mktemp("swift")))
+
+
+@pytest.fixture
+def bucket(swift: lab.S3Server) -> str:
+    """A new bucket on ``swift``."""
+    return swift.make_bucket()
+
+
+@pytest.fixture
+def new_openssh(tmp_path: pathlib.Path) -> t.Iterator[t.Callable[..., lab.SftpServer]]:
+    """Call with openssh_server's options for an OpenSSH that this test may stop, pause, or give another host key."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: started(stack, lab.openssh_server(tmp_path / ("openssh-" + uuid.uuid4().hex[:6]), **options))
+
+
+@pytest.fixture
+def new_proftpd(tmp_path: pathlib.Path) -> t.Iterator[t.Callable[..., lab.SftpServer]]:
+    """Call with proftpd_server's options for a ProFTPD of this test's own."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: started(stack, lab.proftpd_server(tmp_path / ("proftpd-" + uuid.uuid4().hex[:6]), **options))
+
+
+@pytest.fixture
+def new_proxy() -> t.Iterator[t.Callable[[t.Any], lab.TcpProxy]]:
+    """Call with a server of the lab (or anything with host and port) for a TcpProxy before it."""
+    with contextlib.ExitStack() as stack:
+        yield lambda server: stack.enter_context(lab.tcp_proxy((server.host, server.port)))
+
+
+@pytest.fixture
+def small_filesystem(tmp_path: pathlib.Path) -> t.Iterator[t.Callable[..., pathlib.Path]]:
+    """Call with a size in bytes (and ``inodes``) for the folder of a file system that small."""
+    with contextlib.ExitStack() as stack:
+
+        def mounted(size: int, inodes: t.Optional[int] = None) -> pathlib.Path:
+            folder = tmp_path / ("small-" + uuid.uuid4().hex[:6])
+            return pathlib.Path(started(stack, lab.small_filesystem(folder, size, inodes)))
+
+        yield mounted
+
+
+@pytest.fixture(scope="session")
+def loghub() -> pathlib.Path:
+    """Real logs, where the shared data folder lies beside the checkout."""
+    folder = CHECKOUT.parent / "shared" / "data" / "loghub"
+    if not folder.is_dir():
+        pytest.skip("no real logs beside this checkout (%s)" % folder.relative_to(CHECKOUT.parent))
+    return folder

@@ -1,0 +1,32 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Real servers on 127.0.0.1 for tests and benchmarks: context managers that start, wait, and stop by pid.
+
+Put the folder ``tests`` on sys.path and ``import lab``. Nothing here needs pytest; nothing installs anything: what is missing raises
+Unavailable, which says how to get it.
+"""
+
+from __future__ import annotations
+
+from .filesystems import small_filesystem
+from .openssh import SftpServer, openssh_server
+from .processes import HOST, NotReady, Unavailable, free_port
+from .proftpd import proftpd_server
+from .proxy import TcpProxy, tcp_proxy
+from .swift import S3Server, swift_s3
+
+__all__ = [
+    "HOST",
+    "NotReady",
+    "S3Server",
+    "SftpServer",
+    "TcpProxy",
+    "Unavailable",
+    "free_port",
+    "openssh_server",
+    "proftpd_server",
+    "small_filesystem",
+    "swift_s3",
+    "tcp_proxy",
+]

@@ -1,0 +1,150 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Server processes of the lab: free ports, start, wait until ready, pause, stop by pid."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import typing as t
+
+HOST = "127.0.0.1"
+
+
+class Unavailable(RuntimeError):
+    """A part of the lab cannot be had on this machine; the message says what is missing and how to get it."""
+
+
+class NotReady(RuntimeError):
+    """A server ended, or did not answer in time; the message ends with its log."""
+
+
+def need_program(name: str, package: str) -> str:
+    """Absolute path of a program (servers often live in sbin, which is not in everyone's PATH)."""
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/sbin")
+    if found is None:
+        raise Unavailable("the program '%s' is not installed: 'apt-get install %s'" % (name, package))
+    return found
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nothing listens on right now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return t.cast(int, probe.getsockname()[1])
+
+
+def children_of(pid: int) -> t.List[int]:
+    """Pids of all descendants of ``pid``, parents before children (Linux)."""
+    parents: t.Dict[int, t.List[int]] = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open("/proc/%s/stat" % name, encoding="utf-8", errors="replace") as stream:
+                # The second field is the program's name in brackets and may hold spaces and brackets itself.
+                parent = int(stream.read().rpartition(")")[2].split()[1])
+        except (OSError, IndexError):
+            continue
+        parents.setdefault(parent, []).append(int(name))
+    found = []
+    waiting = [pid]
+    while waiting:
+        waiting_next = parents.get(waiting.pop(0), [])
+        found += waiting_next
+        waiting += waiting_next
+    return found
+
+
+def send(pids: t.Iterable[int], number: int) -> None:
+    """Send a signal to each pid that still exists."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+class Daemon:
+    """One server process in the foreground, its output in a log file.
+
+    ready: called until it returns true; OSError from it means "not yet".
+    """
+
+    def __init__(self, argv: t.Sequence[str], log_file: str, ready: t.Callable[[], bool], env: t.Optional[t.Dict[str, str]] = None):
+        self.argv = list(argv)
+        self.log_file = log_file
+        self._ready = ready
+        self._env = env
+        self._process: t.Optional[subprocess.Popen[bytes]] = None
+
+    @property
+    def pid(self) -> int:
+        """Pid of the server's first process."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    def launch(self) -> None:
+        """Start the process without waiting for it to be ready."""
+        with open(self.log_file, "ab") as log:
+            self._process = subprocess.Popen(
+                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, start_new_session=True
+            )
+
+    def wait_ready(self, seconds: float = 30.0) -> None:
+        """Return once the server answers; raise NotReady where it ends or does not answer within ``seconds``."""
+        assert self._process is not None, "not started"
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise NotReady("%s ended with %d: %s" % (self.argv[0], self._process.returncode, self.log_tail()))
+            try:
+                if self._ready():
+                    return
+            except OSError:
+                pass
+            time.sleep(0.02)
+        self.stop()
+        raise NotReady("%s did not answer within %d s: %s" % (self.argv[0], seconds, self.log_tail()))
+
+    def start(self) -> None:
+        """Start the process and wait until it answers."""
+        self.launch()
+        self.wait_ready()
+
+    def tree(self) -> t.List[int]:
+        """Pids of the server and of everything that it started and that is still below it."""
+        return [self.pid] + children_of(self.pid)
+
+    def pause(self) -> None:
+        """Freeze the server and its sessions, as a hung host would be: connections stay open, nothing answers."""
+        send(self.tree(), signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo ``pause``."""
+        send(self.tree(), signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Kill the server and its sessions; does nothing where it is not running."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        # Frozen first, so that no session can start between the look and the kill.
+        send([self.pid], signal.SIGSTOP)
+        send(reversed(self.tree()), signal.SIGKILL)
+        self._process.wait()
+
+    def log_tail(self, size: int = 2000) -> str:
+        """The end of the server's log."""
+        with open(self.log_file, encoding="utf-8", errors="replace") as stream:
+            return stream.read()[-size:]
+
+
+def answers(port: int, banner: bytes = b"") -> bool:
+    """Whether something listens on the port and greets with ``banner``."""
+    with socket.create_connection((HOST, port), timeout=2) as connection:
+        return not banner or connection.recv(len(banner)) == banner

@@ -1,0 +1,228 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A real S3 server on 127.0.0.1: OpenStack Swift from PyPI, which checks signatures, Content-MD5 and checksums."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import http.client
+import os
+import pathlib
+import secrets
+import subprocess
+import typing as t
+
+from .processes import HOST, Daemon, Unavailable, answers, free_port, need_program
+
+VENV = pathlib.Path(__file__).resolve().parents[2] / "build" / "venv-swift"
+
+SWIFT_CONF = """\
+[swift-hash]
+swift_hash_path_suffix = lab
+swift_hash_path_prefix = lab
+[storage-policy:0]
+name = p0
+default = yes
+"""
+
+BACKEND_CONF = """\
+[DEFAULT]
+bind_ip = {host}
+bind_port = {port}
+user = {user}
+swift_dir = {folder}
+devices = {folder}/devices
+mount_check = false
+disable_fallocate = true
+workers = 0
+log_name = {name}
+[pipeline:main]
+pipeline = {name}-server
+[app:{name}-server]
+use = egg:swift#{name}
+"""
+
+PROXY_CONF = """\
+[DEFAULT]
+bind_ip = {host}
+bind_port = {port}
+user = {user}
+swift_dir = {folder}
+workers = 0
+log_name = proxy
+[pipeline:main]
+pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk s3api tempauth copy slo dlo versioned_writes symlink proxy-server
+[app:proxy-server]
+use = egg:swift#proxy
+allow_account_management = true
+account_autocreate = true
+[filter:catch_errors]
+use = egg:swift#catch_errors
+[filter:gatekeeper]
+use = egg:swift#gatekeeper
+[filter:healthcheck]
+use = egg:swift#healthcheck
+[filter:cache]
+use = egg:swift#memcache
+memcache_servers = {host}:{memcached_port}
+[filter:listing_formats]
+use = egg:swift#listing_formats
+[filter:bulk]
+use = egg:swift#bulk
+[filter:s3api]
+use = egg:swift#s3api
+s3_acl = false
+dns_compliant_bucket_names = false
+min_segment_size = 5242880
+location = us-east-1
+[filter:tempauth]
+use = egg:swift#tempauth
+user_test_tester = {secret_key} .admin
+[filter:copy]
+use = egg:swift#copy
+[filter:slo]
+use = egg:swift#slo
+[filter:dlo]
+use = egg:swift#dlo
+[filter:versioned_writes]
+use = egg:swift#versioned_writes
+allow_versioned_writes = true
+allow_object_versioning = true
+[filter:symlink]
+use = egg:swift#symlink
+"""
+
+# One process for the three rings: swift-ring-builder would need nine.
+BUILD_RINGS = """\
+import sys
+from swift.common.ring import RingBuilder
+folder, host = sys.argv[1:3]
+for argument in sys.argv[3:]:
+    name, port = argument.split(":")
+    builder = RingBuilder(4, 1, 0)
+    builder.add_dev(dict(
+        region=1, zone=1, device="d1", weight=1, meta="",
+        ip=host, port=int(port), replication_ip=host, replication_port=int(port),
+    ))
+    builder.rebalance(seed="lab")
+    builder.get_ring().save("%s/%s.ring.gz" % (folder, name))
+"""
+
+
+class S3Server:
+    """Where an S3 server of the lab is and how to log in: endpoint_url, access_key, secret_key, region, and host and port."""
+
+    region = "us-east-1"
+
+    def __init__(self, host: str, port: int, access_key: str, secret_key: str) -> None:
+        self.host = host
+        self.port = port
+        self.endpoint_url = "http://%s:%d" % (host, port)
+        self.access_key = access_key
+        self.secret_key = secret_key
+        self.daemons: t.List[Daemon] = []
+
+    def client(self, **options: t.Any) -> t.Any:
+        """A plain boto3 client of this server; ``options`` go to boto3."""
+        import boto3
+        import botocore.config
+
+        return boto3.client(
+            "s3",
+            endpoint_url=options.pop("endpoint_url", self.endpoint_url),
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            region_name=self.region,
+            config=botocore.config.Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+            **options,
+        )
+
+    def make_bucket(self, name: t.Optional[str] = None) -> str:
+        """Create a bucket, with a name of its own where none is given, and return its name."""
+        name = name or "bucket-%s" % secrets.token_hex(6)
+        self.client().create_bucket(Bucket=name)
+        return name
+
+    def pause(self) -> None:
+        """Freeze the server: connections stay open, nothing answers."""
+        for daemon in self.daemons:
+            daemon.pause()
+
+    def resume(self) -> None:
+        """Undo ``pause``."""
+        for daemon in self.daemons:
+            daemon.resume()
+
+    def stop(self) -> None:
+        """Stop the server for good."""
+        for daemon in reversed(self.daemons):
+            daemon.stop()
+
+
+def _healthy(port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)
+    try:
+        connection.request("GET", "/healthcheck")
+        return connection.getresponse().status == 200
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def swift_s3(folder: t.Union[str, os.PathLike[str]], venv: t.Union[str, os.PathLike[str]] = VENV) -> t.Iterator[S3Server]:
+    """Run Swift's S3 API until the context ends; ready after about 3 s.
+
+    folder: for its devices, rings, configuration and logs, on a file system with user.* extended attributes. venv: where Swift is
+    installed ('make build/venv-swift' does it).
+    """
+    folder = os.path.abspath(os.fspath(folder))
+    programs = os.path.join(os.fspath(venv), "bin")
+    if not os.path.exists(os.path.join(programs, "swift-proxy-server")):
+        raise Unavailable("Swift is not installed in %s: 'make swift'" % os.fspath(venv))
+    memcached = need_program("memcached", "memcached")
+    os.makedirs(os.path.join(folder, "devices", "d1"), exist_ok=True)
+    try:
+        os.setxattr(folder, "user.lab", b"1")
+    except OSError as error:
+        raise Unavailable("Swift needs a file system with extended attributes, and %s is not on one: %s" % (folder, error)) from error
+    # Root's own files are used by servers that drop their rights to this user, so it stays the present one.
+    user = getpass.getuser()
+    server = S3Server(HOST, free_port(), "test:tester", secrets.token_urlsafe(18))
+    ports = {name: free_port() for name in ("account", "container", "object", "memcached")}
+    rings = ["%s:%d" % (name, ports[name]) for name in ("account", "container", "object")]
+    built = subprocess.run([os.path.join(programs, "python"), "-c", BUILD_RINGS, folder, HOST, *rings], capture_output=True, text=True)
+    if built.returncode:
+        raise Unavailable("Swift in %s does not work: %s" % (os.fspath(venv), built.stderr))
+
+    def write(name: str, text: str) -> str:
+        path = os.path.join(folder, name)
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        return path
+
+    write("swift.conf", SWIFT_CONF)
+    env = dict(os.environ, SWIFT_DIR=folder)
+
+    def daemon(name: str, port: int, config: str, ready: t.Callable[[], bool]) -> Daemon:
+        argv = [os.path.join(programs, "swift-%s-server" % name), write("%s-server.conf" % name, config), "-v"]
+        return Daemon(argv, os.path.join(folder, name + ".log"), ready, env)
+
+    memcached_argv = [memcached, "-u", user, "-l", HOST, "-p", str(ports["memcached"]), "-m", "32"]
+    server.daemons.append(Daemon(memcached_argv, os.path.join(folder, "memcached.log"), lambda: answers(ports["memcached"])))
+    for name in ("account", "container", "object"):
+        config = BACKEND_CONF.format(host=HOST, port=ports[name], user=user, folder=folder, name=name)
+        server.daemons.append(daemon(name, ports[name], config, lambda port=ports[name]: answers(port)))  # type: ignore[misc]
+    config = PROXY_CONF.format(
+        host=HOST, port=server.port, user=user, folder=folder, memcached_port=ports["memcached"], secret_key=server.secret_key
+    )
+    server.daemons.append(daemon("proxy", server.port, config, lambda: _healthy(server.port)))
+    try:
+        for each in server.daemons:
+            each.launch()
+        for each in server.daemons:
+            each.wait_ready()
+        yield server
+    finally:
+        server.stop()
