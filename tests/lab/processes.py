@@ -33,10 +33,16 @@ def need_program(name: str, package: str) -> str:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nothing listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return t.cast(int, probe.getsockname()[1])
+    """A TCP port on 127.0.0.1 that nothing listens on, and that the kernel gives to nobody else within the next minute."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, 0))
+        listener.listen(1)
+        port = t.cast(int, listener.getsockname()[1])
+        # The side that closes first stays in TIME_WAIT: only who names this port, with SO_REUSEADDR, can have it.
+        with socket.create_connection((HOST, port)):
+            listener.accept()[0].close()
+        return port
 
 
 def children_of(pid: int) -> t.List[int]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import getpass
 import http.client
 import os
@@ -14,7 +15,7 @@ import secrets
 import subprocess
 import typing as t
 
-from .processes import HOST, Daemon, Unavailable, answers, free_port, need_program
+from .processes import HOST, Daemon, Unavailable, answers, free_port
 
 VENV = pathlib.Path(__file__).resolve().parents[2] / "build" / "venv-swift"
 
@@ -53,7 +54,7 @@ swift_dir = {folder}
 workers = 0
 log_name = proxy
 [pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk s3api tempauth copy slo dlo versioned_writes symlink proxy-server
+pipeline = catch_errors gatekeeper healthcheck listing_formats bulk s3api tempauth copy slo dlo versioned_writes symlink proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 allow_account_management = true
@@ -64,9 +65,6 @@ use = egg:swift#catch_errors
 use = egg:swift#gatekeeper
 [filter:healthcheck]
 use = egg:swift#healthcheck
-[filter:cache]
-use = egg:swift#memcache
-memcache_servers = {host}:{memcached_port}
 [filter:listing_formats]
 use = egg:swift#listing_formats
 [filter:bulk]
@@ -172,7 +170,7 @@ def _healthy(port: int) -> bool:
 
 @contextlib.contextmanager
 def swift_s3(folder: t.Union[str, os.PathLike[str]], venv: t.Union[str, os.PathLike[str]] = VENV) -> t.Iterator[S3Server]:
-    """Run Swift's S3 API until the context ends; ready after about 3 s.
+    """Run Swift's S3 API until the context ends; ready after about 2 s.
 
     folder: for its devices, rings, configuration and logs, on a file system with user.* extended attributes. venv: where Swift is
     installed ('make build/venv-swift' does it).
@@ -181,7 +179,6 @@ def swift_s3(folder: t.Union[str, os.PathLike[str]], venv: t.Union[str, os.PathL
     programs = os.path.join(os.fspath(venv), "bin")
     if not os.path.exists(os.path.join(programs, "swift-proxy-server")):
         raise Unavailable("Swift is not installed in %s: 'make swift'" % os.fspath(venv))
-    memcached = need_program("memcached", "memcached")
     os.makedirs(os.path.join(folder, "devices", "d1"), exist_ok=True)
     try:
         os.setxattr(folder, "user.lab", b"1")
@@ -190,8 +187,8 @@ def swift_s3(folder: t.Union[str, os.PathLike[str]], venv: t.Union[str, os.PathL
     # Root's own files are used by servers that drop their rights to this user, so it stays the present one.
     user = getpass.getuser()
     server = S3Server(HOST, free_port(), "test:tester", secrets.token_urlsafe(18))
-    ports = {name: free_port() for name in ("account", "container", "object", "memcached")}
-    rings = ["%s:%d" % (name, ports[name]) for name in ("account", "container", "object")]
+    ports = {name: free_port() for name in ("account", "container", "object")}
+    rings = ["%s:%d" % each for each in ports.items()]
     built = subprocess.run([os.path.join(programs, "python"), "-c", BUILD_RINGS, folder, HOST, *rings], capture_output=True, text=True)
     if built.returncode:
         raise Unavailable("Swift in %s does not work: %s" % (os.fspath(venv), built.stderr))
@@ -205,19 +202,15 @@ def swift_s3(folder: t.Union[str, os.PathLike[str]], venv: t.Union[str, os.PathL
     write("swift.conf", SWIFT_CONF)
     env = dict(os.environ, SWIFT_DIR=folder)
 
-    def daemon(name: str, port: int, config: str, ready: t.Callable[[], bool]) -> Daemon:
+    def daemon(name: str, config: str, ready: t.Callable[[], bool]) -> Daemon:
         argv = [os.path.join(programs, "swift-%s-server" % name), write("%s-server.conf" % name, config), "-v"]
         return Daemon(argv, os.path.join(folder, name + ".log"), ready, env)
 
-    memcached_argv = [memcached, "-u", user, "-l", HOST, "-p", str(ports["memcached"]), "-m", "32"]
-    server.daemons.append(Daemon(memcached_argv, os.path.join(folder, "memcached.log"), lambda: answers(ports["memcached"])))
-    for name in ("account", "container", "object"):
-        config = BACKEND_CONF.format(host=HOST, port=ports[name], user=user, folder=folder, name=name)
-        server.daemons.append(daemon(name, ports[name], config, lambda port=ports[name]: answers(port)))  # type: ignore[misc]
-    config = PROXY_CONF.format(
-        host=HOST, port=server.port, user=user, folder=folder, memcached_port=ports["memcached"], secret_key=server.secret_key
-    )
-    server.daemons.append(daemon("proxy", server.port, config, lambda: _healthy(server.port)))
+    for name, port in ports.items():
+        config = BACKEND_CONF.format(host=HOST, port=port, user=user, folder=folder, name=name)
+        server.daemons.append(daemon(name, config, functools.partial(answers, port)))
+    config = PROXY_CONF.format(host=HOST, port=server.port, user=user, folder=folder, secret_key=server.secret_key)
+    server.daemons.append(daemon("proxy", config, lambda: _healthy(server.port)))
     try:
         for each in server.daemons:
             each.launch()
