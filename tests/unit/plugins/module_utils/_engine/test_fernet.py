@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fernet as a stream, held against the library ``cryptography`` and the vectors of the specification."""
+
+from __future__ import annotations
+
+import base64
+import io
+import random
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import fernet
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import IntegrityError
+from cryptography.fernet import Fernet
+
+KEY = bytes(range(32))
+REFERENCE = Fernet(base64.urlsafe_b64encode(KEY))
+
+
+def encrypt(plaintext: bytes, piece: int = 1 << 20) -> bytes:
+    encryptor = fernet.Encryptor(KEY)
+    text = b"".join(encryptor.update(plaintext[start : start + piece]) for start in range(0, len(plaintext), piece))
+    return text + encryptor.finish()
+
+
+def decrypt(token: bytes, key: bytes = KEY) -> bytes:
+    fernet.authenticate(io.BytesIO(token), key, "token")
+    return b"".join(fernet.decrypt(io.BytesIO(token), key, "token"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 31, 32, 33, 47, 48, 1000, (1 << 20) - 1, 3 << 20])
+def test_any_fernet_library_reads_our_tokens_and_we_read_theirs(size):
+    plaintext = random.Random(size).randbytes(size)
+    assert REFERENCE.decrypt(encrypt(plaintext)) == plaintext
+    assert decrypt(REFERENCE.encrypt(plaintext)) == plaintext
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 16, 4096])
+def test_the_size_of_the_pieces_does_not_matter(piece):
+    assert REFERENCE.decrypt(encrypt(b"log line\n" * 500, piece)) == b"log line\n" * 500
+
+
+def test_the_vector_of_the_specification_is_read():
+    # https://github.com/fernet/spec/blob/master/verify.json
+    token = b"gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA=="
+    key = base64.urlsafe_b64decode("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=")
+    assert fernet.authenticate(io.BytesIO(token), key, "vector") == fernet.Token(499162800, len(token))
+    assert decrypt(token, key) == b"hello"
+
+
+@pytest.mark.parametrize("size", [0, 100, 143])
+def test_a_token_with_any_bit_flipped_is_refused(size):
+    token = encrypt(b"x" * size)
+    assert decrypt(token) == b"x" * size
+    for position in range(len(token)):
+        for bit in range(8):
+            damaged = bytearray(token)
+            damaged[position] ^= 1 << bit
+            with pytest.raises(IntegrityError):
+                fernet.authenticate(io.BytesIO(bytes(damaged)), KEY, "token")
+
+
+def test_a_token_cut_at_any_length_is_refused():
+    token = encrypt(b"x" * 100)
+    for length in range(len(token)):
+        with pytest.raises(IntegrityError):
+            fernet.authenticate(io.BytesIO(token[:length]), KEY, "token")
+
+
+@pytest.mark.parametrize("added", [b"\n", b" ", b"=", b"A", b"AAAA", b"====", b"\0\0\0\0"])
+def test_a_token_with_bytes_added_at_its_end_is_refused(added):
+    for size in (99, 112, 130):
+        with pytest.raises(IntegrityError):
+            fernet.authenticate(io.BytesIO(encrypt(b"x" * size) + added), KEY, "token")
+
+
+def test_white_space_and_the_other_base64_alphabet_are_refused():
+    token = next(t for t in (encrypt(b"x" * 3000) for _attempt in range(100)) if b"-" in t and b"_" in t)
+    for damaged in (token[:40] + b"\n\n\n\n" + token[40:], token.replace(b"-", b"+"), token.replace(b"_", b"/")):
+        with pytest.raises(IntegrityError):
+            fernet.authenticate(io.BytesIO(damaged), KEY, "token")
+
+
+def test_another_key_is_refused_and_the_error_names_the_archive():
+    with pytest.raises(IntegrityError, match="syslog.tgz.fernet: it is damaged, or was not encrypted with this key"):
+        fernet.authenticate(io.BytesIO(encrypt(b"x")), b"k" * 32, "syslog.tgz.fernet")
+
+
+def test_damage_across_a_chunk_border_is_found():
+    token = bytearray(encrypt(random.Random(1).randbytes(2 << 20)))
+    for position in (fernet.CHUNK - 1, fernet.CHUNK, 2 * fernet.CHUNK + 5, len(token) - 50):
+        damaged = bytearray(token)
+        damaged[position] = ord("A") if damaged[position] != ord("A") else ord("B")
+        with pytest.raises(IntegrityError):
+            fernet.authenticate(io.BytesIO(bytes(damaged)), KEY, "token")
+
+
+def test_a_token_that_changes_between_the_two_passes_is_refused_at_its_end():
+    token = encrypt(b"x" * (3 << 20))
+    other = bytearray(token)
+    other[1000] ^= 1
+    fernet.authenticate(io.BytesIO(token), KEY, "token")
+    with pytest.raises(IntegrityError):
+        for _chunk in fernet.decrypt(io.BytesIO(bytes(other)), KEY, "token"):
+            pass
+
+
+def test_without_pybase64_the_result_is_the_same(monkeypatch):
+    import sys
+
+    plaintext = random.Random(3).randbytes(2 << 20)
+    with_it = encrypt(plaintext)
+    monkeypatch.setitem(sys.modules, "pybase64", None)
+    assert decrypt(with_it) == plaintext
+    assert REFERENCE.decrypt(encrypt(plaintext)) == plaintext
+    with pytest.raises(IntegrityError):
+        decrypt(with_it[:-4] + b"\n" + with_it[-4:-1])
