@@ -121,7 +121,7 @@ def _pack_steady(
                 return packed
     raise SourceError(
         "it changed each of the %d times that it was read" % ATTEMPTS,
-        ascii(changed[0].path),
+        changed[0].path,
         "Archive it after its rotation (quiet, require_closed), or accept changed sources",
     )
 

@@ -75,7 +75,15 @@ class SelectionError(LogArchiveError):
 
 
 class SourceError(LogArchiveError):
-    """A source could not be read, or changed while it was read and the caller refuses changed sources."""
+    """A source could not be read, or changed while it was read and the caller refuses changed sources.
+
+    ``path`` is the source; ``vanished`` tells that it is no longer there.
+    """
+
+    def __init__(self, message: str, path: str, hint: t.Optional[str] = None, vanished: bool = False) -> None:
+        super().__init__(message, path if path.isprintable() else ascii(path), hint)
+        self.path = path
+        self.vanished = vanished
 
 
 class DiskFullError(LogArchiveError):

@@ -121,6 +121,7 @@ ARCHIVE: Spec = {
         "type": "str",
         "choices": ["file", "period", "run"],
         "default": "file",
+        "example": "file",
         "description": ["Make one archive per V(file), per V(period), or one of all that is selected (V(run))."],
     },
     "name": {

@@ -97,7 +97,7 @@ def _pack_source(path: str, gzip: _Gzip, progress: t.Optional[t.Callable[[int], 
     with open(descriptor, "rb", buffering=0) as file:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
-            raise SourceError("not a regular file", _printable(path), "Only regular files are archived")
+            raise SourceError("not a regular file", path, "Only regular files are archived")
         header = _tar_header(path, before)
         gzip.write(header)
         sha256 = hashlib.sha256()
@@ -162,15 +162,9 @@ def _stat_or_none(path: str) -> t.Optional[os.stat_result]:
 
 
 def _unreadable(path: str, error: OSError) -> SourceError:
-    hint = {
-        "FileNotFoundError": "It vanished after it was selected",
-        "PermissionError": "Run as a user that may read it",
-    }.get(type(error).__name__)
-    return SourceError("cannot be read (%s)" % error.strerror, _printable(path), hint)
-
-
-def _printable(path: str) -> str:
-    return path if path.isprintable() else ascii(path)
+    vanished = isinstance(error, FileNotFoundError)
+    hint = "It vanished after it was selected" if vanished else "Run as a user that may read it"
+    return SourceError("cannot be read (%s)" % error.strerror, path, hint if vanished or isinstance(error, PermissionError) else None, vanished)
 
 
 class _Token:

@@ -12,7 +12,7 @@ from . import inventory, manifest as manifests, retention
 from .naming import manifest_key
 from .periods import compile_pattern
 from .stores.base import Store
-from .units import parse_utc
+from .units import format_utc, parse_utc
 
 ORPHAN_AGE = timedelta(days=1)
 """A manifest without its archive belongs to an upload under way, or is left of an interrupted prune when it is older than this."""
@@ -47,14 +47,18 @@ def plan(
     timezone: str = "UTC",
     known: t.Optional[t.Mapping[str, manifests.Manifest]] = None,
     awaited: t.Optional[t.Mapping[str, t.Sequence[str]]] = None,
+    coming: t.Sequence[retention.Item] = (),
 ) -> Pruning:
     """Plan the pruning of a store, or of a host's or job's part of it. Nothing is changed.
 
     name_template: strftime pattern of names directly in the store's root that other tools put there, dated in ``timezone``.
     known: manifests by key that need not be fetched. awaited: {key: names of stores that do not have it yet}; those are kept.
+    coming: archives that will be there when the plan is carried out (check mode).
     """
     held = inventory.read(store, host, job, known)
     items = [_item(archive, awaited or {}) for archive in held.archives]
+    there = {item.key for item in items}
+    items += [item for item in coming if item.key not in there]
     if name_template is not None:
         items += _foreign(store, held, host, name_template, timezone)
     stale = [
@@ -74,6 +78,13 @@ def execute(store: Store, pruning: Pruning) -> Pruned:
         if why is not None:
             failed[key] = why
     return Pruned([item.key for item in gone], sum(item.size for item in gone), failed)
+
+
+def described(plan: retention.Plan) -> t.List[t.Dict[str, str]]:
+    """A plan as plain rows, {action, key, time, reason}: what goes first, then what stays."""
+    rows = [("remove", item, reason) for item, reason in plan.remove]
+    rows += [("keep", item, ", ".join(reasons)) for item, reasons in plan.keep]
+    return [{"action": action, "key": item.key, "time": format_utc(item.time), "reason": reason} for action, item, reason in rows]
 
 
 def _item(archive: inventory.StoredArchive, awaited: t.Mapping[str, t.Sequence[str]]) -> retention.Item:

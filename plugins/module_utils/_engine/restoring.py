@@ -13,10 +13,11 @@ import stat
 import tarfile
 import typing as t
 
-from . import manifest as manifests
+from . import keyring, manifest as manifests
 from .errors import DiskFullError, IntegrityError, LogArchiveError
 from .fernet import authenticate, decrypt
-from .stores.base import TEMP_PREFIX
+from .inventory import StoredArchive
+from .stores.base import TEMP_PREFIX, Store
 
 STAGING_PREFIX = TEMP_PREFIX + "restore-"
 CHUNK = 1 << 20
@@ -70,12 +71,32 @@ def restore(
             return _publish(staged, destination, overwrite)
 
 
-def check(stream: t.BinaryIO, key: bytes, subject: str, manifest: t.Optional[manifests.Manifest] = None) -> t.List[str]:
-    """Authenticate an archive, read it to its end and return the names of its members; nothing is written."""
-    _authenticate(stream, key, subject, manifest)
-    stream.seek(0)
-    with _members(stream, key, subject) as members:
-        return [member.name for member, _file in members]
+def restore_from_store(
+    store: Store,
+    archive: StoredArchive,
+    keyring_folder: str,
+    destination: str,
+    overwrite: bool = False,
+    fetched: t.Optional[t.Callable[[int], None]] = None,
+    progress: t.Optional[t.Callable[[int], None]] = None,
+) -> t.List[RestoredFile]:
+    """Fetch an archive and extract it below ``destination`` (see ``restore``); the key is found by the id in its manifest.
+
+    The ciphertext is kept in the destination's staging folder meanwhile. fetched: called with bytes that have come from the store.
+    """
+    key = keyring.load(keyring_folder, archive.manifest["encryption"]["key_id"])
+    with _failing_clearly(destination):
+        os.makedirs(destination, mode=0o700, exist_ok=True)
+        with staging_folder(destination) as staging, open(os.path.join(staging, "archive"), "w+b") as file:
+            store.get(archive.key, file, fetched)
+            return restore(file, key.secret, destination, store.location(archive.key), archive.manifest, overwrite, progress)
+
+
+def is_restored(archive: StoredArchive, destination: str) -> bool:
+    """Whether every file of the archive stands below ``destination`` with the bytes that the manifest describes."""
+    return all(
+        _has(os.path.join(destination, source["name"]), source["size"], source["sha256"]) for source in archive.manifest["sources"]
+    )
 
 
 @contextlib.contextmanager
@@ -272,7 +293,7 @@ def _publish(staged: t.Sequence[_Staged], destination: str, overwrite: bool) -> 
     for file in staged:
         path = os.path.join(destination, file.name)
         _refuse_links(destination, file.name)
-        unchanged = _has(path, file)
+        unchanged = _has(path, file.size, file.sha256)
         if not unchanged and os.path.lexists(path) and not overwrite:
             conflicts.append(path)
         targets.append((file, path, unchanged))
@@ -303,18 +324,18 @@ def _refuse_links(destination: str, name: str) -> None:
             raise LogArchiveError("a symbolic link stands in the way of a restored file", ascii(path), "Choose another destination")
 
 
-def _has(path: str, file: _Staged) -> bool:
+def _has(path: str, size: int, sha256: str) -> bool:
     try:
         status = os.lstat(path)
-        if not stat.S_ISREG(status.st_mode) or status.st_size != file.size:
+        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
             return False
-        sha256 = hashlib.sha256()
+        found = hashlib.sha256()
         with open(path, "rb") as existing:
             for chunk in iter(lambda: existing.read(CHUNK), b""):
-                sha256.update(chunk)
-    except FileNotFoundError:
+                found.update(chunk)
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    return sha256.hexdigest() == file.sha256
+    return found.hexdigest() == sha256
 
 
 @contextlib.contextmanager

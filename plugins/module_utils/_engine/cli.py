@@ -1,0 +1,485 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The command ``log-archive``: what a host does by itself, with no controller and no Ansible.
+
+Starting it imports no store, no cryptography and nothing else that the command at hand does not need: cron starts it every hour, for
+nothing to do most of the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import typing as t
+
+from . import __version__
+from .errors import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_LOCKED, EXIT_PARTLY, ConfigError, LogArchiveError
+from .job_spec import DEFAULT_CONFIG, LEVELS
+
+if t.TYPE_CHECKING:
+    from .config import Document
+    from .inventory import StoredArchive
+    from .stores.base import Store
+
+EXIT_CODES = """exit codes:
+  0  done, or nothing to do
+  1  failed
+  2  a mistake in a job document or in the call
+  3  partly done: what is left waits in the spool for the next run
+  4  integrity failure: something is not what it must be
+  5  locked: another run of the same job is under way"""
+
+GRAVEST_FIRST = (EXIT_INTEGRITY, EXIT_CONFIG, EXIT_FAILED, EXIT_PARTLY, EXIT_LOCKED, EXIT_DONE)
+
+
+def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return t.cast(int, options.call(options))
+    except LogArchiveError as error:
+        _report_error(options, error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("log-archive: interrupted; the next run completes what is left", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone; Python would complain once more when it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere.add_argument(
+        "--config",
+        metavar="PATH",
+        default=os.environ.get("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG),
+        help="folder of job documents, or one document (default: $LOG_ARCHIVE_CONFIG or %(default)s)",
+    )
+    everywhere.add_argument("--json", action="store_true", help="print the result as JSON")
+    jobs = argparse.ArgumentParser(add_help=False)
+    jobs.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document (default: all)")
+    times = argparse.ArgumentParser(add_help=False)
+    times.add_argument("--since", metavar="TIME", type=_time, help="only periods that end after this (2024-01-12 or 2024-01-12T13:00Z)")
+    times.add_argument("--until", metavar="TIME", type=_time, help="only periods that begin before this")
+    times.add_argument("--host", help="archives of this host (default: this one; '*' is every host)")
+
+    parser = argparse.ArgumentParser(
+        prog="log-archive",
+        description="Archive logs: select, pack, encrypt, ship, verify, prune, restore.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version="log-archive " + __version__)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, call: t.Callable[[t.Any], int], text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            parents=[everywhere, *parents],
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(call=call)
+        return added
+
+    run = command("run", _run, "archive what is new, ship it, verify it, prune")
+    run.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document")
+    run.add_argument("--all", action="store_true", help="run every job")
+    run.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    run.add_argument("--confirm", action="store_true", help="ask before each upload that leaves this host")
+
+    listing = command("list", _list, "list the archives, by the catalog or as a store has them", jobs, times)
+    listing.add_argument("--store", metavar="NAME", help="look into this store instead of the catalog")
+
+    verify = command("verify", _verify, "check what the stores hold against the manifests", jobs, times)
+    verify.add_argument("--store", metavar="NAME", help="only this store")
+    verify.add_argument("--level", choices=LEVELS, help="how sure it must be (default: the store's own)")
+
+    restore = command("restore", _restore, "fetch, authenticate, decrypt and extract archives", jobs, times)
+    restore.add_argument("--to", metavar="FOLDER", required=True, help="where the files go; they keep their paths below it")
+    restore.add_argument("--name", metavar="NAME", action="append", default=[], help="an archive's name or key, or a log's path; repeatable")
+    restore.add_argument("--latest", action="store_true", help="only the newest period of each job")
+    restore.add_argument("--store", metavar="NAME", help="from this store (default: the first of the job that can be reached)")
+    restore.add_argument("--overwrite", action="store_true", help="replace files with other content")
+    restore.add_argument("--dry-run", action="store_true", help="only say what would be restored")
+
+    prune = command("prune", _prune, "apply retention now", jobs)
+    prune.add_argument("--store", metavar="NAME", help="only this store")
+    prune.add_argument("--dry-run", action="store_true", help="print the plan, with a reason for each archive")
+
+    key = command("key", _key, "look after the keyring of a job")
+    key.add_argument("action", choices=("list", "create", "rotate", "import", "remove"))
+    key.add_argument("jobs", metavar="JOB", nargs="?", help="the job whose keyring it is (default: the only one)")
+    key.add_argument("--keyring", metavar="FOLDER", help="the keyring itself, instead of a job")
+    key.add_argument("--older-than", metavar="DURATION", help="rotate: only if the current key is older, such as 90d")
+    key.add_argument("--key-file", metavar="FILE", help="import: the file that holds the key (default: standard input)")
+    key.add_argument("--make-current", action="store_true", help="import: encrypt with this key from now on")
+    key.add_argument("--key-id", metavar="ID", help="remove: the key to take out of use (it is kept aside, not destroyed)")
+
+    command("check-config", _check_config, "check job documents and name every mistake", jobs)
+    sample = command("sample-config", _sample_config, "print a commented template of a job document")
+    sample.add_argument("--output", metavar="FILE", help="write it to this new file")
+    status = command("status", _status, "say when each job last succeeded, and what waits", jobs)
+    status.add_argument("--max-age", metavar="DURATION", help="overdue when the last success is older (default: two periods of the job)")
+    return parser
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+def _run(options: t.Any) -> int:
+    from . import job
+
+    if bool(options.jobs) == options.all:
+        raise ConfigError("nothing to run" if not options.jobs else "name jobs or say --all, not both", hint="Name a job, or use --all")
+    confirm = _confirm if options.confirm else None
+    if confirm is not None and not sys.stdin.isatty():
+        raise ConfigError("--confirm asks on a terminal, and there is none", hint="Leave it out where nobody can answer")
+    return _each(options, lambda document: job.run(document, confirm=confirm, progress=_progress(options), check=options.dry_run))
+
+
+def _prune(options: t.Any) -> int:
+    from . import job
+
+    def one(document: Document) -> t.Dict[str, t.Any]:
+        stores = [store["name"] for store in _stores(document, options.store)]
+        return job.prune(document, stores, check=options.dry_run)
+
+    return _each(options, one)
+
+
+def _each(options: t.Any, call: t.Callable[[Document], t.Dict[str, t.Any]]) -> int:
+    """Call it for each job document and print its recap; one job's failure keeps no other from its run."""
+    from . import config
+
+    recaps = []
+    codes = []
+    for path in config.find(options.config, options.jobs):
+        try:
+            recap = call(config.load(path))
+        except LogArchiveError as error:
+            recap = {"job": os.path.basename(path)[: -len(".json")], "exit_code": error.exit_code, "outcome": "failed", "errors": [str(error)]}
+        recaps.append(recap)
+        codes.append(recap["exit_code"])
+        if not options.json:
+            from . import report
+
+            print(report.recap(recap), file=sys.stderr if recap["errors"] else sys.stdout)
+    if options.json:
+        _print_json(recaps)
+    return gravest(codes)
+
+
+def gravest(codes: t.Iterable[int]) -> int:
+    """The exit code that speaks for several."""
+    codes = list(codes)
+    return next((code for code in GRAVEST_FIRST if code in codes), EXIT_DONE)
+
+
+def _list(options: t.Any) -> int:
+    from . import report
+
+    rows = []
+    for document in _documents(options):
+        if options.store:
+            store_options = _stores(document, options.store)[0]
+            with _opened(store_options) as store:
+                rows += [_row(archive, {store.name: "held"}) for archive in _chosen(store, document, options)]
+        else:
+            rows += _catalogued(document, options)
+    if options.json:
+        _print_json(rows)
+    else:
+        print(report.archives(rows))
+    return EXIT_DONE
+
+
+def _catalogued(document: Document, options: t.Any) -> t.List[t.Dict[str, t.Any]]:
+    from .catalog import FILE_NAME, Catalog
+    from .inventory import StoredArchive, overlapping
+
+    if not os.path.exists(os.path.join(document["state"], FILE_NAME)):
+        return []
+    catalog = Catalog(document["state"])
+    try:
+        entries = {entry.key: entry for entry in catalog.entries(document["name"]) if options.host in (None, "*", entry.host)}
+        archives = [StoredArchive(e.key, e.manifest["archive"]["size"], None, e.manifest) for e in entries.values()]
+        rows = []
+        for archive in overlapping(archives, options.since, options.until):
+            copies = catalog.copies(entries[archive.key])
+            stores = {name: copy.state if copy.state != "verified" else str(copy.verified_by) for name, copy in copies.items()}
+            rows.append(_row(archive, stores))
+        return rows
+    finally:
+        catalog.close()
+
+
+def _row(archive: StoredArchive, stores: t.Dict[str, str]) -> t.Dict[str, t.Any]:
+    manifest = archive.manifest
+    return {
+        "key": archive.key,
+        "host": manifest["host"],
+        "job": manifest["job"],
+        "period": manifest["period"],
+        "size": manifest["archive"]["size"],
+        "source_bytes": sum(source["size"] for source in manifest["sources"]),
+        "sources": [source["path"] for source in manifest["sources"]],
+        "key_id": manifest["encryption"]["key_id"],
+        "sha256": manifest["archive"]["sha256"],
+        "stores": stores,
+    }
+
+
+def _verify(options: t.Any) -> int:
+    from . import report, verifying
+
+    results = []
+    for document in _documents(options):
+        for store_options in _stores(document, options.store):
+            with _opened(store_options) as store:
+                held = _held(store, document, options)
+                checked = [] if options.since or options.until else verifying.unusable(held)
+                archives = _within(held.archives, options)
+                for archive in archives:
+                    with _progress(options)("verify %s" % store.location(archive.key), 0):
+                        checked.append(verifying.verify(store, archive, options.level))
+                results += [dict(one._asdict(), store=store.name, job=document["name"]) for one in checked]
+    if options.json:
+        _print_json(results)
+    else:
+        print(report.verified(results))
+    return EXIT_INTEGRITY if any(result["error"] for result in results) else EXIT_DONE
+
+
+def _restore(options: t.Any) -> int:
+    from . import inventory, report, restoring
+
+    results: t.List[t.Dict[str, t.Any]] = []
+    destination = os.path.abspath(options.to)
+    for document in _documents(options):
+        with _reachable(document, options) as (store, archives):
+            if options.name:
+                archives = inventory.named(archives, options.name)
+            if options.latest:
+                archives = inventory.latest(archives)
+            for archive in archives:
+                if options.dry_run:
+                    results += [{"archive": archive.key, "path": s["path"], "size": s["size"], "state": "would be written"} for s in archive.manifest["sources"]]
+                    continue
+                with _progress(options)("restore %s" % store.location(archive.key), sum(s["size"] for s in archive.manifest["sources"])) as advance:
+                    files = restoring.restore_from_store(
+                        store, archive, document["encryption"]["keyring"], destination, options.overwrite, None, advance
+                    )
+                results += [dict(file._asdict(), archive=archive.key) for file in files]
+    if not results:
+        raise LogArchiveError("no archive is in this range", hint="'log-archive list' shows what there is")
+    if options.json:
+        _print_json(results)
+    else:
+        print(report.restored(results))
+    return EXIT_DONE
+
+
+def _key(options: t.Any) -> int:
+    from . import keyring, report
+    from .units import parse_duration
+
+    folder = options.keyring
+    if folder is None:
+        options.jobs = [options.jobs] if options.jobs else []
+        documents = _documents(options)
+        folders = sorted({document["encryption"]["keyring"] for document in documents})
+        if len(folders) != 1:
+            raise ConfigError("the jobs use several keyrings", ", ".join(folders), "Name one job, or give --keyring")
+        folder = folders[0]
+    if options.action == "remove" and not options.key_id:
+        raise ConfigError("which key? --key-id is missing", hint="'log-archive key list' shows the ids")
+    change = None
+    if options.action == "create":
+        change = keyring.create(folder)
+    elif options.action == "rotate":
+        change = keyring.rotate(folder, parse_duration(options.older_than) if options.older_than else None)
+    elif options.action == "import":
+        change = keyring.import_key(folder, _read_key(options.key_file), options.make_current)
+    elif options.action == "remove":
+        change = keyring.remove(folder, options.key_id)
+    keys = [info._asdict() for info in keyring.list_keys(folder)]
+    if options.json:
+        _print_json({"keyring": folder, "changed": bool(change and change.changed), "keys": keys})
+    else:
+        print(report.keys(folder, keys, change.changed if change else None))
+    return EXIT_DONE
+
+
+def _read_key(path: t.Optional[str]) -> str:
+    if path is None:
+        if sys.stdin.isatty():
+            import getpass
+
+            return getpass.getpass("Fernet key: ")
+        return sys.stdin.read()
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read(4096)
+    except OSError as error:
+        raise ConfigError("the key cannot be read (%s)" % error.strerror, path) from error
+
+
+def _check_config(options: t.Any) -> int:
+    from . import config
+
+    results: t.List[t.Dict[str, t.Any]] = []
+    for path in config.find(options.config, options.jobs):
+        try:
+            config.load(path)
+            results.append({"path": path, "ok": True, "error": None, "problems": []})
+        except ConfigError as error:
+            results.append({"path": path, "ok": False, "error": error.message, "problems": error.problems})
+            if not options.json:
+                print(error, file=sys.stderr)
+            continue
+        if not options.json:
+            print("%s: fine" % path)
+    if options.json:
+        _print_json(results)
+    return EXIT_DONE if all(result["ok"] for result in results) else EXIT_CONFIG
+
+
+def _sample_config(options: t.Any) -> int:
+    from . import config
+
+    text = config.sample()
+    if options.output is None:
+        print(text, end="")
+        return EXIT_DONE
+    try:
+        with open(options.output, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o640)) as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError("the template cannot be written (%s)" % error.strerror, options.output) from error
+    print("Wrote %s; the file's name must be that of the job, with .json" % options.output, file=sys.stderr)
+    return EXIT_DONE
+
+
+def _status(options: t.Any) -> int:
+    from . import report, status
+    from .units import parse_duration
+
+    max_age = parse_duration(options.max_age) if options.max_age else None
+    rows = [status.of(document, max_age) for document in _documents(options)]
+    if options.json:
+        _print_json(rows)
+    else:
+        print(report.status(rows))
+    return gravest(row["exit_code"] for row in rows)
+
+
+# -- shared -----------------------------------------------------------------------------------------------------------
+
+
+def _documents(options: t.Any) -> t.List[Document]:
+    from . import config
+
+    return [config.load(path) for path in config.find(options.config, options.jobs)]
+
+
+def _stores(document: Document, name: t.Optional[str]) -> t.List[t.Dict[str, t.Any]]:
+    stores = [store for store in document["stores"] if name in (None, store["name"])]
+    if not stores:
+        known = ", ".join(store["name"] for store in document["stores"])
+        raise ConfigError("the job '%s' has no such store" % document["name"], str(name), "Its stores: %s" % known)
+    return stores
+
+
+def _opened(store_options: t.Mapping[str, t.Any]) -> t.ContextManager[Store]:
+    import contextlib
+
+    from .job import store_of
+
+    return contextlib.closing(store_of(store_options))
+
+
+def _held(store: Store, document: Document, options: t.Any) -> t.Any:
+    from . import inventory
+    from .job import host_name
+
+    host = None if options.host == "*" else options.host or host_name(document)
+    return inventory.read(store, host, document["name"])
+
+
+def _within(archives: t.Iterable[StoredArchive], options: t.Any) -> t.List[StoredArchive]:
+    from .inventory import overlapping
+
+    return overlapping(archives, options.since, options.until)
+
+
+def _chosen(store: Store, document: Document, options: t.Any) -> t.List[StoredArchive]:
+    return _within(_held(store, document, options).archives, options)
+
+
+def _reachable(document: Document, options: t.Any) -> t.Any:
+    """The first store of the job (or the one that was named) that answers, and its chosen archives."""
+    import contextlib
+
+    from .errors import StoreError
+
+    @contextlib.contextmanager
+    def opened() -> t.Iterator[t.Tuple[Store, t.List[StoredArchive]]]:
+        with contextlib.ExitStack() as stack:
+            candidates = _stores(document, options.store)
+            for number, store_options in enumerate(candidates, 1):
+                store = stack.enter_context(_opened(store_options))
+                try:
+                    archives = _chosen(store, document, options)
+                except StoreError as error:
+                    if number == len(candidates):
+                        raise
+                    print("log-archive: store %s: %s; trying the next one" % (store.name, error), file=sys.stderr)
+                    continue
+                if archives or number == len(candidates):
+                    break
+            yield store, archives
+
+    return opened()
+
+
+def _time(text: str) -> t.Any:
+    from datetime import datetime, timezone
+
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise argparse.ArgumentTypeError("%r is not a time such as 2024-01-12 or 2024-01-12T13:00Z" % text) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def _confirm(name: str, location: str, size: int) -> bool:
+    from .units import format_size
+
+    answer = input("Send %s (%s) to %s? [y/N] " % (name, format_size(size), location))
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _progress(options: t.Any) -> t.Any:
+    """A progress bar on a terminal; nothing elsewhere, and nothing beside --json."""
+    from . import report
+
+    return report.progress_bar if sys.stderr.isatty() and not options.json else report.no_progress
+
+
+def _report_error(options: t.Any, error: LogArchiveError) -> None:
+    if options.json:
+        _print_json({"error": str(error), "exit_code": error.exit_code, "problems": getattr(error, "problems", [])})
+    print("log-archive: %s" % error, file=sys.stderr)
+
+
+def _print_json(value: t.Any) -> None:
+    import json
+
+    print(json.dumps(value, indent=2))

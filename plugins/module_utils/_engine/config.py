@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Job documents on the disk: one JSON file per job, ``<folder>/<job>.json``; lines that begin with ``//`` are comments."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import typing as t
+
+from .errors import ConfigError
+from .job_spec import JOB, Spec, normalise, plain
+
+Document = t.Dict[str, t.Any]
+
+
+def find(config: str, jobs: t.Sequence[str]) -> t.List[str]:
+    """The files that hold these jobs (names, or paths of files), all of the folder ``config`` if none is named.
+
+    Raises ConfigError for a job that is not there.
+    """
+    if not jobs:
+        if os.path.isfile(config):
+            return [config]
+        names = _names(config)
+        if not names:
+            raise ConfigError("there is no job document (*.json)", config, "'log-archive sample-config' prints a template")
+        return [os.path.join(config, name) for name in names]
+    paths = []
+    for job in jobs:
+        path = job if os.sep in job or job.endswith(".json") else os.path.join(config, job + ".json")
+        if not os.path.isfile(path):
+            known = ", ".join(name[: -len(".json")] for name in _names(config)) if os.path.isdir(config) else ""
+            raise ConfigError("there is no such job document", path, "Known jobs: %s" % known if known else "Name a job or a file")
+        paths.append(path)
+    return paths
+
+
+def _names(config: str) -> t.List[str]:
+    try:
+        return sorted(name for name in os.listdir(config) if name.endswith(".json") and not name.startswith("."))
+    except OSError as error:
+        raise ConfigError("the folder of job documents cannot be read (%s)" % error.strerror, config) from error
+
+
+def load(path: str) -> Document:
+    """Read and check one job document; ConfigError names the file, and every mistake with its key and what is allowed."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+            mode = os.fstat(file.fileno()).st_mode
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("the job document cannot be read (%s)" % error, path) from error
+    # Comments become empty lines, so that line numbers in messages stay right.
+    lines = ["" if line.lstrip().startswith("//") else line for line in text.splitlines()]
+    repeated: t.List[str] = []
+
+    def unique(pairs: t.List[t.Tuple[str, t.Any]]) -> t.Dict[str, t.Any]:
+        names = [name for name, _value in pairs]
+        repeated.extend("%s: stands there twice" % name for name in sorted({name for name in names if names.count(name) > 1}))
+        return dict(pairs)
+
+    try:
+        given = json.loads("\n".join(lines), object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            "not valid JSON: %s at line %d, column %d" % (error.msg, error.lineno, error.colno),
+            path,
+            "Near: %s" % (lines[error.lineno - 1].strip()[:80] if error.lineno <= len(lines) else "the end of the file"),
+        ) from error
+    if repeated:
+        raise ConfigError("a key stands twice in the same object", path, problems=repeated)
+    document = normalise(given, JOB, path)
+    stem = os.path.basename(path)[: -len(".json")]
+    if stem != document["name"]:
+        raise ConfigError("its name is '%s', the file is called '%s.json'" % (document["name"], stem), path, "Rename one of them")
+    if stat.S_IMODE(mode) & 0o007 and _has_secret(given, JOB):
+        raise ConfigError("it holds a secret and others may read it", path, "chmod o= %s" % path)
+    return document
+
+
+def _has_secret(value: t.Any, spec: Spec) -> bool:
+    if not isinstance(value, dict):
+        return False
+    for name, item in value.items():
+        option = spec[name]
+        if option.get("secret") and item:
+            return True
+        if "options" in option and any(_has_secret(i, option["options"]) for i in (item if isinstance(item, list) else [item])):
+            return True
+    return False
+
+
+def sample() -> str:
+    """A commented template of a job document that is valid as it stands."""
+    return "\n".join(["// A job of log-archive. Lines that begin with // are comments.", "{"] + _sample(JOB, "  ") + ["}", ""])
+
+
+def _sample(spec: Spec, indent: str) -> t.List[str]:
+    """Lines of an object. Options without an example come first, as comments with a comma: each can be uncommented by itself."""
+    optional: t.List[str] = []
+    live: t.List[str] = []
+    for name, option in spec.items():
+        about = [indent + "// " + line for line in _explained(option)]
+        key = json.dumps(name)
+        if option["type"] == "dict" and (option.get("required") or "default" in option):
+            live += about + ["%s%s: {" % (indent, key)] + _sample(option["options"], indent + "  ") + [indent + "},"]
+        elif "example" in option:
+            live += about + ["%s%s: %s," % (indent, key, json.dumps(option["example"]))]
+        elif option["type"] == "dict":
+            about += ["%s//   %s: %s" % (indent, rule, " ".join(_explained(o))) for rule, o in option["options"].items()]
+            value = {rule: o["example"] for rule, o in option["options"].items() if "example" in o}
+            optional += about + ["%s// %s: %s," % (indent, key, json.dumps(value))]
+        else:
+            optional += about + ["%s// %s: %s," % (indent, key, json.dumps(option.get("default")))]
+    live[-1] = live[-1].rstrip(",")
+    return optional + live
+
+
+def _explained(option: t.Mapping[str, t.Any]) -> t.List[str]:
+    lines = [plain(sentence) for sentence in option["description"]]
+    if option.get("choices"):
+        lines.append("One of: %s." % ", ".join(option["choices"]))
+    if option.get("elements") == "dict":
+        lines.append("Keys of each:")
+        for name, inner in option["options"].items():
+            kinds = " (%s)" % ", ".join(inner["stores"]) if "stores" in inner else ""
+            lines.append("  %s%s: %s" % (name, kinds, " ".join(_explained(inner))))
+    return lines

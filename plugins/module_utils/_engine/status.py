@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What monitoring asks of a job: when it last succeeded, what waits, when the next run is due, and whether that is bad."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from datetime import datetime, timezone
+
+from .catalog import FILE_NAME, Catalog, Run
+from .errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
+from .units import format_duration, format_utc
+
+PERIODS_UNTIL_OVERDUE = 2
+
+
+def of(document: t.Dict[str, t.Any], max_age: t.Optional[float] = None, now: t.Optional[datetime] = None) -> t.Dict[str, t.Any]:
+    """The state of one job: {job, last_run, last_exit_code, last_success, next_due, spool, backlog, state, exit_code}.
+
+    max_age: seconds after which a success is too old; by default two periods of the job (never for jobs without a period).
+    exit_code: 0 fine; 1 the last run failed, or no success for too long; 3 archives wait for a store.
+    """
+    now = now or datetime.now(timezone.utc)
+    row: t.Dict[str, t.Any] = {
+        "job": document["name"],
+        "last_run": None,
+        "last_exit_code": None,
+        "last_success": None,
+        "next_due": _next_due(document, now),
+        "spool": {"archives": 0, "bytes": 0},
+        "backlog": {},
+        "state": "has never run",
+        "exit_code": EXIT_FAILED,
+    }
+    if not os.path.exists(os.path.join(document["state"], FILE_NAME)):
+        return row
+    catalog = Catalog(document["state"])
+    try:
+        last = catalog.last_run(document["name"])
+        success = catalog.last_run(document["name"], successful=True)
+        spooled = catalog.entries(document["name"], spooled=True)
+        for stores in catalog.awaited(document["name"]).values():
+            for store in stores:
+                row["backlog"][store] = row["backlog"].get(store, 0) + 1
+    finally:
+        catalog.close()
+    row["spool"] = {"archives": len(spooled), "bytes": sum(entry.manifest["archive"]["size"] for entry in spooled)}
+    if last is not None:
+        row["last_run"] = _utc(last.started)
+        row["last_exit_code"] = last.exit_code
+    if success is not None:
+        row["last_success"] = _utc(success.started)
+    row["state"], row["exit_code"] = _judge(document, last, success, row, max_age, now)
+    return row
+
+
+def _judge(
+    document: t.Dict[str, t.Any],
+    last: t.Optional[Run],
+    success: t.Optional[Run],
+    row: t.Dict[str, t.Any],
+    max_age: t.Optional[float],
+    now: datetime,
+) -> t.Tuple[str, int]:
+    if last is None:
+        return "has never run", EXIT_FAILED
+    if last.ended is None:
+        return "runs now, or was killed; the next run completes it", EXIT_DONE if success is not None else EXIT_FAILED
+    if last.exit_code not in (EXIT_DONE, EXIT_PARTLY):
+        return "the last run failed", t.cast(int, last.exit_code)
+    if max_age is None:
+        max_age = _default_max_age(document)
+    age = now.timestamp() - (success.started if success is not None else last.started)
+    if max_age is not None and age > max_age:
+        return "overdue: no success for %s" % format_duration(age), EXIT_FAILED
+    if row["spool"]["archives"] or last.exit_code == EXIT_PARTLY:
+        return "archives wait for a store", EXIT_PARTLY
+    return "fine", EXIT_DONE
+
+
+def _default_max_age(document: t.Dict[str, t.Any]) -> t.Optional[float]:
+    days = {"day": 1, "week": 7, "month": 31}
+    period = document["select"]["period"]
+    if period == "none":
+        return None
+    return PERIODS_UNTIL_OVERDUE * (3600 if period == "hour" else 86400 * days[period])
+
+
+def _next_due(document: t.Dict[str, t.Any], now: datetime) -> t.Optional[str]:
+    """When the running period ends, and with it the next log is there to be archived."""
+    from .periods import period_containing
+
+    period = document["select"]["period"]
+    if period == "none":
+        return None
+    return format_utc(period_containing(period, now, document["select"]["timezone"]).end)
+
+
+def _utc(seconds: float) -> str:
+    return format_utc(datetime.fromtimestamp(seconds, timezone.utc))
