@@ -1,0 +1,377 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The keyring: a folder (0700) of Fernet keys, of which one is current.
+
+==================  =====================================================================================================
+``<id>.key``        0600; exactly the url-safe base64 text of one key and a newline, as any Fernet library reads it
+``current``         the id of the key that encrypts new archives
+``keyring.json``    ``{"created": {"<id>": <seconds since the epoch>}}``: when this keyring first got each key. The times
+                    of the files say that no more once they were copied or restored. A key that is not in it has an unknown
+                    age, which counts as older than anything. Only ``rotate`` and ``list_keys`` read it: archives can be
+                    opened without it.
+``removed/``        key files out of use; no function here destroys a key
+``.lock``           held while something changes
+==================  =====================================================================================================
+
+Key id = the first 8 bytes, in hex, of HMAC-SHA256(the 32 bytes of the key, ``log-archive key id v1``): it names a key and tells
+nothing of it. Every function takes the folder first and raises KeyringError; those that change something take ``check``:
+say what would change and change nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hmac
+import json
+import os
+import re
+import shlex
+import stat
+import time
+import typing as t
+
+from .durable import fsync_folder, lock, write_atomically
+from .errors import KeyringError
+from .stores.base import TEMP_PREFIX
+
+_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_KEY_TEXT = re.compile(rb"[A-Za-z0-9_-]{43}=")
+_REMOVED = "removed"
+
+
+class Key(t.NamedTuple):
+    """A key: its id and its 32 raw bytes, which no repr, str or format shows."""
+
+    id: str
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return "Key(id=%r, secret=<hidden>)" % self.id
+
+
+class KeyInfo(t.NamedTuple):
+    """What may be told of a key. ``created``: when this keyring first got it, in seconds since the epoch, None if unknown."""
+
+    id: str
+    created: t.Optional[float]
+    current: bool
+    removed: bool
+
+
+class Change(t.NamedTuple):
+    """What a function changed, or would change: ``id`` is the key concerned (None where a key would have been generated),
+    ``previous`` and ``current`` are the ids of the current key before and after (None: no such key, or not known yet).
+    """
+
+    changed: bool
+    id: t.Optional[str]
+    previous: t.Optional[str]
+    current: t.Optional[str]
+
+
+def generate_key() -> bytes:
+    """Return 32 fresh bytes for a key, from the kernel's random source."""
+    return os.urandom(32)
+
+
+def key_id(secret: bytes) -> str:
+    """Return the id of a key, given its 32 raw bytes."""
+    return hmac.new(secret, b"log-archive key id v1", "sha256").hexdigest()[:16]
+
+
+def load_current(folder: str) -> Key:
+    """Return the key that encrypts new archives."""
+    _check_folder(folder)
+    current = _current_id(folder)
+    if current is None:
+        raise KeyringError("the keyring has no current key", folder, "Create one with 'log-archive key create' or the module fernet_key")
+    return load(folder, current)
+
+
+def load(folder: str, wanted: str) -> Key:
+    """Return the key with the id ``wanted``."""
+    _check_folder(folder)
+    _check_id(wanted)
+    try:
+        return _read_key(folder, wanted)
+    except FileNotFoundError:
+        raise _missing(folder, wanted) from None
+
+
+def list_keys(folder: str) -> t.List[KeyInfo]:
+    """Return what is known of every key, those out of use too, oldest first."""
+    _check_folder(folder)
+    created = _created(folder)
+    current = _current_id(folder)
+    in_use = _ids(folder)
+    keys = [KeyInfo(id, created.get(id), id == current, False) for id in in_use]
+    keys += [KeyInfo(id, created.get(id), False, True) for id in _ids(os.path.join(folder, _REMOVED)) if id not in in_use]
+    return sorted(keys, key=lambda key: (key.created or 0, key.id))
+
+
+def create(folder: str, check: bool = False) -> Change:
+    """Make the folder if it is missing (below an existing one), and a current key if there is none."""
+    if not _make_folder(folder, check):
+        return Change(True, None, None, None)
+    with _changing(folder, check):
+        current = _current_id(folder)
+        if current is not None:
+            load(folder, current)
+            return Change(False, current, current, current)
+        return _new_current(folder, None, check)
+
+
+def rotate(folder: str, older_than: t.Optional[float] = None, check: bool = False) -> Change:
+    """Make a fresh key the current one; the previous one stays in use for what it has encrypted.
+
+    older_than: only if the current key's age in seconds is at least this, or is unknown, or there is no current key.
+    """
+    _check_folder(folder)
+    with _changing(folder, check):
+        current = _current_id(folder)
+        if current is not None and older_than is not None:
+            created = _created(folder).get(current)
+            if created is not None and time.time() - created < older_than:
+                return Change(False, current, current, current)
+        return _new_current(folder, current, check)
+
+
+def import_key(folder: str, key_text: t.Union[str, bytes], make_current: bool = False, check: bool = False) -> Change:
+    """Take a key in, given its base64 text; bring it back if it was removed, mend its file if that is damaged.
+
+    The folder is made if it is missing, as by ``create``.
+    """
+    secret = _decode(key_text.encode("utf-8", "replace") if isinstance(key_text, str) else key_text)
+    if secret is None:
+        raise KeyringError(
+            "the text given is no Fernet key", folder, "A key is 44 characters of url-safe base64 for 32 bytes; nothing was imported"
+        )
+    id = key_id(secret)
+    if not _make_folder(folder, check):
+        return Change(True, id, None, id if make_current else None)
+    with _changing(folder, check):
+        previous = _current_id(folder)
+        current = id if make_current else previous
+        try:
+            known = _decode(_content(_key_path(folder, id), private=True)) == secret
+        except FileNotFoundError:
+            known = False
+        if not check:
+            if not known:
+                _write_key(folder, secret)
+            if current != previous:
+                _set_current(folder, id)
+        return Change(not known or current != previous, id, previous, current)
+
+
+def remove(folder: str, unwanted: str, check: bool = False) -> Change:
+    """Take a key out of use: its file moves to ``removed/``. The current key is refused."""
+    _check_folder(folder)
+    _check_id(unwanted)
+    with _changing(folder, check):
+        current = _current_id(folder)
+        if unwanted == current:
+            raise KeyringError("the key %s is the current one and stays" % unwanted, folder, "Rotate first, then remove it")
+        try:
+            # What moves is whole: it must not replace a good copy in removed/ by a damaged one.
+            _read_key(folder, unwanted)
+        except FileNotFoundError:
+            if unwanted not in _ids(os.path.join(folder, _REMOVED)):
+                raise _missing(folder, unwanted) from None
+            return Change(False, unwanted, current, current)
+        if not check:
+            removed = os.path.join(folder, _REMOVED)
+            _make_folder(removed, check)
+            os.replace(_key_path(folder, unwanted), _key_path(removed, unwanted))
+            fsync_folder(removed)
+            fsync_folder(folder)
+        return Change(True, unwanted, current, current)
+
+
+def _new_current(folder: str, previous: t.Optional[str], check: bool) -> Change:
+    if check:
+        return Change(True, None, previous, None)
+    secret = generate_key()
+    id = key_id(secret)
+    _write_key(folder, secret)
+    _set_current(folder, id)
+    return Change(True, id, previous, id)
+
+
+def _write_key(folder: str, secret: bytes) -> None:
+    id = key_id(secret)
+    created = _created(folder)
+    created.setdefault(id, int(time.time()))
+    write_atomically(os.path.join(folder, "keyring.json"), json.dumps({"created": created}, indent=1, sort_keys=True).encode() + b"\n")
+    write_atomically(_key_path(folder, id), base64.urlsafe_b64encode(secret) + b"\n")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_key_path(os.path.join(folder, _REMOVED), id))
+
+
+def _set_current(folder: str, id: str) -> None:
+    write_atomically(os.path.join(folder, "current"), id.encode() + b"\n")
+
+
+@contextlib.contextmanager
+def _changing(folder: str, check: bool) -> t.Iterator[None]:
+    """Lock the keyring; what the system refuses becomes a KeyringError."""
+    try:
+        if check:
+            yield
+            return
+        with lock(os.path.join(folder, ".lock"), wait=True):
+            for name in os.listdir(folder):
+                if name.startswith(TEMP_PREFIX):
+                    # Left by a process that was killed while it wrote; it may hold a key that never came into use.
+                    os.unlink(os.path.join(folder, name))
+            yield
+    except OSError as error:
+        raise KeyringError("the keyring cannot be changed (%s)" % error.strerror, folder) from error
+
+
+def _make_folder(folder: str, check: bool) -> bool:
+    """Make the folder unless it exists; return whether it exists now."""
+    if not os.path.isdir(folder):
+        parent = os.path.dirname(os.path.abspath(folder))
+        if not os.path.isdir(parent):
+            raise KeyringError(
+                "the keyring cannot be made, the folder above it does not exist", folder, "Run: mkdir -p %s" % shlex.quote(parent)
+            )
+        if check:
+            return False
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder, 0o700)
+                fsync_folder(parent)
+        except OSError as error:
+            raise KeyringError("the keyring cannot be made (%s)" % error.strerror, folder) from error
+    _check_folder(folder)
+    return True
+
+
+def _check_folder(folder: str) -> None:
+    try:
+        status = os.stat(folder)
+    except FileNotFoundError:
+        raise KeyringError(
+            "the keyring does not exist", folder, "Create it with 'log-archive key create' or the module fernet_key, or import your key"
+        ) from None
+    except OSError as error:
+        raise KeyringError("the keyring cannot be read (%s)" % error.strerror, folder) from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise KeyringError("the keyring is not a folder", folder)
+    _check_private(status, folder, "0700")
+
+
+def _check_private(status: os.stat_result, path: str, mode: str) -> None:
+    problems, commands = [], []
+    if status.st_uid not in (0, os.geteuid()):
+        problems.append("belongs to user %d and not to root or user %d" % (status.st_uid, os.geteuid()))
+        commands.append("chown %d %s" % (os.geteuid(), shlex.quote(path)))
+    if status.st_mode & 0o077:
+        problems.append("is open to its group or to others (%04o)" % stat.S_IMODE(status.st_mode))
+        commands.append("chmod %s %s" % (mode, shlex.quote(path)))
+    if problems:
+        raise KeyringError(
+            "it %s, so keys cannot be trusted to be secret" % " and ".join(problems),
+            path,
+            "Run: %s; rotate the key if somebody may have read it" % " && ".join(commands),
+        )
+
+
+def _content(path: str, private: bool = False) -> bytes:
+    """Read a small file; FileNotFoundError where there is none. private: demand that only root or we can read it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            if private:
+                _check_private(os.fstat(fd), path, "0600")
+            return os.read(fd, 1 << 20)
+        finally:
+            os.close(fd)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise KeyringError("it cannot be read (%s)" % error.strerror, path, "Run as the keyring's owner or as root") from error
+
+
+def _decode(text: bytes) -> t.Optional[bytes]:
+    text = text.strip()
+    return base64.urlsafe_b64decode(text) if _KEY_TEXT.fullmatch(text) else None
+
+
+def _read_key(folder: str, id: str) -> Key:
+    path = _key_path(folder, id)
+    secret = _decode(_content(path, private=True))
+    if secret is None or key_id(secret) != id:
+        why = "does not hold one Fernet key" if secret is None else "holds another key than its name says"
+        raise KeyringError(
+            "the key file is damaged: it %s" % why,
+            path,
+            "Import the key %s again from where you keep a copy, with 'log-archive key import' or the module fernet_key" % id,
+        )
+    return Key(id, secret)
+
+
+def _missing(folder: str, wanted: str) -> KeyringError:
+    ids = _ids(folder)
+    held = "it holds %s" % ", ".join(ids) if ids else "it holds none"
+    removed = os.path.join(folder, _REMOVED)
+    if wanted in _ids(removed):
+        where = "it was taken out of use: bring it back from %s" % _key_path(removed, wanted)
+    else:
+        where = "import it from where you keep a copy"
+    return KeyringError(
+        "the key %s is needed and is not in use in the keyring (%s)" % (wanted, held),
+        folder,
+        "%s with 'log-archive key import' or the module fernet_key" % (where[0].upper() + where[1:]),
+    )
+
+
+def _check_id(id: str) -> None:
+    if not _ID.fullmatch(id):
+        raise KeyringError("not a key id", ascii(id), "A key id is 16 hexadecimal digits, in lower case")
+
+
+def _key_path(folder: str, id: str) -> str:
+    return os.path.join(folder, id + ".key")
+
+
+def _ids(folder: str) -> t.List[str]:
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise KeyringError("it cannot be read (%s)" % error.strerror, folder) from error
+    return sorted(name[:-4] for name in names if name.endswith(".key") and _ID.fullmatch(name[:-4]))
+
+
+def _current_id(folder: str) -> t.Optional[str]:
+    path = os.path.join(folder, "current")
+    try:
+        id = _content(path).decode("ascii", "replace").strip()
+    except FileNotFoundError:
+        return None
+    if not _ID.fullmatch(id):
+        raise KeyringError(
+            "the file is damaged: it does not hold one key id", path, "Write the id of the current key into it, 16 hexadecimal digits"
+        )
+    return id
+
+
+def _created(folder: str) -> t.Dict[str, float]:
+    path = os.path.join(folder, "keyring.json")
+    try:
+        created = json.loads(_content(path))["created"]
+        if all(_ID.fullmatch(id) and isinstance(when, (int, float)) for id, when in created.items()):
+            return created
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        pass
+    raise KeyringError(
+        "the file is damaged", path, "Remove it: the keys stay, only their ages become unknown, so that the next rotation is due"
+    )
