@@ -1,0 +1,111 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Durations, sizes and times as people write and read them."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+import typing as t
+
+from .errors import ConfigError
+
+UTC = datetime.timezone.utc
+
+_SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_SIZE_LETTERS = "KMGTP"
+
+
+def parse_duration(value: t.Union[str, int, float]) -> float:
+    """Return ``value`` in seconds.
+
+    A plain number is seconds; otherwise numbers with the units w, d, h, m, s, from the largest to the smallest, each at most
+    once ("90", "15m", "1d12h", "1.5h"; blanks between them are allowed). Raise ConfigError for anything else, also below zero.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value >= 0 and math.isfinite(value):
+            return float(value)
+    elif isinstance(value, str):
+        text = value.strip()
+        if re.fullmatch(_NUMBER, text, re.ASCII):
+            return float(text)
+        found = re.fullmatch(r"\s*".join("(?:(%s)%s)?" % (_NUMBER, unit) for unit in _SECONDS), text, re.ASCII)
+        if text and found:
+            return sum(float(number or 0) * seconds for number, seconds in zip(found.groups(), _SECONDS.values()))
+    raise ConfigError(
+        "not a duration", repr(value), "Use seconds (90) or numbers with w, d, h, m, s from large to small: 30s, 15m, 2h, 7d, 2w, 1d12h"
+    )
+
+
+def parse_size(value: t.Union[str, int]) -> int:
+    """Return ``value`` in bytes.
+
+    A plain number is bytes; K, M, G, T, P (also written KiB or KB, in any case) are powers of 1024: "10M", "1.5G", 512.
+    Raise ConfigError for anything else, also below zero.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str):
+        found = re.fullmatch(r"(%s)\s*(?:([%s])(?:I?B)?|B)?" % (_NUMBER, _SIZE_LETTERS), value.strip().upper(), re.ASCII)
+        if found:
+            number, letter = found.groups()
+            power = _SIZE_LETTERS.index(letter) + 1 if letter else 0
+            if power or "." not in number:
+                return int(float(number) * 1024**power) if "." in number else int(number) * 1024**power
+    raise ConfigError("not a size", repr(value), "Use whole bytes (512) or a number with K, M, G, T or P (powers of 1024): 10M, 1.5G")
+
+
+def format_size(size: t.Union[int, float]) -> str:
+    """Return a number of bytes for people: ``512 B``, ``1.5 KiB``, ``10.0 MiB``."""
+    if abs(size) < 1024:
+        return "%d B" % size
+    number = float(size)
+    for letter in _SIZE_LETTERS:
+        number /= 1024
+        if abs(number) < 1023.95 or letter == _SIZE_LETTERS[-1]:
+            break
+    return "%.1f %siB" % (number, letter)
+
+
+def format_duration(seconds: float) -> str:
+    """Return seconds for people, in the two largest units: ``450ms``, ``12.3s``, ``15m 30s``, ``1d 12h``.
+
+    ``parse_duration`` reads it back, except milliseconds and what is below zero.
+    """
+    if seconds < 0:
+        return "-" + format_duration(-seconds)
+    if seconds < 0.9995:
+        return "%dms" % round(seconds * 1000)
+    if seconds < 59.95:
+        return ("%.1f" % seconds).replace(".0", "") + "s"
+    # Rounded before it is split, so that 1 h 59 min 45 s becomes "2h" and never "1h 60m".
+    if round(seconds / 60) >= 1440:
+        large, small = "d", "h"
+    elif round(seconds) >= 3600:
+        large, small = "h", "m"
+    else:
+        large, small = "m", "s"
+    whole, part = divmod(round(seconds / _SECONDS[small]), _SECONDS[large] // _SECONDS[small])
+    return "%d%s %d%s" % (whole, large, part, small) if part else "%d%s" % (whole, large)
+
+
+def format_utc(moment: datetime.datetime) -> str:
+    """Return an aware datetime as ISO 8601 in UTC, cut to whole seconds: ``2024-01-12T12:00:00Z``."""
+    if moment.utcoffset() is None:
+        raise ConfigError("a time without a time zone", str(moment), "Give an aware datetime")
+    return moment.astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat() + "Z"
+
+
+def parse_utc(text: str) -> datetime.datetime:
+    """Return the aware UTC datetime that ``format_utc`` wrote; raise ConfigError for anything else."""
+    found = isinstance(text, str) and re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z", text, re.ASCII)
+    if found:
+        year, month, day, hour, minute, second = map(int, found.groups())
+        try:
+            return datetime.datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        except ValueError:
+            pass  # The shape of a time, but no such day or hour: the same mistake as another shape.
+    raise ConfigError("not a time in UTC", repr(text), "Write it as 2024-01-12T12:00:00Z")
