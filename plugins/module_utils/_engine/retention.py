@@ -1,0 +1,374 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which archives stay and which go: the rules of ``restic forget`` plus guards, as a pure function of (items, policy, now).
+
+Rules (restic: ``internal/data/snapshot_policy.go``, ``doc/060_forget.rst``), applied to each group alone, on the start of the
+period of each archive, in UTC, newest first:
+
+- ``keep_last`` N keeps the N newest; ``keep_hourly`` ... ``keep_yearly`` N keep the newest archive of each of the last N hours,
+  days, ISO weeks, months, years that have any. -1 (written ``unlimited`` or -1) is no limit. The oldest archive is kept too
+  while a counter has room.
+- ``keep_within`` D keeps what is younger than D, measured from the newest archive and not from now; ``keep_within_hourly`` ...
+  keep one per unit in that span. The border itself is outside. A month back from 31 October is 1 October, as in Go.
+- One rule that keeps an archive is enough.
+
+Guards, in this order: archives dated after ``now`` are neither counted nor removed; protected ones stay; ``min_keep`` are left
+in each group; and where more than ``max_delete_share`` of a group would go, nothing of that group goes and the plan says so
+(see ``ALWAYS_ALLOWED`` for small groups). A backlog cut for the first time, or a long catch-up, meets the last guard by
+design: look at the plan, then raise ``max_delete_share`` for that run.
+"""
+
+from __future__ import annotations
+
+import datetime
+import operator
+import re
+import typing as t
+
+from .errors import ConfigError
+
+UNLIMITED = -1
+
+ALWAYS_ALLOWED = 3
+"""So many removals per group and run are never refused by ``max_delete_share``: with ``keep_last: 1`` a run in steady state
+removes one archive of two, after two missed runs three of four. ``min_keep`` is the guard of groups that small."""
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+_EPOCH_ORDINAL = 719163
+"""``datetime.date(1970, 1, 1).toordinal()``"""
+_SECOND = 1_000_000
+_HOUR = 3600 * _SECOND
+_DAY = 24 * _HOUR
+_WEEK = 7 * _DAY
+
+
+class Duration(t.NamedTuple):
+    """A span as restic writes it: ``1y5m7d2h``; all zero means not set."""
+
+    years: int = 0
+    months: int = 0
+    days: int = 0
+    hours: int = 0
+
+    def __str__(self) -> str:
+        return "".join("%d%s" % (number, unit) for number, unit in zip(self, "ymdh") if number)
+
+
+class Policy(t.NamedTuple):
+    """What to keep; see the module's text. Counters: 0 is not set, -1 no limit.
+
+    min_keep: archives left in each group at the least, 1 or more; max_delete_share: the part of a group, above 0 and up to 1
+    (no cap), that one run may remove.
+    """
+
+    keep_last: int = 0
+    keep_hourly: int = 0
+    keep_daily: int = 0
+    keep_weekly: int = 0
+    keep_monthly: int = 0
+    keep_yearly: int = 0
+    keep_within: Duration = Duration()
+    keep_within_hourly: Duration = Duration()
+    keep_within_daily: Duration = Duration()
+    keep_within_weekly: Duration = Duration()
+    keep_within_monthly: Duration = Duration()
+    keep_within_yearly: Duration = Duration()
+    min_keep: int = 1
+    max_delete_share: float = 0.5
+
+
+class Item(t.NamedTuple):
+    """One archive that the policy judges.
+
+    key: its name, unique in one plan; time: start of its period, aware; size: bytes; protected: why the caller forbids its
+    removal, else None; series: what tells apart several logs that one job archives for the same period, because one of
+    ``syslog`` and ``auth.log`` of the same hour must not stand in for the other (restic groups by host and paths likewise).
+    """
+
+    key: str
+    time: datetime.datetime
+    host: str
+    job: str
+    size: int
+    protected: t.Optional[str] = None
+    series: str = ""
+
+
+class Plan(t.NamedTuple):
+    """What stays (by group, newest first) and what goes (oldest first), with words why; removals that a guard refused."""
+
+    keep: t.List[t.Tuple[Item, t.Tuple[str, ...]]]
+    remove: t.List[t.Tuple[Item, str]]
+    refusals: t.List[str]
+    bytes_freed: int
+
+
+def plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Plan:
+    """Decide for each item whether it stays; nothing is removed here.
+
+    Items are grouped by (host, job, series); the result depends on no order of the input. Raise ConfigError where the policy
+    keeps nothing, a time has no zone, or a key occurs twice (an archive counted twice would weaken the guards).
+    """
+    if _keeps_nothing(policy):
+        raise ConfigError(
+            "the retention policy is empty and would remove every archive",
+            hint="Set at least one keep_ rule, or leave retention out to keep everything",
+        )
+    now_micros = _micros(now, "now")
+    # Plain lists side by side and no tuple per item: a million of those would cost more in garbage collection than the plan.
+    ordered = sorted(items, key=operator.attrgetter("key"))
+    groups: t.Dict[t.Tuple[str, str, str], t.List[Item]] = {}
+    previous = None
+    for item in ordered:
+        key, _time, host, job, _size, _protected, series = item
+        if key == previous:
+            raise ConfigError("this archive is listed twice", key, "Give each archive to the plan once")
+        previous = key
+        group = (host, job, series)
+        if group in groups:
+            groups[group].append(item)
+        else:
+            groups[group] = [item]
+
+    keep: t.List[t.Tuple[Item, t.Tuple[str, ...]]] = []
+    remove: t.List[Item] = []
+    refusals: t.List[str] = []
+    for group in sorted(groups):
+        members = groups[group]
+        times = [_micros(item.time, item.key) for item in members]
+        order = sorted(range(len(members)), key=times.__getitem__, reverse=True)
+        keep.extend((members[index], ("dated in the future",)) for index in order if times[index] > now_micros)
+        order = [index for index in order if times[index] <= now_micros]
+        past = [members[index] for index in order]
+        reasons = _guarded(past, _apply([times[index] for index in order], policy), policy)
+        unwanted = reasons.count(())
+        if unwanted > max(ALWAYS_ALLOWED, policy.max_delete_share * len(past) + 1e-9):
+            refusals.append(
+                "%s: %d of %d archives would go, more than max_delete_share %g allows, so none of them is removed. "
+                "Check the policy; if this is meant, raise max_delete_share for one run"
+                % ("/".join(filter(None, group)), unwanted, len(past), policy.max_delete_share)
+            )
+            refused = ("removal refused by max_delete_share %g" % policy.max_delete_share,)
+            reasons = [words or refused for words in reasons]
+        keep.extend((item, words) for item, words in zip(past, reasons) if words)
+        remove.extend(item for item, words in zip(reversed(past), reversed(reasons)) if not words)
+
+    if len(groups) > 1:
+        remove.sort(key=lambda item: _micros(item.time, item.key))
+    return Plan(keep, [(item, "no rule keeps it") for item in remove], refusals, sum(item.size for item in remove))
+
+
+def _apply(times: t.Sequence[int], policy: Policy) -> t.List[t.Tuple[str, ...]]:
+    """restic's ApplyPolicy: per time (microseconds, newest first) the reasons to keep it, () where there is none."""
+    reasons: t.List[t.Tuple[str, ...]] = [()] * len(times)
+    if not times:
+        return reasons
+    if any(policy.keep_within):
+        cutoff = _before(times[0], policy.keep_within)
+        within = ("within " + str(policy.keep_within),)
+        for index, time in enumerate(times):
+            if time <= cutoff:
+                break
+            reasons[index] = within
+
+    oldest = len(times) - 1
+    for label, start_of, count, span in _rules(policy):
+        cutoff = _before(times[0], span) if span else None
+        number = 0
+        # Times fall, so a unit not seen before begins where a time lies before the start of the unit kept last.
+        start = times[0] + 1
+        for index, time in enumerate(times):
+            if time < start or index == oldest:
+                if cutoff is not None and time <= cutoff:
+                    break
+                number += 1
+                reasons[index] += ("%s%s #%d" % ("" if time < start else "oldest ", label, number),)
+                if number == count:
+                    break
+                start = start_of(time)
+    return reasons
+
+
+def _guarded(past: t.Sequence[Item], reasons: t.List[t.Tuple[str, ...]], policy: Policy) -> t.List[t.Tuple[str, ...]]:
+    """The reasons of ``past``, newest first, with those that ``protected`` and ``min_keep`` add."""
+    reasons = [words or ((item.protected,) if item.protected else ()) for item, words in zip(past, reasons)]
+    missing = policy.min_keep - (len(reasons) - reasons.count(()))
+    for index, words in enumerate(reasons):
+        if missing <= 0:
+            break
+        if not words:
+            reasons[index] = ("among the newest, min_keep %d" % policy.min_keep,)
+            missing -= 1
+    return reasons
+
+
+def _keeps_nothing(policy: Policy) -> bool:
+    return not _rules(policy) and not any(policy.keep_within)
+
+
+def _rules(policy: Policy) -> t.List[t.Tuple[str, t.Callable[[int], int], int, t.Optional[Duration]]]:
+    """The rules that are set, but ``keep_within``: (label, start of the unit of a time, count, span or None)."""
+    counted = [
+        (unit, start_of, getattr(policy, "keep_" + unit), None)
+        for unit, start_of in [("last", _instant_end)] + _UNITS
+        if getattr(policy, "keep_" + unit) > 0 or getattr(policy, "keep_" + unit) == UNLIMITED
+    ]
+    spans = [(unit, start_of, getattr(policy, "keep_within_" + unit)) for unit, start_of in _UNITS]
+    return counted + [("%s within %s" % (unit, span), start_of, UNLIMITED, span) for unit, start_of, span in spans if any(span)]
+
+
+# -- calendar, in microseconds since the epoch, UTC -----------------------------------------------------------------------
+
+
+def _micros(time: datetime.datetime, subject: str) -> int:
+    try:
+        since = time - _EPOCH
+    except TypeError as error:
+        raise ConfigError("the time %r is not a datetime with a time zone" % (time,), subject, "Give it in UTC") from error
+    return (since.days * 86400 + since.seconds) * _SECOND + since.microseconds
+
+
+def _instant_end(time: int) -> int:
+    return time + 1
+
+
+def _hour_start(time: int) -> int:
+    return time - time % _HOUR
+
+
+def _day_start(time: int) -> int:
+    return time - time % _DAY
+
+
+def _week_start(time: int) -> int:
+    # The epoch is a Thursday; an ISO week, and with it its number and year, begins on Monday.
+    return time - (time + 3 * _DAY) % _WEEK
+
+
+def _month_start(time: int) -> int:
+    return (_date(time).replace(day=1).toordinal() - _EPOCH_ORDINAL) * _DAY
+
+
+def _year_start(time: int) -> int:
+    return (_date(time).replace(month=1, day=1).toordinal() - _EPOCH_ORDINAL) * _DAY
+
+
+_UNITS: t.List[t.Tuple[str, t.Callable[[int], int]]] = [
+    ("hourly", _hour_start),
+    ("daily", _day_start),
+    ("weekly", _week_start),
+    ("monthly", _month_start),
+    ("yearly", _year_start),
+]
+
+
+def _date(time: int) -> datetime.date:
+    return datetime.date.fromordinal(time // _DAY + _EPOCH_ORDINAL)
+
+
+def _before(time: int, span: Duration) -> int:
+    """``time`` minus ``span`` as Go's ``AddDate`` counts: years and months first, a day past the month's end runs on."""
+    date = _date(time)
+    year, month = divmod(date.year * 12 + date.month - 1 - span.years * 12 - span.months, 12)
+    if year < datetime.MINYEAR:
+        return (1 - _EPOCH_ORDINAL) * _DAY - 1
+    days = datetime.date(year, month + 1, 1).toordinal() - _EPOCH_ORDINAL + date.day - 1 - span.days
+    return days * _DAY + time % _DAY - span.hours * _HOUR
+
+
+# -- reading a policy -----------------------------------------------------------------------------------------------------
+
+
+def parse_duration(text: str) -> Duration:
+    """Read restic's form (``2y5m7d3h``, units in any order); raise ValueError that says what is wrong.
+
+    Stricter than restic in one point: a unit given twice is refused, where restic takes the last.
+    """
+    parts = re.findall(r"([0-9]+)([ymdh])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text.strip():
+        raise ValueError("%r is not a duration such as 1y5m7d2h (years, months, days, hours; a week is 7d)" % text)
+    numbers = {unit: int(number) for number, unit in parts}
+    if len(numbers) < len(parts):
+        raise ValueError("%r names a unit twice" % text)
+    return Duration(*(numbers.get(unit, 0) for unit in "ymdh"))
+
+
+def parse_policy(mapping: t.Mapping[str, t.Any]) -> Policy:
+    """Read a policy from plain values; raise one ConfigError whose ``problems`` lists every mistake.
+
+    Counters and min_keep are integers or their text, a counter also ``unlimited`` or -1; ``keep_within*`` are texts as for
+    ``parse_duration``; max_delete_share is a number. None means not set. A policy that keeps nothing is a mistake too.
+    """
+    fields: t.Dict[str, t.Any] = {}
+    problems = []
+    for name, value in mapping.items():
+        if name not in Policy._fields:
+            problems.append("%s: not known%s" % (name, _nearest(str(name))))
+        elif value is not None:
+            try:
+                fields[name] = _READERS[name](value)
+            except ValueError as error:
+                problems.append("%s: %s" % (name, error))
+    policy = Policy(**fields)
+    if not problems and _keeps_nothing(policy):
+        problems.append("no rule keeps anything: set at least one of keep_last, keep_hourly ... keep_within_yearly")
+    if problems:
+        raise ConfigError("the retention policy is wrong", problems=problems)
+    return policy
+
+
+def _nearest(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, Policy._fields, 1)
+    return ", did you mean %s?" % near[0] if near else "; known are %s" % ", ".join(Policy._fields)
+
+
+def _integer(value: t.Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]+\s*", value, re.ASCII):
+        return int(value)
+    raise ValueError("%r is not a whole number" % (value,))
+
+
+def _read_count(value: t.Any) -> int:
+    if value == "unlimited":
+        return UNLIMITED
+    try:
+        count = _integer(value)
+    except ValueError as error:
+        raise ValueError("%s nor 'unlimited'" % error) from None
+    if count < UNLIMITED:
+        raise ValueError("%d is negative; 'unlimited' or -1 keeps all" % count)
+    return count
+
+
+def _read_duration(value: t.Any) -> Duration:
+    if not isinstance(value, str):
+        raise ValueError("%r is not a text such as 7d or 1y5m7d2h" % (value,))
+    return parse_duration(value) if value.strip() else Duration()
+
+
+def _read_min_keep(value: t.Any) -> int:
+    number = _integer(value)
+    if number < 1:
+        raise ValueError("%d is too small, at least 1 archive is always kept" % number)
+    return number
+
+
+def _read_share(value: t.Any) -> float:
+    try:
+        share = float("nan" if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        share = float("nan")
+    if not 0 < share <= 1:
+        raise ValueError("%r is not a number above 0 and up to 1 (0.5 is half of a group)" % (value,))
+    return share
+
+
+_READERS: t.Dict[str, t.Callable[[t.Any], t.Any]] = {
+    name: _read_duration if name.startswith("keep_within") else _read_count for name in Policy._fields if name.startswith("keep_")
+}
+_READERS.update(min_keep=_read_min_keep, max_delete_share=_read_share)
