@@ -270,10 +270,10 @@ class _Run:
         new = [s for s in selection.files if (s.path, s.size, s.mtime_ns) not in archived]
         self.recap["skipped"] = [{"path": s.path, "reason": s.reason} for s in selection.skipped]
         self._note_missing(selection)
-        archive = self.document["archive"]
+        archive, select = self.document["archive"], self.document["select"]
         fields = {"host": self.host, "job": self.job}
         try:
-            groups = naming.group(new, archive["group"], archive["name"], self.document["select"]["timezone"], fields) if new else []
+            groups = naming.group(new, archive["group"], archive["name"], select["period"], select["timezone"], fields)
         except LogArchiveError as error:
             self._fail(error)
             groups = []

@@ -283,7 +283,6 @@ for _unit in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
             % {"hourly": "hours", "daily": "days", "weekly": "ISO weeks", "monthly": "months", "yearly": "years"}[_unit]
         ],
     }
-RETENTION["keep_daily"]["example"] = 31
 for _unit in ("", "_hourly", "_daily", "_weekly", "_monthly", "_yearly"):
     RETENTION["keep_within" + _unit] = {
         "type": "str",
@@ -292,6 +291,7 @@ for _unit in ("", "_hourly", "_daily", "_weekly", "_monthly", "_yearly"):
             % ("all archives" if not _unit else "what O(keep%s) would" % _unit)
         ],
     }
+RETENTION["keep_within"]["example"] = "31d"
 RETENTION.update(
     {
         "min_keep": {

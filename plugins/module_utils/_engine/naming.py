@@ -11,7 +11,7 @@ import typing as t
 from datetime import timezone as utc_timezone
 from urllib.parse import quote_from_bytes
 
-from .periods import Period, render_name
+from .periods import Period, period_containing, render_name
 from .selection import Source
 
 SUFFIX = ".tgz.fernet"
@@ -33,15 +33,21 @@ class Group(t.NamedTuple):
     sources: t.List[Source]
 
 
-def group(sources: t.Sequence[Source], by: str, template: t.Optional[str], timezone: str, fields: t.Mapping[str, str]) -> t.List[Group]:
+def group(
+    sources: t.Sequence[Source], by: str, template: t.Optional[str], unit: str, timezone: str, fields: t.Mapping[str, str]
+) -> t.List[Group]:
     """Divide sources into archives, in order of period and name.
 
-    by: 'file' (one archive each), 'period' (one for all sources of a period) or 'run' (one for all).
-    template: name of an archive; None is the grouping's own. fields: values of {host} and {job}.
+    by: 'file' (one archive each), 'period' (one for all sources of a period) or 'run' (one for all). template: name of an archive; None
+    is the grouping's own. unit: hour, day, week or month for the periods of the selection, in ``timezone``; 'none' leaves each source
+    its own. fields: values of {host} and {job}.
     """
     batches: t.Dict[t.Any, t.List[Source]] = {}
     for source in sources:
-        batch = {"file": source.path, "period": source.period, "run": None}[by]
+        if by == "period":
+            batch: t.Any = source.period if unit == "none" else period_containing(unit, source.period.start, timezone)
+        else:
+            batch = source.path if by == "file" else None
         batches.setdefault(batch, []).append(source)
     groups = []
     for batch in batches.values():

@@ -195,18 +195,22 @@ class _Token:
 
 
 class _Gzip:
-    """One gzip member whose blocks are deflated on all cores, in order, with a bounded number of them in memory."""
+    """One gzip member: blocks are deflated on all cores and given to ``output`` in order, by a thread of its own.
+
+    Only so many blocks exist at once, and are used again: that bounds the memory, and saves the kernel clearing new pages.
+    """
 
     def __init__(self, output: t.Callable[[bytes], None]) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         self._deflate, self._crc32 = _deflater()
         workers = os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(workers)
-        self._ahead = workers + 2
-        self._pending: t.Deque[t.Any] = collections.deque()
+        self._deflaters = ThreadPoolExecutor(workers)
+        self._writer = ThreadPoolExecutor(1)
+        self._blocks_left = workers + 3
+        self._under_way: t.Deque[t.Tuple[t.Any, bytearray]] = collections.deque()
         self._output = output
-        self._buffer = bytearray(BLOCK)
+        self._block = bytearray(BLOCK)
         self._filled = 0
         self._before = b""
         self._crc = 0
@@ -215,7 +219,7 @@ class _Gzip:
 
     def space(self, wanted: int) -> memoryview:
         """Room for at most ``wanted`` bytes; say with ``advance`` how many were put there."""
-        return memoryview(self._buffer)[self._filled : min(BLOCK, self._filled + wanted)]
+        return memoryview(self._block)[self._filled : min(BLOCK, self._filled + wanted)]
 
     def advance(self, count: int) -> None:
         self._filled += count
@@ -226,35 +230,39 @@ class _Gzip:
         taken = 0
         while taken < len(data):
             count = min(BLOCK - self._filled, len(data) - taken)
-            self._buffer[self._filled : self._filled + count] = data[taken : taken + count]
+            self._block[self._filled : self._filled + count] = data[taken : taken + count]
             taken += count
             self.advance(count)
 
     def finish(self) -> None:
-        if self._filled:
-            self._flush()
-        while self._pending:
-            self._output(self._pending.popleft().result())
+        self._flush()
+        while self._under_way:
+            self._under_way.popleft()[0].result()
         self._output(LAST_DEFLATE_BLOCK + self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
 
     def close(self) -> None:
-        for future in self._pending:
-            future.cancel()
-        self._pool.shutdown()
+        for written, _block in self._under_way:
+            written.cancel()
+        self._deflaters.shutdown()
+        self._writer.shutdown()
 
     def _flush(self) -> None:
-        block = self._buffer if self._filled == BLOCK else self._buffer[: self._filled]
-        self._buffer = bytearray(BLOCK)
+        filled = memoryview(self._block)[: self._filled]
+        self._crc = self._crc32(filled, self._crc)
+        self._size += len(filled)
+        deflated = self._deflaters.submit(self._deflate, filled, self._before)
+        self._under_way.append((self._writer.submit(lambda: self._output(deflated.result())), self._block))
+        self._before = bytes(filled[-WINDOW:])
         self._filled = 0
-        self._crc = self._crc32(block, self._crc)
-        self._size += len(block)
-        self._pending.append(self._pool.submit(self._deflate, block, self._before))
-        self._before = bytes(block[-WINDOW:])
-        while len(self._pending) > self._ahead:
-            self._output(self._pending.popleft().result())
+        if self._blocks_left:
+            self._blocks_left -= 1
+            self._block = bytearray(BLOCK)
+        else:
+            written, self._block = self._under_way.popleft()
+            written.result()
 
 
-def _deflater() -> t.Tuple[t.Callable[[bytearray, bytes], bytes], t.Callable[[bytearray, int], int]]:
+def _deflater() -> t.Tuple[t.Callable[[memoryview, bytes], bytes], t.Callable[[memoryview, int], int]]:
     """A function that deflates one block after the 32 KiB before it, and the CRC-32 that goes with it: of isal, else of zlib."""
     try:
         from isal import isal_zlib as library
@@ -265,7 +273,7 @@ def _deflater() -> t.Tuple[t.Callable[[bytearray, bytes], bytes], t.Callable[[by
 
         level = ZLIB_LEVEL
 
-    def deflate(block: bytearray, before: bytes) -> bytes:
+    def deflate(block: memoryview, before: bytes) -> bytes:
         options = {"zdict": before} if before else {}
         compressor = library.compressobj(level=level, method=library.DEFLATED, wbits=-15, **options)
         return compressor.compress(block) + compressor.flush(library.Z_SYNC_FLUSH)
