@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# From a fresh clone: 'make demo' shows the main job, 'make test' proves it. Everything that is made lies below build/.
+
+PYTHON ?= python3
+# Further arguments for pytest: make units PYTEST='-k retention'
+PYTEST ?=
+# What runs again with the newest ansible-core on the newest interpreter, and on Python 3.9.
+NEWEST_TESTS ?= $(wildcard tests/unit tests/integration)
+PY39_TESTS ?= tests/unit/plugins/module_utils/_engine
+
+B := build
+SELF := $(B)/collections/ansible_collections/infra_ops/log_archive
+INSTALLED := $(B)/installed/ansible_collections/infra_ops/log_archive
+PIP := -m pip --disable-pip-version-check --quiet
+FIND_PYTHON := $(PYTHON) tests/lint/find_python.py
+# What the tarball is made of.
+SHIPPED := $(shell find galaxy.yml README.md LICENSE CHANGELOG.md meta plugins roles playbooks tests -type f \
+    -not -path '*/__pycache__/*' -not -path '*/output/*' 2>/dev/null)
+
+# $(call venv,FOLDER,PYTHON,REQUIREMENTS): a virtualenv, made anew if its interpreter is another one now.
+define venv
+@echo "Preparing $(1)"
+@test -x $(1)/bin/python && $(1)/bin/python -c '' || $(2) -m venv --clear $(1)
+@$(1)/bin/python $(PIP) install $(3)
+@touch $@
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test units integration newest py39 lint sanity bench build installed environments system python clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "$(PYTHON) is older than 3.11, which ansible-core 2.19 needs: make PYTHON=python3.11 ..." >&2; exit 1; }
+
+# -- for people -------------------------------------------------------------------------------------------------------
+
+demo: $(B)/venv/.stamp $(B)/venv-swift/.stamp $(SELF) ## Archive this machine's logs and a generated fleet's, ship, verify, prune, restore
+	@$(B)/venv/bin/python demo/run.py
+
+bench: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(SELF) system ## Measure against other ways, write build/bench.json
+	$(B)/venv-test/bin/python tests/benchmarks/run.py
+
+build: $(B)/dist/.stamp ## Build the collection's tarball in build/dist
+
+clean: ## Remove everything that was made
+	rm -rf $(B) tests/output
+
+# -- tests ------------------------------------------------------------------------------------------------------------
+
+# One after the other and the longest run last: its summary closes the output.
+test: ## Install what the tests need, then run all of them and lint
+	@$(MAKE) --no-print-directory system
+	@$(MAKE) --no-print-directory -j2 environments
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory py39
+	@$(MAKE) --no-print-directory newest
+	@$(MAKE) --no-print-directory tests
+
+environments: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-newest/.stamp $(B)/venv-py39/.stamp
+
+system:
+	@tests/lab/install.sh
+
+RUN_TESTS = LOG_ARCHIVE_REQUIRE_ALL=1 LOG_ARCHIVE_COLLECTIONS=$(abspath $(B)/installed) ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed)
+
+.PHONY: tests
+tests: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) ## All tests with ansible-core 2.19
+	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest $(PYTEST)
+
+units: $(B)/venv-test/.stamp $(SELF) ## Unit tests; what is not installed is skipped
+	$(B)/venv-test/bin/python -m pytest tests/unit $(PYTEST)
+
+integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests with playbooks, servers and faults
+	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest $(wildcard tests/integration tests/faults) $(PYTEST)
+
+newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp installed $(SELF) ## Unit and integration tests with the newest ansible-core
+	@if test -x $(B)/venv-newest/bin/python; then \
+	    $(B)/venv-newest/bin/ansible --version | head -n 1; \
+	    $(RUN_TESTS) $(B)/venv-newest/bin/python -m pytest $(NEWEST_TESTS) $(PYTEST); \
+	else echo "SKIPPED: newest ansible-core: no Python 3.12 or newer on this machine"; fi
+
+py39: $(B)/venv-py39/.stamp $(SELF) ## Unit tests of the engine on Python 3.9
+	@if test -x $(B)/venv-py39/bin/python; then \
+	    $(B)/venv-py39/bin/python -m pytest $(PY39_TESTS) $(PYTEST); \
+	else echo "SKIPPED: engine on Python 3.9: no such interpreter on this machine"; fi
+
+# -- lint -------------------------------------------------------------------------------------------------------------
+
+lint: $(B)/venv-test/.stamp installed ## ansible-lint, ansible-test sanity, ruff, import contracts
+	$(B)/venv-test/bin/ruff check .
+	$(B)/venv-test/bin/ruff format --check .
+	mkdir -p $(B)/lint && ln -sfn ../../plugins/module_utils/_engine $(B)/lint/log_archive
+	PYTHONPATH=$(B)/lint $(B)/venv-test/bin/lint-imports --no-cache
+	PATH="$(abspath $(B)/venv-test/bin):$$PATH" ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed) ansible-lint --offline --profile production
+	$(B)/venv-test/bin/antsibull-changelog lint
+	@$(MAKE) --no-print-directory sanity
+
+sanity: $(B)/venv-test/.stamp installed
+	test ! -e tests/sanity || ! find tests/sanity -name 'ignore-*.txt' -size +0 | grep .
+	$(B)/venv-test/bin/python tests/lint/sanity.py $(INSTALLED) $(B)/ansible-test-home --color yes
+
+# -- what the rest needs ----------------------------------------------------------------------------------------------
+
+$(SELF):
+	@mkdir -p $(dir $@) && ln -sfn ../../../.. $@
+
+$(B)/dist/.stamp: $(B)/venv-test/.stamp $(SHIPPED)
+	@rm -rf $(B)/dist && mkdir -p $(B)/dist
+	@$(B)/venv-test/bin/ansible-galaxy collection build --force --output-path $(B)/dist
+	@touch $@
+
+installed: $(B)/installed/.stamp
+
+$(B)/installed/.stamp: $(B)/dist/.stamp
+	@rm -rf $(INSTALLED)
+	@$(B)/venv-test/bin/ansible-galaxy collection install $(B)/dist/*.tar.gz --offline --force -p $(B)/installed
+	@touch $@
+
+$(B)/venv/.stamp: requirements.txt demo/requirements.txt | python
+	$(call venv,$(B)/venv,$(PYTHON),-r demo/requirements.txt)
+
+$(B)/venv-swift/.stamp: tests/requirements-swift.txt | python
+	$(call venv,$(B)/venv-swift,$(PYTHON),-r tests/requirements-swift.txt)
+
+$(B)/venv-test/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python
+	$(call venv,$(B)/venv-test,$(PYTHON),"ansible-core~=2.19.0" -r tests/requirements.txt -r tests/requirements-lint.txt)
+
+# These two are left empty where the machine has no such interpreter.
+$(B)/venv-newest/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python
+	@mkdir -p $(@D)
+	@$(FIND_PYTHON) 3.12+ > $(@D)/python
+	@found=$$(cat $(@D)/python); test -z "$$found" || { echo "Preparing $(@D) with $$found" && \
+	    $$found -m venv $(@D) && $(@D)/bin/python $(PIP) install ansible-core -r tests/requirements.txt; }
+	@touch $@
+
+$(B)/venv-py39/.stamp: requirements.txt tests/requirements-unit.txt | python
+	@mkdir -p $(@D)
+	@$(FIND_PYTHON) 3.9 > $(@D)/python
+	@found=$$(cat $(@D)/python); test -z "$$found" || { echo "Preparing $(@D) with $$found" && \
+	    $$found -m venv $(@D) && $(@D)/bin/python $(PIP) install -r tests/requirements-unit.txt; }
+	@touch $@

@@ -1,0 +1,38 @@
+#!/bin/sh
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Install the Debian packages that the tests' real parts need, those that are missing only.
+set -eu
+PATH="$PATH:/usr/sbin:/sbin"
+
+missing=""
+need() { # PACKAGE PROGRAM...: the package is missing unless every program is there
+    package=$1
+    shift
+    for program in "$@"; do
+        if ! command -v "$program" >/dev/null; then
+            missing="$missing $package"
+            return
+        fi
+    done
+}
+need openssh-server sshd
+need openssh-client ssh-keygen sftp
+need openssl openssl
+need pigz pigz
+need shellcheck shellcheck
+need proftpd-core proftpd
+[ -e /usr/lib/proftpd/mod_sftp.so ] || missing="$missing proftpd-mod-crypto"
+
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "These tests need the packages$missing (Debian's names). Install them as root: apt-get install$missing" >&2
+    exit 1
+fi
+echo "Installing$missing"
+# RUNLEVEL=1: the services of these packages are not started; each test starts a server of its own.
+export RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086
+apt-get install -qq -y --no-install-recommends $missing >/dev/null

@@ -1,0 +1,30 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every file that we ship says whose it is and under which licence, in its first lines."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+FOLDERS = [".", "changelogs", "demo", "meta", "playbooks", "plugins", "roles", "tests"]
+SUFFIXES = {".cfg", ".ini", ".j2", ".py", ".sh", ".toml", ".yaml", ".yml"}
+HEADER = ["SPDX-FileCopyrightText: infra_ops.log_archive contributors", "SPDX-License-Identifier: GPL-3.0-or-later"]
+
+
+def sources() -> list[pathlib.Path]:
+    found = [path for path in CHECKOUT.glob("*") if path.suffix in SUFFIXES or path.name == "Makefile"]
+    for folder in FOLDERS[1:]:
+        found += [path for path in (CHECKOUT / folder).rglob("*") if path.suffix in SUFFIXES]
+    # antsibull-changelog writes this one anew at each release.
+    generated = {CHECKOUT / "changelogs" / "changelog.yaml"}
+    return sorted(path for path in found if path.is_file() and "output" not in path.parts and path not in generated)
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(CHECKOUT))) for path in sources()])
+def test_a_file_begins_with_its_licence(path: pathlib.Path) -> None:
+    lines = [line.strip("#{}- \n") for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(("#!", "---"))]
+    assert lines[:2] == HEADER
