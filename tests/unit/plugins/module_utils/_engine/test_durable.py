@@ -13,7 +13,6 @@ import sys
 import threading
 
 import pytest
-
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import durable
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import EXIT_LOCKED, LockedError
 
@@ -174,8 +173,9 @@ def test_rename_works_and_never_overwrites_where_hard_links_are_refused(tmp_path
 
 
 def test_a_held_lock_is_refused_with_pid_and_start(tmp_path, holder):
-    with pytest.raises(LockedError, match=r"pid %d, since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ" % holder.pid) as failure, durable.lock(
-        str(tmp_path / "lock"), wait=False
+    with (
+        pytest.raises(LockedError, match=r"pid %d, since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ" % holder.pid) as failure,
+        durable.lock(str(tmp_path / "lock"), wait=False),
     ):
         pass
     assert failure.value.exit_code == EXIT_LOCKED

@@ -16,11 +16,11 @@ import time
 import traceback
 
 import pytest
-
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import EXIT_CONFIG, KeyringError
 
 HOUR = 3600.0
+IMPORT = "from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import keyring"
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_without_a_keyring_or_a_current_key_the_error_says_how_to_make_one(folde
 
 
 def test_two_dozen_creators_at_once_end_with_one_key(folder):
-    script = "import sys; from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import keyring as k; print(k.create(sys.argv[1]).id)"
+    script = "import sys; %s; print(keyring.create(sys.argv[1]).id)" % IMPORT
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
     creators = [subprocess.Popen([sys.executable, "-c", script, folder], stdout=subprocess.PIPE, text=True, env=env) for _ in range(12)]
     ids = {process.communicate()[0].strip() for process in creators}
@@ -180,7 +180,16 @@ def test_import_takes_a_key_of_another_keyring(tmp_path, folder):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "verysecretpassword", "A" * 44, "A" * 42 + "==", "A" * 43 + "=" + "A", "+" * 43 + "=", "é" * 43 + "=", "A" * 43 + "=\n" + "B" * 43 + "="],
+    [
+        "",
+        "verysecretpassword",
+        "A" * 44,
+        "A" * 42 + "==",
+        "A" * 43 + "=" + "A",
+        "+" * 43 + "=",
+        "é" * 43 + "=",
+        "A" * 43 + "=\n" + "B" * 43 + "=",
+    ],
 )
 def test_import_refuses_what_is_no_key_and_does_not_show_it(folder, text):
     with pytest.raises(KeyringError, match="no Fernet key") as failure:
@@ -197,7 +206,9 @@ def test_remove_moves_the_key_and_import_brings_it_back(folder):
     assert keyring.remove(folder, old.id) == (True, old.id, new.id, new.id)
     assert text_of(os.path.join(folder, "removed"), old.id) == text
     assert os.stat(os.path.join(folder, "removed")).st_mode & 0o7777 == 0o700
-    with pytest.raises(KeyringError, match="key %s is needed.*holds %s.*taken out of use.*removed/%s.key.*key import" % (old.id, new.id, old.id)):
+    with pytest.raises(
+        KeyringError, match="key %s is needed.*holds %s.*taken out of use.*removed/%s.key.*key import" % (old.id, new.id, old.id)
+    ):
         keyring.load(folder, old.id)
     assert keyring.remove(folder, old.id) == (False, old.id, new.id, new.id)
     assert {(key.id, key.current, key.removed) for key in keyring.list_keys(folder)} == {(new.id, True, False), (old.id, False, True)}
@@ -261,7 +272,12 @@ def test_list_is_in_order_of_age(folder):
 def test_check_of_a_missing_keyring_makes_nothing(tmp_path, folder):
     text = base64.urlsafe_b64encode(bytes(32))
     assert keyring.create(folder, check=True) == (True, None, None, None)
-    assert keyring.import_key(folder, text, make_current=True, check=True) == (True, keyring.key_id(bytes(32)), None, keyring.key_id(bytes(32)))
+    assert keyring.import_key(folder, text, make_current=True, check=True) == (
+        True,
+        keyring.key_id(bytes(32)),
+        None,
+        keyring.key_id(bytes(32)),
+    )
     assert os.listdir(tmp_path) == []
 
 
@@ -331,7 +347,9 @@ def test_what_belongs_to_somebody_else_is_refused_with_the_chown(folder, which):
         keyring.load(folder, id)
 
 
-@pytest.mark.parametrize("content", [b"", b"A" * 43, b"A" * 44, b"A" * 43 + b"=\nmore", b"\xff" * 44, base64.urlsafe_b64encode(bytes(31)), bytes(99999)])
+@pytest.mark.parametrize(
+    "content", [b"", b"A" * 43, b"A" * 44, b"A" * 43 + b"=\nmore", b"\xff" * 44, base64.urlsafe_b64encode(bytes(31)), bytes(99999)]
+)
 def test_a_damaged_key_file_is_refused_and_import_mends_it(folder, content):
     id = keyring.create(folder).id
     text = text_of(folder, id)
@@ -396,13 +414,13 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_change(folder):
 
 def test_no_way_to_print_a_key_shows_it(folder):
     key = keyring.load(folder, keyring.create(folder).id)
-    shown = " ".join([repr(key), str(key), "%s %r" % (key, [key]), "{} {!r} {!s}".format(key, key, (key,))])
+    shown = " ".join([repr(key), str(key), "%s %r" % (key, [key]), f"{key} {key!r} {(key,)!s}"])
     assert key.id in shown
     for secret in (repr(key.secret), repr(key.secret)[2:-1], key.secret.hex(), base64.urlsafe_b64encode(key.secret).decode()):
         assert secret not in shown
 
 
 def test_the_keyring_needs_no_third_party_library():
-    script = "import sys; from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import keyring; print('cryptography' in sys.modules)"
+    script = "import sys; %s; print('cryptography' in sys.modules)" % IMPORT
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env).stdout == "False\n"
