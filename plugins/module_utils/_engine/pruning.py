@@ -64,7 +64,7 @@ def plan(
     stale = [
         orphan.key for orphan in held.orphans if orphan.modified is not None and orphan.modified < (now - ORPHAN_AGE).timestamp()
     ]
-    return Pruning(retention.plan(items, policy, now), stale, held.damaged)
+    return Pruning(_plan_periods(items, policy, now), stale, held.damaged)
 
 
 def execute(store: Store, pruning: Pruning) -> Pruned:
@@ -87,6 +87,26 @@ def described(plan: retention.Plan) -> t.List[t.Dict[str, str]]:
     return [{"action": action, "key": item.key, "time": format_utc(item.time), "reason": reason} for action, item, reason in rows]
 
 
+def _plan_periods(items: t.Iterable[retention.Item], policy: retention.Policy, now: datetime) -> retention.Plan:
+    """The plan for whole periods: what a host and job archived of the same period stays or goes together.
+
+    Else ``auth.log`` of an hour would stand in for the ``syslog`` of that hour, and a keep_hourly would drop one of them.
+    """
+    periods: t.Dict[t.Tuple[str, str, datetime], t.List[retention.Item]] = {}
+    for item in sorted(items, key=lambda item: item.key):
+        periods.setdefault((item.host, item.job, item.time), []).append(item)
+    members = {of[0].key: of for of in periods.values()}
+    planned = retention.plan(
+        [of[0]._replace(protected=next((item.protected for item in of if item.protected), None)) for of in periods.values()], policy, now
+    )
+    remove = [(item, reason) for first, reason in planned.remove for item in members[first.key]]
+    return planned._replace(
+        keep=[(item, reasons) for first, reasons in planned.keep for item in members[first.key]],
+        remove=remove,
+        bytes_freed=sum(item.size for item, _reason in remove),
+    )
+
+
 def _item(archive: inventory.StoredArchive, awaited: t.Mapping[str, t.Sequence[str]]) -> retention.Item:
     manifest = archive.manifest
     waiting = awaited.get(archive.key)
@@ -97,7 +117,6 @@ def _item(archive: inventory.StoredArchive, awaited: t.Mapping[str, t.Sequence[s
         job=manifest["job"],
         size=archive.size,
         protected="store %s does not have it yet" % ", ".join(waiting) if waiting else None,
-        series=manifest.get("series", ""),
     )
 
 

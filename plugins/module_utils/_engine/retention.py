@@ -82,8 +82,7 @@ class Item(t.NamedTuple):
     """One archive that the policy judges.
 
     key: its name, unique in one plan; time: start of its period, aware; size: bytes; protected: why the caller forbids its
-    removal, else None; series: what tells apart several logs that one job archives for the same period, because one of
-    ``syslog`` and ``auth.log`` of the same hour must not stand in for the other (restic groups by host and paths likewise).
+    removal, else None.
     """
 
     key: str
@@ -92,7 +91,6 @@ class Item(t.NamedTuple):
     job: str
     size: int
     protected: t.Optional[str] = None
-    series: str = ""
 
 
 class Plan(t.NamedTuple):
@@ -107,7 +105,7 @@ class Plan(t.NamedTuple):
 def plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Plan:
     """Decide for each item whether it stays; nothing is removed here.
 
-    Items are grouped by (host, job, series); the result depends on no order of the input. Raise ConfigError where the policy
+    Items are grouped by (host, job); the result depends on no order of the input. Raise ConfigError where the policy
     keeps nothing, a time has no zone, or a key occurs twice (an archive counted twice would weaken the guards).
     """
     if _keeps_nothing(policy):
@@ -118,14 +116,14 @@ def plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Pla
     now_micros = _micros(now, "now")
     # Plain lists side by side and no tuple per item: a million of those would cost more in garbage collection than the plan.
     ordered = sorted(items, key=operator.attrgetter("key"))
-    groups: t.Dict[t.Tuple[str, str, str], t.List[Item]] = {}
+    groups: t.Dict[t.Tuple[str, str], t.List[Item]] = {}
     previous = None
     for item in ordered:
-        key, _time, host, job, _size, _protected, series = item
+        key, _time, host, job, _size, _protected = item
         if key == previous:
             raise ConfigError("this archive is listed twice", key, "Give each archive to the plan once")
         previous = key
-        group = (host, job, series)
+        group = (host, job)
         if group in groups:
             groups[group].append(item)
         else:

@@ -264,10 +264,10 @@ def test_removal_is_oldest_first_over_all_groups() -> None:
     assert [entry.host for entry, _reason in result.remove] == ["b", "a"] * 3
 
 
-def test_hosts_jobs_and_series_do_not_count_for_each_other() -> None:
+def test_hosts_and_jobs_do_not_count_for_each_other() -> None:
     items = [
-        item("2024-01-0%d" % day, "%s-%s-%s-%d" % (host, job, series, day), host=host, job=job, series=series)
-        for host, job, series in [("a", "x", ""), ("a", "y", ""), ("b", "x", "syslog"), ("b", "x", "auth.log")]
+        item("2024-01-0%d" % day, "%s-%s-%d" % (host, job, day), host=host, job=job)
+        for host, job in [("a", "x"), ("a", "y"), ("b", "x")]
         for day in (1, 2)
     ]
     assert kept(items, keep_last=1) == sorted(entry.key for entry in items if entry.key.endswith("-2"))
