@@ -7,44 +7,14 @@ from __future__ import annotations
 
 import typing as t
 
+from ..job_spec import STORE
+from ..units import parse_duration, parse_size
+
 if t.TYPE_CHECKING:
     from .base import Store
 
-_COMMON = ("attempts", "retry_delay")
-_OWN = {
-    "file": ("path",),
-    "s3": (
-        "bucket",
-        "prefix",
-        "endpoint_url",
-        "region",
-        "access_key_id",
-        "secret_access_key",
-        "session_token",
-        "profile",
-        "addressing_style",
-        "checksum_calculation",
-        "sse",
-        "sse_kms_key_id",
-        "storage_class",
-        "part_size",
-        "ca_bundle",
-        "timeout",
-    ),
-    "sftp": (
-        "host",
-        "port",
-        "user",
-        "path",
-        "private_key_file",
-        "private_key_passphrase",
-        "password",
-        "host_key",
-        "known_hosts_file",
-        "accept_new_host_key",
-        "timeout",
-    ),
-}
+_PARSERS: t.Dict[str, t.Callable[[t.Any], t.Any]] = {"duration": parse_duration, "size": parse_size}
+_OF_EVERY_STORE = ("attempts", "retry_delay")
 
 
 def open_store(options: t.Mapping[str, t.Any]) -> Store:
@@ -53,7 +23,10 @@ def open_store(options: t.Mapping[str, t.Any]) -> Store:
     Options that are None or not there get the store's own defaults, options of other store types are left aside. Raises ConfigError.
     """
     kind = options["type"]
-    given = {name: options[name] for name in _COMMON + _OWN[kind] if options.get(name) is not None}
+    given = {}
+    for name, option in STORE.items():
+        if (name in _OF_EVERY_STORE or kind in option.get("stores", ())) and options.get(name) is not None:
+            given[name] = _PARSERS.get(option["type"], lambda value: value)(options[name])
     given["name"] = options.get("name") or kind
     if options.get("verify"):
         given["verify_level"] = options["verify"]
