@@ -19,16 +19,24 @@ FIND_PYTHON := $(PYTHON) tests/lint/find_python.py
 SHIPPED := $(shell find galaxy.yml README.md LICENSE CHANGELOG.md meta plugins roles playbooks tests -type f \
     -not -path '*/__pycache__/*' -not -path '*/output/*' 2>/dev/null)
 
-# $(call venv,FOLDER,PYTHON,REQUIREMENTS): a virtualenv, made anew if its interpreter is another one now.
+# $(call venv,REQUIREMENTS): a virtualenv of $(PYTHON) in the folder of the target, which is its stamp.
 define venv
-@echo "Preparing $(1)"
-@test -x $(1)/bin/python && $(1)/bin/python -c '' || $(2) -m venv --clear $(1)
-@$(1)/bin/python $(PIP) install $(3)
+@echo "Preparing $(@D)"
+@$(@D)/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(@D)
+@$(@D)/bin/python $(PIP) install $(1)
+@touch $@
+endef
+
+# $(call venv_where_found,VERSION,REQUIREMENTS): the same with an interpreter of this machine, found by its version.
+define venv_where_found
+@rm -rf $(@D) && mkdir -p $(@D)
+@found=$$($(FIND_PYTHON) $(1)); test -z "$$found" || { \
+    echo "Preparing $(@D) with $$found" && $$found -m venv $(@D) && $(@D)/bin/python $(PIP) install $(2); }
 @touch $@
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test units integration newest py39 lint sanity bench build installed environments system python clean
+.PHONY: help demo bench build changelog clean test tests units integration newest py39 lint sanity installed environments system python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +54,10 @@ bench: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(SELF) system ## Measure ag
 	$(B)/venv-test/bin/python tests/benchmarks/run.py
 
 build: $(B)/dist/.stamp ## Build the collection's tarball in build/dist
+
+changelog: $(B)/venv-test/.stamp ## Write CHANGELOG.md anew from changelogs/ and the plugins' documentation
+	PATH="$(abspath $(B)/venv-test/bin):$$PATH" antsibull-changelog release --reload-plugins --update-existing \
+	    --refresh --version $$(sed -n 's/^version: //p' galaxy.yml)
 
 clean: ## Remove everything that was made
 	rm -rf $(B) tests/output
@@ -68,7 +80,6 @@ system:
 
 RUN_TESTS = LOG_ARCHIVE_REQUIRE_ALL=1 LOG_ARCHIVE_COLLECTIONS=$(abspath $(B)/installed) ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed)
 
-.PHONY: tests
 tests: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) ## All tests with ansible-core 2.19
 	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest $(PYTEST)
 
@@ -122,25 +133,17 @@ $(B)/installed/.stamp: $(B)/dist/.stamp
 	@touch $@
 
 $(B)/venv/.stamp: requirements.txt demo/requirements.txt | python
-	$(call venv,$(B)/venv,$(PYTHON),-r demo/requirements.txt)
+	$(call venv,-r demo/requirements.txt)
 
 $(B)/venv-swift/.stamp: tests/requirements-swift.txt | python
-	$(call venv,$(B)/venv-swift,$(PYTHON),-r tests/requirements-swift.txt)
+	$(call venv,-r tests/requirements-swift.txt)
 
 $(B)/venv-test/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python
-	$(call venv,$(B)/venv-test,$(PYTHON),"ansible-core~=2.19.0" -r tests/requirements.txt -r tests/requirements-lint.txt)
+	$(call venv,"ansible-core~=2.19.0" -r tests/requirements.txt -r tests/requirements-lint.txt)
 
 # These two are left empty where the machine has no such interpreter.
 $(B)/venv-newest/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python
-	@mkdir -p $(@D)
-	@$(FIND_PYTHON) 3.12+ > $(@D)/python
-	@found=$$(cat $(@D)/python); test -z "$$found" || { echo "Preparing $(@D) with $$found" && \
-	    $$found -m venv $(@D) && $(@D)/bin/python $(PIP) install ansible-core -r tests/requirements.txt; }
-	@touch $@
+	$(call venv_where_found,3.12+,ansible-core -r tests/requirements.txt)
 
 $(B)/venv-py39/.stamp: requirements.txt tests/requirements-unit.txt | python
-	@mkdir -p $(@D)
-	@$(FIND_PYTHON) 3.9 > $(@D)/python
-	@found=$$(cat $(@D)/python); test -z "$$found" || { echo "Preparing $(@D) with $$found" && \
-	    $$found -m venv $(@D) && $(@D)/bin/python $(PIP) install -r tests/requirements-unit.txt; }
-	@touch $@
+	$(call venv_where_found,3.9,-r tests/requirements-unit.txt)
