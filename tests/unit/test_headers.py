@@ -21,7 +21,7 @@ def sources() -> list[pathlib.Path]:
         found += [path for path in (CHECKOUT / folder).rglob("*") if path.suffix in SUFFIXES]
     # antsibull-changelog writes this one anew at each release.
     generated = {CHECKOUT / "changelogs" / "changelog.yaml"}
-    return sorted(path for path in found if path.is_file() and "output" not in path.parts and path not in generated)
+    return sorted(path for path in found if path.is_file() and "output" not in path.parts and path not in generated and path.name[0] != ".")
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(CHECKOUT))) for path in sources()])
