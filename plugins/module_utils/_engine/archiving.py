@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import time
 import typing as t
@@ -16,7 +17,7 @@ from . import __version__, manifest as manifests
 from .durable import fsync_folder, rename_without_overwrite
 from .errors import DiskFullError, LogArchiveError, SourceError
 from .keyring import Key
-from .naming import manifest_key
+from .naming import Group, manifest_key, revised
 from .packing import Packed, PackedSource, pack
 from .periods import Period
 from .selection import Source
@@ -42,14 +43,24 @@ def find_unchanged(path: str, sources: t.Sequence[Source]) -> t.Optional[manifes
     A source is unchanged when path, size and modification time are: its bytes are not read.
     """
     try:
-        with open(manifest_key(path), "rb") as file:
-            manifest = manifests.parse(file.read(manifests.LARGEST), manifest_key(path))
+        manifest = manifests.load(manifest_key(path))
         size = os.path.getsize(path)
     except FileNotFoundError:
         return None
     held = sorted((source["path"], source["size"], source["mtime_ns"]) for source in manifest["sources"])
     now = sorted((source.path, source.size, source.mtime_ns) for source in sources)
     return manifest if held == now and size == manifest["archive"]["size"] else None
+
+
+def place(folder: str, group: Group, suffix: str) -> t.Tuple[str, t.Optional[manifests.Manifest]]:
+    """Where in a folder the archive of a group belongs: at one that holds these sources already, with its manifest, else at the
+    first revision of the name that is free, with None."""
+    for revision in itertools.count(1):
+        path = os.path.join(folder, revised(group.name + suffix, suffix, revision))
+        manifest = find_unchanged(path, group.sources)
+        if manifest is not None or not os.path.lexists(path):
+            return path, manifest
+    raise AssertionError("itertools.count ends never")
 
 
 def create_archive(
@@ -62,7 +73,7 @@ def create_archive(
     refuse_changed: bool = False,
     progress: t.Optional[t.Callable[[int], None]] = None,
 ) -> Created:
-    """Pack the sources to the archive ``path`` with its manifest beside it.
+    """Pack the sources to the archive ``path`` with its manifest beside it; the folder is made (0700) if it is missing.
 
     The archive appears last and under its final name only when both are on the disk. refuse_changed: raise SourceError for a
     source that still changes at the last of three attempts, instead of keeping what was read with ``changed: true``.
@@ -74,6 +85,7 @@ def create_archive(
     part = os.path.join(folder, "%s%s-%d.part" % (TEMP_PREFIX, name, os.getpid()))
     started = time.monotonic()
     try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
         packed = _pack_steady(part, sources, key, refuse_changed, progress)
         manifest = _manifest(name, packed, sources, key, host, job, period)
         _write_new(manifest_key(part), manifests.dump(manifest))
@@ -137,9 +149,7 @@ def _write_new(path: str, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _manifest(
-    name: str, packed: Packed, sources: t.Sequence[Source], key: Key, host: str, job: str, period: Period
-) -> manifests.Manifest:
+def _manifest(name: str, packed: Packed, sources: t.Sequence[Source], key: Key, host: str, job: str, period: Period) -> manifests.Manifest:
     periods = {source.path: source.period for source in sources}
     return {
         "version": manifests.VERSION,
@@ -160,5 +170,7 @@ def _period(period: Period) -> t.Dict[str, str]:
 
 
 def _warning(source: PackedSource) -> str:
-    what = "changed while it was read; the archive holds it as it was read" if source.changed else "was removed or replaced after it was read"
+    what = (
+        "changed while it was read; the archive holds it as it was read" if source.changed else "was removed or replaced after it was read"
+    )
     return "%s %s" % (source.path if source.path.isprintable() else ascii(source.path), what)

@@ -166,7 +166,8 @@ class Catalog:
 
     def _await(self, archive: int, key: str, stores: t.Iterable[str]) -> None:
         self._db.executemany(
-            "INSERT OR IGNORE INTO copies (archive, store, key, state) VALUES (?, ?, ?, 'pending')", [(archive, store, key) for store in stores]
+            "INSERT OR IGNORE INTO copies (archive, store, key, state) VALUES (?, ?, ?, 'pending')",
+            [(archive, store, key) for store in stores],
         )
 
     def entries(self, job: str, spooled: bool = False) -> t.List[Entry]:
@@ -225,7 +226,9 @@ class Catalog:
 
     def copies(self, entry: Entry) -> t.Dict[str, Copy]:
         """The state of one archive in each store, by the store's name."""
-        rows = self._db.execute("SELECT store, key, state, verified_by, error, manifest FROM copies WHERE archive = ? ORDER BY store", (entry.id,))
+        rows = self._db.execute(
+            "SELECT store, key, state, verified_by, error, manifest FROM copies WHERE archive = ? ORDER BY store", (entry.id,)
+        )
         return {row[0]: Copy(row[0], row[1], row[2], row[3], row[4], json.loads(row[5]) if row[5] else None) for row in rows}
 
     def set_verified(
@@ -270,7 +273,8 @@ class Catalog:
         """Keys of the job that some store does not have yet: {key: [names of the stores]}."""
         awaited: t.Dict[str, t.List[str]] = {}
         rows = self._db.execute(
-            "SELECT archives.key, store FROM copies JOIN archives ON archives.id = archive WHERE state = 'pending' AND job = ? ORDER BY store",
+            "SELECT archives.key, store FROM copies JOIN archives ON archives.id = archive"
+            " WHERE state = 'pending' AND job = ? ORDER BY store",
             (job,),
         )
         for key, store in rows:

@@ -103,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
 
     restore = command("restore", _restore, "fetch, authenticate, decrypt and extract archives", jobs, times)
     restore.add_argument("--to", metavar="FOLDER", required=True, help="where the files go; they keep their paths below it")
-    restore.add_argument("--name", metavar="NAME", action="append", default=[], help="an archive's name or key, or a log's path; repeatable")
+    restore.add_argument(
+        "--name", metavar="NAME", action="append", default=[], help="an archive's name or key, or a log's path; repeatable"
+    )
     restore.add_argument("--latest", action="store_true", help="only the newest period of each job")
     restore.add_argument("--store", metavar="NAME", help="from this store (default: the first of the job that can be reached)")
     restore.add_argument("--overwrite", action="store_true", help="replace files with other content")
@@ -164,7 +166,12 @@ def _each(options: t.Any, call: t.Callable[[Document], t.Dict[str, t.Any]]) -> i
         try:
             recap = call(config.load(path))
         except LogArchiveError as error:
-            recap = {"job": os.path.basename(path)[: -len(".json")], "exit_code": error.exit_code, "outcome": "failed", "errors": [str(error)]}
+            recap = {
+                "job": os.path.basename(path)[: -len(".json")],
+                "exit_code": error.exit_code,
+                "outcome": "failed",
+                "errors": [str(error)],
+            }
         recaps.append(recap)
         codes.append(recap["exit_code"])
         if not options.json:
@@ -270,9 +277,14 @@ def _restore(options: t.Any) -> int:
                 archives = inventory.latest(archives)
             for archive in archives:
                 if options.dry_run:
-                    results += [{"archive": archive.key, "path": s["path"], "size": s["size"], "state": "would be written"} for s in archive.manifest["sources"]]
+                    results += [
+                        {"archive": archive.key, "path": s["path"], "size": s["size"], "state": "would be written"}
+                        for s in archive.manifest["sources"]
+                    ]
                     continue
-                with _progress(options)("restore %s" % store.location(archive.key), sum(s["size"] for s in archive.manifest["sources"])) as advance:
+                with _progress(options)(
+                    "restore %s" % store.location(archive.key), sum(s["size"] for s in archive.manifest["sources"])
+                ) as advance:
                     files = restoring.restore_from_store(
                         store, archive, document["encryption"]["keyring"], destination, options.overwrite, None, advance
                     )
@@ -450,13 +462,12 @@ def _reachable(document: Document, options: t.Any) -> t.Any:
 
 
 def _time(text: str) -> t.Any:
-    from datetime import datetime, timezone
+    from .units import parse_time
 
     try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        raise argparse.ArgumentTypeError("%r is not a time such as 2024-01-12 or 2024-01-12T13:00Z" % text) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+        return parse_time(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _confirm(name: str, location: str, size: int) -> bool:

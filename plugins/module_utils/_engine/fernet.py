@@ -74,15 +74,14 @@ def authenticate(stream: t.BinaryIO, key: bytes, subject: str, seen: t.Optional[
     Raises IntegrityError for whatever is not exactly one well-formed token signed with the key.
     """
     mac = hmac.new(key[:16], digestmod="sha256")
-    header = None
-    signature = b""
-    size = 0
-    for size, raw, signature in _decoded(stream, subject, seen):
-        if header is None:
-            header = _checked_header(raw, subject)
+    header = b""
+    size, signature = 0, b""
+    for read, raw, last in _decoded(stream, subject, seen):
+        header = header or _checked_header(raw, subject)
         mac.update(raw)
+        size, signature = read, last
     _check_signature(mac, signature, subject)
-    return Token(int.from_bytes((header or b"")[1:9], "big"), size)
+    return Token(int.from_bytes(header[1:9], "big"), size)
 
 
 def decrypt(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[bytes]:
@@ -95,8 +94,9 @@ def decrypt(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[bytes]:
     cipher = None
     held = b""
     signature = b""
-    for _size, raw, signature in _decoded(stream, subject, None):
+    for _read, raw, last in _decoded(stream, subject, None):
         mac.update(raw)
+        signature = last
         if cipher is None:
             cipher = _aes_cbc(key, _checked_header(raw, subject)[9:]).decryptor()
             raw = raw[HEADER:]
@@ -110,9 +110,7 @@ def decrypt(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[bytes]:
     yield held[:-padding]
 
 
-def _decoded(
-    stream: t.BinaryIO, subject: str, seen: t.Optional[t.Callable[[bytes], None]]
-) -> t.Iterator[t.Tuple[int, bytes, bytes]]:
+def _decoded(stream: t.BinaryIO, subject: str, seen: t.Optional[t.Callable[[bytes], None]]) -> t.Iterator[t.Tuple[int, bytes, bytes]]:
     """Yield (characters read so far, raw bytes that are surely not signature, the last 32 bytes so far).
 
     Strict where base64 readers are lax: no white space, no '+' or '/', no characters after the padding, no stray bits in the

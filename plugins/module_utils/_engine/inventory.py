@@ -77,6 +77,21 @@ def fetch_manifest(store: Store, key: str, size: t.Optional[int] = None) -> mani
     return manifests.parse(data.getvalue(), where)
 
 
+def choose(
+    archives: t.Iterable[StoredArchive],
+    names: t.Sequence[str] = (),
+    start: t.Optional[datetime] = None,
+    end: t.Optional[datetime] = None,
+    newest: bool = False,
+) -> t.List[StoredArchive]:
+    """The archives that touch the time from ``start`` to ``end``, of these only those with ``names`` if any are given, and of these
+    only those of the newest period if ``newest``; oldest first. Raises StoreNotFoundError for a name that is not there."""
+    chosen = overlapping(archives, start, end)
+    if names:
+        chosen = named(chosen, names)
+    return latest(chosen) if newest else chosen
+
+
 def overlapping(archives: t.Iterable[StoredArchive], start: t.Optional[datetime], end: t.Optional[datetime]) -> t.List[StoredArchive]:
     """The archives whose period touches the time from ``start`` to ``end`` (either may be open), oldest first."""
     chosen = []
@@ -84,7 +99,7 @@ def overlapping(archives: t.Iterable[StoredArchive], start: t.Optional[datetime]
         period = manifests.period_of(archive.manifest)
         if (end is None or period.start < end) and (start is None or period.end > start or period.start >= start):
             chosen.append(archive)
-    return sorted(chosen, key=lambda archive: (archive.manifest["period"]["start"], archive.key))
+    return sorted(chosen, key=_age)
 
 
 def named(archives: t.Iterable[StoredArchive], names: t.Sequence[str]) -> t.List[StoredArchive]:
@@ -101,7 +116,7 @@ def named(archives: t.Iterable[StoredArchive], names: t.Sequence[str]) -> t.List
             ", ".join(missing),
             "Near names: %s" % ", ".join(near) if near else "List the store to see what is there",
         )
-    return sorted(chosen.values(), key=lambda archive: (archive.manifest["period"]["start"], archive.key))
+    return sorted(chosen.values(), key=_age)
 
 
 def latest(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
@@ -112,6 +127,11 @@ def latest(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
         of = (archive.manifest["host"], archive.manifest["job"])
         newest[of] = max(newest.get(of, ""), archive.manifest["period"]["start"])
     return [a for a in archives if a.manifest["period"]["start"] == newest[(a.manifest["host"], a.manifest["job"])]]
+
+
+def _age(archive: StoredArchive) -> t.Tuple[str, str, str]:
+    """Later archives of the same period (revisions, of a log that had grown) come later: restored last, theirs is the file that stays."""
+    return (archive.manifest["period"]["start"], archive.manifest["created"], archive.key)
 
 
 def _is_named(archive: StoredArchive, name: str) -> bool:

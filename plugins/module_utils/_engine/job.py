@@ -33,8 +33,8 @@ from .errors import (
     StoreError,
 )
 from .events import EventLog
+from .opening import open_store
 from .report import no_progress
-from .stores import open_store
 from .stores.base import TEMP_PREFIX, Store
 from .units import format_utc, parse_duration
 
@@ -67,8 +67,8 @@ def run(
 
     document: as ``job_spec.normalise`` returns it. now: an aware datetime, the clock by default. check: only say what would be done.
     Returns the recap: {job, host, check, started, seconds, outcome, exit_code, changed, archives, missing, skipped, pruned,
-    sources_deleted, spool, warnings, errors}. What fails is in there, each store by itself; raised are only LockedError (another run of this job)
-    and errors that leave no way to keep a record.
+    sources_deleted, spool, warnings, errors}. What fails is in there, each store by itself; raised are only LockedError (another run of
+    this job) and errors that leave no way to keep a record.
     """
     if check:
         return _Run(document, now, confirm, progress, check=True).execute()
@@ -89,11 +89,7 @@ def prune(document: Document, stores: t.Sequence[str] = (), now: t.Optional[date
 
 def host_name(document: Document) -> str:
     """The name under which this host's archives are stored."""
-    if document["host"]:
-        return t.cast(str, document["host"])
-    import socket
-
-    return naming.safe_name(socket.gethostname())
+    return document["host"] or naming.host_name()
 
 
 def spool_folder(document: Document, host: str) -> str:
@@ -309,7 +305,8 @@ class _Run:
         self.recap["missing"] = [{"start": format_utc(p.start), "end": format_utc(p.end)} for p in periods]
         patterns = ", ".join(select["patterns"])
         if periods:
-            text = "no log matches %s for %s" % (patterns, ", ".join("%s to %s" % (format_utc(p.start), format_utc(p.end)) for p in periods))
+            spans = ", ".join("%s to %s" % (format_utc(p.start), format_utc(p.end)) for p in periods)
+            text = "no log matches %s for %s" % (patterns, spans)
         elif select["period"] == "none" and not selection.files:
             text = "nothing matches %s in %s" % (patterns, ", ".join(select["paths"]))
         else:
@@ -345,7 +342,9 @@ class _Run:
             self._warn(warning)
         entry = self.catalog.add(self.host, self.job, key, created.manifest, [store["name"] for store in self.document["stores"]])
         archive = created.manifest["archive"]
-        self.events.write("archived", archive=archive["name"], size=archive["size"], sha256=archive["sha256"], seconds=round(created.seconds, 3))
+        self.events.write(
+            "archived", archive=archive["name"], size=archive["size"], sha256=archive["sha256"], seconds=round(created.seconds, 3)
+        )
         self._ship(entry, self._described(entry, "archived"))
 
     def _expect(self, key: str, start: datetime) -> None:
@@ -420,10 +419,9 @@ class _Run:
         path = self._spooled(entry)
         try:
             store = self._store(options)
-            if self.confirm is not None and store.type in LEAVING_TYPES:
-                if not self.confirm(os.path.basename(path), store.location(entry.key), entry.manifest["archive"]["size"]):
-                    self._warn("%s was not sent to store %s: not confirmed" % (self._name(entry), name))
-                    return {"state": "pending", "error": "not confirmed"}
+            if not self._confirmed(entry, store):
+                self._warn("%s was not sent to store %s: not confirmed" % (self._name(entry), name))
+                return {"state": "pending", "error": "not confirmed"}
             with self.progress("%s <- %s" % (name, os.path.basename(path)), entry.manifest["archive"]["size"]) as advance:
                 sent = self._put(entry, store, path, advance)
         except (LogArchiveError, OSError) as error:
@@ -431,6 +429,11 @@ class _Run:
         self.recap["changed"] = True
         self.events.write("stored", archive=self._name(entry), store=name, verified_by=sent["verified_by"], attempts=sent["attempts"])
         return sent
+
+    def _confirmed(self, entry: Entry, store: Store) -> bool:
+        if self.confirm is None or store.type not in LEAVING_TYPES:
+            return True
+        return self.confirm(self._name(entry), store.location(entry.key), entry.manifest["archive"]["size"])
 
     def _not_sent(self, entry: Entry, name: str, error: Exception) -> t.Dict[str, t.Any]:
         if isinstance(error, OSError):
@@ -620,4 +623,6 @@ def _make_folder(path: str) -> None:
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
     except OSError as error:
-        raise LogArchiveError("the folder cannot be made (%s)" % error.strerror, path, "Make it, owned by the user that runs the job") from error
+        raise LogArchiveError(
+            "the folder cannot be made (%s)" % error.strerror, path, "Make it, owned by the user that runs the job"
+        ) from error

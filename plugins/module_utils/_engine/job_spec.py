@@ -6,7 +6,8 @@
 The modules' argument specs and documentation, the command's checks and its commented template are all made from these tables.
 An option is a dict with ``type`` (Ansible's types, and 'duration' and 'size', which are strings to Ansible), ``description`` (a list of
 sentences) and where they apply ``required``, ``default``, ``choices``, ``elements``, ``options``, ``secret`` (never shown),
-``stores`` (the store types that know it), ``pattern`` with ``pattern_means``, ``minimum`` and ``maximum``, and ``example`` (for the template).
+``stores`` (the store types that know it), ``pattern`` with ``pattern_means``, ``minimum`` and ``maximum``, and ``example`` (for the
+template).
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ SELECTION: Spec = {
         "choices": ["hour", "day", "week", "month", "none"],
         "default": "none",
         "description": [
-            "The span of time whose logs are wanted. A file's span is told by its name, and by its modification time only where the name is silent.",
+            "The span of time whose logs are wanted. A file's span is told by its name, and by its modification time only where the name"
+            " is silent.",
             "V(none) takes whatever matches. Weeks are ISO weeks and begin on Monday.",
         ],
         "example": "hour",
@@ -171,8 +173,8 @@ STORE: Spec = {
         "type": "str",
         "choices": LEVELS,
         "description": [
-            "How sure it must be that what arrived is what was sent. V(size), the weakest; V(server_digest): the server checked our digest or"
-            " its own agrees; V(remote_hash): the stored file was hashed on the server; V(read_back): it was read back and hashed here.",
+            "How sure it must be that what arrived is what was sent. V(size), the weakest; V(server_digest): the server checked our digest"
+            " or its own agrees; V(remote_hash): the stored file was hashed on the server; V(read_back): it was read back and hashed here.",
             "By default V(read_back) for a file store, V(server_digest) for S3 and V(remote_hash) for SFTP."
             " Where a store cannot do what is asked, it does the next stronger; what was done is returned.",
         ],
@@ -253,7 +255,9 @@ STORE: Spec = {
     "known_hosts_file": {
         "type": "path",
         "stores": ["sftp"],
-        "description": ["Where the server's key is looked up, if O(host_key) is not given. By default C(~/.ssh/known_hosts), then the system's."],
+        "description": [
+            "Where the server's key is looked up, if O(host_key) is not given. By default C(~/.ssh/known_hosts), then the system's."
+        ],
     },
     "accept_new_host_key": {
         "type": "bool",
@@ -304,15 +308,16 @@ RETENTION.update(
             "type": "float",
             "default": 0.5,
             "description": [
-                "Delete nothing of a host and job where the plan would delete more than this share of its archives in one run (three removals always are allowed).",
+                "Delete nothing of a host and job where the plan would delete more than this share of its archives in one run"
+                " (three removals always are allowed).",
                 "Set V(1) for the first run of a new policy, once its plan has been read.",
             ],
         },
         "name_template": {
             "type": "str",
             "description": [
-                "Also apply the policy to files directly in the store's root that another tool put there and whose name this template dates,"
-                " such as V(%Y%d%m.tgz). Files without a manifest that do not match are never touched.",
+                "Also apply the policy to files directly in the store's root that another tool put there and whose name this template"
+                " dates, such as V(%Y%d%m.tgz). Files without a manifest that do not match are never touched.",
             ],
         },
     }
@@ -348,7 +353,7 @@ JOB: Spec = {
                 "default": True,
                 "description": ["Whether an archive waits in the spool until this store has it; else the store gets it when it can."],
             },
-            retention={"type": "dict", "options": RETENTION, "description": ["What this store keeps, instead of the job's O(retention)."]},
+            retention={"type": "dict", "options": RETENTION, "description": ["What this store keeps, instead of what the job says."]},
         ),
         "example": [{"type": "file", "name": "local", "path": "/var/backups/log-archive"}],
     },
@@ -470,8 +475,8 @@ def _scalar(value: t.Any, kind: str, where: str, problems: t.List[str]) -> t.Any
         "float": "a number",
         "str": "text",
         "path": "a path",
-        "duration": "a duration such as \"30s\", \"2h\" or \"7d\"",
-        "size": "a size such as \"10K\" or \"1.5G\"",
+        "duration": 'a duration such as "30s", "2h" or "7d"',
+        "size": 'a size such as "10K" or "1.5G"',
     }
     problems.append("%s: must be %s, not %s" % (where, names[kind], _kind(value)))
     return value

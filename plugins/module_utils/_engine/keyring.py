@@ -166,6 +166,14 @@ def import_key(folder: str, key_text: t.Union[str, bytes], make_current: bool = 
         return Change(not known or current != previous, id, previous, current)
 
 
+def read_key_text(path: str) -> str:
+    """The text of a key to import, from a file."""
+    try:
+        return _content(path).decode("ascii", "replace")
+    except FileNotFoundError:
+        raise KeyringError("there is no such file to import a key from", path) from None
+
+
 def remove(folder: str, unwanted: str, check: bool = False) -> Change:
     """Take a key out of use: its file moves to ``removed/``. The current key is refused."""
     _check_folder(folder)

@@ -44,6 +44,12 @@ def dump(manifest: Manifest) -> bytes:
     return json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii") + b"\n"
 
 
+def load(path: str) -> Manifest:
+    """Read a manifest's file; raises FileNotFoundError, IntegrityError."""
+    with open(path, "rb") as file:
+        return parse(file.read(LARGEST), path)
+
+
 def parse(data: bytes, subject: str) -> Manifest:
     """Read a manifest that came from a store or a disk; IntegrityError names what is wrong with it."""
     try:

@@ -72,6 +72,13 @@ def safe_name(name: str) -> str:
     return quoted
 
 
+def host_name() -> str:
+    """This host's own name, as stores hold it."""
+    import socket
+
+    return safe_name(socket.gethostname())
+
+
 def revised(key: str, suffix: str, revision: int) -> str:
     """The key (or name) of a later archive of the same name whose sources differ: 'syslog.tgz', 'syslog.r2.tgz', 'syslog.r3.tgz'."""
     if revision == 1:

@@ -23,7 +23,7 @@ BLOCK = 1 << 20
 WINDOW = 1 << 15
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 LAST_DEFLATE_BLOCK = b"\x03\x00"
-ISAL_LEVEL = 2
+ISAL_LEVEL = 1
 ZLIB_LEVEL = 6
 
 
@@ -164,7 +164,9 @@ def _stat_or_none(path: str) -> t.Optional[os.stat_result]:
 def _unreadable(path: str, error: OSError) -> SourceError:
     vanished = isinstance(error, FileNotFoundError)
     hint = "It vanished after it was selected" if vanished else "Run as a user that may read it"
-    return SourceError("cannot be read (%s)" % error.strerror, path, hint if vanished or isinstance(error, PermissionError) else None, vanished)
+    return SourceError(
+        "cannot be read (%s)" % error.strerror, path, hint if vanished or isinstance(error, PermissionError) else None, vanished
+    )
 
 
 class _Token:

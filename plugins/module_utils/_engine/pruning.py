@@ -61,9 +61,7 @@ def plan(
     items += [item for item in coming if item.key not in there]
     if name_template is not None:
         items += _foreign(store, held, host, name_template, timezone)
-    stale = [
-        orphan.key for orphan in held.orphans if orphan.modified is not None and orphan.modified < (now - ORPHAN_AGE).timestamp()
-    ]
+    stale = [orphan.key for orphan in held.orphans if orphan.modified is not None and orphan.modified < (now - ORPHAN_AGE).timestamp()]
     return Pruning(_plan_periods(items, policy, now), stale, held.damaged)
 
 
@@ -120,9 +118,7 @@ def _item(archive: inventory.StoredArchive, awaited: t.Mapping[str, t.Sequence[s
     )
 
 
-def _foreign(
-    store: Store, held: inventory.Inventory, host: t.Optional[str], template: str, timezone: str
-) -> t.List[retention.Item]:
+def _foreign(store: Store, held: inventory.Inventory, host: t.Optional[str], template: str, timezone: str) -> t.List[retention.Item]:
     pattern = compile_pattern(template, use_regex=False)
     others = held.others if host is None else store.list()
     items = []

@@ -36,7 +36,9 @@ def recap(recap: Row) -> str:
         lines.append("  skipped  %d file(s):" % len(recap["skipped"]))
         lines += ["             %s: %s" % (_shown(skipped["path"]), skipped["reason"]) for skipped in recap["skipped"][:10]]
     if recap.get("spool", {}).get("archives"):
-        lines.append("  spool    %d archive(s), %s, wait for the next run" % (recap["spool"]["archives"], format_size(recap["spool"]["bytes"])))
+        lines.append(
+            "  spool    %d archive(s), %s, wait for the next run" % (recap["spool"]["archives"], format_size(recap["spool"]["bytes"]))
+        )
     return "\n".join(lines)
 
 

@@ -94,9 +94,15 @@ def restore_from_store(
 
 def is_restored(archive: StoredArchive, destination: str) -> bool:
     """Whether every file of the archive stands below ``destination`` with the bytes that the manifest describes."""
-    return all(
-        _has(os.path.join(destination, source["name"]), source["size"], source["sha256"]) for source in archive.manifest["sources"]
-    )
+    return all(_has(os.path.join(destination, source["name"]), source["size"], source["sha256"]) for source in archive.manifest["sources"])
+
+
+def described(archive: StoredArchive, destination: str, state: str) -> t.List[RestoredFile]:
+    """The files of the archive as ``restore`` would return them, by the manifest."""
+    return [
+        RestoredFile(os.path.join(destination, source["name"]), source["name"], source["size"], source["sha256"], state)
+        for source in archive.manifest["sources"]
+    ]
 
 
 @contextlib.contextmanager

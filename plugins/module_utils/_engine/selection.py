@@ -12,7 +12,7 @@ import stat
 import sys
 import typing as t
 
-from .errors import ConfigError, SelectionError
+from .errors import ConfigError, SelectionError, SourceError
 from .periods import (
     UNITS,
     NameMatch,
@@ -196,6 +196,23 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
     if wanted.must_exist and (missing or not selection.files):
         raise _nothing_found(wanted, selection)
     return selection
+
+
+def source_at(path: str, period: t.Optional[Period] = None) -> Source:
+    """Return the file at ``path`` as a source of this period, by default the moment of its modification; raise SourceError."""
+    path = os.path.abspath(path)
+    try:
+        status = os.lstat(path)
+    except OSError as error:
+        raise SourceError("it cannot be archived: %s" % _why(error, "does not exist"), path, vanished=isinstance(error, (FileNotFoundError, NotADirectoryError))) from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "of an unknown kind")
+        raise SourceError("it cannot be archived: not a regular file but %s" % kind, path)
+    try:
+        modified = _EPOCH + datetime.timedelta(seconds=status.st_mtime_ns // 10**9)
+    except OverflowError as error:
+        raise SourceError("its modification time is no date (%d s)" % (status.st_mtime_ns // 10**9), path) from error
+    return Source(path, status.st_size, status.st_mtime_ns, period or Period(modified, modified))
 
 
 # -- options ----------------------------------------------------------------------------------------------------------

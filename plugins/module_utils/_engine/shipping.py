@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import typing as t
 
 from . import inventory, manifest as manifests, naming
-from .errors import IntegrityError, StoreExistsError, StoreNotFoundError
+from .errors import IntegrityError, LogArchiveError, StoreExistsError, StoreNotFoundError
 from .stores.base import Digests, Progress, Store, Verification
 
 
@@ -49,6 +50,29 @@ def send(store: Store, path: str, manifest: manifests.Manifest, key: str, suffix
             if found is not None:
                 return Sent(candidate, True, 1, found[1], found[0])
     raise AssertionError("itertools.count ends never")
+
+
+def look(store: Store, manifest: manifests.Manifest, key: str, suffix: str) -> t.Tuple[str, t.Optional[Sent]]:
+    """What ``send`` would do, and nothing is sent: the key, and None where the archive would go there, else what is there already."""
+    for revision in itertools.count(1):
+        candidate = naming.revised(key, suffix, revision)
+        found = _same_logs(store, candidate, manifest)
+        if found is not None:
+            return candidate, Sent(candidate, True, 1, found[1], None if found[0]["archive"] == manifest["archive"] else found[0])
+        if all(item.key != candidate for item in store.list(candidate)):
+            return candidate, None
+    raise AssertionError("itertools.count ends never")
+
+
+def manifest_beside(path: str) -> manifests.Manifest:
+    """The manifest of a local archive; LogArchiveError where archive or manifest is not there, IntegrityError."""
+    for needed in (path, naming.manifest_key(path)):
+        if not os.path.isfile(needed):
+            raise LogArchiveError("there is no such file", needed, "An archive is sent together with the manifest beside it")
+    try:
+        return manifests.load(naming.manifest_key(path))
+    except OSError as error:
+        raise LogArchiveError("the manifest cannot be read (%s)" % error.strerror, naming.manifest_key(path)) from error
 
 
 def _same_logs(store: Store, key: str, manifest: manifests.Manifest) -> t.Optional[t.Tuple[manifests.Manifest, Verification]]:

@@ -99,6 +99,15 @@ def format_utc(moment: datetime.datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat() + "Z"
 
 
+def parse_time(text: str) -> datetime.datetime:
+    """Return what a person wrote as an aware datetime: ``2024-01-12``, ``2024-01-12T13:00Z``, with any offset; without one it is UTC."""
+    try:
+        moment = datetime.datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        raise ConfigError("not a time", repr(text), "Write it as 2024-01-12 or 2024-01-12T13:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def parse_utc(text: str) -> datetime.datetime:
     """Return the aware UTC datetime that ``format_utc`` wrote; raise ConfigError for anything else."""
     found = isinstance(text, str) and re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z", text, re.ASCII)

@@ -10,7 +10,7 @@ import random
 import time
 import typing as t
 
-from ..errors import ConfigError, StoreError, StoreExistsError, StoreNotFoundError, IntegrityError
+from ..errors import ConfigError, IntegrityError, StoreError, StoreExistsError, StoreNotFoundError
 
 Progress = t.Callable[[int], None]
 """Called with the number of bytes (not the total) that have moved since the last call."""
@@ -130,10 +130,10 @@ class Store(abc.ABC):
         """Bytes that can still be written, or None where the store cannot tell."""
         return None
 
-    def _reset(self) -> None:
+    def _reset(self) -> None:  # noqa: B027 - a store without connections has nothing to drop
         """Drop connections before a retry."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - likewise
         """Release connections; the store may be used again and then reconnects."""
 
     # -- what callers use ---------------------------------------------------------------------------------------------
@@ -193,12 +193,12 @@ class Store(abc.ABC):
     def _retrying(self, call: t.Callable[[], t.Any], tries: t.Optional[_Tries] = None) -> t.Any:
         tries = tries or _Tries()
         delay = self.retry_delay
-        for remaining in range(self.attempts - 1, -1, -1):
+        while True:
             tries.count += 1
             try:
                 return call()
             except StoreError as error:
-                if not error.retryable or not remaining:
+                if not error.retryable or tries.count >= self.attempts:
                     raise
             self._reset()
             time.sleep(min(60.0, delay) * random.uniform(0.5, 1.0))

@@ -40,7 +40,9 @@ def contents_of(token):
         return {member.name: archive.extractfile(member).read() for member in archive}
 
 
-@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 32767, packing.BLOCK - 512, packing.BLOCK, packing.BLOCK + 1, 3 * packing.BLOCK + 77])
+@pytest.mark.parametrize(
+    "size", [0, 1, 511, 512, 513, 32767, packing.BLOCK - 512, packing.BLOCK, packing.BLOCK + 1, 3 * packing.BLOCK + 77]
+)
 def test_what_is_packed_is_what_any_tar_finds(tmp_path, size):
     source = tmp_path / "syslog"
     source.write_bytes(random.Random(size).randbytes(size // 2) + b"l" * (size - size // 2))
