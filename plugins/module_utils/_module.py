@@ -1,0 +1,227 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The bridge between Ansible and the engine: options from the engine's tables, errors to ``fail_json``, names that JSON cannot hold.
+
+The tables of ``job_spec`` become argument specs (``argument_spec``) and, with the same call on the controller, the documentation of
+the fragments (``documentation``), so that the two cannot differ. Ansible checks types and choices; everything else is checked by
+``job_spec`` (``given``), so that modules and command tell the same mistakes in the same words.
+
+A file name that is not UTF-8 cannot pass through Ansible: a module's result with such a name is refused. Results carry it with each
+foreign byte written as ``\\xff`` (``escaped``), and options that take a path read it back (``unescaped``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ._engine.errors import LogArchiveError
+from ._engine.job_spec import ARCHIVE, JOB, RETENTION, SELECTION, STORE, Option, Spec, normalise
+from ._engine.opening import open_store
+
+if t.TYPE_CHECKING:
+    from ._engine.stores.base import Store
+
+STORE_OPTION: Spec = {
+    "store": {
+        "type": "dict",
+        "required": True,
+        "options": STORE,
+        "description": [
+            "Where the archives are: a folder (V(file)), an S3 bucket (V(s3)) or an SFTP server (V(sftp)).",
+            "V(s3) needs the Python library boto3 on the host that runs the module, V(sftp) needs paramiko.",
+        ],
+    }
+}
+
+POLICY_OPTION: Spec = {
+    "policy": {
+        "type": "dict",
+        "required": True,
+        "options": RETENTION,
+        "description": [
+            "What to keep, with the semantics of C(restic forget): per host and job, on the periods of the archives, in UTC."
+            " One rule that keeps an archive is enough, and at least one rule must be given."
+        ],
+    }
+}
+
+JOB_OPTION: Spec = {
+    "job": {
+        "type": "dict",
+        "required": True,
+        "options": JOB,
+        "description": ["The job document, as the command C(log-archive) reads it from a file."],
+    }
+}
+
+PACKING: Spec = dict(
+    ARCHIVE,
+    timezone=SELECTION["timezone"],
+    host=JOB["host"],
+    job=dict(JOB["name"], description=["The name of the job that the archives belong to; it is part of their keys in a store."]),
+)
+"""How sources become archives, where no job document says so."""
+
+CHOICE: Spec = {
+    "host": {
+        "type": "str",
+        "description": ["Only the archives of the host that is stored under this name. By default of every host."],
+    },
+    "job": {"type": "str", "description": ["Only the archives of this job. By default of every job."]},
+    "names": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "description": [
+            "Only archives with one of these names (C(syslog.20240112.12.tgz.fernet)) or keys, or that hold a log of this path.",
+            "A name that no archive has is an error.",
+        ],
+    },
+    "start": {
+        "type": "str",
+        "description": [
+            "Only archives whose period ends after this time, such as V(2024-01-12) or V(2024-01-12T13:00Z). Without an offset it is UTC."
+        ],
+    },
+    "end": {"type": "str", "description": ["Only archives whose period begins before this time, written as O(start)."]},
+}
+
+_MARKUP = re.compile(r"\bO\(([a-z_]+)")
+_FOREIGN = re.compile("[\udc80-\udcff]|\\\\(?=x[0-9a-f]{2})")
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+
+
+def argument_spec(*specs: Spec) -> t.Dict[str, t.Any]:
+    """Ansible's argument spec for options that are declared as in ``job_spec``."""
+    arguments = {}
+    for name, option in (item for spec in specs for item in spec.items()):
+        arguments[name] = argument = {"type": _ansible_type(option["type"]), "no_log": bool(option.get("secret"))}
+        argument.update({field: option[field] for field in ("required", "default", "choices", "elements") if field in option})
+        if "options" in option:
+            argument["options"] = argument_spec(option["options"])
+    return arguments
+
+
+def documentation(*specs: Spec) -> str:
+    """A fragment's DOCUMENTATION for options that are declared as in ``job_spec``."""
+    options: t.Dict[str, t.Any] = {}
+    for spec in specs:
+        options.update(_documented(spec, []))
+    return json.dumps({"options": options})
+
+
+def _documented(spec: Spec, outer: t.Sequence[t.Tuple[str, Spec]]) -> t.Dict[str, t.Any]:
+    documented = {}
+    scopes = [*outer, ("", spec)]
+
+    def with_full_names(text: str) -> str:
+        return _MARKUP.sub(lambda found: "O(" + _full_name(found[1], scopes), text)
+
+    for name, option in spec.items():
+        described = documented[name] = {"type": _ansible_type(option["type"])}
+        described.update({field: option[field] for field in ("required", "default", "choices", "elements") if field in option})
+        sentences = list(option["description"])
+        if "stores" in option:
+            sentences.append("For stores of type %s." % " and ".join("V(%s)" % kind for kind in option["stores"]))
+        if "minimum" in option:
+            sentences.append("At least V(%s)." % option["minimum"])
+        if "maximum" in option:
+            sentences.append("At most V(%s)." % option["maximum"])
+        if "pattern_means" in option:
+            sentences.append("Allowed are %s." % option["pattern_means"])
+        described["description"] = [with_full_names(text) for text in sentences]
+        if "options" in option:
+            described["suboptions"] = _documented(option["options"], [*outer, (name, spec)])
+    return documented
+
+
+def _full_name(name: str, scopes: t.Sequence[t.Tuple[str, Spec]]) -> str:
+    """The option that a description means by ``name``: of the innermost table that has it, from the top (``store.host_key``)."""
+    for depth in range(len(scopes) - 1, -1, -1):
+        if name in scopes[depth][1]:
+            return ".".join([step for step, _spec in scopes[:depth]] + [name])
+    raise KeyError("a description names the option '%s', which there is not" % name)
+
+
+def _ansible_type(kind: str) -> str:
+    return "str" if kind in ("duration", "size") else kind
+
+
+def given(params: t.Mapping[str, t.Any], spec: Spec, subject: t.Optional[str] = None) -> t.Dict[str, t.Any]:
+    """The options of ``spec`` out of a module's parameters, checked and with their paths unescaped; raises ConfigError."""
+    return normalise(_unescaped_paths({name: params[name] for name in spec}, spec), spec, subject)
+
+
+def _unescaped_paths(value: t.Any, spec: Spec) -> t.Any:
+    return {name: _unescaped(item, spec[name]) for name, item in value.items()}
+
+
+def _unescaped(value: t.Any, option: Option) -> t.Any:
+    if value is None:
+        return None
+    if option["type"] == "list":
+        return [_unescaped(item, dict(option, type=option["elements"])) for item in value]
+    if option["type"] == "dict":
+        return _unescaped_paths(value, option["options"])
+    return unescaped(value) if option["type"] == "path" else value
+
+
+def opened(params: t.Mapping[str, t.Any]) -> t.ContextManager[Store]:
+    """The store of the option ``store``, closed at the end of the context; raises ConfigError."""
+    return contextlib.closing(open_store(given(params["store"], STORE, "store")))
+
+
+@contextlib.contextmanager
+def reporting(module: AnsibleModule) -> t.Iterator[t.Dict[str, t.Any]]:
+    """Give a dict for the module's result, and end the module with it when the context ends.
+
+    An error of the engine becomes ``fail_json`` with what the result holds so far and ``msg``, ``error`` (the error's class),
+    ``exit_code`` (with which the command would end) and ``problems`` (each mistake found in the options).
+    """
+    result: t.Dict[str, t.Any] = {"changed": False}
+    try:
+        yield result
+    except LogArchiveError as error:
+        result.update(
+            msg=str(error),
+            error=type(error).__name__,
+            exit_code=error.exit_code,
+            problems=getattr(error, "problems", []),
+        )
+        module.fail_json(**escaped(result))
+    module.exit_json(**escaped(result))
+
+
+def warn(module: AnsibleModule, warnings: t.Iterable[str]) -> None:
+    """Show warnings of the engine as warnings of the module."""
+    for warning in warnings:
+        module.warn(escaped(warning))
+
+
+def difference(before: t.Iterable[str], after: t.Iterable[str]) -> t.Dict[str, str]:
+    """Ansible's diff of two lists of names."""
+    return {"before": "".join(name + "\n" for name in before), "after": "".join(name + "\n" for name in after)}
+
+
+def escaped(value: t.Any) -> t.Any:
+    r"""The value with every text in it as Ansible can carry it: bytes that are not UTF-8 as ``\xff``, a backslash that
+    would read as the beginning of such an escape as ``\x5c``. Any other text stays as it is."""
+    if isinstance(value, str):
+        return _FOREIGN.sub(lambda found: "\\x%02x" % (ord(found[0]) & 0xFF), value)
+    if isinstance(value, dict):
+        return {escaped(name): escaped(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [escaped(item) for item in value]
+    return value
+
+
+def unescaped(text: str) -> str:
+    """The file name that ``escaped`` has written."""
+    data = text.encode("utf-8", "surrogateescape")
+    return _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), data).decode("utf-8", "surrogateescape")
