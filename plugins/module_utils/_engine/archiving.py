@@ -14,14 +14,13 @@ import typing as t
 from datetime import datetime, timezone
 
 from . import __version__, manifest as manifests
-from .durable import fsync_folder, rename_without_overwrite
+from .durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite
 from .errors import DiskFullError, LogArchiveError, SourceError
 from .keyring import Key
 from .naming import Group, manifest_key, revised
 from .packing import Packed, PackedSource, pack
 from .periods import Period
 from .selection import Source
-from .stores.base import TEMP_PREFIX
 from .units import format_utc
 
 ATTEMPTS = 3
@@ -61,6 +60,30 @@ def place(folder: str, group: Group, suffix: str) -> t.Tuple[str, t.Optional[man
         if manifest is not None or not os.path.lexists(path):
             return path, manifest
     raise AssertionError("itertools.count ends never")
+
+
+def described(path: str, group: Group, manifest: t.Optional[manifests.Manifest]) -> t.Dict[str, t.Any]:
+    """What a caller tells of the archive of a group: all of it where there is a manifest, else what is known before it is made."""
+    sources = sum(source.size for source in group.sources) if manifest is None else sum(s["size"] for s in manifest["sources"])
+    told: t.Dict[str, t.Any] = {
+        "path": path,
+        "name": os.path.basename(path),
+        "manifest_path": manifest_key(path),
+        "period": _period(group.period),
+        "sources": [source.path for source in group.sources],
+        "source_bytes": sources,
+    }
+    if manifest is not None:
+        archive = manifest["archive"]
+        told.update(
+            period=manifest["period"],
+            size=archive["size"],
+            md5=archive["md5"],
+            sha256=archive["sha256"],
+            key_id=manifest["encryption"]["key_id"],
+            ratio=round(sources / archive["size"], 2),
+        )
+    return told
 
 
 def create_archive(

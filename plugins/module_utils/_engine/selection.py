@@ -199,8 +199,13 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
 
 
 def source_at(path: str, period: t.Optional[Period] = None) -> Source:
-    """Return the file at ``path`` as a source of this period, by default the moment of its modification; raise SourceError."""
+    """Return the file at ``path`` as a source of this period, by default the moment of its modification.
+
+    Raise SourceError where it is no regular file, ConfigError for a period that ends before it begins.
+    """
     path = os.path.abspath(path)
+    if period is not None and period.end < period.start:
+        raise ConfigError("the period ends (%s) before it begins (%s)" % (period.end, period.start), _printable(path))
     try:
         status = os.lstat(path)
     except OSError as error:

@@ -96,3 +96,18 @@ def digests_of_file(path: str) -> Digests:
             md5.update(chunk)
             sha256.update(chunk)
     return Digests(size, md5.hexdigest(), sha256.hexdigest())
+
+
+def described(store: Store, key: str, manifest: manifests.Manifest, sent: t.Optional[Sent]) -> t.Dict[str, t.Any]:
+    """What a caller tells of an archive that was sent to ``key``, or (None) would be."""
+    told: t.Dict[str, t.Any] = {"state": "sent", "size": manifest["archive"]["size"], "md5": manifest["archive"]["md5"]}
+    if sent is not None:
+        key = sent.key
+        told.update(
+            state="sent" if not sent.existed else "present" if sent.adopted is None else "adopted",
+            remote_md5=sent.verification.md5,
+            etag=sent.verification.etag,
+            verified_by=sent.verification.level,
+            attempts=sent.attempts,
+        )
+    return dict(told, key=key, location=store.location(key), changed=told["state"] == "sent")

@@ -1,0 +1,14 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where archives are: the option ``store``."""
+
+from __future__ import annotations
+
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import STORE_OPTION, documentation
+
+
+class ModuleDocFragment:
+    """Made from the engine's tables, as the modules' argument specs are."""
+
+    DOCUMENTATION = documentation(STORE_OPTION)

@@ -1,0 +1,259 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: archive_create
+short_description: Pack and encrypt logs to archives in a folder
+version_added: 0.1.0
+description:
+  - Packs logs to tgz, encrypts them with the current key of a keyring, and writes a manifest beside each archive that tells what it
+    holds and how to check it.
+  - Each archive is one standard Fernet token around a plain tgz. Whatever its size, it is made in one pass and in little memory.
+  - An archive gets its name last, when it is whole. Logs that are archived already, unchanged, are not archived again. Where an archive
+    of the name holds other logs, or another state of the log, the new one is called C(name.r2.tgz.fernet); none is ever overwritten.
+options:
+  sources:
+    description:
+      - The logs, such as RV(infra_ops.log_archive.log_select#module:files).
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Path of the log. It must be a regular file.
+        type: path
+        required: true
+      period_start:
+        description:
+          - Where the log's period begins, such as V(2024-01-12T12:00:00Z). Without an offset it is UTC.
+          - By default the period is the moment of the last modification.
+        type: str
+      period_end:
+        description: Where the log's period ends. Needed with O(sources[].period_start).
+        type: str
+      size:
+        description: Not used; it is here so that the result of M(infra_ops.log_archive.log_select) can be given.
+        type: int
+      mtime:
+        description: Not used; it is here so that the result of M(infra_ops.log_archive.log_select) can be given.
+        type: float
+  folder:
+    description: The folder for the archives. It is made, open to its owner only, if it is missing.
+    type: path
+    required: true
+requirements:
+  - cryptography (Python library on the host that runs the module)
+notes:
+  - With the Python libraries isal and pybase64 packing is several times faster; the archives are the same.
+extends_documentation_fragment:
+  - infra_ops.log_archive.attributes
+  - infra_ops.log_archive.archive
+  - infra_ops.log_archive.encryption
+attributes:
+  check_mode:
+    support: full
+    details: The keyring is not looked at, because a task before may be the one that would have made it.
+  diff_mode:
+    support: full
+    details: The names of the archives before and after.
+  idempotent:
+    support: full
+    details:
+      - A log is archived again only if its size or modification time is not that in the manifest, or the archive is no longer in the folder.
+seealso:
+  - module: infra_ops.log_archive.log_select
+  - module: infra_ops.log_archive.archive_upload
+  - module: infra_ops.log_archive.fernet_key
+author:
+  - infra_ops.log_archive contributors (@infra-ops)
+"""
+
+EXAMPLES = r"""
+- name: Find the log of the last full hour
+  infra_ops.log_archive.log_select:
+    paths:
+      - /var/log/events
+    patterns:
+      - syslog.%Y%m%d.%H
+    period: hour
+  register: selected
+
+- name: Archive it
+  infra_ops.log_archive.archive_create:
+    sources: "{{ selected.files }}"
+    folder: /var/spool/syslog-archives
+    job: syslog
+    keyring: /etc/log-archive/keyring
+  register: created
+
+- name: Archive all of yesterday's logs together, named as an older tool did
+  infra_ops.log_archive.archive_create:
+    sources: "{{ selected.files }}"
+    folder: /var/spool/syslog-archives
+    job: syslog
+    keyring: /etc/log-archive/keyring
+    group: run
+    name: 'syslog-{host}-%Y%d%m'
+    suffix: .tar.gz.encrypted
+    timezone: Europe/Paris
+"""
+
+RETURN = r"""
+archives:
+  description: The archives of these logs, those that were there already too, by period and name.
+  returned: always, as far as the module has come
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: Path of the archive.
+      type: str
+      returned: success
+      sample: /var/spool/syslog-archives/syslog.20240112.12.tgz.fernet
+    name:
+      description: Name of the archive.
+      type: str
+      returned: success
+      sample: syslog.20240112.12.tgz.fernet
+    manifest_path:
+      description: Path of its manifest.
+      type: str
+      returned: success
+      sample: /var/spool/syslog-archives/syslog.20240112.12.tgz.fernet.manifest.json
+    state:
+      description: V(created) (in check mode it would be), or V(present) where it was there already.
+      type: str
+      returned: success
+      sample: created
+    period:
+      description: RV(archives[].period.start) and RV(archives[].period.end) of what it covers, in UTC.
+      type: dict
+      returned: success
+      contains:
+        start:
+          description: Where it begins.
+          type: str
+          returned: success
+          sample: "2024-01-12T12:00:00Z"
+        end:
+          description: Where it ends.
+          type: str
+          returned: success
+          sample: "2024-01-12T13:00:00Z"
+    sources:
+      description: Paths of the logs in it.
+      type: list
+      elements: str
+      returned: success
+      sample: [/var/log/events/syslog.20240112.12]
+    source_bytes:
+      description: Bytes of the logs in it.
+      type: int
+      returned: success
+      sample: 1048576
+    size:
+      description: Bytes of the archive.
+      type: int
+      returned: success, not where check mode would create it
+      sample: 143360
+    md5:
+      description: MD5 of the archive, in hex; what stores compare.
+      type: str
+      returned: success, not where check mode would create it
+      sample: 9e107d9d372bb6826bd81d3542a419d6
+    sha256:
+      description: SHA-256 of the archive, in hex.
+      type: str
+      returned: success, not where check mode would create it
+      sample: d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592
+    key_id:
+      description: Id of the key that opens it.
+      type: str
+      returned: success, not where check mode would create it
+      sample: 0f1e2d3c4b5a6978
+    ratio:
+      description: Bytes of the logs by bytes of the archive.
+      type: float
+      returned: success, not where check mode would create it
+      sample: 7.31
+    seconds:
+      description: How long it took.
+      type: float
+      returned: when RV(archives[].state) is V(created), not in check mode
+      sample: 0.12
+"""
+
+import functools
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, keyring, naming
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import ENCRYPTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.periods import Period
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.selection import Source, source_at
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.units import parse_time
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
+    PACKING,
+    argument_spec,
+    difference,
+    given,
+    reporting,
+    unescaped,
+    warn,
+)
+
+SOURCE = {
+    "type": "list",
+    "elements": "dict",
+    "required": True,
+    "options": {
+        "path": {"type": "path", "required": True},
+        "period_start": {"type": "str"},
+        "period_end": {"type": "str"},
+        "size": {"type": "int"},
+        "mtime": {"type": "float"},
+    },
+    "required_together": [("period_start", "period_end")],
+}
+
+
+def main() -> None:
+    arguments = argument_spec(PACKING, ENCRYPTION)
+    arguments.update(sources=SOURCE, folder={"type": "path", "required": True})
+    module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
+    with reporting(module) as result:
+        options = given(module.params, PACKING)
+        keys = given(module.params, ENCRYPTION)
+        host = options["host"] or naming.host_name()
+        sources = [_source(source) for source in module.params["sources"]]
+        groups = naming.group(sources, options["group"], options["name"], options["timezone"], {"host": host, "job": options["job"]})
+        current_key = functools.lru_cache(None)(keyring.load_current)
+        result["archives"] = []
+        for group in groups:
+            path, manifest = archiving.place(unescaped(module.params["folder"]), group, options["suffix"])
+            state, seconds = "present", {}
+            if manifest is None:
+                state = "created"
+                if not module.check_mode:
+                    key = current_key(keys["keyring"])
+                    refuse = options["changed"] == "refuse"
+                    created = archiving.create_archive(path, group.sources, key, host, options["job"], group.period, refuse)
+                    manifest, seconds = created.manifest, {"seconds": round(created.seconds, 3)}
+                    warn(module, created.warnings)
+                result["changed"] = True
+            result["archives"].append(dict(archiving.described(path, group, manifest), state=state, **seconds))
+        if module._diff:
+            names = [archive["name"] for archive in result["archives"]]
+            result["diff"] = difference([a["name"] for a in result["archives"] if a["state"] == "present"], names)
+
+
+def _source(given_source: dict) -> Source:
+    start, end = given_source["period_start"], given_source["period_end"]
+    return source_at(unescaped(given_source["path"]), Period(parse_time(start), parse_time(end)) if start else None)
+
+
+if __name__ == "__main__":
+    main()

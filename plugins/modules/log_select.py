@@ -1,0 +1,170 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: log_select
+short_description: Find the logs of a period
+version_added: 0.1.0
+description:
+  - Finds log files by folder, name, period, age and size, and says which expected periods have no log.
+  - The period of a log is told by its name, through strftime codes in O(patterns), in the time zone O(timezone), right across changes
+    of daylight saving time. Only where the name is silent its modification time tells.
+  - Nothing is changed. The result goes to M(infra_ops.log_archive.archive_create).
+extends_documentation_fragment:
+  - infra_ops.log_archive.attributes
+  - infra_ops.log_archive.selection
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: N/A
+    details: It changes nothing.
+  idempotent:
+    support: full
+    details: It changes nothing. What it finds depends on the files and on the time.
+seealso:
+  - module: infra_ops.log_archive.archive_create
+  - module: infra_ops.log_archive.archive_run
+  - module: ansible.builtin.find
+author:
+  - infra_ops.log_archive contributors (@infra-ops)
+"""
+
+EXAMPLES = r"""
+- name: Find the log of the last full hour
+  infra_ops.log_archive.log_select:
+    paths:
+      - /var/log/events
+    patterns:
+      - syslog.%Y%m%d.%H
+    period: hour
+    timezone: Europe/Paris
+    must_exist: true
+  register: selected
+
+- name: Find the logs of the last seven days that nobody writes to any more
+  infra_ops.log_archive.log_select:
+    paths:
+      - /var/log/app
+    patterns:
+      - '*-%Y-%m-%d.log'
+    exclude:
+      - debug-*
+    recurse: true
+    period: day
+    catch_up: 6d
+    quiet: 10m
+    require_closed: true
+  register: selected
+
+- name: Say which days have no log
+  ansible.builtin.debug:
+    msg: "No log from {{ item.start }} to {{ item.end }}"
+  loop: "{{ selected.missing }}"
+"""
+
+RETURN = r"""
+files:
+  description: The logs, by period and path. Can be given to O(infra_ops.log_archive.archive_create#module:sources) as it is.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: Absolute path.
+      type: str
+      returned: success
+      sample: /var/log/events/syslog.20240112.12
+    size:
+      description: Size in bytes.
+      type: int
+      returned: success
+      sample: 1048576
+    mtime:
+      description: Time of the last modification, in seconds since the epoch.
+      type: float
+      returned: success
+      sample: 1705064400.25
+    period_start:
+      description: Where the log's period begins, in UTC.
+      type: str
+      returned: success
+      sample: "2024-01-12T12:00:00Z"
+    period_end:
+      description: Where the log's period ends, in UTC; this moment does not belong to it.
+      type: str
+      returned: success
+      sample: "2024-01-12T13:00:00Z"
+missing:
+  description: The expected periods that have no log, in UTC. Always empty with O(period=none).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    start:
+      description: Where the period begins.
+      type: str
+      returned: success
+      sample: "2024-01-12T12:00:00Z"
+    end:
+      description: Where the period ends.
+      type: str
+      returned: success
+      sample: "2024-01-12T13:00:00Z"
+left_out:
+  description: Files and folders that were wanted and are left out.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: Its path.
+      type: str
+      returned: success
+      sample: /var/log/events/syslog.20240112.13
+    reason:
+      description: Why it is left out.
+      type: str
+      returned: success
+      sample: open for writing by 812 (rsyslogd)
+total_size:
+  description: Bytes of all files together.
+  returned: success
+  type: int
+  sample: 1048576
+"""
+
+from datetime import datetime, timezone
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import SELECTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.selection import select
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.units import format_utc
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, given, reporting
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=argument_spec(SELECTION), supports_check_mode=True)
+    with reporting(module) as result:
+        selection = select(given(module.params, SELECTION), datetime.now(timezone.utc))
+        result["files"] = [
+            {
+                "path": source.path,
+                "size": source.size,
+                "mtime": source.mtime_ns / 10**9,
+                "period_start": format_utc(source.period.start),
+                "period_end": format_utc(source.period.end),
+            }
+            for source in selection.files
+        ]
+        result["missing"] = [{"start": format_utc(period.start), "end": format_utc(period.end)} for period in selection.missing]
+        result["left_out"] = [left_out._asdict() for left_out in selection.skipped]
+        result["total_size"] = sum(source.size for source in selection.files)
+
+
+if __name__ == "__main__":
+    main()
