@@ -29,10 +29,10 @@ def folder(tmp_path):
 
 
 def state(folder):
-    """Everything in the keyring: names, permissions, contents."""
+    """Everything in the keyring: names, permissions, contents. The lock file tells when it was last held and is left out."""
     found = {}
     for parent, folders, files in os.walk(folder):
-        for name in folders + files:
+        for name in set(folders + files) - {".lock"}:
             path = os.path.join(parent, name)
             content = None
             if name in files:
