@@ -52,7 +52,6 @@ WINDOW = 4 * 1024 * 1024
 _PIECE_UNKNOWN = 32 * 1024  # what every server must take (draft-02, section 3)
 _PIECE_MOST = 255 * 1024  # OpenSSH's own limit, less than its packets of 256 KiB
 _PACKET_MOST = 1024 * 1024
-_BATCH = 256 * 1024
 _RECEIVE = 4 * 1024 * 1024
 _CHANNEL_WINDOW = 8 * 1024 * 1024
 _HASH_SPEED = 20e6  # bytes per second; the slowest server that is waited for while it hashes or syncs a file
@@ -272,13 +271,10 @@ def _remember_host_key(login: Login, key: t.Tuple[str, bytes]) -> None:
 
 
 class _Socket(socket.socket):
-    """The socket under paramiko's transport, with a deadline and with batches.
+    """The socket under paramiko's transport, with a deadline.
 
     paramiko waits for ever in several places (a write that the peer does not read, the answer to a channel request). All of them end
     when the socket ends, so the time limit is kept here: ``wait`` starts it, ``rest`` stops it, and bytes that leave count as progress.
-
-    In a batch, packets that the owner of the batch sends are collected and leave in one system call: each system call gives up the
-    interpreter's lock to the transport's reading thread, which costs more than the packet.
 
     prompt: acknowledge at once what arrives. During a login both sides send several small packets in a row, and sshd leaves Nagle's
     algorithm on: each late acknowledgement would cost 40 ms.
@@ -288,19 +284,15 @@ class _Socket(socket.socket):
         super().__init__(fileno=connected.detach())
         self.expired = False
         self.prompt = True
-        self._deadline: t.Optional[float] = None
-        self._seconds = 0.0
-        self._lock = threading.Lock()
-        self._owner: t.Optional[int] = None
-        self._queue: t.List[bytes] = []
-        self._queued = 0
+        self._seconds: t.Optional[float] = None
+        self._progress = 0.0
 
     def wait(self, seconds: float) -> None:
+        self._progress = time.monotonic()
         self._seconds = seconds
-        self._deadline = time.monotonic() + seconds
 
     def rest(self) -> None:
-        self._deadline = None
+        self._seconds = None
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         try:
@@ -314,54 +306,18 @@ class _Socket(socket.socket):
         return data
 
     def send(self, data: bytes, flags: int = 0) -> int:  # type: ignore[override]
-        with self._lock:
-            if self._owner is None:
-                return self._send_some([data])
-            self._queue.append(data)
-            self._queued += len(data)
-            # What the transport's own thread sends (key exchange, keepalive) must not wait for the owner, who may wait for it.
-            if self._queued >= _BATCH or self._owner != threading.get_ident():
-                self._send_queue()
-        return len(data)
-
-    def start_batch(self) -> None:
-        with self._lock:
-            self._owner = threading.get_ident()
-
-    def flush(self) -> None:
-        with self._lock:
-            self._send_queue()
-
-    def end_batch(self) -> None:
-        with self._lock:
-            self._owner = None
-            self._send_queue()
-
-    def _send_queue(self) -> None:
-        queue, self._queue, self._queued = self._queue, [], 0
-        while queue:
-            try:
-                sent = self._send_some(queue)
-            except socket.timeout:
-                continue
-            while queue and sent >= len(queue[0]):
-                sent -= len(queue.pop(0))
-            if sent:
-                queue[0] = queue[0][sent:]
-
-    def _send_some(self, queue: t.List[bytes]) -> int:
         try:
-            sent = self.sendmsg(queue)
+            sent = super().send(data, flags)
         except socket.timeout:
             if self._is_late():
-                raise ConnectionAbortedError("no progress within %g s" % self._seconds) from None
+                raise ConnectionAbortedError("no progress within the timeout") from None
             raise
-        if self._deadline is not None:
-            self._deadline = time.monotonic() + self._seconds
+        self._progress = time.monotonic()
         return sent
 
     def _is_late(self) -> bool:
-        if self._deadline is None or time.monotonic() < self._deadline:
+        seconds = self._seconds
+        if seconds is None or time.monotonic() - self._progress < seconds:
             return False
         self.expired = True
         return True
@@ -662,21 +618,16 @@ class Session:
             return count
 
         with self._connection.answering(self.login.timeout):
-            self._socket.start_batch()
-            try:
-                while offset < size and not refused:
-                    data = _read_local(source, min(self.max_write, size - offset))
-                    number = self._next_number()
-                    head = common + struct.pack(">I", number) + named + struct.pack(">QI", offset, len(data))
-                    self._send_bulk(struct.pack(">I", len(head) + len(data)) + head, data)
-                    waiting[number] = len(data)
-                    offset += len(data)
-                    in_flight += len(data)
-                    while in_flight > WINDOW:
-                        self._socket.flush()
-                        in_flight -= settle()
-            finally:
-                self._socket.end_batch()
+            while offset < size and not refused:
+                data = _read_local(source, min(self.max_write, size - offset))
+                number = self._next_number()
+                head = common + struct.pack(">I", number) + named + struct.pack(">QI", offset, len(data))
+                self._send_bulk(struct.pack(">I", len(head) + len(data)) + head, data)
+                waiting[number] = len(data)
+                offset += len(data)
+                in_flight += len(data)
+                while in_flight > WINDOW:
+                    in_flight -= settle()
             while waiting:
                 settle()
         if refused:
@@ -855,9 +806,6 @@ class Session:
 
     def _send(self, data: bytes) -> None:
         while data:
-            if self._channel.out_window_size < len(data):
-                # About to wait for the server, which may wait for what is still in the batch.
-                self._socket.flush()
             sent = self._channel.send(data)
             if not sent:
                 raise self._connection.lost()

@@ -126,7 +126,8 @@ class SftpStore(Store):
         final = self._remote(key)
         temporary = _temporary_name(final, digests)
         try:
-            self._refuse_taken(session, key, final)
+            if _attributes(session, final) is not None:
+                raise self._taken(session, key, temporary)
             resumed = self._upload(session, path, key, temporary, digests, progress)
             # Read through a new connection: what only this session believes to be written does not count.
             self.close()
@@ -140,6 +141,8 @@ class SftpStore(Store):
                 return self._put(path, key, digests, progress)
             self._publish(session, key, temporary, final)
             found = session.lstat(final)
+            if found.size != digests.size:
+                session.remove(final)
         except sftp.Status as status:
             raise self._error(status, key, "put") from status
         if found.size != digests.size:
@@ -208,9 +211,10 @@ class SftpStore(Store):
 
     # -- putting ------------------------------------------------------------------------------------------------------
 
-    def _refuse_taken(self, session: sftp.Session, key: str, final: str) -> None:
-        if _attributes(session, final) is not None:
-            raise StoreExistsError("something already stands there", self.location(key))
+    def _taken(self, session: sftp.Session, key: str, temporary: str) -> StoreExistsError:
+        # Also where a run was killed while it renamed, and the server (OpenSSH: link, then unlink) left both names.
+        self._discard(session, temporary)
+        return StoreExistsError("something already stands there", self.location(key))
 
     def _upload(
         self, session: sftp.Session, path: str, key: str, temporary: str, digests: Digests, progress: Progress
@@ -316,8 +320,7 @@ class SftpStore(Store):
             session.rename(temporary, final)
         except sftp.Status as status:
             if _attributes(session, final) is not None:
-                self._discard(session, temporary)
-                raise StoreExistsError("something already stands there", self.location(key)) from status
+                raise self._taken(session, key, temporary) from status
             if "posix-rename@openssh.com" not in session.extensions:
                 raise
             session.replace(temporary, final)
@@ -448,7 +451,9 @@ class SftpStore(Store):
             return StoreNotFoundError("there is no such object or folder", where)
         if status.code == sftp.PERMISSION_DENIED:
             return StoreDeniedError(
-                "the server refuses to %s: permission denied" % what, where, "Let user '%s' write there" % self._login.user
+                "the server refuses to %s: permission denied" % what,
+                where,
+                "Look at owner and mode of the file and its folder; the login is user '%s'" % self._login.user,
             )
         if status.code in (sftp.NO_SPACE, sftp.QUOTA_EXCEEDED) or re.search(r"no space|quota", status.text, re.IGNORECASE):
             return StoreFullError("the server has no room: %s" % status, where, "Free space there, or prune the store")

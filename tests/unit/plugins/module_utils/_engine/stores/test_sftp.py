@@ -20,6 +20,7 @@ import threading
 import time
 import tracemalloc
 import typing as t
+import uuid
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import errors
@@ -72,7 +73,7 @@ def store() -> t.Iterator[t.Callable[..., SftpStore]]:
             "host": server.host,
             "port": server.port,
             "user": server.user,
-            "path": "%s/store %d-%d" % (server.root_folder, os.getpid(), id(made) + len(made)),
+            "path": "%s/store %s" % (server.root_folder, uuid.uuid4().hex[:12]),
             "private_key_file": server.private_key_file,
             "host_key": server.host_key,
             "attempts": 1,
@@ -302,6 +303,16 @@ def test_what_appears_at_the_key_during_the_upload_is_not_replaced(request: t.An
     with pytest.raises(errors.StoreExistsError):
         one.put(file.path, KEY, file.digests, meanwhile)
     assert path.read_bytes() == b"of somebody else"
+    assert names_in(one) == [KEY]
+
+
+def test_a_rename_that_was_killed_halfway_is_completed(openssh: t.Any, store: t.Any, local: t.Any) -> None:
+    one, file = store(openssh), local(5000)
+    final, temporary = (folder_of(one) / name for name in (KEY, temporary_name(KEY, file.digests)))
+    final.parent.mkdir(parents=True)
+    temporary.write_bytes(file.data)
+    os.link(temporary, final)
+    assert one.put(file.path, KEY, file.digests).existed
     assert names_in(one) == [KEY]
 
 

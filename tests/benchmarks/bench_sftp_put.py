@@ -1,0 +1,82 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A 150 MB archive to an OpenSSH server, verified, beside OpenSSH's own ``sftp`` in batch mode, which verifies nothing.
+
+Ours: connect, upload, fsync, a new connection, ``md5sum`` on the server, rename; in this process, so that loading paramiko (about 0.2 s,
+once per run) is part of the first round only. Peer: a process of ``sftp -b``, which connects and uploads. Same server, same key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import subprocess
+import typing as t
+
+import lab
+from _measure import Benchmark, Sides, Target, timed
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.sftp import SftpStore
+
+PIECE = 1000 * 1000
+
+
+def make_archive(path: pathlib.Path, size: int) -> Digests:
+    """A file that does not compress, as an archive is."""
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    with open(path, "wb") as stream:
+        for _index in range(size // PIECE):
+            data = os.urandom(PIECE)
+            md5.update(data)
+            sha256.update(data)
+            stream.write(data)
+    return Digests(size, md5.hexdigest(), sha256.hexdigest())
+
+
+@contextlib.contextmanager
+def prepare(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
+    archive = folder / "archive.tgz.fernet"
+    digests = make_archive(archive, (5 if quick else 150) * PIECE)
+    home = folder / "server"
+    # An empty home: what the start files of this machine's user do before md5sum runs is no part of the work.
+    with lab.openssh_server(home, extra_config="SetEnv HOME=%s" % home) as server:
+        batch = folder / "batch"
+        batch.write_text("put %s %s/peer\n" % (archive, server.root_folder))
+        command = ["sftp", "-q", "-b", str(batch), "-F", "none", "-P", str(server.port), "-i", server.private_key_file]
+        command += ["-o", "IdentitiesOnly=yes", "-o", "UserKnownHostsFile=" + server.known_hosts_file]
+        command.append("%s@%s" % (server.user, server.host))
+        store = SftpStore(
+            host=server.host,
+            port=server.port,
+            user=server.user,
+            path=server.root_folder,
+            private_key_file=server.private_key_file,
+            known_hosts_file=server.known_hosts_file,
+        )
+
+        def start_from(name: str) -> None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(server.root_folder, name))
+            # What the round before left to be written to the disk is no part of this one.
+            os.sync()
+
+        def put() -> None:
+            level = store.put(str(archive), "ours", digests).verification.level
+            store.close()
+            assert level == "remote_hash", level
+
+        def ours() -> float:
+            start_from("ours")
+            return timed(put)
+
+        def peer() -> float:
+            start_from("peer")
+            return timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+
+        yield Sides(ours, peer)
+
+
+BENCHMARKS = [Benchmark("sftp-put", prepare, Target("faster", 0.9))]
