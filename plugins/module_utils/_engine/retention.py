@@ -22,6 +22,7 @@ design: look at the plan, then raise ``max_delete_share`` for that run.
 from __future__ import annotations
 
 import datetime
+import gc
 import operator
 import re
 import typing as t
@@ -108,13 +109,23 @@ def plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Pla
     Items are grouped by (host, job); the result depends on no order of the input. Raise ConfigError where the policy
     keeps nothing, a time has no zone, or a key occurs twice (an archive counted twice would weaken the guards).
     """
+    # Nothing here makes a cycle, but a million results would make the collector walk over all of them again and again.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _plan(items, policy, now)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Plan:
     if _keeps_nothing(policy):
         raise ConfigError(
             "the retention policy is empty and would remove every archive",
             hint="Set at least one keep_ rule, or leave retention out to keep everything",
         )
     now_micros = _micros(now, "now")
-    # Plain lists side by side and no tuple per item: a million of those would cost more in garbage collection than the plan.
     ordered = sorted(items, key=operator.attrgetter("key"))
     groups: t.Dict[t.Tuple[str, str], t.List[Item]] = {}
     previous = None
@@ -153,7 +164,7 @@ def plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Pla
         remove.extend(item for item, words in zip(reversed(past), reversed(reasons)) if not words)
 
     if len(groups) > 1:
-        remove.sort(key=lambda item: _micros(item.time, item.key))
+        remove.sort(key=operator.attrgetter("time"))
     return Plan(keep, [(item, "no rule keeps it") for item in remove], refusals, sum(item.size for item in remove))
 
 
