@@ -9,13 +9,15 @@ from the moment at which it stands whole in the spool, and a copy is 'verified' 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import sqlite3
 import typing as t
 
 from . import manifest as manifests
-from .errors import LogArchiveError
+from .errors import DiskFullError, LogArchiveError
 
 FILE_NAME = "catalog.sqlite"
 SCHEMA_VERSION = 1
@@ -33,6 +35,8 @@ CREATE TABLE archives (
     spooled INTEGER NOT NULL,
     UNIQUE (key)
 );
+CREATE INDEX archives_by_job ON archives (job, spooled);
+CREATE INDEX archives_by_period ON archives (job, period_start);
 CREATE TABLE sources (
     archive INTEGER NOT NULL REFERENCES archives (id),
     path BLOB NOT NULL,
@@ -105,41 +109,74 @@ class Run(t.NamedTuple):
 class Catalog:
     """The catalog in the folder ``state``, made where it is not there yet; without a folder an empty one in memory.
 
-    Raises LogArchiveError for a damaged or newer file.
+    readonly: leave no trace in the folder; the catalog must be there. All methods raise LogArchiveError for a damaged or newer
+    file, DiskFullError where it cannot grow.
     """
 
-    def __init__(self, state: t.Optional[str]) -> None:
+    def __init__(self, state: t.Optional[str], readonly: bool = False) -> None:
         self.path = os.path.join(state, FILE_NAME) if state else ":memory:"
         try:
             # So that the file is private from its first moment, and SQLite's -wal and -shm with it.
-            if state:
+            if state and not readonly:
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._create_or_check()
+            self._db = _connected(self.path, readonly)
         except (OSError, sqlite3.Error) as error:
-            raise LogArchiveError(
-                "the catalog cannot be opened (%s)" % error,
-                self.path,
-                "If it is damaged, move it away: the next run makes a new one and recognises in the stores what was archived before",
-            ) from error
+            raise self._failed(error) from error
+        if not readonly:
+            self._execute("PRAGMA journal_mode=WAL")
+            self._execute("PRAGMA synchronous=FULL")
+        self._create_or_check(readonly)
 
     def close(self) -> None:
         self._db.close()
 
-    def _create_or_check(self) -> None:
-        with self._transaction():
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    self._db.execute(statement)
-                self._db.execute("PRAGMA user_version=%d" % SCHEMA_VERSION)
-            elif version > SCHEMA_VERSION:
-                raise sqlite3.DatabaseError("it was made by a newer version of log-archive")
+    def _create_or_check(self, readonly: bool) -> None:
+        version = self._execute("PRAGMA user_version")[0][0]
+        if version > SCHEMA_VERSION:
+            raise LogArchiveError("the catalog was made by a newer version of log-archive", self.path, "Install that version again")
+        if version == 0 and readonly:
+            # Its first run was killed before it was made.
+            self._db.close()
+            self._db = _connected(":memory:", False)
+        if version == 0:
+            with self._transaction():
+                if self._execute("PRAGMA user_version")[0][0] == 0:
+                    for statement in _SCHEMA.split(";"):
+                        self._execute(statement)
+                    self._execute("PRAGMA user_version=%d" % SCHEMA_VERSION)
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._db)
+    @contextlib.contextmanager
+    def _transaction(self) -> t.Iterator[None]:
+        self._execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._execute("COMMIT")
+        except BaseException:
+            # SQLite itself has rolled back where its disk was full.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _execute(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[t.Tuple[t.Any, ...]]:
+        try:
+            return self._db.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def _executemany(self, statement: str, values: t.Iterable[t.Sequence[t.Any]]) -> None:
+        try:
+            self._db.executemany(statement, values)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> LogArchiveError:
+        if "full" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return DiskFullError("the catalog cannot be written (%s)" % error, self.path, "Free some space there; the next run goes on")
+        return LogArchiveError(
+            "the catalog cannot be used (%s)" % error,
+            self.path,
+            "If it is damaged, move it away: the next run makes a new one and recognises in the stores what was archived before",
+        )
 
     # -- archives -----------------------------------------------------------------------------------------------------
 
@@ -147,12 +184,12 @@ class Catalog:
         """Record an archive that stands whole in the spool, to be copied to these stores."""
         with self._transaction():
             period = manifest["period"]
-            cursor = self._db.execute(
+            self._execute(
                 "INSERT INTO archives (host, job, key, period_start, period_end, size, manifest, spooled) VALUES (?, ?, ?, ?, ?, ?, ?, 1)",
                 (host, job, key, period["start"], period["end"], manifest["archive"]["size"], json.dumps(manifest)),
             )
-            archive = t.cast(int, cursor.lastrowid)
-            self._db.executemany(
+            archive = self._last_id()
+            self._executemany(
                 "INSERT INTO sources VALUES (?, ?, ?, ?, ?)",
                 [(archive, os.fsencode(s["path"]), s["size"], s["mtime_ns"], s["changed"]) for s in manifest["sources"]],
             )
@@ -164,8 +201,11 @@ class Catalog:
         with self._transaction():
             self._await(entry.id, entry.key, stores)
 
+    def _last_id(self) -> int:
+        return t.cast(int, self._execute("SELECT last_insert_rowid()")[0][0])
+
     def _await(self, archive: int, key: str, stores: t.Iterable[str]) -> None:
-        self._db.executemany(
+        self._executemany(
             "INSERT OR IGNORE INTO copies (archive, store, key, state) VALUES (?, ?, ?, 'pending')",
             [(archive, store, key) for store in stores],
         )
@@ -179,7 +219,7 @@ class Catalog:
         return self._entries("id = ?", (archive,))[0]
 
     def _entries(self, condition: str, values: t.Tuple[t.Any, ...]) -> t.List[Entry]:
-        rows = self._db.execute(
+        rows = self._execute(
             "SELECT id, host, job, key, manifest, spooled FROM archives WHERE %s ORDER BY period_start, key" % condition, values
         )
         return [Entry(row[0], row[1], row[2], row[3], json.loads(row[4]), bool(row[5])) for row in rows]
@@ -195,7 +235,7 @@ class Catalog:
         """
         found: t.Dict[t.Tuple[str, int, int], int] = {}
         for path in paths:
-            rows = self._db.execute(
+            rows = self._execute(
                 "SELECT sources.size, mtime_ns, archive FROM sources JOIN archives ON archives.id = archive"
                 " WHERE path = ? AND job = ? AND NOT changed",
                 (os.fsencode(path), job),
@@ -207,26 +247,26 @@ class Catalog:
     def covers(self, job: str, start: str, end: str) -> bool:
         """Whether an archive of the job begins in this span of time (ISO 8601, UTC)."""
         query = "SELECT 1 FROM archives WHERE job = ? AND period_start >= ? AND period_start < ?"
-        return self._db.execute(query, (job, start, end)).fetchone() is not None
+        return self._execute(query, (job, start, end)) != []
 
     def forget(self, entry: Entry) -> None:
         """Take an archive out that is nowhere any more, so that its sources are archived again."""
         with self._transaction():
-            self._db.execute("DELETE FROM copies WHERE archive = ?", (entry.id,))
-            self._db.execute("DELETE FROM sources WHERE archive = ?", (entry.id,))
-            self._db.execute("DELETE FROM archives WHERE id = ?", (entry.id,))
+            self._execute("DELETE FROM copies WHERE archive = ?", (entry.id,))
+            self._execute("DELETE FROM sources WHERE archive = ?", (entry.id,))
+            self._execute("DELETE FROM archives WHERE id = ?", (entry.id,))
 
     def unspool(self, entry: Entry) -> None:
         """Record that the archive has left the spool; what stores that are not required still awaited of it is given up."""
         with self._transaction():
-            self._db.execute("UPDATE archives SET spooled = 0 WHERE id = ?", (entry.id,))
-            self._db.execute("DELETE FROM copies WHERE archive = ? AND state = 'pending'", (entry.id,))
+            self._execute("UPDATE archives SET spooled = 0 WHERE id = ?", (entry.id,))
+            self._execute("DELETE FROM copies WHERE archive = ? AND state = 'pending'", (entry.id,))
 
     # -- copies -------------------------------------------------------------------------------------------------------
 
     def copies(self, entry: Entry) -> t.Dict[str, Copy]:
         """The state of one archive in each store, by the store's name."""
-        rows = self._db.execute(
+        rows = self._execute(
             "SELECT store, key, state, verified_by, error, manifest FROM copies WHERE archive = ? ORDER BY store", (entry.id,)
         )
         return {row[0]: Copy(row[0], row[1], row[2], row[3], row[4], json.loads(row[5]) if row[5] else None) for row in rows}
@@ -236,33 +276,33 @@ class Catalog:
     ) -> None:
         """Record that a store has proven its copy; ``manifest`` where it holds another ciphertext of the same sources."""
         with self._transaction():
-            self._db.execute(
+            self._execute(
                 "UPDATE copies SET state = 'verified', key = ?, verified_by = ?, etag = ?, error = NULL, manifest = ?"
                 " WHERE archive = ? AND store = ?",
                 (key, verified_by, etag, json.dumps(manifest) if manifest else None, entry.id, store),
             )
-            self._db.execute("DELETE FROM prunes WHERE job = ? AND store = ?", (entry.job, store))
+            self._execute("DELETE FROM prunes WHERE job = ? AND store = ?", (entry.job, store))
 
     def set_failed(self, entry: Entry, store: str, error: str) -> None:
         """Record why a store does not have its copy yet."""
-        self._db.execute("UPDATE copies SET error = ? WHERE archive = ? AND store = ?", (error, entry.id, store))
+        self._execute("UPDATE copies SET error = ? WHERE archive = ? AND store = ?", (_text(error), entry.id, store))
 
     def set_pruned(self, store: str, keys: t.Iterable[str]) -> None:
         """Record that copies are no longer in a store."""
         with self._transaction():
-            self._db.executemany("UPDATE copies SET state = 'pruned' WHERE store = ? AND key = ?", [(store, key) for key in keys])
+            self._executemany("UPDATE copies SET state = 'pruned' WHERE store = ? AND key = ?", [(store, _text(key)) for key in keys])
 
     def needs_prune(self, job: str, store: str, policy: str) -> bool:
         """Whether something came to the store since it was last pruned to its end by this policy (as text)."""
-        return not self._db.execute("SELECT 1 FROM prunes WHERE job = ? AND store = ? AND policy = ?", (job, store, policy)).fetchone()
+        return not self._execute("SELECT 1 FROM prunes WHERE job = ? AND store = ? AND policy = ?", (job, store, policy))
 
     def set_prune_done(self, job: str, store: str, policy: str) -> None:
         """Record that a store was pruned to its end by this policy: until something new arrives there is nothing to do."""
-        self._db.execute("INSERT OR REPLACE INTO prunes VALUES (?, ?, ?)", (job, store, policy))
+        self._execute("INSERT OR REPLACE INTO prunes VALUES (?, ?, ?)", (job, store, policy))
 
     def held(self, job: str, store: str) -> t.Dict[str, manifests.Manifest]:
         """What a store holds of a job by the catalog: {key: manifest}."""
-        rows = self._db.execute(
+        rows = self._execute(
             "SELECT copies.key, COALESCE(copies.manifest, archives.manifest) FROM copies JOIN archives ON archives.id = archive"
             " WHERE job = ? AND store = ? AND state = 'verified'",
             (job, store),
@@ -272,7 +312,7 @@ class Catalog:
     def awaited(self, job: str) -> t.Dict[str, t.List[str]]:
         """Keys of the job that some store does not have yet: {key: [names of the stores]}."""
         awaited: t.Dict[str, t.List[str]] = {}
-        rows = self._db.execute(
+        rows = self._execute(
             "SELECT archives.key, store FROM copies JOIN archives ON archives.id = archive"
             " WHERE state = 'pending' AND job = ? ORDER BY store",
             (job,),
@@ -285,33 +325,41 @@ class Catalog:
 
     def begin_run(self, job: str, started: float) -> int:
         """Record that a run began; returns its id."""
-        return t.cast(int, self._db.execute("INSERT INTO runs (job, started) VALUES (?, ?)", (job, started)).lastrowid)
+        self._execute("INSERT INTO runs (job, started) VALUES (?, ?)", (job, started))
+        return self._last_id()
 
     def end_run(self, run: int, ended: float, exit_code: int, recap: t.Mapping[str, t.Any]) -> None:
         """Record how a run ended."""
-        self._db.execute("UPDATE runs SET ended = ?, exit_code = ?, recap = ? WHERE id = ?", (ended, exit_code, json.dumps(recap), run))
+        self._execute("UPDATE runs SET ended = ?, exit_code = ?, recap = ? WHERE id = ?", (ended, exit_code, json.dumps(recap), run))
 
     def first_run(self, job: str) -> t.Optional[float]:
         """When the job ran for the first time, in seconds since the epoch."""
-        return t.cast("t.Optional[float]", self._db.execute("SELECT MIN(started) FROM runs WHERE job = ?", (job,)).fetchone()[0])
+        rows = self._execute("SELECT started FROM runs WHERE job = ? ORDER BY id LIMIT 1", (job,))
+        return t.cast(float, rows[0][0]) if rows else None
 
-    def last_run(self, job: str, successful: bool = False) -> t.Optional[Run]:
-        """The last run of a job, or the last one that ended with exit code 0."""
-        row = self._db.execute(
-            "SELECT started, ended, exit_code, recap FROM runs WHERE job = ? AND (exit_code = 0 OR NOT ?) ORDER BY id DESC LIMIT 1",
-            (job, successful),
-        ).fetchone()
-        return None if row is None else Run(row[0], row[1], row[2], json.loads(row[3]) if row[3] else None)
+    def last_run(self, job: str) -> t.Optional[Run]:
+        """The last run of a job."""
+        return self._run("job = ?", (job,))
+
+    def last_success(self, job: str, now: float) -> t.Optional[Run]:
+        """The last run of a job that ended with exit code 0. What began after ``now`` ran while the clock was wrong, and proves nothing."""
+        return self._run("job = ? AND exit_code = 0 AND started <= ?", (job, now))
+
+    def _run(self, condition: str, values: t.Tuple[t.Any, ...]) -> t.Optional[Run]:
+        query = "SELECT started, ended, exit_code, recap FROM runs WHERE %s ORDER BY id DESC LIMIT 1" % condition
+        return next((Run(row[0], row[1], row[2], json.loads(row[3]) if row[3] else None) for row in self._execute(query, values)), None)
 
 
-class _Transaction:
-    """BEGIN IMMEDIATE ... COMMIT, or ROLLBACK on an error."""
+def _connected(path: str, readonly: bool) -> sqlite3.Connection:
+    if not readonly:
+        return sqlite3.connect(path, timeout=60, isolation_level=None)
+    from urllib.parse import quote
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    # SQLite would make a write-ahead log and remove it again; where none is left there is nothing in it to miss.
+    mode = "mode=ro" if os.path.exists(path + "-wal") else "mode=ro&immutable=1"
+    return sqlite3.connect("file:%s?%s" % (quote(path), mode), timeout=60, isolation_level=None, uri=True)
 
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
 
-    def __exit__(self, kind: t.Any, error: t.Any, trace: t.Any) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+def _text(text: str) -> str:
+    """Text that SQLite takes: names of other tools' files and messages about them may not be Unicode."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

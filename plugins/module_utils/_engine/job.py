@@ -19,7 +19,7 @@ import time
 import typing as t
 from datetime import datetime, timezone
 
-from . import durable, manifest as manifests, naming, shipping
+from . import durable, manifest as manifests, naming
 from .catalog import FILE_NAME, Catalog, Entry
 from .errors import (
     EXIT_DONE,
@@ -35,7 +35,6 @@ from .errors import (
 from .events import EventLog
 from .opening import open_store
 from .report import no_progress
-from .stores.base import TEMP_PREFIX, Store
 from .units import format_utc, parse_duration
 
 if t.TYPE_CHECKING:
@@ -43,6 +42,7 @@ if t.TYPE_CHECKING:
     from .keyring import Key
     from .retention import Item
     from .selection import Selection, Source
+    from .stores.base import Store
 
 Document = t.Dict[str, t.Any]
 Recap = t.Dict[str, t.Any]
@@ -124,7 +124,7 @@ class _Run:
         self.progress = progress or no_progress
         self.check = check
         self.known_state = not check or os.path.exists(os.path.join(document["state"], FILE_NAME))
-        self.catalog = Catalog(document["state"] if self.known_state else None)
+        self.catalog = Catalog(document["state"] if self.known_state else None, readonly=check and self.known_state)
         self.events = EventLog(None if check else document["log"], self.job, self.host)
         self.stores: t.Dict[str, Store] = {}
         self.dead: t.Dict[str, str] = {}
@@ -154,13 +154,17 @@ class _Run:
     def execute(self, only_prune: t.Sequence[str] = ()) -> Recap:
         began = time.monotonic()
         run = None if self.check or only_prune else self.catalog.begin_run(self.job, self.now.timestamp())
-        self.events.write("run_started")
         try:
+            self._note("run_started")
             if only_prune:
                 self._prune(only_prune, always=True)
             else:
                 self._archive_and_ship()
                 self._prune([store["name"] for store in self.document["stores"]], always=False)
+        except LogArchiveError as error:
+            self._fail(error)
+        except OSError as error:
+            self._fail(LogArchiveError("the run ended early (%s)" % error.strerror, error.filename))
         except BaseException as error:
             self.recap["errors"].append("the run ended early: %s" % (str(error) or type(error).__name__))
             self.error_codes.append(EXIT_FAILED)
@@ -192,10 +196,11 @@ class _Run:
             for folder, _folders, names in os.walk(spool_folder(self.document, host)):
                 for name in sorted(names):
                     path = os.path.join(folder, name)
-                    if name.startswith(TEMP_PREFIX):
+                    if name.startswith(durable.TEMP_PREFIX):
                         os.unlink(path)
                     elif name.endswith(naming.MANIFEST_SUFFIX):
-                        if not os.path.exists(path[: -len(naming.MANIFEST_SUFFIX)]):
+                        # It may be gone meanwhile, with an archive that every store had.
+                        if os.path.exists(path) and not os.path.exists(path[: -len(naming.MANIFEST_SUFFIX)]):
                             os.unlink(path)
                     else:
                         self._recover_archive(host, path)
@@ -213,11 +218,13 @@ class _Run:
             self._warn("%s lies in the spool without a readable manifest and is left alone (%s)" % (path, error))
             return
         if entry is None:
-            if shipping.digests_of_file(path) != manifests.digests(manifest):
+            from .shipping import digests_of_file
+
+            if digests_of_file(path) != manifests.digests(manifest):
                 self._warn("%s lies in the spool but is not what its manifest says; it is left alone" % path)
                 return
             self.catalog.add(host, self.job, key, manifest, [store["name"] for store in self.document["stores"]])
-            self.events.write("recovered", archive=manifest["archive"]["name"])
+            self._note("recovered", archive=manifest["archive"]["name"])
         elif not entry.spooled and entry.manifest["archive"] == manifest["archive"]:
             self._remove_from_spool(entry)
 
@@ -228,7 +235,7 @@ class _Run:
             if copy.state == "verified" and copy.manifest is None and options is not None:
                 try:
                     self._respool(entry, self._store(options), copy.key)
-                except LogArchiveError as error:
+                except (LogArchiveError, OSError) as error:
                     self._warn("%s is gone from the spool and cannot be taken from store %s (%s)" % (self._name(entry), copy.store, error))
                     continue
                 self._warn("%s was gone from the spool and was taken from store %s" % (self._name(entry), copy.store))
@@ -241,12 +248,14 @@ class _Run:
     def _respool(self, entry: Entry, store: Store, key: str) -> None:
         path = self._spooled(entry)
         _make_folder(os.path.dirname(path))
-        part = os.path.join(os.path.dirname(path), TEMP_PREFIX + os.path.basename(path))
+        part = os.path.join(os.path.dirname(path), durable.TEMP_PREFIX + os.path.basename(path))
         with open(part, "w+b") as file:
             store.get(key, file)
             file.flush()
             os.fsync(file.fileno())
-        if shipping.digests_of_file(part) != manifests.digests(entry.manifest):
+        from .shipping import digests_of_file
+
+        if digests_of_file(part) != manifests.digests(entry.manifest):
             os.unlink(part)
             raise IntegrityError("the store's copy is not what the manifest says", store.location(key))
         durable.write_atomically(naming.manifest_key(path), manifests.dump(entry.manifest))
@@ -285,7 +294,7 @@ class _Run:
         from .selection import select
 
         options = dict(self.document["select"], must_exist=False)
-        last = self.catalog.last_run(self.job, successful=True)
+        last = self.catalog.last_success(self.job, self.now.timestamp())
         if last is not None:
             since = self.now.timestamp() - last.started
             options["catch_up"] = max(parse_duration(options["catch_up"]), since)
@@ -320,8 +329,10 @@ class _Run:
         suffix = self.document["archive"]["suffix"]
         first_key = naming.archive_key(self.host, self.job, group.period, group.name + suffix)
         keys = (naming.revised(first_key, suffix, revision) for revision in itertools.count(1))
-        key = next(key for key in keys if self.catalog.by_key(key) is None)
-        path = os.path.join(self.document["spool"], key)
+        # What lies in the spool and cannot be used was left alone, and is not written over.
+        spool = self.document["spool"]
+        key = next(key for key in keys if self.catalog.by_key(key) is None and not os.path.lexists(os.path.join(spool, key)))
+        path = os.path.join(spool, key)
         total = sum(source.size for source in group.sources)
         if self.check:
             entry = {"name": os.path.basename(path), "key": key, "sources": [s.path for s in group.sources], "source_bytes": total}
@@ -342,7 +353,7 @@ class _Run:
             self._warn(warning)
         entry = self.catalog.add(self.host, self.job, key, created.manifest, [store["name"] for store in self.document["stores"]])
         archive = created.manifest["archive"]
-        self.events.write(
+        self._note(
             "archived", archive=archive["name"], size=archive["size"], sha256=archive["sha256"], seconds=round(created.seconds, 3)
         )
         self._ship(entry, self._described(entry, "archived"))
@@ -427,7 +438,7 @@ class _Run:
         except (LogArchiveError, OSError) as error:
             return self._not_sent(entry, name, error)
         self.recap["changed"] = True
-        self.events.write("stored", archive=self._name(entry), store=name, verified_by=sent["verified_by"], attempts=sent["attempts"])
+        self._note("stored", archive=self._name(entry), store=name, verified_by=sent["verified_by"], attempts=sent["attempts"])
         return sent
 
     def _confirmed(self, entry: Entry, store: Store) -> bool:
@@ -444,11 +455,13 @@ class _Run:
         self.catalog.set_failed(entry, name, str(error))
         self.recap["errors"].append("store %s: %s" % (name, error))
         self.error_codes.append(t.cast(LogArchiveError, error).exit_code)
-        self.events.write("store_failed", archive=self._name(entry), store=name, error=str(error))
+        self._note("store_failed", archive=self._name(entry), store=name, error=str(error))
         return {"state": "pending", "error": str(error)}
 
     def _put(self, entry: Entry, store: Store, path: str, advance: Advance) -> t.Dict[str, t.Any]:
-        sent = shipping.send(store, path, entry.manifest, entry.key, self.document["archive"]["suffix"], advance)
+        from .shipping import send
+
+        sent = send(store, path, entry.manifest, entry.key, self.document["archive"]["suffix"], advance)
         if sent.adopted is not None:
             self._warn("store %s already holds the logs of %s; that archive is kept" % (store.name, store.location(sent.key)))
         self.sent_to.setdefault(store.name, set()).add(os.path.dirname(sent.key) + "/")
@@ -493,7 +506,7 @@ class _Run:
                 self._fail(LogArchiveError("the archived source cannot be deleted (%s)" % error.strerror, path))
                 continue
             self.recap["sources_deleted"].append(path)
-            self.events.write("source_deleted", path=path, archive=self._name(entry))
+            self._note("source_deleted", path=path, archive=self._name(entry))
 
     def _clean(self) -> None:
         """Where this run has sent archives and nothing is pending, what is unfinished was left by killed runs."""
@@ -549,8 +562,9 @@ class _Run:
         plan = pruning_plan.plan
         done = pruning.Pruned([item.key for item, _reason in plan.remove], plan.bytes_freed, {})
         if not self.check:
-            done = pruning.execute(store, pruning_plan)
+            # The catalog lets go first: it never says that a store holds what was deleted.
             self.catalog.set_pruned(name, done.removed)
+            done = pruning.execute(store, pruning_plan)
         self.recap["pruned"][name] = {
             "kept": len(plan.keep),
             "removed": done.removed,
@@ -566,7 +580,7 @@ class _Run:
         for key, why in done.failed.items():
             self._fail(StoreError("cannot be deleted (%s)" % why, store.location(key)))
         if done.removed:
-            self.events.write("pruned", store=name, removed=done.removed, bytes_freed=done.bytes_freed)
+            self._note("pruned", store=name, removed=done.removed, bytes_freed=done.bytes_freed)
         if not (self.check or plan.refusals or done.failed):
             self.catalog.set_prune_done(self.job, name, text)
 
@@ -577,6 +591,13 @@ class _Run:
         pruned = any(pruned["removed"] for pruned in recap["pruned"].values())
         recap["changed"] = bool(recap["changed"] or recap["sources_deleted"] or pruned)
         recap["seconds"] = round(seconds, 3)
+        self._judge()
+        self._note("run_ended", outcome=recap["outcome"], exit_code=recap["exit_code"], seconds=recap["seconds"])
+        self._judge()
+
+    def _judge(self) -> None:
+        recap = self.recap
+        spooled = bool(recap["spool"]["archives"])
         if EXIT_INTEGRITY in self.error_codes:
             recap["exit_code"], recap["outcome"] = EXIT_INTEGRITY, "integrity failure"
         elif self.error_codes and not recap["changed"] and not spooled:
@@ -585,7 +606,6 @@ class _Run:
             recap["exit_code"], recap["outcome"] = EXIT_PARTLY, "partly done"
         else:
             recap["exit_code"], recap["outcome"] = EXIT_DONE, "done" if recap["changed"] else "nothing to do"
-        self.events.write("run_ended", outcome=recap["outcome"], exit_code=recap["exit_code"], seconds=recap["seconds"])
 
     # -- small ones ---------------------------------------------------------------------------------------------------
 
@@ -601,22 +621,40 @@ class _Run:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)
         folder = os.path.dirname(path)
-        while folder != spool_folder(self.document, entry.host) and not os.listdir(folder):
-            os.rmdir(folder)
-            folder = os.path.dirname(folder)
+        # Not empty ends it; one that is gone (the spool was lost) does not.
+        with contextlib.suppress(OSError):
+            while folder != spool_folder(self.document, entry.host):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rmdir(folder)
+                folder = os.path.dirname(folder)
+
+    def _note(self, event: str, **fields: t.Any) -> None:
+        """Write an event; a log that cannot be written is an error of this run, and no reason to leave the logs unarchived."""
+        try:
+            self.events.write(event, **fields)
+        except LogArchiveError as error:
+            self.events = EventLog(None, self.job, self.host)
+            self._fail(error)
 
     def _warn(self, text: str) -> None:
         self.recap["warnings"].append(text)
-        self.events.write("warning", text=text)
+        self._note("warning", text=text)
 
     def _fail(self, error: LogArchiveError) -> None:
         self.recap["errors"].append(str(error))
         self.error_codes.append(error.exit_code)
-        self.events.write("error", text=str(error))
+        self._note("error", text=str(error))
 
 
-def _locked(document: Document) -> t.ContextManager[None]:
-    return durable.lock(os.path.join(document["state"], "%s.lock" % document["name"]), wait=False)
+@contextlib.contextmanager
+def _locked(document: Document) -> t.Iterator[None]:
+    path = os.path.join(document["state"], "%s.lock" % document["name"])
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(durable.lock(path, wait=False))
+        except OSError as error:
+            raise LogArchiveError("the lock cannot be made (%s)" % error.strerror, path) from error
+        yield
 
 
 def _make_folder(path: str) -> None:

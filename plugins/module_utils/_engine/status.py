@@ -39,7 +39,7 @@ def of(document: t.Dict[str, t.Any], max_age: t.Optional[float] = None, now: t.O
     catalog = Catalog(document["state"])
     try:
         last = catalog.last_run(document["name"])
-        success = catalog.last_run(document["name"], successful=True)
+        success = catalog.last_success(document["name"], now.timestamp())
         spooled = catalog.entries(document["name"], spooled=True)
         for stores in catalog.awaited(document["name"]).values():
             for store in stores:
@@ -66,15 +66,15 @@ def _judge(
 ) -> t.Tuple[str, int]:
     if last is None:
         return "has never run", EXIT_FAILED
-    if last.ended is None:
-        return "runs now, or was killed; the next run completes it", EXIT_DONE if success is not None else EXIT_FAILED
-    if last.exit_code not in (EXIT_DONE, EXIT_PARTLY):
+    if last.ended is not None and last.exit_code not in (EXIT_DONE, EXIT_PARTLY):
         return "the last run failed", t.cast(int, last.exit_code)
     if max_age is None:
         max_age = _default_max_age(document)
     age = now.timestamp() - (success.started if success is not None else last.started)
     if max_age is not None and age > max_age:
         return "overdue: no success for %s" % format_duration(age), EXIT_FAILED
+    if last.ended is None:
+        return "runs now, or was killed; the next run completes it", EXIT_DONE if success is not None else EXIT_FAILED
     if row["spool"]["archives"] or last.exit_code == EXIT_PARTLY:
         return "archives wait for a store", EXIT_PARTLY
     return "fine", EXIT_DONE
