@@ -36,7 +36,7 @@ define venv_where_found
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench build changelog clean test tests units integration newest py39 lint sanity installed environments system python
+.PHONY: help demo bench host build changelog clean test tests units integration newest py39 lint sanity installed environments system python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,7 +51,17 @@ demo: $(B)/venv/.stamp $(B)/venv-swift/.stamp $(SELF) ## Archive this machine's 
 	@$(B)/venv/bin/python demo/run.py
 
 bench: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(SELF) system ## Measure against other ways, write build/bench.json
-	$(B)/venv-test/bin/python tests/benchmarks/run.py
+	PYTHONPATH=$(B)/collections $(B)/venv-test/bin/python tests/benchmarks/bench.py --output $(B)/bench.json
+
+host: ## Install the command log-archive in a virtualenv: make host PREFIX=/opt/log-archive
+	@test -n "$(PREFIX)" || { echo "Say where: make host PREFIX=/opt/log-archive" >&2; exit 2; }
+	$(PYTHON) -m venv $(PREFIX)
+	$(PREFIX)/bin/python $(PIP) install -r requirements.txt
+	@site=$$($(PREFIX)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	    rm -rf "$$site/log_archive" && cp -R plugins/module_utils/_engine "$$site/log_archive" && \
+	    $(PREFIX)/bin/python -m compileall -q "$$site/log_archive"
+	@printf '#!%s\nimport sys\n\nfrom log_archive.cli import main\n\nsys.exit(main())\n' $(abspath $(PREFIX))/bin/python > $(PREFIX)/bin/log-archive
+	@chmod 755 $(PREFIX)/bin/log-archive && $(PREFIX)/bin/log-archive --version
 
 build: $(B)/dist/.stamp ## Build the collection's tarball in build/dist
 

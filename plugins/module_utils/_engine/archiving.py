@@ -64,7 +64,7 @@ def place(folder: str, group: Group, suffix: str) -> t.Tuple[str, t.Optional[man
 
 def described(path: str, group: Group, manifest: t.Optional[manifests.Manifest]) -> t.Dict[str, t.Any]:
     """What a caller tells of the archive of a group: all of it where there is a manifest, else what is known before it is made."""
-    sources = sum(source.size for source in group.sources) if manifest is None else sum(s["size"] for s in manifest["sources"])
+    sources = sum(source.size for source in group.sources) if manifest is None else manifests.source_bytes(manifest)
     told: t.Dict[str, t.Any] = {
         "path": path,
         "name": os.path.basename(path),

@@ -124,7 +124,8 @@ class Catalog:
             raise self._failed(error) from error
         if not readonly:
             self._execute("PRAGMA journal_mode=WAL")
-            self._execute("PRAGMA synchronous=FULL")
+            # Enough for the records of runs: the last of them may be lost with the power. Transactions ask for more.
+            self._execute("PRAGMA synchronous=NORMAL")
         self._create_or_check(readonly)
 
     def close(self) -> None:
@@ -147,6 +148,8 @@ class Catalog:
 
     @contextlib.contextmanager
     def _transaction(self) -> t.Iterator[None]:
+        """All or nothing, and on the disk when it ends."""
+        self._execute("PRAGMA synchronous=FULL")
         self._execute("BEGIN IMMEDIATE")
         try:
             yield

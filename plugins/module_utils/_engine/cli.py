@@ -36,7 +36,7 @@ GRAVEST_FIRST = (EXIT_INTEGRITY, EXIT_CONFIG, EXIT_FAILED, EXIT_PARTLY, EXIT_LOC
 
 def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parser(sys.argv[1:] if arguments is None else arguments).parse_args(arguments)
     try:
         return t.cast(int, options.call(options))
     except LogArchiveError as error:
@@ -51,85 +51,114 @@ def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
         return EXIT_DONE
 
 
-def _parser() -> argparse.ArgumentParser:
-    everywhere = argparse.ArgumentParser(add_help=False)
-    everywhere.add_argument(
-        "--config",
-        metavar="PATH",
-        default=os.environ.get("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG),
-        help="folder of job documents, or one document (default: $LOG_ARCHIVE_CONFIG or %(default)s)",
-    )
-    everywhere.add_argument("--json", action="store_true", help="print the result as JSON")
-    jobs = argparse.ArgumentParser(add_help=False)
-    jobs.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document (default: all)")
-    times = argparse.ArgumentParser(add_help=False)
-    times.add_argument("--since", metavar="TIME", type=_time, help="only periods that end after this (2024-01-12 or 2024-01-12T13:00Z)")
-    times.add_argument("--until", metavar="TIME", type=_time, help="only periods that begin before this")
-    times.add_argument("--host", help="archives of this host (default: this one; '*' is every host)")
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """argparse makes one for every option; its own way to the terminal's width loads shutil and with it every compressor."""
 
+    def __init__(self, prog: str) -> None:
+        try:
+            columns = os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns
+        except OSError:
+            columns = 80
+        super().__init__(prog, width=int(os.environ.get("COLUMNS") or columns) - 2)
+
+
+def _parser(arguments: t.Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for this call. Each command costs time, so a call that names one gets only that one."""
     parser = argparse.ArgumentParser(
         prog="log-archive",
         description="Archive logs: select, pack, encrypt, ship, verify, prune, restore.",
         epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
     parser.add_argument("--version", action="version", version="log-archive " + __version__)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def command(name: str, call: t.Callable[[t.Any], int], text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        added = commands.add_parser(
+    # With prog given, argparse need not format the usage now.
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, prog="log-archive")
+    named = arguments[:1] if arguments and arguments[0] in _COMMANDS else _COMMANDS
+    for name in named:
+        call, text, add_options = _COMMANDS[name]
+        command = commands.add_parser(
             name,
             help=text,
             description=text[0].upper() + text[1:] + ".",
-            parents=[everywhere, *parents],
             epilog=EXIT_CODES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_HelpFormatter,
         )
-        added.set_defaults(call=call)
-        return added
+        command.add_argument(
+            "--config",
+            metavar="PATH",
+            default=os.environ.get("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG),
+            help="folder of job documents, or one document (default: $LOG_ARCHIVE_CONFIG or %(default)s)",
+        )
+        command.add_argument("--json", action="store_true", help="print the result as JSON")
+        add_options(command)
+        command.set_defaults(call=call)
+    return parser
 
-    run = command("run", _run, "archive what is new, ship it, verify it, prune")
-    run.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document")
-    run.add_argument("--all", action="store_true", help="run every job")
-    run.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    run.add_argument("--confirm", action="store_true", help="ask before each upload that leaves this host")
 
-    listing = command("list", _list, "list the archives, by the catalog or as a store has them", jobs, times)
-    listing.add_argument("--store", metavar="NAME", help="look into this store instead of the catalog")
+def _options_of_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document")
+    command.add_argument("--all", action="store_true", help="run every job")
+    command.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    command.add_argument("--confirm", action="store_true", help="ask before each upload that leaves this host")
 
-    verify = command("verify", _verify, "check what the stores hold against the manifests", jobs, times)
-    verify.add_argument("--store", metavar="NAME", help="only this store")
-    verify.add_argument("--level", choices=LEVELS, help="how sure it must be (default: the store's own)")
 
-    restore = command("restore", _restore, "fetch, authenticate, decrypt and extract archives", jobs, times)
-    restore.add_argument("--to", metavar="FOLDER", required=True, help="where the files go; they keep their paths below it")
-    restore.add_argument(
+def _options_of_list(command: argparse.ArgumentParser) -> None:
+    _add_jobs_and_times(command)
+    command.add_argument("--store", metavar="NAME", help="look into this store instead of the catalog")
+
+
+def _options_of_verify(command: argparse.ArgumentParser) -> None:
+    _add_jobs_and_times(command)
+    command.add_argument("--store", metavar="NAME", help="only this store")
+    command.add_argument("--level", choices=LEVELS, help="how sure it must be (default: the store's own)")
+
+
+def _options_of_restore(command: argparse.ArgumentParser) -> None:
+    _add_jobs_and_times(command)
+    command.add_argument("--to", metavar="FOLDER", required=True, help="where the files go; they keep their paths below it")
+    command.add_argument(
         "--name", metavar="NAME", action="append", default=[], help="an archive's name or key, or a log's path; repeatable"
     )
-    restore.add_argument("--latest", action="store_true", help="only the newest period of each job")
-    restore.add_argument("--store", metavar="NAME", help="from this store (default: the first of the job that can be reached)")
-    restore.add_argument("--overwrite", action="store_true", help="replace files with other content")
-    restore.add_argument("--dry-run", action="store_true", help="only say what would be restored")
+    command.add_argument("--latest", action="store_true", help="only the newest period of each job")
+    command.add_argument("--store", metavar="NAME", help="from this store (default: the first of the job that can be reached)")
+    command.add_argument("--overwrite", action="store_true", help="replace files with other content")
+    command.add_argument("--dry-run", action="store_true", help="only say what would be restored")
 
-    prune = command("prune", _prune, "apply retention now", jobs)
-    prune.add_argument("--store", metavar="NAME", help="only this store")
-    prune.add_argument("--dry-run", action="store_true", help="print the plan, with a reason for each archive")
 
-    key = command("key", _key, "look after the keyring of a job")
-    key.add_argument("action", choices=("list", "create", "rotate", "import", "remove"))
-    key.add_argument("jobs", metavar="JOB", nargs="?", help="the job whose keyring it is (default: the only one)")
-    key.add_argument("--keyring", metavar="FOLDER", help="the keyring itself, instead of a job")
-    key.add_argument("--older-than", metavar="DURATION", help="rotate: only if the current key is older, such as 90d")
-    key.add_argument("--key-file", metavar="FILE", help="import: the file that holds the key (default: standard input)")
-    key.add_argument("--make-current", action="store_true", help="import: encrypt with this key from now on")
-    key.add_argument("--key-id", metavar="ID", help="remove: the key to take out of use (it is kept aside, not destroyed)")
+def _options_of_prune(command: argparse.ArgumentParser) -> None:
+    _add_jobs(command)
+    command.add_argument("--store", metavar="NAME", help="only this store")
+    command.add_argument("--dry-run", action="store_true", help="print the plan, with a reason for each archive")
 
-    command("check-config", _check_config, "check job documents and name every mistake", jobs)
-    sample = command("sample-config", _sample_config, "print a commented template of a job document")
-    sample.add_argument("--output", metavar="FILE", help="write it to this new file")
-    status = command("status", _status, "say when each job last succeeded, and what waits", jobs)
-    status.add_argument("--max-age", metavar="DURATION", help="overdue when the last success is older (default: two periods of the job)")
-    return parser
+
+def _options_of_key(command: argparse.ArgumentParser) -> None:
+    command.add_argument("action", choices=("list", "create", "rotate", "import", "remove"))
+    command.add_argument("jobs", metavar="JOB", nargs="?", help="the job whose keyring it is (default: the only one)")
+    command.add_argument("--keyring", metavar="FOLDER", help="the keyring itself, instead of a job")
+    command.add_argument("--older-than", metavar="DURATION", help="rotate: only if the current key is older, such as 90d")
+    command.add_argument("--key-file", metavar="FILE", help="import: the file that holds the key (default: standard input)")
+    command.add_argument("--make-current", action="store_true", help="import: encrypt with this key from now on")
+    command.add_argument("--key-id", metavar="ID", help="remove: the key to take out of use (it is kept aside, not destroyed)")
+
+
+def _options_of_sample_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", metavar="FILE", help="write it to this new file")
+
+
+def _options_of_status(command: argparse.ArgumentParser) -> None:
+    _add_jobs(command)
+    command.add_argument("--max-age", metavar="DURATION", help="overdue when the last success is older (default: two periods of the job)")
+
+
+def _add_jobs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document (default: all)")
+
+
+def _add_jobs_and_times(command: argparse.ArgumentParser) -> None:
+    _add_jobs(command)
+    command.add_argument("--since", metavar="TIME", type=_time, help="only periods that end after this (2024-01-12 or 2024-01-12T13:00Z)")
+    command.add_argument("--until", metavar="TIME", type=_time, help="only periods that begin before this")
+    command.add_argument("--host", help="archives of this host (default: this one; '*' is every host)")
 
 
 # -- commands ---------------------------------------------------------------------------------------------------------
@@ -494,3 +523,16 @@ def _print_json(value: t.Any) -> None:
     import json
 
     print(json.dumps(value, indent=2))
+
+
+_COMMANDS: t.Dict[str, t.Tuple[t.Callable[[t.Any], int], str, t.Callable[[argparse.ArgumentParser], None]]] = {
+    "run": (_run, "archive what is new, ship it, verify it, prune", _options_of_run),
+    "list": (_list, "list the archives, by the catalog or as a store has them", _options_of_list),
+    "verify": (_verify, "check what the stores hold against the manifests", _options_of_verify),
+    "restore": (_restore, "fetch, authenticate, decrypt and extract archives", _options_of_restore),
+    "prune": (_prune, "apply retention now", _options_of_prune),
+    "key": (_key, "look after the keyring of a job", _options_of_key),
+    "check-config": (_check_config, "check job documents and name every mistake", _add_jobs),
+    "sample-config": (_sample_config, "print a commented template of a job document", _options_of_sample_config),
+    "status": (_status, "say when each job last succeeded, and what waits", _options_of_status),
+}

@@ -16,7 +16,9 @@ import time
 import typing as t
 
 from .errors import LockedError
-from .stores.base import TEMP_PREFIX
+
+TEMP_PREFIX = ".log-archive-"
+"""Names that begin with this are unfinished: never listed, and removed when whoever wrote them was killed."""
 
 
 def fsync_folder(path: t.Union[str, int]) -> None:

@@ -92,6 +92,29 @@ def choose(
     return latest(chosen) if newest else chosen
 
 
+def described(store: Store, archive: StoredArchive) -> t.Dict[str, t.Any]:
+    """What a caller tells of an archive: the fields of its manifest, and where and how big it is."""
+    return dict(
+        archive.manifest,
+        key=archive.key,
+        location=store.location(archive.key),
+        size=archive.size,
+        modified=archive.modified,
+        source_bytes=manifests.source_bytes(archive.manifest),
+    )
+
+
+def totals(archives: t.Sequence[StoredArchive]) -> t.Dict[str, t.Any]:
+    """Several archives together; sizes in bytes."""
+    return {
+        "archives": len(archives),
+        "size": sum(archive.size for archive in archives),
+        "source_bytes": sum(manifests.source_bytes(archive.manifest) for archive in archives),
+        "hosts": sorted({archive.manifest["host"] for archive in archives}),
+        "jobs": sorted({archive.manifest["job"] for archive in archives}),
+    }
+
+
 def overlapping(archives: t.Iterable[StoredArchive], start: t.Optional[datetime], end: t.Optional[datetime]) -> t.List[StoredArchive]:
     """The archives whose period touches the time from ``start`` to ``end`` (either may be open), oldest first."""
     chosen = []

@@ -353,9 +353,7 @@ class _Run:
             self._warn(warning)
         entry = self.catalog.add(self.host, self.job, key, created.manifest, [store["name"] for store in self.document["stores"]])
         archive = created.manifest["archive"]
-        self._note(
-            "archived", archive=archive["name"], size=archive["size"], sha256=archive["sha256"], seconds=round(created.seconds, 3)
-        )
+        self._note("archived", archive=archive["name"], size=archive["size"], sha256=archive["sha256"], seconds=round(created.seconds, 3))
         self._ship(entry, self._described(entry, "archived"))
 
     def _expect(self, key: str, start: datetime) -> None:
@@ -448,8 +446,8 @@ class _Run:
 
     def _not_sent(self, entry: Entry, name: str, error: Exception) -> t.Dict[str, t.Any]:
         if isinstance(error, OSError):
-            error = LogArchiveError("the spooled archive cannot be read (%s)" % error.strerror, error.filename)
-        elif not isinstance(error, IntegrityError):
+            error = SourceError("the spooled archive cannot be read (%s)" % error.strerror, str(error.filename))
+        if not isinstance(error, (IntegrityError, SourceError)):
             # What failed after all its attempts would fail for the next archive too, and take as long.
             self.dead[name] = str(error)
         self.catalog.set_failed(entry, name, str(error))

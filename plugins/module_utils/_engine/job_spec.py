@@ -412,8 +412,11 @@ def _object(value: t.Any, spec: Spec, where: str, problems: t.List[str]) -> t.Di
         if given is None:
             if option.get("required"):
                 problems.append("%s%s: is missing%s" % (where, name, _described(option)))
-            given = option.get("default")
-        normal[name] = None if given is None else _value(given, option, where + name, problems)
+            normal[name] = option.get("default")
+            if option["type"] == "dict" and normal[name] is not None:
+                normal[name] = _object(normal[name], option["options"], where + name + ".", problems)
+        else:
+            normal[name] = _value(given, option, where + name, problems)
     return normal
 
 

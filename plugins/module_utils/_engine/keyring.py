@@ -32,9 +32,8 @@ import stat
 import time
 import typing as t
 
-from .durable import fsync_folder, lock, write_atomically
+from .durable import TEMP_PREFIX, fsync_folder, lock, write_atomically
 from .errors import KeyringError
-from .stores.base import TEMP_PREFIX
 
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _KEY_TEXT = re.compile(rb"[A-Za-z0-9_-]{43}=")

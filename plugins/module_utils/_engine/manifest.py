@@ -15,11 +15,13 @@ from datetime import datetime, timezone
 
 from .errors import IntegrityError
 from .periods import Period
-from .stores.base import Digests
 
 VERSION = 1
 LARGEST = 64 << 20
 """Bytes; a manifest that is larger is refused unread. One of 100,000 sources has about 30 MiB."""
+
+if t.TYPE_CHECKING:
+    from .stores.base import Digests
 
 Manifest = t.Dict[str, t.Any]
 """{version, engine, host, job, created, archive: {name, size, md5, sha256}, tgz: {size, sha256}, encryption: {format, key_id},
@@ -84,6 +86,8 @@ def _check(value: t.Any, needed: t.Mapping[str, t.Any], where: str, subject: str
 
 def digests(manifest: Manifest) -> Digests:
     """Size, MD5 and SHA-256 of the archive that the manifest describes."""
+    from .stores.base import Digests
+
     archive = manifest["archive"]
     return Digests(archive["size"], archive["md5"], archive["sha256"])
 
@@ -92,6 +96,11 @@ def period_of(manifest: Manifest) -> Period:
     """The span of time that the archive covers."""
     period = manifest["period"]
     return Period(_time(period["start"]), _time(period["end"]))
+
+
+def source_bytes(manifest: Manifest) -> int:
+    """Bytes of all its sources."""
+    return sum(source["size"] for source in manifest["sources"])
 
 
 def same_sources(one: Manifest, other: Manifest) -> bool:

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import typing as t
 from datetime import timezone as utc_timezone
-from urllib.parse import quote_from_bytes
 
 from .periods import Period, period_containing, render_name
 from .selection import Source
@@ -19,7 +17,7 @@ MANIFEST_SUFFIX = ".manifest.json"
 LONGEST_NAME = 180
 """Bytes of an archive's name without suffix: a file system's 255 less what suffix, manifest and temporary names add."""
 
-SAFE = "+,-.=@_~"
+SAFE = b"+,-.=@_~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 GROUPINGS = ("file", "period", "run")
 DEFAULT_TEMPLATES = {"file": "{stem}", "period": "{job}.%Y%m%dT%H%M", "run": "{job}.%Y%m%dT%H%M%S"}
@@ -63,10 +61,12 @@ def safe_name(name: str) -> str:
 
     A leading '.' is encoded too; a name that is too long for a file system is cut and ends with a digest of the whole.
     """
-    quoted = quote_from_bytes(os.fsencode(name), safe=SAFE)
+    quoted = "".join(chr(byte) if byte in SAFE else "%%%02X" % byte for byte in os.fsencode(name))
     if quoted.startswith("."):
         quoted = "%2E" + quoted[1:]
     if len(quoted) > LONGEST_NAME:
+        import hashlib
+
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
         quoted = "%s~%s" % (quoted[: LONGEST_NAME - 17], digest)
     return quoted

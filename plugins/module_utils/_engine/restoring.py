@@ -14,10 +14,11 @@ import tarfile
 import typing as t
 
 from . import keyring, manifest as manifests
+from .durable import TEMP_PREFIX
 from .errors import DiskFullError, IntegrityError, LogArchiveError
 from .fernet import authenticate, decrypt
 from .inventory import StoredArchive
-from .stores.base import TEMP_PREFIX, Store
+from .stores.base import Store
 
 STAGING_PREFIX = TEMP_PREFIX + "restore-"
 CHUNK = 1 << 20
@@ -95,6 +96,19 @@ def restore_from_store(
 def is_restored(archive: StoredArchive, destination: str) -> bool:
     """Whether every file of the archive stands below ``destination`` with the bytes that the manifest describes."""
     return all(_has(os.path.join(destination, source["name"]), source["size"], source["sha256"]) for source in archive.manifest["sources"])
+
+
+def last_states(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
+    """These archives (as ``inventory.choose`` orders them) without those of whose logs, each of its period, a later one has a later state."""
+    seen: t.Set[t.Tuple[str, str, str]] = set()
+    kept = []
+    for archive in reversed(list(archives)):
+        manifest = archive.manifest
+        logs = {(manifest["host"], source["path"], manifest["period"]["start"]) for source in manifest["sources"]}
+        if not logs <= seen:
+            kept.append(archive)
+        seen |= logs
+    return kept[::-1]
 
 
 def described(archive: StoredArchive, destination: str, state: str) -> t.List[RestoredFile]:

@@ -30,7 +30,7 @@ def parse_duration(value: t.Union[str, int, float]) -> float:
             return float(value)
     elif isinstance(value, str):
         text = value.strip()
-        if re.fullmatch(_NUMBER, text, re.ASCII):
+        if (text.isascii() and text.isdigit()) or re.fullmatch(_NUMBER, text, re.ASCII):
             return float(text)
         found = re.fullmatch(r"\s*".join("(?:(%s)%s)?" % (_NUMBER, unit) for unit in _SECONDS), text, re.ASCII)
         if text and found:

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import abc
-import random
 import time
 import typing as t
 
+from ..durable import TEMP_PREFIX
 from ..errors import ConfigError, IntegrityError, StoreError, StoreExistsError, StoreNotFoundError
 
 Progress = t.Callable[[int], None]
@@ -17,10 +17,6 @@ Progress = t.Callable[[int], None]
 
 VERIFICATION_LEVELS = ("size", "server_digest", "remote_hash", "read_back")
 """How sure it is that the store holds what was sent, weakest first (DESIGN: "verified is a level")."""
-
-TEMP_PREFIX = ".log-archive-"
-"""Names in a store that begin with this are unfinished uploads: never listed, removed by ``clean``."""
-
 
 class Digests(t.NamedTuple):
     """What a finished file must be: size in bytes, MD5 and SHA-256 in lowercase hex."""
@@ -200,6 +196,8 @@ class Store(abc.ABC):
             except StoreError as error:
                 if not error.retryable or tries.count >= self.attempts:
                     raise
+            import random
+
             self._reset()
             time.sleep(min(60.0, delay) * random.uniform(0.5, 1.0))
             delay *= 2
