@@ -20,6 +20,9 @@ for folder in (CHECKOUT / "tests", CHECKOUT / "build" / "collections"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
+# A test's own processes find the engine too.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT / "build" / "collections"), *filter(None, [os.environ.get("PYTHONPATH")])])
+
 import lab  # noqa: E402
 
 
@@ -115,3 +118,9 @@ def loghub() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip("no real logs beside this checkout (%s)" % folder.relative_to(CHECKOUT.parent))
     return folder
+
+
+@pytest.fixture(scope="session")
+def collections_path() -> pathlib.Path:
+    """The folder of collections that playbooks use: the tarball as installed under 'make test', else this checkout."""
+    return pathlib.Path(os.environ.get("LOG_ARCHIVE_COLLECTIONS", CHECKOUT / "build" / "collections"))

@@ -14,9 +14,8 @@ import socket
 import threading
 import typing as t
 
-import pytest
-
 import lab
+import pytest
 
 boto_errors = pytest.importorskip("botocore.exceptions")
 paramiko = pytest.importorskip("paramiko")
