@@ -20,9 +20,11 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ._engine import inventory
 from ._engine.errors import LogArchiveError
 from ._engine.job_spec import ARCHIVE, JOB, RETENTION, SELECTION, STORE, Option, Spec, normalise
 from ._engine.opening import open_store
+from ._engine.units import parse_time
 
 if t.TYPE_CHECKING:
     from ._engine.stores.base import Store
@@ -175,6 +177,13 @@ def _unescaped(value: t.Any, option: Option) -> t.Any:
 def opened(params: t.Mapping[str, t.Any]) -> t.ContextManager[Store]:
     """The store of the option ``store``, closed at the end of the context; raises ConfigError."""
     return contextlib.closing(open_store(given(params["store"], STORE, "store")))
+
+
+def chosen(params: t.Mapping[str, t.Any], store: Store) -> t.Tuple[inventory.Inventory, t.List[inventory.StoredArchive]]:
+    """What the store holds of the options ``host`` and ``job``, and of its archives those that the rest of ``CHOICE`` wants."""
+    held = inventory.read(store, params["host"], params["job"])
+    start, end = (parse_time(params[name]) if params[name] else None for name in ("start", "end"))
+    return held, inventory.choose(held.archives, [unescaped(name) for name in params["names"]], start, end, params.get("latest", False))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,178 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: archive_restore
+short_description: Fetch, authenticate, decrypt and extract archives
+version_added: 0.1.0
+description:
+  - Fetches archives from a store and extracts their logs below a folder, each under the path that it had (V(var/log/syslog) below O(dest)).
+  - An archive is authenticated as a whole before a single byte of it is decrypted. One that is cut, extended, altered, or encrypted with
+    another key is refused, and so is one that would write outside of O(dest). Of an archive that is refused nothing is left on the disk.
+  - Each file is checked against the SHA-256 in the manifest. Modes and modification times are restored, owners are not.
+  - Where a log of one period was archived in several states, only the last is restored; name an archive to get that one.
+  - Logs of several hosts, or of several periods under one name, would stand in each other's way below one O(dest). That is an error;
+    restore them one after the other.
+  - At least one of O(names), O(start), O(end) and O(latest) must be given; they can be combined.
+options:
+  dest:
+    description: The folder for the logs. It is made, open to its owner only, if it is missing.
+    type: path
+    required: true
+  latest:
+    description: Only the archives of the newest period of each host and job.
+    type: bool
+    default: false
+  overwrite:
+    description: Whether files with other content are replaced. Without it they are an error and the archive is not restored.
+    type: bool
+    default: false
+requirements:
+  - cryptography (Python library on the host that runs the module)
+  - boto3 (Python library on the host that runs the module, for S3)
+  - paramiko (Python library on the host that runs the module, for SFTP)
+extends_documentation_fragment:
+  - infra_ops.log_archive.attributes
+  - infra_ops.log_archive.store
+  - infra_ops.log_archive.choice
+  - infra_ops.log_archive.encryption
+attributes:
+  check_mode:
+    support: full
+    details: Compares what is below O(dest) with the manifests; archives are not fetched and the keyring is not looked at.
+  diff_mode:
+    support: full
+    details: The paths of the restored files, before and after.
+  idempotent:
+    support: full
+    details: Archives whose logs all stand below O(dest) with the right bytes are not fetched again.
+seealso:
+  - module: infra_ops.log_archive.archive_info
+  - module: infra_ops.log_archive.archive_verify
+  - module: infra_ops.log_archive.fernet_key
+author:
+  - infra_ops.log_archive contributors (@infra-ops)
+"""
+
+EXAMPLES = r"""
+- name: Restore the logs of an afternoon
+  infra_ops.log_archive.archive_restore:
+    store:
+      type: s3
+      bucket: logs
+      prefix: fleet
+    host: web1
+    job: syslog
+    start: 2024-01-12T12:00+01:00
+    end: 2024-01-12T18:00+01:00
+    keyring: /etc/log-archive/keyring
+    dest: /srv/restored
+
+- name: Restore one log by its path
+  infra_ops.log_archive.archive_restore:
+    store:
+      type: file
+      path: /var/backups/log-archive
+    names:
+      - /var/log/events/syslog.20240112.12
+    keyring: /etc/log-archive/keyring
+    dest: /srv/restored
+"""
+
+RETURN = r"""
+files:
+  description: The logs.
+  returned: always, as far as the module has come
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: Where it stands now.
+      type: str
+      returned: success
+      sample: /srv/restored/var/log/events/syslog.20240112.12
+    name:
+      description: Its name in the archive.
+      type: str
+      returned: success
+      sample: var/log/events/syslog.20240112.12
+    size:
+      description: Its bytes.
+      type: int
+      returned: success
+      sample: 1048576
+    sha256:
+      description: Its SHA-256, in hex; the manifest has the same.
+      type: str
+      returned: success
+      sample: d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592
+    state:
+      description: V(written) (in check mode it would be), or V(unchanged) where the same bytes already stood there.
+      type: str
+      returned: success
+      sample: written
+    archive:
+      description: Key of the archive that it comes from.
+      type: str
+      returned: success
+      sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import restoring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError, StoreNotFoundError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import ENCRYPTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
+    CHOICE,
+    STORE_OPTION,
+    argument_spec,
+    chosen,
+    difference,
+    given,
+    opened,
+    reporting,
+    unescaped,
+)
+
+
+def main() -> None:
+    arguments = argument_spec(STORE_OPTION, CHOICE, ENCRYPTION)
+    arguments.update(
+        dest={"type": "path", "required": True},
+        latest={"type": "bool", "default": False},
+        overwrite={"type": "bool", "default": False},
+    )
+    module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
+    params = module.params
+    with reporting(module) as result:
+        if not (params["names"] or params["start"] or params["end"] or params["latest"]):
+            raise ConfigError("nothing says which archives", hint="Give at least one of names, start, end and latest")
+        keyring = given(params, ENCRYPTION)["keyring"]
+        dest = os.path.abspath(unescaped(params["dest"]))
+        result["files"] = []
+        with opened(params) as store:
+            archives = chosen(params, store)[1]
+            if not archives:
+                raise StoreNotFoundError("no archive is in this range", store.location(), "archive_info shows what there is")
+            for archive in restoring.last_states(archives):
+                if restoring.is_restored(archive, dest):
+                    files = restoring.described(archive, dest, "unchanged")
+                elif module.check_mode:
+                    files = restoring.described(archive, dest, "written")
+                else:
+                    files = restoring.restore_from_store(store, archive, keyring, dest, params["overwrite"])
+                result["files"] += [dict(file._asdict(), archive=archive.key) for file in files]
+                result["changed"] = result["changed"] or any(file.state == "written" for file in files)
+        if module._diff:
+            paths = [file["path"] for file in result["files"]]
+            result["diff"] = difference([f["path"] for f in result["files"] if f["state"] == "unchanged"], paths)
+
+
+if __name__ == "__main__":
+    main()
