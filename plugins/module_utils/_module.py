@@ -64,7 +64,15 @@ JOB_OPTION: Spec = {
 
 PACKING: Spec = dict(
     ARCHIVE,
-    timezone=SELECTION["timezone"],
+    period=dict(
+        SELECTION["period"],
+        description=[
+            "The span of time of one archive with O(group=period), in O(timezone). With V(none) each log has its own, as its name tells."
+        ],
+    ),
+    timezone=dict(
+        SELECTION["timezone"], description=["The time zone of times in names of archives, as C(Europe/Paris); V(local) is the host's own."]
+    ),
     host=JOB["host"],
     job=dict(JOB["name"], description=["The name of the job that the archives belong to; it is part of their keys in a store."]),
 )

@@ -62,8 +62,7 @@ attributes:
     details: The names of the archives before and after.
   idempotent:
     support: full
-    details:
-      - A log is archived again only if its size or modification time is not that in the manifest, or the archive is no longer in the folder.
+    details: A log is archived again only if its size or modification time has changed, or its archive is no longer in the folder.
 seealso:
   - module: infra_ops.log_archive.log_select
   - module: infra_ops.log_archive.archive_upload
@@ -229,7 +228,8 @@ def main() -> None:
         keys = given(module.params, ENCRYPTION)
         host = options["host"] or naming.host_name()
         sources = [_source(source) for source in module.params["sources"]]
-        groups = naming.group(sources, options["group"], options["name"], options["timezone"], {"host": host, "job": options["job"]})
+        by, fields = options["group"], {"host": host, "job": options["job"]}
+        groups = naming.group(sources, by, options["name"], options["period"], options["timezone"], fields)
         current_key = functools.lru_cache(None)(keyring.load_current)
         result["archives"] = []
         for group in groups:

@@ -10,8 +10,8 @@ module: archive_run
 short_description: Run a whole archiving job
 version_added: 0.1.0
 description:
-  - Does in one call what a job document says - selects logs, packs and encrypts them, sends them to every store, verifies what arrived, applies
-    retention, and returns a recap. The command C(log-archive run) does the same on the host from cron or a timer.
+  - Does in one call what a job document says - selects logs, packs and encrypts them, sends them to every store, verifies what arrived,
+    applies retention, and returns a recap. The command C(log-archive run) does the same on the host from cron or a timer.
   - A job has a catalog of what it has archived. It also archives the periods that earlier runs have missed since the last success, and
     completes what an interrupted run has left.
   - Each store fails by itself. An archive that a store could not take waits in O(job.spool) for the next run.
@@ -146,7 +146,9 @@ recap:
       elements: dict
       returned: always
     pruned:
-      description: By the name of the store how many archives were C(kept), which were C(removed), C(bytes_freed), and C(refusals) of guards.
+      description:
+        - By the name of the store how many archives were C(kept), which were C(removed), C(bytes_freed), and C(refusals) of guards. In
+          check mode C(plan) says for each archive why it stays or goes.
       type: dict
       returned: always
     sources_deleted:

@@ -13,7 +13,7 @@ description:
   - Looks after a keyring, a folder of Fernet keys of which one is current and encrypts new archives. The others still open what they have
     encrypted.
   - Without further options it makes sure that there is a keyring with a current key.
-  - A key is never shown. Its id names it and tells nothing of it. Keep a copy of each key in a safe place; without it its archives are lost.
+  - A key is never shown. Its id names it and tells nothing of it. Keep a copy of each in a safe place; without it its archives are lost.
 options:
   state:
     description:
