@@ -9,13 +9,18 @@ import os
 import pathlib
 import random
 import shutil
+import time
 import typing as t
 
 import pytest
 from faults.conftest import Killer
-from faults.host import NOW, Host, archives_in, assert_complete, assert_tidy, at, file_store, random_bytes
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import inventory, job
+from faults.host import Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, random_bytes
 
 SEED = 20240112
+MOST_STEPS = 100
+"""Of the network stores' steps, evenly chosen: a run there takes a quarter of a second, and each step needs three."""
+RANDOM_KILLS = 8
 
 
 def sampled(steps: int, most: t.Optional[int]) -> t.List[int]:
@@ -37,16 +42,171 @@ def finish(killer: Killer, host: Host, **changes: t.Any) -> t.Dict[str, t.Any]:
     return t.cast(t.Dict[str, t.Any], after["recap"])
 
 
+def count_steps(killer: Killer, host: Host, **changes: t.Any) -> int:
+    """How many steps an undisturbed run has."""
+    run = killer.run(host.document(**changes), count=True)
+    assert run["recap"]["exit_code"] == 0
+    assert run["steps"] > 100
+    return t.cast(int, run["steps"])
+
+
+def read_logs(paths: t.Iterable[pathlib.Path]) -> t.Dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in paths}
+
+
 def test_file_store_at_every_step(killer: Killer, quick_path: pathlib.Path) -> None:
     whole = Host(quick_path / "whole")
     whole.write_logs(13, 14)
-    steps = killer.run(whole.document(), count=True)["steps"]
-    assert steps > 200
-    for step in sampled(steps, None):
+    for step in range(1, count_steps(killer, whole) + 1):
         host = Host(quick_path / str(step))
-        wanted = {str(path): path.read_bytes() for path in host.write_logs(13, 14)}
+        wanted = read_logs(host.write_logs(13, 14))
         assert killer.run(host.document(), kill_at=step)["killed"], step
         finish(killer, host)
         assert_complete(file_store(host.store), host, wanted)
         assert_tidy(host.store)
         shutil.rmtree(host.folder)
+
+
+def test_retention_and_deletion_of_sources_at_every_step(killer: Killer, quick_path: pathlib.Path) -> None:
+    """Three archives are there, two come, two may stay. Whatever step is cut, no source goes before its archive is proven."""
+    changes = {"retention": {"keep_last": 2, "max_delete_share": 1}, "delete_sources": True}
+    before = Host(quick_path / "host")
+    wanted = read_logs(before.write_logs(10, 11, 12))
+    assert before.run(at("2024-01-12 13:05"))["exit_code"] == 0
+    wanted.update(read_logs(before.write_logs(13, 14)))
+    shutil.copytree(before.folder, quick_path / "before", copy_function=shutil.copy2)
+    steps = count_steps(killer, before, **changes)
+    for step in range(1, steps + 1):
+        # The paths stay the same, because the catalog knows sources by them.
+        shutil.rmtree(before.folder)
+        shutil.copytree(quick_path / "before", before.folder, copy_function=shutil.copy2)
+        host = before
+        assert killer.run(host.document(**changes), kill_at=step)["killed"], step
+        held = archives_in_unfinished(host)
+        for path in wanted:
+            assert os.path.exists(path) or path in held, "a source was deleted before its archive was there (step %d)" % step
+        finish(killer, host, **changes)
+        kept = archives_in(file_store(host.store))
+        assert [source["path"] for manifest in kept.values() for source in manifest["sources"]] == sorted(wanted)[-2:]
+        assert os.listdir(host.logs) == []
+        for key, manifest in kept.items():
+            assert_restores(file_store(host.store), key, manifest, host, wanted)
+        assert_tidy(host.store)
+
+
+def archives_in_unfinished(host: Host) -> t.Set[str]:
+    """Sources of what the store holds right after a kill, and of what it held before."""
+    held = {source["path"] for archive in inventory.read(file_store(host.store)).archives for source in archive.manifest["sources"]}
+    return held | {str(host.logs / ("syslog.20240112.%02d" % hour)) for hour in (10, 11, 12)}
+
+
+def sftp_options(server: t.Any, path: str, **more: t.Any) -> t.Dict[str, t.Any]:
+    return dict(
+        {
+            "type": "sftp",
+            "host": server.host,
+            "port": server.port,
+            "user": server.user,
+            "private_key_file": server.private_key_file,
+            "known_hosts_file": server.known_hosts_file,
+            "path": path,
+        },
+        **more,
+    )
+
+
+def s3_options(server: t.Any, bucket: str, prefix: str = "", **more: t.Any) -> t.Dict[str, t.Any]:
+    return dict(
+        {
+            "type": "s3",
+            "endpoint_url": server.endpoint_url,
+            "region": server.region,
+            "bucket": bucket,
+            "prefix": prefix,
+            "access_key_id": server.access_key,
+            "secret_access_key": server.secret_key,
+            "addressing_style": "path",
+        },
+        **more,
+    )
+
+
+def test_sftp_store_at_every_step(killer: Killer, quick_path: pathlib.Path, openssh: t.Any) -> None:
+    def new(name: str) -> Host:
+        return Host(quick_path / name, [sftp_options(openssh, "kill-" + name)])
+
+    whole = new("whole")
+    whole.write_logs(13, 14)
+    for step in sampled(count_steps(killer, whole), MOST_STEPS):
+        host = new(str(step))
+        wanted = read_logs(host.write_logs(13, 14))
+        assert killer.run(host.document(), kill_at=step)["killed"], step
+        finish(killer, host)
+        root = os.path.join(openssh.root_folder, "kill-%d" % step)
+        assert_complete(file_store(root), host, wanted)
+        assert_tidy(root)
+        shutil.rmtree(root)
+
+
+def test_s3_store_at_every_step(killer: Killer, quick_path: pathlib.Path, swift: t.Any, bucket: str) -> None:
+    def new(name: str) -> Host:
+        return Host(quick_path / name, [s3_options(swift, bucket, "kill-%s/" % name)])
+
+    whole = new("whole")
+    whole.write_logs(13, 14)
+    for step in sampled(count_steps(killer, whole), MOST_STEPS):
+        host = new(str(step))
+        wanted = read_logs(host.write_logs(13, 14))
+        assert killer.run(host.document(), kill_at=step)["killed"], step
+        finish(killer, host)
+        assert_complete(job.store_of(host.document()["stores"][0]), host, wanted)
+    assert swift.client().list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+
+
+KINDS = ["file", "sftp", "s3"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_moments_of_large_archives(
+    kind: str, killer: Killer, quick_path: pathlib.Path, request: pytest.FixtureRequest
+) -> None:
+    """12 MiB that do not compress, in two archives: kills in the middle of packing, writing, sending in parts and reading back."""
+    chance = random.Random(SEED)
+    if kind == "sftp":
+        server = request.getfixturevalue("openssh")
+    elif kind == "s3":
+        server, bucket = request.getfixturevalue("swift"), request.getfixturevalue("bucket")
+
+    def new(name: str) -> t.Tuple[Host, t.Dict[str, bytes]]:
+        stores = {
+            "file": lambda: None,
+            "sftp": lambda: [sftp_options(server, "large-" + name)],
+            "s3": lambda: [s3_options(server, bucket, "large-%s/" % name, part_size="5M")],
+        }[kind]()
+        host = Host(quick_path / name, stores)
+        for hour in (13, 14):
+            (host.logs / ("syslog.20240112.%d" % hour)).write_bytes(random_bytes(6 << 20))
+        return host, read_logs(sorted(host.logs.iterdir()))
+
+    whole, _wanted = new("whole")
+    began = time.monotonic()
+    assert killer.run(whole.document())["recap"]["exit_code"] == 0
+    longest = time.monotonic() - began
+    kills = 0
+    for number in range(RANDOM_KILLS):
+        host, wanted = new(str(number))
+        # Some hosts are killed again and again before they get through.
+        for _kill in range(1 + number % 3):
+            kills += killer.run(host.document(), after=chance.uniform(0, longest))["killed"]
+        finish(killer, host)
+        store = job.store_of(host.document()["stores"][0])
+        assert_complete(store, host, wanted)
+        if kind == "sftp":
+            assert_tidy(os.path.join(server.root_folder, "large-%d" % number))
+        elif kind == "file":
+            assert_tidy(host.store)
+        else:
+            uploads = server.client().list_multipart_uploads(Bucket=bucket, Prefix="large-%d/" % number).get("Uploads", [])
+            assert uploads == []
+        shutil.rmtree(host.folder)
+    assert kills, "no run was caught alive"

@@ -105,7 +105,8 @@ def create_archive(
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     folder, name = os.path.split(path)
-    part = os.path.join(folder, "%s%s-%d.part" % (TEMP_PREFIX, name, os.getpid()))
+    # The name is cut so that the manifest's temporary name fits too. One process at a time makes this archive.
+    part = os.path.join(folder, "%s%s-%d.part" % (TEMP_PREFIX, name[:180], os.getpid()))
     started = time.monotonic()
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)

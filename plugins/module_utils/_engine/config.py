@@ -54,7 +54,7 @@ def load(path: str) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("the job document cannot be read (%s)" % error, path) from error
     # Comments become empty lines, so that line numbers in messages stay right.
-    lines = ["" if line.lstrip().startswith("//") else line for line in text.splitlines()]
+    lines = ["" if line.lstrip().startswith("//") else line for line in text.split("\n")]
     repeated: t.List[str] = []
 
     def unique(pairs: t.List[t.Tuple[str, t.Any]]) -> t.Dict[str, t.Any]:
@@ -70,12 +70,13 @@ def load(path: str) -> Document:
             path,
             "Near: %s" % (lines[error.lineno - 1].strip()[:80] if error.lineno <= len(lines) else "the end of the file"),
         ) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError("not usable JSON (%s)" % error, path) from error
     if repeated:
         raise ConfigError("a key stands twice in the same object", path, problems=repeated)
     document = normalise(given, JOB, path)
-    stem = os.path.basename(path)[: -len(".json")]
-    if stem != document["name"]:
-        raise ConfigError("its name is '%s', the file is called '%s.json'" % (document["name"], stem), path, "Rename one of them")
+    if os.path.basename(path) != document["name"] + ".json":
+        raise ConfigError("its name is '%s', so the file must be called '%s.json'" % (document["name"], document["name"]), path, "Rename one of them")
     if stat.S_IMODE(mode) & 0o007 and _has_secret(given, JOB):
         raise ConfigError("it holds a secret and others may read it", path, "chmod o= %s" % path)
     return document

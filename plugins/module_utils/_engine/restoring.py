@@ -22,6 +22,10 @@ from .stores.base import Store
 
 STAGING_PREFIX = TEMP_PREFIX + "restore-"
 CHUNK = 1 << 20
+LARGEST_HEADER = 1 << 20
+"""Bytes of a pax or GNU header; tarfile reads it into memory. A path has at most 4,096."""
+LARGEST_TIME = 1 << 33
+"""Seconds: nanoseconds of it fit into 64 bits."""
 QUEUED = 4
 """Chunks of plaintext that may wait between the thread that decrypts and the one that writes."""
 
@@ -129,7 +133,10 @@ def staging_folder(destination: str) -> t.Iterator[str]:
     for entry in os.listdir(destination):
         if entry.startswith(STAGING_PREFIX):
             stale = os.path.join(destination, entry)
-            handle = os.open(stale, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                handle = os.open(stale, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                continue  # The restore that it belonged to has ended.
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(stale)
@@ -163,13 +170,13 @@ def _extract(
     with _members(stream, key, subject) as members:
         for member, content in members:
             if member.name in names:
-                raise IntegrityError("it holds '%s' twice" % ascii(member.name), subject)
+                raise IntegrityError("it holds %s twice" % ascii(member.name), subject)
             names.add(member.name)
             path = os.path.join(staging, "%d" % len(names))
             sha256 = hashlib.sha256()
             with open(path, "xb") as file:
                 while True:
-                    chunk = content.read(CHUNK)
+                    chunk = _content(content, subject)
                     if not chunk:
                         break
                     sha256.update(chunk)
@@ -178,8 +185,15 @@ def _extract(
                         progress(len(chunk))
                 written = file.tell()
             if written != member.size:
-                raise IntegrityError("'%s' is cut inside the archive" % ascii(member.name), subject)
+                raise IntegrityError("%s is cut inside the archive" % ascii(member.name), subject)
             yield _Staged(member.name, path, member.size, sha256.hexdigest(), member.mode & 0o777, int(member.mtime) * 10**9)
+
+
+def _content(content: t.Any, subject: str) -> bytes:
+    try:
+        return t.cast(bytes, content.read(CHUNK))
+    except tarfile.TarError as error:
+        raise IntegrityError("the tar inside it is cut (%s)" % error, subject) from error
 
 
 @contextlib.contextmanager
@@ -190,11 +204,14 @@ def _members(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[t.Itera
         def walk() -> t.Iterator[t.Tuple[tarfile.TarInfo, t.Any]]:
             reader = _Reader(chunks)
             try:
-                with tarfile.open(fileobj=t.cast(t.Any, reader), mode="r|", bufsize=CHUNK, errorlevel=2) as archive:
+                with tarfile.open(
+                    fileobj=t.cast(t.Any, reader), mode="r|", bufsize=CHUNK, errorlevel=2, tarinfo=_Header
+                ) as archive:
                     for member in archive:
                         _check_member(member, subject)
                         yield member, archive.extractfile(member)
-            except tarfile.TarError as error:
+            except (tarfile.TarError, ValueError, OverflowError) as error:
+                # tarfile lets numbers that are none, and other surprises in headers, through as they come.
                 raise IntegrityError("the tar inside it is damaged (%s)" % error, subject) from error
             # What follows the tar's end must be read too: the token's signature and the gzip checksum are proven at its very end.
             while reader.read(CHUNK):
@@ -205,14 +222,16 @@ def _members(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[t.Itera
 
 def _check_member(member: tarfile.TarInfo, subject: str) -> None:
     name = member.name
-    if not member.isreg():
+    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
         kind = "a symbolic link" if member.issym() else "a hard link" if member.islnk() else "a device or another special file"
         kind = "a folder" if member.isdir() else kind
-        raise IntegrityError("refused: it holds %s ('%s'); archives of logs hold only regular files" % (kind, ascii(name)), subject)
+        raise IntegrityError("refused: it holds %s (%s); archives of logs hold only regular files" % (kind, ascii(name)), subject)
     if name.startswith("/") or "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
         raise IntegrityError("refused: the member name %s would leave the destination" % ascii(name), subject)
     if name.split("/")[0].startswith(TEMP_PREFIX):
         raise IntegrityError("refused: the member name %s is reserved" % ascii(name), subject)
+    if not abs(member.mtime) < LARGEST_TIME:
+        raise IntegrityError("refused: the time of %s is no time" % ascii(name), subject)
 
 
 def _inflated(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
@@ -277,6 +296,17 @@ def _ahead(chunks: t.Iterator[bytes]) -> t.Iterator[t.Iterator[bytes]]:
         thread.join()
 
 
+class _Header(tarfile.TarInfo):
+    """A member's header, of bounded size."""
+
+    @classmethod
+    def frombuf(cls, buf: t.Any, encoding: str, errors: str) -> _Header:
+        header = super().frombuf(buf, encoding, errors)
+        if header.size < 0 or (header.size > LARGEST_HEADER and not header.isreg() and not header.issparse()):
+            raise ValueError("a header of %d bytes" % header.size)
+        return header
+
+
 class _Reader:
     """``read`` over an iterator of chunks, as tarfile's stream mode wants it."""
 
@@ -310,9 +340,10 @@ def _compare(staged: t.Sequence[_Staged], manifest: manifests.Manifest, subject:
 def _publish(staged: t.Sequence[_Staged], destination: str, overwrite: bool) -> t.List[RestoredFile]:
     targets = []
     conflicts = []
+    names = {file.name for file in staged}
     for file in staged:
         path = os.path.join(destination, file.name)
-        _refuse_links(destination, file.name)
+        _refuse_obstacles(destination, file.name, names)
         unchanged = _has(path, file.size, file.sha256)
         if not unchanged and os.path.lexists(path) and not overwrite:
             conflicts.append(path)
@@ -335,13 +366,21 @@ def _publish(staged: t.Sequence[_Staged], destination: str, overwrite: bool) -> 
     return restored
 
 
-def _refuse_links(destination: str, name: str) -> None:
-    """A link that somebody laid in the destination must not lead a restored file elsewhere."""
-    path = destination
-    for part in name.split("/"):
-        path = os.path.join(path, part)
-        if os.path.islink(path):
+def _refuse_obstacles(destination: str, name: str, names: t.Container[str]) -> None:
+    """What would stop a restore halfway, or lead a file elsewhere: links, files where folders must be and the other way round."""
+    parts = name.split("/")
+    for count in range(1, len(parts) + 1):
+        path = os.path.join(destination, *parts[:count])
+        folder = count < len(parts)
+        try:
+            mode = os.lstat(path).st_mode
+        except FileNotFoundError:
+            mode = None
+        if mode is not None and stat.S_ISLNK(mode):
             raise LogArchiveError("a symbolic link stands in the way of a restored file", ascii(path), "Choose another destination")
+        if (mode is not None and stat.S_ISDIR(mode) != folder) or (folder and "/".join(parts[:count]) in names):
+            what = "a file stands where a folder" if folder else "a folder stands where a file"
+            raise LogArchiveError("%s of the archive must be" % what, ascii(path), "Choose another destination")
 
 
 def _has(path: str, size: int, sha256: str) -> bool:
