@@ -59,7 +59,8 @@ def prepare(home: pathlib.Path) -> None:
     config = home / ".config" / "pip" / "pip.conf"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(
-        "[global]\n" + "".join("%s = %s\n" % (name, value.replace("\\n", "\n ")) for name, value in options.items()), encoding="utf-8"
+        "[global]\nquiet = 1\n" + "".join("%s = %s\n" % (name, value.replace("\\n", "\n ")) for name, value in options.items()),
+        encoding="utf-8",
     )
 
 
