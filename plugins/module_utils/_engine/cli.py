@@ -10,6 +10,7 @@ nothing to do most of the time.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import typing as t
@@ -37,18 +38,28 @@ GRAVEST_FIRST = (EXIT_INTEGRITY, EXIT_CONFIG, EXIT_FAILED, EXIT_PARTLY, EXIT_LOC
 def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
     """Run the command; returns its exit code."""
     options = _parser(sys.argv[1:] if arguments is None else arguments).parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal's encoding does not have must not end a run.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    code = EXIT_DONE
     try:
-        return t.cast(int, options.call(options))
-    except LogArchiveError as error:
-        _report_error(options, error)
-        return error.exit_code
+        try:
+            code = options.call(options)
+        except LogArchiveError as error:
+            code = error.exit_code
+            _report_error(options, error)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("log-archive: interrupted; the next run completes what is left", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader (head, less) has gone; Python would complain once more when it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_DONE
+        _close_output()
+    return code
+
+
+def _close_output() -> None:
+    """The reader (head, less) has gone; Python would complain at every further line, and when it closes standard output."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -206,7 +217,10 @@ def _each(options: t.Any, call: t.Callable[[Document], t.Dict[str, t.Any]]) -> i
         if not options.json:
             from . import report
 
-            print(report.recap(recap), file=sys.stderr if recap["errors"] else sys.stdout)
+            try:
+                print(report.recap(recap), file=sys.stderr if recap["errors"] else sys.stdout, flush=True)
+            except BrokenPipeError:
+                _close_output()  # Nobody reads any more; the other jobs are run all the same.
     if options.json:
         _print_json(recaps)
     return gravest(codes)
@@ -298,10 +312,15 @@ def _restore(options: t.Any) -> int:
 
     results: t.List[t.Dict[str, t.Any]] = []
     destination = os.path.abspath(options.to)
-    for document in _documents(options):
+    documents = _documents(options)
+    sought = list(options.name)
+    for document in documents:
         with _reachable(document, options) as (store, archives):
             if options.name:
-                archives = inventory.named(archives, options.name)
+                here = [name for name in sought if inventory.is_there(archives, name)]
+                sought = [name for name in sought if name not in here]
+                # The last job says what no job has.
+                archives = inventory.named(archives, here + sought if document is documents[-1] else here)
             if options.latest:
                 archives = inventory.latest(archives)
             for archive in archives:
@@ -502,8 +521,9 @@ def _time(text: str) -> t.Any:
 def _confirm(name: str, location: str, size: int) -> bool:
     from .units import format_size
 
-    answer = input("Send %s (%s) to %s? [y/N] " % (name, format_size(size), location))
-    return answer.strip().lower() in ("y", "yes")
+    # Not input(): that asks on standard output, which may be a file of JSON, and fails where the terminal is closed.
+    print("Send %s (%s) to %s? [y/N] " % (name, format_size(size), location), end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _progress(options: t.Any) -> t.Any:

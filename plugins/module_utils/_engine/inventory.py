@@ -125,11 +125,16 @@ def overlapping(archives: t.Iterable[StoredArchive], start: t.Optional[datetime]
     return sorted(chosen, key=_age)
 
 
+def is_there(archives: t.Iterable[StoredArchive], name: str) -> bool:
+    """Whether one of the archives has this name or key, or holds this source."""
+    return any(_is_named(archive, name) for archive in archives)
+
+
 def named(archives: t.Iterable[StoredArchive], names: t.Sequence[str]) -> t.List[StoredArchive]:
     """The archives with these names or keys; LogArchiveError lists those that are not there, and what is near them."""
     archives = list(archives)
     chosen = {archive.key: archive for archive in archives for name in names if _is_named(archive, name)}
-    missing = [name for name in names if not any(_is_named(archive, name) for archive in archives)]
+    missing = [name for name in names if not is_there(archives, name)]
     if missing:
         import difflib
 

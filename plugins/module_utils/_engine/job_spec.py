@@ -388,8 +388,9 @@ def normalise(document: t.Any, spec: Spec = JOB, subject: t.Optional[str] = None
     """
     problems: t.List[str] = []
     normal = _object(document, spec, "", problems)
-    if not problems:
-        problems = _contradictions(normal, spec)
+    # Of a part that is wrong in itself nothing more can be said.
+    wrong = {problem.partition(":")[0] for problem in problems}
+    problems += _contradictions(normal, spec, wrong)
     if problems:
         raise ConfigError(
             "%d mistake%s in the %s" % (len(problems), "s" if len(problems) > 1 else "", "job document" if spec is JOB else "options"),
@@ -485,26 +486,59 @@ def _scalar(value: t.Any, kind: str, where: str, problems: t.List[str]) -> t.Any
     return value
 
 
-def _contradictions(normal: t.Dict[str, t.Any], spec: Spec) -> t.List[str]:
-    """Mistakes that show only when options are seen together."""
+def _contradictions(normal: t.Dict[str, t.Any], spec: Spec, wrong: t.Set[str]) -> t.List[str]:
+    """Mistakes that show only when options are seen together, or by those who use them. wrong: keys that are known to be wrong."""
+
+    def sound(where: str) -> bool:
+        return not any(key == where or key.startswith((where + ".", where + "[")) for key in wrong)
+
     if spec is STORE:
-        return store_problems(normal, "")
-    if spec is not JOB:
+        return store_problems(normal, "") if not wrong else []
+    if spec is not JOB or not normal:
         return []
     problems = []
     names: t.List[str] = []
-    for index, store in enumerate(normal["stores"]):
-        where = "stores[%d]." % index
-        problems += store_problems(store, where)
-        store["name"] = store["name"] or store["type"]
-        if store["name"] in names:
-            problems.append("%sname: '%s' is the name of two stores; give each its own" % (where, store["name"]))
-        names.append(store["name"])
-        if store["retention"]:
-            problems += _policy_problems(store["retention"], where + "retention")
-    if normal["retention"]:
+    for index, store in enumerate(normal["stores"] or []):
+        where = "stores[%d]" % index
+        if not store or not sound(where + ".type"):
+            continue
+        if sound(where + ".name"):
+            store["name"] = store["name"] or store["type"]
+            if store["name"] in names:
+                problems.append("%s.name: '%s' is the name of two stores; give each its own" % (where, store["name"]))
+            names.append(store["name"])
+        problems += store_problems({key: value if sound("%s.%s" % (where, key)) else None for key, value in store.items()}, where + ".")
+        if store["retention"] and sound(where + ".retention"):
+            problems += _policy_problems(store["retention"], where + ".retention")
+    if normal["retention"] and sound("retention"):
         problems += _policy_problems(normal["retention"], "retention")
-    return problems
+    if normal["select"]:
+        problems += _selection_problems({key: value for key, value in normal["select"].items() if sound("select." + key)})
+    if normal["archive"] and normal["archive"]["name"] is not None and sound("archive.name"):
+        problems += _name_problems(normal["archive"]["name"])
+    return [problem for problem in problems if sound(problem.partition(":")[0])]
+
+
+def _selection_problems(select: t.Mapping[str, t.Any]) -> t.List[str]:
+    from .selection import check
+
+    try:
+        check(select)
+    except ConfigError as error:
+        return ["select.%s" % problem for problem in error.problems]
+    return []
+
+
+def _name_problems(template: str) -> t.List[str]:
+    from datetime import datetime, timezone
+
+    from .periods import render_name
+
+    try:
+        render_name(template, datetime.now(timezone.utc), "UTC", {"host": "host", "job": "job", "stem": "stem"})
+    except ConfigError as error:
+        return ["archive.name: %s" % error]
+    return []
 
 
 def store_problems(store: t.Mapping[str, t.Any], where: str) -> t.List[str]:
@@ -525,9 +559,12 @@ def store_problems(store: t.Mapping[str, t.Any], where: str) -> t.List[str]:
 
 
 def _policy_problems(policy: t.Mapping[str, t.Any], where: str) -> t.List[str]:
+    from .periods import compile_pattern
     from .retention import parse_policy
 
     try:
+        if policy["name_template"] is not None:
+            compile_pattern(policy["name_template"], use_regex=False)
         parse_policy({name: value for name, value in policy.items() if name != "name_template"})
     except ConfigError as error:
         return ["%s: %s" % (where, problem) for problem in error.problems or [error.message]]

@@ -223,6 +223,11 @@ def source_at(path: str, period: t.Optional[Period] = None) -> Source:
 # -- options ----------------------------------------------------------------------------------------------------------
 
 
+def check(options: t.Mapping[str, t.Any]) -> None:
+    """Raise ConfigError with all problems of the options of ``select``; no file is looked at."""
+    _read_options(options, datetime.datetime.now(UTC))
+
+
 def _read_options(options: t.Mapping[str, t.Any], now: datetime.datetime) -> _Wanted:
     problems: t.List[str] = []
     given = {**DEFAULTS, **options}

@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Job documents on the disk: comments, mistakes in the JSON, names, secrets that others may read, and the template."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import config, job_spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError
+
+
+GOOD_JOB = {
+    "name": "syslog",
+    "select": {"paths": ["/var/log"]},
+    "encryption": {"keyring": "/etc/log-archive/keyring"},
+    "stores": [{"type": "file", "path": "/backup"}],
+}
+
+
+def write(tmp_path, text, name="syslog.json", mode=0o640):
+    path = tmp_path / name
+    path.write_text(text if isinstance(text, str) else json.dumps(text), encoding="utf-8")
+    path.chmod(mode)
+    return str(path)
+
+
+def test_comments_are_lines_that_begin_with_two_slashes(tmp_path):
+    text = json.dumps(GOOD_JOB, indent=1).replace("{", "{\n  // a comment with a \" and a }", 1)
+    assert config.load(write(tmp_path, "// first\n" + text))["name"] == "syslog"
+
+
+def test_a_mistake_in_the_json_is_told_with_its_line_and_column(tmp_path):
+    with pytest.raises(ConfigError, match=r"line 4, column 3") as caught:
+        config.load(write(tmp_path, '// comment\n{\n  "name": "x"\n  "select": 1\n}'))
+    assert "syslog.json" in str(caught.value)
+    assert '"select": 1' in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100000, '{"name": %s}' % ("9" * 5000), "\x00", "nul", "{'name': 1}"])
+def test_what_is_no_json_is_a_config_error(tmp_path, text):
+    with pytest.raises(ConfigError):
+        config.load(write(tmp_path, text))
+
+
+def test_bytes_that_are_not_utf8_are_a_config_error(tmp_path):
+    path = tmp_path / "syslog.json"
+    path.write_bytes(b'{"name": "\xff"}')
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(str(path))
+
+
+def test_line_separators_of_unicode_are_no_line_ends(tmp_path):
+    """JSON allows U+2028 and U+0085 within a text."""
+    document = dict(GOOD_JOB, select=dict(GOOD_JOB["select"], exclude=["a\u2028b\u0085c"]))
+    assert config.load(write(tmp_path, json.dumps(document, ensure_ascii=False)))["select"]["exclude"] == ["a\u2028b\u0085c"]
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    text = json.dumps(GOOD_JOB).replace('"name": "syslog"', '"name": "syslog", "spool": "/a", "spool": "/b"')
+    with pytest.raises(ConfigError) as caught:
+        config.load(write(tmp_path, text))
+    assert caught.value.problems == ["spool: stands there twice"]
+
+
+def test_the_file_is_named_after_the_job(tmp_path):
+    for name in ("other.json", "syslog", "log"):
+        with pytest.raises(ConfigError, match=r"must be called 'syslog\.json'"):
+            config.load(write(tmp_path, GOOD_JOB, name))
+
+
+SECRET = dict(GOOD_JOB, stores=[{"type": "sftp", "host": "h", "user": "u", "path": "p", "password": "marker-secret"}])
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o641])
+def test_a_secret_that_others_may_read_is_refused_with_the_chmod(tmp_path, mode):
+    path = write(tmp_path, SECRET, mode=mode)
+    with pytest.raises(ConfigError, match=r"holds a secret.*chmod o= ") as caught:
+        config.load(path)
+    assert "marker-secret" not in str(caught.value)
+    os.chmod(path, 0o640)
+    assert config.load(path)["stores"][0]["password"] == "marker-secret"
+
+
+def test_a_document_without_a_secret_may_be_read_by_all(tmp_path):
+    assert config.load(write(tmp_path, GOOD_JOB, mode=0o644))
+
+
+def test_find_by_name_by_path_and_all(tmp_path):
+    for name in ("b.json", "a.json", ".hidden.json", "a.json.bak"):
+        write(tmp_path, "{}", name)
+    folder = str(tmp_path)
+    assert config.find(folder, []) == [os.path.join(folder, "a.json"), os.path.join(folder, "b.json")]
+    assert config.find(folder, ["b"]) == [os.path.join(folder, "b.json")]
+    assert config.find("/nowhere", [os.path.join(folder, "b.json")]) == [os.path.join(folder, "b.json")]
+    assert config.find(os.path.join(folder, "a.json"), []) == [os.path.join(folder, "a.json")]
+    with pytest.raises(ConfigError, match="Known jobs: a, b"):
+        config.find(folder, ["c"])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.find(os.path.join(folder, "missing"), [])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="sample-config"):
+        config.find(str(tmp_path / "empty"), [])
+
+
+# -- the template -----------------------------------------------------------------------------------------------------
+
+
+def test_the_template_is_valid_as_it_stands(tmp_path):
+    document = config.load(write(tmp_path, config.sample()))
+    assert document["name"] == "syslog"
+    assert document["stores"][0]["type"] == "file"
+
+
+def commented_options():
+    return [number for number, line in enumerate(config.sample().split("\n")) if line.lstrip().startswith('// "')]
+
+
+def test_the_template_names_every_option():
+    text = config.sample()
+    for spec in (job_spec.JOB, job_spec.SELECTION, job_spec.ARCHIVE, job_spec.STORE, job_spec.RETENTION):
+        for name in spec:
+            assert name in text
+    assert len(commented_options()) > 15
+
+
+@pytest.mark.parametrize("number", commented_options())
+def test_each_commented_option_can_be_uncommented_by_itself(tmp_path, number):
+    lines = config.sample().split("\n")
+    lines[number] = lines[number].replace("// ", "", 1)
+    assert config.load(write(tmp_path, "\n".join(lines)))
+
+
+def test_all_commented_options_can_be_uncommented_together(tmp_path):
+    lines = config.sample().split("\n")
+    for number in commented_options():
+        lines[number] = lines[number].replace("// ", "", 1)
+    assert config.load(write(tmp_path, "\n".join(lines)))
