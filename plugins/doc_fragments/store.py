@@ -11,4 +11,4 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
 class ModuleDocFragment:
     """Made from the engine's tables, as the modules' argument specs are."""
 
-    DOCUMENTATION = documentation(STORE_OPTION)
+    DOCUMENTATION: str = documentation(STORE_OPTION)

@@ -147,12 +147,12 @@ def _documented(spec: Spec, outer: t.Sequence[t.Tuple[str, Spec]]) -> t.Dict[str
             sentences.append("Allowed are %s." % option["pattern_means"])
         described["description"] = [with_full_names(text) for text in sentences]
         if "options" in option:
-            described["suboptions"] = _documented(option["options"], [*outer, (name, spec)])
+            described["suboptions"] = _documented(option["options"], [*outer, (name + "[]" * (option["type"] == "list"), spec)])
     return documented
 
 
 def _full_name(name: str, scopes: t.Sequence[t.Tuple[str, Spec]]) -> str:
-    """The option that a description means by ``name``: of the innermost table that has it, from the top (``store.host_key``)."""
+    """The option that a description means by ``name``, of the innermost table that has it, as markup names it: ``job.stores[].host_key``."""
     for depth in range(len(scopes) - 1, -1, -1):
         if name in scopes[depth][1]:
             return ".".join([step for step, _spec in scopes[:depth]] + [name])
