@@ -334,7 +334,7 @@ def _compare(staged: t.Sequence[_Staged], manifest: manifests.Manifest, subject:
     for name in sorted(found.keys() | described.keys()):
         if found.get(name) != described.get(name):
             what = "is missing from the archive" if name not in found else "is not in its manifest" if name not in described else "differs"
-            raise IntegrityError("'%s' %s, by the manifest" % (ascii(name), what), subject)
+            raise IntegrityError("%s %s, by the manifest" % (ascii(name), what), subject)
 
 
 def _publish(staged: t.Sequence[_Staged], destination: str, overwrite: bool) -> t.List[RestoredFile]:
