@@ -50,7 +50,7 @@ python:
 demo: $(B)/venv/.stamp $(B)/venv-swift/.stamp $(SELF) ## Archive this machine's logs and a generated fleet's, ship, verify, prune, restore
 	@$(B)/venv/bin/python demo/run.py
 
-bench: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(SELF) system ## Measure against other ways, write build/bench.json
+bench: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-awscli/.stamp $(SELF) system ## Measure against other ways, write build/bench.json
 	PYTHONPATH=$(B)/collections $(B)/venv-test/bin/python tests/benchmarks/bench.py --output $(B)/bench.json
 
 host: ## Install the command log-archive in a virtualenv: make host PREFIX=/opt/log-archive
@@ -101,7 +101,7 @@ integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) syst
 
 newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp installed $(SELF) ## Unit and integration tests with the newest ansible-core
 	@if test -x $(B)/venv-newest/bin/python; then \
-	    $(B)/venv-newest/bin/ansible --version | head -n 1; \
+	    $(B)/venv-newest/bin/ansible --version | sed -n 1p; \
 	    $(RUN_TESTS) $(B)/venv-newest/bin/python -m pytest $(NEWEST_TESTS) $(PYTEST); \
 	else echo "SKIPPED: newest ansible-core: no Python 3.12 or newer on this machine"; fi
 
@@ -150,6 +150,10 @@ $(B)/venv-swift/.stamp: tests/requirements-swift.txt | python
 
 $(B)/venv-test/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python
 	$(call venv,"ansible-core~=2.19.0" -r tests/requirements.txt -r tests/requirements-lint.txt)
+
+# A peer of the benchmarks, as its users have it.
+$(B)/venv-awscli/.stamp: | python
+	$(call venv,$(B)/venv-awscli,$(PYTHON),awscli)
 
 # These two are left empty where the machine has no such interpreter.
 $(B)/venv-newest/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python

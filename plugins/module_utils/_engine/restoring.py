@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import errno
 import hashlib
@@ -26,7 +27,7 @@ LARGEST_HEADER = 1 << 20
 """Bytes of a pax or GNU header; tarfile reads it into memory. A path has at most 4,096."""
 LARGEST_TIME = 1 << 33
 """Seconds: nanoseconds of it fit into 64 bits."""
-QUEUED = 4
+QUEUED = 8
 """Chunks of plaintext that may wait between the thread that decrypts and the one that writes."""
 
 
@@ -165,59 +166,49 @@ def _authenticate(stream: t.BinaryIO, key: bytes, subject: str, manifest: t.Opti
 def _extract(
     stream: t.BinaryIO, key: bytes, staging: str, subject: str, progress: t.Optional[t.Callable[[int], None]]
 ) -> t.Iterator[_Staged]:
+    from concurrent.futures import ThreadPoolExecutor
+
     stream.seek(0)
     names = set()
-    with _members(stream, key, subject) as members:
-        for member, content in members:
+    with ThreadPoolExecutor(1) as hasher, _ahead(_inflated(decrypt(stream, key, subject), subject)) as chunks:
+        plaintext = _Plaintext(chunks)
+        for member in _members(plaintext, subject):
             if member.name in names:
                 raise IntegrityError("it holds %s twice" % ascii(member.name), subject)
             names.add(member.name)
             path = os.path.join(staging, "%d" % len(names))
             sha256 = hashlib.sha256()
+            hashed: t.Deque[t.Any] = collections.deque()
             with open(path, "xb") as file:
-                while True:
-                    chunk = _content(content, subject)
-                    if not chunk:
-                        break
-                    sha256.update(chunk)
-                    file.write(chunk)
+                for piece in plaintext.pieces(member.size):
+                    # In a thread of its own: this one writes, another inflates.
+                    hashed.append(hasher.submit(sha256.update, piece))
+                    if len(hashed) > QUEUED:
+                        hashed.popleft().result()
+                    file.write(piece)
                     if progress is not None:
-                        progress(len(chunk))
+                        progress(len(piece))
                 written = file.tell()
+            for done in hashed:
+                done.result()
             if written != member.size:
                 raise IntegrityError("%s is cut inside the archive" % ascii(member.name), subject)
             yield _Staged(member.name, path, member.size, sha256.hexdigest(), member.mode & 0o777, int(member.mtime) * 10**9)
+        # What follows the tar's end must be read too: the token's signature and the gzip checksum are proven at its very end.
+        for _chunk in chunks:
+            pass
 
 
-def _content(content: t.Any, subject: str) -> bytes:
+def _members(plaintext: _Plaintext, subject: str) -> t.Iterator[tarfile.TarInfo]:
+    """The headers of the regular files of a tar; the caller takes each one's content before the next. What else it holds is refused."""
     try:
-        return t.cast(bytes, content.read(CHUNK))
-    except tarfile.TarError as error:
-        raise IntegrityError("the tar inside it is cut (%s)" % error, subject) from error
-
-
-@contextlib.contextmanager
-def _members(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[t.Iterator[t.Tuple[tarfile.TarInfo, t.Any]]]:
-    """The regular files of an archive and their contents, in order; whatever else it holds is refused."""
-    with _ahead(_inflated(decrypt(stream, key, subject), subject)) as chunks:
-
-        def walk() -> t.Iterator[t.Tuple[tarfile.TarInfo, t.Any]]:
-            reader = _Reader(chunks)
-            try:
-                with tarfile.open(
-                    fileobj=t.cast(t.Any, reader), mode="r|", bufsize=CHUNK, errorlevel=2, tarinfo=_Header
-                ) as archive:
-                    for member in archive:
-                        _check_member(member, subject)
-                        yield member, archive.extractfile(member)
-            except (tarfile.TarError, ValueError, OverflowError) as error:
-                # tarfile lets numbers that are none, and other surprises in headers, through as they come.
-                raise IntegrityError("the tar inside it is damaged (%s)" % error, subject) from error
-            # What follows the tar's end must be read too: the token's signature and the gzip checksum are proven at its very end.
-            while reader.read(CHUNK):
-                pass
-
-        yield walk()
+        with tarfile.open(fileobj=t.cast(t.Any, plaintext), mode="r:", errorlevel=2, tarinfo=_Header) as archive:
+            for member in archive:
+                _check_member(member, subject)
+                yield member
+    except (tarfile.TarError, ValueError, OverflowError) as error:
+        # tarfile lets numbers that are none, and other surprises in headers, through as they come.
+        raise IntegrityError("the tar inside it is damaged (%s)" % error, subject) from error
 
 
 def _check_member(member: tarfile.TarInfo, subject: str) -> None:
@@ -307,25 +298,47 @@ class _Header(tarfile.TarInfo):
         return header
 
 
-class _Reader:
-    """``read`` over an iterator of chunks, as tarfile's stream mode wants it."""
+class _Plaintext:
+    """A tar as it comes: as much of a file as tarfile needs to read headers, and the content between them without a copy."""
 
     def __init__(self, chunks: t.Iterator[bytes]) -> None:
         self._chunks = chunks
-        self._rest = b""
+        self._rest = memoryview(b"")
+        self._position = 0
+        self._last = b""
+        self._before_last = False
+
+    def pieces(self, size: int) -> t.Iterator[memoryview]:
+        """The next ``size`` bytes (fewer at the end) in pieces as they come."""
+        while size:
+            if not self._rest:
+                self._rest = memoryview(next(self._chunks, b""))
+            piece = self._rest[:size]
+            if not piece:
+                return
+            self._rest = self._rest[len(piece) :]
+            self._position += len(piece)
+            self._last = bytes(piece[-1:])
+            size -= len(piece)
+            yield piece
 
     def read(self, size: int) -> bytes:
-        taken = [self._rest]
-        count = len(self._rest)
-        while count < size:
-            chunk = next(self._chunks, b"")
-            if not chunk:
-                break
-            taken.append(chunk)
-            count += len(chunk)
-        data = b"".join(taken) if len(taken) > 1 else taken[0]
-        self._rest = data[size:]
-        return data[:size]
+        if self._before_last:
+            # tarfile reads a member's last byte before the next header, to see whether it is there.
+            self._before_last = False
+            return self._last
+        return b"".join(self.pieces(size))
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> int:
+        if position == self._position - 1:
+            self._before_last = True
+        else:
+            for _piece in self.pieces(position - self._position):
+                pass
+        return position
 
 
 def _compare(staged: t.Sequence[_Staged], manifest: manifests.Manifest, subject: str) -> None:

@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the README says is done as it is written there."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, cli, config, job, keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import JOB, normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.periods import Period
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.selection import Source
+
+README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+
+
+def block(name: str) -> str:
+    """The fenced block after the comment ``<!-- tested: name -->``."""
+    return re.search(r"<!-- tested: %s -->\n```\w+\n(.*?)```" % name, TEXT, re.DOTALL)[1]
+
+
+@pytest.fixture(params=["small", "several MiB", "real logs"])
+def archive(request, tmp_path, loghub):
+    """A keyring and an archive made with it: (key file, archive, the source)."""
+    source = tmp_path / "syslog.20240112.12"
+    if request.param == "real logs":
+        source.write_bytes((loghub / "Linux_2k.log").read_bytes())
+    else:
+        source.write_bytes(b"Jan 12 12:00:00 web1 sshd[1]: a line\n" * (10 if request.param == "small" else 200_000))
+    keyring.create(str(tmp_path / "keyring"))
+    key = keyring.load_current(str(tmp_path / "keyring"))
+    now = datetime.datetime(2024, 1, 12, 12, tzinfo=datetime.timezone.utc)
+    period = Period(now, now + datetime.timedelta(hours=1))
+    chosen = Source(str(source), source.stat().st_size, source.stat().st_mtime_ns, period)
+    path = tmp_path / "syslog.20240112.12.tgz.fernet"
+    archiving.create_archive(str(path), [chosen], key, "web1", "syslog", period)
+    return tmp_path / "keyring" / (key.id + ".key"), path, source
+
+
+def test_an_archive_opens_with_python_as_written(archive, tmp_path):
+    key_file, path, source = archive
+    subprocess.run([sys.executable, "-c", block("open-python"), key_file, path, tmp_path / "logs.tgz"], check=True)
+    (tmp_path / "out").mkdir()
+    subprocess.run(["tar", "-xzf", tmp_path / "logs.tgz", "-C", tmp_path / "out"], check=True)
+    assert (tmp_path / "out" / str(source).lstrip("/")).read_bytes() == source.read_bytes()
+
+
+def test_an_archive_opens_with_openssl_and_tar_as_written(archive, tmp_path):
+    key_file, path, source = archive
+    out = tmp_path / "out"
+    out.mkdir()
+    subprocess.run(["bash", "-c", block("open-shell"), "bash", key_file, path], cwd=out, check=True)
+    assert (out / str(source).lstrip("/")).read_bytes() == source.read_bytes()
+    assert [entry.name for entry in out.iterdir()] == [str(source).split("/")[1]]
+
+
+def test_the_written_way_with_openssl_refuses_a_damaged_archive(archive, tmp_path):
+    key_file, path, _source = archive
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    out = tmp_path / "out"
+    out.mkdir()
+    done = subprocess.run(["bash", "-c", block("open-shell"), "bash", key_file, path], cwd=out, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert list(out.iterdir()) == []
+
+
+def test_the_job_of_the_five_minute_path_is_a_valid_job_document():
+    yaml = pytest.importorskip("yaml")
+    play = yaml.safe_load(re.search(r"```yaml\n(.*?)```", TEXT.replace("\n   ", "\n"), re.DOTALL)[1])
+    document = play[0]["tasks"][1]["infra_ops.log_archive.archive_run"]["job"]
+    normal = normalise(document, JOB)
+    assert [store["name"] for store in normal["stores"]] == ["local", "bucket"]
+
+
+def test_every_command_of_the_readme_is_one_that_the_parser_knows():
+    commands = [line.split("`")[1] for line in TEXT.splitlines() if re.match(r"\| .* \| `log-archive ", line)]
+    assert len(commands) > 8
+    for command in commands:
+        arguments = [argument.strip("'") for argument in command.split()[1:]]
+        cli._parser(arguments).parse_args(arguments)
+
+
+def test_every_exit_code_of_the_readme_is_that_of_the_command():
+    table = dict(re.findall(r"^\| (\d) \| (.*?) \|$", TEXT, re.MULTILINE))
+    for code, meaning in table.items():
+        assert "  %s  %s" % (code, meaning) in cli.EXIT_CODES
+    assert len(table) == 6
+
+
+def test_the_layout_of_a_store_is_the_one_that_the_readme_draws(tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "syslog.20240112.12").write_bytes(b"x\n")
+    keyring.create(str(tmp_path / "keyring"))
+    document = {
+        "name": "syslog",
+        "host": "web1",
+        "select": {"paths": [str(tmp_path / "logs")], "patterns": ["syslog.%Y%m%d.%H"]},
+        "encryption": {"keyring": str(tmp_path / "keyring")},
+        "stores": [{"type": "file", "path": str(tmp_path / "store")}],
+        "spool": str(tmp_path / "spool"),
+        "state": str(tmp_path / "state"),
+    }
+    (tmp_path / "syslog.json").write_text(json.dumps(document))
+    assert job.run(config.load(str(tmp_path / "syslog.json")))["exit_code"] == 0
+    drawn = "web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet"
+    assert drawn in TEXT
+    assert sorted(str(path.relative_to(tmp_path / "store")) for path in (tmp_path / "store").rglob("*") if path.is_file()) == [
+        drawn,
+        drawn + ".manifest.json",
+    ]
