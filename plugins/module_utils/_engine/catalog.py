@@ -286,6 +286,18 @@ class Catalog:
             )
             self._execute("DELETE FROM prunes WHERE job = ? AND store = ?", (entry.job, store))
 
+    def adopt(self, entry: Entry, store: str, manifest: manifests.Manifest) -> Entry:
+        """Let the ciphertext that a store was found to hold be the archive's own from now on; other stores keep what they have."""
+        with self._transaction():
+            self._execute(
+                "UPDATE copies SET manifest = CASE store WHEN ? THEN NULL ELSE COALESCE(manifest, ?) END WHERE archive = ? AND state = 'verified'",
+                (store, json.dumps(entry.manifest), entry.id),
+            )
+            self._execute(
+                "UPDATE archives SET manifest = ?, size = ? WHERE id = ?", (json.dumps(manifest), manifest["archive"]["size"], entry.id)
+            )
+        return entry._replace(manifest=manifest)
+
     def set_failed(self, entry: Entry, store: str, error: str) -> None:
         """Record why a store does not have its copy yet."""
         self._execute("UPDATE copies SET error = ? WHERE archive = ? AND store = ?", (_text(error), entry.id, store))
@@ -294,6 +306,10 @@ class Catalog:
         """Record that copies are no longer in a store."""
         with self._transaction():
             self._executemany("UPDATE copies SET state = 'pruned' WHERE store = ? AND key = ?", [(store, _text(key)) for key in keys])
+
+    def was_pruned(self, store: str, key: str) -> bool:
+        """Whether a copy was removed from a store, or its removal at least begun."""
+        return self._execute("SELECT 1 FROM copies WHERE store = ? AND key = ? AND state = 'pruned'", (store, _text(key))) != []
 
     def needs_prune(self, job: str, store: str, policy: str) -> bool:
         """Whether something came to the store since it was last pruned to its end by this policy (as text)."""

@@ -230,17 +230,26 @@ class _Run:
 
     def _recover_missing(self, entry: Entry) -> None:
         """The spool lost an archive that some store still awaits: take it from a store that has it, else let it be made again."""
-        for copy in self.catalog.copies(entry).values():
+        copies = self.catalog.copies(entry)
+        if all(o["name"] in copies and copies[o["name"]].state != "pending" for o in self.document["stores"]):
+            self.catalog.unspool(entry)
+            return
+        verified = [copy for copy in copies.values() if copy.state == "verified"]
+        # What was shipped before first; a ciphertext that was found in a store and kept is as good.
+        for copy in sorted(verified, key=lambda copy: copy.manifest is not None):
             options = next((o for o in self.document["stores"] if o["name"] == copy.store), None)
-            if copy.state == "verified" and copy.manifest is None and options is not None:
-                try:
-                    self._respool(entry, self._store(options), copy.key)
-                except (LogArchiveError, OSError) as error:
-                    self._warn("%s is gone from the spool and cannot be taken from store %s (%s)" % (self._name(entry), copy.store, error))
-                    continue
-                self._warn("%s was gone from the spool and was taken from store %s" % (self._name(entry), copy.store))
-                return
-        if any(copy.state == "verified" for copy in self.catalog.copies(entry).values()):
+            if options is None:
+                continue
+            try:
+                if copy.manifest is not None:
+                    entry = self.catalog.adopt(entry, copy.store, copy.manifest)
+                self._respool(entry, self._store(options), copy.key)
+            except (LogArchiveError, OSError) as error:
+                self._warn("%s is gone from the spool and cannot be taken from store %s (%s)" % (self._name(entry), copy.store, error))
+                continue
+            self._warn("%s was gone from the spool and was taken from store %s" % (self._name(entry), copy.store))
+            return
+        if verified:
             return
         self.catalog.forget(entry)
         self._warn("%s is gone from the spool before any store had it; its sources are archived again" % self._name(entry))
@@ -271,8 +280,10 @@ class _Run:
         except LogArchiveError as error:
             self._fail(error)
             return []
-        archived = self.catalog.archived_sources(self.job, [source.path for source in selection.files])
-        new = [s for s in selection.files if (s.path, s.size, s.mtime_ns) not in archived]
+        new = self._not_archived(selection.files)
+        if new and self.catalog.last_success(self.job, self.now.timestamp()) is None:
+            self._relearn(new)
+            new = self._not_archived(selection.files)
         self.recap["skipped"] = [{"path": s.path, "reason": s.reason} for s in selection.skipped]
         self._note_missing(selection)
         archive, select = self.document["archive"], self.document["select"]
@@ -289,6 +300,48 @@ class _Run:
                 self._fail(error)
                 break  # No room, no key, no library: the next archive would fail in the same way.
         return selection.files
+
+    def _not_archived(self, files: t.Sequence[Source]) -> t.List[Source]:
+        archived = self.catalog.archived_sources(self.job, [source.path for source in files])
+        return [s for s in files if (s.path, s.size, s.mtime_ns) not in archived]
+
+    def _relearn(self, new: t.Sequence[Source]) -> None:
+        """The catalog is new, or was lost: what stores hold of these sources already, proven again, is not archived twice."""
+        from . import inventory
+
+        wanted = {(source.path, source.size, source.mtime_ns) for source in new}
+        learned: t.List[Entry] = []
+        for options in self.document["stores"]:
+            try:
+                store = self._store(options)
+                held = inventory.read(store, self.host, self.job).archives
+                for key, manifest in [(archive.key, archive.manifest) for archive in held]:
+                    if wanted.isdisjoint((s["path"], s["size"], s["mtime_ns"]) for s in manifest["sources"] if not s.get("changed")):
+                        continue
+                    try:
+                        proof = store.verify(key, manifests.digests(manifest), "size" if self.check else None)
+                    except IntegrityError as error:
+                        self._warn("store %s: %s" % (options["name"], error))
+                        continue
+                    entry = next((e for e in learned if manifests.same_sources(e.manifest, manifest)), None)
+                    if entry is None:
+                        if self.catalog.by_key(key) is not None:
+                            continue
+                        entry = self.catalog.add(self.host, self.job, key, manifest, [o["name"] for o in self.document["stores"]])
+                        learned.append(entry)
+                    adopted = None if entry.manifest["archive"] == manifest["archive"] else manifest
+                    self.catalog.set_verified(entry, store.name, key, proof.level, proof.etag, adopted)
+            except LogArchiveError as error:
+                self._store_failed(options["name"], error)
+        for entry in learned:
+            self._note("relearned", archive=self._name(entry))
+            if not self.check:
+                self._recover_missing(entry)
+            copies = self.catalog.copies(entry)
+            if any(copy.state == "pending" for copy in copies.values()):
+                self._ship(entry, self._described(entry, "spooled"))
+            elif self.check:
+                self.catalog.unspool(entry)
 
     def _select(self) -> Selection:
         from .selection import select
@@ -447,14 +500,17 @@ class _Run:
     def _not_sent(self, entry: Entry, name: str, error: Exception) -> t.Dict[str, t.Any]:
         if isinstance(error, OSError):
             error = SourceError("the spooled archive cannot be read (%s)" % error.strerror, str(error.filename))
+        self._store_failed(name, t.cast(LogArchiveError, error))
+        self.catalog.set_failed(entry, name, str(error))
+        self._note("store_failed", archive=self._name(entry), store=name, error=str(error))
+        return {"state": "pending", "error": str(error)}
+
+    def _store_failed(self, name: str, error: LogArchiveError) -> None:
         if not isinstance(error, (IntegrityError, SourceError)):
             # What failed after all its attempts would fail for the next archive too, and take as long.
             self.dead[name] = str(error)
-        self.catalog.set_failed(entry, name, str(error))
         self.recap["errors"].append("store %s: %s" % (name, error))
-        self.error_codes.append(t.cast(LogArchiveError, error).exit_code)
-        self._note("store_failed", archive=self._name(entry), store=name, error=str(error))
-        return {"state": "pending", "error": str(error)}
+        self.error_codes.append(error.exit_code)
 
     def _put(self, entry: Entry, store: Store, path: str, advance: Advance) -> t.Dict[str, t.Any]:
         from .shipping import send
@@ -556,6 +612,7 @@ class _Run:
             self.catalog.held(self.job, name),
             awaited,
             self.coming,
+            lambda key: self.catalog.was_pruned(name, key),
         )
         plan = pruning_plan.plan
         done = pruning.Pruned([item.key for item, _reason in plan.remove], plan.bytes_freed, {})

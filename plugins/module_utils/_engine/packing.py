@@ -94,10 +94,11 @@ def _pack_source(path: str, gzip: _Gzip, progress: t.Optional[t.Callable[[int], 
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _unreadable(path, error) from error
+    before = os.fstat(descriptor)
+    if not stat.S_ISREG(before.st_mode):
+        os.close(descriptor)
+        raise SourceError("not a regular file", path, "Only regular files are archived")
     with open(descriptor, "rb", buffering=0) as file:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise SourceError("not a regular file", path, "Only regular files are archived")
         header = _tar_header(path, before)
         gzip.write(header)
         sha256 = hashlib.sha256()

@@ -9,7 +9,7 @@ import typing as t
 from datetime import datetime, timedelta
 
 from . import inventory, manifest as manifests, retention
-from .naming import manifest_key
+from .naming import MANIFEST_SUFFIX, manifest_key
 from .periods import compile_pattern
 from .stores.base import Store
 from .units import format_utc, parse_utc
@@ -48,12 +48,14 @@ def plan(
     known: t.Optional[t.Mapping[str, manifests.Manifest]] = None,
     awaited: t.Optional[t.Mapping[str, t.Sequence[str]]] = None,
     coming: t.Sequence[retention.Item] = (),
+    let_go: t.Callable[[str], bool] = lambda key: False,
 ) -> Pruning:
     """Plan the pruning of a store, or of a host's or job's part of it. Nothing is changed.
 
     name_template: strftime pattern of names directly in the store's root that other tools put there, dated in ``timezone``.
     known: manifests by key that need not be fetched. awaited: {key: names of stores that do not have it yet}; those are kept.
-    coming: archives that will be there when the plan is carried out (check mode).
+    coming: archives that will be there when the plan is carried out (check mode). let_go: whether the caller has begun to remove the
+    archive with this key: its manifest is left of a prune that was killed.
     """
     held = inventory.read(store, host, job, known)
     items = [_item(archive, awaited or {}) for archive in held.archives]
@@ -61,7 +63,12 @@ def plan(
     items += [item for item in coming if item.key not in there]
     if name_template is not None:
         items += _foreign(store, held, host, name_template, timezone)
-    stale = [orphan.key for orphan in held.orphans if orphan.modified is not None and orphan.modified < (now - ORPHAN_AGE).timestamp()]
+    old = (now - ORPHAN_AGE).timestamp()
+    stale = [
+        orphan.key
+        for orphan in held.orphans
+        if (orphan.modified is not None and orphan.modified < old) or let_go(orphan.key[: -len(MANIFEST_SUFFIX)])
+    ]
     return Pruning(_plan_periods(items, policy, now), stale, held.damaged)
 
 
