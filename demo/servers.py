@@ -17,7 +17,6 @@ import typing as t
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests"))
 
-from lab.openssh import new_key  # noqa: E402
 from lab.processes import HOST, NotReady  # noqa: E402
 from lab.swift import S3Server, swift_s3  # noqa: E402
 
@@ -40,10 +39,16 @@ class SftpAddress(t.NamedTuple):
 def s3_server(folder: t.Union[str, pathlib.Path]) -> t.Iterator[S3Server]:
     """Run Swift's S3 API on a free port of 127.0.0.1, its data below ``folder``, until the context ends.
 
-    The bucket ``make_bucket(name)`` stays there between runs; the secret key is a new one each time.
+    What it holds stays there between runs; the secret key is a new one each time.
     """
     with swift_s3(folder) as server:
         yield server
+
+
+def have_bucket(server: S3Server, name: str) -> None:
+    """Make the bucket, if it is not there."""
+    if name not in [bucket["Name"] for bucket in server.client().list_buckets()["Buckets"]]:
+        server.make_bucket(name)
 
 
 @contextlib.contextmanager
@@ -51,11 +56,16 @@ def sftp_server(folder: t.Union[str, pathlib.Path]) -> t.Iterator[SftpAddress]:
     """Run an SFTP server on a free port of 127.0.0.1 until the context ends; what it holds is ``folder``/root."""
     folder = pathlib.Path(folder).resolve()
     (folder / "root").mkdir(parents=True, exist_ok=True)
-    host_key = new_key(str(folder / "host_key"), "demo host")
-    (folder / "authorized_keys").write_text(new_key(str(folder / "client_key"), "demo client") + "\n", encoding="ascii")
+    host_key = _public_key(folder / "host_key")
+    (folder / "authorized_keys").write_text(_public_key(folder / "client_key") + "\n", encoding="ascii")
     with open(folder / "server.log", "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, __file__, "sftp", str(folder)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+            [sys.executable, __file__, "sftp", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for who started us, and it ends with our context.
         )
     with process:
         try:
@@ -67,6 +77,21 @@ def sftp_server(folder: t.Union[str, pathlib.Path]) -> t.Iterator[SftpAddress]:
             yield SftpAddress(HOST, int(port), USER, str(folder / "client_key"), host_key, str(known_hosts), str(folder / "root"))
         finally:
             process.kill()
+
+
+def _public_key(path: pathlib.Path) -> str:
+    """The public key, as ``type base64``, of the private key in this file, which is made where there is none."""
+    import asyncssh
+
+    if path.exists():
+        key = asyncssh.read_private_key(path)
+    else:
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        part = path.with_suffix(".part")
+        part.touch(mode=0o600)
+        key.write_private_key(part)
+        part.replace(path)
+    return " ".join(key.export_public_key().decode("ascii").split()[:2])
 
 
 async def _serve_sftp(folder: str) -> None:

@@ -1,0 +1,512 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The demo ('make demo'): three hosts, three stores, real logs; archive, ship, verify, prune, restore, compare.
+
+It writes hourly syslogs for three hosts, starts an S3 and an SFTP server on this machine, runs demo/playbook.yml on inventory.example,
+and compares what was restored with the logs. All it makes lies in one folder (build/demo, or --folder); of /var/log it only reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import typing as t
+
+DEMO = pathlib.Path(__file__).resolve().parent
+CHECKOUT = DEMO.parent
+COLLECTIONS = CHECKOUT / "build" / "collections"
+COLLECTION = COLLECTIONS / "ansible_collections" / "infra_ops" / "log_archive"
+ENGINE = CHECKOUT / "plugins" / "module_utils" / "_engine"
+sys.path[:0] = [str(DEMO), str(CHECKOUT / "tests"), str(COLLECTIONS)]
+
+LINES = {"web1": 2000, "db1": 1200, "files1": 800}
+"""The hosts of inventory.example, and how many lines they log in an hour."""
+
+FIRST_HOURS = 26
+LONGEST_PAUSE = 24
+"""Hours: after a longer pause the demo begins afresh, because nobody wrote logs meanwhile."""
+
+BUCKET = "log-archive"
+OWN = ("hosts", "stores", "state", "ansible.log", "log-archive")
+"""What the demo makes in its folder."""
+
+LABELS = {
+    "file": ("Folders", "making sure that every host has a folder for keys"),
+    "fernet_key": ("Keys", "making sure that every host has a key"),
+    "archive_run": ("Archive", "packing, encrypting, shipping to three stores, verifying, pruning"),
+    "archive_verify": ("Verify", "reading back every byte that the stores hold"),
+    "archive_info": ("List", "asking the stores what they hold"),
+    "archive_restore": ("Restore", "fetching, authenticating, decrypting, extracting"),
+}
+
+
+class Failed(Exception):
+    """The demo cannot go on; the message says why."""
+
+
+# -- progress ---------------------------------------------------------------------------------------------------------
+
+
+class Screen:
+    """Where progress goes: one line per step, that of the running step drawn anew on a terminal; colours only there."""
+
+    def __init__(self) -> None:
+        self.terminal = sys.stdout.isatty()
+        self.colours = self.terminal and "NO_COLOR" not in os.environ
+        self._name = ""
+        self._doing = ""
+        self._began = 0.0
+
+    def begin(self, name: str, doing: str) -> None:
+        """Start a step."""
+        self._name, self._doing, self._began = name, doing, time.monotonic()
+        self.tick()
+
+    def tick(self) -> None:
+        """Show that the step still runs."""
+        if self.terminal and self._name:
+            width = shutil.get_terminal_size().columns - 1
+            text = "  %-8s %5.1f s  %s ..." % (self._name, time.monotonic() - self._began, self._doing)
+            print("\r\x1b[K" + text[:width], end="", flush=True)
+
+    def end(self, done: str) -> None:
+        """End the step, with what it has done."""
+        print("%s  %-8s %s  %s" % (self._back(), self._name, self.dim("%5.1f s" % (time.monotonic() - self._began)), done), flush=True)
+        self._name = ""
+
+    def leave(self) -> None:
+        """End the step that runs, if any, as one that was not done."""
+        if self._name:
+            print("%s  %-8s %s" % (self._back(), self._name, self.red("not done")), flush=True)
+        self._name = ""
+
+    def _back(self) -> str:
+        return "\r\x1b[K" if self.terminal else ""
+
+    def _coloured(self, text: str, code: str) -> str:
+        return "\x1b[%sm%s\x1b[0m" % (code, text) if self.colours else text
+
+    def bold(self, text: str) -> str:
+        return self._coloured(text, "1")
+
+    def dim(self, text: str) -> str:
+        return self._coloured(text, "2")
+
+    def red(self, text: str) -> str:
+        return self._coloured(text, "31")
+
+    def green(self, text: str) -> str:
+        return self._coloured(text, "32")
+
+    def yellow(self, text: str) -> str:
+        return self._coloured(text, "33")
+
+
+# -- logs -------------------------------------------------------------------------------------------------------------
+
+
+def write_logs(folder: pathlib.Path, screen: Screen) -> bool:
+    """Write the hourly logs that there are not yet, up to the last hour that has ended; return whether this is the first run.
+
+    What the last one is stands in the state, so that another run within the hour finds the logs as they are.
+    """
+    from generate_syslog import write_hours
+
+    known = folder / "state" / "logs.json"
+    end = datetime.datetime.now(datetime.timezone.utc).replace(minute=0, second=0, microsecond=0) - datetime.timedelta(hours=1)
+    hours = FIRST_HOURS
+    again = ""
+    if known.exists():
+        last = datetime.datetime.fromisoformat(json.loads(known.read_text(encoding="ascii"))["last"])
+        hours = int((end - last).total_seconds() // 3600)
+        if hours > LONGEST_PAUSE:
+            again = "the last run was %d hours ago, so the demo begins afresh; " % hours
+            for name in OWN:
+                remove(folder / name)
+            hours = FIRST_HOURS
+    first = not known.exists()
+    size = count = 0
+    for host, lines in LINES.items():
+        # What a Debian host comes with.
+        for usual in ("etc", "var/backups", "var/lib", "var/spool"):
+            (folder / "hosts" / host / usual).mkdir(parents=True, exist_ok=True)
+        logs = folder / "hosts" / host / "var" / "log" / "hourly"
+        for path in write_hours(str(logs), max(hours, 0), end, lines, host):
+            size += os.path.getsize(path)
+            count += 1
+    known.parent.mkdir(parents=True, exist_ok=True)
+    if hours > 0:
+        write(known, json.dumps({"last": end.isoformat()}))
+    if count:
+        span = "1 hour" if hours == 1 else "%d hours" % hours
+        screen.end("%s%s of syslog for %s: %d logs, %s" % (again, span, ", ".join(LINES), count, sized(size)))
+    else:
+        screen.end("no hour has ended since the last run: no new syslog")
+    return first
+
+
+def remove(path: pathlib.Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write(path: pathlib.Path, text: str, mode: int = 0o600) -> None:
+    """Write a file whole, or leave it as it was."""
+    part = path.with_name(path.name + ".part")
+    part.touch(mode)
+    part.chmod(mode)
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def sized(size: float) -> str:
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.units import format_size
+
+    return format_size(size)
+
+
+# -- ansible ----------------------------------------------------------------------------------------------------------
+
+
+def play(folder: pathlib.Path, s3: t.Any, sftp: t.Any, verbosity: int, screen: Screen) -> t.Any:
+    """Run the playbook and show its tasks as steps; return the ``facts.Results``."""
+    from facts import Results
+
+    state = folder / "state"
+    variables = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "ansible_remote_tmp": str(state / "ansible" / "tmp"),
+        "log_archive_root": "%s/hosts/{{ inventory_hostname }}" % folder,
+        "log_archive_s3_endpoint": s3.endpoint_url,
+        "log_archive_s3_bucket": BUCKET,
+        "log_archive_s3_access_key": s3.access_key,
+        "log_archive_sftp_host": sftp.host,
+        "log_archive_sftp_port": sftp.port,
+        "log_archive_sftp_user": sftp.user,
+        "log_archive_sftp_private_key_file": sftp.private_key_file,
+        "log_archive_sftp_host_key": sftp.host_key,
+    }
+    write(state / "variables.json", json.dumps(variables, indent=2))
+    events = state / "events.jsonl"
+    write(events, "")
+    command = [
+        str(pathlib.Path(sys.executable).parent / "ansible-playbook"),
+        "-i", str(CHECKOUT / "inventory.example"),
+        "-e", "@%s" % (state / "variables.json"),
+        *(["-" + "v" * verbosity] if verbosity else []),
+        str(DEMO / "playbook.yml"),
+    ]  # fmt: skip
+    env = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(DEMO / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+        "ANSIBLE_HOME": str(state / "ansible"),
+        "ANSIBLE_NOCOLOR": "1",
+        "LC_ALL": "C.UTF-8",
+        "LOG_ARCHIVE_DEMO_EVENTS": str(events),
+        # Secrets go by the environment: everyone on this machine can read a command line.
+        "LOG_ARCHIVE_S3_SECRET_KEY": s3.secret_key,
+    }
+    results = Results()
+    shown = _Tasks(results, screen)
+    with open(folder / "ansible.log", "w", encoding="utf-8") as log, open(events, encoding="utf-8") as lines:
+        log.write("$ %s\n" % shlex.join(command))
+        log.flush()
+        try:
+            with process_tree(command, env, log) as process:
+                while process.poll() is None:
+                    shown.take(lines)
+                    time.sleep(0.1)
+        finally:
+            # An Ansible that was stopped leaves its files there, with what modules were to be told.
+            remove(state / "ansible")
+        shown.take(lines)
+    if process.returncode or results.failed:
+        shown.end()
+        texts = ["%s: %s: %s" % failure for failure in results.failed] or ["ansible-playbook ended with %d" % process.returncode]
+        raise Failed("\n  ".join(texts) + "\n  All that Ansible said is in %s" % shown_path(folder / "ansible.log"))
+    shown.end()
+    return results
+
+
+class _Tasks:
+    """Shows the tasks of the play as steps, from its events."""
+
+    def __init__(self, results: t.Any, screen: Screen) -> None:
+        self.results = results
+        self.screen = screen
+        self.module = ""
+        self._rest = ""
+
+    def take(self, lines: t.TextIO) -> None:
+        """Take in the events that have been written since the last call."""
+        self._rest += lines.read()
+        *whole, self._rest = self._rest.split("\n")
+        for line in whole:
+            event = json.loads(line)
+            if event["event"] == "task":
+                self.end()
+                self.module = event["action"].rpartition(".")[2]
+                self.screen.begin(*LABELS.get(self.module, (self.module, event["task"])))
+            self.results.add(event)
+        self.screen.tick()
+
+    def end(self) -> None:
+        """Say what the task that ran has done."""
+        if self.module and not self.results.failed:
+            self.screen.end(told(self.module, self.results))
+        self.module = ""
+
+
+def told(module: str, results: t.Any) -> str:
+    """What a task of the play has done on all hosts, in a line."""
+    all_of = results.all_of(module)
+    if module == "file":
+        return "every host has a folder for keys"
+    if module == "fernet_key":
+        made = sum(result["changed"] for result in all_of)
+        return "%d keys made, one for each host" % made if made == len(LINES) else "every host has its key"
+    if module == "archive_run":
+        archives = [archive for result in all_of for archive in result["recap"]["archives"]]
+        pruned = sum(len(store["removed"]) for result in all_of for store in result["recap"]["pruned"].values())
+        text = "%s -> %s in %s, in each of three stores" % (
+            sized(sum(archive["source_bytes"] for archive in archives)),
+            sized(sum(archive["size"] for archive in archives)),
+            "1 archive" if len(archives) == 1 else "%d archives" % len(archives),
+        )
+        return (text if archives else "nothing new") + ("; %d copies pruned" % pruned if pruned else "")
+    if module == "archive_verify":
+        return "%d copies are what their manifests say" % sum(result["verified"] for result in all_of)
+    if module == "archive_info":
+        totals = [result["totals"] for result in all_of]
+        return "%d copies, %s, in the stores" % (sum(one["archives"] for one in totals), sized(sum(one["size"] for one in totals)))
+    if module == "archive_restore":
+        files = [file for result in all_of for file in result["files"]]
+        written = sum(file["state"] == "written" for file in files)
+        return "%d files restored" % written if written else "all %d files stood there already" % len(files)
+    return "done"
+
+
+@contextlib.contextmanager
+def process_tree(command: t.Sequence[str], env: t.Mapping[str, str], log: t.TextIO) -> t.Iterator[subprocess.Popen[bytes]]:
+    """Run a command in a session of its own; when the context is left early, end it and all that it has started."""
+    from lab.processes import children_of, send
+
+    with subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                # Modules included: the next run completes what they had begun.
+                tree = [process.pid, *children_of(process.pid)]
+                send(tree, signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(5)
+                send(tree[1:] if process.poll() is not None else tree, signal.SIGKILL)
+
+
+# -- afterwards -------------------------------------------------------------------------------------------------------
+
+
+def compare(results: t.Any, screen: Screen) -> t.Dict[str, t.Dict[str, t.Any]]:
+    """Compare what was restored with the logs, by host and store."""
+    import facts
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import unescaped
+
+    screen.begin("Compare", "the restored files with their logs, byte by byte")
+    compared: t.Dict[str, t.Dict[str, t.Any]] = {}
+    for host in LINES:
+        restored = results.of("archive_restore", host)
+        held = results.of("archive_info", host)
+        compared[host] = {store: facts.compare(held[store], restored[store], unescaped) for store in held}
+    everything = [one for stores in compared.values() for one in stores.values()]
+    wrong = [text for one in everything for text in one.wrong]
+    if wrong:
+        raise Failed("restored files are not what they must be:\n  " + "\n  ".join(wrong))
+    identical = sum(one.identical for one in everything)
+    since = sum(len(one.since) for one in everything)
+    text = "%d files, %s, identical to their logs" % (identical, sized(sum(one.identical_bytes for one in everything)))
+    screen.end(text + ("; %d whose log has been written to since" % since if since else ""))
+    return compared
+
+
+def write_job_documents(folder: pathlib.Path, results: t.Any) -> None:
+    """Write each job as the document that the command ``log-archive`` reads on a host, and a launcher for the command.
+
+    A document has no secret: on a host, S3 takes its credentials from the standard AWS chain.
+    """
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import JOB
+
+    for host in LINES:
+        jobs = folder / "hosts" / host / "etc" / "log-archive" / "jobs.d"
+        jobs.mkdir(parents=True, exist_ok=True)
+        for name, result in results.of("archive_run", host).items():
+            document = as_written(result["invocation"]["module_args"]["job"], JOB)
+            for store in document["stores"]:
+                for secret in ("access_key_id", "secret_access_key"):
+                    store.pop(secret, None)
+            write(jobs / (name + ".json"), json.dumps(document, indent=2) + "\n")
+    python = folder / "state" / "python"
+    python.mkdir(exist_ok=True)
+    remove(python / "log_archive")
+    (python / "log_archive").symlink_to(ENGINE)
+    launcher = '#!/bin/sh\n# What a host has as the command log-archive.\nPYTHONPATH=%s exec %s -m log_archive "$@"\n'
+    write(folder / "log-archive", launcher % (shlex.quote(str(python)), shlex.quote(sys.executable)), 0o700)
+
+
+def as_written(value: t.Any, spec: t.Mapping[str, t.Any]) -> t.Any:
+    """The options that somebody has set, without those that have their default anyway."""
+    if isinstance(value, list):
+        return [as_written(item, spec) for item in value]
+    written = {}
+    for name, item in value.items():
+        if item is not None and item != spec[name].get("default"):
+            written[name] = as_written(item, spec[name]["options"]) if "options" in spec[name] else item
+    return written
+
+
+def recap(folder: pathlib.Path, results: t.Any, compared: t.Any, first: bool, began: float, played: float, screen: Screen) -> str:
+    """What a person reads at the end."""
+    import facts
+    import jinja2
+
+    shown = shown_path(folder)
+    launcher = shlex.quote(shown if os.path.isabs(shown) else "./" + shown) + "/log-archive"
+    jobs = "--config %s/hosts/%%s/etc/log-archive/jobs.d" % shlex.quote(shown)
+    commands = [
+        "%s status %s" % (launcher, jobs % "web1"),
+        "%s list %s" % (launcher, jobs % "db1"),
+        "%s verify %s --store local" % (launcher, jobs % "files1"),
+        "%s prune syslog %s --store local --dry-run" % (launcher, jobs % "web1"),
+        "%s restore syslog %s --store local --latest --to %s/restored-by-hand" % (launcher, jobs % "web1", shlex.quote(shown)),
+    ]
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.globals.update(size=sized, bold=screen.bold, dim=screen.dim, green=screen.green, yellow=screen.yellow)
+    template = environment.from_string((DEMO / "recap.j2").read_text(encoding="utf-8"))
+    places = [
+        (shown + "/hosts/", "the hosts' folders: logs, keyring, catalog, archives, restored files"),
+        (shown + "/stores/", "what the S3 and the SFTP server keep"),
+        (shown + "/ansible.log", "all that Ansible said"),
+        (shown_path(DEMO / "playbook.yml"), "what ran"),
+        (shown_path(CHECKOUT / "inventory.example"), "on which hosts, which jobs, which stores: begin your own here"),
+    ]
+    return template.render(
+        hosts=[facts.of_host(host, results, compared[host]) for host in LINES],
+        changed=results.changed,
+        first=first,
+        places=places,
+        commands=commands,
+        seconds=time.monotonic() - began,
+        ansible_seconds=played,
+    )
+
+
+def shown_path(path: pathlib.Path) -> str:
+    """The path as a person would type it here."""
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(pathlib.Path.cwd()))
+    return str(path)
+
+
+# -- all of it --------------------------------------------------------------------------------------------------------
+
+
+def demo(folder: pathlib.Path, verbosity: int, screen: Screen) -> None:
+    """Run the demo once; raises Failed."""
+    import servers
+    from lab.processes import NotReady, Unavailable
+
+    began = time.monotonic()
+    if not COLLECTION.exists():
+        COLLECTION.parent.mkdir(parents=True, exist_ok=True)
+        COLLECTION.symlink_to(os.path.relpath(CHECKOUT, COLLECTION.parent))
+    print(screen.bold("infra_ops.log_archive: three hosts, three stores, and this machine's own /var/log (read only)") + "\n", flush=True)
+    screen.begin("Logs", "writing hourly syslogs")
+    first = write_logs(folder, screen)
+    with contextlib.ExitStack() as stack:
+        screen.begin("Servers", "starting S3 and SFTP on this machine")
+        try:
+            s3 = stack.enter_context(servers.s3_server(folder / "stores" / "s3"))
+            sftp = stack.enter_context(servers.sftp_server(folder / "stores" / "sftp"))
+        except (Unavailable, NotReady) as error:
+            raise Failed(str(error)) from error
+        servers.have_bucket(s3, BUCKET)
+        screen.end("S3 (OpenStack Swift) on %s:%d, SFTP (AsyncSSH) on %s:%d" % (s3.host, s3.port, sftp.host, sftp.port))
+        play_began = time.monotonic()
+        results = play(folder, s3, sftp, verbosity, screen)
+        played = time.monotonic() - play_began
+    compared = compare(results, screen)
+    write_job_documents(folder, results)
+    print(recap(folder, results, compared, first, began, played, screen), flush=True)
+
+
+@contextlib.contextmanager
+def alone(folder: pathlib.Path) -> t.Iterator[None]:
+    """Keep another demo out of the folder; the kernel lets go of the lock, however this one ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Failed("another demo is running in %s" % folder) from error
+        yield
+
+
+def prepare_environment() -> None:
+    """Nothing that this shell has set for Ansible, AWS or a proxy may lead the demo elsewhere; what it writes is for us alone."""
+    for name in list(os.environ):
+        if name.startswith(("ANSIBLE_", "AWS_")):
+            del os.environ[name]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+    os.umask(0o077)
+
+
+def interrupted(number: int, frame: t.Any) -> t.NoReturn:
+    # Once is enough: what is under way is ended in order.
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def main(argv: t.Optional[t.Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description="Archive, ship, verify, prune, restore and compare on three hosts and three stores.")
+    parser.add_argument("--folder", metavar="DIR", default=CHECKOUT / "build" / "demo", help="for all that is made (default: build/demo)")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="let Ansible write more to ansible.log: -v, -vvv")
+    arguments = parser.parse_args(argv)
+    folder = pathlib.Path(arguments.folder).absolute()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
+    prepare_environment()
+    screen = Screen()
+    try:
+        with alone(folder):
+            demo(folder, arguments.verbose, screen)
+    except Failed as failure:
+        screen.leave()
+        print("\n%s %s" % (screen.red("The demo failed:"), failure), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        screen.leave()
+        print("\nStopped, and so are the servers. Run it again: it completes what is left.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
