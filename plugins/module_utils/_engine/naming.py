@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 from datetime import timezone as utc_timezone
 
@@ -95,6 +96,11 @@ def folder_key(host: str, job: str) -> str:
 def archive_key(host: str, job: str, period: Period, name: str) -> str:
     """'<host>/<job>/<YYYY>/<MM>/<DD>/<archive>', by the UTC day on which the period starts."""
     return folder_key(host, job) + period.start.astimezone(utc_timezone.utc).strftime("%Y/%m/%d/") + name
+
+
+def is_archive_key(key: str) -> bool:
+    """Whether a store's object lies where archives lie (see ``archive_key``)."""
+    return re.fullmatch(r"[^/]+/[^/]+/\d{4}/\d\d/\d\d/[^/]+", key) is not None
 
 
 def manifest_key(key: str) -> str:

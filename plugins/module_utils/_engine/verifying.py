@@ -10,7 +10,7 @@ import typing as t
 from . import manifest as manifests
 from .errors import IntegrityError, StoreNotFoundError
 from .inventory import Inventory, StoredArchive
-from .naming import MANIFEST_SUFFIX
+from .naming import MANIFEST_SUFFIX, is_archive_key
 from .stores.base import Store
 
 
@@ -31,10 +31,12 @@ def verify(store: Store, archive: StoredArchive, level: t.Optional[str]) -> Chec
 
 
 def unusable(held: Inventory) -> t.List[Checked]:
-    """What an inventory alone shows to be wrong: manifests that cannot be read, and manifests whose archive is not there."""
+    """What an inventory alone shows to be wrong: manifests that cannot be read, that are alone, or that are not there."""
     damaged = [Checked(key, None, why) for key, why in held.damaged.items()]
     missing = [
         Checked(orphan.key[: -len(MANIFEST_SUFFIX)], None, "its manifest is there, the archive is not (removed, or an upload that was cut)")
         for orphan in held.orphans
     ]
-    return sorted(damaged + missing)
+    # Whatever lies elsewhere is none of ours.
+    bare = [Checked(other.key, None, "it has no manifest beside it") for other in held.others if is_archive_key(other.key)]
+    return sorted(damaged + missing + bare)

@@ -1,0 +1,342 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The command: exit codes, JSON, keys, what to restore, and what it loads. Terminals, pipes and secrets: tests/faults/test_command.py."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import cli, config, keyring
+from faults.host import Host, archives_in, file_store, files_below
+
+pytest.importorskip("cryptography")
+
+SELECT = {"patterns": ["*"], "period": "none"}
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """A host whose job takes every log there is, whatever the clock says."""
+    made = Host(tmp_path)
+    for number, path in enumerate(made.write_logs(13, 14)):
+        os.utime(path, (1705068000 + 3600 * number,) * 2)
+    made.write_document(select=SELECT)
+    monkeypatch.setenv("LOG_ARCHIVE_CONFIG", str(tmp_path / "jobs"))
+    return made
+
+
+def said(host, *arguments, code=0):
+    """What the command said; in this process, because starting another takes longer than the work."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            returned = cli.main(arguments)
+        except SystemExit as left:
+            returned = left.code
+    assert returned == code, out.getvalue() + err.getvalue()
+    return subprocess.CompletedProcess(arguments, returned, out.getvalue(), err.getvalue())
+
+
+def told(host, *arguments, code=0):
+    return json.loads(said(host, *arguments, "--json", code=code).stdout)
+
+
+# -- a whole life, in JSON and in words -------------------------------------------------------------------------------
+
+
+def test_every_command_from_the_first_run_to_the_last_prune(host):
+    assert told(host, "status", code=1)[0]["state"] == "has never run"
+    assert said(host, "list").stdout == "no archives\n"
+    dry = told(host, "run", "--all", "--dry-run")[0]
+    assert dry["check"] and not host.store.exists()
+    (recap,) = told(host, "run", "syslog")
+    assert (recap["outcome"], recap["exit_code"]) == ("done", 0)
+    assert told(host, "run", "--all")[0]["outcome"] == "nothing to do"
+    listed = told(host, "list")
+    assert [row["stores"] for row in listed] == [{"file": "read_back"}] * 2
+    assert [row["key"] for row in told(host, "list", "--store", "file")] == [row["key"] for row in listed]
+    assert [row["error"] for row in told(host, "verify")] == [None, None]
+    (state,) = told(host, "status")
+    assert state["state"] == "fine"
+    assert told(host, "key", "list")["changed"] is False
+    assert told(host, "check-config")[0]["ok"] is True
+    planned = told(host, "restore", "--to", str(host.folder / "to"), "--dry-run")
+    assert {row["state"] for row in planned} == {"would be written"}
+    assert not (host.folder / "to").exists()
+    restored = told(host, "restore", "--to", str(host.folder / "to"))
+    for row in restored:
+        with open(row["path"], "rb") as one, open("/" + row["name"], "rb") as other:
+            assert one.read() == other.read()
+    host.write_document(select=SELECT, retention={"keep_last": 1, "max_delete_share": 1})
+    plan = told(host, "prune", "--dry-run")[0]["pruned"]["file"]
+    assert len(plan["removed"]) == 1
+    assert {row["action"] for row in plan["plan"]} == {"keep", "remove"}
+    assert len(archives_in(file_store(host.store))) == 2
+    assert told(host, "prune")[0]["pruned"]["file"]["removed"] == plan["removed"]
+    assert len(archives_in(file_store(host.store))) == 1
+
+
+def test_words_for_people(host):
+    assert "would be archived" in said(host, "run", "--all", "--dry-run").stdout
+    done = said(host, "run", "--all").stdout
+    assert done.startswith("syslog: done\n") and "ok file: read_back" in done
+    assert "2 archive(s)" in said(host, "list").stdout
+    assert "ok      file  2 archive(s) by read_back" in said(host, "verify").stdout
+    assert "2 file(s)" in said(host, "restore", "--to", str(host.folder / "to")).stdout
+    assert "fine" in said(host, "status").stdout
+    assert "current" in said(host, "key", "list").stdout
+    assert "syslog.json: fine" in said(host, "check-config").stdout
+
+
+def test_help_and_version(host):
+    assert "exit codes:" in said(host, "--help").stdout
+    for command in ("run", "list", "verify", "restore", "prune", "key", "check-config", "sample-config", "status"):
+        assert "exit codes:" in said(host, command, "--help").stdout
+        assert command in said(host, "--help").stdout
+    assert said(host, "--version").stdout.startswith("log-archive ")
+
+
+# -- exit codes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["rnu"],
+        ["run"],
+        ["run", "syslog", "--all"],
+        ["run", "missing"],
+        ["run", "--all", "--confirm"],
+        ["list", "--since", "yesterday-ish"],
+        ["list", "--store", "nowhere"],
+        ["restore"],
+        ["key", "remove"],
+        ["key", "import", "--key-file", "/nonexistent"],
+        ["status", "--max-age", "5 parsecs"],
+        ["list", "--config", "/nonexistent"],
+        ["sample-config", "--output", "/nonexistent/x.json"],
+    ],
+)
+def test_2_a_mistake_in_the_call(host, arguments):
+    done = said(host, *arguments, code=2)
+    assert done.stdout == ""
+    assert done.stderr
+
+
+def test_2_a_mistake_in_a_document_and_the_other_jobs_run_all_the_same(host):
+    (host.folder / "jobs" / "another.json").write_text('{"name": "another", "selct": 1}')
+    done = said(host, "run", "--all", code=2)
+    assert "did you mean 'select'?" in done.stderr
+    assert "syslog: done" in done.stdout
+    checked = told(host, "check-config", code=2)
+    assert [result["ok"] for result in checked] == [False, True]
+    assert len(checked[0]["problems"]) == 4
+
+
+def test_1_failed(host):
+    host.write_document(select={"paths": [str(host.folder / "missing")], "must_exist": True, **SELECT})
+    assert told(host, "run", "--all", code=1)[0]["outcome"] == "failed"
+    assert told(host, "status", code=1)[0]["state"] == "the last run failed"
+
+
+def test_3_partly_done_then_done(host):
+    stores = [*host.stores, {"type": "file", "name": "down", "path": str(host.folder / "a" / "b"), "attempts": 1}]
+    host.write_document(select=SELECT, stores=stores)
+    assert told(host, "run", "--all", code=3)[0]["outcome"] == "partly done"
+    (state,) = told(host, "status", code=3)
+    assert (state["state"], state["backlog"], state["spool"]["archives"]) == ("archives wait for a store", {"down": 2}, 2)
+    (host.folder / "a").mkdir()
+    assert told(host, "run", "--all")[0]["outcome"] == "done"
+    assert told(host, "status")[0]["backlog"] == {}
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "longer", "removed", "no manifest", "manifest is not JSON"])
+def test_4_integrity(host, damage):
+    said(host, "run", "--all")
+    key = min(archives_in(file_store(host.store)))
+    path = host.store / key
+    data = bytearray(path.read_bytes())
+    if damage == "flipped":
+        data[100] ^= 1
+        path.write_bytes(data)
+    elif damage == "cut":
+        path.write_bytes(data[:-1])
+    elif damage == "longer":
+        path.write_bytes(data + b"A")
+    elif damage == "removed":
+        path.unlink()
+    elif damage == "no manifest":
+        (host.store / (key + ".manifest.json")).unlink()
+    else:
+        (host.store / (key + ".manifest.json")).write_bytes(b"{")
+    failures = [row for row in told(host, "verify", code=4) if row["error"]]
+    assert [row["key"] for row in failures] == [key]
+    if damage in ("flipped", "cut", "longer"):
+        said(host, "restore", "--to", str(host.folder / "to"), "--name", key, code=4)
+        assert files_below(host.folder / "to") == []
+
+
+def test_5_locked(host):
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import durable
+
+    host.state.mkdir()
+    with durable.lock(str(host.state / "syslog.lock"), wait=False):
+        done = said(host, "run", "--all", code=5)
+        assert "another run holds the lock (pid %d" % os.getpid() in done.stderr
+        said(host, "run", "--all", "--dry-run")
+    said(host, "run", "--all")
+
+
+def test_the_gravest_code_speaks_for_all():
+    assert cli.gravest([0, 5, 3]) == 3
+    assert cli.gravest([3, 1]) == 1
+    assert cli.gravest([1, 2]) == 2
+    assert cli.gravest([2, 4]) == 4
+    assert cli.gravest([]) == 0
+
+
+# -- keys -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_key_is_named(host, tmp_path):
+    said(host, "run", "--all")
+    (id,) = (info.id for info in keyring.list_keys(str(host.keyring)))
+    shutil.rmtree(host.keyring)
+    keyring.create(str(host.keyring))
+    done = said(host, "restore", "--to", str(tmp_path / "to"), code=2)
+    assert "the key %s is needed" % id in done.stderr
+    assert files_below(tmp_path / "to") == []
+
+
+def test_old_archives_open_after_a_rotation(host):
+    said(host, "run", "--all")
+    assert told(host, "key", "rotate")["changed"] is True
+    host.write_logs(15)
+    said(host, "run", "--all")
+    assert len({row["key_id"] for row in told(host, "list")}) == 2
+    assert len(told(host, "restore", "--to", str(host.folder / "to"))) == 3
+
+
+@pytest.mark.parametrize("what", ["folder", "key"])
+def test_a_keyring_that_others_may_read_is_refused_with_the_chmod(host, what):
+    said(host, "run", "--all")
+    (path,) = [host.keyring] if what == "folder" else host.keyring.glob("*.key")
+    path.chmod(0o755)
+    done = said(host, "restore", "--to", str(host.folder / "to"), code=2)
+    assert "chmod 0%o %s" % (0o700 if what == "folder" else 0o600, path) in done.stderr
+    assert not (host.folder / "to").exists() or os.listdir(host.folder / "to") == []
+
+
+def test_another_key_of_the_same_id_does_not_open(host):
+    """A key file that was swapped is noticed before it is used."""
+    said(host, "run", "--all")
+    (path,) = host.keyring.glob("*.key")
+    path.write_text("A" * 43 + "=\n")
+    done = said(host, "restore", "--to", str(host.folder / "to"), code=2)
+    assert "holds another key than its name says" in done.stderr
+
+
+# -- choosing what to restore -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_jobs(host):
+    for name, hour in (("one", 13), ("two", 14)):
+        host.write_document(name=name, select=dict(SELECT, patterns=["syslog.20240112.%d" % hour]))
+    (host.folder / "jobs" / "syslog.json").unlink()
+    said(host, "run", "--all")
+    return host
+
+
+@pytest.mark.parametrize("hour", [13, 14])
+@pytest.mark.parametrize("by", ["name", "key", "path"])
+def test_restore_by_name_looks_in_every_job(two_jobs, hour, by):
+    name = "syslog.20240112.%d" % hour
+    key = next(key for key in archives_in(file_store(two_jobs.store)) if name in key)
+    given = {"name": name + ".tgz.fernet", "key": key, "path": str(two_jobs.logs / name)}[by]
+    (row,) = told(two_jobs, "restore", "--to", str(two_jobs.folder / "to"), "--name", given)
+    assert row["archive"] == key
+
+
+def test_restore_of_a_name_that_no_job_has(two_jobs):
+    done = said(two_jobs, "restore", "--to", str(two_jobs.folder / "to"), "--name", "syslog.20240112.15.tgz.fernet", code=1)
+    assert "no archive has this name" in done.stderr
+    assert "syslog.20240112.14.tgz.fernet" in done.stderr
+
+
+def test_restore_by_time_and_latest(host):
+    host.write_document()
+    for hour in (13, 14):
+        os.utime(host.logs / ("syslog.20240112.%d" % hour))
+    host.write_document(select=dict(SELECT, patterns=["syslog.%Y%m%d.%H"]))
+    said(host, "run", "--all")
+    to = str(host.folder / "to")
+    assert [row["size"] for row in told(host, "restore", "--to", to, "--dry-run", "--since", "2024-01-12T14:00Z")] == [3000]
+    assert len(told(host, "restore", "--to", to, "--dry-run", "--until", "2024-01-13")) == 2
+    assert len(told(host, "restore", "--to", to, "--dry-run", "--latest")) == 1
+    said(host, "restore", "--to", to, "--since", "2024-01-13", code=1)
+
+
+def test_restore_goes_to_the_next_store_where_the_first_cannot_be_reached(host):
+    stores = [{"type": "file", "name": "gone", "path": str(host.folder / "a" / "b"), "attempts": 1}, *host.stores]
+    said(host, "run", "--all")
+    host.write_document(select=SELECT, stores=stores)
+    done = said(host, "restore", "--to", str(host.folder / "to"))
+    assert "trying the next one" in done.stderr
+    assert "2 file(s)" in done.stdout
+
+
+# -- starting ---------------------------------------------------------------------------------------------------------
+
+LOADED = """
+import sys
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print("\\n" + " ".join(sorted(name.partition(".")[0] for name in sys.modules)), file=sys.stderr)
+"""
+HEAVY = {"boto3", "botocore", "paramiko", "cryptography", "isal", "pybase64", "concurrent", "tarfile", "subprocess", "ssl"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (["run", "--all"], HEAVY),
+        (["status"], HEAVY),
+        (["list"], HEAVY),
+        (["check-config"], HEAVY | {"sqlite3"}),
+        (["sample-config"], HEAVY | {"sqlite3", "socket"}),
+        (["key", "list"], (HEAVY | {"sqlite3"})),
+    ],
+)
+def test_nothing_is_loaded_that_an_idle_command_does_not_need(host, arguments, unwanted):
+    store = {"type": "s3", "bucket": "b"}
+    other = {"type": "sftp", "host": "h", "user": "u", "path": "p", "password": "x"}
+    said(host, "run", "--all")
+    host.write_document(select=SELECT, stores=[*host.stores, store, other])
+    done = subprocess.run([sys.executable, "-c", LOADED, *arguments], env=host.environment(), capture_output=True, text=True)
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert "argparse" in loaded
+    assert loaded & unwanted == set()
+
+
+# -- the template -----------------------------------------------------------------------------------------------------
+
+
+def test_sample_config_is_what_check_config_takes(host):
+    path = host.folder / "jobs" / "syslog.json"
+    path.unlink()
+    said(host, "sample-config", "--output", str(path))
+    assert path.read_text() == config.sample()
+    said(host, "check-config")
+    said(host, "sample-config", "--output", str(path), code=2)
