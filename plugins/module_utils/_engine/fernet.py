@@ -67,16 +67,15 @@ class Encryptor:
         return self._encode(raw[:whole])
 
 
-def authenticate(stream: t.BinaryIO, key: bytes, subject: str, seen: t.Optional[t.Callable[[bytes], None]] = None) -> Token:
+def authenticate(stream: t.BinaryIO, key: bytes, subject: str) -> Token:
     """Read a whole token and prove that this key signed it; nothing is decrypted.
 
-    subject: how errors name the archive; seen: called with each chunk of the token's text as it is read (for digests, progress).
-    Raises IntegrityError for whatever is not exactly one well-formed token signed with the key.
+    subject: how errors name the archive. Raises IntegrityError for whatever is not exactly one well-formed token signed with the key.
     """
     mac = hmac.new(key[:16], digestmod="sha256")
     header = b""
     size, signature = 0, b""
-    for read, raw, last in _decoded(stream, subject, seen):
+    for read, raw, last in _decoded(stream, subject):
         header = header or _checked_header(raw, subject)
         mac.update(raw)
         size, signature = read, last
@@ -94,7 +93,7 @@ def decrypt(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[bytes]:
     cipher = None
     held = b""
     signature = b""
-    for _read, raw, last in _decoded(stream, subject, None):
+    for _read, raw, last in _decoded(stream, subject):
         mac.update(raw)
         signature = last
         if cipher is None:
@@ -110,7 +109,7 @@ def decrypt(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[bytes]:
     yield held[:-padding]
 
 
-def _decoded(stream: t.BinaryIO, subject: str, seen: t.Optional[t.Callable[[bytes], None]]) -> t.Iterator[t.Tuple[int, bytes, bytes]]:
+def _decoded(stream: t.BinaryIO, subject: str) -> t.Iterator[t.Tuple[int, bytes, bytes]]:
     """Yield (characters read so far, raw bytes that are surely not signature, the last 32 bytes so far).
 
     Strict where base64 readers are lax: no white space, no '+' or '/', no characters after the padding, no stray bits in the
@@ -124,8 +123,6 @@ def _decoded(stream: t.BinaryIO, subject: str, seen: t.Optional[t.Callable[[byte
         text = stream.read(CHUNK)
         if not text:
             break
-        if seen is not None:
-            seen(text)
         if ended or len(text) % 4:
             raise IntegrityError("the token is cut or has bytes added at its end", subject)
         if b"+" in text or b"/" in text:

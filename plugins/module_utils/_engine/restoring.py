@@ -9,26 +9,30 @@ import collections
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import stat
 import tarfile
 import typing as t
 
 from . import keyring, manifest as manifests
-from .durable import TEMP_PREFIX
+from .durable import TEMP_PREFIX, write_all
 from .errors import DiskFullError, IntegrityError, LogArchiveError
 from .fernet import authenticate, decrypt
 from .inventory import StoredArchive
 from .stores.base import Store
 
 STAGING_PREFIX = TEMP_PREFIX + "restore-"
-CHUNK = 1 << 20
+CHUNK = 1 << 17
+"""Bytes of plaintext that are handled at once. Larger pieces than this the C library gets from the kernel, and gives back, each time."""
 LARGEST_HEADER = 1 << 20
 """Bytes of a pax or GNU header; tarfile reads it into memory. A path has at most 4,096."""
 LARGEST_TIME = 1 << 33
 """Seconds: nanoseconds of it fit into 64 bits."""
-QUEUED = 8
-"""Chunks of plaintext that may wait between the thread that decrypts and the one that writes."""
+BATCH = 8
+"""Pieces that one thread hands to another at once: each handing over costs as much as writing a piece."""
+QUEUED = 4
+"""Batches of plaintext that may wait between two threads."""
 
 
 class RestoredFile(t.NamedTuple):
@@ -70,7 +74,8 @@ def restore(
     with _failing_clearly(destination):
         os.makedirs(destination, mode=0o700, exist_ok=True)
         with staging_folder(destination) as staging:
-            _authenticate(stream, key, subject, manifest)
+            stream.seek(0)
+            authenticate(stream, key, subject)
             staged = list(_extract(stream, key, staging, subject, progress))
             if manifest is not None:
                 _compare(staged, manifest, subject)
@@ -104,7 +109,7 @@ def is_restored(archive: StoredArchive, destination: str) -> bool:
 
 
 def last_states(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
-    """These archives (as ``inventory.choose`` orders them) without those of whose logs, each of its period, a later one has a later state."""
+    """These archives (as ``inventory.choose`` orders them) without those of whose logs, each of its period, a later one has more."""
     seen: t.Set[t.Tuple[str, str, str]] = set()
     kept = []
     for archive in reversed(list(archives)):
@@ -155,14 +160,6 @@ def staging_folder(destination: str) -> t.Iterator[str]:
         os.close(handle)
 
 
-def _authenticate(stream: t.BinaryIO, key: bytes, subject: str, manifest: t.Optional[manifests.Manifest]) -> None:
-    stream.seek(0)
-    digest = hashlib.sha256()
-    authenticate(stream, key, subject, digest.update if manifest is not None else None)
-    if manifest is not None and digest.hexdigest() != manifest["archive"]["sha256"]:
-        raise IntegrityError("it is not the archive that its manifest describes (SHA-256 differs)", subject)
-
-
 def _extract(
     stream: t.BinaryIO, key: bytes, staging: str, subject: str, progress: t.Optional[t.Callable[[int], None]]
 ) -> t.Iterator[_Staged]:
@@ -179,15 +176,16 @@ def _extract(
             path = os.path.join(staging, "%d" % len(names))
             sha256 = hashlib.sha256()
             hashed: t.Deque[t.Any] = collections.deque()
-            with open(path, "xb") as file:
-                for piece in plaintext.pieces(member.size):
-                    # In a thread of its own: this one writes, another inflates.
-                    hashed.append(hasher.submit(sha256.update, piece))
+            with open(path, "xb", buffering=0) as file:
+                for pieces in _batches(plaintext.pieces(member.size)):
+                    # Hashed in a thread of its own: this one writes, another inflates.
+                    hashed.append(hasher.submit(_hash, sha256, pieces))
                     if len(hashed) > QUEUED:
                         hashed.popleft().result()
-                    file.write(piece)
-                    if progress is not None:
-                        progress(len(piece))
+                    for piece in pieces:
+                        write_all(file.fileno(), piece)
+                        if progress is not None:
+                            progress(len(piece))
                 written = file.tell()
             for done in hashed:
                 done.result()
@@ -197,6 +195,19 @@ def _extract(
         # What follows the tar's end must be read too: the token's signature and the gzip checksum are proven at its very end.
         for _chunk in chunks:
             pass
+
+
+def _hash(sha256: t.Any, pieces: t.Sequence[memoryview]) -> None:
+    for piece in pieces:
+        sha256.update(piece)
+
+
+def _batches(items: t.Iterator[t.Any]) -> t.Iterator[t.List[t.Any]]:
+    while True:
+        batch = list(itertools.islice(items, BATCH))
+        if not batch:
+            return
+        yield batch
 
 
 def _members(plaintext: _Plaintext, subject: str) -> t.Iterator[tarfile.TarInfo]:
@@ -258,8 +269,8 @@ def _ahead(chunks: t.Iterator[bytes]) -> t.Iterator[t.Iterator[bytes]]:
     def produce() -> None:
         end: t.Any = StopIteration()
         try:
-            for chunk in chunks:
-                waiting.put(chunk)
+            for batch in _batches(chunks):
+                waiting.put(batch)
                 if abandoned.is_set():
                     break
         except BaseException as error:
@@ -273,7 +284,7 @@ def _ahead(chunks: t.Iterator[bytes]) -> t.Iterator[t.Iterator[bytes]]:
                 return
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            yield from item
 
     thread = threading.Thread(target=produce, daemon=True)
     thread.start()
@@ -347,7 +358,7 @@ def _compare(staged: t.Sequence[_Staged], manifest: manifests.Manifest, subject:
     for name in sorted(found.keys() | described.keys()):
         if found.get(name) != described.get(name):
             what = "is missing from the archive" if name not in found else "is not in its manifest" if name not in described else "differs"
-            raise IntegrityError("%s %s, by the manifest" % (ascii(name), what), subject)
+            raise IntegrityError("it is not the archive that its manifest describes: %s %s" % (ascii(name), what), subject)
 
 
 def _publish(staged: t.Sequence[_Staged], destination: str, overwrite: bool) -> t.List[RestoredFile]:

@@ -168,7 +168,7 @@ def test_another_key(made, destination):
 
 
 def test_another_archive_than_the_manifest_describes(made, destination):
-    refused(encrypted(gzip.compress(tar_of(("a", b"x")))), destination, "SHA-256 differs", manifest=made[1])
+    refused(encrypted(gzip.compress(tar_of(("a", b"x")))), destination, "not the archive that its manifest describes", manifest=made[1])
 
 
 def described(token, sources):
