@@ -21,6 +21,8 @@ from .errors import DiskFullError, LogArchiveError
 
 FILE_NAME = "catalog.sqlite"
 SCHEMA_VERSION = 1
+LEAST_ROOM = 1 << 17
+"""Bytes; SQLite needs so much beside the catalog for its write-ahead log and the index of it."""
 
 _SCHEMA = """
 CREATE TABLE archives (
@@ -173,7 +175,8 @@ class Catalog:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> LogArchiveError:
-        if "full" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        # SQLite's files beside the catalog fail on a full disk with no better word than "disk I/O error".
+        if "full" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _is_full(os.path.dirname(self.path)):
             return DiskFullError("the catalog cannot be written (%s)" % error, self.path, "Free some space there; the next run goes on")
         return LogArchiveError(
             "the catalog cannot be used (%s)" % error,
@@ -367,6 +370,14 @@ class Catalog:
     def _run(self, condition: str, values: t.Tuple[t.Any, ...]) -> t.Optional[Run]:
         query = "SELECT started, ended, exit_code, recap FROM runs WHERE %s ORDER BY id DESC LIMIT 1" % condition
         return next((Run(row[0], row[1], row[2], json.loads(row[3]) if row[3] else None) for row in self._execute(query, values)), None)
+
+
+def _is_full(folder: str) -> bool:
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < LEAST_ROOM
 
 
 def _connected(path: str, readonly: bool) -> sqlite3.Connection:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import typing as t
@@ -27,9 +28,14 @@ class EventLog:
         line = json.dumps(dict({"time": now, "event": event}, **self._common, **fields)) + "\n"
         try:
             # One write in append mode: lines of several runs do not mix, and a rotation between two lines is followed.
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
-                os.write(descriptor, line.encode("ascii"))
+                size = os.fstat(descriptor).st_size
+                # A line of which only a part had room is ended first, so that this one can be read.
+                start = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
+                data = start + line.encode("ascii")
+                if os.write(descriptor, data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(descriptor)
         except OSError as error:
