@@ -6,8 +6,10 @@
 PYTHON ?= python3
 # Further arguments for pytest: make units PYTEST='-k retention'
 PYTEST ?=
-# What runs again with the newest ansible-core on the newest interpreter, and on Python 3.9.
-NEWEST_TESTS ?= $(wildcard tests/unit tests/integration)
+# Processes that run tests at the same time.
+WORKERS ?= 2
+# What runs again with the newest ansible-core on the newest interpreter (all that touches Ansible), and on Python 3.9.
+NEWEST_TESTS ?= $(wildcard tests/unit/*.py tests/unit/plugins/modules tests/unit/plugins/module_utils/*.py tests/integration)
 PY39_TESTS ?= tests/unit/plugins/module_utils/_engine
 
 B := build
@@ -60,7 +62,7 @@ host: ## Install the command log-archive in a virtualenv: make host PREFIX=/opt/
 	@site=$$($(PREFIX)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
 	    rm -rf "$$site/log_archive" && cp -R plugins/module_utils/_engine "$$site/log_archive" && \
 	    $(PREFIX)/bin/python -m compileall -q "$$site/log_archive"
-	@printf '#!%s\nimport sys\n\nfrom log_archive.cli import main\n\nsys.exit(main())\n' $(abspath $(PREFIX))/bin/python > $(PREFIX)/bin/log-archive
+	@printf '#!%s\nfrom log_archive.cli import end_with_main\n\nend_with_main()\n' $(abspath $(PREFIX))/bin/python > $(PREFIX)/bin/log-archive
 	@chmod 755 $(PREFIX)/bin/log-archive && $(PREFIX)/bin/log-archive --version
 
 build: $(B)/dist/.stamp ## Build the collection's tarball in build/dist
@@ -91,23 +93,23 @@ system:
 RUN_TESTS = LOG_ARCHIVE_REQUIRE_ALL=1 LOG_ARCHIVE_COLLECTIONS=$(abspath $(B)/installed) ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed)
 
 tests: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) ## All tests with ansible-core 2.19
-	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest $(PYTEST)
+	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) $(PYTEST)
 
 units: $(B)/venv-test/.stamp $(SELF) ## Unit tests; what is not installed is skipped
-	$(B)/venv-test/bin/python -m pytest tests/unit $(PYTEST)
+	$(B)/venv-test/bin/python -m pytest -n $(WORKERS) tests/unit $(PYTEST)
 
 integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests with playbooks, servers and faults
-	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest $(wildcard tests/integration tests/faults) $(PYTEST)
+	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) $(wildcard tests/integration tests/faults) $(PYTEST)
 
-newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp installed $(SELF) ## Unit and integration tests with the newest ansible-core
+newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp installed $(SELF) ## Tests of what touches Ansible with the newest ansible-core
 	@if test -x $(B)/venv-newest/bin/python; then \
 	    $(B)/venv-newest/bin/ansible --version | sed -n 1p; \
-	    $(RUN_TESTS) $(B)/venv-newest/bin/python -m pytest $(NEWEST_TESTS) $(PYTEST); \
+	    $(RUN_TESTS) $(B)/venv-newest/bin/python -m pytest -n $(WORKERS) $(NEWEST_TESTS) $(PYTEST); \
 	else echo "SKIPPED: newest ansible-core: no Python 3.12 or newer on this machine"; fi
 
 py39: $(B)/venv-py39/.stamp $(SELF) ## Unit tests of the engine on Python 3.9
 	@if test -x $(B)/venv-py39/bin/python; then \
-	    $(B)/venv-py39/bin/python -m pytest $(PY39_TESTS) $(PYTEST); \
+	    $(B)/venv-py39/bin/python -m pytest -n $(WORKERS) $(PY39_TESTS) $(PYTEST); \
 	else echo "SKIPPED: engine on Python 3.9: no such interpreter on this machine"; fi
 
 # -- lint -------------------------------------------------------------------------------------------------------------

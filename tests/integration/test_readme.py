@@ -87,7 +87,7 @@ def test_every_command_of_the_readme_is_one_that_the_parser_knows():
     assert len(commands) > 8
     for command in commands:
         arguments = [argument.strip("'") for argument in command.split()[1:]]
-        cli._parser(arguments).parse_args(arguments)
+        cli.parse(arguments)
 
 
 def test_every_exit_code_of_the_readme_is_that_of_the_command():

@@ -3,8 +3,6 @@
 
 """The package as a command: ``python -m log_archive``."""
 
-import sys
+from .cli import end_with_main
 
-from .cli import main
-
-sys.exit(main())
+end_with_main()

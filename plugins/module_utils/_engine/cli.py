@@ -37,7 +37,7 @@ GRAVEST_FIRST = (EXIT_INTEGRITY, EXIT_CONFIG, EXIT_FAILED, EXIT_PARTLY, EXIT_LOC
 
 def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser(sys.argv[1:] if arguments is None else arguments).parse_args(arguments)
+    options = parse(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding does not have must not end a run.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -57,6 +57,17 @@ def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
     return code
 
 
+def end_with_main() -> t.NoReturn:
+    """What the launcher calls: ``main``, and then the process ends without Python's own tidying up, a tenth of an idle run."""
+    code = main()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _close_output()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def _close_output() -> None:
     """The reader (head, less) has gone; Python would complain at every further line, and when it closes standard output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -73,27 +84,11 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, width=int(os.environ.get("COLUMNS") or columns) - 2)
 
 
-def _parser(arguments: t.Sequence[str]) -> argparse.ArgumentParser:
-    """The parser for this call. Each command costs time, so a call that names one gets only that one."""
-    parser = argparse.ArgumentParser(
-        prog="log-archive",
-        description="Archive logs: select, pack, encrypt, ship, verify, prune, restore.",
-        epilog=EXIT_CODES,
-        formatter_class=_HelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version="log-archive " + __version__)
-    # With prog given, argparse need not format the usage now.
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, prog="log-archive")
-    named = arguments[:1] if arguments and arguments[0] in _COMMANDS else _COMMANDS
-    for name in named:
-        call, text, add_options = _COMMANDS[name]
-        command = commands.add_parser(
-            name,
-            help=text,
-            description=text[0].upper() + text[1:] + ".",
-            epilog=EXIT_CODES,
-            formatter_class=_HelpFormatter,
-        )
+def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
+    """The options of a call. Every option costs time: a call that names a command makes only that command's parser."""
+    if arguments and arguments[0] in _COMMANDS:
+        call, _text, add_options = _COMMANDS[arguments[0]]
+        command = argparse.ArgumentParser(prog="log-archive " + arguments[0], **_about(arguments[0]))
         command.add_argument(
             "--config",
             metavar="PATH",
@@ -103,7 +98,23 @@ def _parser(arguments: t.Sequence[str]) -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print the result as JSON")
         add_options(command)
         command.set_defaults(call=call)
-    return parser
+        return command.parse_args(arguments[1:])
+    parser = argparse.ArgumentParser(
+        prog="log-archive",
+        description="Archive logs: select, pack, encrypt, ship, verify, prune, restore.",
+        epilog=EXIT_CODES,
+        formatter_class=_HelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version="log-archive " + __version__)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (_call, text, _add_options) in _COMMANDS.items():
+        commands.add_parser(name, help=text, **_about(name))
+    return parser.parse_args(arguments)
+
+
+def _about(name: str) -> t.Dict[str, t.Any]:
+    text = _COMMANDS[name][1]
+    return {"description": text[0].upper() + text[1:] + ".", "epilog": EXIT_CODES, "formatter_class": _HelpFormatter}
 
 
 def _options_of_run(command: argparse.ArgumentParser) -> None:
