@@ -57,7 +57,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Keep two days of hourly archives, a month of daily ones, a year of monthly ones
+- name: Keep all of 31 days, and of the year before one archive a day
   infra_ops.log_archive.archive_prune:
     store:
       type: s3
@@ -66,9 +66,8 @@ EXAMPLES = r"""
     host: web1
     job: syslog
     policy:
-      keep_hourly: 48
-      keep_daily: 31
-      keep_monthly: 12
+      keep_within: 31d
+      keep_within_daily: 1y
   register: pruned
 
 - name: Remove old archives that another tool has named by day and month

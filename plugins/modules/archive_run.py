@@ -66,14 +66,13 @@ EXAMPLES = r"""
         - type: file
           path: /var/backups/log-archive
           retention:
-            keep_daily: 7
+            keep_within: 7d
         - type: s3
           bucket: logs
           prefix: fleet
           region: eu-west-3
       retention:
-        keep_daily: 31
-        keep_monthly: 12
+        keep_within: 1y
   register: archived
 
 - name: Run the job that a file on the controller describes

@@ -360,7 +360,11 @@ JOB: Spec = {
     "retention": {
         "type": "dict",
         "options": RETENTION,
-        "description": ["What every store keeps; without it nothing is ever pruned. The semantics are those of C(restic forget)."],
+        "description": [
+            "What every store keeps; without it nothing is ever pruned. The semantics are those of C(restic forget).",
+            "For logs C(keep_within) is mostly what is wanted: the counting rules thin out, so that C(keep_daily) leaves one hour of each"
+            " day of an hourly log.",
+        ],
     },
     "delete_sources": {
         "type": "bool",
