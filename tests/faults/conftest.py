@@ -16,6 +16,7 @@ import typing as t
 from datetime import datetime
 
 import pytest
+
 from faults.host import ENGINE_PATH, NOW, Host
 
 MEMORY = "/dev/shm"

@@ -16,8 +16,14 @@ import sys
 import typing as t
 from datetime import datetime, timezone
 
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import inventory, job, job_spec, keyring, restoring
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import manifest as manifests
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import (
+    inventory,
+    job,
+    job_spec,
+    keyring,
+    manifest as manifests,
+    restoring,
+)
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import TEMP_PREFIX
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
 

@@ -4,10 +4,11 @@
 """Runs a job in forked children that kill themselves with SIGKILL at a chosen step: a program, told what to do on standard input.
 
 A step is what may change the world: just before a function in C is called that is not one of Python's own types (a system call,
-SQLite, a library), and where a function of a store begins and ends. The first and second time that a run comes by each place in the engine count,
-in order. Everything is imported before the fork, so that a child costs milliseconds. One JSON object per line: {document, now, only_prune}
-and one of count (the steps), kill_at (a step's number), after (seconds, by the parent) or none of these (to the end). The answer, a line too:
-{killed, steps, recap, error}.
+SQLite, a library), and where a function of a network store begins and ends. The first and the second time that a run comes by each
+place in the engine count, in order. Everything is imported before the fork, so that a child costs milliseconds.
+
+One JSON object per line: {document, now, only_prune} and one of count (the steps), kill_at (a step's number), after (seconds, by the
+parent) or none of these (to the end). The answer, a line too: {killed, steps, recap, error}.
 """
 
 from __future__ import annotations

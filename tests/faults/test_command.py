@@ -12,6 +12,7 @@ import subprocess
 import time
 
 import pytest
+
 from faults.host import COMMAND, Host, archives_in, file_store, files_below
 
 SELECT = {"patterns": ["*"], "period": "none"}
@@ -143,12 +144,21 @@ def test_no_secret_is_told_anywhere(host, openssh):
     (key_file,) = host.keyring.glob("*.key")
     key = key_file.read_text().strip()
     shown = ""
-    process = subprocess.Popen([*COMMAND, "run", "--all"], env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, "run", "--all"], env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     with open("/proc/%d/cmdline" % process.pid, encoding="utf-8") as command_line:
         shown += command_line.read()
     shown += "".join(process.communicate())
     assert process.returncode == 3
-    for command in (["run", "--all", "--json"], ["list", "--json"], ["verify"], ["status", "--json"], ["check-config", "--json"], ["key", "list"]):
+    for command in (
+        ["run", "--all", "--json"],
+        ["list", "--json"],
+        ["verify"],
+        ["status", "--json"],
+        ["check-config", "--json"],
+        ["key", "list"],
+    ):
         done = host.command(*command)
         shown += done.stdout + done.stderr
     path.chmod(0o644)

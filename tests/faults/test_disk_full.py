@@ -11,6 +11,7 @@ import pathlib
 import typing as t
 
 import pytest
+
 from faults.host import Host, assert_complete, assert_tidy, file_store, random_bytes
 from faults.test_kill import sftp_options
 

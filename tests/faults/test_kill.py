@@ -13,8 +13,9 @@ import time
 import typing as t
 
 import pytest
-from faults.conftest import Killer
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import inventory, job
+
+from faults.conftest import Killer
 from faults.host import Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, random_bytes
 
 SEED = 20240112
@@ -167,9 +168,7 @@ KINDS = ["file", "sftp", "s3"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_random_moments_of_large_archives(
-    kind: str, killer: Killer, quick_path: pathlib.Path, request: pytest.FixtureRequest
-) -> None:
+def test_random_moments_of_large_archives(kind: str, killer: Killer, quick_path: pathlib.Path, request: pytest.FixtureRequest) -> None:
     """12 MiB that do not compress, in two archives: kills in the middle of packing, writing, sending in parts and reading back."""
     chance = random.Random(SEED)
     if kind == "sftp":

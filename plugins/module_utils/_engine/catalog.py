@@ -293,7 +293,8 @@ class Catalog:
         """Let the ciphertext that a store was found to hold be the archive's own from now on; other stores keep what they have."""
         with self._transaction():
             self._execute(
-                "UPDATE copies SET manifest = CASE store WHEN ? THEN NULL ELSE COALESCE(manifest, ?) END WHERE archive = ? AND state = 'verified'",
+                "UPDATE copies SET manifest = CASE store WHEN ? THEN NULL ELSE COALESCE(manifest, ?) END"
+                " WHERE archive = ? AND state = 'verified'",
                 (store, json.dumps(entry.manifest), entry.id),
             )
             self._execute(

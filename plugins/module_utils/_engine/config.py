@@ -76,7 +76,9 @@ def load(path: str) -> Document:
         raise ConfigError("a key stands twice in the same object", path, problems=repeated)
     document = normalise(given, JOB, path)
     if os.path.basename(path) != document["name"] + ".json":
-        raise ConfigError("its name is '%s', so the file must be called '%s.json'" % (document["name"], document["name"]), path, "Rename one of them")
+        raise ConfigError(
+            "its name is '%s', so the file must be called '%s.json'" % (document["name"], document["name"]), path, "Rename one of them"
+        )
     if stat.S_IMODE(mode) & 0o007 and _has_secret(given, JOB):
         raise ConfigError("it holds a secret and others may read it", path, "chmod o= %s" % path)
     return document

@@ -12,7 +12,6 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import config, job_spec
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError
 
-
 GOOD_JOB = {
     "name": "syslog",
     "select": {"paths": ["/var/log"]},
@@ -29,7 +28,7 @@ def write(tmp_path, text, name="syslog.json", mode=0o640):
 
 
 def test_comments_are_lines_that_begin_with_two_slashes(tmp_path):
-    text = json.dumps(GOOD_JOB, indent=1).replace("{", "{\n  // a comment with a \" and a }", 1)
+    text = json.dumps(GOOD_JOB, indent=1).replace("{", '{\n  // a comment with a " and a }', 1)
     assert config.load(write(tmp_path, "// first\n" + text))["name"] == "syslog"
 
 

@@ -188,7 +188,20 @@ def test_a_dry_run_of_prune_changes_nothing(host):
 @pytest.mark.parametrize("group", GROUPS)
 def test_awkward_names_and_contents(host, group):
     """Newline, bytes that are not UTF-8, percent and braces, very long, empty, nothing but zeros, same name in two folders."""
-    names = ["line\nbreak.log", "\udcff\udc80.log", "100%d{job}.log", "ü" * 60, "x" * 255, "empty", "zeros", " ", "-rf", "~", "a.tgz.fernet", "m.manifest.json"]
+    names = [
+        "line\nbreak.log",
+        "\udcff\udc80.log",
+        "100%d{job}.log",
+        "ü" * 60,
+        "x" * 255,
+        "empty",
+        "zeros",
+        " ",
+        "-rf",
+        "~",
+        "a.tgz.fernet",
+        "m.manifest.json",
+    ]
     for name in names:
         (host.logs / name).write_bytes(b"" if name == "empty" else bytes(70000) if name == "zeros" else os.fsencode(name))
     for folder in ("a", "b"):
@@ -214,7 +227,10 @@ def test_the_same_base_name_in_two_folders_makes_two_archives(host):
         (host.logs / folder).mkdir()
         (host.logs / folder / "syslog.20240112.14").write_bytes(folder.encode())
     host.run(select={"recurse": True})
-    assert [os.path.basename(key) for key in archives_in(file_store(host.store))] == ["syslog.20240112.14.r2.tgz.fernet", "syslog.20240112.14.tgz.fernet"]
+    assert [os.path.basename(key) for key in archives_in(file_store(host.store))] == [
+        "syslog.20240112.14.r2.tgz.fernet",
+        "syslog.20240112.14.tgz.fernet",
+    ]
     assert_all_archived(host, read_logs(host))
 
 

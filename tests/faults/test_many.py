@@ -1,0 +1,224 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Many runs at once, runs that die while they hold the lock, many and huge sources, restores that are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import time
+import typing as t
+
+import pytest
+
+from faults.host import COMMAND, ENGINE_PATH, Host, archives_in, assert_complete, assert_tidy, file_store, files_below, random_bytes
+
+ALL = {"patterns": ["*"], "period": "none", "recurse": True}
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Host:
+    return Host(tmp_path / "host")
+
+
+def wanted(host: Host) -> t.Dict[str, bytes]:
+    return {os.path.join(host.logs, name): (host.logs / name).read_bytes() for name in files_below(host.logs)}
+
+
+def test_twenty_runs_at_once(host: Host) -> None:
+    """One works, the others say that it does; everything is archived once."""
+    for hour in (12, 13, 14):
+        (host.logs / ("syslog.20240112.%d" % hour)).write_bytes(random_bytes(1 << 20))
+    host.write_document(select=ALL)
+    runs = [
+        subprocess.Popen(
+            [*COMMAND, "run", "--all", "--json"], env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _number in range(20)
+    ]
+    outcomes = []
+    for run in runs:
+        out, err = run.communicate()
+        assert "Traceback" not in err, err
+        outcomes += [(run.returncode, recap["outcome"]) for recap in json.loads(out)]
+    assert outcomes.count((0, "done")) == 1
+    assert {code for code, _outcome in outcomes} <= {0, 5}
+    assert_complete(file_store(host.store), host, wanted(host))
+    assert host.spooled() == []
+    assert_tidy(host.store)
+
+
+def test_ten_jobs_of_one_host_start_together_for_the_first_time(host: Host) -> None:
+    """They share the catalog, the spool and the store."""
+    names = ["job%d" % number for number in range(10)]
+    for name in names:
+        (host.logs / name).write_bytes(random_bytes(1000))
+        host.write_document(name=name, select=dict(ALL, patterns=[name]))
+    runs = [
+        subprocess.Popen([*COMMAND, "run", name], env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for name in names
+    ]
+    for run in runs:
+        out, _err = run.communicate()
+        assert run.returncode == 0, out
+    assert_complete(file_store(host.store), host, wanted(host))
+    assert host.spooled() == []
+
+
+def test_a_run_killed_while_it_holds_the_lock(host: Host) -> None:
+    with open(host.logs / "large", "wb") as file:
+        file.truncate(4 << 30)
+    host.write_document(select=ALL)
+    run = subprocess.Popen([*COMMAND, "run", "--all"], env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not any(name.endswith(".part") for name in host.spooled()):
+        assert run.poll() is None
+        time.sleep(0.01)
+    assert host.command("run", "--all").returncode == 5
+    status = json.loads(host.command("status", "--json").stdout)[0]
+    assert status["state"].startswith("runs now")
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    os.truncate(host.logs / "large", 1000)
+    assert host.command("run", "--all").returncode == 0
+    assert_complete(file_store(host.store), host, wanted(host))
+    assert host.spooled() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted(host: Host, number: int) -> None:
+    with open(host.logs / "large", "wb") as file:
+        file.truncate(4 << 30)
+    host.write_document(select=ALL)
+    run = subprocess.Popen([*COMMAND, "run", "--all"], env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not any(name.endswith(".part") for name in host.spooled()):
+        assert run.poll() is None
+        time.sleep(0.01)
+    run.send_signal(number)
+    _out, err = run.communicate(timeout=60)
+    assert "Traceback" not in err
+    assert run.returncode == (130 if number == signal.SIGINT else -number)
+    os.truncate(host.logs / "large", 1000)
+    assert host.command("run", "--all").returncode == 0
+    assert_complete(file_store(host.store), host, wanted(host))
+
+
+MEASURED = """
+import resource, sys
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main
+code = main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
+MOST_MEMORY = 160 * 1024
+"""KiB: the interpreter, cryptography, and what streams need; far below any size of what is packed here."""
+
+
+def measured(host: Host, *arguments: str) -> int:
+    """Run the command; returns its peak resident memory in KiB."""
+    done = subprocess.run([sys.executable, "-c", MEASURED, *arguments], env=host.environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return int(done.stderr.split()[-1])
+
+
+def test_5_gib_of_a_sparse_file(host: Host) -> None:
+    """Over the 4 GiB of gzip's own size field, in memory that does not grow with it."""
+    size = 5 << 30
+    with open(host.logs / "sparse", "wb") as file:
+        file.truncate(size)
+        file.seek(size - 5)
+        file.write(b"end!\n")
+    host.write_document(select=ALL)
+    assert measured(host, "run", "--all") < MOST_MEMORY
+    (manifest,) = archives_in(file_store(host.store)).values()
+    assert manifest["sources"][0]["size"] == size
+    assert manifest["archive"]["size"] < 100 << 20
+
+
+def test_a_gzip_bomb_fills_a_disk_at_most_and_no_memory(host: Host, small_filesystem: t.Any) -> None:
+    with open(host.logs / "bomb", "wb") as file:
+        file.truncate(256 << 20)
+    host.write_document(select=ALL)
+    assert host.command("run", "--all").returncode == 0
+    folder = small_filesystem(64 << 20)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, "restore", "--to", str(folder / "to")], env=host.environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "no space left while the archive was restored" in done.stderr
+    assert int(done.stderr.split()[-1]) < MOST_MEMORY
+    assert os.listdir(folder / "to") == []
+
+
+@pytest.mark.parametrize("group", ["run"])
+def test_10000_small_files_in_one_archive(host: Host, group: str) -> None:
+    for number in range(10_000):
+        path = host.logs / str(number % 100) / ("log.%d" % number)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"%d\n" % number)
+        os.utime(path, (1705068000, 1705068000))
+    host.write_document(select=ALL, archive={"group": group})
+    done = host.command("run", "--all", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(archives_in(file_store(host.store))) == 1
+    assert_complete(file_store(host.store), host, wanted(host))
+    assert json.loads(host.command("run", "--all", "--json").stdout)[0]["outcome"] == "nothing to do"
+
+
+def test_a_killed_restore_leaves_only_what_the_next_one_removes(host: Host) -> None:
+    (host.logs / "large").write_bytes(random_bytes(48 << 20))
+    host.write_document(select=ALL)
+    assert host.command("run", "--all").returncode == 0
+    to = host.folder / "to"
+    killed = 0
+    for wait in (0.3, 0.4, 0.5, 0.6, 0.8, 1.0):
+        restore = subprocess.Popen(
+            [*COMMAND, "restore", "--to", str(to)], env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        time.sleep(wait)
+        restore.kill()
+        restore.communicate()
+        killed += restore.returncode == -signal.SIGKILL
+        left = [name for name in files_below(to) if not name.startswith(".log-archive-restore-")] if to.exists() else []
+        assert left in ([], [str(host.logs / "large")[1:]])
+    assert killed
+    assert host.command("restore", "--to", str(to)).returncode == 0
+    assert [name for name in os.listdir(to) if name.startswith(".")] == []
+    assert (to / str(host.logs / "large")[1:]).read_bytes() == (host.logs / "large").read_bytes()
+
+
+def test_five_restores_to_one_folder_at_once(host: Host) -> None:
+    host.write_logs(12, 13, 14)
+    host.write_document(select=ALL)
+    assert host.command("run", "--all").returncode == 0
+    to = host.folder / "to"
+    restores = [
+        subprocess.Popen(
+            [*COMMAND, "restore", "--to", str(to)], env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _number in range(5)
+    ]
+    for restore in restores:
+        out, _err = restore.communicate()
+        assert restore.returncode == 0, out
+    assert sorted("/" + name for name in files_below(to)) == sorted(wanted(host))
+
+
+def test_a_limit_on_memory(host: Host) -> None:
+    """A whole run within 700 MiB of address space, threads' stacks and libraries included."""
+    (host.logs / "large").write_bytes(random_bytes(64 << 20))
+    host.write_document(select=ALL)
+    limit = 700 << 20
+    done = subprocess.run(
+        [*COMMAND, "run", "--all"],
+        env=dict(host.environment(), PYTHONPATH=ENGINE_PATH),
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    assert done.returncode == 0, done.stderr
