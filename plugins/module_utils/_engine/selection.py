@@ -209,7 +209,11 @@ def source_at(path: str, period: t.Optional[Period] = None) -> Source:
     try:
         status = os.lstat(path)
     except OSError as error:
-        raise SourceError("it cannot be archived: %s" % _why(error, "does not exist"), path, vanished=isinstance(error, (FileNotFoundError, NotADirectoryError))) from error
+        raise SourceError(
+            "it cannot be archived: %s" % _why(error, "does not exist"),
+            path,
+            vanished=isinstance(error, (FileNotFoundError, NotADirectoryError)),
+        ) from error
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "of an unknown kind")
         raise SourceError("it cannot be archived: not a regular file but %s" % kind, path)

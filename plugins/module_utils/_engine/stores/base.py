@@ -18,6 +18,7 @@ Progress = t.Callable[[int], None]
 VERIFICATION_LEVELS = ("size", "server_digest", "remote_hash", "read_back")
 """How sure it is that the store holds what was sent, weakest first (DESIGN: "verified is a level")."""
 
+
 class Digests(t.NamedTuple):
     """What a finished file must be: size in bytes, MD5 and SHA-256 in lowercase hex."""
 

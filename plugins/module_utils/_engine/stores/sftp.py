@@ -216,9 +216,7 @@ class SftpStore(Store):
         self._discard(session, temporary)
         return StoreExistsError("something already stands there", self.location(key))
 
-    def _upload(
-        self, session: sftp.Session, path: str, key: str, temporary: str, digests: Digests, progress: Progress
-    ) -> bool:
+    def _upload(self, session: sftp.Session, path: str, key: str, temporary: str, digests: Digests, progress: Progress) -> bool:
         """Write the local file to the temporary name, complete and synced; return whether an earlier upload was resumed."""
         handle, offset = self._open_temporary(session, temporary, digests)
         written = offset
