@@ -152,7 +152,7 @@ def _documented(spec: Spec, outer: t.Sequence[t.Tuple[str, Spec]]) -> t.Dict[str
 
 
 def _full_name(name: str, scopes: t.Sequence[t.Tuple[str, Spec]]) -> str:
-    """The option that a description means by ``name``, of the innermost table that has it, as markup names it: ``job.stores[].host_key``."""
+    """The option that a description calls ``name``, of the innermost table that has it, as markup wants it: ``job.stores[].host_key``."""
     for depth in range(len(scopes) - 1, -1, -1):
         if name in scopes[depth][1]:
             return ".".join([step for step, _spec in scopes[:depth]] + [name])

@@ -46,7 +46,7 @@ def run(target: str, folder: t.Union[str, os.PathLike[str]], variables: t.Mappin
         "TMPDIR": str(folder),
     }
     return subprocess.run(
-        command, env=dict(os.environ, **settings), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, env=dict(os.environ, **settings), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
 
 
