@@ -83,7 +83,7 @@ class Host:
 
     def document(self, **changes: t.Any) -> t.Dict[str, t.Any]:
         """The job as ``job.run`` takes it."""
-        return job_spec.normalise(self.given(**changes))
+        return job_spec.normalise(self.given(**changes), job_spec.JOB)
 
     def run(self, now: datetime = NOW, check: bool = False, **changes: t.Any) -> t.Dict[str, t.Any]:
         """One run of the job in this process."""

@@ -19,9 +19,9 @@ from faults.conftest import Killer
 from faults.host import Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, random_bytes
 
 SEED = 20240112
-MOST_STEPS = 100
+MOST_STEPS = 60
 """Of the network stores' steps, evenly chosen: a run there takes a quarter of a second, and each step needs three."""
-RANDOM_KILLS = 8
+RANDOM_KILLS = 6
 
 
 def sampled(steps: int, most: t.Optional[int]) -> t.List[int]:

@@ -1,0 +1,199 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The catalog: what it records survives, is found again, and a damaged or newer file is told."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import catalog as catalogs
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.catalog import FILE_NAME, Catalog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import LogArchiveError
+
+
+def manifest(name="x", size=10, **source):
+    return {
+        "archive": {"name": name, "size": size, "md5": "m", "sha256": name},
+        "period": {"start": "2024-01-12T14:00:00Z", "end": "2024-01-12T15:00:00Z"},
+        "sources": [dict({"path": "/var/log/%s\udcff" % name, "size": 1, "mtime_ns": 2, "changed": False}, **source)],
+    }
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    opened = Catalog(str(tmp_path))
+    yield opened
+    opened.close()
+
+
+def test_it_is_private_from_its_first_moment(tmp_path):
+    old = os.umask(0)
+    try:
+        catalog = Catalog(str(tmp_path))
+        catalog.begin_run("job", 1.0)
+        for name in os.listdir(tmp_path):
+            assert stat.S_IMODE(os.stat(tmp_path / name).st_mode) & 0o077 == 0, name
+        catalog.close()
+    finally:
+        os.umask(old)
+
+
+def test_the_life_of_an_archive(catalog):
+    entry = catalog.add("host", "job", "k", manifest(), ["a", "b"])
+    assert catalog.by_key("k") == entry == catalog.entry(entry.id)
+    assert catalog.entries("job", spooled=True) == [entry]
+    assert catalog.awaited("job") == {"k": ["a", "b"]}
+    assert list(catalog.archived_sources("job", ["/var/log/x\udcff", "/else"])) == [("/var/log/x\udcff", 1, 2)]
+    assert catalog.archived_sources("other", ["/var/log/x\udcff"]) == {}
+    catalog.set_failed(entry, "b", "why \udcff")
+    catalog.set_verified(entry, "a", "k.r2", "read_back", "etag")
+    copies = catalog.copies(entry)
+    assert (copies["a"].state, copies["a"].key, copies["a"].verified_by) == ("verified", "k.r2", "read_back")
+    assert (copies["b"].state, copies["b"].error) == ("pending", "why \\udcff")
+    assert catalog.held("job", "a") == {"k.r2": manifest()}
+    catalog.await_stores(entry, ["a", "c"])
+    assert catalog.awaited("job") == {"k": ["b", "c"]}
+    catalog.unspool(entry)
+    assert catalog.awaited("job") == {}
+    assert catalog.entries("job", spooled=True) == []
+    assert not catalog.was_pruned("a", "k.r2")
+    catalog.set_pruned("a", ["k.r2", "foreign \udcff"])
+    assert catalog.was_pruned("a", "k.r2")
+    assert catalog.held("job", "a") == {}
+    assert list(catalog.archived_sources("job", ["/var/log/x\udcff"])) == [("/var/log/x\udcff", 1, 2)], "pruned is archived all the same"
+
+
+def test_a_source_that_changed_while_it_was_read_is_not_archived_yet(catalog):
+    catalog.add("host", "job", "k", manifest(changed=True), ["a"])
+    assert catalog.archived_sources("job", ["/var/log/x\udcff"]) == {}
+
+
+def test_what_is_forgotten_is_archived_again(catalog):
+    entry = catalog.add("host", "job", "k", manifest(), ["a"])
+    catalog.forget(entry)
+    assert catalog.archived_sources("job", ["/var/log/x\udcff"]) == {}
+    assert catalog.by_key("k") is None
+    assert catalog.awaited("job") == {}
+
+
+def test_an_adopted_ciphertext(catalog):
+    entry = catalog.add("host", "job", "k", manifest("ours"), ["a", "b", "c"])
+    catalog.set_verified(entry, "a", "k", "size", None, manifest("theirs", 20))
+    catalog.set_verified(entry, "b", "k", "size", None)
+    adopted = catalog.adopt(entry, "a", manifest("theirs", 20))
+    assert adopted == catalog.entry(entry.id)
+    copies = catalog.copies(adopted)
+    assert copies["a"].manifest is None and copies["b"].manifest == manifest("ours")
+    assert copies["c"].state == "pending"
+
+
+def test_covered_periods(catalog):
+    catalog.add("host", "job", "k", manifest(), [])
+    assert catalog.covers("job", "2024-01-12T14:00:00Z", "2024-01-12T15:00:00Z")
+    assert not catalog.covers("job", "2024-01-12T15:00:00Z", "2024-01-12T16:00:00Z")
+    assert not catalog.covers("other", "2024-01-12T14:00:00Z", "2024-01-12T15:00:00Z")
+
+
+def test_a_prune_is_due_after_something_came_or_the_policy_changed(catalog):
+    entry = catalog.add("host", "job", "k", manifest(), ["a"])
+    assert catalog.needs_prune("job", "a", "policy")
+    catalog.set_prune_done("job", "a", "policy")
+    assert not catalog.needs_prune("job", "a", "policy")
+    assert catalog.needs_prune("job", "a", "another policy")
+    catalog.set_verified(entry, "a", "k", "size", None)
+    assert catalog.needs_prune("job", "a", "policy")
+
+
+def test_runs(catalog):
+    assert catalog.first_run("job") is catalog.last_run("job") is catalog.last_success("job", 100.0) is None
+    for started, code in ((1.0, 0), (50.0, 0), (3.0, 3)):
+        catalog.end_run(catalog.begin_run("job", started), started + 1, code, {"x": 1})
+    catalog.begin_run("job", 4.0)
+    assert catalog.first_run("job") == 1.0
+    assert catalog.last_run("job") == (4.0, None, None, None)
+    assert catalog.last_success("job", 100.0) == (50.0, 51.0, 0, {"x": 1})
+    assert catalog.last_success("job", 10.0).started == 1.0, "a success in the future proves nothing"
+
+
+def test_a_transaction_is_whole_or_not_there(catalog):
+    entry = catalog.add("host", "job", "k", manifest(), ["a"])
+    with pytest.raises(LogArchiveError, match="UNIQUE"):
+        catalog.add("host", "job", "k", manifest("y"), ["b"])
+    assert catalog.entries("job") == [entry]
+    catalog.set_verified(entry, "a", "k", "size", None)
+
+
+def test_readonly_leaves_no_trace(tmp_path):
+    catalog = Catalog(str(tmp_path))
+    catalog.add("host", "job", "k", manifest(), ["a"])
+    catalog.close()
+    before = {name: os.stat(tmp_path / name).st_mtime_ns for name in [".", *os.listdir(tmp_path)]}
+    reader = Catalog(str(tmp_path), readonly=True)
+    assert reader.by_key("k")
+    with pytest.raises(LogArchiveError):
+        reader.begin_run("job", 1.0)
+    reader.close()
+    assert before == {name: os.stat(tmp_path / name).st_mtime_ns for name in [".", *os.listdir(tmp_path)]}
+
+
+def test_readonly_sees_what_a_killed_run_left_in_the_write_ahead_log(tmp_path):
+    writer = Catalog(str(tmp_path))
+    writer.add("host", "job", "k", manifest(), ["a"])
+    reader = Catalog(str(tmp_path), readonly=True)
+    assert reader.by_key("k")
+    reader.close()
+    writer.close()
+
+
+def test_readonly_of_a_file_that_was_never_filled_is_an_empty_catalog(tmp_path):
+    (tmp_path / FILE_NAME).touch()
+    reader = Catalog(str(tmp_path), readonly=True)
+    assert reader.entries("job") == []
+    reader.close()
+
+
+def test_a_newer_catalog_is_left_alone(tmp_path):
+    Catalog(str(tmp_path)).close()
+    database = sqlite3.connect(tmp_path / FILE_NAME)
+    database.execute("PRAGMA user_version=%d" % (catalogs.SCHEMA_VERSION + 1))
+    database.close()
+    with pytest.raises(LogArchiveError, match="newer version"):
+        Catalog(str(tmp_path))
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "folder"])
+def test_a_damaged_catalog_is_told(tmp_path, damage):
+    path = tmp_path / FILE_NAME
+    if damage == "folder":
+        path.mkdir()
+    elif damage == "text":
+        path.write_bytes(b"no database\n" * 500)
+    else:
+        catalog = Catalog(str(tmp_path))
+        for number in range(100):
+            catalog.add("host", "job", "k%d" % number, manifest(), ["a"])
+        catalog.close()
+        os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(LogArchiveError, match="move it away"):
+        catalog = Catalog(str(tmp_path))
+        catalog.entries("job")
+        catalog.awaited("job")
+
+
+def test_an_idle_run_asks_no_question_that_reads_every_archive(catalog):
+    """Ten years of hourly archives must not make an idle run slow."""
+    plans = [
+        "SELECT id, host, job, key, manifest, spooled FROM archives WHERE job = 'j' AND spooled >= 1",
+        "SELECT 1 FROM archives WHERE job = 'j' AND period_start >= 'a' AND period_start < 'b'",
+        "SELECT archives.key, store FROM copies JOIN archives ON archives.id = archive WHERE state = 'pending' AND job = 'j'",
+        "SELECT sources.size FROM sources JOIN archives ON archives.id = archive WHERE path = x'00' AND job = 'j' AND NOT changed",
+        "SELECT started FROM runs WHERE job = 'j' ORDER BY id LIMIT 1",
+        "SELECT 1 FROM copies WHERE store = 's' AND key = 'k' AND state = 'pruned'",
+    ]
+    for statement in plans:
+        details = [row[3] for row in catalog._db.execute("EXPLAIN QUERY PLAN " + statement)]
+        assert not any(detail.startswith("SCAN") for detail in details), (statement, details)

@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What people read."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import report
+
+
+def test_a_recap_of_a_job_that_could_not_begin():
+    recap = {"job": "x", "exit_code": 2, "outcome": "failed", "errors": ["why"]}
+    assert report.recap(recap) == "x: failed\n  ERROR    why"
+
+
+def test_a_recap_tells_failures_first_and_shows_any_name():
+    recap = {
+        "job": "x",
+        "outcome": "partly done",
+        "errors": ["bad"],
+        "warnings": ["odd"],
+        "archives": [
+            {"state": "spooled", "name": "a", "size": 10, "source_bytes": 20, "stores": {"s": {"state": "pending", "error": "down"}}}
+        ],
+        "pruned": {"s": {"removed": ["k"], "bytes_freed": 5, "kept": 3}},
+        "sources_deleted": ["/x"],
+        "skipped": [{"path": "/a\nb\udcff", "reason": "a pipe"}] * 12,
+        "spool": {"archives": 1, "bytes": 10},
+    }
+    lines = report.recap(recap).splitlines()
+    assert lines[1:3] == ["  ERROR    bad", "  warning  odd"]
+    assert "           -- s: down" in lines
+    assert any("1 removed" in line and "3 kept" in line for line in lines)
+    assert any(r"'/a\nb\udcff': a pipe" in line for line in lines)
+    assert lines[-1].startswith("  spool    1 archive(s)")
+
+
+def test_tables_are_as_wide_as_their_widest_cell():
+    assert report.table(("A", "B"), [("long", "x"), ("s", "y")]) == "A     B\nlong  x\ns     y"
+    assert report.archives([]) == "no archives"
+    assert report.verified([]) == "no archives"
+
+
+def test_keys_show_no_key():
+    text = report.keys("/k", [{"id": "00", "created": None, "current": True, "removed": False}], True)
+    assert text == "/k: changed\nKEY ID  SINCE    USE\n00      unknown  current"
+
+
+def test_a_progress_bar_shows_nothing_of_short_work(monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", shown)
+    with report.progress_bar("pack", 100) as advance:
+        advance(100)
+    assert shown.getvalue() == ""
+
+
+def test_a_progress_bar_that_gets_more_or_less_than_promised(monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", shown)
+    clock = iter(range(1000))
+    monkeypatch.setattr(report.time, "monotonic", lambda: next(clock))
+    for total in (0, 10, 1000):
+        with report.progress_bar("pack", total) as advance:
+            advance(100)
+    assert shown.getvalue().count("[####################]") == 1
+    assert shown.getvalue().count("[....................]") == shown.getvalue().count("[##..................]") == 1
+    assert shown.getvalue().endswith("\r\033[K")

@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Sending an archive with its manifest: nothing is overwritten, the same logs are recognised, others get the next name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import (
+    archiving,
+    keyring,
+    periods,
+    selection,
+    shipping,
+)
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import IntegrityError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.naming import manifest_key
+from faults.host import at, file_store
+
+pytest.importorskip("cryptography")
+PERIOD = periods.Period(at("2024-01-12 14:00"), at("2024-01-12 15:00"))
+KEY = keyring.Key(keyring.key_id(bytes(32)), bytes(32))
+NAME = "h/j/2024/01/12/x.tgz"
+SECOND = "h/j/2024/01/12/x.r2.tgz"
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Call with a log's bytes for a new archive of it: (path, manifest)."""
+    log = tmp_path / "log"
+    made = []
+
+    def created(content):
+        log.write_bytes(content)
+        path = str(tmp_path / ("%d.tgz" % len(made)))
+        made.append(archiving.create_archive(path, [selection.Source(str(log), len(content), 0, PERIOD)], KEY, "h", "j", PERIOD))
+        return path, made[-1].manifest
+
+    return created
+
+
+@pytest.fixture
+def store(tmp_path):
+    return file_store(tmp_path / "store")
+
+
+def keys(store):
+    return [item.key for item in store.list()]
+
+
+def test_manifest_and_archive_arrive(make, store):
+    sent = shipping.send(store, *make(b"log"), NAME, ".tgz")
+    assert (sent.key, sent.existed, sent.adopted, sent.verification.level) == (NAME, False, None, "read_back")
+    assert keys(store) == [NAME, manifest_key(NAME)]
+
+
+def test_the_very_same_archive_is_recognised(make, store):
+    archive = make(b"log")
+    shipping.send(store, *archive, NAME, ".tgz")
+    again = shipping.send(store, *archive, NAME, ".tgz")
+    assert (again.key, again.existed, again.adopted) == (NAME, True, None)
+    assert keys(store) == [NAME, manifest_key(NAME)]
+
+
+def test_another_ciphertext_of_the_same_logs_is_kept_and_told(make, store):
+    first = make(b"log")
+    shipping.send(store, *first, NAME, ".tgz")
+    sent = shipping.send(store, *make(b"log"), NAME, ".tgz")
+    assert (sent.key, sent.existed, sent.adopted) == (NAME, True, first[1])
+    assert keys(store) == [NAME, manifest_key(NAME)]
+
+
+def test_other_logs_get_the_next_name(make, store):
+    shipping.send(store, *make(b"log"), NAME, ".tgz")
+    second = make(b"other log")
+    assert shipping.send(store, *second, NAME, ".tgz").key == SECOND
+    assert shipping.send(store, *second, NAME, ".tgz").existed
+    assert keys(store) == [SECOND, manifest_key(SECOND), NAME, manifest_key(NAME)]
+
+
+@pytest.mark.parametrize("what", ["archive", "manifest", "archive is damaged", "manifest is damaged"])
+def test_half_of_something_or_something_damaged_stays_and_ours_gets_the_next_name(make, store, what):
+    shipping.send(store, *make(b"log"), NAME, ".tgz")
+    victim = os.path.join(store.root, NAME if what.startswith("archive") else manifest_key(NAME))
+    if "damaged" in what:
+        with open(victim, "wb") as file:
+            file.write(b"damaged")
+    else:
+        os.unlink(victim)
+    sent = shipping.send(store, *make(b"log"), NAME, ".tgz")
+    if what == "manifest":
+        # The archive is another ciphertext, so its key is taken; no manifest of ours is left beside it.
+        assert sent.key == SECOND
+        assert manifest_key(NAME) not in keys(store)
+    else:
+        assert sent.key == SECOND
+    assert {SECOND, manifest_key(SECOND)} <= set(keys(store))
+
+
+def test_an_archive_that_changed_in_the_spool_is_not_sent(make, store):
+    path, manifest = make(b"log")
+    with open(path, "r+b") as file:
+        file.write(b"X")
+    with pytest.raises(IntegrityError):
+        shipping.send(store, path, manifest, NAME, ".tgz")
+    assert NAME not in keys(store)
+
+
+def test_digests(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"a" * 3_000_000)
+    assert shipping.digests_of_file(str(path)) == (
+        3_000_000,
+        hashlib.md5(b"a" * 3_000_000, usedforsecurity=False).hexdigest(),
+        hashlib.sha256(b"a" * 3_000_000).hexdigest(),
+    )

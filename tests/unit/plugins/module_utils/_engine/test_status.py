@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What monitoring is told, and with which exit code."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import status
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.catalog import Catalog
+from faults.host import JOB, NOW, Host
+
+
+@pytest.fixture
+def host(tmp_path):
+    made = Host(tmp_path)
+    made.state.mkdir()
+    return made
+
+
+def record(host, *runs):
+    """Runs of (minutes ago, exit code or None for one that did not end)."""
+    catalog = Catalog(str(host.state))
+    for minutes, code in runs:
+        started = (NOW - timedelta(minutes=minutes)).timestamp()
+        run = catalog.begin_run(JOB, started)
+        if code is not None:
+            catalog.end_run(run, started + 1, code, {})
+    catalog.close()
+
+
+@pytest.mark.parametrize(
+    ("runs", "state", "code"),
+    [
+        ([], "has never run", 1),
+        ([(5, 0)], "fine", 0),
+        ([(5, 0), (1, None)], "runs now, or was killed", 0),
+        ([(1, None)], "runs now, or was killed", 1),
+        ([(300, 0), (240, None), (180, None), (1, None)], "overdue", 1),
+        ([(300, 0)], "overdue", 1),
+        ([(300, 0), (5, 3)], "overdue", 1),
+        ([(65, 0), (5, 3)], "archives wait for a store", 3),
+        ([(5, 3)], "archives wait for a store", 3),
+        ([(65, 0), (5, 1)], "the last run failed", 1),
+        ([(65, 0), (5, 4)], "the last run failed", 4),
+        ([(65, 0), (5, 2)], "the last run failed", 2),
+        ([(-60 * 24 * 365, 0), (300, 0)], "overdue", 1),
+    ],
+)
+def test_states(host, runs, state, code):
+    record(host, *runs)
+    row = status.of(host.document(), now=NOW)
+    assert (row["state"].startswith(state), row["exit_code"]) == (True, code), row
+    assert row["next_due"] == "2024-01-12T16:00:00Z"
+
+
+def test_no_catalog_yet(host):
+    assert status.of(host.document(), now=NOW)["exit_code"] == 1
+    assert list(host.state.iterdir()) == []
+
+
+def test_an_age_of_ones_own(host):
+    record(host, (10, 0))
+    assert status.of(host.document(), max_age=660.0, now=NOW)["exit_code"] == 0
+    assert status.of(host.document(), max_age=540.0, now=NOW)["exit_code"] == 1
+
+
+def test_a_job_without_periods_is_never_overdue_by_itself(host):
+    record(host, (600_000, 0))
+    document = host.document(select={"period": "none", "patterns": ["*"]})
+    row = status.of(document, now=NOW)
+    assert (row["exit_code"], row["next_due"]) == (0, None)
+    assert status.of(document, max_age=60.0, now=NOW)["exit_code"] == 1
