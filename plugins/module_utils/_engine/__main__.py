@@ -5,4 +5,5 @@
 
 from .cli import end_with_main
 
-end_with_main()
+if __name__ == "__main__":
+    end_with_main()

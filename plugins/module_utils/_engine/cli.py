@@ -50,7 +50,7 @@ def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
             _report_error(options, error)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print("log-archive: interrupted; the next run completes what is left", file=sys.stderr)
+        _tell("log-archive: interrupted; the next run completes what is left")
         return 130
     except BrokenPipeError:
         _close_output()
@@ -229,7 +229,7 @@ def _each(options: t.Any, call: t.Callable[[Document], t.Dict[str, t.Any]]) -> i
             from . import report
 
             try:
-                print(report.recap(recap), file=sys.stderr if recap["errors"] else sys.stdout, flush=True)
+                (_tell if recap["errors"] else _say)(report.recap(recap))
             except BrokenPipeError:
                 _close_output()  # Nobody reads any more; the other jobs are run all the same.
     if options.json:
@@ -257,7 +257,7 @@ def _list(options: t.Any) -> int:
     if options.json:
         _print_json(rows)
     else:
-        print(report.archives(rows))
+        _say(report.archives(rows))
     return EXIT_DONE
 
 
@@ -314,7 +314,7 @@ def _verify(options: t.Any) -> int:
     if options.json:
         _print_json(results)
     else:
-        print(report.verified(results))
+        _say(report.verified(results))
     return EXIT_INTEGRITY if any(result["error"] for result in results) else EXIT_DONE
 
 
@@ -353,7 +353,7 @@ def _restore(options: t.Any) -> int:
     if options.json:
         _print_json(results)
     else:
-        print(report.restored(results))
+        _say(report.restored(results))
     return EXIT_DONE
 
 
@@ -384,7 +384,7 @@ def _key(options: t.Any) -> int:
     if options.json:
         _print_json({"keyring": folder, "changed": bool(change and change.changed), "keys": keys})
     else:
-        print(report.keys(folder, keys, change.changed if change else None))
+        _say(report.keys(folder, keys, change.changed if change else None))
     return EXIT_DONE
 
 
@@ -413,10 +413,10 @@ def _check_config(options: t.Any) -> int:
         except ConfigError as error:
             results.append({"path": path, "ok": False, "error": error.message, "problems": error.problems})
             if not options.json:
-                print(error, file=sys.stderr)
+                _tell(str(error))
             continue
         if not options.json:
-            print("%s: fine" % path)
+            _say("%s: fine" % path)
     if options.json:
         _print_json(results)
     return EXIT_DONE if all(result["ok"] for result in results) else EXIT_CONFIG
@@ -427,14 +427,14 @@ def _sample_config(options: t.Any) -> int:
 
     text = config.sample()
     if options.output is None:
-        print(text, end="")
+        sys.stdout.write(text)
         return EXIT_DONE
     try:
         with open(options.output, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o640)) as file:
             file.write(text)
     except OSError as error:
         raise ConfigError("the template cannot be written (%s)" % error.strerror, options.output) from error
-    print("Wrote %s; the file's name must be that of the job, with .json" % options.output, file=sys.stderr)
+    _tell("Wrote %s; the file's name must be that of the job, with .json" % options.output)
     return EXIT_DONE
 
 
@@ -447,7 +447,7 @@ def _status(options: t.Any) -> int:
     if options.json:
         _print_json(rows)
     else:
-        print(report.status(rows))
+        _say(report.status(rows))
     return gravest(row["exit_code"] for row in rows)
 
 
@@ -511,7 +511,7 @@ def _reachable(document: Document, options: t.Any) -> t.Any:
                 except StoreError as error:
                     if number == len(candidates):
                         raise
-                    print("log-archive: store %s: %s; trying the next one" % (store.name, error), file=sys.stderr)
+                    _tell("log-archive: store %s: %s; trying the next one" % (store.name, error))
                     continue
                 if archives or number == len(candidates):
                     break
@@ -533,7 +533,8 @@ def _confirm(name: str, location: str, size: int) -> bool:
     from .units import format_size
 
     # Not input(): that asks on standard output, which may be a file of JSON, and fails where the terminal is closed.
-    print("Send %s (%s) to %s? [y/N] " % (name, format_size(size), location), end="", file=sys.stderr, flush=True)
+    sys.stderr.write("Send %s (%s) to %s? [y/N] " % (name, format_size(size), location))
+    sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -547,13 +548,23 @@ def _progress(options: t.Any) -> t.Any:
 def _report_error(options: t.Any, error: LogArchiveError) -> None:
     if options.json:
         _print_json({"error": str(error), "exit_code": error.exit_code, "problems": getattr(error, "problems", [])})
-    print("log-archive: %s" % error, file=sys.stderr)
+    _tell("log-archive: %s" % error)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 def _print_json(value: t.Any) -> None:
     import json
 
-    print(json.dumps(value, indent=2))
+    _say(json.dumps(value, indent=2))
 
 
 _COMMANDS: t.Dict[str, t.Tuple[t.Callable[[t.Any], int], str, t.Callable[[argparse.ArgumentParser], None]]] = {

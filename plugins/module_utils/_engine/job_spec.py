@@ -385,7 +385,7 @@ JOB: Spec = {
 }
 
 
-def normalise(document: t.Any, spec: Spec = JOB, subject: t.Optional[str] = None) -> t.Dict[str, t.Any]:
+def normalise(document: t.Any, spec: Spec, subject: t.Optional[str] = None) -> t.Dict[str, t.Any]:
     """Check a document against a spec and return it with every option present (None where not given and without default).
 
     Raises ConfigError whose ``problems`` name every mistake: the key, what is wrong and what is allowed.

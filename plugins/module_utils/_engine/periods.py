@@ -122,22 +122,22 @@ def load_timezone(name: str) -> datetime.tzinfo:
 class _HostZone(datetime.tzinfo):
     """The zone of the host as the C library has it (TZ or /etc/localtime), with fold as PEP 495 says."""
 
-    def utcoffset(self, moment: t.Optional[datetime.datetime]) -> t.Optional[datetime.timedelta]:
-        if moment is None:
+    def utcoffset(self, dt: t.Optional[datetime.datetime]) -> t.Optional[datetime.timedelta]:
+        if dt is None:
             return None
-        naive = moment.replace(tzinfo=None, microsecond=0)
+        naive = dt.replace(tzinfo=None, microsecond=0)
         return naive.replace(tzinfo=UTC) - _EPOCH - datetime.timedelta(seconds=naive.timestamp())
 
-    def dst(self, moment: t.Optional[datetime.datetime]) -> t.Optional[datetime.timedelta]:
+    def dst(self, dt: t.Optional[datetime.datetime]) -> t.Optional[datetime.timedelta]:
         return None
 
-    def tzname(self, moment: t.Optional[datetime.datetime]) -> str:
+    def tzname(self, dt: t.Optional[datetime.datetime]) -> str:
         return "local"
 
-    def fromutc(self, moment: datetime.datetime) -> datetime.datetime:
-        whole = moment.replace(tzinfo=UTC, microsecond=0)
+    def fromutc(self, dt: datetime.datetime) -> datetime.datetime:
+        whole = dt.replace(tzinfo=UTC, microsecond=0)
         local = datetime.datetime.fromtimestamp((whole - _EPOCH).total_seconds())
-        return local.replace(tzinfo=self, microsecond=moment.microsecond)
+        return local.replace(tzinfo=self, microsecond=dt.microsecond)
 
 
 def did_you_mean(word: str, known: t.Iterable[str]) -> str:
@@ -208,8 +208,8 @@ def _period(unit: str, label: datetime.datetime, zone: datetime.tzinfo) -> Perio
 def _start(label: datetime.datetime, zone: datetime.tzinfo) -> datetime.datetime:
     """The first moment at which the clocks of ``zone`` show ``label`` or jump past it."""
     local = label.replace(tzinfo=zone)
-    before, after = local.utcoffset(), local.replace(fold=1).utcoffset()
-    assert before is not None and after is not None
+    before = t.cast(datetime.timedelta, local.utcoffset())
+    after = t.cast(datetime.timedelta, local.replace(fold=1).utcoffset())
     if before >= after:
         return local.astimezone(UTC)
     # The label is skipped: the moment of the jump is found between its two readings (PEP 495), to the second.

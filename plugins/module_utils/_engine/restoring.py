@@ -76,7 +76,7 @@ def restore(
         with staging_folder(destination) as staging:
             stream.seek(0)
             authenticate(stream, key, subject)
-            staged = list(_extract(stream, key, staging, subject, progress))
+            staged = _extract(stream, key, staging, subject, progress)
             if manifest is not None:
                 _compare(staged, manifest, subject)
             return _publish(staged, destination, overwrite)
@@ -160,12 +160,11 @@ def staging_folder(destination: str) -> t.Iterator[str]:
         os.close(handle)
 
 
-def _extract(
-    stream: t.BinaryIO, key: bytes, staging: str, subject: str, progress: t.Optional[t.Callable[[int], None]]
-) -> t.Iterator[_Staged]:
+def _extract(stream: t.BinaryIO, key: bytes, staging: str, subject: str, progress: t.Optional[t.Callable[[int], None]]) -> t.List[_Staged]:
     from concurrent.futures import ThreadPoolExecutor
 
     stream.seek(0)
+    staged: t.List[_Staged] = []
     names = set()
     with ThreadPoolExecutor(1) as hasher, _ahead(_inflated(decrypt(stream, key, subject), subject)) as chunks:
         plaintext = _Plaintext(chunks)
@@ -191,10 +190,11 @@ def _extract(
                 done.result()
             if written != member.size:
                 raise IntegrityError("%s is cut inside the archive" % ascii(member.name), subject)
-            yield _Staged(member.name, path, member.size, sha256.hexdigest(), member.mode & 0o777, int(member.mtime) * 10**9)
+            staged.append(_Staged(member.name, path, member.size, sha256.hexdigest(), member.mode & 0o777, int(member.mtime) * 10**9))
         # What follows the tar's end must be read too: the token's signature and the gzip checksum are proven at its very end.
         for _chunk in chunks:
             pass
+    return staged
 
 
 def _hash(sha256: t.Any, pieces: t.Sequence[memoryview]) -> None:

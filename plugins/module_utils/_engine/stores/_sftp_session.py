@@ -423,7 +423,7 @@ class _Connection:
             self.transport.start_client(event=done)
             # The socket's deadline ends this wait too.
             done.wait()
-            error = self.transport.get_exception()
+            error = self.transport.saved_exception
             if "no acceptable host key" in str(error):
                 raise StoreDeniedError(
                     "the server has no host key of the known kind: expected %s; nothing was sent"

@@ -55,7 +55,6 @@ class SftpStore(Store):
 
     def __init__(
         self,
-        *,
         host: str,
         user: str,
         path: str,
@@ -404,8 +403,7 @@ class SftpStore(Store):
         return self._current
 
     def _remote(self, key: str) -> str:
-        assert self._root is not None, "no session yet"
-        return posixpath.join(self._root, key)
+        return posixpath.join(t.cast(str, self._root), key)
 
     def _walk(self, prefix: str) -> t.Iterator[t.Tuple[str, sftp.Attributes]]:
         """(key, attributes) of every file below the root in a folder where keys with ``prefix`` can be; temporary ones too."""

@@ -23,7 +23,7 @@ GOOD = {
 def problems(**changes):
     document = dict(copy.deepcopy(GOOD), **changes)
     with pytest.raises(ConfigError) as caught:
-        job_spec.normalise(document, subject="jobs/syslog.json")
+        job_spec.normalise(document, job_spec.JOB, "jobs/syslog.json")
     assert caught.value.exit_code == 2
     assert "jobs/syslog.json" in str(caught.value)
     for problem in caught.value.problems:
@@ -32,7 +32,7 @@ def problems(**changes):
 
 
 def test_every_option_is_there_afterwards_with_its_default():
-    document = job_spec.normalise(copy.deepcopy(GOOD))
+    document = job_spec.normalise(copy.deepcopy(GOOD), job_spec.JOB)
     assert document["archive"]["suffix"] == ".tgz.fernet"
     assert document["select"]["offset"] == -1
     assert document["stores"][0]["name"] == "file"
@@ -125,7 +125,7 @@ def test_all_mistakes_are_told_at_once():
 @pytest.mark.parametrize("document", [None, [], "x", 5, True])
 def test_a_document_that_is_no_object_is_refused(document):
     with pytest.raises(ConfigError, match="must be an object"):
-        job_spec.normalise(document)
+        job_spec.normalise(document, job_spec.JOB)
 
 
 def test_no_message_shows_a_secret():

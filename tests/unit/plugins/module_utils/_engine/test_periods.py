@@ -14,8 +14,7 @@ import zoneinfo
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import errors, periods
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 UTC = datetime.timezone.utc
 ZONES = (

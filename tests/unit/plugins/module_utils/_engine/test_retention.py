@@ -21,8 +21,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.rete
     parse_duration,
     parse_policy,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 UTC = datetime.timezone.utc
 NOW = datetime.datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,8 +9,7 @@ import datetime
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import errors, units
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 UTC = datetime.timezone.utc
 

@@ -397,9 +397,7 @@ def test_a_server_that_is_not_there(openssh: t.Any, store: t.Any, new_proxy: t.A
 
 
 @pytest.mark.parametrize("moment", ["before the login", "before a request", "while sending", "while receiving"])
-def test_a_server_that_hangs_is_given_up_after_the_timeout(
-    new_openssh: t.Any, store: t.Any, local: t.Any, moment: str
-) -> None:
+def test_a_server_that_hangs_is_given_up_after_the_timeout(new_openssh: t.Any, store: t.Any, local: t.Any, moment: str) -> None:
     server = new_openssh()
     one, file = store(server, timeout=1.0), local(32 * MIB)
     frozen = threading.Event()
