@@ -131,6 +131,7 @@ class _Run:
         self.key: t.Optional[Key] = None
         self.error_codes: t.List[int] = []
         self.coming: t.List[Item] = []
+        self.after_kill = False
         self.sent_to: t.Dict[str, t.Set[str]] = {}
         self.recap: Recap = {
             "job": self.job,
@@ -153,6 +154,8 @@ class _Run:
 
     def execute(self, only_prune: t.Sequence[str] = ()) -> Recap:
         began = time.monotonic()
+        last = self.catalog.last_run(self.job)
+        self.after_kill = last is not None and last.ended is None
         run = None if self.check or only_prune else self.catalog.begin_run(self.job, self.now.timestamp())
         try:
             self._note("run_started")
@@ -563,13 +566,19 @@ class _Run:
             self._note("source_deleted", path=path, archive=self._name(entry))
 
     def _clean(self) -> None:
-        """Where this run has sent archives and nothing is pending, what is unfinished was left by killed runs."""
+        """Where nothing is pending, what is unfinished was left by killed runs: look where this run has sent archives, and after a
+        run that was killed (it may have been while it cleaned) everywhere."""
+        if self.check:
+            return
         awaiting = {name for names in self.catalog.awaited(self.job).values() for name in names}
-        for name, folders in self.sent_to.items():
+        for options in self.document["stores"]:
+            name = options["name"]
+            everywhere = {naming.folder_key(self.host, self.job)} if self.after_kill else set()
+            folders = everywhere or self.sent_to.get(name, set())
             if name not in awaiting and name not in self.dead:
                 try:
                     for folder in sorted(folders):
-                        self.stores[name].clean(folder)
+                        self._store(options).clean(folder)
                 except LogArchiveError as error:
                     self._warn("store %s: unfinished uploads of earlier runs cannot be removed (%s)" % (name, error))
 

@@ -557,6 +557,21 @@ def test_a_lost_catalog_when_only_some_of_its_sources_are_still_there(host):
     assert_all_archived(host, wanted)
 
 
+def test_what_a_run_left_that_was_killed_while_it_cleaned(host):
+    """An upload was cut in a first run, a second completed it and was killed while it cleaned: the third has nothing else to do."""
+    host.write_logs(14)
+    host.run()
+    leftover = host.store / NAME / JOB / "2024" / "01" / "12" / ".log-archive-syslog.part"
+    leftover.write_bytes(b"x")
+    assert host.run()["outcome"] == "nothing to do"
+    assert leftover.exists(), "a run after a good one does not look"
+    catalog = Catalog(str(host.state))
+    catalog.begin_run(JOB, NOW.timestamp())
+    catalog.close()
+    assert host.run()["outcome"] == "nothing to do"
+    assert not leftover.exists()
+
+
 def test_a_damaged_catalog_says_what_to_do(host):
     host.write_logs(14)
     host.run()
