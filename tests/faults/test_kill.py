@@ -171,10 +171,8 @@ KINDS = ["file", "sftp", "s3"]
 def test_random_moments_of_large_archives(kind: str, killer: Killer, quick_path: pathlib.Path, request: pytest.FixtureRequest) -> None:
     """12 MiB that do not compress, in two archives: kills in the middle of packing, writing, sending in parts and reading back."""
     chance = random.Random(SEED)
-    if kind == "sftp":
-        server = request.getfixturevalue("openssh")
-    elif kind == "s3":
-        server, bucket = request.getfixturevalue("swift"), request.getfixturevalue("bucket")
+    server = None if kind == "file" else request.getfixturevalue("openssh" if kind == "sftp" else "swift")
+    bucket = request.getfixturevalue("bucket") if kind == "s3" else ""
 
     def new(name: str) -> t.Tuple[Host, t.Dict[str, bytes]]:
         stores = {

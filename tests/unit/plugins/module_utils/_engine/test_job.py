@@ -171,6 +171,38 @@ def test_a_dry_run_changes_nothing_and_tells_what_the_run_does(host, again):
     assert tree(host.folder) == before
 
 
+def test_a_dry_run_before_the_first_success(host, tmp_path):
+    """The catalog is there, and what it knows is looked up in the stores too; still nothing is written."""
+    down = tmp_path / "not" / "mounted"
+    host.stores.append({"type": "file", "name": "down", "path": str(down), "attempts": 1})
+    host.write_logs(13)
+    assert host.run()["exit_code"] == 3
+    host.write_logs(14)
+    before = tree(host.folder)
+    said = host.run(check=True)
+    assert tree(host.folder) == before
+    assert [(a["state"], os.path.basename(a["key"])) for a in said["archives"]] == [
+        ("would be sent", "syslog.20240112.13.tgz.fernet"),
+        ("would be archived", "syslog.20240112.14.tgz.fernet"),
+    ]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_dry_run_after_the_catalog_was_lost(host, group, killed):
+    host.write_logs(12, 13, 14)
+    host.run(archive={"group": group})
+    shutil.rmtree(host.state)
+    if killed:
+        host.state.mkdir()
+        catalog = Catalog(str(host.state))
+        catalog.begin_run(JOB, NOW.timestamp())
+        catalog.close()
+    before = tree(host.folder)
+    assert host.run(check=True, archive={"group": group})["archives"] == []
+    assert tree(host.folder) == before
+
+
 def test_a_dry_run_of_prune_changes_nothing(host):
     host.write_logs(12, 13, 14)
     host.run()
