@@ -111,8 +111,8 @@ class Run(t.NamedTuple):
 class Catalog:
     """The catalog in the folder ``state``, made where it is not there yet; without a folder an empty one in memory.
 
-    readonly: leave no trace in the folder; the catalog must be there. All methods raise LogArchiveError for a damaged or newer
-    file, DiskFullError where it cannot grow.
+    readonly: work on a copy in memory and leave no trace in the folder; the catalog must be there. All methods raise LogArchiveError
+    for a damaged or newer file, DiskFullError where it cannot grow.
     """
 
     def __init__(self, state: t.Optional[str], readonly: bool = False) -> None:
@@ -128,19 +128,15 @@ class Catalog:
             self._execute("PRAGMA journal_mode=WAL")
             # Enough for the records of runs: the last of them may be lost with the power. Transactions ask for more.
             self._execute("PRAGMA synchronous=NORMAL")
-        self._create_or_check(readonly)
+        self._create_or_check()
 
     def close(self) -> None:
         self._db.close()
 
-    def _create_or_check(self, readonly: bool) -> None:
+    def _create_or_check(self) -> None:
         version = self._execute("PRAGMA user_version")[0][0]
         if version > SCHEMA_VERSION:
             raise LogArchiveError("the catalog was made by a newer version of log-archive", self.path, "Install that version again")
-        if version == 0 and readonly:
-            # Its first run was killed before it was made.
-            self._db.close()
-            self._db = _connected(":memory:", False)
         if version == 0:
             with self._transaction():
                 if self._execute("PRAGMA user_version")[0][0] == 0:
@@ -388,7 +384,10 @@ def _connected(path: str, readonly: bool) -> sqlite3.Connection:
 
     # SQLite would make a write-ahead log and remove it again; where none is left there is nothing in it to miss.
     mode = "mode=ro" if os.path.exists(path + "-wal") else "mode=ro&immutable=1"
-    return sqlite3.connect("file:%s?%s" % (quote(path), mode), timeout=60, isolation_level=None, uri=True)
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    with contextlib.closing(sqlite3.connect("file:%s?%s" % (quote(path), mode), timeout=60, uri=True)) as file:
+        file.backup(memory)
+    return memory
 
 
 def _text(text: str) -> str:
