@@ -132,7 +132,7 @@ def write_logs(folder: pathlib.Path, screen: Screen) -> bool:
         last = datetime.datetime.fromisoformat(json.loads(known.read_text(encoding="ascii"))["last"])
         hours = int((end - last).total_seconds() // 3600)
         if hours > LONGEST_PAUSE:
-            again = "the last run was %d hours ago, so the demo begins afresh; " % hours
+            again = "nobody ran it for %d hours: beginning afresh; " % hours
             for name in OWN:
                 remove(folder / name)
             hours = FIRST_HOURS

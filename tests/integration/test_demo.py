@@ -242,7 +242,7 @@ def test_it_says_what_failed_and_where_the_log_is(again: t.Tuple[int, str], demo
             keyring.chmod(0o700)
     assert code == 1
     for keyring in keyrings:
-        assert "chmod 700 %s" % keyring in output
+        assert "chmod 0700 %s" % keyring in output
     assert str(demo.folder / "ansible.log") in output
     assert "Done" not in output and "Nothing new" not in output
     assert demo.processes() == []
