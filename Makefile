@@ -99,7 +99,7 @@ units: $(B)/venv-test/.stamp $(SELF) ## Unit tests; what is not installed is ski
 	$(B)/venv-test/bin/python -m pytest -n $(WORKERS) tests/unit $(PYTEST)
 
 integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests with playbooks, servers and faults
-	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) $(wildcard tests/integration tests/faults) $(PYTEST)
+	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) tests/stores tests/integration tests/faults $(PYTEST)
 
 newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp installed $(SELF) ## Tests of what touches Ansible with the newest ansible-core
 	@if test -x $(B)/venv-newest/bin/python; then \

@@ -645,7 +645,8 @@ class _Run:
             self._fail(StoreError("cannot be deleted (%s)" % why, store.location(key)))
         if done.removed:
             self._note("pruned", store=name, removed=done.removed, bytes_freed=done.bytes_freed)
-        if not (self.check or plan.refusals or done.failed):
+        # What is kept only because another store awaits it may go once that store has it.
+        if not (self.check or plan.refusals or done.failed or awaited):
             self.catalog.set_prune_done(self.job, name, text)
 
     def _conclude(self, seconds: float) -> None:

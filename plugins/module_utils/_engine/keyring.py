@@ -241,14 +241,11 @@ def _changing(folder: str, check: bool) -> t.Iterator[None]:
 def _make_folder(folder: str, check: bool) -> bool:
     """Make the folder unless it exists; return whether it exists now."""
     if not os.path.isdir(folder):
-        parent = os.path.dirname(os.path.abspath(folder))
-        if not os.path.isdir(parent):
-            raise KeyringError(
-                "the keyring cannot be made, the folder above it does not exist", folder, "Run: mkdir -p %s" % shlex.quote(parent)
-            )
         if check:
             return False
+        parent = os.path.dirname(os.path.abspath(folder))
         try:
+            os.makedirs(parent, mode=0o755, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(folder, 0o700)
                 fsync_folder(parent)

@@ -683,3 +683,15 @@ def test_creating_an_archive_where_one_stands_is_refused(host, tmp_path):
     with pytest.raises(FileExistsError):
         archiving.create_archive(str(path), [], None, NAME, JOB, None)
     assert issubclass(SourceError, LogArchiveError)
+
+
+def test_what_retention_spared_for_a_store_that_was_down_goes_once_that_store_is_back(host):
+    up, down = host.folder / "up", host.folder / "not-mounted" / "down"
+    host.stores = [{"type": "file", "name": name, "path": str(path)} for name, path in (("up", up), ("down", down))]
+    host.write_logs(11, 12, 13, 14)
+    policy = {"keep_last": 1, "max_delete_share": 1}
+    assert host.run(retention=policy)["exit_code"] == 3
+    assert len(archives_in(file_store(up))) == 4
+    down.parent.mkdir()
+    assert host.run(retention=policy)["exit_code"] == 0
+    assert [len(archives_in(file_store(path))) for path in (up, down)] == [1, 1]

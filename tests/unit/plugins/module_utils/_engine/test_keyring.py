@@ -91,10 +91,12 @@ def test_create_keeps_a_current_key(folder):
     assert state(folder) == before
 
 
-def test_create_needs_the_folder_above(tmp_path):
-    with pytest.raises(KeyringError, match="mkdir -p"):
-        keyring.create(str(tmp_path / "a" / "b"))
+def test_create_makes_the_folders_above_and_check_mode_makes_none(tmp_path):
+    wanted = tmp_path / "etc" / "log-archive" / "keyring"
+    assert keyring.create(str(wanted), check=True).changed
     assert os.listdir(tmp_path) == []
+    assert keyring.create(str(wanted)).changed
+    assert wanted.stat().st_mode & 0o777 == 0o700
 
 
 def test_without_a_keyring_or_a_current_key_the_error_says_how_to_make_one(folder):

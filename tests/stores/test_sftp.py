@@ -214,7 +214,7 @@ def test_an_upload_that_does_not_verify_is_removed(new_openssh: t.Any, store: t.
 
 def test_a_shell_that_never_answers_is_no_shell(new_openssh: t.Any, store: t.Any, local: t.Any) -> None:
     script = 'case "$SSH_ORIGINAL_COMMAND" in *sum*) sleep 30;; *) exec %s;; esac' % SFTP_SERVER
-    one, file = store(new_openssh(extra_config="ForceCommand " + script), timeout=0.5), local(1000)
+    one, file = store(new_openssh(extra_config="ForceCommand " + script), timeout=3), local(1000)
     assert one.put(file.path, KEY, file.digests).verification.level == "read_back"
 
 
