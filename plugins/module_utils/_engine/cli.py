@@ -319,7 +319,7 @@ def _verify(options: t.Any) -> int:
 
 
 def _restore(options: t.Any) -> int:
-    from . import inventory, report, restoring
+    from . import inventory, manifest as manifests, report, restoring
 
     results: t.List[t.Dict[str, t.Any]] = []
     destination = os.path.abspath(options.to)
@@ -334,16 +334,14 @@ def _restore(options: t.Any) -> int:
                 archives = inventory.named(archives, here + sought if document is documents[-1] else here)
             if options.latest:
                 archives = inventory.latest(archives)
-            for archive in archives:
+            for archive in restoring.last_states(archives):
                 if options.dry_run:
                     results += [
                         {"archive": archive.key, "path": s["path"], "size": s["size"], "state": "would be written"}
                         for s in archive.manifest["sources"]
                     ]
                     continue
-                with _progress(options)(
-                    "restore %s" % store.location(archive.key), sum(s["size"] for s in archive.manifest["sources"])
-                ) as advance:
+                with _progress(options)("restore %s" % store.location(archive.key), manifests.source_bytes(archive.manifest)) as advance:
                     files = restoring.restore_from_store(
                         store, archive, document["encryption"]["keyring"], destination, options.overwrite, None, advance
                     )

@@ -286,6 +286,18 @@ def test_restore_by_time_and_latest(host):
     said(host, "restore", "--to", to, "--since", "2024-01-13", code=1)
 
 
+def test_restore_of_a_log_that_grew_gives_its_last_state(host):
+    said(host, "run", "--all")
+    log = host.logs / "syslog.20240112.14"
+    with log.open("ab") as file:
+        file.write(b"a late line\n")
+    said(host, "run", "--all")
+    assert len([key for key in archives_in(file_store(host.store)) if log.name in key]) == 2
+    to = host.folder / "to"
+    told(host, "restore", "--to", str(to))
+    assert (to / str(log).lstrip("/")).read_bytes() == log.read_bytes()
+
+
 def test_restore_goes_to_the_next_store_where_the_first_cannot_be_reached(host):
     stores = [{"type": "file", "name": "gone", "path": str(host.folder / "a" / "b"), "attempts": 1}, *host.stores]
     said(host, "run", "--all")
