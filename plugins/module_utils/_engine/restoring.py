@@ -376,7 +376,7 @@ def _publish(staged: t.Sequence[_Staged], destination: str, overwrite: bool) -> 
         raise LogArchiveError(
             "%d file(s) with other content already stand there and are not overwritten, nothing was restored" % len(conflicts),
             ascii(conflicts[0]),
-            "Choose an empty destination, or ask to overwrite",
+            "Choose an empty destination, restore fewer archives (by name or time), or overwrite: the newest then wins",
         )
     restored = []
     for file, path, unchanged in targets:

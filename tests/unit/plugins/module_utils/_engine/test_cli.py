@@ -287,6 +287,7 @@ def test_restore_by_time_and_latest(host):
 
 
 def test_restore_of_a_log_that_grew_gives_its_last_state(host):
+    host.write_document(select=dict(SELECT, patterns=["syslog.%Y%m%d.%H"]))
     said(host, "run", "--all")
     log = host.logs / "syslog.20240112.14"
     with log.open("ab") as file:
