@@ -157,9 +157,12 @@ def latest(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
     return [a for a in archives if a.manifest["period"]["start"] == newest[(a.manifest["host"], a.manifest["job"])]]
 
 
-def _age(archive: StoredArchive) -> t.Tuple[str, str, str]:
-    """Later archives of the same period (revisions, of a log that had grown) come later: restored last, theirs is the file that stays."""
-    return (archive.manifest["period"]["start"], archive.manifest["created"], archive.key)
+def _age(archive: StoredArchive) -> t.Tuple[str, str, int, str]:
+    """Later archives of the same period (revisions, of a log that had grown) come later: restored last, theirs is the file that stays.
+
+    A revision has a longer name, which tells it from the first archive of the same second.
+    """
+    return (archive.manifest["period"]["start"], archive.manifest["created"], len(archive.key), archive.key)
 
 
 def _is_named(archive: StoredArchive, name: str) -> bool:
