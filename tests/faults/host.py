@@ -101,7 +101,7 @@ class Host:
     def command(self, *arguments: str, **options: t.Any) -> subprocess.CompletedProcess[str]:
         """Run the command ``log-archive`` in a process of its own."""
         options.setdefault("capture_output", True)
-        return subprocess.run([*COMMAND, *arguments], text=True, env=self.environment(), **options)
+        return subprocess.run([*COMMAND, *arguments], check=False, text=True, env=self.environment(), **options)
 
     def environment(self, **more: str) -> t.Dict[str, str]:
         """The environment in which the command finds the engine and this host's jobs."""

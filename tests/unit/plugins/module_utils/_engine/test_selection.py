@@ -349,8 +349,8 @@ def test_a_file_that_a_process_holds_open_for_writing_is_skipped_until_it_is_clo
     write(tmp_path / "b.20240112.12")
     result = subprocess.run(
         [*OWN_PROCESSES, sys.executable, "-c", HELD, str(tmp_path), mode],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, timeout=60,
-    check=False)  # fmt: skip
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
     pid, both, alone, closed = json.loads(result.stdout)
     assert both[:2] == [["a.20240112.12"], 0] and both[2][0].startswith("open for writing by %d " % pid)
