@@ -95,7 +95,9 @@ def test_a_run_that_is_interrupted(host: Host, number: int) -> None:
     with open(host.logs / "large", "wb") as file:
         file.truncate(4 << 30)
     host.write_document(select=ALL)
-    run = subprocess.Popen([*COMMAND, "run", "--all"], env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # What a shell starts in the background, such as these tests, ignores SIGINT and hands that on.
+    command = ["env", "--default-signal=INT", *COMMAND, "run", "--all"]
+    run = subprocess.Popen(command, env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not any(name.endswith(".part") for name in host.spooled()):
         assert run.poll() is None
         time.sleep(0.01)
