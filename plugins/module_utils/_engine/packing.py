@@ -18,8 +18,12 @@ import typing as t
 from .errors import SourceError
 from .fernet import Encryptor
 
-BLOCK = 1 << 20
+BLOCK = 1 << 21
 """Bytes that one deflate call compresses; each block is primed with the 32 KiB before it, as pigz does."""
+SLICE = 1 << 18
+"""Bytes of a block that are deflated to one piece of output. Larger pieces the C library gets from the kernel, and gives back, each time."""
+WORKERS = 12
+"""Threads that deflate, at the most: what reads and what encrypts cannot feed more, and each has a block in memory."""
 WINDOW = 1 << 15
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 LAST_DEFLATE_BLOCK = b"\x03\x00"
@@ -207,7 +211,7 @@ class _Gzip:
         from concurrent.futures import ThreadPoolExecutor
 
         self._deflate, self._crc32 = _deflater()
-        workers = os.cpu_count() or 1
+        workers = min(WORKERS, os.cpu_count() or 1)
         self._deflaters = ThreadPoolExecutor(workers)
         self._writer = ThreadPoolExecutor(1)
         self._blocks_left = workers + 3
@@ -243,6 +247,10 @@ class _Gzip:
             self._under_way.popleft()[0].result()
         self._output(LAST_DEFLATE_BLOCK + self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
 
+    def _write_pieces(self, deflated: t.Any) -> None:
+        for piece in deflated.result():
+            self._output(piece)
+
     def close(self) -> None:
         for written, _block in self._under_way:
             written.cancel()
@@ -254,7 +262,7 @@ class _Gzip:
         self._crc = self._crc32(filled, self._crc)
         self._size += len(filled)
         deflated = self._deflaters.submit(self._deflate, filled, self._before)
-        self._under_way.append((self._writer.submit(lambda: self._output(deflated.result())), self._block))
+        self._under_way.append((self._writer.submit(self._write_pieces, deflated), self._block))
         self._before = bytes(filled[-WINDOW:])
         self._filled = 0
         if self._blocks_left:
@@ -265,7 +273,7 @@ class _Gzip:
             written.result()
 
 
-def _deflater() -> t.Tuple[t.Callable[[memoryview, bytes], bytes], t.Callable[[memoryview, int], int]]:
+def _deflater() -> t.Tuple[t.Callable[[memoryview, bytes], t.List[bytes]], t.Callable[[memoryview, int], int]]:
     """A function that deflates one block after the 32 KiB before it, and the CRC-32 that goes with it: of isal, else of zlib."""
     try:
         from isal import isal_zlib as library
@@ -276,9 +284,10 @@ def _deflater() -> t.Tuple[t.Callable[[memoryview, bytes], bytes], t.Callable[[m
 
         level = ZLIB_LEVEL
 
-    def deflate(block: memoryview, before: bytes) -> bytes:
+    def deflate(block: memoryview, before: bytes) -> t.List[bytes]:
         options = {"zdict": before} if before else {}
         compressor = library.compressobj(level=level, method=library.DEFLATED, wbits=-15, **options)
-        return compressor.compress(block) + compressor.flush(library.Z_SYNC_FLUSH)
+        pieces = [compressor.compress(block[start : start + SLICE]) for start in range(0, len(block), SLICE)]
+        return [piece for piece in [*pieces, compressor.flush(library.Z_SYNC_FLUSH)] if piece]
 
     return deflate, library.crc32
