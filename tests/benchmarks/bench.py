@@ -4,7 +4,7 @@
 
 """Run the benchmarks: ours and the peer in turns, the median of at least three rounds, one table and one JSON file.
 
-    PYTHONPATH=build/collections python tests/benchmarks/bench.py [--only NAME ...] [--rounds 3] [--quick] [--output FILE]
+    PYTHONPATH=build/collections python tests/benchmarks/bench.py [--only NAME ...] [--rounds 5] [--quick] [--output FILE]
 
 The collection must be importable: build/collections/ansible_collections/infra_ops/log_archive is this checkout (a symlink is
 enough). demo/ and tests/ are put on the path here, so that a benchmark can ``import generate_syslog`` and ``import lab``.
@@ -103,7 +103,7 @@ def table(rows: t.Sequence[Row]) -> str:
 def main(argv: t.Optional[t.Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(description="Run the benchmarks, ours and the peer in turns.")
     parser.add_argument("--only", nargs="+", metavar="NAME", default=["*"], help="run these; shell patterns are allowed")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each, at least 3 (default 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each, at least 3 (default 3)")
     parser.add_argument("--quick", action="store_true", help="small inputs: shows that the benchmarks work, not how fast we are")
     parser.add_argument("--output", type=pathlib.Path, help="default build/bench.json, with --quick build/bench-quick.json")
     parser.add_argument("--list", action="store_true", help="print the names and end")

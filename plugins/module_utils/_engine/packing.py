@@ -21,7 +21,7 @@ from .fernet import Encryptor
 BLOCK = 1 << 21
 """Bytes that one deflate call compresses; each block is primed with the 32 KiB before it, as pigz does."""
 SLICE = 1 << 18
-"""Bytes of a block that are deflated to one piece of output. Larger pieces the C library gets from the kernel, and gives back, each time."""
+"""Bytes of a block that become one piece of output. Larger pieces the C library gets from the kernel, and gives back, each time."""
 WORKERS = 12
 """Threads that deflate, at the most: what reads and what encrypts cannot feed more, and each has a block in memory."""
 WINDOW = 1 << 15
