@@ -103,7 +103,7 @@ def table(rows: t.Sequence[Row]) -> str:
 def main(argv: t.Optional[t.Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(description="Run the benchmarks, ours and the peer in turns.")
     parser.add_argument("--only", nargs="+", metavar="NAME", default=["*"], help="run these; shell patterns are allowed")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each, at least 3 (default 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each, at least 3 (default 5)")
     parser.add_argument("--quick", action="store_true", help="small inputs: shows that the benchmarks work, not how fast we are")
     parser.add_argument("--output", type=pathlib.Path, help="default build/bench.json, with --quick build/bench-quick.json")
     parser.add_argument("--list", action="store_true", help="print the names and end")
