@@ -112,7 +112,14 @@ def create_archive(
         os.makedirs(folder, mode=0o700, exist_ok=True)
         packed = _pack_steady(part, sources, key, refuse_changed, progress)
         manifest = _manifest(name, packed, sources, key, host, job, period)
-        _write_new(manifest_key(part), manifests.dump(manifest))
+        text = manifests.dump(manifest)
+        if len(text) > manifests.LARGEST:
+            raise LogArchiveError(
+                "too many sources for one archive (%d): no reader takes a manifest as large as its would be" % len(sources),
+                name,
+                "Make one archive per file or per period",
+            )
+        _write_new(manifest_key(part), text)
         os.replace(manifest_key(part), manifest_key(path))
         fsync_folder(folder)
         rename_without_overwrite(part, path)

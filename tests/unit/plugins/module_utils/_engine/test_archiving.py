@@ -72,3 +72,10 @@ def test_the_manifest_beside_an_archive_describes_it(make):
         assert manifests.parse(file.read(), path) == manifest
     assert shipping.digests_of_file(path) == manifests.digests(manifest)
     assert os.stat(path).st_mode & 0o077 == 0
+
+
+def test_an_archive_whose_manifest_nobody_would_read_is_not_made(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(archiving.manifests, "LARGEST", 100)
+    with pytest.raises(archiving.LogArchiveError, match="too many sources"):
+        make(b"log")
+    assert os.listdir(tmp_path) == ["log"]
