@@ -393,11 +393,9 @@ def _read_key(path: t.Optional[str]) -> str:
 
             return getpass.getpass("Fernet key: ")
         return sys.stdin.read()
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read(4096)
-    except OSError as error:
-        raise ConfigError("the key cannot be read (%s)" % error.strerror, path) from error
+    from .keyring import read_key_text
+
+    return read_key_text(path)
 
 
 def _check_config(options: t.Any) -> int:

@@ -215,8 +215,7 @@ class _Run:
         key = os.path.relpath(path, self.document["spool"]).replace(os.sep, "/")
         entry = self.catalog.by_key(key)
         try:
-            with open(naming.manifest_key(path), "rb") as file:
-                manifest = manifests.parse(file.read(manifests.LARGEST), naming.manifest_key(path))
+            manifest = manifests.load(naming.manifest_key(path))
         except (FileNotFoundError, IntegrityError) as error:
             self._warn("%s lies in the spool without a readable manifest and is left alone (%s)" % (path, error))
             return

@@ -20,7 +20,6 @@ LONGEST_NAME = 180
 
 SAFE = b"+,-.=@_~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-GROUPINGS = ("file", "period", "run")
 DEFAULT_TEMPLATES = {"file": "{stem}", "period": "{job}.%Y%m%dT%H%M", "run": "{job}.%Y%m%dT%H%M%S"}
 
 

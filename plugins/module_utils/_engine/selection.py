@@ -13,6 +13,7 @@ import sys
 import typing as t
 
 from .errors import ConfigError, SelectionError, SourceError
+from .job_spec import SELECTION
 from .periods import (
     UNITS,
     NameMatch,
@@ -27,23 +28,7 @@ from .periods import (
 )
 from .units import UTC, format_duration, format_size, format_utc, parse_duration, parse_size
 
-DEFAULTS: t.Dict[str, t.Any] = {
-    "paths": None,
-    "patterns": ["*"],
-    "use_regex": False,
-    "exclude": [],
-    "recurse": False,
-    "period": "none",
-    "offset": -1,
-    "timezone": "UTC",
-    "catch_up": 0,
-    "modified": None,
-    "quiet": 0,
-    "require_closed": False,
-    "min_size": None,
-    "max_size": None,
-    "must_exist": False,
-}
+DEFAULTS: t.Dict[str, t.Any] = {name: option.get("default") for name, option in SELECTION.items()}
 """Every option of ``select`` with its default; ``paths`` must be given."""
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)

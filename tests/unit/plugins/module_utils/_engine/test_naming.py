@@ -36,7 +36,7 @@ def test_names_that_differ_stay_different():
     assert len({naming.safe_name(name) for name in names}) == len(names)
 
 
-@pytest.mark.parametrize("by", naming.GROUPINGS)
+@pytest.mark.parametrize("by", naming.DEFAULT_TEMPLATES)
 def test_every_source_is_in_exactly_one_group_and_groups_are_in_order(by):
     sources = [source("/b/two", NEXT), source("/a/one"), source("/b/one"), source("/a/two", NEXT)]
     groups = naming.group(sources, by, None, "hour", "UTC", FIELDS)
