@@ -13,7 +13,8 @@ import time
 
 import pytest
 
-from faults.host import COMMAND, Host, archives_in, file_store, files_below
+from faults.host import COMMAND, JOB, Host, archives_in, file_store, files_below
+from faults.test_kill import sftp_options
 
 SELECT = {"patterns": ["*"], "period": "none"}
 SECRET = "marker-of-a-secret-17"
@@ -174,3 +175,14 @@ def test_no_secret_is_told_anywhere(host, openssh):
     assert b"refused" in data
     assert SECRET.encode() not in data
     assert key.encode() not in data
+
+
+def test_no_upload_keeps_everything_on_this_host_until_a_run_without_it(host, openssh, tmp_path):
+    host.stores.append(sftp_options(openssh, str(tmp_path / "sftp")))
+    host.write_document(select=SELECT)
+    held_back = host.command("run", JOB, "--no-upload")
+    assert (held_back.returncode, "ERROR" in held_back.stdout) == (3, False), held_back
+    assert len(archives_in(file_store(host.store))) == 2 and not (tmp_path / "sftp").exists()
+    assert host.command("run", JOB).returncode == 0
+    assert len(archives_in(file_store(tmp_path / "sftp"))) == 2
+    assert host.command("run", JOB, "--no-upload", "--confirm").returncode == 2

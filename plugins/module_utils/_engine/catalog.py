@@ -340,6 +340,25 @@ class Catalog:
             awaited.setdefault(key, []).append(store)
         return awaited
 
+    def totals(self, job: str) -> t.Tuple[int, int, int]:
+        """Of the archives that are somewhere (in the spool, or verified in a store): how many, their bytes, and those of their sources."""
+        somewhere = "job = ? AND (spooled OR EXISTS (SELECT 1 FROM copies WHERE copies.archive = archives.id AND state = 'verified'))"
+        archives, size = self._execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM archives WHERE %s" % somewhere, (job,))[0]
+        query = "SELECT COALESCE(SUM(sources.size), 0) FROM sources JOIN archives ON archives.id = sources.archive WHERE %s" % somewhere
+        return archives, size, self._execute(query, (job,))[0][0]
+
+    def levels(self, job: str) -> t.Dict[str, t.List[str]]:
+        """How the copies of the job's archives were verified: {store: [levels]}."""
+        levels: t.Dict[str, t.List[str]] = {}
+        rows = self._execute(
+            "SELECT DISTINCT store, verified_by FROM copies JOIN archives ON archives.id = archive"
+            " WHERE state = 'verified' AND job = ? ORDER BY store",
+            (job,),
+        )
+        for store, level in rows:
+            levels.setdefault(store, []).append(level)
+        return levels
+
     # -- runs ---------------------------------------------------------------------------------------------------------
 
     def begin_run(self, job: str, started: float) -> int:

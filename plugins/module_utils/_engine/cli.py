@@ -121,7 +121,9 @@ def _options_of_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document")
     command.add_argument("--all", action="store_true", help="run every job")
     command.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    command.add_argument("--confirm", action="store_true", help="ask before each upload that leaves this host")
+    uploads = command.add_mutually_exclusive_group()
+    uploads.add_argument("--confirm", action="store_true", help="ask before each upload that leaves this host")
+    uploads.add_argument("--no-upload", action="store_true", help="send nothing off this host; archives wait in the spool for a later run")
 
 
 def _options_of_list(command: argparse.ArgumentParser) -> None:
@@ -191,9 +193,9 @@ def _run(options: t.Any) -> int:
 
     if bool(options.jobs) == options.all:
         raise ConfigError("nothing to run" if not options.jobs else "name jobs or say --all, not both", hint="Name a job, or use --all")
-    confirm = _confirm if options.confirm else None
-    if confirm is not None and not sys.stdin.isatty():
+    if options.confirm and not sys.stdin.isatty():
         raise ConfigError("--confirm asks on a terminal, and there is none", hint="Leave it out where nobody can answer")
+    confirm = _confirm if options.confirm else _refuse if options.no_upload else None
     return _each(options, lambda document: job.run(document, confirm=confirm, progress=_progress(options), check=options.dry_run))
 
 
@@ -532,6 +534,10 @@ def _confirm(name: str, location: str, size: int) -> bool:
     sys.stderr.write("Send %s (%s) to %s? [y/N] " % (name, format_size(size), location))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _refuse(_name: str, _location: str, _size: int) -> bool:
+    return False
 
 
 def _progress(options: t.Any) -> t.Any:

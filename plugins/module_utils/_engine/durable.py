@@ -40,8 +40,11 @@ def write_all(fd: int, data: t.Union[bytes, memoryview]) -> None:
         view = view[os.write(fd, view) :]
 
 
-def write_atomically(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Make ``path`` a file of exactly ``data`` and the permissions ``mode``, whatever stood there; on failure nothing has changed."""
+def write_atomically(path: str, data: bytes, mode: int = 0o600, owner: t.Optional[t.Tuple[int, int]] = None) -> None:
+    """Make ``path`` a file of exactly ``data`` and the permissions ``mode``, whatever stood there; on failure nothing has changed.
+
+    owner: (uid, gid) that it gets; by default those of the process.
+    """
     folder, name = os.path.split(path)
     # The name is cut so that the temporary one fits where the final one does.
     part = os.path.join(folder, "%s%s-%s.part" % (TEMP_PREFIX, os.fsdecode(os.fsencode(name)[:200]), os.urandom(8).hex()))
@@ -49,6 +52,8 @@ def write_atomically(path: str, data: bytes, mode: int = 0o600) -> None:
     try:
         try:
             write_all(fd, data)
+            if owner is not None:
+                os.fchown(fd, *owner)
             os.fchmod(fd, mode)
             os.fsync(fd)
         finally:

@@ -26,6 +26,7 @@ from .errors import (
     EXIT_FAILED,
     EXIT_INTEGRITY,
     EXIT_PARTLY,
+    ConfigError,
     IntegrityError,
     LogArchiveError,
     SelectionError,
@@ -74,6 +75,7 @@ def run(
         return _Run(document, now, confirm, progress, check=True).execute()
     for folder in (document["state"], document["spool"]):
         _make_folder(folder)
+        _require_own(folder)
     with _locked(document):
         return _Run(document, now, confirm, progress, check=False).execute()
 
@@ -83,6 +85,7 @@ def prune(document: Document, stores: t.Sequence[str] = (), now: t.Optional[date
     with contextlib.ExitStack() as stack:
         if not check:
             _make_folder(document["state"])
+            _require_own(document["state"])
             stack.enter_context(_locked(document))
         return _Run(document, now, None, None, check).execute(only_prune=stores or [store["name"] for store in document["stores"]])
 
@@ -99,7 +102,7 @@ def spool_folder(document: Document, host: str) -> str:
 
 def store_of(options: t.Mapping[str, t.Any]) -> Store:
     """The store that an entry of the document's ``stores`` describes."""
-    return open_store({name: value for name, value in options.items() if name not in ("required", "retention")})
+    return open_store({name: value for name, value in options.items() if name not in ("required", "retention", "append_only")})
 
 
 def policy_of(document: Document, options: t.Mapping[str, t.Any]) -> t.Optional[t.Dict[str, t.Any]]:
@@ -592,6 +595,10 @@ class _Run:
             name = options["name"]
             if policy is None or name not in names:
                 continue
+            if options["append_only"]:
+                if always:
+                    self._warn("store %s was not pruned: it is append-only for this host, and pruned on its own side" % name)
+                continue
             if name in self.dead or any(name in stores for stores in awaited.values()):
                 self._warn("store %s was not pruned: archives still wait for it" % name)
                 continue
@@ -728,3 +735,20 @@ def _make_folder(path: str) -> None:
         raise LogArchiveError(
             "the folder cannot be made (%s)" % error.strerror, path, "Make it, owned by the user that runs the job"
         ) from error
+
+
+def _require_own(folder: str) -> None:
+    """What root writes among another user's files, that user's own runs could not touch any more."""
+    owner = os.stat(folder).st_uid
+    if os.geteuid() == 0 and owner != 0:
+        import pwd
+
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = str(owner)
+        raise ConfigError(
+            "the job belongs to the user %s, whose folder this is, and runs as root would lock it out" % name,
+            folder,
+            "Run it as %s (become_user, runuser), or with the command that the role runner installs, which does so by itself" % name,
+        )

@@ -323,6 +323,25 @@ RETENTION.update(
     }
 )
 
+SCHEDULE: Spec = {
+    "at": {
+        "type": "str",
+        "required": True,
+        "description": [
+            "The time, the host's own; V(23:00 daily), V(02:30 sunday), V(03:00 on day 1), V(5 past each hour), V(every 15 minutes),"
+            " V(every 6 hours), or the five fields of cron such as V(0 23 * * *).",
+        ],
+        "example": "5 past each hour",
+    },
+    "spread": {
+        "type": "duration",
+        "default": "5m",
+        "description": [
+            "Hosts begin within this long after that time, each always at the same moment, so that not all of them meet at the store.",
+        ],
+    },
+}
+
 JOB: Spec = {
     "name": {
         "type": "str",
@@ -354,6 +373,11 @@ JOB: Spec = {
                 "description": ["Whether an archive waits in the spool until this store has it; else the store gets it when it can."],
             },
             retention={"type": "dict", "options": RETENTION, "description": ["What this store keeps, instead of what the job says."]},
+            append_only={
+                "type": "bool",
+                "default": False,
+                "description": ["Whether this host only adds to the store and never prunes there, because the store's own side does."],
+            },
         ),
         "example": [{"type": "file", "name": "local", "path": "/var/backups/log-archive"}],
     },
@@ -364,6 +388,14 @@ JOB: Spec = {
             "What every store keeps; without it nothing is ever pruned. The semantics are those of C(restic forget).",
             "For logs C(keep_within) is mostly what is wanted: the counting rules thin out, so that C(keep_daily) leaves one hour of each"
             " day of an hourly log.",
+        ],
+    },
+    "schedule": {
+        "type": "dict",
+        "options": SCHEDULE,
+        "description": [
+            "When the job runs by itself. It is for the role C(schedule), which makes the entry of cron or the timer,"
+            " and for C(log-archive status), which tells the next run; here alone it starts nothing.",
         ],
     },
     "delete_sources": {
@@ -518,6 +550,8 @@ def _contradictions(normal: t.Dict[str, t.Any], spec: Spec, wrong: t.Set[str]) -
         problems += _policy_problems(normal["retention"], "retention")
     if normal["select"]:
         problems += _selection_problems({key: value for key, value in normal["select"].items() if sound("select." + key)})
+    if normal["schedule"] and sound("schedule.at"):
+        problems += _schedule_problems(normal["schedule"]["at"])
     if normal["archive"] and normal["archive"]["name"] is not None and sound("archive.name"):
         problems += _name_problems(normal["archive"]["name"])
     return [problem for problem in problems if sound(problem.partition(":")[0])]
@@ -542,6 +576,16 @@ def _name_problems(template: str) -> t.List[str]:
         render_name(template, datetime.now(timezone.utc), "UTC", {"host": "host", "job": "job", "stem": "stem"})
     except ConfigError as error:
         return ["archive.name: %s" % error]
+    return []
+
+
+def _schedule_problems(at: str) -> t.List[str]:
+    from .schedule import parse
+
+    try:
+        parse(at)
+    except ConfigError as error:
+        return ["schedule.at: %s" % error]
     return []
 
 

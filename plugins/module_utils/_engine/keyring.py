@@ -14,6 +14,8 @@
 ``.lock``           held while something changes
 ==================  =====================================================================================================
 
+Whoever is not root can use only a keyring of root's or of their own. What root writes into the keyring of another user becomes that user's.
+
 Key id = the first 8 bytes, in hex, of HMAC-SHA256(the 32 bytes of the key, ``log-archive key id v1``): it names a key and tells
 nothing of it. Every function takes the folder first and raises KeyringError; those that change something take ``check``:
 say what would change and change nothing.
@@ -191,6 +193,7 @@ def remove(folder: str, unwanted: str, check: bool = False) -> Change:
         if not check:
             removed = os.path.join(folder, _REMOVED)
             _make_folder(removed, check)
+            _give_away(removed, folder)
             os.replace(_key_path(folder, unwanted), _key_path(removed, unwanted))
             fsync_folder(removed)
             fsync_folder(folder)
@@ -211,14 +214,22 @@ def _write_key(folder: str, secret: bytes) -> None:
     id = key_id(secret)
     created = _created(folder)
     created.setdefault(id, int(time.time()))
-    write_atomically(os.path.join(folder, "keyring.json"), json.dumps({"created": created}, indent=1, sort_keys=True).encode() + b"\n")
-    write_atomically(_key_path(folder, id), base64.urlsafe_b64encode(secret) + b"\n")
+    owner = _owner(folder)
+    listed = json.dumps({"created": created}, indent=1, sort_keys=True).encode() + b"\n"
+    write_atomically(os.path.join(folder, "keyring.json"), listed, owner=owner)
+    write_atomically(_key_path(folder, id), base64.urlsafe_b64encode(secret) + b"\n", owner=owner)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_key_path(os.path.join(folder, _REMOVED), id))
 
 
 def _set_current(folder: str, id: str) -> None:
-    write_atomically(os.path.join(folder, "current"), id.encode() + b"\n")
+    write_atomically(os.path.join(folder, "current"), id.encode() + b"\n", owner=_owner(folder))
+
+
+def _owner(folder: str) -> t.Optional[t.Tuple[int, int]]:
+    """Who gets what we write into the keyring, where that is not us anyway."""
+    status = os.stat(folder)
+    return (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
 
 
 @contextlib.contextmanager
@@ -229,6 +240,7 @@ def _changing(folder: str, check: bool) -> t.Iterator[None]:
             yield
             return
         with lock(os.path.join(folder, ".lock"), wait=True):
+            _give_away(os.path.join(folder, ".lock"), folder)
             for name in os.listdir(folder):
                 if name.startswith(TEMP_PREFIX):
                     # Left by a process that was killed while it wrote; it may hold a key that never came into use.
@@ -236,6 +248,12 @@ def _changing(folder: str, check: bool) -> t.Iterator[None]:
             yield
     except OSError as error:
         raise KeyringError("the keyring cannot be changed (%s)" % error.strerror, folder) from error
+
+
+def _give_away(path: str, folder: str) -> None:
+    owner = _owner(folder)
+    if owner is not None:
+        os.chown(path, *owner, follow_symlinks=False)
 
 
 def _make_folder(folder: str, check: bool) -> bool:
@@ -271,7 +289,7 @@ def _check_folder(folder: str) -> None:
 
 def _check_private(status: os.stat_result, path: str, mode: str) -> None:
     problems, commands = [], []
-    if status.st_uid not in (0, os.geteuid()):
+    if os.geteuid() not in (0, status.st_uid) and status.st_uid != 0:
         problems.append("belongs to user %d and not to root or user %d" % (status.st_uid, os.geteuid()))
         commands.append("chown %d %s" % (os.geteuid(), shlex.quote(path)))
     if status.st_mode & 0o077:

@@ -17,6 +17,7 @@ import typing as t
 
 from .errors import SourceError
 from .fernet import Encryptor
+from .selection import SECRET, holds_secrets
 
 BLOCK = 1 << 21
 """Bytes that one deflate call compresses; each block is primed with the 32 KiB before it, as pigz does."""
@@ -102,6 +103,9 @@ def _pack_source(path: str, gzip: _Gzip, progress: t.Optional[t.Callable[[int], 
     if not stat.S_ISREG(before.st_mode):
         os.close(descriptor)
         raise SourceError("not a regular file", path, "Only regular files are archived")
+    if holds_secrets(_real_path(descriptor, path)):
+        os.close(descriptor)
+        raise SourceError(SECRET, path)
     with open(descriptor, "rb", buffering=0) as file:
         header = _tar_header(path, before)
         gzip.write(header)
@@ -164,6 +168,14 @@ def _stat_or_none(path: str) -> t.Optional[os.stat_result]:
         return os.lstat(path)
     except FileNotFoundError:
         return None
+
+
+def _real_path(descriptor: int, path: str) -> str:
+    """Where the file that is open lies: its folder may have become a link to another one since it was selected."""
+    try:
+        return os.readlink("/proc/self/fd/%d" % descriptor)
+    except OSError:
+        return os.path.realpath(path)  # No Linux, or no /proc.
 
 
 def _unreadable(path: str, error: OSError) -> SourceError:

@@ -102,8 +102,11 @@ def status(rows: t.Sequence[Row]) -> str:
     for row in rows:
         spool = "%d (%s)" % (row["spool"]["archives"], format_size(row["spool"]["bytes"]))
         backlog = " ".join("%s=%d" % item for item in sorted(row["backlog"].items())) or "-"
-        cells.append((row["job"], row["state"], row["last_success"] or "never", row["next_due"] or "-", spool, backlog))
-    return table(("JOB", "STATE", "LAST SUCCESS", "NEXT DUE", "SPOOL", "BACKLOG"), cells)
+        held = "%d (%s)" % (row["archives"], format_size(row["bytes"]))
+        verified = " ".join("%s=%s" % item for item in sorted(row["verified"].items())) or "-"
+        following = row["next_run"] or row["next_due"] or "-"
+        cells.append((row["job"], row["state"], row["last_success"] or "never", following, held, verified, spool, backlog))
+    return table(("JOB", "STATE", "LAST SUCCESS", "NEXT", "ARCHIVES", "VERIFIED", "SPOOL", "BACKLOG"), cells)
 
 
 def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:

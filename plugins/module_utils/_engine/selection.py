@@ -8,12 +8,13 @@ from __future__ import annotations
 import bisect
 import datetime
 import os
+import re
 import stat
 import sys
 import typing as t
 
 from .errors import ConfigError, SelectionError, SourceError
-from .job_spec import SELECTION
+from .job_spec import DEFAULT_CONFIG, SELECTION
 from .periods import (
     UNITS,
     NameMatch,
@@ -30,6 +31,10 @@ from .units import UTC, format_duration, format_size, format_utc, parse_duration
 
 DEFAULTS: t.Dict[str, t.Any] = {name: option.get("default") for name, option in SELECTION.items()}
 """Every option of ``select`` with its default; ``paths`` must be given."""
+
+SECRET = "it may hold keys or passwords, which are never archived"
+_SECRETS = os.path.dirname(DEFAULT_CONFIG)
+_KEY_FILE = re.compile(r"[0-9a-f]{16}\.key", re.ASCII)
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES_COMPARED = 50000
@@ -143,6 +148,9 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "of an unknown kind")
             skipped[candidate.real] = Skipped(candidate.path, "not a regular file but %s" % kind)
             continue
+        if holds_secrets(candidate.real):
+            skipped[candidate.real] = Skipped(candidate.path, SECRET)
+            continue
         try:
             modified = _EPOCH + datetime.timedelta(seconds=status.st_mtime_ns // 10**9)
         except OverflowError:
@@ -181,6 +189,14 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
     if wanted.must_exist and (missing or not selection.files):
         raise _nothing_found(wanted, selection)
     return selection
+
+
+def holds_secrets(real: str) -> bool:
+    """Whether a file is a key of a keyring by its name, or lies below /etc/log-archive. real: its path without symbolic links.
+
+    Whoever may write a job document chooses paths, keyring and stores: an archive must not be a way to the keys.
+    """
+    return real.startswith(_SECRETS + os.sep) or _KEY_FILE.fullmatch(os.path.basename(real)) is not None
 
 
 def source_at(path: str, period: t.Optional[Period] = None) -> Source:

@@ -11,14 +11,19 @@ from datetime import datetime, timezone
 
 from .catalog import FILE_NAME, Catalog, Run
 from .errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
-from .units import format_duration, format_utc
+from .job_spec import LEVELS
+from .units import format_duration, format_utc, parse_duration
 
 PERIODS_UNTIL_OVERDUE = 2
 
 
 def of(document: t.Dict[str, t.Any], max_age: t.Optional[float] = None, now: t.Optional[datetime] = None) -> t.Dict[str, t.Any]:
-    """The state of one job: {job, last_run, last_exit_code, last_success, next_due, spool, backlog, state, exit_code}.
+    """The state of one job: {job, last_run, last_exit_code, last_success, next_due, next_run, archives, bytes, source_bytes, verified,
+    spool, backlog, state, exit_code}.
 
+    next_due: when the running period ends. next_run: when cron or the timer runs the job, by its ``schedule``. archives, bytes,
+    source_bytes: what is in the spool or in a store. verified: {store: the weakest level by which a copy there was proven}.
+    backlog: {store: how many archives wait for it}.
     max_age: seconds after which a success is too old; by default two periods of the job (never for jobs without a period).
     exit_code: 0 fine; 1 the last run failed, or no success for too long; 3 archives wait for a store.
     """
@@ -29,6 +34,11 @@ def of(document: t.Dict[str, t.Any], max_age: t.Optional[float] = None, now: t.O
         "last_exit_code": None,
         "last_success": None,
         "next_due": _next_due(document, now),
+        "next_run": _next_run(document, now),
+        "archives": 0,
+        "bytes": 0,
+        "source_bytes": 0,
+        "verified": {},
         "spool": {"archives": 0, "bytes": 0},
         "backlog": {},
         "state": "has never run",
@@ -41,6 +51,8 @@ def of(document: t.Dict[str, t.Any], max_age: t.Optional[float] = None, now: t.O
         last = catalog.last_run(document["name"])
         success = catalog.last_success(document["name"], now.timestamp())
         spooled = catalog.entries(document["name"], spooled=True)
+        row["archives"], row["bytes"], row["source_bytes"] = catalog.totals(document["name"])
+        row["verified"] = {store: min(levels, key=LEVELS.index) for store, levels in catalog.levels(document["name"]).items()}
         for stores in catalog.awaited(document["name"]).values():
             for store in stores:
                 row["backlog"][store] = row["backlog"].get(store, 0) + 1
@@ -96,6 +108,17 @@ def _next_due(document: t.Dict[str, t.Any], now: datetime) -> t.Optional[str]:
     if period == "none":
         return None
     return format_utc(period_containing(period, now, document["select"]["timezone"]).end)
+
+
+def _next_run(document: t.Dict[str, t.Any], now: datetime) -> t.Optional[str]:
+    from . import schedule
+    from .job import host_name
+
+    if document["schedule"] is None:
+        return None
+    delay = schedule.offset(parse_duration(document["schedule"]["spread"]), host_name(document), document["name"])
+    moment = schedule.next_run(schedule.parse(document["schedule"]["at"]), delay, now)
+    return None if moment is None else format_utc(moment.astimezone(timezone.utc))
 
 
 def _utc(seconds: float) -> str:

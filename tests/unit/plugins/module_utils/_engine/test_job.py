@@ -12,9 +12,14 @@ import tempfile
 import threading
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, job, naming
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, job, naming, selection
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.catalog import FILE_NAME, Catalog
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import LockedError, LogArchiveError, SourceError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import (
+    ConfigError,
+    LockedError,
+    LogArchiveError,
+    SourceError,
+)
 from faults.host import JOB, NAME, NOW, Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, files_below
 
 pytest.importorskip("cryptography")
@@ -291,6 +296,42 @@ def test_links_folders_pipes_and_sockets_are_no_sources(host):
     recap = host.run(select=ALL)
     assert {os.path.basename(skipped["path"]) for skipped in recap["skipped"]} == {"link", "dangling", "pipe"}
     assert_complete(file_store(host.store), host, {str(host.logs / "real"): b"x"})
+
+
+def test_no_key_and_nothing_from_the_folder_of_keys_is_ever_archived(host, tmp_path, monkeypatch):
+    """Whoever may edit a job document must not get at the keys through an archive of their own."""
+    secrets = tmp_path / "etc"
+    secrets.mkdir()
+    (secrets / "id_ed25519").write_text("a private key")
+    monkeypatch.setattr(selection, "_SECRETS", str(secrets))
+    (host.logs / "link").symlink_to(secrets)
+    (host.logs / "plain").write_bytes(b"x")
+    recap = host.run(select=dict(ALL, paths=[str(host.logs), str(host.keyring), str(secrets), str(host.logs / "link")]))
+    assert [archive["sources"] for archive in recap["archives"] if "plain" in archive["name"]] == [[str(host.logs / "plain")]]
+    taken = {path for archive in recap["archives"] for path in archive["sources"]}
+    assert not [path for path in taken if path.endswith((".key", "id_ed25519"))]
+    refused = [skipped["path"] for skipped in recap["skipped"] if "never archived" in skipped["reason"]]
+    assert sorted(map(os.path.basename, refused)) == sorted([*(n for n in os.listdir(host.keyring) if n.endswith(".key")), "id_ed25519"])
+
+
+def test_a_folder_that_becomes_a_link_to_the_keys_while_a_run_is_under_way_yields_none(host, tmp_path, monkeypatch):
+    secrets = tmp_path / "etc"
+    secrets.mkdir()
+    (secrets / "id").write_text("a private key")
+    monkeypatch.setattr(selection, "_SECRETS", str(secrets))
+    bait = host.logs / "bait"
+    bait.mkdir()
+    (bait / "id").write_text("just a bait  ")
+
+    def swap():
+        if not bait.is_symlink():
+            shutil.rmtree(bait)
+            bait.symlink_to(secrets)
+
+    recap = job.run(host.document(select=ALL), now=NOW, progress=Meddler(swap))
+    assert bait.is_symlink()
+    assert "never archived" in str(recap["errors"] + recap["warnings"] + recap["skipped"]), recap
+    assert_all_archived(host, {})
 
 
 class Meddler:
@@ -625,6 +666,29 @@ def test_the_catalog_never_says_that_a_store_has_what_was_pruned(host):
 
 
 # -- keys -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_store_that_is_append_only_for_the_host_is_never_pruned_by_it(host, tmp_path):
+    other = tmp_path / "other"
+    stores = [{"type": "file", "path": str(host.store)}, {"type": "file", "name": "vault", "path": str(other), "append_only": True}]
+    host.write_logs(11, 12, 13, 14)
+    recap = host.run(stores=stores, retention={"keep_last": 1, "max_delete_share": 1})
+    assert list(recap["pruned"]) == ["file"] and recap["warnings"] == []
+    assert (len(archives_in(file_store(host.store))), len(archives_in(file_store(other)))) == (1, 4)
+    again = job.prune(host.document(stores=stores, retention={"keep_last": 1}), ["vault"], NOW)
+    assert again["pruned"] == {} and "append-only" in again["warnings"][0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("folder", ["state", "spool"])
+def test_a_job_of_another_user_is_not_run_as_root(host, folder):
+    """What root leaves among its files, the user's own next run could not touch."""
+    path = host.folder / folder
+    path.mkdir(exist_ok=True)
+    os.chown(path, 65534, 65534)
+    with pytest.raises(ConfigError, match="%s: the job belongs to the user nobody" % path):
+        host.run()
+    assert host.run(check=True)["exit_code"] == 0
 
 
 def test_no_keyring_is_a_config_failure_that_leaves_nothing(host):

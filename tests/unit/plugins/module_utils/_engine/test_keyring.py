@@ -342,13 +342,29 @@ def test_a_folder_that_others_can_enter_is_refused_by_every_function_with_the_ch
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 @pytest.mark.parametrize("which", ["folder", "key"])
-def test_what_belongs_to_somebody_else_is_refused_with_the_chown(folder, which):
+def test_what_belongs_to_somebody_else_is_refused_with_the_chown(folder, which, monkeypatch):
     id = keyring.create(folder).id
     path = folder if which == "folder" else os.path.join(folder, id + ".key")
     os.chown(path, 65534, 65534)
     os.chmod(path, 0o755)
-    with pytest.raises(KeyringError, match="chown 0 %s && chmod 0[67]00 %s;" % (path, path)):
+    # This process may look at every file; what is refused is decided by who it says it is.
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(KeyringError, match="chown 1000 %s && chmod 0[67]00 %s;" % (path, path)):
         keyring.load(folder, id)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_what_root_does_to_the_keyring_of_another_user_belongs_to_that_user(folder, tmp_path):
+    os.mkdir(folder, 0o700)
+    os.chown(folder, 65534, 65534)
+    first = keyring.create(folder).id
+    second = keyring.rotate(folder).id
+    keyring.remove(folder, first)
+    other = str(tmp_path / "other")
+    keyring.import_key(folder, text_of(other, keyring.create(other).id), make_current=True)
+    assert keyring.load(folder, second).id == second
+    owners = {name: os.stat(os.path.join(folder, name)).st_uid for name in [*state(folder), ".lock"]}
+    assert len(owners) > 6 and set(owners.values()) == {65534}, owners
 
 
 @pytest.mark.parametrize(

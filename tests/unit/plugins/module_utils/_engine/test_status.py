@@ -73,3 +73,23 @@ def test_a_job_without_periods_is_never_overdue_by_itself(host):
     row = status.of(document, now=NOW)
     assert (row["exit_code"], row["next_due"]) == (0, None)
     assert status.of(document, max_age=60.0, now=NOW)["exit_code"] == 1
+
+
+def test_the_next_run_follows_the_schedule_and_the_spread(host):
+    row = status.of(host.document(schedule={"at": "every minute", "spread": "0"}), now=NOW)
+    assert row["next_run"] == "2024-01-12T15:06:00Z"
+    late = status.of(host.document(schedule={"at": "every minute", "spread": "60"}), now=NOW)["next_run"]
+    assert "2024-01-12T15:05:00Z" < late <= "2024-01-12T15:06:59Z"
+    assert status.of(host.document(), now=NOW)["next_run"] is None
+
+
+def test_what_is_held_and_how_it_was_verified(host, tmp_path):
+    host.write_logs(12, 13, 14, size=1000)
+    weak = {"type": "file", "name": "weak", "path": str(tmp_path / "weak"), "verify": "size"}
+    assert host.run(stores=[*host.stores, weak])["exit_code"] == 0
+    row = status.of(host.document(stores=[*host.stores, weak]), now=NOW)
+    assert (row["archives"], row["source_bytes"]) == (3, 3000)
+    assert row["bytes"] == sum(path.stat().st_size for path in host.store.rglob("*.fernet"))
+    assert row["verified"] == {"file": "read_back", "weak": "size"}
+    assert host.run(retention={"keep_last": 1, "max_delete_share": 1}, stores=[*host.stores, weak])["exit_code"] == 0
+    assert status.of(host.document(stores=[*host.stores, weak]), now=NOW)["archives"] == 1
