@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import itertools
 import os
 import time
@@ -110,20 +111,22 @@ def create_archive(
     started = time.monotonic()
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        packed = _pack_steady(part, sources, key, refuse_changed, progress)
-        manifest = _manifest(name, packed, sources, key, host, job, period)
-        text = manifests.dump(manifest)
-        if len(text) > manifests.LARGEST:
-            raise LogArchiveError(
-                "too many sources for one archive (%d): no reader takes a manifest as large as its would be" % len(sources),
-                name,
-                "Make one archive per file or per period",
-            )
-        _write_new(manifest_key(part), text)
-        os.replace(manifest_key(part), manifest_key(path))
-        fsync_folder(folder)
-        rename_without_overwrite(part, path)
-        fsync_folder(folder)
+        _remove_leftovers(folder)
+        with _locked(part) as file:
+            packed = _pack_steady(file, sources, key, refuse_changed, progress)
+            manifest = _manifest(name, packed, sources, key, host, job, period)
+            text = manifests.dump(manifest)
+            if len(text) > manifests.LARGEST:
+                raise LogArchiveError(
+                    "too many sources for one archive (%d): no reader takes a manifest as large as its would be" % len(sources),
+                    name,
+                    "Make one archive per file or per period",
+                )
+            _write_new(manifest_key(part), text)
+            os.replace(manifest_key(part), manifest_key(path))
+            fsync_folder(folder)
+            rename_without_overwrite(part, path)
+            fsync_folder(folder)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(
@@ -141,27 +144,41 @@ def create_archive(
     return Created(path, manifest, time.monotonic() - started, [_warning(s) for s in packed.sources if s.changed or s.vanished])
 
 
-def remove_leftovers(folder: str) -> t.List[str]:
-    """Remove what a killed ``create_archive`` left in its folder; the caller makes sure that no other runs there."""
-    removed = []
+def _locked(part: str) -> t.BinaryIO:
+    """A new file that is locked until it is closed: so it is told from what a killed process left."""
+    while True:
+        file = open(part, "wb", opener=_private)  # noqa: SIM115
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # Taken for a leftover before it was locked.
+
+
+def _remove_leftovers(folder: str) -> None:
+    """Remove what killed processes left in the folder of archives: the unfinished ones that nobody holds."""
     for entry in os.listdir(folder):
-        if entry.startswith(TEMP_PREFIX):
-            os.unlink(os.path.join(folder, entry))
-            removed.append(entry)
-    return removed
+        if not (entry.startswith(TEMP_PREFIX) and entry.endswith(".part")):
+            continue
+        part = os.path.join(folder, entry)
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), open(part, "rb", opener=_private) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for leftover in (part, manifest_key(part)):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(leftover)
 
 
 def _pack_steady(
-    part: str, sources: t.Sequence[Source], key: Key, refuse_changed: bool, progress: t.Optional[t.Callable[[int], None]]
+    file: t.BinaryIO, sources: t.Sequence[Source], key: Key, refuse_changed: bool, progress: t.Optional[t.Callable[[int], None]]
 ) -> Packed:
     for attempt in range(1, ATTEMPTS + 1):
-        with open(part, "wb", opener=_private) as file:
-            packed = pack([source.path for source in sources], file, key.secret, progress)
-            changed = [source for source in packed.sources if source.changed]
-            if not changed or (attempt == ATTEMPTS and not refuse_changed):
-                file.flush()
-                os.fsync(file.fileno())
-                return packed
+        file.seek(0)
+        file.truncate()
+        packed = pack([source.path for source in sources], file, key.secret, progress)
+        changed = [source for source in packed.sources if source.changed]
+        if not changed or (attempt == ATTEMPTS and not refuse_changed):
+            file.flush()
+            os.fsync(file.fileno())
+            return packed
     raise SourceError(
         "it changed each of the %d times that it was read" % ATTEMPTS,
         changed[0].path,

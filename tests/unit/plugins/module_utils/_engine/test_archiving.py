@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 import pytest
@@ -59,11 +60,18 @@ def test_nothing_half_written_is_left_where_a_source_cannot_be_read(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_what_a_killed_run_left_is_removed(tmp_path):
-    (tmp_path / (archiving.TEMP_PREFIX + "x-1.part")).touch()
-    (tmp_path / "x.tgz").touch()
-    assert archiving.remove_leftovers(str(tmp_path)) == [archiving.TEMP_PREFIX + "x-1.part"]
-    assert os.listdir(tmp_path) == ["x.tgz"]
+def test_what_a_killed_process_left_is_removed_and_what_another_one_writes_is_not(make, tmp_path):
+    """The next archive in the folder tidies up; a part that is locked belongs to a process that lives."""
+    left, living = (tmp_path / ("%sx-%d.part" % (archiving.TEMP_PREFIX, number)) for number in (1, 2))
+    for part in (left, living):
+        part.touch()
+        (tmp_path / manifest_key(part.name)).touch()
+    with open(living, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        path, _manifest = make(b"log")
+        assert sorted(os.listdir(tmp_path)) == sorted(
+            ["log", os.path.basename(path), manifest_key(os.path.basename(path)), living.name, manifest_key(living.name)]
+        )
 
 
 def test_the_manifest_beside_an_archive_describes_it(make):
