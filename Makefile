@@ -9,7 +9,7 @@ PYTEST ?=
 # Processes that run tests at the same time.
 WORKERS ?= 2
 # What runs again with the newest ansible-core on the newest interpreter (all that touches Ansible), and on Python 3.9.
-NEWEST_TESTS ?= $(wildcard tests/unit/*.py tests/unit/plugins/modules tests/unit/plugins/module_utils/*.py tests/integration)
+NEWEST_TESTS ?= $(wildcard tests/unit/*.py tests/unit/plugins/modules tests/unit/plugins/module_utils/*.py tests/integration tests/awx)
 PY39_TESTS ?= tests/unit/plugins/module_utils/_engine
 
 B := build
@@ -18,7 +18,7 @@ INSTALLED := $(B)/installed/ansible_collections/infra_ops/log_archive
 PIP := -m pip --disable-pip-version-check --quiet
 FIND_PYTHON := $(PYTHON) tests/lint/find_python.py
 # What the tarball is made of.
-SHIPPED := $(shell find galaxy.yml README.md LICENSE CHANGELOG.md meta plugins roles playbooks tests -type f \
+SHIPPED := $(shell find galaxy.yml README.md LICENSE CHANGELOG.md requirements.txt bindep.txt docs meta plugins roles playbooks tests -type f \
     -not -path '*/__pycache__/*' -not -path '*/output/*' 2>/dev/null)
 
 # $(call venv,REQUIREMENTS): a virtualenv of $(PYTHON) in the folder of the target, which is its stamp.
@@ -85,14 +85,14 @@ test: ## Install what the tests need, then run all of them and lint
 	@$(MAKE) --no-print-directory newest
 	@$(MAKE) --no-print-directory tests
 
-environments: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-newest/.stamp $(B)/venv-py39/.stamp
+environments: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-newest/.stamp $(B)/venv-py39/.stamp $(B)/awx/.stamp
 
 system:
 	@tests/lab/install.sh
 
 RUN_TESTS = LOG_ARCHIVE_REQUIRE_ALL=1 LOG_ARCHIVE_COLLECTIONS=$(abspath $(B)/installed) ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed)
 
-tests: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) ## All tests with ansible-core 2.19
+tests: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/awx/.stamp installed $(SELF) ## All tests with ansible-core 2.19
 	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) $(PYTEST)
 
 units: $(B)/venv-test/.stamp $(SELF) ## Unit tests; what is not installed is skipped
@@ -101,7 +101,7 @@ units: $(B)/venv-test/.stamp $(SELF) ## Unit tests; what is not installed is ski
 integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests with playbooks, servers and faults
 	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) tests/stores tests/integration tests/faults $(PYTEST)
 
-newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp installed $(SELF) ## Tests of what touches Ansible with the newest ansible-core
+newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp $(B)/awx/.stamp installed $(SELF) ## Tests of what touches Ansible with the newest ansible-core
 	@if test -x $(B)/venv-newest/bin/python; then \
 	    $(B)/venv-newest/bin/ansible --version | sed -n 1p; \
 	    $(RUN_TESTS) $(B)/venv-newest/bin/python -m pytest -n $(WORKERS) $(NEWEST_TESTS) $(PYTEST); \
@@ -114,12 +114,12 @@ py39: $(B)/venv-py39/.stamp $(SELF) ## Unit tests of the engine on Python 3.9
 
 # -- lint -------------------------------------------------------------------------------------------------------------
 
-lint: $(B)/venv-test/.stamp installed ## ansible-lint, ansible-test sanity, ruff, import contracts
+lint: $(B)/venv-test/.stamp $(B)/awx/.stamp installed ## ansible-lint, ansible-test sanity, ruff, import contracts
 	$(B)/venv-test/bin/ruff check .
 	$(B)/venv-test/bin/ruff format --check .
 	mkdir -p $(B)/lint && ln -sfn ../../plugins/module_utils/_engine $(B)/lint/log_archive
 	PYTHONPATH=$(B)/lint $(B)/venv-test/bin/lint-imports --no-cache
-	PATH="$(abspath $(B)/venv-test/bin):$$PATH" ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed) ansible-lint --offline --profile production
+	PATH="$(abspath $(B)/venv-test/bin):$$PATH" ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed):$(abspath $(B)/awx) ansible-lint --offline --profile production
 	$(B)/venv-test/bin/antsibull-changelog lint
 	@$(MAKE) --no-print-directory sanity
 
@@ -152,6 +152,16 @@ $(B)/venv-swift/.stamp: tests/requirements-swift.txt | python
 
 $(B)/venv-test/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python
 	$(call venv,"ansible-core~=2.19.0" -r tests/requirements.txt -r tests/requirements-lint.txt)
+
+# The collection awx.awx, for playbooks/awx.yml: all that is kept of PyPI's bundle of collections.
+$(B)/awx/.stamp: tests/requirements-awx.txt | python
+	@echo "Preparing $(@D)"
+	@rm -rf $(@D)
+	@$(PYTHON) $(PIP) download --no-deps --only-binary :all: --dest $(@D) -r tests/requirements-awx.txt
+	@$(PYTHON) -c 'import sys, zipfile; bundle = zipfile.ZipFile(sys.argv[1]); \
+	    bundle.extractall(sys.argv[2], [name for name in bundle.namelist() if name.startswith("ansible_collections/awx/")])' $(@D)/*.whl $(@D)
+	@rm $(@D)/*.whl
+	@touch $@
 
 # A peer of the benchmarks, as its users have it.
 $(B)/venv-awscli/.stamp: | python
