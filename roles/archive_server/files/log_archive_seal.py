@@ -1,0 +1,481 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Take archives out of the hands of the hosts that sent them.
+
+A host writes into /srv/log-archive/<account>/archive by SFTP. Where that folder belongs to root and is sticky, the account is
+append-only: each archive that is there whole, with its manifest, is copied into files that belong to root, and these replace the
+host's. A handle that the host still holds, a hard link to what it sent, a rename, a delete: nothing of it reaches the copy.
+
+The host is the adversary here. Everything below its folder is reached by descriptors of folders and no symbolic link is followed, so
+that nothing outside is touched, whatever it swaps while we look. Runs as root, from cron or a timer, one at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import pwd
+import resource
+import signal
+import stat
+import sys
+import time
+import typing as t
+
+MANIFEST_SUFFIX = ".manifest.json"
+TEMP_PREFIX = ".log-archive-"
+"""Begins the names of uploads under way (see the engine's durable.py)."""
+LARGEST_MANIFEST = 64 << 20
+"""Bytes, as the engine has it."""
+WORK_FOLDER = ".seal"
+"""Beside the host's folder, on the same file system, and out of its sight: copies are made here."""
+REFUSALS = "refused.json"
+
+FOLDER_MODE = 0o1770
+FILE_MODE = 0o440
+DEEPEST = 32
+MOST_ENTRIES = 200_000
+MOST_REFUSALS = 10_000
+MEMORY = 2 << 30
+"""Bytes of address space: a manifest made to fill the memory fails alone."""
+ALL_SEALED = 0
+"""mtime of a folder in which nothing is left to do. The kernel sets another as soon as the host adds a name, and the host cannot set
+this one (it does not own the folder): so a minute's run looks into the folders in which something happened, not into years of days."""
+
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# NONBLOCK: whatever stands there, opening it must not wait.
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_CHUNK = 1 << 20
+_SMALL = 1 << 16  # a file system may keep so little elsewhere than in blocks
+
+Refusals = t.Dict[str, t.List[t.Any]]
+
+
+class Refused(Exception):
+    """What the host sent cannot be sealed; says why."""
+
+
+class Log:
+    """One JSON line per event on standard output."""
+
+    def __init__(self) -> None:
+        self.failed = False
+
+    def write(self, event: str, **fields: t.Any) -> None:
+        line = dict({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event}, **fields)
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+    def error(self, **fields: t.Any) -> None:
+        self.failed = True
+        self.write("error", **fields)
+
+
+class Account:
+    """An account of the server: its name and ids, its chroot folder, and below that the folder in which the host writes."""
+
+    def __init__(self, name: str, base: int) -> None:
+        user = pwd.getpwnam(name)
+        if user.pw_uid == 0:
+            raise Refused("the account is root's")
+        self.name = name
+        self.uid = user.pw_uid
+        self.gid = user.pw_gid
+        with contextlib.ExitStack() as stack:
+            self.chroot = _opened(stack, name, base)
+            if os.fstat(self.chroot).st_uid != 0:
+                raise Refused("the folder %s does not belong to root" % name)
+            self.folder = _opened(stack, "archive", self.chroot)
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Account:
+        return self
+
+    def __exit__(self, *_exception: t.Any) -> None:
+        self._stack.close()
+
+    def is_append_only(self) -> bool:
+        status = os.fstat(self.folder)
+        return status.st_uid == 0 and bool(status.st_mode & stat.S_ISVTX)
+
+
+def _opened(stack: contextlib.ExitStack, name: str, folder: int) -> int:
+    fd = os.open(name, _OPEN_FOLDER, dir_fd=folder)
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _entries(folder: int) -> t.List[t.Tuple[str, os.stat_result]]:
+    """Names and lstat(2) of what is in a folder, up to MOST_ENTRIES; what vanishes meanwhile is left out."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                found.append((entry.name, entry.stat(follow_symlinks=False)))
+            if len(found) > MOST_ENTRIES:
+                raise Refused("more than %d names in one folder" % MOST_ENTRIES)
+    return found
+
+
+# -- sealing ----------------------------------------------------------------------------------------------------------
+
+
+class Sealer:
+    """Seals what is whole in the folder of one account."""
+
+    def __init__(self, account: Account, log: Log) -> None:
+        self.account = account
+        self.log = log
+        self.known: Refusals = {}
+        self.refused: Refusals = {}
+
+    def run(self) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(WORK_FOLDER, 0o700, dir_fd=self.account.chroot)
+        with contextlib.ExitStack() as stack:
+            self.work = _opened(stack, WORK_FOLDER, self.account.chroot)
+            for name in os.listdir(self.work):
+                if name.startswith("part-"):  # of a run that was killed
+                    os.unlink(name, dir_fd=self.work)
+            self.known = self._load()
+            self._walk(self.account.folder, "", 0)
+            if self.refused != self.known:
+                self._save()
+
+    def _walk(self, folder: int, path: str, depth: int) -> None:
+        """Take over a folder, then what is in it. From the top down: what is below a folder of ours keeps its place and name."""
+        if depth > DEEPEST:
+            raise Refused("folders deeper than %d levels" % DEEPEST)
+        self._take_over(folder)
+        if os.fstat(folder).st_mtime_ns == ALL_SEALED:
+            return
+        entries = _entries(folder)
+        quiet = True
+        for name, status in entries:
+            if stat.S_ISDIR(status.st_mode):
+                quiet = False
+                if not self._is_quiet(status):
+                    self._walk_into(folder, name, "%s%s/" % (path, name), depth)
+        files = dict(entries)
+        for name, status in entries:
+            if stat.S_ISDIR(status.st_mode):
+                continue
+            if not self._is_sealed(status):
+                quiet = False
+            if name.endswith(MANIFEST_SUFFIX) and not name.startswith(TEMP_PREFIX):
+                archive = name[: -len(MANIFEST_SUFFIX)]
+                if archive in files and not (self._is_sealed(status) and self._is_sealed(files[archive])):
+                    self._seal(folder, archive, path, (files[archive], status))
+        if quiet and entries:
+            self._mark(folder, set(files))
+
+    def _walk_into(self, folder: int, name: str, path: str, depth: int) -> None:
+        try:
+            inner = os.open(name, _OPEN_FOLDER, dir_fd=folder)
+        except OSError as error:
+            # Removed or replaced by something else since we looked: the next run sees what it is then.
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return
+            raise
+        try:
+            self._walk(inner, path, depth + 1)
+        except Refused as refused:
+            self._refuse(path, [], str(refused))
+        finally:
+            os.close(inner)
+
+    def _take_over(self, folder: int) -> None:
+        status = os.fstat(folder)
+        if status.st_uid not in (0, self.account.uid):
+            raise Refused("the folder belongs to user %d" % status.st_uid)
+        if not self._is_ours(status):
+            # The mode first, so that an upload under way finds the folder writable at each moment; and again, for until it was ours the
+            # host could change it.
+            os.fchmod(folder, FOLDER_MODE)
+            os.fchown(folder, 0, self.account.gid)
+            os.fchmod(folder, FOLDER_MODE)
+            os.utime(folder)
+
+    def _is_ours(self, status: os.stat_result) -> bool:
+        return (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (0, self.account.gid, FOLDER_MODE)
+
+    def _is_quiet(self, status: os.stat_result) -> bool:
+        return self._is_ours(status) and status.st_mtime_ns == ALL_SEALED
+
+    def _is_sealed(self, status: os.stat_result) -> bool:
+        return stat.S_ISREG(status.st_mode) and (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (
+            0,
+            self.account.gid,
+            FILE_MODE,
+        )
+
+    def _mark(self, folder: int, names: t.Set[str]) -> None:
+        """Note that nothing is left to do in a folder; not if the host added a name since we looked."""
+        os.utime(folder, ns=(time.time_ns(), ALL_SEALED))
+        if set(os.listdir(folder)) != names:
+            os.utime(folder)
+
+    def _seal(self, folder: int, name: str, path: str, seen: t.Sequence[os.stat_result]) -> None:
+        subject = path + name
+        identity = [[status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns] for status in seen]
+        if self.known.get(subject) == identity:
+            self.refused[subject] = identity
+            return
+        try:
+            self._seal_pair(folder, name)
+        except Refused as refused:
+            self._refuse(subject, identity, str(refused))
+        except FileNotFoundError:
+            return  # the host took one of them back
+        except OSError as error:
+            self.log.error(account=self.account.name, path=subject, text="cannot be sealed (%s)" % error.strerror)
+        else:
+            self.log.write("sealed", account=self.account.name, path=subject, size=seen[0].st_size)
+
+    def _seal_pair(self, folder: int, name: str) -> None:
+        with contextlib.ExitStack() as stack:
+            manifest, manifest_status = self._open(stack, folder, name + MANIFEST_SUFFIX)
+            if manifest_status.st_size > LARGEST_MANIFEST:
+                raise Refused("the manifest has %d bytes" % manifest_status.st_size)
+            described = _read(manifest, LARGEST_MANIFEST + 1)
+            size, sha256 = _expected(described)
+            archive, archive_status = self._open(stack, folder, name)
+            if archive_status.st_size != size:
+                raise Refused("the archive has %d bytes, its manifest says %d" % (archive_status.st_size, size))
+            if archive_status.st_blocks * 512 + _SMALL < size // 2:
+                raise Refused("the archive has holes, as no archive has")
+            # Archive before manifest: where we are killed between the two, a sealed manifest always has its sealed archive.
+            part = self._part(stack, "part-archive", archive_status)
+            if _copy(archive, part, size) != sha256:
+                raise Refused("the archive is not the one that its manifest describes")
+            self._replace(folder, name, "part-archive", part, archive, archive_status)
+            part = self._part(stack, "part-manifest", manifest_status)
+            if part is not None:
+                _write(part, described)
+            self._replace(folder, name + MANIFEST_SUFFIX, "part-manifest", part, manifest, manifest_status)
+            os.fsync(folder)
+
+    def _open(self, stack: contextlib.ExitStack, folder: int, name: str) -> t.Tuple[int, os.stat_result]:
+        try:
+            fd = os.open(name, _OPEN_FILE, dir_fd=folder)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise Refused("%s is not a file" % name) from error
+            raise
+        stack.callback(os.close, fd)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise Refused("%s is not a file" % name)
+        if status.st_uid not in (0, self.account.uid):
+            raise Refused("%s belongs to user %d" % (name, status.st_uid))
+        return fd, status
+
+    def _part(self, stack: contextlib.ExitStack, name: str, status: os.stat_result) -> t.Optional[int]:
+        """A new file of root's for a copy; None where the file is root's already, sealed by a run that was killed then."""
+        if status.st_uid == 0:
+            return None
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.work)
+        stack.callback(self._discard, name, fd)
+        return fd
+
+    def _discard(self, name: str, fd: int) -> None:
+        os.close(fd)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self.work)
+
+    def _replace(self, folder: int, name: str, part_name: str, part: t.Optional[int], original: int, status: os.stat_result) -> None:
+        fd = original if part is None else part
+        os.fchown(fd, 0, self.account.gid)
+        os.fchmod(fd, FILE_MODE)
+        if part is not None:
+            os.utime(part, ns=(status.st_mtime_ns, status.st_mtime_ns))
+            os.fsync(part)
+            os.rename(part_name, name, src_dir_fd=self.work, dst_dir_fd=folder)
+
+    # -- what is not sealed is told once -------------------------------------------------------------------------------
+
+    def _refuse(self, subject: str, identity: t.List[t.Any], why: str) -> None:
+        if self.known.get(subject) != identity:
+            self.log.write("refused", account=self.account.name, path=subject, text=why)
+        if len(self.refused) < MOST_REFUSALS:
+            self.refused[subject] = identity
+
+    def _load(self) -> Refusals:
+        try:
+            fd = os.open(REFUSALS, _OPEN_FILE, dir_fd=self.work)
+        except FileNotFoundError:
+            return {}
+        with open(fd, encoding="ascii") as file:
+            try:
+                return t.cast(Refusals, json.load(file))
+            except ValueError:
+                return {}  # cut short with the machine's power: told once more
+
+    def _save(self) -> None:
+        fd = os.open("part-refused", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self.work)
+        with open(fd, "w", encoding="ascii") as file:
+            json.dump(self.refused, file)
+        os.rename("part-refused", REFUSALS, src_dir_fd=self.work, dst_dir_fd=self.work)
+
+
+def _expected(manifest: bytes) -> t.Tuple[int, str]:
+    """Size and SHA-256 of the archive that a manifest describes."""
+    try:
+        archive = json.loads(manifest)["archive"]
+        size, sha256 = archive["size"], archive["sha256"]
+    except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
+        raise Refused("the manifest cannot be read (%s)" % type(error).__name__) from error
+    if type(size) is not int or type(sha256) is not str:
+        raise Refused("the manifest does not say what the archive is")
+    return size, sha256
+
+
+def _read(fd: int, most: int) -> bytes:
+    data = b""
+    while len(data) < most:
+        piece = os.read(fd, most - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def _copy(source: int, target: t.Optional[int], size: int) -> str:
+    """Copy ``size`` bytes and return their SHA-256; what the host appends meanwhile changes it."""
+    sha256 = hashlib.sha256()
+    left = size
+    while left:
+        piece = os.read(source, min(_CHUNK, left))
+        if not piece:
+            break
+        sha256.update(piece)
+        left -= len(piece)
+        if target is not None:
+            _write(target, piece)
+    if os.read(source, 1):
+        raise Refused("the archive grew meanwhile")
+    return sha256.hexdigest()
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+# -- handing over -----------------------------------------------------------------------------------------------------
+
+
+def give(folder: int, uid: int, gid: int, folder_mode: int, file_mode: int, depth: int = 0) -> None:
+    """Give a folder and all files in it to a user, from the bottom up. What is neither file nor folder is left to whom it belongs."""
+    if depth > DEEPEST:
+        raise Refused("folders deeper than %d levels" % DEEPEST)
+    for name, status in _entries(folder):
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if not is_folder and not stat.S_ISREG(status.st_mode):
+            continue
+        try:
+            fd = os.open(name, _OPEN_FOLDER if is_folder else _OPEN_FILE, dir_fd=folder)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+                continue
+            raise
+        try:
+            if is_folder:
+                give(fd, uid, gid, folder_mode, file_mode, depth + 1)
+            elif stat.S_ISREG(os.fstat(fd).st_mode):
+                os.fchown(fd, uid, gid)
+                os.fchmod(fd, file_mode)
+        finally:
+            os.close(fd)
+    os.fchown(folder, uid, gid)
+    os.fchmod(folder, folder_mode)
+    if os.fstat(folder).st_mtime_ns == ALL_SEALED:
+        os.utime(folder)
+
+
+def end_sessions(uid: int) -> None:
+    """Kill the processes of a user, and wait until they are gone."""
+    deadline = time.monotonic() + 10
+    while True:
+        running = _processes(uid)
+        if not running:
+            return
+        if time.monotonic() > deadline:
+            raise Refused("processes do not end: %s" % ", ".join(map(str, running)))
+        for pid in running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def _processes(uid: int) -> t.List[int]:
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        # Not the owner of the folder: of a process that may not be looked into, as sshd's are, that is root.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open("/proc/%s/status" % pid, "rb") as file:
+            fields = dict(line.split(b":", 1) for line in file.read().splitlines() if b":" in line)
+            if b"%d" % uid in fields[b"Uid"].split() and not fields[b"State"].strip().startswith(b"Z"):
+                found.append(int(pid))
+    return found
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def seal_all(base: int, log: Log) -> None:
+    """Seal what is whole in the folders of all append-only accounts."""
+    for name in sorted(os.listdir(base)):
+        try:
+            with Account(name, base) as account:
+                if account.is_append_only():
+                    Sealer(account, log).run()
+        except (KeyError, NotADirectoryError, FileNotFoundError):
+            continue  # no account, one that is gone (its archives are root's), or one that is being made
+        except Refused as refused:
+            log.error(account=name, path="", text=str(refused))
+        except OSError as error:
+            log.error(account=name, path=os.fsdecode(error.filename or ""), text=error.strerror)
+
+
+def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
+    """Do what the command line says; return 0, or 1 where something failed (what was refused is in the log and no failure)."""
+    parser = argparse.ArgumentParser(prog="log-archive-seal", description="Take archives out of the hands of the hosts that sent them.")
+    parser.add_argument("base", metavar="FOLDER", help="the folder of the accounts' folders, such as /srv/log-archive")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--release", metavar="ACCOUNT", help="give all that an account sent back to it: it is no longer append-only")
+    what.add_argument("--retire", metavar="ACCOUNT", help="end an account's sessions and give all that it sent to root")
+    options = parser.parse_args(arguments)
+    log = Log()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY if soft == resource.RLIM_INFINITY else min(MEMORY, soft), hard))
+    base = os.open(options.base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Each minute's run gives way to one that still works; a person's command waits for it.
+        fcntl.flock(base, fcntl.LOCK_EX | (0 if options.release or options.retire else fcntl.LOCK_NB))
+        if options.release or options.retire:
+            with Account(options.release or options.retire, base) as account:
+                if options.release:
+                    give(account.folder, account.uid, account.gid, 0o700, 0o600)
+                else:
+                    end_sessions(account.uid)
+                    give(account.folder, 0, 0, 0o700, 0o400)
+        else:
+            seal_all(base, log)
+    except BlockingIOError:
+        return 0
+    except Refused as refused:
+        log.error(account=options.release or options.retire, path="", text=str(refused))
+    finally:
+        os.close(base)
+    return 1 if log.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
