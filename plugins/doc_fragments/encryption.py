@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import ENCRYPTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import KEYRING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import documentation
 
 
 class ModuleDocFragment:
     """Made from the engine's tables, as the modules' argument specs are."""
 
-    DOCUMENTATION: str = documentation(ENCRYPTION)
+    DOCUMENTATION: str = documentation(KEYRING)

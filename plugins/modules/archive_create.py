@@ -190,7 +190,7 @@ import functools
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, keyring, naming
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import ENCRYPTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import KEYRING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.periods import Period
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.selection import Source, source_at
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.units import parse_time
@@ -220,12 +220,12 @@ SOURCE = {
 
 
 def main() -> None:
-    arguments = argument_spec(PACKING, ENCRYPTION)
+    arguments = argument_spec(PACKING, KEYRING)
     arguments.update(sources=SOURCE, folder={"type": "path", "required": True})
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     with reporting(module) as result:
         options = given(module.params, PACKING)
-        keys = given(module.params, ENCRYPTION)
+        keys = given(module.params, KEYRING)
         host = options["host"] or naming.host_name()
         sources = [_source(source) for source in module.params["sources"]]
         by, fields = options["group"], {"host": host, "job": options["job"]}
@@ -233,7 +233,7 @@ def main() -> None:
         current_key = functools.lru_cache(None)(keyring.load_current)
         result["archives"] = []
         for group in groups:
-            path, manifest = archiving.place(unescaped(module.params["folder"]), group, options["suffix"])
+            path, manifest = archiving.place(unescaped(module.params["folder"]), group, options["suffix"] or naming.SUFFIXES["fernet"])
             state, seconds = "present", {}
             if manifest is None:
                 state = "created"

@@ -31,6 +31,14 @@ options:
     description: Whether files with other content are replaced. Without it they are an error and the archive is not restored.
     type: bool
     default: false
+  keyring:
+    description: The folder of Fernet keys that open them. Needed unless O(unencrypted).
+    type: path
+  unencrypted:
+    description:
+      - Accept archives that are not encrypted. Whoever can write to the store can have made such a one, in the place of one that was.
+    type: bool
+    default: false
 requirements:
   - cryptography (Python library on the host that runs the module)
   - boto3 (Python library on the host that runs the module, for S3)
@@ -39,7 +47,6 @@ extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
   - infra_ops.log_archive.choice
-  - infra_ops.log_archive.encryption
 attributes:
   check_mode:
     support: full
@@ -127,7 +134,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import restoring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError, StoreNotFoundError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import ENCRYPTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import KEYRING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     CHOICE,
     STORE_OPTION,
@@ -140,9 +147,14 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
     unescaped,
 )
 
+OPENING = {
+    "keyring": dict(KEYRING["keyring"], required=False),
+    "unencrypted": {"type": "bool", "default": False},
+}
+
 
 def main() -> None:
-    arguments = argument_spec(STORE_OPTION, CHOICE, ENCRYPTION)
+    arguments = argument_spec(STORE_OPTION, CHOICE, OPENING)
     arguments.update(
         dest={"type": "path", "required": True},
         latest={"type": "bool", "default": False},
@@ -153,7 +165,7 @@ def main() -> None:
     with reporting(module) as result:
         if not (params["names"] or params["start"] or params["end"] or params["latest"]):
             raise ConfigError("nothing says which archives", hint="Give at least one of names, start, end and latest")
-        keyring = given(params, ENCRYPTION)["keyring"]
+        opening = given(params, OPENING)
         dest = os.path.abspath(unescaped(params["dest"]))
         result["files"] = []
         with opened(params) as store:
@@ -166,7 +178,9 @@ def main() -> None:
                 elif module.check_mode:
                     files = restoring.described(archive, dest, "written")
                 else:
-                    files = restoring.restore_from_store(store, archive, keyring, dest, params["overwrite"])
+                    files = restoring.restore_from_store(
+                        store, archive, opening["keyring"], dest, params["overwrite"], unencrypted=opening["unencrypted"]
+                    )
                 result["files"] += [dict(file._asdict(), archive=archive.key) for file in files]
                 result["changed"] = result["changed"] or any(file.state == "written" for file in files)
         if module._diff:

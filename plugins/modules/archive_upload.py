@@ -24,9 +24,10 @@ options:
     elements: path
     required: true
   suffix:
-    description: The suffix with which the archives were made, so that a further revision gets the right name.
+    description:
+      - The suffix with which the archives were made, so that a further revision gets the right name. By default V(.tgz.fernet), and V(.tgz)
+        for one that is not encrypted.
     type: str
-    default: .tgz.fernet
 requirements:
   - boto3 (Python library on the host that runs the module, for S3)
   - paramiko (Python library on the host that runs the module, for SFTP)
@@ -168,11 +169,12 @@ def main() -> None:
     arguments.update(archives={"type": "list", "elements": "path", "required": True})
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     with reporting(module) as result:
-        suffix = given(module.params, SUFFIX)["suffix"]
+        given_suffix = given(module.params, SUFFIX)["suffix"]
         result["archives"] = []
         with opened(module.params) as store:
             for path in map(unescaped, module.params["archives"]):
                 manifest = shipping.manifest_beside(path)
+                suffix = given_suffix or naming.SUFFIXES[manifest["encryption"]["format"]]
                 key = naming.archive_key(manifest["host"], manifest["job"], period_of(manifest), manifest["archive"]["name"])
                 if module.check_mode:
                     key, sent = shipping.look(store, manifest, key, suffix)

@@ -134,13 +134,13 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import ENCRYPTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import KEYRING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.units import parse_duration
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, difference, given, reporting, unescaped
 
 
 def main() -> None:
-    arguments = argument_spec(ENCRYPTION)
+    arguments = argument_spec(KEYRING)
     arguments.update(
         state={"type": "str", "choices": ["present", "absent"], "default": "present"},
         key={"type": "str", "no_log": True},
@@ -157,7 +157,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     with reporting(module) as result:
-        folder = given(module.params, ENCRYPTION)["keyring"]
+        folder = given(module.params, KEYRING)["keyring"]
         before = _keys(folder)
         change = _change(module.params, folder, module.check_mode)
         result.update(changed=change.changed, key_id=change.id, previous=change.previous, current=change.current)

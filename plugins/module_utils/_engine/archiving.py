@@ -81,7 +81,7 @@ def described(path: str, group: Group, manifest: t.Optional[manifests.Manifest])
             size=archive["size"],
             md5=archive["md5"],
             sha256=archive["sha256"],
-            key_id=manifest["encryption"]["key_id"],
+            key_id=manifest["encryption"].get("key_id"),
             ratio=round(sources / archive["size"], 2),
         )
     return told
@@ -90,7 +90,7 @@ def described(path: str, group: Group, manifest: t.Optional[manifests.Manifest])
 def create_archive(
     path: str,
     sources: t.Sequence[Source],
-    key: Key,
+    key: t.Optional[Key],
     host: str,
     job: str,
     period: Period,
@@ -99,6 +99,7 @@ def create_archive(
 ) -> Created:
     """Pack the sources to the archive ``path`` with its manifest beside it; the folder is made (0700) if it is missing.
 
+    key: encrypts it; without one it stays a plain tgz.
     The archive appears last and under its final name only when both are on the disk. refuse_changed: raise SourceError for a
     source that still changes at the last of three attempts, instead of keeping what was read with ``changed: true``.
     Raises FileExistsError where an archive stands at ``path``, DiskFullError, SourceError, MissingLibraryError.
@@ -168,12 +169,12 @@ def _remove_leftovers(folder: str) -> None:
 
 
 def _pack_steady(
-    file: t.BinaryIO, sources: t.Sequence[Source], key: Key, refuse_changed: bool, progress: t.Optional[t.Callable[[int], None]]
+    file: t.BinaryIO, sources: t.Sequence[Source], key: t.Optional[Key], refuse_changed: bool, progress: t.Optional[t.Callable[[int], None]]
 ) -> Packed:
     for attempt in range(1, ATTEMPTS + 1):
         file.seek(0)
         file.truncate()
-        packed = pack([source.path for source in sources], file, key.secret, progress)
+        packed = pack([source.path for source in sources], file, None if key is None else key.secret, progress)
         changed = [source for source in packed.sources if source.changed]
         if not changed or (attempt == ATTEMPTS and not refuse_changed):
             file.flush()
@@ -197,7 +198,9 @@ def _write_new(path: str, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _manifest(name: str, packed: Packed, sources: t.Sequence[Source], key: Key, host: str, job: str, period: Period) -> manifests.Manifest:
+def _manifest(
+    name: str, packed: Packed, sources: t.Sequence[Source], key: t.Optional[Key], host: str, job: str, period: Period
+) -> manifests.Manifest:
     periods = {source.path: source.period for source in sources}
     return {
         "version": manifests.VERSION,
@@ -207,7 +210,7 @@ def _manifest(name: str, packed: Packed, sources: t.Sequence[Source], key: Key, 
         "created": format_utc(datetime.now(timezone.utc)),
         "archive": {"name": name, "size": packed.size, "md5": packed.md5, "sha256": packed.sha256},
         "tgz": {"size": packed.tgz_size, "sha256": packed.tgz_sha256},
-        "encryption": {"format": "fernet", "key_id": key.id},
+        "encryption": {"format": "none", "key_id": None} if key is None else {"format": "fernet", "key_id": key.id},
         "period": _period(period),
         "sources": [dict(s._asdict(), mode="%04o" % s.mode, period=_period(periods[s.path])) for s in packed.sources],
     }

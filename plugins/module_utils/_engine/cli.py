@@ -146,6 +146,7 @@ def _options_of_restore(command: argparse.ArgumentParser) -> None:
     command.add_argument("--latest", action="store_true", help="only the newest period of each job")
     command.add_argument("--store", metavar="NAME", help="from this store (default: the first of the job that can be reached)")
     command.add_argument("--overwrite", action="store_true", help="replace files with other content")
+    command.add_argument("--unencrypted", action="store_true", help="accept archives that are not encrypted, of a job that encrypts")
     command.add_argument("--dry-run", action="store_true", help="only say what would be restored")
 
 
@@ -293,7 +294,7 @@ def _row(archive: StoredArchive, stores: t.Dict[str, str]) -> t.Dict[str, t.Any]
         "size": manifest["archive"]["size"],
         "source_bytes": sum(source["size"] for source in manifest["sources"]),
         "sources": [source["path"] for source in manifest["sources"]],
-        "key_id": manifest["encryption"]["key_id"],
+        "key_id": manifest["encryption"].get("key_id"),
         "sha256": manifest["archive"]["sha256"],
         "stores": stores,
     }
@@ -328,6 +329,8 @@ def _restore(options: t.Any) -> int:
     documents = _documents(options)
     sought = list(options.name)
     for document in documents:
+        encryption = document["encryption"]
+        unencrypted = options.unencrypted or encryption["format"] == "none"
         with _reachable(document, options) as (store, archives):
             if options.name:
                 here = [name for name in sought if inventory.is_there(archives, name)]
@@ -345,7 +348,7 @@ def _restore(options: t.Any) -> int:
                     continue
                 with _progress(options)("restore %s" % store.location(archive.key), manifests.source_bytes(archive.manifest)) as advance:
                     files = restoring.restore_from_store(
-                        store, archive, document["encryption"]["keyring"], destination, options.overwrite, None, advance
+                        store, archive, encryption["keyring"], destination, options.overwrite, None, advance, unencrypted
                     )
                 results += [dict(file._asdict(), archive=archive.key) for file in files]
     if not results:
@@ -365,7 +368,9 @@ def _key(options: t.Any) -> int:
     if folder is None:
         options.jobs = [options.jobs] if options.jobs else []
         documents = _documents(options)
-        folders = sorted({document["encryption"]["keyring"] for document in documents})
+        folders = sorted({document["encryption"]["keyring"] for document in documents} - {None})
+        if not folders:
+            raise ConfigError("no job has a keyring", hint="Give --keyring")
         if len(folders) != 1:
             raise ConfigError("the jobs use several keyrings", ", ".join(folders), "Name one job, or give --keyring")
         folder = folders[0]

@@ -384,7 +384,7 @@ class _Run:
             self._warn(text)
 
     def _archive(self, group: naming.Group) -> None:
-        suffix = self.document["archive"]["suffix"]
+        suffix = self._suffix()
         first_key = naming.archive_key(self.host, self.job, group.period, group.name + suffix)
         keys = (naming.revised(first_key, suffix, revision) for revision in itertools.count(1))
         # What lies in the spool and cannot be used was left alone, and is not written over.
@@ -398,7 +398,7 @@ class _Run:
             self.recap["changed"] = True
             self._expect(key, group.period.start)
             return
-        if self.key is None:
+        if self.key is None and self.document["encryption"]["format"] == "fernet":
             from .keyring import load_current
 
             self.key = load_current(self.document["encryption"]["keyring"])
@@ -420,7 +420,7 @@ class _Run:
 
         self.coming.append(Item(key, start, self.host, self.job, 0))
 
-    def _create(self, path: str, group: naming.Group, key: Key) -> t.Optional[Created]:
+    def _create(self, path: str, group: naming.Group, key: t.Optional[Key]) -> t.Optional[Created]:
         """Make one archive; of a group without the sources that cannot be read, each of which is told. None if none is left."""
         from .archiving import create_archive
 
@@ -446,7 +446,7 @@ class _Run:
             "state": state,
             "size": archive["size"],
             "sha256": archive["sha256"],
-            "key_id": entry.manifest["encryption"]["key_id"],
+            "key_id": entry.manifest["encryption"].get("key_id"),
             "sources": [source["path"] for source in entry.manifest["sources"]],
             "source_bytes": sum(source["size"] for source in entry.manifest["sources"]),
             "stores": {},
@@ -520,7 +520,7 @@ class _Run:
     def _put(self, entry: Entry, store: Store, path: str, advance: Advance) -> t.Dict[str, t.Any]:
         from .shipping import send
 
-        sent = send(store, path, entry.manifest, entry.key, self.document["archive"]["suffix"], advance)
+        sent = send(store, path, entry.manifest, entry.key, self._suffix(), advance)
         if sent.adopted is not None:
             self._warn("store %s already holds the logs of %s; that archive is kept" % (store.name, store.location(sent.key)))
         self.sent_to.setdefault(store.name, set()).add(os.path.dirname(sent.key) + "/")
@@ -679,6 +679,9 @@ class _Run:
             recap["exit_code"], recap["outcome"] = EXIT_DONE, "done" if recap["changed"] else "nothing to do"
 
     # -- small ones ---------------------------------------------------------------------------------------------------
+
+    def _suffix(self) -> str:
+        return self.document["archive"]["suffix"] or naming.SUFFIXES[self.document["encryption"]["format"]]
 
     def _spooled(self, entry: Entry) -> str:
         return os.path.join(self.document["spool"], entry.key)

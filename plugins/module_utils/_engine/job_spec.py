@@ -6,8 +6,8 @@
 The modules' argument specs and documentation, the command's checks and its commented template are all made from these tables.
 An option is a dict with ``type`` (Ansible's types, and 'duration' and 'size', which are strings to Ansible), ``description`` (a list of
 sentences) and where they apply ``required``, ``default``, ``choices``, ``elements``, ``options``, ``secret`` (never shown),
-``stores`` (the store types that know it), ``pattern`` with ``pattern_means``, ``minimum`` and ``maximum``, and ``example`` (for the
-template).
+``shorthand`` (texts that stand for an object), ``stores`` (the store types that know it), ``pattern`` with ``pattern_means``,
+``minimum`` and ``maximum``, and ``example`` (for the template).
 """
 
 from __future__ import annotations
@@ -136,10 +136,11 @@ ARCHIVE: Spec = {
     },
     "suffix": {
         "type": "str",
-        "default": ".tgz.fernet",
         "pattern": r"\.[A-Za-z0-9][A-Za-z0-9._-]{0,39}",
         "pattern_means": "a '.' followed by letters, digits, '.', '_' and '-'",
-        "description": ["Ends the name of an archive, such as V(.tgz.fernet) or V(.tar.gz.encrypted)."],
+        "description": [
+            "Ends the name of an archive, such as V(.tar.gz.encrypted). By default V(.tgz.fernet), and V(.tgz) where nothing is encrypted.",
+        ],
     },
     "changed": {
         "type": "str",
@@ -152,13 +153,25 @@ ARCHIVE: Spec = {
     },
 }
 
-ENCRYPTION: Spec = {
+KEYRING: Spec = {
     "keyring": {
         "type": "path",
         "required": True,
         "description": ["The folder of Fernet keys (see M(infra_ops.log_archive.fernet_key)); only its owner may read it."],
         "example": "/etc/log-archive/keyring",
     },
+}
+
+ENCRYPTION: Spec = {
+    "format": {
+        "type": "str",
+        "choices": ["fernet", "none"],
+        "default": "fernet",
+        "description": [
+            "V(none) leaves the archives plain tgz, which whoever gets at a store can read, and whoever can write there can forge.",
+        ],
+    },
+    "keyring": dict(KEYRING["keyring"], required=False, description=[*KEYRING["keyring"]["description"], "Needed with O(format=fernet)."]),
 }
 
 STORE: Spec = {
@@ -359,7 +372,13 @@ JOB: Spec = {
     },
     "select": {"type": "dict", "required": True, "options": SELECTION, "description": ["Which logs."]},
     "archive": {"type": "dict", "default": {}, "options": ARCHIVE, "description": ["How they become archives."]},
-    "encryption": {"type": "dict", "required": True, "options": ENCRYPTION, "description": ["With which keys."]},
+    "encryption": {
+        "type": "dict",
+        "required": True,
+        "options": ENCRYPTION,
+        "shorthand": {"none": {"format": "none"}},
+        "description": ["With which keys. In a document V(none) stands for an object whose format is V(none)."],
+    },
     "stores": {
         "type": "list",
         "elements": "dict",
@@ -468,6 +487,8 @@ def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t
         element = dict(option, type=option["elements"])
         return [_value(item, element, "%s[%d]" % (where, index), problems) for index, item in enumerate(value)]
     if kind == "dict":
+        if isinstance(value, str):
+            value = option.get("shorthand", {}).get(value, value)
         return _object(value, option["options"], where + ".", problems)
     before = len(problems)
     value = _scalar(value, kind, where, problems)
@@ -550,6 +571,9 @@ def _contradictions(normal: t.Dict[str, t.Any], spec: Spec, wrong: t.Set[str]) -
         problems += _policy_problems(normal["retention"], "retention")
     if normal["select"]:
         problems += _selection_problems({key: value for key, value in normal["select"].items() if sound("select." + key)})
+    encryption = normal["encryption"]
+    if encryption and encryption["format"] == "fernet" and not encryption["keyring"]:
+        problems.append("encryption.keyring: is missing%s; or say encryption: none" % _described(ENCRYPTION["keyring"]))
     if normal["schedule"] and sound("schedule.at"):
         problems += _schedule_problems(normal["schedule"]["at"])
     if normal["archive"] and normal["archive"]["name"] is not None and sound("archive.name"):

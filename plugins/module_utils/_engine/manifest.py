@@ -34,7 +34,7 @@ _NEEDED: t.Dict[str, t.Any] = {
     "created": str,
     "archive": {"name": str, "size": int, "md5": str, "sha256": str},
     "tgz": {"size": int, "sha256": str},
-    "encryption": {"format": str, "key_id": str},
+    "encryption": {"format": str},
     "period": {"start": str, "end": str},
     "sources": list,
 }
@@ -65,6 +65,15 @@ def parse(data: bytes, subject: str) -> Manifest:
             subject,
             "Use a newer version of infra_ops.log_archive",
         )
+    encryption = manifest["encryption"]
+    if encryption["format"] not in ("fernet", "none"):
+        raise IntegrityError(
+            "the manifest names an encryption that this engine does not know: %r" % encryption["format"],
+            subject,
+            "Use a newer version of infra_ops.log_archive",
+        )
+    if encryption["format"] == "fernet" and not isinstance(encryption.get("key_id"), str):
+        raise IntegrityError("the manifest lacks 'encryption.key_id' (str)", subject)
     for index, source in enumerate(manifest["sources"]):
         _check(source, _NEEDED_OF_SOURCE, "sources[%d]." % index, subject)
     try:

@@ -13,7 +13,8 @@ from datetime import timezone as utc_timezone
 from .periods import Period, period_containing, render_name
 from .selection import Source
 
-SUFFIX = ".tgz.fernet"
+SUFFIXES = {"fernet": ".tgz.fernet", "none": ".tgz"}
+"""How the name of an archive ends where nobody says otherwise, by the format of its encryption."""
 MANIFEST_SUFFIX = ".manifest.json"
 LONGEST_NAME = 180
 """Bytes of an archive's name without suffix: a file system's 255 less what suffix, manifest and temporary names add."""

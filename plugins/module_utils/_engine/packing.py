@@ -68,16 +68,17 @@ def member_name(path: str) -> str:
     return path.lstrip("/")
 
 
-def pack(paths: t.Iterable[str], sink: t.BinaryIO, key: bytes, progress: t.Optional[t.Callable[[int], None]] = None) -> Packed:
+def pack(paths: t.Iterable[str], sink: t.BinaryIO, key: t.Optional[bytes], progress: t.Optional[t.Callable[[int], None]] = None) -> Packed:
     """Write one archive of these sources to ``sink``.
 
     paths: absolute paths of regular files; packed in the order of their member names, so that the same sources give the same tgz.
-    key: the 32 raw bytes of a Fernet key. progress: called with the number of source bytes read since the last call.
+    key: the 32 raw bytes of a Fernet key; None leaves the tgz as it is. progress: called with the number of source bytes read since the
+    last call.
     A source that grows is packed with the size that it had at first; one that shrinks is filled with zeros to that size: the tar
     stays whole, and ``changed`` tells. Raises SourceError for what cannot be read, OSError for what ``sink`` raises.
     """
-    token = _Token(sink, key)
-    gzip = _Gzip(token.write)
+    archive = _Archive(sink, key)
+    gzip = _Gzip(archive.write)
     sources = []
     tar_size = 0
     try:
@@ -89,8 +90,9 @@ def pack(paths: t.Iterable[str], sink: t.BinaryIO, key: bytes, progress: t.Optio
         gzip.finish()
     finally:
         gzip.close()
-    token.finish()
-    return Packed(token.size, token.md5.hexdigest(), token.sha256.hexdigest(), token.tgz_size, token.tgz_sha256.hexdigest(), sources)
+    archive.finish()
+    digests = (archive.md5.hexdigest(), archive.sha256.hexdigest())
+    return Packed(archive.size, *digests, archive.tgz_size, archive.tgz_sha256.hexdigest(), sources)
 
 
 def _pack_source(path: str, gzip: _Gzip, progress: t.Optional[t.Callable[[int], None]]) -> t.Tuple[PackedSource, int]:
@@ -186,12 +188,12 @@ def _unreadable(path: str, error: OSError) -> SourceError:
     )
 
 
-class _Token:
-    """Takes the tgz, writes the token to ``sink`` and keeps the digests of both."""
+class _Archive:
+    """Takes the tgz, writes the token (without a key the tgz) to ``sink`` and keeps the digests of both."""
 
-    def __init__(self, sink: t.BinaryIO, key: bytes) -> None:
+    def __init__(self, sink: t.BinaryIO, key: t.Optional[bytes]) -> None:
         self._sink = sink
-        self._encryptor = Encryptor(key)
+        self._encryptor = None if key is None else Encryptor(key)
         self.tgz_sha256 = hashlib.sha256()
         self.tgz_size = 0
         self.sha256 = hashlib.sha256()
@@ -201,10 +203,11 @@ class _Token:
     def write(self, tgz: bytes) -> None:
         self.tgz_sha256.update(tgz)
         self.tgz_size += len(tgz)
-        self._emit(self._encryptor.update(tgz))
+        self._emit(tgz if self._encryptor is None else self._encryptor.update(tgz))
 
     def finish(self) -> None:
-        self._emit(self._encryptor.finish())
+        if self._encryptor is not None:
+            self._emit(self._encryptor.finish())
 
     def _emit(self, text: bytes) -> None:
         self.sha256.update(text)

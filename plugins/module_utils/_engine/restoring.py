@@ -17,7 +17,7 @@ import typing as t
 
 from . import keyring, manifest as manifests
 from .durable import TEMP_PREFIX, write_all
-from .errors import DiskFullError, IntegrityError, LogArchiveError
+from .errors import DiskFullError, IntegrityError, KeyringError, LogArchiveError
 from .fernet import authenticate, decrypt
 from .inventory import StoredArchive
 from .stores.base import Store
@@ -56,7 +56,7 @@ class _Staged(t.NamedTuple):
 
 def restore(
     stream: t.BinaryIO,
-    key: bytes,
+    key: t.Optional[bytes],
     destination: str,
     subject: str,
     manifest: t.Optional[manifests.Manifest] = None,
@@ -65,9 +65,9 @@ def restore(
 ) -> t.List[RestoredFile]:
     """Extract one archive below a folder, in bounded memory.
 
-    stream: the archive, seekable. key: the 32 raw bytes of its Fernet key. subject: how errors name the archive.
-    manifest: what the archive must hold; every file's SHA-256 is compared with it. overwrite: replace files that differ (else they
-    are an error and nothing is written). progress: called with the number of file bytes written since the last call.
+    stream: the archive, seekable. key: the 32 raw bytes of its Fernet key; None where it is not encrypted. subject: how errors name
+    it. manifest: what it must hold; every file's SHA-256 is compared with it. overwrite: replace files that differ (else they are an
+    error and nothing is written). progress: called with the number of file bytes written since the last call.
     Modes (without set-id bits) and modification times are restored; owners are not: the files belong to who restores.
     Raises IntegrityError for an archive that is damaged, foreign or hostile, DiskFullError, LogArchiveError; then no file is left.
     """
@@ -75,7 +75,10 @@ def restore(
         os.makedirs(destination, mode=0o700, exist_ok=True)
         with staging_folder(destination) as staging:
             stream.seek(0)
-            authenticate(stream, key, subject)
+            if key is not None:
+                authenticate(stream, key, subject)
+            elif manifest is not None:
+                _compare_digest(stream, manifest, subject)
             staged = _extract(stream, key, staging, subject, progress)
             if manifest is not None:
                 _compare(staged, manifest, subject)
@@ -85,22 +88,47 @@ def restore(
 def restore_from_store(
     store: Store,
     archive: StoredArchive,
-    keyring_folder: str,
+    keyring_folder: t.Optional[str],
     destination: str,
     overwrite: bool = False,
     fetched: t.Optional[t.Callable[[int], None]] = None,
     progress: t.Optional[t.Callable[[int], None]] = None,
+    unencrypted: bool = False,
 ) -> t.List[RestoredFile]:
     """Fetch an archive and extract it below ``destination`` (see ``restore``); the key is found by the id in its manifest.
 
+    unencrypted: accept an archive that is not encrypted, which whoever can write to the store can have put in the place of one that was.
     The ciphertext is kept in the destination's staging folder meanwhile. fetched: called with bytes that have come from the store.
     """
-    key = keyring.load(keyring_folder, archive.manifest["encryption"]["key_id"])
+    subject = store.location(archive.key)
+    key = _key_of(archive.manifest, keyring_folder, unencrypted, subject)
     with _failing_clearly(destination):
         os.makedirs(destination, mode=0o700, exist_ok=True)
         with staging_folder(destination) as staging, open(os.path.join(staging, "archive"), "w+b") as file:
             store.get(archive.key, file, fetched)
-            return restore(file, key.secret, destination, store.location(archive.key), archive.manifest, overwrite, progress)
+            return restore(file, key, destination, subject, archive.manifest, overwrite, progress)
+
+
+def _key_of(manifest: manifests.Manifest, keyring_folder: t.Optional[str], unencrypted: bool, subject: str) -> t.Optional[bytes]:
+    if manifest["encryption"]["format"] == "fernet":
+        if keyring_folder is None:
+            raise KeyringError("it is encrypted, and no keyring is given", subject, "Name the keyring that holds its key")
+        return keyring.load(keyring_folder, manifest["encryption"]["key_id"]).secret
+    if not unencrypted:
+        raise IntegrityError(
+            "it is not encrypted: whoever can write to the store can have made it, in place of one that was",
+            subject,
+            "If it is what you expect, say so: --unencrypted, or the module's option of that name",
+        )
+    return None
+
+
+def _compare_digest(stream: t.BinaryIO, manifest: manifests.Manifest, subject: str) -> None:
+    sha256 = hashlib.sha256()
+    for chunk in iter(lambda: stream.read(CHUNK), b""):
+        sha256.update(chunk)
+    if sha256.hexdigest() != manifest["archive"]["sha256"]:
+        raise IntegrityError("it is not the archive that its manifest describes: other bytes", subject)
 
 
 def is_restored(archive: StoredArchive, destination: str) -> bool:
@@ -160,13 +188,16 @@ def staging_folder(destination: str) -> t.Iterator[str]:
         os.close(handle)
 
 
-def _extract(stream: t.BinaryIO, key: bytes, staging: str, subject: str, progress: t.Optional[t.Callable[[int], None]]) -> t.List[_Staged]:
+def _extract(
+    stream: t.BinaryIO, key: t.Optional[bytes], staging: str, subject: str, progress: t.Optional[t.Callable[[int], None]]
+) -> t.List[_Staged]:
     from concurrent.futures import ThreadPoolExecutor
 
     stream.seek(0)
     staged: t.List[_Staged] = []
     names = set()
-    with ThreadPoolExecutor(1) as hasher, _ahead(_inflated(decrypt(stream, key, subject), subject)) as chunks:
+    tgz = iter(lambda: stream.read(CHUNK), b"") if key is None else decrypt(stream, key, subject)
+    with ThreadPoolExecutor(1) as hasher, _ahead(_inflated(tgz, subject)) as chunks:
         plaintext = _Plaintext(chunks)
         for member in _members(plaintext, subject):
             if member.name in names:

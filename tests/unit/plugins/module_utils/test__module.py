@@ -13,10 +13,10 @@ import typing as t
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils import _module
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError, IntegrityError, MissingLibraryError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import ENCRYPTION, SELECTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import KEYRING, SELECTION
 from hypothesis import given, strategies
 
-TABLES = [_module.STORE_OPTION, _module.POLICY_OPTION, _module.JOB_OPTION, _module.PACKING, _module.CHOICE, SELECTION, ENCRYPTION]
+TABLES = [_module.STORE_OPTION, _module.POLICY_OPTION, _module.JOB_OPTION, _module.PACKING, _module.CHOICE, SELECTION, KEYRING]
 
 
 class Ended(Exception):

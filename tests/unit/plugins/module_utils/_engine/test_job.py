@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tarfile
 import tempfile
 import threading
 
@@ -46,6 +47,54 @@ def assert_all_archived(host, wanted):
     assert_complete(file_store(host.store), host, wanted)
     assert_tidy(host.store)
     assert host.spooled() == []
+
+
+# -- without encryption -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_job_that_does_not_encrypt_leaves_plain_archives_that_tar_opens_and_restore_takes(host, group, tmp_path):
+    logs = {str(path): path.read_bytes() for path in host.write_logs(12, 13, 14)}
+    recap = host.run(encryption="none", archive={"group": group})
+    assert (recap["exit_code"], recap["errors"]) == (0, [])
+    assert {archive["key_id"] for archive in recap["archives"]} == {None}
+    opened = {}
+    for key, manifest in archives_in(file_store(host.store)).items():
+        assert key.endswith(".tgz") and manifest["encryption"] == {"format": "none", "key_id": None}
+        assert manifest["archive"]["sha256"] == manifest["tgz"]["sha256"]
+        with tarfile.open(host.store / key, "r:gz") as tar:
+            opened.update({"/" + member.name: tar.extractfile(member).read() for member in tar})
+    assert opened == logs
+    assert host.run(encryption="none", archive={"group": group})["outcome"] == "nothing to do"
+    host.write_document(encryption="none", archive={"group": group})
+    restored = host.command("restore", JOB, "--since", "2024-01-01", "--to", str(tmp_path / "to"))
+    assert restored.returncode == 0, restored.stderr
+    assert {path: (tmp_path / "to" / path.lstrip("/")).read_bytes() for path in logs} == logs
+
+
+def test_a_job_that_encrypts_does_not_restore_what_is_not_encrypted_unless_told_to(host, tmp_path):
+    """Whoever can write to a store could put a forged archive, and a manifest that fits it, in the place of an encrypted one."""
+    host.write_logs(14)
+    host.run(encryption="none")
+    host.write_document()
+    call = ["restore", JOB, "--since", "2024-01-01", "--to", str(tmp_path / "to")]
+    refused = host.command(*call)
+    assert refused.returncode == 4 and "--unencrypted" in refused.stderr
+    assert files_below(tmp_path / "to") == []
+    assert host.command(*call, "--unencrypted").returncode == 0
+    (archive,) = host.store.rglob("*.tgz")
+    with open(archive, "r+b") as file:
+        file.seek(-9, os.SEEK_END)
+        file.write(b"!")
+    damaged = host.command(*call[:-1], str(tmp_path / "again"), "--unencrypted")
+    assert damaged.returncode == 4 and files_below(tmp_path / "again") == []
+
+
+def test_what_was_archived_in_the_clear_is_not_archived_again_when_the_job_begins_to_encrypt(host):
+    host.write_logs(13)
+    host.run(encryption="none")
+    host.write_logs(14)
+    assert [archive["name"] for archive in host.run()["archives"]] == ["syslog.20240112.14.tgz.fernet"]
 
 
 # -- a good day -------------------------------------------------------------------------------------------------------

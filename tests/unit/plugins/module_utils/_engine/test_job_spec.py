@@ -33,7 +33,7 @@ def problems(**changes):
 
 def test_every_option_is_there_afterwards_with_its_default():
     document = job_spec.normalise(copy.deepcopy(GOOD), job_spec.JOB)
-    assert document["archive"]["suffix"] == ".tgz.fernet"
+    assert document["encryption"]["format"] == "fernet"
     assert document["select"]["offset"] == -1
     assert document["stores"][0]["name"] == "file"
     assert document["stores"][0]["required"] is True
@@ -41,9 +41,18 @@ def test_every_option_is_there_afterwards_with_its_default():
     assert set(document) == set(job_spec.JOB)
 
 
+def test_no_encryption_is_one_word():
+    assert job_spec.normalise(dict(GOOD, encryption="none"), job_spec.JOB)["encryption"] == {"format": "none", "keyring": None}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"encryption": {}}, "encryption.keyring: is missing (The folder of Fernet keys"),
+        ({"encryption": "aes"}, "encryption: must be an object with keys, not text"),
+        ({"schedule": {}}, "schedule.at: is missing"),
+        ({"schedule": {"at": "sometimes"}}, "schedule.at: 'sometimes': is not understood"),
+        ({"schedule": {"at": "23:00 daily", "spread": "wide"}}, "schedule.spread: "),
         ({"selct": {}}, "selct: unknown key; did you mean 'select'?"),
         ({"zzzzzz": 1}, "zzzzzz: unknown key Known keys: archive, delete_sources"),
         ({"name": 5}, "name: must be text, not a number"),
