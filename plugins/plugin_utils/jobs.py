@@ -1,0 +1,135 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The job documents of a host, out of the variables of its groups and its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import JOB, normalise
+
+Document = t.Dict[str, t.Any]
+
+JOBS = "log_archive_jobs"
+DEFAULTS = "log_archive_job_defaults"
+STORES = "log_archive_stores"
+
+PLACES = {
+    "log_archive_keyring": "/etc/log-archive/keyring",
+    "log_archive_spool": "/var/spool/log-archive",
+    "log_archive_state": "/var/lib/log-archive",
+    "log_archive_log_dir": "/var/log/log-archive",
+}
+"""Variables that say where a host keeps things, and what they are where nobody gives them."""
+
+
+def names(variables: t.Iterable[str]) -> t.List[str]:
+    """The variables out of these that hold jobs, in the order in which they are merged."""
+    return sorted(name for name in variables if re.fullmatch(JOBS + "(__.+)?", name, re.DOTALL))
+
+
+def effective(host: str, variables: t.Mapping[str, t.Any]) -> t.Dict[str, Document]:
+    """The job documents of ``host`` by their names, each with what was given and where things are, and nothing else.
+
+    ``variables`` holds those that ``names`` chooses, and ``DEFAULTS``, ``STORES`` and ``PLACES`` where they are defined, all as plain data.
+    Raises ConfigError whose ``problems`` name every mistake of every job.
+    """
+    problems: t.List[str] = []
+
+    def dict_of(name: str, what: str) -> Document:
+        value = variables.get(name)
+        if not isinstance(value, (dict, type(None))):
+            problems.append("%s: must be a dict of %s" % (name, what))
+        return value if isinstance(value, dict) else {}
+
+    jobs: Document = {}
+    for name in names(variables):
+        given = dict_of(name, "job documents by their names")
+        jobs = merged(jobs, {name: _written_out(job) for name, job in given.items()})
+    stores = {name: store for name, store in dict_of(STORES, "stores by their names").items() if store is not None}
+    for name, store in stores.items():
+        if not isinstance(store, dict):
+            problems.append("%s.%s: must be a dict of a store's options" % (STORES, name))
+        elif store.get("name", name) != name:
+            problems.append("%s.%s.name: must be %r or be left out, for its key is its name" % (STORES, name, name))
+    places = {name: default if variables.get(name) is None else variables[name] for name, default in PLACES.items()}
+    under = merged(_places(host, places), _written_out(dict_of(DEFAULTS, "a job's options")))
+
+    documents = {}
+    for name, job in sorted(jobs.items(), key=str):
+        if job is None:
+            continue
+        if not isinstance(job, dict):
+            problems.append("%s: must be a dict of a job's options" % name)
+            continue
+        document = merged({"name": name}, merged(under, job))
+        if isinstance(document["encryption"], dict) and document["encryption"].get("format") != "none":
+            document["encryption"].setdefault("keyring", places["log_archive_keyring"])
+        mistakes = [] if document["name"] == name else ["name: must be %r or be left out, for its key is its name" % name]
+        if document.get("stores") is None:
+            document["stores"] = list(stores)
+        if isinstance(document["stores"], list):
+            document["stores"] = [_store(store, stores, "stores[%d]" % index, mistakes) for index, store in enumerate(document["stores"])]
+        documents[name] = document = without_none(document)
+        # Of a store that is not known nothing more can be said, and of another no more than was said here.
+        said = tuple(mistake.partition(":")[0] + end for mistake in mistakes for end in (":", "."))
+        try:
+            normalise(document, JOB)
+        except ConfigError as error:
+            mistakes += [problem for problem in error.problems if not problem.startswith(said)]
+        problems += ["%s: %s" % (name, mistake) for mistake in mistakes]
+    if problems:
+        raise ConfigError("%d mistake%s in its job documents" % (len(problems), "s" if len(problems) > 1 else ""), host, problems=problems)
+    return documents
+
+
+def _places(host: str, places: Document) -> Document:
+    log_dir = places["log_archive_log_dir"]
+    return {
+        "host": host,
+        "encryption": {},
+        "spool": places["log_archive_spool"],
+        "state": places["log_archive_state"],
+        "log": os.path.join(log_dir, "events.jsonl") if isinstance(log_dir, str) else log_dir,
+    }
+
+
+def _written_out(job: t.Any) -> t.Any:
+    """The job with objects where a word stands for one, so that it can be merged, and so that a module takes it."""
+    if not isinstance(job, dict):
+        return job
+    return {key: JOB.get(key, {}).get("shorthand", {}).get(value, value) if isinstance(value, str) else value for key, value in job.items()}
+
+
+def _store(given: t.Any, stores: Document, where: str, mistakes: t.List[str]) -> t.Any:
+    """A store as a document has it: ``given`` is the name of one of ``stores``, or options that go over one of them, or a whole store."""
+    own = {"name": given} if isinstance(given, str) else given
+    if not isinstance(own, dict):
+        return own
+    name = own.get("name")
+    if isinstance(name, str) and name in stores:
+        return merged(merged({"name": name}, stores[name]), own)
+    if isinstance(given, str) or (name is not None and own.get("type") is None):
+        known = ", ".join(sorted(map(str, stores))) or "nothing"
+        mistakes.append("%s: there is no store %r in %s, which has %s" % (where, name, STORES, known))
+    return own
+
+
+def merged(under: t.Any, over: t.Any) -> t.Any:
+    """``over`` on top of ``under``: dicts key by key, at every depth; of anything else the upper one, also None, which takes away."""
+    if not isinstance(under, dict) or not isinstance(over, dict):
+        return over
+    return {**under, **{key: merged(under.get(key), value) for key, value in over.items()}}
+
+
+def without_none(value: t.Any) -> t.Any:
+    """The value without the keys that are None, at every depth."""
+    if isinstance(value, dict):
+        return {key: without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_none(item) for item in value]
+    return value
