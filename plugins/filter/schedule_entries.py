@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""When which job of a host runs, in the words of cron and of systemd."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import schedule
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import (
+    PLAIN_NAME,
+    PLAIN_NAME_MEANS,
+    SCHEDULE,
+    normalise,
+)
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.units import parse_duration
+
+DOCUMENTATION = r"""
+name: schedule_entries
+short_description: When which job of a host runs, for cron and for systemd
+version_added: 0.1.0
+description:
+  - Takes the job documents of a host and returns what a crontab or a systemd timer says of those that have a C(schedule), sorted by name.
+  - It holds nothing else of the documents, so it can be shown.
+positional: host
+options:
+  _input:
+    description: The job documents by name, as the lookup P(infra_ops.log_archive.jobs#lookup) returns them.
+    type: dict
+    required: true
+  host:
+    description: The name of the host, for a document that gives none. The spread depends on it.
+    type: str
+    required: true
+author:
+  - infra_ops.log_archive contributors (@infra-ops)
+"""
+
+EXAMPLES = r"""
+- name: Show when the jobs of each host run
+  ansible.builtin.debug:
+    msg: "{{ query('infra_ops.log_archive.jobs') | first | infra_ops.log_archive.schedule_entries(inventory_hostname) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One dict for each job with a schedule.
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The job's name.
+      type: str
+    at:
+      description: The schedule as the document has it.
+      type: str
+    cron:
+      description: The five fields of a crontab.
+      type: str
+    on_calendar:
+      description: The value of C(OnCalendar) of a timer.
+      type: str
+    offset:
+      description: How many seconds later this host begins, always the same.
+      type: int
+"""
+
+
+def schedule_entries(documents: t.Mapping[str, t.Mapping[str, t.Any]], host: str) -> t.List[t.Dict[str, t.Any]]:
+    """See DOCUMENTATION."""
+    return [_entry(name, documents[name], host) for name in sorted(documents) if documents[name].get("schedule")]
+
+
+def _entry(name: str, document: t.Mapping[str, t.Any], host: str) -> t.Dict[str, t.Any]:
+    # It becomes a file's name and a word of a command.
+    if not re.fullmatch(PLAIN_NAME, name):
+        raise AnsibleFilterError("%s: the job's name %r is not made of %s" % (host, name, PLAIN_NAME_MEANS))
+    try:
+        given = normalise(document["schedule"], SCHEDULE, "schedule")
+        parsed = schedule.parse(given["at"])
+        return {
+            "name": name,
+            # In one line: it stands in a comment of the crontab.
+            "at": " ".join(given["at"].split()),
+            "cron": schedule.cron(parsed),
+            "on_calendar": schedule.on_calendar(parsed),
+            "offset": schedule.offset(parse_duration(given["spread"]), document.get("host") or host, name),
+        }
+    except LogArchiveError as error:
+        raise AnsibleFilterError("%s: the schedule of the job %s: %s" % (host, name, error)) from None
+
+
+class FilterModule:
+    """The filter, for Ansible."""
+
+    def filters(self) -> t.Dict[str, t.Callable[..., t.Any]]:
+        """The filters by name."""
+        return {"schedule_entries": schedule_entries}
