@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import errno
 import hashlib
 import itertools
 import os
-import stat
 import tarfile
 import typing as t
 
 from . import keyring, manifest as manifests
-from .durable import TEMP_PREFIX, write_all
-from .errors import DiskFullError, IntegrityError, KeyringError, LogArchiveError
+from .durable import write_all
+from .errors import IntegrityError, KeyringError
 from .fernet import authenticate, decrypt
 from .inventory import StoredArchive
+from .staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, has, publish, staging_folder
 from .stores.base import Store
 
-STAGING_PREFIX = TEMP_PREFIX + "restore-"
-CHUNK = 1 << 17
-"""Bytes of plaintext that are handled at once. Larger pieces than this the C library gets from the kernel, and gives back, each time."""
 LARGEST_HEADER = 1 << 20
 """Bytes of a pax or GNU header; tarfile reads it into memory. A path has at most 4,096."""
 LARGEST_TIME = 1 << 33
@@ -35,25 +31,6 @@ QUEUED = 4
 """Batches of plaintext that may wait between two threads."""
 
 
-class RestoredFile(t.NamedTuple):
-    """One file of an archive. state: 'written', or 'unchanged' where the same bytes already stood at ``path``."""
-
-    path: str
-    name: str
-    size: int
-    sha256: str
-    state: str
-
-
-class _Staged(t.NamedTuple):
-    name: str
-    staged: str
-    size: int
-    sha256: str
-    mode: int
-    mtime_ns: int
-
-
 def restore(
     stream: t.BinaryIO,
     key: t.Optional[bytes],
@@ -62,7 +39,7 @@ def restore(
     manifest: t.Optional[manifests.Manifest] = None,
     overwrite: bool = False,
     progress: t.Optional[t.Callable[[int], None]] = None,
-) -> t.List[RestoredFile]:
+) -> t.List[ExtractedFile]:
     """Extract one archive below a folder, in bounded memory.
 
     stream: the archive, seekable. key: the 32 raw bytes of its Fernet key; None where it is not encrypted. subject: how errors name
@@ -71,7 +48,7 @@ def restore(
     Modes (without set-id bits) and modification times are restored; owners are not: the files belong to who restores.
     Raises IntegrityError for an archive that is damaged, foreign or hostile, DiskFullError, LogArchiveError; then no file is left.
     """
-    with _failing_clearly(destination):
+    with failing_clearly(destination):
         os.makedirs(destination, mode=0o700, exist_ok=True)
         with staging_folder(destination) as staging:
             stream.seek(0)
@@ -82,7 +59,7 @@ def restore(
             staged = _extract(stream, key, staging, subject, progress)
             if manifest is not None:
                 _compare(staged, manifest, subject)
-            return _publish(staged, destination, overwrite)
+            return publish(staged, destination, overwrite)
 
 
 def restore_from_store(
@@ -94,7 +71,7 @@ def restore_from_store(
     fetched: t.Optional[t.Callable[[int], None]] = None,
     progress: t.Optional[t.Callable[[int], None]] = None,
     unencrypted: bool = False,
-) -> t.List[RestoredFile]:
+) -> t.List[ExtractedFile]:
     """Fetch an archive and extract it below ``destination`` (see ``restore``); the key is found by the id in its manifest.
 
     unencrypted: accept an archive that is not encrypted, which whoever can write to the store can have put in the place of one that was.
@@ -102,7 +79,7 @@ def restore_from_store(
     """
     subject = store.location(archive.key)
     key = _key_of(archive.manifest, keyring_folder, unencrypted, subject)
-    with _failing_clearly(destination):
+    with failing_clearly(destination):
         os.makedirs(destination, mode=0o700, exist_ok=True)
         with staging_folder(destination) as staging, open(os.path.join(staging, "archive"), "w+b") as file:
             store.get(archive.key, file, fetched)
@@ -133,7 +110,7 @@ def _compare_digest(stream: t.BinaryIO, manifest: manifests.Manifest, subject: s
 
 def is_restored(archive: StoredArchive, destination: str) -> bool:
     """Whether every file of the archive stands below ``destination`` with the bytes that the manifest describes."""
-    return all(_has(os.path.join(destination, source["name"]), source["size"], source["sha256"]) for source in archive.manifest["sources"])
+    return all(has(os.path.join(destination, source["name"]), source["size"], source["sha256"]) for source in archive.manifest["sources"])
 
 
 def last_states(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
@@ -149,52 +126,21 @@ def last_states(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
     return kept[::-1]
 
 
-def described(archive: StoredArchive, destination: str, state: str) -> t.List[RestoredFile]:
+def described(archive: StoredArchive, destination: str, state: str) -> t.List[ExtractedFile]:
     """The files of the archive as ``restore`` would return them, by the manifest."""
     return [
-        RestoredFile(os.path.join(destination, source["name"]), source["name"], source["size"], source["sha256"], state)
+        ExtractedFile(os.path.join(destination, source["name"]), source["name"], source["size"], source["sha256"], state)
         for source in archive.manifest["sources"]
     ]
 
 
-@contextlib.contextmanager
-def staging_folder(destination: str) -> t.Iterator[str]:
-    """A private folder inside ``destination``, removed at the end; those of killed runs are removed first."""
-    import fcntl
-    import shutil
-    import tempfile
-
-    for entry in os.listdir(destination):
-        if entry.startswith(STAGING_PREFIX):
-            stale = os.path.join(destination, entry)
-            try:
-                handle = os.open(stale, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            except FileNotFoundError:
-                continue  # The restore that it belonged to has ended.
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(stale)
-            except BlockingIOError:
-                pass  # A restore that is running now holds it.
-            finally:
-                os.close(handle)
-    staging = tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=destination)
-    handle = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield staging
-    finally:
-        shutil.rmtree(staging)
-        os.close(handle)
-
-
 def _extract(
     stream: t.BinaryIO, key: t.Optional[bytes], staging: str, subject: str, progress: t.Optional[t.Callable[[int], None]]
-) -> t.List[_Staged]:
+) -> t.List[StagedFile]:
     from concurrent.futures import ThreadPoolExecutor
 
     stream.seek(0)
-    staged: t.List[_Staged] = []
+    staged: t.List[StagedFile] = []
     names = set()
     tgz = iter(lambda: stream.read(CHUNK), b"") if key is None else decrypt(stream, key, subject)
     with ThreadPoolExecutor(1) as hasher, _ahead(_inflated(tgz, subject)) as chunks:
@@ -221,7 +167,7 @@ def _extract(
                 done.result()
             if written != member.size:
                 raise IntegrityError("%s is cut inside the archive" % ascii(member.name), subject)
-            staged.append(_Staged(member.name, path, member.size, sha256.hexdigest(), member.mode & 0o777, int(member.mtime) * 10**9))
+            staged.append(StagedFile(member.name, path, member.size, sha256.hexdigest(), member.mode & 0o777, int(member.mtime) * 10**9))
         # What follows the tar's end must be read too: the token's signature and the gzip checksum are proven at its very end.
         for _chunk in chunks:
             pass
@@ -259,10 +205,7 @@ def _check_member(member: tarfile.TarInfo, subject: str) -> None:
         kind = "a symbolic link" if member.issym() else "a hard link" if member.islnk() else "a device or another special file"
         kind = "a folder" if member.isdir() else kind
         raise IntegrityError("refused: it holds %s (%s); archives of logs hold only regular files" % (kind, ascii(name)), subject)
-    if name.startswith("/") or "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
-        raise IntegrityError("refused: the member name %s would leave the destination" % ascii(name), subject)
-    if name.split("/")[0].startswith(TEMP_PREFIX):
-        raise IntegrityError("refused: the member name %s is reserved" % ascii(name), subject)
+    check_name(name, subject)
     if not abs(member.mtime) < LARGEST_TIME:
         raise IntegrityError("refused: the time of %s is no time" % ascii(name), subject)
 
@@ -383,84 +326,10 @@ class _Plaintext:
         return position
 
 
-def _compare(staged: t.Sequence[_Staged], manifest: manifests.Manifest, subject: str) -> None:
+def _compare(staged: t.Sequence[StagedFile], manifest: manifests.Manifest, subject: str) -> None:
     found = {file.name: (file.size, file.sha256) for file in staged}
     described = {source["name"]: (source["size"], source["sha256"]) for source in manifest["sources"]}
     for name in sorted(found.keys() | described.keys()):
         if found.get(name) != described.get(name):
             what = "is missing from the archive" if name not in found else "is not in its manifest" if name not in described else "differs"
             raise IntegrityError("it is not the archive that its manifest describes: %s %s" % (ascii(name), what), subject)
-
-
-def _publish(staged: t.Sequence[_Staged], destination: str, overwrite: bool) -> t.List[RestoredFile]:
-    targets = []
-    conflicts = []
-    names = {file.name for file in staged}
-    for file in staged:
-        path = os.path.join(destination, file.name)
-        _refuse_obstacles(destination, file.name, names)
-        unchanged = _has(path, file.size, file.sha256)
-        if not unchanged and os.path.lexists(path) and not overwrite:
-            conflicts.append(path)
-        targets.append((file, path, unchanged))
-    if conflicts:
-        raise LogArchiveError(
-            "%d file(s) with other content already stand there and are not overwritten, nothing was restored" % len(conflicts),
-            ascii(conflicts[0]),
-            "Choose an empty destination, restore fewer archives (by name or time), or overwrite: the newest then wins",
-        )
-    restored = []
-    for file, path, unchanged in targets:
-        if not unchanged:
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            os.chmod(file.staged, file.mode)
-            os.utime(file.staged, ns=(file.mtime_ns, file.mtime_ns))
-            # Not flushed to the disk: whoever loses power now restores again, the archive is still there.
-            os.replace(file.staged, path)
-        restored.append(RestoredFile(path, file.name, file.size, file.sha256, "unchanged" if unchanged else "written"))
-    return restored
-
-
-def _refuse_obstacles(destination: str, name: str, names: t.Container[str]) -> None:
-    """What would stop a restore halfway, or lead a file elsewhere: links, files where folders must be and the other way round."""
-    parts = name.split("/")
-    for count in range(1, len(parts) + 1):
-        path = os.path.join(destination, *parts[:count])
-        folder = count < len(parts)
-        try:
-            mode = os.lstat(path).st_mode
-        except FileNotFoundError:
-            mode = None
-        if mode is not None and stat.S_ISLNK(mode):
-            raise LogArchiveError("a symbolic link stands in the way of a restored file", ascii(path), "Choose another destination")
-        if (mode is not None and stat.S_ISDIR(mode) != folder) or (folder and "/".join(parts[:count]) in names):
-            what = "a file stands where a folder" if folder else "a folder stands where a file"
-            raise LogArchiveError("%s of the archive must be" % what, ascii(path), "Choose another destination")
-
-
-def _has(path: str, size: int, sha256: str) -> bool:
-    try:
-        status = os.lstat(path)
-        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
-            return False
-        found = hashlib.sha256()
-        with open(path, "rb") as existing:
-            for chunk in iter(lambda: existing.read(CHUNK), b""):
-                found.update(chunk)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return found.hexdigest() == sha256
-
-
-@contextlib.contextmanager
-def _failing_clearly(destination: str) -> t.Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFullError(
-                "no space left while the archive was restored; what was written of it was removed",
-                destination,
-                "Free some space there, or restore to another folder",
-            ) from error
-        raise LogArchiveError("cannot restore there (%s)" % error.strerror, error.filename or destination) from error

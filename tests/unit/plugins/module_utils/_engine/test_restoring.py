@@ -16,7 +16,14 @@ import tarfile
 import zlib
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, keyring, periods, restoring, selection
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import (
+    archiving,
+    keyring,
+    periods,
+    restoring,
+    selection,
+    staging,
+)
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import IntegrityError, LogArchiveError
 from faults.host import at, files_below
 
@@ -331,7 +338,7 @@ def test_a_time_that_is_none(destination, mtime):
 
 
 def test_the_staging_folder_of_a_killed_restore_is_removed_by_the_next(destination):
-    stale = destination / (restoring.STAGING_PREFIX + "killed")
+    stale = destination / (staging.STAGING_PREFIX + "killed")
     stale.mkdir()
     (stale / "1").write_bytes(b"plaintext")
     restore(encrypted(gzip.compress(tar_of(("a", b"x")))), destination)
@@ -340,7 +347,7 @@ def test_the_staging_folder_of_a_killed_restore_is_removed_by_the_next(destinati
 
 
 def test_the_staging_folder_of_a_living_restore_stays(destination):
-    with restoring.staging_folder(str(destination)) as staging:
+    with staging.staging_folder(str(destination)) as folder:
         restore(encrypted(gzip.compress(tar_of(("a", b"x")))), destination)
-        assert os.path.isdir(staging)
+        assert os.path.isdir(folder)
     assert os.listdir(destination) == ["a"]
