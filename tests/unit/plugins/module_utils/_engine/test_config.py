@@ -45,6 +45,17 @@ def test_what_is_no_json_is_a_config_error(tmp_path, text):
         config.load(write(tmp_path, text))
 
 
+def test_a_link_to_something_else_is_not_quoted(tmp_path):
+    key = tmp_path / "0123456789abcdef.key"
+    key.write_text("c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=\n")
+    for path in (tmp_path / "job.json", key):
+        if path != key:
+            path.symlink_to(key)
+        with pytest.raises(ConfigError, match="not valid JSON: .* at line 1") as caught:
+            config.load(str(path))
+        assert "c2Vj" not in str(caught.value)
+
+
 def test_bytes_that_are_not_utf8_are_a_config_error(tmp_path):
     path = tmp_path / "syslog.json"
     path.write_bytes(b'{"name": "\xff"}')
