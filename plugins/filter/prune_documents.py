@@ -1,0 +1,150 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an archive server needs of a host's jobs to prune for it."""
+
+from __future__ import annotations
+
+import posixpath
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+
+DOCUMENTATION = r"""
+name: prune_documents
+short_description: What an archive server needs of a host's jobs to prune for it
+version_added: 0.1.0
+description:
+  - An append-only host does not prune on its archive server, the server does. This takes the host's job documents and returns those with which
+    C(log-archive prune) does so there. Of each it keeps the names, the retention and the folder, and nothing that is secret.
+  - A job that has no store on this server, or that keeps everything there, is left out.
+  - It is an error if no store of any job goes to this address, though one logs in with this account, for then the host does not trust the
+    address that it uses; and if a store's C(append_only) is not what O(append_only) says, for then nobody prunes, or the host tries in vain.
+options:
+  _input:
+    description: The job documents by name, as the lookup P(infra_ops.log_archive.jobs#lookup) returns them.
+    type: dict
+    required: true
+  account:
+    description: The host's account on the server.
+    type: str
+    required: true
+  address:
+    description: The server as the stores name it.
+    type: str
+    required: true
+  port:
+    description: The port as the stores name it.
+    type: int
+    default: 22
+  append_only:
+    description: Whether the host may only add. If not there is nothing to prune for it, and the result is empty.
+    type: bool
+    default: true
+  chroot:
+    description: The account's folder on the server.
+    type: str
+    required: true
+  state:
+    description: The folder on the server for catalog and locks.
+    type: str
+    required: true
+  log:
+    description: The file on the server that gets one JSON line per event.
+    type: str
+    required: true
+author:
+  - infra_ops.log_archive contributors (@infra-ops)
+"""
+
+EXAMPLES = r"""
+- name: Show what the archive server prunes of this host
+  vars:
+    account: "{{ inventory_hostname | infra_ops.log_archive.sftp_account }}"
+  ansible.builtin.debug:
+    msg: >-
+      {{ lookup('infra_ops.log_archive.jobs') | infra_ops.log_archive.prune_documents(account=account, address='archive.example.com',
+         chroot='/srv/log-archive/' ~ account, state='/var/lib/log-archive-server/' ~ inventory_hostname,
+         log='/var/log/log-archive-server/events.jsonl') }}
+"""
+
+RETURN = r"""
+_value:
+  description: Job documents for the server by name.
+  type: dict
+"""
+
+Document = t.Mapping[str, t.Any]
+
+
+def prune_documents(
+    documents: t.Mapping[str, Document],
+    account: str,
+    address: str,
+    chroot: str,
+    state: str,
+    log: str,
+    port: t.Any = 22,
+    append_only: bool = True,
+) -> t.Dict[str, t.Any]:
+    """See DOCUMENTATION."""
+    stores = [(name, store) for name in sorted(documents) for store in documents[name]["stores"] if _is_of(store, account)]
+    here = [(name, store) for name, store in stores if (store.get("host"), int(store.get("port") or 22)) == (address, int(port))]
+    if stores and not here:
+        raise AnsibleFilterError(
+            "no store of %s goes to the archive server at %s:%s, but %s does (job %s). Set archive_server_address and archive_server_port to"
+            " what the store has" % (account, address, port, "%s:%s" % (stores[0][1].get("host"), stores[0][1].get("port") or 22), stores[0][0])
+        )
+    wrong = ["%s of job %s" % (store.get("name") or store["type"], name) for name, store in here if bool(store.get("append_only")) != append_only]
+    if wrong:
+        raise AnsibleFilterError(
+            "archive_server_append_only is %s, so append_only must be the same for the store %s"
+            % (str(append_only).lower(), " and the store ".join(wrong))
+        )
+    made: t.Dict[str, t.Any] = {}
+    for name, store in here if append_only else []:
+        document = documents[name]
+        if not (store.get("retention") or document.get("retention")):
+            continue
+        described = made.setdefault(
+            name,
+            {
+                "name": name,
+                "host": document["host"],
+                # They are asked for, and not used to prune: but for the time zone of names that other tools have given.
+                "select": {option: value for option, value in document["select"].items() if option in ("paths", "timezone")},
+                "encryption": {"keyring": document["encryption"]["keyring"]},
+                "stores": [],
+                "state": state,
+                "log": log,
+            },
+        )
+        described["stores"].append(
+            {
+                "type": "file",
+                "name": store.get("name") or store["type"],
+                "path": _folder(chroot, store["path"]),
+                "retention": store.get("retention") or document["retention"],
+            }
+        )
+    return made
+
+
+def _is_of(store: Document, account: str) -> bool:
+    return store["type"] == "sftp" and store.get("user") == account
+
+
+def _folder(chroot: str, path: str) -> str:
+    """A path of the store's, which sees the chroot folder as /, as the server sees it."""
+    inside = posixpath.normpath("/" + path)
+    if inside.split("/")[1] != "archive":
+        raise AnsibleFilterError("the path of the store is %s; on the archive server the host writes in /archive alone" % path)
+    return chroot + inside.replace("//", "/")
+
+
+class FilterModule:
+    """The filter, for Ansible."""
+
+    def filters(self) -> t.Dict[str, t.Callable[..., t.Any]]:
+        """The filters by name."""
+        return {"prune_documents": prune_documents}
