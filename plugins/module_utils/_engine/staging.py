@@ -80,9 +80,9 @@ def staging_folder(destination: str) -> t.Iterator[str]:
         os.close(handle)
 
 
-def publish(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -> t.List[ExtractedFile]:
-    """Give the staged files their names; LogArchiveError, with nothing done, where one may not take its place."""
-    targets = []
+def planned(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -> t.List[ExtractedFile]:
+    """What ``publish`` would return; raises LogArchiveError where a file may not take its place."""
+    planned = []
     conflicts = []
     names = {file.name for file in staged}
     for file in staged:
@@ -91,23 +91,27 @@ def publish(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -
         unchanged = has(path, file.size, file.sha256)
         if not unchanged and os.path.lexists(path) and not overwrite:
             conflicts.append(path)
-        targets.append((file, path, unchanged))
+        planned.append(ExtractedFile(path, file.name, file.size, file.sha256, "unchanged" if unchanged else "written"))
     if conflicts:
         raise LogArchiveError(
             "%d file(s) with other content already stand there and are not overwritten, nothing was extracted" % len(conflicts),
             ascii(conflicts[0]),
             "Choose an empty destination, restore fewer archives (by name or time), or overwrite: the newest then wins",
         )
-    restored = []
-    for file, path, unchanged in targets:
-        if not unchanged:
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    return planned
+
+
+def publish(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -> t.List[ExtractedFile]:
+    """Give the staged files their names; LogArchiveError, with nothing done, where one may not take its place."""
+    files = planned(staged, destination, overwrite)
+    for file, extracted in zip(staged, files):
+        if extracted.state == "written":
+            os.makedirs(os.path.dirname(extracted.path), mode=0o700, exist_ok=True)
             os.chmod(file.staged, file.mode)
             os.utime(file.staged, ns=(file.mtime_ns, file.mtime_ns))
-            # Not flushed to the disk: whoever loses power now restores again, the archive is still there.
-            os.replace(file.staged, path)
-        restored.append(ExtractedFile(path, file.name, file.size, file.sha256, "unchanged" if unchanged else "written"))
-    return restored
+            # Not flushed to the disk: whoever loses power now extracts again, the archive is still there.
+            os.replace(file.staged, extracted.path)
+    return files
 
 
 def _refuse_obstacles(destination: str, name: str, names: t.Container[str]) -> None:

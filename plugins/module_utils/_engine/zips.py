@@ -19,7 +19,7 @@ import zipfile
 import zlib
 
 from .errors import IntegrityError, LogArchiveError
-from .staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, publish, staging_folder
+from .staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, planned, publish, staging_folder
 from .units import format_size
 
 _UNIX = 3
@@ -65,23 +65,22 @@ def extract(
     limits: Limits = DEFAULT_LIMITS,
     overwrite: bool = False,
     progress: t.Optional[t.Callable[[int], None]] = None,
+    check: bool = False,
 ) -> t.List[ExtractedFile]:
     """Extract members of these names, all by default, below ``destination``, in bounded memory; nothing is left of a zip that is refused.
 
-    overwrite: replace files with other content, which are an error else. progress: called with the bytes written since the last call.
+    overwrite: replace files with other content, which are an error else. progress: called with the bytes unpacked since the last call.
+    check: unpack everything and write nothing.
     Times are taken as this host's local time; modes are not taken. Raises IntegrityError that names the member that is encrypted,
     damaged, hostile or missing, or the limit that is reached; DiskFullError, LogArchiveError.
     """
     with _opened(path, limits) as archive, failing_clearly(destination):
         chosen = _chosen(archive, names, path)
+        if check:
+            return planned(_staged(archive, chosen, None, limits, path, progress), destination, overwrite)
         os.makedirs(destination, mode=0o700, exist_ok=True)
         with staging_folder(destination) as staging:
-            staged = []
-            room = limits.size
-            for number, info in enumerate(chosen):
-                staged.append(_stage(archive, info, os.path.join(staging, "%d" % number), room, limits, path, progress))
-                room -= staged[-1].size
-            return publish(staged, destination, overwrite)
+            return publish(_staged(archive, chosen, staging, limits, path, progress), destination, overwrite)
 
 
 @contextlib.contextmanager
@@ -160,6 +159,23 @@ def _check(info: zipfile.ZipInfo, path: str) -> None:
         raise IntegrityError("refused: the member %s is %s" % (ascii(info.filename), what), path)
 
 
+def _staged(
+    archive: zipfile.ZipFile,
+    chosen: t.Sequence[zipfile.ZipInfo],
+    staging: t.Optional[str],
+    limits: Limits,
+    path: str,
+    progress: t.Optional[t.Callable[[int], None]],
+) -> t.List[StagedFile]:
+    staged: t.List[StagedFile] = []
+    room = limits.size
+    for number, info in enumerate(chosen):
+        where = os.devnull if staging is None else os.path.join(staging, "%d" % number)
+        staged.append(_stage(archive, info, where, room, limits, path, progress))
+        room -= staged[-1].size
+    return staged
+
+
 def _stage(
     archive: zipfile.ZipFile,
     info: zipfile.ZipInfo,
@@ -175,7 +191,7 @@ def _stage(
     # A small file of one letter, repeated, is no bomb.
     most = max(limits.ratio * info.compress_size, 1 << 20)
     try:
-        with archive.open(info) as member, open(staged, "xb") as file:
+        with archive.open(info) as member, open(staged, "wb") as file:
             for chunk in iter(lambda: member.read(CHUNK), b""):
                 size += len(chunk)
                 if size > room:

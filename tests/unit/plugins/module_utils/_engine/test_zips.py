@@ -72,6 +72,18 @@ def test_the_list_says_what_each_member_is(tmp_path):
     assert [m.modified for m in listed] == [datetime.datetime(2024, 1, 12, 23)] * 2 + [None]
 
 
+def test_a_check_says_what_would_be_and_writes_nothing(tmp_path, destination):
+    path = write_zip(tmp_path / "z.zip", ("a", DUMP), ("b", b"x"))
+    would = extract(path, str(destination), check=True)
+    assert not destination.exists()
+    assert extract(path, str(destination), ["a"]) == would[:1]
+    assert [file.state for file in extract(path, str(destination), check=True)] == ["unchanged", "written"]
+    (destination / "b").write_bytes(b"other")
+    with pytest.raises(LogArchiveError, match="not overwritten"):
+        extract(path, str(destination), check=True)
+    assert_refused(path, tmp_path / "bomb", "more than 10 B", limits=Limits(size=10), check=True)
+
+
 def test_what_stands_there_is_replaced_only_on_request(tmp_path, destination):
     path = write_zip(tmp_path / "z.zip", ("a", b"new"))
     destination.mkdir()
