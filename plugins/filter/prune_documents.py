@@ -15,11 +15,12 @@ name: prune_documents
 short_description: What an archive server needs of a host's jobs to prune for it
 version_added: 0.1.0
 description:
-  - An append-only host does not prune on its archive server, the server does. This takes the host's job documents and returns those with which
-    C(log-archive prune) does so there. Of each it keeps the names, the retention and the folder, and nothing that is secret.
+  - An append-only host does not prune on its archive server, the server does. This takes the host's job documents and returns those with
+    which C(log-archive prune) does so there. Of each it keeps the names, the retention and the folder, and nothing that is secret.
   - A job that has no store on this server, or that keeps everything there, is left out.
   - It is an error if no store of any job goes to this address, though one logs in with this account, for then the host does not trust the
-    address that it uses; and if a store's C(append_only) is not what O(append_only) says, for then nobody prunes, or the host tries in vain.
+    address that it uses; and if a store's C(append_only) is not what O(append_only) says, for then nobody prunes, or the host tries in
+    vain.
 options:
   _input:
     description: The job documents by name, as the lookup P(infra_ops.log_archive.jobs#lookup) returns them.
@@ -91,11 +92,14 @@ def prune_documents(
     stores = [(name, store) for name in sorted(documents) for store in documents[name]["stores"] if _is_of(store, account)]
     here = [(name, store) for name, store in stores if (store.get("host"), int(store.get("port") or 22)) == (address, int(port))]
     if stores and not here:
+        job, store = stores[0]
         raise AnsibleFilterError(
-            "no store of %s goes to the archive server at %s:%s, but %s does (job %s). Set archive_server_address and archive_server_port to"
-            " what the store has" % (account, address, port, "%s:%s" % (stores[0][1].get("host"), stores[0][1].get("port") or 22), stores[0][0])
+            "no store of %s goes to the archive server at %s:%s, but that of job %s goes to %s:%s. Set archive_server_address and"
+            " archive_server_port to what the store has" % (account, address, port, job, store.get("host"), store.get("port") or 22)
         )
-    wrong = ["%s of job %s" % (store.get("name") or store["type"], name) for name, store in here if bool(store.get("append_only")) != append_only]
+    wrong = [
+        "%s of job %s" % (store.get("name") or store["type"], name) for name, store in here if bool(store.get("append_only")) != append_only
+    ]
     if wrong:
         raise AnsibleFilterError(
             "archive_server_append_only is %s, so append_only must be the same for the store %s"
@@ -111,9 +115,10 @@ def prune_documents(
             {
                 "name": name,
                 "host": document["host"],
-                # They are asked for, and not used to prune: but for the time zone of names that other tools have given.
+                # Asked for, and not used to prune, but for the time zone of names that other tools have given.
                 "select": {option: value for option, value in document["select"].items() if option in ("paths", "timezone")},
-                "encryption": {"keyring": document["encryption"]["keyring"]},
+                # There is no key on the server: whoever runs the job there by mistake archives nothing.
+                "encryption": {"keyring": "/nonexistent"},
                 "stores": [],
                 "state": state,
                 "log": log,
