@@ -62,6 +62,29 @@ JOB_OPTION: Spec = {
     }
 }
 
+
+def _as_written(spec: Spec) -> Spec:
+    """The table for a document of which only what is given is written: nothing is filled in, and defaults are told in words."""
+    written = {}
+    for name, option in spec.items():
+        written[name] = described = {field: value for field, value in option.items() if field != "default"}
+        if option.get("default") not in (None, "", [], {}):
+            default = option["default"]
+            shown = ", ".join(default) if isinstance(default, list) else str(default).lower() if isinstance(default, bool) else default
+            described["description"] = [*option["description"], "Without it V(%s) holds." % shown]
+        if "options" in option:
+            described["options"] = _as_written(option["options"])
+    return written
+
+
+DOCUMENT_OPTION: Spec = {
+    "job": {
+        "type": "dict",
+        "options": _as_written(JOB),
+        "description": ["The job document. What is left out is left out of the file too. Needed with C(state=present)."],
+    }
+}
+
 PACKING: Spec = dict(
     ARCHIVE,
     period=dict(
@@ -166,6 +189,21 @@ def _ansible_type(kind: str) -> str:
 def given(params: t.Mapping[str, t.Any], spec: Spec, subject: t.Optional[str] = None) -> t.Dict[str, t.Any]:
     """The options of ``spec`` out of a module's parameters, checked and with their paths unescaped; raises ConfigError."""
     return normalise(_unescaped_paths({name: params[name] for name in spec}, spec), spec, subject)
+
+
+def document(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """The job document of ``DOCUMENT_OPTION`` with what was given and nothing else, checked; raises ConfigError."""
+    written = _given_only(params["job"], JOB_OPTION["job"])
+    normalise(written, JOB, "job")
+    return t.cast(t.Dict[str, t.Any], written)
+
+
+def _given_only(value: t.Any, option: Option) -> t.Any:
+    if option["type"] == "list":
+        return [_given_only(item, dict(option, type=option["elements"])) for item in value]
+    if option["type"] == "dict":
+        return {name: _given_only(value[name], inner) for name, inner in option["options"].items() if value.get(name) is not None}
+    return _unescaped(value, option)
 
 
 def _unescaped_paths(value: t.Any, spec: Spec) -> t.Any:

@@ -1,0 +1,248 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: job_document
+short_description: Put the document of a job where the command log-archive finds it
+version_added: 0.1.0
+description:
+  - Writes a job document to the file C(<folder>/<name>.json), or removes it. The command C(log-archive) reads it from there.
+  - The document is checked first, in every point in which the command would refuse it, and the file is replaced in one step. A mistake
+    leaves what is there as it is.
+  - The file begins with C(// Managed by Ansible (infra_ops.log_archive)), by which those that Ansible has written can be found.
+options:
+  folder:
+    description: The folder of job documents. It must exist.
+    type: path
+    default: /etc/log-archive/jobs.d
+  name:
+    description: Name of the job. Needed with O(state=absent), otherwise it is O(job.name).
+    type: str
+  state:
+    description: Whether the document is there.
+    type: str
+    choices: [present, absent]
+    default: present
+  mode:
+    description:
+      - The permissions of the file. A document that holds a secret must not be readable for others, and is refused where it would be.
+    type: raw
+    default: "0640"
+notes:
+  - Where nothing is to be encrypted, O(job.encryption) is a dict with O(job.encryption.format=none).
+extends_documentation_fragment:
+  - infra_ops.log_archive.attributes
+  - infra_ops.log_archive.document
+  - ansible.builtin.files
+attributes:
+  check_mode:
+    support: full
+    details: The folder need not be there yet.
+  diff_mode:
+    support: full
+    details: Options that hold secrets, and what is not known, show as C(********).
+  idempotent:
+    support: full
+seealso:
+  - plugin: infra_ops.log_archive.jobs
+    plugin_type: lookup
+  - module: infra_ops.log_archive.archive_run
+author:
+  - infra_ops.log_archive contributors (@infra-ops)
+"""
+
+EXAMPLES = r"""
+- name: Write the documents of the host's jobs
+  infra_ops.log_archive.job_document:
+    job: "{{ lookup('infra_ops.log_archive.jobs')[item] }}"
+    group: log-archive-operators
+    mode: "0660"
+  loop: "{{ lookup('infra_ops.log_archive.jobs').keys() }}"
+
+- name: Take a job away
+  infra_ops.log_archive.job_document:
+    name: syslog
+    state: absent
+
+- name: Find the documents that Ansible has written
+  ansible.builtin.find:
+    paths: /etc/log-archive/jobs.d
+    patterns: "*.json"
+    contains: "// Managed by Ansible .*"
+  register: written
+"""
+
+RETURN = r"""
+path:
+  description: The file.
+  returned: success
+  type: str
+  sample: /etc/log-archive/jobs.d/syslog.json
+"""
+
+import grp
+import json
+import os
+import pwd
+import re
+import stat
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import durable
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError, LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import DEFAULT_CONFIG, JOB, Spec, normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
+    DOCUMENT_OPTION,
+    argument_spec,
+    document,
+    reporting,
+    unescaped,
+)
+
+HEADER = "// Managed by Ansible (infra_ops.log_archive): changes here are overwritten\n"
+MASK = "********"
+
+
+def main() -> None:
+    arguments = argument_spec(DOCUMENT_OPTION)
+    arguments.update(
+        folder={"type": "path", "default": DEFAULT_CONFIG},
+        name={"type": "str"},
+        state={"type": "str", "choices": ["present", "absent"], "default": "present"},
+        mode={"type": "raw", "default": "0640"},
+    )
+    module = AnsibleModule(
+        argument_spec=arguments,
+        required_if=[("state", "present", ["job"]), ("state", "absent", ["name"])],
+        mutually_exclusive=[("job", "name")],
+        add_file_common_args=True,
+        supports_check_mode=True,
+    )
+    with reporting(module) as result:
+        wanted = document(module.params) if module.params["job"] else None
+        name = wanted["name"] if wanted else normalise({"name": module.params["name"]}, {"name": JOB["name"]})["name"]
+        path = os.path.join(unescaped(module.params["folder"]), name + ".json")
+        result["path"] = path
+        try:
+            _apply(module, path, wanted if module.params["state"] == "present" else None, result)
+        except OSError as error:
+            raise LogArchiveError("the job document cannot be written or removed (%s)" % error.strerror, error.filename or path) from error
+
+
+def _apply(module: AnsibleModule, path: str, wanted: t.Optional[t.Dict[str, t.Any]], result: t.Dict[str, t.Any]) -> None:
+    there = os.lstat(path) if os.path.lexists(path) else None
+    # Whoever may write in the folder can put anything there: only a file is read, and the rest is replaced.
+    before = _read(path) if there is not None and stat.S_ISREG(there.st_mode) else None
+    attributes: t.Dict[str, t.Any] = {}
+    after = None
+    if wanted is None:
+        result["changed"] = there is not None
+        if result["changed"] and not module.check_mode:
+            os.unlink(path)
+            durable.fsync_folder(os.path.dirname(path))
+    else:
+        mode = _mode(module, there)
+        if mode & 0o007 and masked(wanted, JOB) != wanted:
+            raise ConfigError("it holds a secret, and with the mode %04o others may read it" % mode, path, "Give a mode such as 0640")
+        after = text(wanted).encode("utf-8", "backslashreplace")
+        result["changed"] = before != after
+        if result["changed"] and not module.check_mode:
+            durable.write_atomically(path, after, mode, _owner(module.params, there))
+        if not result["changed"] or not module.check_mode:
+            common = module.load_file_common_arguments(module.params, path)
+            result["changed"] = module.set_fs_attributes_if_different(common, result["changed"], attributes, expand=False)
+    if module._diff:
+        content = {"before_header": path, "before": shown(before), "after_header": path, "after": shown(after)}
+        result["diff"] = [content] * (before != after) + [attributes] * bool(attributes)
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _mode(module: AnsibleModule, there: t.Optional[os.stat_result]) -> int:
+    mode = module.params["mode"]
+    try:
+        if isinstance(mode, int):
+            return mode
+        if re.fullmatch("[0-7]+", mode):
+            return int(mode, 8)
+        # Symbols say what changes: of the file that is there, else of one that only its owner may use.
+        return module._symbolic_mode_to_octal(there or os.stat_result((stat.S_IFREG | 0o600, *[0] * 9)), mode)
+    except (ValueError, TypeError):
+        raise ConfigError("is %r, must be permissions such as '0640' or 'u=rw,g=r,o='" % (mode,), "mode") from None
+
+
+def _owner(params: t.Mapping[str, t.Any], there: t.Optional[os.stat_result]) -> t.Tuple[int, int]:
+    """The ids that the new file gets; -1 leaves what the system gives. Root keeps those of the file that is replaced."""
+    kept = (there.st_uid, there.st_gid) if there is not None and os.geteuid() == 0 else (-1, -1)
+    user, group = params["owner"], params["group"]
+    return (
+        kept[0] if user is None else int(user) if user.isdigit() else _looked_up(lambda: pwd.getpwnam(user).pw_uid, "user", user),
+        kept[1] if group is None else int(group) if group.isdigit() else _looked_up(lambda: grp.getgrnam(group).gr_gid, "group", group),
+    )
+
+
+def _looked_up(call: t.Callable[[], int], what: str, name: str) -> int:
+    try:
+        return call()
+    except KeyError:
+        raise ConfigError("there is no such %s on this host" % what, name) from None
+
+
+def text(document: t.Mapping[str, t.Any]) -> str:
+    """The file of a job document, always the same of the same."""
+    return HEADER + json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def shown(data: t.Optional[bytes]) -> str:
+    """What a diff may show of a file. Comments, and what is no document, can hold secrets that nobody knows: they are not shown."""
+    if data is None:
+        return ""
+    lines = data.decode("utf-8", "replace").splitlines()
+    try:
+        held = json.loads("\n".join(line for line in lines if not line.lstrip().startswith("//")))
+    except (ValueError, RecursionError):
+        return "(not a job document)\n"
+    if not isinstance(held, dict):
+        return "(not a job document)\n"
+    shape = "" if text(_ordered(held, JOB)).encode("utf-8", "backslashreplace") == data else "(with other comments, or another layout)\n"
+    return shape + text(masked(_ordered(held, JOB), JOB))
+
+
+def masked(value: t.Any, spec: Spec) -> t.Any:
+    """The document with a mask in the place of each secret, of each option that is not known, and of what has the wrong shape."""
+    return {name: _masked(item, spec[name]) if name in spec else MASK for name, item in value.items()}
+
+
+def _masked(value: t.Any, option: t.Mapping[str, t.Any]) -> t.Any:
+    if value is None:
+        return None
+    if option["type"] == "list":
+        return [_masked(item, dict(option, type=option["elements"])) for item in value] if isinstance(value, list) else MASK
+    if option["type"] == "dict" and isinstance(value, dict):
+        return masked(value, option["options"])
+    known = value in option.get("shorthand", {}) if isinstance(value, str) and option["type"] == "dict" else option["type"] != "dict"
+    return MASK if option.get("secret") or not known or isinstance(value, (dict, list)) else value
+
+
+def _ordered(value: t.Any, spec: Spec) -> t.Any:
+    """The document in the order of the table, what is not known last."""
+    names = [name for name in spec if name in value] + sorted(name for name in value if name not in spec)
+    return {name: _ordered_option(value[name], spec.get(name, {})) for name in names}
+
+
+def _ordered_option(value: t.Any, option: t.Mapping[str, t.Any]) -> t.Any:
+    if isinstance(value, list):
+        return [_ordered_option(item, option) for item in value]
+    return _ordered(value, option["options"]) if isinstance(value, dict) and "options" in option else value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What job_document writes is what the command reads, and what it shows of a file holds no secret."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import typing as t
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.infra_ops.log_archive.plugins.module_utils import _module
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import config, job_spec
+from ansible_collections.infra_ops.log_archive.plugins.modules import job_document
+
+DOCUMENT: t.Dict[str, t.Any] = {
+    "name": "syslog",
+    "select": {"paths": ["/var/log"], "exclude": [], "recurse": False},
+    "encryption": {"keyring": "/k"},
+    "stores": [
+        {"type": "sftp", "name": "a", "host": "h", "user": "u", "path": "/p", "password": "s3cr3t-1", "private_key_passphrase": "s3cr3t-2"},
+        {"type": "s3", "bucket": "b", "access_key_id": "i", "secret_access_key": "s3cr3t-3", "session_token": "s3cr3t-4"},
+    ],
+}
+
+
+def written(document: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """The document as a module gets it: through Ansible's argument spec."""
+    validated = ArgumentSpecValidator(_module.argument_spec(_module.DOCUMENT_OPTION)).validate({"job": document})
+    assert not validated.error_messages
+    return _module.document(validated.validated_parameters)
+
+
+def test_only_what_was_given_is_written_also_where_it_is_the_default() -> None:
+    assert written(DOCUMENT) == DOCUMENT
+    # In the order of the table, whatever the order in which it was given.
+    assert json.dumps(written(dict(reversed(DOCUMENT.items())))) == json.dumps(written(DOCUMENT))
+
+
+def test_the_command_reads_the_file_with_a_name_that_is_not_utf_8(tmp_path: pathlib.Path) -> None:
+    document = written(dict(DOCUMENT, select={"paths": ["/var/log/été", "/var/log/\\xff"]}))
+    path = tmp_path / "syslog.json"
+    path.touch(0o600)
+    path.write_bytes(job_document.text(document).encode("utf-8", "backslashreplace"))
+    loaded = config.load(str(path))
+    assert loaded["select"]["paths"] == ["/var/log/été", "/var/log/\udcff"]
+    assert path.read_text(encoding="utf-8").startswith("// Managed by Ansible (infra_ops.log_archive): changes here are overwritten\n{")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        job_document.text(DOCUMENT).encode(),
+        ("// password: s3cr3t\n" + json.dumps(DOCUMENT)).encode(),
+        json.dumps(dict(DOCUMENT, pasword="s3cr3t")).encode(),
+        json.dumps(dict(DOCUMENT, stores="s3cr3t")).encode(),
+        json.dumps(dict(DOCUMENT, stores=["s3cr3t"])).encode(),
+        json.dumps(dict(DOCUMENT, stores={"password": "s3cr3t"})).encode(),
+        json.dumps(dict(DOCUMENT, encryption="s3cr3t")).encode(),
+        json.dumps(dict(DOCUMENT, host={"s3cr3t": "s3cr3t"})).encode(),
+        b'{"stores": [{"password": "s3cr3t"',
+        b'["s3cr3t"]',
+        b"\xff\xfes3cr3t",
+    ],
+)
+def test_what_a_diff_shows_of_any_file_holds_no_secret(data: bytes) -> None:
+    text = job_document.shown(data)
+    assert text and "s3cr3t" not in text
+
+
+def test_a_diff_shows_what_is_no_secret() -> None:
+    text = job_document.shown(job_document.text(dict(written(DOCUMENT), encryption="none", log=None)).encode())
+    assert '"/var/log"' in text and '"password": "********"' in text and '"encryption": "none"' in text
+    assert text.splitlines()[0] == job_document.HEADER.strip()
+    assert job_document.shown(b"// mine\n" + job_document.text(DOCUMENT).encode()).startswith("(with other comments, or another layout)\n")
+
+
+def test_every_secret_of_the_table_is_masked() -> None:
+    secrets = [name for name, option in job_spec.STORE.items() if option.get("secret")]
+    masked = job_document.masked({"stores": [dict.fromkeys(secrets, "s3cr3t")]}, job_spec.JOB)
+    assert len(secrets) == 4 and set(masked["stores"][0].values()) == {"********"}
