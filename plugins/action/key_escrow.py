@@ -98,13 +98,15 @@ class ActionModule(ActionBase):
         return result
 
     def _key_of_host(self, ring: str, key: t.Mapping[str, t.Any]) -> str:
-        # A connection shows a module's output at -vvv, unless it is told not to.
-        shown, self._play_context.no_log = self._play_context.no_log, True
+        # At -vvv a connection shows what a module prints, unless this says no. It is what a task's no_log becomes, which would hide the
+        # result and the reason of a failure too.
+        shown = self._connection._play_context
+        before, shown.no_log = shown.no_log, True
         try:
             path = os.path.join(ring, *(["removed"] if key["removed"] else []), key["id"] + SUFFIX)
             answer = self._module("ansible.builtin.slurp", {"src": path})
         finally:
-            self._play_context.no_log = shown
+            shown.no_log = before
         return base64.b64decode(answer["content"]).decode("ascii", "replace").strip()
 
     def _fernet_key(self, check: bool, **arguments: t.Any) -> t.Dict[str, t.Any]:
