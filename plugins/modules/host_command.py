@@ -1,0 +1,343 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_command
+short_description: Install the command log-archive on a host
+version_added: 0.1.0
+description:
+  - Puts the engine that this very collection runs on as a Python package into C(<prefix>/lib/log_archive), and the command into
+    C(<prefix>/bin/log-archive), so that the host archives by itself, with no controller and no Ansible there.
+  - An installation is whole or not there. Each is made in a folder of its own, compiled, and then put in place by one rename of a symbolic
+    link. One that is interrupted leaves the former at work.
+  - A run that is under way keeps the version with which it began. That version is removed by the installation after this one.
+options:
+  prefix:
+    description: The folder to install into.
+    type: path
+    default: /opt/log-archive
+    aliases: [path]
+  interpreter:
+    description:
+      - The Python that runs the command, 3.9 or newer, with the libraries that the host's stores need; such as
+        C(/opt/log-archive/venv/bin/python). Needed with O(state=present).
+    type: path
+  state:
+    description:
+      - Whether the command is there.
+      - V(absent) leaves what else is in O(prefix), and removes the folder where nothing else is.
+    type: str
+    choices: [present, absent]
+    default: present
+extends_documentation_fragment:
+  - infra_ops.log_archive.attributes
+attributes:
+  check_mode:
+    support: full
+    details: The interpreter need not be there yet.
+  diff_mode:
+    support: full
+    details: The version, the interpreter, and each file with the beginning of its SHA-256.
+  idempotent:
+    support: full
+    details: By content. Also a file that was changed on the host, and another interpreter, make it install again.
+seealso:
+  - module: infra_ops.log_archive.job_document
+author:
+  - infra_ops.log_archive contributors (@infra-ops)
+"""
+
+EXAMPLES = r"""
+- name: Install the command
+  infra_ops.log_archive.host_command:
+    interpreter: /opt/log-archive/venv/bin/python
+
+- name: Take it off again
+  infra_ops.log_archive.host_command:
+    state: absent
+"""
+
+RETURN = r"""
+version:
+  description: The version that this collection installs.
+  returned: success
+  type: str
+  sample: 0.1.0
+previous:
+  description: The version that was there before. V(null) where there was none.
+  returned: success
+  type: str
+  sample: 0.1.0
+command:
+  description: The command.
+  returned: success
+  type: str
+  sample: /opt/log-archive/bin/log-archive
+package:
+  description: The folder of the package, a symbolic link to the version that is in use.
+  returned: success
+  type: str
+  sample: /opt/log-archive/lib/log_archive
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import stat
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engine
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import durable
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError, LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import difference, reporting, unescaped
+
+PACKAGE = "log_archive"
+LAUNCHER = """\
+#!{interpreter} -I
+# Managed by Ansible (infra_ops.log_archive): changes here are overwritten
+import os
+import sys
+
+# The version itself and not the link to it: a run that is under way keeps its version when another is installed.
+sys.path.insert(0, os.path.dirname(os.path.realpath({package!r})))
+
+from log_archive.cli import end_with_main
+
+end_with_main()
+"""
+LONGEST_FIRST_LINE = 127
+PROBE = "import sys; print(sys.implementation.cache_tag if sys.version_info >= (3, 9) else 'old')"
+
+
+def _shipped() -> None:
+    """Never called. Ansible ships to a host what import statements name: with these it is the whole engine."""
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import __main__, cli, zips  # noqa: F401
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "prefix": {"type": "path", "default": "/opt/log-archive", "aliases": ["path"]},
+            "interpreter": {"type": "path"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+        required_if=[("state", "present", ["interpreter"])],
+        supports_check_mode=True,
+    )
+    with reporting(module) as result:
+        host = Installation(unescaped(module.params["prefix"]))
+        result.update(version=_engine.__version__, previous=host.version(), command=host.command, package=host.package)
+        before = host.described()
+        try:
+            if module.params["state"] == "absent":
+                after: t.List[str] = []
+                result["changed"] = host.exists()
+                if result["changed"] and not module.check_mode:
+                    host.remove()
+            else:
+                after = _present(module, host, result)
+        except OSError as error:
+            raise LogArchiveError(
+                "the command cannot be installed or removed (%s)" % error.strerror, error.filename or host.prefix
+            ) from error
+        if module._diff:
+            result["diff"] = difference(before, after)
+
+
+def _present(module: AnsibleModule, host: Installation, result: t.Dict[str, t.Any]) -> t.List[str]:
+    interpreter = unescaped(module.params["interpreter"])
+    launcher = LAUNCHER.format(interpreter=interpreter, package=host.package)
+    first = launcher.partition("\n")[0]
+    if not os.path.isabs(interpreter) or re.search(r"\s", interpreter) or len(os.fsencode(first)) > LONGEST_FIRST_LINE:
+        raise ConfigError(
+            "must be an absolute path without blanks, of %d bytes at most" % (LONGEST_FIRST_LINE - len("#! -I")),
+            "interpreter %s" % interpreter,
+            "It stands in the first line of the command",
+        )
+    if os.path.lexists(host.package) and not os.path.islink(host.package):
+        raise ConfigError("something is there that this module has not made", host.package, "Move it away")
+    engine = sources()
+    tag = _cache_tag(module, interpreter)
+    result["changed"] = tag is None or not host.holds(engine, launcher, tag)
+    if result["changed"] and not module.check_mode:
+        host.install(engine, launcher, lambda folder: _compile(module, interpreter, folder))
+    return _described(_engine.__version__, launcher, engine)
+
+
+def _cache_tag(module: AnsibleModule, interpreter: str) -> t.Optional[str]:
+    """What the interpreter calls its compiled files by. None in check mode where it is not there yet."""
+    if not os.path.exists(interpreter):
+        if module.check_mode:
+            return None
+        raise ConfigError("there is no such interpreter", interpreter, "The role dependencies prepares one")
+    code, out, err = module.run_command([interpreter, "-I", "-c", PROBE], handle_exceptions=False)
+    if code != 0 or out.strip() == "old":
+        raise ConfigError("it is no Python that can run the command (%s)" % (err.strip() or "older than 3.9"), interpreter)
+    return t.cast(str, out.strip())
+
+
+def _compile(module: AnsibleModule, interpreter: str, folder: str) -> None:
+    code, out, err = module.run_command([interpreter, "-I", "-m", "compileall", "-q", folder], handle_exceptions=False)
+    if code != 0:
+        raise LogArchiveError("the engine cannot be compiled (%s)" % (out + err).strip(), interpreter)
+
+
+def sources() -> t.Dict[str, bytes]:
+    """The files of the engine as it came with this module, by their paths below the package."""
+    from importlib import resources
+
+    found: t.Dict[str, bytes] = {}
+
+    def visit(folder: t.Any, below: str) -> None:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                visit(entry, below + entry.name + "/")
+            elif entry.name.endswith(".py"):
+                found[below + entry.name] = entry.read_bytes()
+
+    visit(resources.files(_engine), "")
+    return dict(sorted(found.items()))
+
+
+def _described(version: str, launcher: str, files: t.Mapping[str, bytes]) -> t.List[str]:
+    lines = ["%s %s" % (PACKAGE, version), launcher.partition("\n")[0]]
+    return lines + ["%s %s" % (hashlib.sha256(data).hexdigest()[:16], name) for name, data in files.items()]
+
+
+class Installation:
+    """What is, or will be, below ``prefix``: ``bin/log-archive``, and ``lib/log_archive``, a link to ``VERSION-xxxxxxxx/log_archive``."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.command = os.path.join(prefix, "bin", "log-archive")
+        self.lib = os.path.join(prefix, "lib")
+        self.package = os.path.join(self.lib, PACKAGE)
+
+    def current(self) -> t.Optional[str]:
+        """The folder in ``lib`` that is in use."""
+        target = os.readlink(self.package) if os.path.islink(self.package) else ""
+        return os.path.dirname(target) or None
+
+    def version(self) -> t.Optional[str]:
+        """The version that is in use."""
+        current = self.current()
+        return current.rpartition("-")[0] if current else None
+
+    def exists(self) -> bool:
+        """Whether anything of it is there."""
+        return os.path.lexists(self.command) or os.path.islink(self.package) or bool(self._folders())
+
+    def described(self) -> t.List[str]:
+        """What is in use, for a diff."""
+        if not os.path.isfile(self.command) or not os.path.isdir(self.package):
+            return []
+        with open(self.command, encoding="utf-8", errors="replace") as file:
+            return _described(self.version() or "?", file.readline(), self._files())
+
+    def holds(self, engine: t.Mapping[str, bytes], launcher: str, tag: str) -> bool:
+        """Whether exactly this is in use, compiled, and nobody else can change it."""
+        if not os.path.isfile(self.command) or not os.path.isdir(self.package) or self._files() != engine:
+            return False
+        with open(self.command, "rb") as file:
+            if file.read() != os.fsencode(launcher):
+                return False
+        modes = {self.command: 0o755, os.path.dirname(os.path.realpath(self.package)): 0o755}
+        for name in engine:
+            path = os.path.join(self.package, name)
+            compiled = os.path.join(os.path.dirname(path), "__pycache__")
+            compiled_file = os.path.join(compiled, "%s.%s.pyc" % (os.path.basename(name)[: -len(".py")], tag))
+            if not os.path.isfile(compiled_file):
+                return False
+            modes.update({path: 0o644, os.path.dirname(path): 0o755, compiled: 0o755, compiled_file: 0o644})
+        return all(_is(path, mode) for path, mode in modes.items())
+
+    def _files(self) -> t.Dict[str, bytes]:
+        found = {}
+        for folder, _folders, names in os.walk(self.package):
+            for name in names:
+                if os.path.basename(folder) != "__pycache__":
+                    path = os.path.join(folder, name)
+                    with open(path, "rb") as file:
+                        found[os.path.relpath(path, self.package)] = file.read()
+        return dict(sorted(found.items()))
+
+    def _folders(self) -> t.List[str]:
+        """The folders in ``lib`` that this module has made."""
+        names = os.listdir(self.lib) if os.path.isdir(self.lib) else []
+        return [name for name in names if re.fullmatch(r"[0-9][0-9A-Za-z.+_-]*-[0-9a-f]{8}", name)]
+
+    def install(self, engine: t.Mapping[str, bytes], launcher: str, compiling: t.Callable[[str], None]) -> None:
+        """Put this in place of what is there; the version that was in use stays beside it, for runs that are under way."""
+        umask = os.umask(0o022)
+        try:
+            os.makedirs(self.lib, exist_ok=True)
+            os.makedirs(os.path.dirname(self.command), exist_ok=True)
+            with self._alone():
+                self._remove_folders(self.current())
+                name = "%s-%s" % (_engine.__version__, os.urandom(4).hex())
+                folder = os.path.join(self.lib, name)
+                try:
+                    for path, data in engine.items():
+                        _write(os.path.join(folder, PACKAGE, path), data)
+                    compiling(folder)
+                    link = os.path.join(folder, "link")
+                    os.symlink(os.path.join(name, PACKAGE), link)
+                    os.rename(link, self.package)
+                except BaseException:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    raise
+                durable.fsync_folder(self.lib)
+                durable.write_atomically(self.command, os.fsencode(launcher), 0o755)
+        finally:
+            os.umask(umask)
+
+    def remove(self) -> None:
+        """Remove all of it, and the folders around it where they are empty."""
+        for path in (self.command, self.package):
+            if os.path.lexists(path) and (path == self.command or os.path.islink(path)):
+                os.unlink(path)
+        self._remove_folders(None)
+        for folder in (os.path.dirname(self.command), self.lib, self.prefix):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+
+    def _remove_folders(self, but: t.Optional[str]) -> None:
+        for name in self._folders():
+            if name != but:
+                shutil.rmtree(os.path.join(self.lib, name))
+
+    @contextlib.contextmanager
+    def _alone(self) -> t.Iterator[None]:
+        fd = os.open(self.lib, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+
+def _write(path: str, data: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        durable.write_all(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _is(path: str, mode: int) -> bool:
+    there = os.stat(path)
+    return there.st_uid == os.geteuid() and stat.S_IMODE(there.st_mode) == mode
+
+
+if __name__ == "__main__":
+    main()
