@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Roles played on one host, and what a host looks like before and after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import stat
+import typing as t
+
+# What changes with every login, and what useradd keeps of the state before.
+IGNORED = re.compile(
+    r"/(root/\.ansible|home/[^/]+/\.(ansible|sudo_as_admin_successful)|var/log/(lastlog|wtmp|btmp)|var/lib/sudo|etc/(passwd|group|shadow|gshadow|subuid|subgid)-"
+    r"|etc/\.pwd\.lock)(/|$)"
+)
+PLACES = ("etc", "home", "opt", "root", "srv", "tmp", "usr/local", "var")
+Snapshot = t.Dict[str, t.Tuple[t.Any, ...]]
+
+
+class Played(t.NamedTuple):
+    """How a play ended: its return code, all that it printed, and how many tasks changed something."""
+
+    code: int
+    output: str
+    changed: int
+
+
+def play(host: t.Any, roles: t.Sequence[str], *arguments: t.Any, user: str = "root", **variables: t.Any) -> Played:
+    """Play roles of this collection on a host; ``variables`` win over everything. A login other than root uses sudo."""
+    folder = pathlib.Path(host.fleet.folder)
+    tasks = [{"name": "Play %s" % role, "ansible.builtin.include_role": {"name": "infra_ops.log_archive." + role}} for role in roles]
+    book = [{"name": "Roles", "hosts": host.name, "gather_facts": False, "become": user != "root", "tasks": tasks}]
+    (folder / "roles.yml").write_text(json.dumps(book), encoding="utf-8")
+    (folder / "roles.variables.json").write_text(json.dumps(variables), encoding="utf-8")
+    done = host.fleet.playbook(
+        folder / "roles.yml", "-e", "@%s" % (folder / "roles.variables.json"), *arguments, inventory=host.fleet.inventory(user=user)
+    )
+    found = re.search(r"^%s .*changed=(\d+)" % re.escape(host.name), done.stdout, re.MULTILINE)
+    return Played(done.returncode, done.stdout + done.stderr, int(found[1]) if found else -1)
+
+
+def succeed(*arguments: t.Any, **options: t.Any) -> Played:
+    """``play`` that must end well."""
+    played = play(*arguments, **options)
+    assert played.code == 0, played.output
+    return played
+
+
+def wheels(host: t.Any, *projects: str) -> str:
+    """A folder on the controller with the wheels of these projects only: copying all of them to a host takes its time."""
+    folder = pathlib.Path(host.fleet.folder) / "wheels"
+    folder.mkdir(exist_ok=True)
+    for path in pathlib.Path(host.fleet.wheelhouse).glob("*.whl"):
+        if path.name.split("-")[0].lower() in projects:
+            (folder / path.name).write_bytes(path.read_bytes())
+    return str(folder)
+
+
+def snapshot(host: t.Any) -> Snapshot:
+    """Every file of a host that is no program: its kind, mode, owner, group and content."""
+    found: Snapshot = {}
+    root = os.fspath(host.path("/"))
+    for place in PLACES:
+        for folder, folders, files in os.walk(os.path.join(root, place)):
+            for name in folders + files:
+                path = os.path.join(folder, name)
+                inside = path[len(root.rstrip("/")) :]
+                if IGNORED.match(inside):
+                    continue
+                about = os.lstat(path)
+                content: t.Optional[str] = None
+                if stat.S_ISREG(about.st_mode):
+                    with open(path, "rb") as file:
+                        content = hashlib.sha256(file.read()).hexdigest()
+                elif stat.S_ISLNK(about.st_mode):
+                    content = os.readlink(path)
+                found[inside] = (oct(about.st_mode), about.st_uid, about.st_gid, content)
+    return found
+
+
+def difference(before: Snapshot, after: Snapshot) -> t.Set[str]:
+    """The paths that came, went or changed."""
+    return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+
+
+def as_user(host: t.Any, user: str, *argv: str, **options: t.Any) -> t.Any:
+    """Run a command on the host as one of its users, in a login of its own; returns it, whatever it returned."""
+    return host.run(["runuser", "--user", user, "--", *argv], check=False, cwd="/", **options)
