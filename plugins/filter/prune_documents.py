@@ -141,10 +141,10 @@ def _is_of(store: Document, account: str) -> bool:
 
 def _folder(chroot: str, path: str) -> str:
     """A path of the store's, which sees the chroot folder as /, as the server sees it."""
-    inside = posixpath.normpath("/" + path)
+    inside = posixpath.normpath("/" + path.lstrip("/"))
     if inside.split("/")[1] != "archive":
         raise AnsibleFilterError("the path of the store is %s; on the archive server the host writes in /archive alone" % path)
-    return chroot + inside.replace("//", "/")
+    return chroot + inside
 
 
 class FilterModule:

@@ -1,0 +1,14 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# What an archive server has of an account, one fact per line. Arguments: account, its folder, sshd.
+getent passwd "$1" | sed 's/^/passwd /'
+# Not the field itself: were it a hash, it would be seen in the output.
+test "$(getent shadow "$1" | cut -d: -f2)" = '*' && echo 'password none'
+id -nG "$1" 2>/dev/null | sed 's/^/groups /'
+stat -c 'archive owner %u' "$2/archive" 2>/dev/null
+sed 's/^/key /' /etc/ssh/ssh_host_ed25519_key.pub /etc/ssh/ssh_host_ecdsa_key.pub /etc/ssh/ssh_host_rsa_key.pub 2>/dev/null
+if id "$1" >/dev/null 2>&1; then
+    "$3" -T -C "user=$1,host=localhost,addr=127.0.0.1" | sed 's/^/sshd /'
+fi
+exit 0
