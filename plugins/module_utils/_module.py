@@ -160,8 +160,9 @@ def _documented(spec: Spec, outer: t.Sequence[t.Tuple[str, Spec]]) -> t.Dict[str
         described = documented[name] = {"type": _ansible_type(option["type"])}
         described.update({field: option[field] for field in ("required", "default", "choices", "elements") if field in option})
         sentences = list(option["description"])
-        if "stores" in option:
-            sentences.append("For stores of type %s." % " and ".join("V(%s)" % kind for kind in option["stores"]))
+        if "types" in option:
+            kinds = ["V(%s)" % kind for kind in option["types"]]
+            sentences.append("Where O(type) is %s." % " or ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]])))
         if "minimum" in option:
             sentences.append("At least V(%s)." % option["minimum"])
         if "maximum" in option:

@@ -130,6 +130,6 @@ def _explained(option: t.Mapping[str, t.Any]) -> t.List[str]:
     if option.get("elements") == "dict":
         lines.append("Keys of each:")
         for name, inner in option["options"].items():
-            kinds = " (%s)" % ", ".join(inner["stores"]) if "stores" in inner else ""
+            kinds = " (%s)" % ", ".join(inner["types"]) if "types" in inner else ""
             lines.append("  %s%s: %s" % (name, kinds, " ".join(_explained(inner))))
     return lines

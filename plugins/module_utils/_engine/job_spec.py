@@ -6,7 +6,7 @@
 The modules' argument specs and documentation, the command's checks and its commented template are all made from these tables.
 An option is a dict with ``type`` (Ansible's types, and 'duration' and 'size', which are strings to Ansible), ``description`` (a list of
 sentences) and where they apply ``required``, ``default``, ``choices``, ``elements``, ``options``, ``secret`` (never shown),
-``shorthand`` (texts that stand for an object), ``stores`` (the store types that know it), ``pattern`` with ``pattern_means``,
+``shorthand`` (texts that stand for an object), ``types`` (where only some ``type`` beside it know it), ``pattern`` with ``pattern_means``,
 ``minimum`` and ``maximum``, and ``example`` (for the template).
 """
 
@@ -205,33 +205,33 @@ STORE: Spec = {
     },
     "path": {
         "type": "str",
-        "stores": ["file", "sftp"],
+        "types": ["file", "sftp"],
         "description": ["The folder that holds the archives: on this host (V(file), an absolute path) or on the SFTP server."],
     },
-    "bucket": {"type": "str", "stores": ["s3"], "description": ["The bucket. It must exist."]},
-    "prefix": {"type": "str", "stores": ["s3"], "default": "", "description": ["What all keys in the bucket begin with."]},
-    "endpoint_url": {"type": "str", "stores": ["s3"], "description": ["The URL of an S3-compatible server; AWS by default."]},
-    "region": {"type": "str", "stores": ["s3"], "description": ["The region, such as V(eu-west-3)."]},
+    "bucket": {"type": "str", "types": ["s3"], "description": ["The bucket. It must exist."]},
+    "prefix": {"type": "str", "types": ["s3"], "default": "", "description": ["What all keys in the bucket begin with."]},
+    "endpoint_url": {"type": "str", "types": ["s3"], "description": ["The URL of an S3-compatible server; AWS by default."]},
+    "region": {"type": "str", "types": ["s3"], "description": ["The region, such as V(eu-west-3)."]},
     "access_key_id": {
         "type": "str",
-        "stores": ["s3"],
+        "types": ["s3"],
         "description": [
             "The access key's id. Without it the standard AWS chain is used: environment, profile, instance role.",
         ],
     },
-    "secret_access_key": {"type": "str", "stores": ["s3"], "secret": True, "description": ["The secret of O(access_key_id)."]},
-    "session_token": {"type": "str", "stores": ["s3"], "secret": True, "description": ["The session token of temporary credentials."]},
-    "profile": {"type": "str", "stores": ["s3"], "description": ["A profile of the AWS configuration files."]},
+    "secret_access_key": {"type": "str", "types": ["s3"], "secret": True, "description": ["The secret of O(access_key_id)."]},
+    "session_token": {"type": "str", "types": ["s3"], "secret": True, "description": ["The session token of temporary credentials."]},
+    "profile": {"type": "str", "types": ["s3"], "description": ["A profile of the AWS configuration files."]},
     "addressing_style": {
         "type": "str",
-        "stores": ["s3"],
+        "types": ["s3"],
         "choices": ["auto", "path", "virtual"],
         "default": "auto",
         "description": ["Where the bucket's name stands in the URL; many S3-compatible servers need V(path)."],
     },
     "checksum_calculation": {
         "type": "str",
-        "stores": ["s3"],
+        "types": ["s3"],
         "choices": ["when_supported", "when_required"],
         "default": "when_required",
         "description": [
@@ -241,46 +241,46 @@ STORE: Spec = {
     },
     "sse": {
         "type": "str",
-        "stores": ["s3"],
+        "types": ["s3"],
         "choices": ["AES256", "aws:kms"],
         "description": ["Encryption that the server adds to ours."],
     },
-    "sse_kms_key_id": {"type": "str", "stores": ["s3"], "description": ["The KMS key for O(sse=aws:kms)."]},
-    "storage_class": {"type": "str", "stores": ["s3"], "description": ["The storage class, such as V(STANDARD_IA)."]},
+    "sse_kms_key_id": {"type": "str", "types": ["s3"], "description": ["The KMS key for O(sse=aws:kms)."]},
+    "storage_class": {"type": "str", "types": ["s3"], "description": ["The storage class, such as V(STANDARD_IA)."]},
     "part_size": {
         "type": "size",
-        "stores": ["s3"],
+        "types": ["s3"],
         "default": "16M",
         "description": ["Archives larger than this are sent in parts of this size, at least V(5M)."],
     },
-    "ca_bundle": {"type": "path", "stores": ["s3"], "description": ["A file of CA certificates to trust instead of the system's."]},
-    "host": {"type": "str", "stores": ["sftp"], "description": ["The SFTP server's name or address."]},
-    "port": {"type": "int", "stores": ["sftp"], "default": 22, "minimum": 1, "maximum": 65535, "description": ["Its port."]},
-    "user": {"type": "str", "stores": ["sftp"], "description": ["The account there."]},
-    "private_key_file": {"type": "path", "stores": ["sftp"], "description": ["The private key that opens the account."]},
-    "private_key_passphrase": {"type": "str", "stores": ["sftp"], "secret": True, "description": ["The passphrase of that key."]},
-    "password": {"type": "str", "stores": ["sftp"], "secret": True, "description": ["The account's password, if no key is used."]},
+    "ca_bundle": {"type": "path", "types": ["s3"], "description": ["A file of CA certificates to trust instead of the system's."]},
+    "host": {"type": "str", "types": ["sftp"], "description": ["The SFTP server's name or address."]},
+    "port": {"type": "int", "types": ["sftp"], "default": 22, "minimum": 1, "maximum": 65535, "description": ["Its port."]},
+    "user": {"type": "str", "types": ["sftp"], "description": ["The account there."]},
+    "private_key_file": {"type": "path", "types": ["sftp"], "description": ["The private key that opens the account."]},
+    "private_key_passphrase": {"type": "str", "types": ["sftp"], "secret": True, "description": ["The passphrase of that key."]},
+    "password": {"type": "str", "types": ["sftp"], "secret": True, "description": ["The account's password, if no key is used."]},
     "host_key": {
         "type": "str",
-        "stores": ["sftp"],
+        "types": ["sftp"],
         "description": ["The server's public key, as C(ssh-ed25519 AAAA...). Nothing is sent to a server that has another."],
     },
     "known_hosts_file": {
         "type": "path",
-        "stores": ["sftp"],
+        "types": ["sftp"],
         "description": [
             "Where the server's key is looked up, if O(host_key) is not given. By default C(~/.ssh/known_hosts), then the system's."
         ],
     },
     "accept_new_host_key": {
         "type": "bool",
-        "stores": ["sftp"],
+        "types": ["sftp"],
         "default": False,
         "description": ["Whether the key of an unknown server is trusted and written down. A key that has changed never is."],
     },
     "timeout": {
         "type": "duration",
-        "stores": ["s3", "sftp"],
+        "types": ["s3", "sftp"],
         "default": "60",
         "description": ["How long the server may be silent."],
     },
@@ -618,9 +618,9 @@ def store_problems(store: t.Mapping[str, t.Any], where: str) -> t.List[str]:
     kind = store["type"]
     problems = ["%s%s: is missing; a store of type %s needs it" % (where, name, kind) for name in NEEDED_BY_STORE[kind] if not store[name]]
     for name, option in STORE.items():
-        known = kind in option.get("stores", (kind,))
+        known = kind in option.get("types", (kind,))
         if not known and store[name] is not None and store[name] != option.get("default"):
-            problems.append("%s%s: a store of type %s does not know it (it is for %s)" % (where, name, kind, ", ".join(option["stores"])))
+            problems.append("%s%s: a store of type %s does not know it (it is for %s)" % (where, name, kind, ", ".join(option["types"])))
     if kind == "file" and store["path"] and not os.path.isabs(store["path"]):
         problems.append("%spath: is %r, must be an absolute path" % (where, store["path"]))
     if kind == "sftp" and not (store["private_key_file"] or store["password"]):

@@ -25,7 +25,7 @@ def open_store(options: t.Mapping[str, t.Any]) -> Store:
     kind = options["type"]
     given = {}
     for name, option in STORE.items():
-        if (name in _OF_EVERY_STORE or kind in option.get("stores", ())) and options.get(name) is not None:
+        if (name in _OF_EVERY_STORE or kind in option.get("types", ())) and options.get(name) is not None:
             given[name] = _PARSERS.get(option["type"], lambda value: value)(options[name])
     given["name"] = options.get("name") or kind
     if options.get("verify"):
