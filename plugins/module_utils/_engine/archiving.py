@@ -96,10 +96,11 @@ def create_archive(
     period: Period,
     refuse_changed: bool = False,
     progress: t.Optional[t.Callable[[int], None]] = None,
+    below: str = "/",
 ) -> Created:
     """Pack the sources to the archive ``path`` with its manifest beside it; the folder is made (0700) if it is missing.
 
-    key: encrypts it; without one it stays a plain tgz.
+    key: encrypts it; without one it stays a plain tgz. below: the folder of all sources; their names in the tar begin there.
     The archive appears last and under its final name only when both are on the disk. refuse_changed: raise SourceError for a
     source that still changes at the last of three attempts, instead of keeping what was read with ``changed: true``.
     Raises FileExistsError where an archive stands at ``path``, DiskFullError, SourceError, MissingLibraryError.
@@ -114,7 +115,7 @@ def create_archive(
         os.makedirs(folder, mode=0o700, exist_ok=True)
         _remove_leftovers(folder)
         with _locked(part) as file:
-            packed = _pack_steady(file, sources, key, refuse_changed, progress)
+            packed = _pack_steady(file, sources, key, refuse_changed, progress, below)
             manifest = _manifest(name, packed, sources, key, host, job, period)
             text = manifests.dump(manifest)
             if len(text) > manifests.LARGEST:
@@ -169,12 +170,17 @@ def _remove_leftovers(folder: str) -> None:
 
 
 def _pack_steady(
-    file: t.BinaryIO, sources: t.Sequence[Source], key: t.Optional[Key], refuse_changed: bool, progress: t.Optional[t.Callable[[int], None]]
+    file: t.BinaryIO,
+    sources: t.Sequence[Source],
+    key: t.Optional[Key],
+    refuse_changed: bool,
+    progress: t.Optional[t.Callable[[int], None]],
+    below: str,
 ) -> Packed:
     for attempt in range(1, ATTEMPTS + 1):
         file.seek(0)
         file.truncate()
-        packed = pack([source.path for source in sources], file, None if key is None else key.secret, progress)
+        packed = pack([source.path for source in sources], file, None if key is None else key.secret, progress, below)
         changed = [source for source in packed.sources if source.changed]
         if not changed or (attempt == ATTEMPTS and not refuse_changed):
             file.flush()

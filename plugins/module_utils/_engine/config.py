@@ -109,14 +109,16 @@ def _sample(spec: Spec, indent: str) -> t.List[str]:
     for name, option in spec.items():
         about = [indent + "// " + line for line in _explained(option)]
         key = json.dumps(name)
-        if option["type"] == "dict" and (option.get("required") or "default" in option):
+        if option["type"] == "dict" and (option.get("required") or option.get("sample") or "default" in option):
             live += about + ["%s%s: {" % (indent, key)] + _sample(option["options"], indent + "  ") + [indent + "},"]
         elif "example" in option:
             live += about + ["%s%s: %s," % (indent, key, json.dumps(option["example"]))]
         elif option["type"] == "dict":
             about += ["%s//   %s: %s" % (indent, rule, " ".join(_explained(o))) for rule, o in option["options"].items()]
             value = {rule: o["example"] for rule, o in option["options"].items() if "example" in o}
-            optional += about + ["%s// %s: %s," % (indent, key, json.dumps(value))]
+            # What takes the place of another part cannot be uncommented beside it.
+            mark = "//  " if "instead_of" in option else "//"
+            optional += about + ["%s%s %s: %s," % (indent, mark, key, json.dumps(value))]
         else:
             optional += about + ["%s// %s: %s," % (indent, key, json.dumps(option.get("default")))]
     live[-1] = live[-1].rstrip(",")

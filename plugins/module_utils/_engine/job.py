@@ -279,18 +279,46 @@ class _Run:
     # -- select and pack ----------------------------------------------------------------------------------------------
 
     def _archive_new(self) -> t.List[Source]:
-        """Archive what is selected and not archived yet; return all that was selected."""
+        """Archive what is selected, or was fetched, and not archived yet; return all of it."""
+        if self.document["web"] is not None:
+            return self._archive_dump()
         try:
             selection = self._select()
         except LogArchiveError as error:
             self._fail(error)
             return []
-        new = self._not_archived(selection.files)
+        self.recap["skipped"] = [{"path": s.path, "reason": s.reason} for s in selection.skipped]
+        self._archive_files(selection.files)
+        self._note_missing(selection)
+        return selection.files
+
+    def _archive_dump(self) -> t.List[Source]:
+        """Fetch what a web server has, archive it, and remember which version it was, so that it is not fetched again."""
+        from . import dumps
+
+        with contextlib.ExitStack() as stack:
+            try:
+                dump = stack.enter_context(dumps.fetched(self.document, self.now, self.progress, self.check))
+            except LogArchiveError as error:
+                self._fail(error)
+                return []
+            if dump.problem is not None:
+                if self.document["web"]["absent"] == "error":
+                    self._fail(SelectionError(dump.problem, hint="The job says that this is an error (web.absent)"))
+                else:
+                    self._warn(dump.problem)
+                return []
+            failed = len(self.recap["errors"])
+            self._archive_files(dump.files, dump.folder)
+            if not self.check and len(self.recap["errors"]) == failed:
+                dump.remember()
+        return []
+
+    def _archive_files(self, files: t.Sequence[Source], below: str = "/") -> None:
+        new = self._not_archived(files)
         if new and self.catalog.last_success(self.job, self.now.timestamp()) is None:
             self._relearn(new)
-            new = self._not_archived(selection.files)
-        self.recap["skipped"] = [{"path": s.path, "reason": s.reason} for s in selection.skipped]
-        self._note_missing(selection)
+            new = self._not_archived(files)
         archive, select = self.document["archive"], self.document["select"]
         fields = {"host": self.host, "job": self.job}
         try:
@@ -300,11 +328,10 @@ class _Run:
             groups = []
         for group in groups:
             try:
-                self._archive(group)
+                self._archive(group, below)
             except LogArchiveError as error:
                 self._fail(error)
                 break  # No room, no key, no library: the next archive would fail in the same way.
-        return selection.files
 
     def _not_archived(self, files: t.Sequence[Source]) -> t.List[Source]:
         archived = self.catalog.archived_sources(self.job, [source.path for source in files])
@@ -383,7 +410,7 @@ class _Run:
         else:
             self._warn(text)
 
-    def _archive(self, group: naming.Group) -> None:
+    def _archive(self, group: naming.Group, below: str) -> None:
         suffix = self._suffix()
         first_key = naming.archive_key(self.host, self.job, group.period, group.name + suffix)
         keys = (naming.revised(first_key, suffix, revision) for revision in itertools.count(1))
@@ -403,7 +430,7 @@ class _Run:
 
             self.key = load_current(self.document["encryption"]["keyring"])
         _make_folder(os.path.dirname(path))
-        created = self._create(path, group, self.key)
+        created = self._create(path, group, self.key, below)
         if created is None:
             return
         self.recap["changed"] = True
@@ -420,7 +447,7 @@ class _Run:
 
         self.coming.append(Item(key, start, self.host, self.job, 0))
 
-    def _create(self, path: str, group: naming.Group, key: t.Optional[Key]) -> t.Optional[Created]:
+    def _create(self, path: str, group: naming.Group, key: t.Optional[Key], below: str) -> t.Optional[Created]:
         """Make one archive; of a group without the sources that cannot be read, each of which is told. None if none is left."""
         from .archiving import create_archive
 
@@ -429,7 +456,7 @@ class _Run:
         while sources:
             try:
                 with self.progress("pack %s" % os.path.basename(path), sum(source.size for source in sources)) as advance:
-                    return create_archive(path, sources, key, self.host, self.job, group.period, refuse, advance)
+                    return create_archive(path, sources, key, self.host, self.job, group.period, refuse, advance, below)
             except SourceError as error:
                 if error.vanished:
                     self._warn(str(error))

@@ -7,7 +7,8 @@ The modules' argument specs and documentation, the command's checks and its comm
 An option is a dict with ``type`` (Ansible's types, and 'duration' and 'size', which are strings to Ansible), ``description`` (a list of
 sentences) and where they apply ``required``, ``default``, ``choices``, ``elements``, ``options``, ``secret`` (never shown),
 ``shorthand`` (texts that stand for an object), ``types`` (where only some ``type`` beside it know it), ``pattern`` with ``pattern_means``,
-``minimum`` and ``maximum``, and ``example`` (for the template).
+``minimum`` and ``maximum``, ``instead_of`` (the part whose place it takes), and
+``example`` and ``sample`` (a part that is shown whole) for the template.
 """
 
 from __future__ import annotations
@@ -116,6 +117,76 @@ SELECTION: Spec = {
         "default": False,
         "description": ["Whether it is an error when an expected period has no file, or nothing matches at all."],
     },
+}
+
+WEB: Spec = {
+    "url": {
+        "type": "str",
+        "required": True,
+        "description": ["Where the zip is, beginning with C(https://). Messages show it without its query."],
+        "example": "https://intranet.example.com:8000/export.zip",
+    },
+    "member": {
+        "type": "str",
+        "description": ["The file in the zip that is archived, such as V(dump.sql). By default all files of the zip, in one archive."],
+    },
+    "modified": {
+        "type": "str",
+        "choices": ["any", "today"],
+        "default": "any",
+        "description": ["V(today) archives only what was modified today in O(timezone), by the zip, whose times carry no zone."],
+    },
+    "timezone": {
+        "type": "str",
+        "default": "local",
+        "description": ["The time zone of the times in the zip, as C(Europe/Paris); V(local) is the host's own."],
+    },
+    "absent": {
+        "type": "str",
+        "choices": ["warning", "error"],
+        "default": "warning",
+        "description": [
+            "What it is when the file is not in the zip or not of today. Nothing is archived then, but what waits is sent and stores are"
+            " pruned.",
+        ],
+    },
+    "ca_bundle": {"type": "path", "description": ["A file of CA certificates to trust instead of the system's."]},
+    "client_certificate": {"type": "path", "description": ["The certificate that the server asks for, with its chain, as PEM."]},
+    "client_key": {"type": "path", "description": ["Its private key, as PEM without a passphrase, if it is in a file of its own."]},
+    "user": {"type": "str", "description": ["The user, where the server asks for a password."]},
+    "password": {"type": "str", "secret": True, "description": ["The password of O(user)."]},
+    "token": {"type": "str", "secret": True, "description": ["A token, sent in O(token_header)."]},
+    "token_header": {
+        "type": "str",
+        "default": "Authorization",
+        "description": ["The header that carries O(token); in V(Authorization) it follows the word C(Bearer)."],
+    },
+    "proxy": {
+        "type": "str",
+        "secret": True,
+        "description": ["The URL of a proxy, with its user and password if it has any. The environment's proxies are not used."],
+    },
+    "timeout": {"type": "duration", "default": "60", "description": ["How long the server may be silent."]},
+    "attempts": {
+        "type": "int",
+        "default": 4,
+        "minimum": 1,
+        "description": ["How often a failure that may pass (network, server error) is tried in all."],
+    },
+    "retry_delay": {
+        "type": "duration",
+        "default": "1",
+        "description": ["How long to wait before the second attempt; doubled for each further one."],
+    },
+    "min_size": {"type": "size", "description": ["A zip that is smaller is refused."]},
+    "max_size": {"type": "size", "default": "10G", "description": ["A zip that is larger is refused."]},
+    "max_unpacked": {"type": "size", "default": "100G", "description": ["A zip that unpacks to more is refused."]},
+    "max_ratio": {
+        "type": "float",
+        "default": 1000,
+        "description": ["A zip with a file that becomes so many times as large as it is packed is refused."],
+    },
+    "max_members": {"type": "int", "default": 100_000, "minimum": 1, "description": ["A zip with more members is refused."]},
 }
 
 ARCHIVE: Spec = {
@@ -370,7 +441,13 @@ JOB: Spec = {
         "pattern_means": PLAIN_NAME_MEANS,
         "description": ["The host's name in keys and manifests. By default the host's own name."],
     },
-    "select": {"type": "dict", "required": True, "options": SELECTION, "description": ["Which logs."]},
+    "select": {"type": "dict", "options": SELECTION, "description": ["Which logs of this host. Needed without O(web)."], "sample": True},
+    "web": {
+        "type": "dict",
+        "options": WEB,
+        "instead_of": "select",
+        "description": ["Instead of O(select), a zip on a web server, such as the nightly dump of a database. It is fetched at each run."],
+    },
     "archive": {"type": "dict", "default": {}, "options": ARCHIVE, "description": ["How they become archives."]},
     "encryption": {
         "type": "dict",
@@ -569,7 +646,16 @@ def _contradictions(normal: t.Dict[str, t.Any], spec: Spec, wrong: t.Set[str]) -
             problems += _policy_problems(store["retention"], where + ".retention")
     if normal["retention"] and sound("retention"):
         problems += _policy_problems(normal["retention"], "retention")
-    if normal["select"]:
+    if normal["web"] and normal["select"]:
+        problems.append("select: and web exclude each other; give one")
+    elif normal["web"]:
+        problems += _web_problems({key: value for key, value in normal["web"].items() if sound("web." + key)})
+        # What the other parts of a job ask of its selection: where the files are, and the span of time that an archive covers.
+        normal["select"] = _of_web(normal)
+        normal["archive"] = dict(normal["archive"] or {}, group="run")
+    elif not normal["select"] and sound("select"):
+        problems.append("select: is missing%s" % _described(JOB["select"]))
+    elif normal["select"]:
         problems += _selection_problems({key: value for key, value in normal["select"].items() if sound("select." + key)})
     encryption = normal["encryption"]
     if encryption and encryption["format"] == "fernet" and not encryption["keyring"]:
@@ -589,6 +675,20 @@ def _selection_problems(select: t.Mapping[str, t.Any]) -> t.List[str]:
     except ConfigError as error:
         return ["select.%s" % problem for problem in error.problems]
     return []
+
+
+def _web_problems(web: t.Mapping[str, t.Any]) -> t.List[str]:
+    from .web import problems
+
+    if len(web) < len(WEB):
+        return []  # What is known to be wrong by itself comes first.
+    return ["web.%s" % problem for problem in problems(web)]
+
+
+def _of_web(normal: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    select = {name: option.get("default") for name, option in SELECTION.items()}
+    select["paths"] = [os.path.join(str(normal["state"]), "web", str(normal["name"]))]
+    return dict(select, period="day", offset=0, timezone=normal["web"]["timezone"], recurse=True)
 
 
 def _name_problems(template: str) -> t.List[str]:

@@ -63,17 +63,23 @@ class Packed(t.NamedTuple):
     sources: t.List[PackedSource]
 
 
-def member_name(path: str) -> str:
-    """The name in the tar of a source with this absolute path: without the leading '/', as tar itself stores it."""
-    return path.lstrip("/")
+def member_name(path: str, below: str = "/") -> str:
+    """The name in the tar of a source with this absolute path: what follows the folder ``below``, as tar itself stores it."""
+    return path[len(below) :].lstrip("/")
 
 
-def pack(paths: t.Iterable[str], sink: t.BinaryIO, key: t.Optional[bytes], progress: t.Optional[t.Callable[[int], None]] = None) -> Packed:
+def pack(
+    paths: t.Iterable[str],
+    sink: t.BinaryIO,
+    key: t.Optional[bytes],
+    progress: t.Optional[t.Callable[[int], None]] = None,
+    below: str = "/",
+) -> Packed:
     """Write one archive of these sources to ``sink``.
 
     paths: absolute paths of regular files; packed in the order of their member names, so that the same sources give the same tgz.
     key: the 32 raw bytes of a Fernet key; None leaves the tgz as it is. progress: called with the number of source bytes read since the
-    last call.
+    last call. below: the folder of them all; their names in the tar begin there.
     A source that grows is packed with the size that it had at first; one that shrinks is filled with zeros to that size: the tar
     stays whole, and ``changed`` tells. Raises SourceError for what cannot be read, OSError for what ``sink`` raises.
     """
@@ -82,8 +88,8 @@ def pack(paths: t.Iterable[str], sink: t.BinaryIO, key: t.Optional[bytes], progr
     sources = []
     tar_size = 0
     try:
-        for path in sorted(paths, key=lambda path: os.fsencode(member_name(path))):
-            source, size = _pack_source(path, gzip, progress)
+        for path in sorted(paths, key=lambda path: os.fsencode(member_name(path, below))):
+            source, size = _pack_source(path, below, gzip, progress)
             sources.append(source)
             tar_size += size
         gzip.write(bytes(2 * tarfile.BLOCKSIZE + -(tar_size + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE))
@@ -95,7 +101,7 @@ def pack(paths: t.Iterable[str], sink: t.BinaryIO, key: t.Optional[bytes], progr
     return Packed(archive.size, *digests, archive.tgz_size, archive.tgz_sha256.hexdigest(), sources)
 
 
-def _pack_source(path: str, gzip: _Gzip, progress: t.Optional[t.Callable[[int], None]]) -> t.Tuple[PackedSource, int]:
+def _pack_source(path: str, below: str, gzip: _Gzip, progress: t.Optional[t.Callable[[int], None]]) -> t.Tuple[PackedSource, int]:
     try:
         # O_NONBLOCK: a FIFO put in a log's place must not hang the run.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -109,7 +115,7 @@ def _pack_source(path: str, gzip: _Gzip, progress: t.Optional[t.Callable[[int], 
         os.close(descriptor)
         raise SourceError(SECRET, path)
     with open(descriptor, "rb", buffering=0) as file:
-        header = _tar_header(path, before)
+        header = _tar_header(member_name(path, below), before)
         gzip.write(header)
         sha256 = hashlib.sha256()
         remaining = before.st_size
@@ -143,7 +149,7 @@ def _pack_source(path: str, gzip: _Gzip, progress: t.Optional[t.Callable[[int], 
         changed = changed or after.st_ctime_ns != before.st_ctime_ns
     source = PackedSource(
         path=path,
-        name=member_name(path),
+        name=member_name(path, below),
         size=before.st_size,
         mtime_ns=before.st_mtime_ns,
         mode=stat.S_IMODE(before.st_mode),
@@ -156,8 +162,8 @@ def _pack_source(path: str, gzip: _Gzip, progress: t.Optional[t.Callable[[int], 
     return source, len(header) + before.st_size + padding
 
 
-def _tar_header(path: str, status: os.stat_result) -> bytes:
-    info = tarfile.TarInfo(member_name(path))
+def _tar_header(name: str, status: os.stat_result) -> bytes:
+    info = tarfile.TarInfo(name)
     info.size = status.st_size
     info.mtime = status.st_mtime_ns // 10**9
     info.mode = stat.S_IMODE(status.st_mode)

@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The dump of a job whose logs come from a web server: fetched for one run, and its version remembered for the next.
+
+What is remembered is a file of the state folder, ``<job>.web.json``: {url, etag, last_modified, modified}. It is written only when the
+dump is in the catalog, so that a run that was killed, or had no room, fetches again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import shutil
+import tempfile
+import typing as t
+
+from . import web
+from .durable import write_atomically
+from .errors import LogArchiveError
+from .periods import load_timezone, period_containing
+from .selection import Source
+
+
+class Dump(t.NamedTuple):
+    """files: what is to be archived, below ``folder``; problem: why it is nothing; remember: call it once they are archived."""
+
+    files: t.List[Source]
+    folder: str
+    problem: t.Optional[str]
+    remember: t.Callable[[], None]
+
+
+@contextlib.contextmanager
+def fetched(
+    document: t.Mapping[str, t.Any],
+    now: datetime.datetime,
+    progress: t.Callable[[str, int], t.ContextManager[t.Callable[[int], None]]],
+    check: bool,
+) -> t.Iterator[Dump]:
+    """Fetch the dump of a job; its files are there while the context lasts. check: in a folder elsewhere, as if nothing had happened.
+
+    Raises what ``web.collect`` raises, at the beginning of the context.
+    """
+    options = document["web"]
+    memory = os.path.join(document["state"], "%s.web.json" % document["name"])
+    folder = document["select"]["paths"][0]
+    with contextlib.ExitStack() as stack:
+        place = tempfile.mkdtemp(prefix="log-archive-") if check else folder
+        stack.callback(_remove, place)
+        _remove(place)  # What a run left that was killed.
+        known, days = _remembered(memory)
+        with progress("fetch %s" % web.shown(options["url"]), 0) as advance:
+            got = web.collect(options, place, now, known, advance)
+        zone = load_timezone(options["timezone"])
+        today = period_containing("day", now, options["timezone"])
+        if got.unchanged:
+            date = now.astimezone(zone).date().isoformat()
+            stale = options["modified"] == "today" and any(day != date for day in days)
+            problem = "%s is unchanged since %s, not of today (%s)" % (web.shown(options["url"]), max(days), date) if stale else None
+            yield Dump([], place, problem, lambda: None)
+            return
+        days = sorted({"unknown" if moment is None else moment.date().isoformat() for moment in got.modified.values()})
+        text = json.dumps(dict(got.validators._asdict(), days=days), indent=1, sort_keys=True).encode() + b"\n"
+        # Known by the folder that it lies in, also where check mode has put it elsewhere.
+        sources = [Source(os.path.join(folder, f.name), f.size, os.stat(f.path).st_mtime_ns, today) for f in got.files]
+        yield Dump(sources, place, got.problem, lambda: _remember(memory, text))
+
+
+def _remove(folder: str) -> None:
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise LogArchiveError("what was fetched cannot be removed (%s)" % error.strerror, error.filename or folder) from error
+
+
+def _remembered(memory: str) -> t.Tuple[t.Optional[web.Validators], t.List[str]]:
+    try:
+        with open(memory, encoding="utf-8") as file:
+            told = json.load(file)
+        return web.Validators(told["url"], told["etag"], told["last_modified"]), list(told["days"])
+    except (OSError, ValueError, KeyError, TypeError):
+        # Nothing is lost with it: the dump is fetched once more, and recognised by the catalog.
+        return None, []
+
+
+def _remember(memory: str, text: bytes) -> None:
+    try:
+        write_atomically(memory, text)
+    except OSError as error:
+        raise LogArchiveError("the version of the dump cannot be remembered (%s)" % error.strerror, memory) from error
