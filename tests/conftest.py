@@ -43,6 +43,19 @@ def _session_stack() -> t.Iterator[contextlib.ExitStack]:
 
 
 @pytest.fixture(scope="session")
+def start_session_part(_session_stack: contextlib.ExitStack) -> t.Callable[[t.ContextManager[t.Any]], t.Any]:
+    """Call with a context of the lab to enter it until the session ends."""
+    return lambda part: started(_session_stack, part)
+
+
+@pytest.fixture(scope="module")
+def start_part() -> t.Iterator[t.Callable[[t.ContextManager[t.Any]], t.Any]]:
+    """Call with a context of the lab to enter it until the module's tests are over."""
+    with contextlib.ExitStack() as stack:
+        yield lambda part: started(stack, part)
+
+
+@pytest.fixture(scope="session")
 def openssh(_session_stack: contextlib.ExitStack, tmp_path_factory: pytest.TempPathFactory) -> lab.SftpServer:
     """OpenSSH, login of the present user by key, with a shell. Leave it running: stop or pause a server of your own (new_openssh)."""
     return started(_session_stack, lab.openssh_server(tmp_path_factory.mktemp("openssh")))

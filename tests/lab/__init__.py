@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Real servers on 127.0.0.1 for tests and benchmarks: context managers that start, wait, and stop by pid.
+"""Real servers and real hosts for tests and benchmarks: context managers that start, wait, and stop by pid.
+
+Servers listen on 127.0.0.1; hosts live in network namespaces of their own.
 
 Put the folder ``tests`` on sys.path and ``import lab``. Nothing here needs pytest; nothing installs anything: what is missing raises
 Unavailable, which says how to get it.
@@ -10,6 +12,7 @@ Unavailable, which says how to get it.
 from __future__ import annotations
 
 from .filesystems import small_filesystem
+from .fleet import Fleet, Host, fleet
 from .openssh import SftpServer, openssh_server
 from .processes import HOST, NotReady, Unavailable, free_port
 from .proftpd import proftpd_server
@@ -18,11 +21,14 @@ from .swift import S3Server, swift_s3
 
 __all__ = [
     "HOST",
+    "Fleet",
+    "Host",
     "NotReady",
     "S3Server",
     "SftpServer",
     "TcpProxy",
     "Unavailable",
+    "fleet",
     "free_port",
     "openssh_server",
     "proftpd_server",

@@ -24,6 +24,13 @@ need pigz pigz
 need shellcheck shellcheck
 need proftpd-core proftpd
 [ -e /usr/lib/proftpd/mod_sftp.so ] || missing="$missing proftpd-mod-crypto"
+# Hosts in namespaces of their own (lab/fleet.py).
+need mmdebstrap mmdebstrap
+need iproute2 ip
+need util-linux nsenter setpriv unshare
+need mount mount umount
+need podman podman
+need runc runc
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

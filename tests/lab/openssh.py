@@ -39,13 +39,13 @@ Subsystem sftp internal-sftp -d {root}
 """
 
 
-def new_key(path: str, comment: str) -> str:
-    """Create an ed25519 key pair without passphrase; return the public key as ``type base64``."""
+def new_key(path: str, comment: str, kind: str = "ed25519") -> str:
+    """Create a key pair without passphrase; return the public key as ``type base64``."""
     for name in (path, path + ".pub"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
     keygen = need_program("ssh-keygen", "openssh-client")
-    subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path], check=True)
+    subprocess.run([keygen, "-q", "-t", kind, "-N", "", "-C", comment, "-f", path], check=True)
     with open(path + ".pub", encoding="ascii") as stream:
         return " ".join(stream.read().split()[:2])
 

@@ -5,15 +5,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import pathlib
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import typing as t
 
 HOST = "127.0.0.1"
+# Where 'ip netns' keeps network namespaces.
+NAMESPACES = pathlib.Path("/run/netns")
+CLONE_NEWNET = 0x40000000
 
 
 class Unavailable(RuntimeError):
@@ -150,7 +156,28 @@ class Daemon:
             return stream.read()[-size:]
 
 
-def answers(port: int, banner: bytes = b"") -> bool:
+def answers(port: int, banner: bytes = b"", host: str = HOST) -> bool:
     """Whether something listens on the port and greets with ``banner``."""
-    with socket.create_connection((HOST, port), timeout=2) as connection:
+    with socket.create_connection((host, port), timeout=2) as connection:
         return not banner or connection.recv(len(banner)) == banner
+
+
+def within(namespace: str, function: t.Callable[[], t.Any]) -> t.Any:
+    """Call ``function`` in a thread that is in this network namespace; the sockets it makes stay there."""
+    outcome: t.Dict[str, t.Any] = {}
+
+    def inside() -> None:
+        try:
+            with open(NAMESPACES / namespace, encoding="ascii") as stream:
+                if ctypes.CDLL(None, use_errno=True).setns(stream.fileno(), CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), namespace)
+            outcome["result"] = function()
+        except BaseException as error:  # whatever it is, the caller gets it
+            outcome["error"] = error
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["result"]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A real S3 server on 127.0.0.1: OpenStack Swift from PyPI, which checks signatures, Content-MD5 and checksums."""
+"""A real S3 server: OpenStack Swift from PyPI, which checks signatures, Content-MD5 and checksums."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import secrets
 import subprocess
 import typing as t
 
-from .processes import HOST, Daemon, Unavailable, answers, free_port
+from .processes import HOST, NAMESPACES, Daemon, Unavailable, answers, free_port, within
 
 VENV = pathlib.Path(__file__).resolve().parents[2] / "build" / "venv-swift"
 
@@ -153,14 +153,21 @@ class S3Server:
         for daemon in self.daemons:
             daemon.resume()
 
+    def start(self) -> None:
+        """Start again after ``stop``, with what it held."""
+        for daemon in self.daemons:
+            daemon.launch()
+        for daemon in self.daemons:
+            daemon.wait_ready()
+
     def stop(self) -> None:
-        """Stop the server for good."""
+        """Stop the server; ``start`` brings it back."""
         for daemon in reversed(self.daemons):
             daemon.stop()
 
 
-def _healthy(port: int) -> bool:
-    connection = http.client.HTTPConnection(HOST, port, timeout=2)
+def _healthy(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
         connection.request("GET", "/healthcheck")
         return connection.getresponse().status == 200
@@ -169,11 +176,16 @@ def _healthy(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def swift_s3(folder: t.Union[str, os.PathLike[str]], venv: t.Union[str, os.PathLike[str]] = VENV) -> t.Iterator[S3Server]:
+def swift_s3(
+    folder: t.Union[str, os.PathLike[str]],
+    venv: t.Union[str, os.PathLike[str]] = VENV,
+    host: str = HOST,
+    namespace: t.Optional[str] = None,
+) -> t.Iterator[S3Server]:
     """Run Swift's S3 API until the context ends; ready after about 2 s.
 
     folder: for its devices, rings, configuration and logs, on a file system with user.* extended attributes. venv: where Swift is
-    installed ('make build/venv-swift' does it).
+    installed ('make build/venv-swift' does it). host, namespace: the address and the network namespace in which it listens.
     """
     folder = os.path.abspath(os.fspath(folder))
     programs = os.path.join(os.fspath(venv), "bin")
@@ -186,8 +198,10 @@ def swift_s3(folder: t.Union[str, os.PathLike[str]], venv: t.Union[str, os.PathL
         raise Unavailable("Swift needs a file system with extended attributes, and %s is not on one: %s" % (folder, error)) from error
     # Root's own files are used by servers that drop their rights to this user, so it stays the present one.
     user = getpass.getuser()
-    server = S3Server(HOST, free_port(), "test:tester", secrets.token_urlsafe(18))
-    ports = {name: free_port() for name in ("account", "container", "object")}
+    inside = functools.partial(within, namespace) if namespace else lambda function: function()
+    enter = ["nsenter", "--net=%s" % (NAMESPACES / namespace), "--"] if namespace else []
+    server = S3Server(host, inside(free_port), "test:tester", secrets.token_urlsafe(18))
+    ports = {name: inside(free_port) for name in ("account", "container", "object")}
     rings = ["%s:%d" % each for each in ports.items()]
     built = subprocess.run(
         [os.path.join(programs, "python"), "-c", BUILD_RINGS, folder, HOST, *rings], capture_output=True, text=True, check=False
@@ -205,19 +219,16 @@ def swift_s3(folder: t.Union[str, os.PathLike[str]], venv: t.Union[str, os.PathL
     env = dict(os.environ, SWIFT_DIR=folder)
 
     def daemon(name: str, config: str, ready: t.Callable[[], bool]) -> Daemon:
-        argv = [os.path.join(programs, "swift-%s-server" % name), write("%s-server.conf" % name, config), "-v"]
-        return Daemon(argv, os.path.join(folder, name + ".log"), ready, env)
+        argv = [*enter, os.path.join(programs, "swift-%s-server" % name), write("%s-server.conf" % name, config), "-v"]
+        return Daemon(argv, os.path.join(folder, name + ".log"), lambda: inside(ready), env)
 
     for name, port in ports.items():
         config = BACKEND_CONF.format(host=HOST, port=port, user=user, folder=folder, name=name)
         server.daemons.append(daemon(name, config, functools.partial(answers, port)))
-    config = PROXY_CONF.format(host=HOST, port=server.port, user=user, folder=folder, secret_key=server.secret_key)
-    server.daemons.append(daemon("proxy", config, lambda: _healthy(server.port)))
+    config = PROXY_CONF.format(host=host, port=server.port, user=user, folder=folder, secret_key=server.secret_key)
+    server.daemons.append(daemon("proxy", config, lambda: _healthy(server.host, server.port)))
     try:
-        for each in server.daemons:
-            each.launch()
-        for each in server.daemons:
-            each.wait_ready()
+        server.start()
         yield server
     finally:
         server.stop()
