@@ -193,6 +193,10 @@ def play(folder: pathlib.Path, s3: t.Any, sftp: t.Any, verbosity: int, screen: S
         "ansible_python_interpreter": sys.executable,
         "ansible_remote_tmp": str(state / "ansible" / "tmp"),
         "log_archive_root": "%s/hosts/{{ inventory_hostname }}" % folder,
+        "log_archive_keyring": "{{ log_archive_root }}/etc/log-archive/keyring",
+        "log_archive_spool": "{{ log_archive_root }}/var/spool/log-archive",
+        "log_archive_state": "{{ log_archive_root }}/var/lib/log-archive",
+        "log_archive_log_dir": "{{ log_archive_root }}/var/log",
         "log_archive_s3_endpoint": s3.endpoint_url,
         "log_archive_s3_bucket": BUCKET,
         "log_archive_s3_access_key": s3.access_key,
@@ -200,7 +204,7 @@ def play(folder: pathlib.Path, s3: t.Any, sftp: t.Any, verbosity: int, screen: S
         "log_archive_sftp_port": sftp.port,
         "log_archive_sftp_user": sftp.user,
         "log_archive_sftp_private_key_file": sftp.private_key_file,
-        "log_archive_sftp_host_key": sftp.host_key,
+        "log_archive_sftp_known_hosts_file": sftp.known_hosts_file,
     }
     write(state / "variables.json", json.dumps(variables, indent=2))
     events = state / "events.jsonl"
@@ -285,10 +289,11 @@ def told(module: str, results: t.Any) -> str:
     if module == "archive_run":
         archives = [archive for result in all_of for archive in result["recap"]["archives"]]
         pruned = sum(len(store["removed"]) for result in all_of for store in result["recap"]["pruned"].values())
-        text = "%s -> %s in %s, in each of three stores" % (
+        text = "%s -> %s in %s, %d copies in three stores" % (
             sized(sum(archive["source_bytes"] for archive in archives)),
             sized(sum(archive["size"] for archive in archives)),
             "1 archive" if len(archives) == 1 else "%d archives" % len(archives),
+            sum(len(archive["stores"]) for archive in archives),
         )
         return (text if archives else "nothing new") + ("; %d copies pruned" % pruned if pruned else "")
     if module == "archive_verify":
