@@ -1,0 +1,263 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role schedule on real hosts: cron and systemd start jobs by themselves, and what they start archives.
+
+After a look at a host that has no systemd, the tests use one that has both, one after the other: from cron to timers to removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import tarfile
+import time
+import typing as t
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import schedule
+from cryptography.fernet import Fernet
+from fleet.roles import Played, difference, play, snapshot, succeed
+
+CRONTAB = "/etc/cron.d/log-archive"
+LOGS = "/var/log/log-archive"
+LOG = "/var/log/events/syslog.20240112.13"
+STORE = "/var/backups/log-archive"
+PASSWORD = "the-password-of-a-store"
+EACH_MINUTE = {"at": "* * * * *", "spread": "1s"}
+SELECT = {"paths": ["/var/log/events"], "patterns": ["syslog.%Y%m%d.%H"]}
+JOBS: t.Dict[str, t.Any] = {
+    "syslog": {"select": SELECT, "stores": ["local"], "schedule": EACH_MINUTE},
+    "busy": {"select": SELECT, "stores": ["local"], "schedule": EACH_MINUTE},
+    "nightly": {"select": SELECT, "stores": ["elsewhere"], "schedule": {"at": "23:00 daily", "spread": "1h"}},
+    "by-hand": {"select": SELECT, "stores": ["local"]},
+}
+STORES = {
+    "local": {"type": "file", "path": STORE},
+    "elsewhere": {"type": "sftp", "host": "storage", "user": "web1", "path": "/archive", "password": PASSWORD},
+}
+
+
+def scheduled(host: t.Any, *arguments: str, jobs: t.Sequence[str] = tuple(JOBS), **variables: t.Any) -> Played:
+    """Play the role with these jobs, and find nothing secret in what it prints."""
+    variables = {"log_archive_jobs": {name: JOBS[name] for name in jobs}, "log_archive_stores": STORES, **variables}
+    played = play(host, ["schedule"], "-vvv", *arguments, **variables)
+    assert PASSWORD not in played.output
+    return played
+
+
+@pytest.fixture(scope="module")
+def escrow(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The folder of the copies of keys."""
+    return tmp_path_factory.mktemp("escrow")
+
+
+@pytest.fixture(scope="module")
+def ready(fleet_factory: t.Any, escrow: pathlib.Path) -> t.Any:
+    """A host with cron and systemd that has all that a job needs to run."""
+    host = fleet_factory(systemd=("files1",)).hosts["files1"]
+    variables = {"log_archive_dependencies": "packages", "log_archive_stores": STORES, "log_archive_escrow": str(escrow)}
+    variables["log_archive_jobs"] = {name: JOBS[name] for name in JOBS if name != "nightly"}
+    succeed(host, ["dependencies", "permissions", "keys", "runner"], **variables)
+    host.run(["install", "-d", "-o", "log-archive", "-m", "700", STORE])
+    host.run(["install", "-d", "-m", "755", os.path.dirname(LOG)])
+    host.path(LOG).write_text("a line of a log\n", encoding="utf-8")
+    return host
+
+
+@pytest.fixture(scope="module")
+def without(ready: t.Any) -> t.Any:
+    """What that host looks like before the role."""
+    return snapshot(ready)
+
+
+def entries(host: t.Any) -> t.Dict[str, str]:
+    """The lines of the crontab by the names of the jobs."""
+    text = host.path(CRONTAB).read_text(encoding="utf-8")
+    return dict(re.findall(r"^# log-archive: (\S+) .*\n(.*)$", text, re.MULTILINE))
+
+
+def configuration(host: t.Any) -> t.Any:
+    """All below /etc: elsewhere the jobs that run meanwhile leave their traces."""
+    return {path: about for path, about in snapshot(host).items() if path.startswith("/etc/")}
+
+
+def output(host: t.Any, job: str) -> str:
+    """What the runs of a job have printed."""
+    return host.path("%s/%s.log" % (LOGS, job)).read_text(encoding="utf-8")
+
+
+def wait_for(condition: t.Callable[[], t.Any], seconds: float = 90.0) -> None:
+    """Return once it holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def locked(host: t.Any, job: str) -> t.Iterator[None]:
+    """As if a run of the job were under way."""
+    lock = ["runuser", "-u", "log-archive", "--", "flock", "/var/lib/log-archive/%s.lock" % job, "sh", "-c", "echo held; exec cat"]
+    enter = ["nsenter", "--target=%d" % host.pid, "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd", "--"]
+    with subprocess.Popen([*enter, *lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        try:
+            yield
+        finally:
+            holder.communicate()
+
+
+def unit(host: t.Any, name: str) -> t.Dict[str, str]:
+    """What systemd says of a unit."""
+    wanted = "--property=ActiveState,UnitFileState,LoadState,Result,User,NextElapseUSecRealtime"
+    return dict(line.split("=", 1) for line in host.run(["systemctl", "show", wanted, "log-archive-" + name]).stdout.splitlines())
+
+
+def content_of_archive(host: t.Any, escrow: pathlib.Path, folder: pathlib.Path) -> str:
+    """The log in the only archive of the job syslog, opened with the copy of its key and nothing of ours."""
+    [manifest] = host.path("%s/%s/syslog" % (STORE, host.name)).rglob("*.manifest.json")
+    key_id = json.loads(manifest.read_text(encoding="utf-8"))["encryption"]["key_id"]
+    key = (escrow / host.name / (key_id + ".key")).read_bytes()
+    (folder / "tgz").write_bytes(Fernet(key.strip()).decrypt(manifest.with_name(manifest.name[: -len(".manifest.json")]).read_bytes()))
+    with tarfile.open(folder / "tgz") as tar:
+        [member] = tar.getmembers()
+        file = tar.extractfile(member)
+        assert file is not None
+        return file.read().decode("utf-8")
+
+
+# -- a host without systemd --------------------------------------------------------------------------------------------
+
+
+def test_check_mode_on_a_fresh_host_changes_nothing(host: t.Any) -> None:
+    before = snapshot(host)
+    played = scheduled(host, "--check", "--diff")
+    assert played.code == 0 and not difference(before, snapshot(host)), played.output
+    assert played.changed == 2 and "+# log-archive: nightly (23:00 daily; this host " in played.output
+
+
+def test_a_host_without_systemd_or_cron_is_told_so(host: t.Any) -> None:
+    played = scheduled(host, schedule_type="systemd")
+    assert played.code == 2 and "schedule_type is systemd, and the service manager of %s is" % host.name in played.output
+    host.run(["mv", "/usr/bin/crontab", "/usr/bin/crontab.away"])
+    try:
+        played = scheduled(host, schedule_install_cron=False)
+    finally:
+        host.run(["mv", "/usr/bin/crontab.away", "/usr/bin/crontab"])
+    assert played.code == 2 and "cron is not installed on %s (Debian), so no job would ever run" % host.name in played.output
+    assert not host.path(CRONTAB).exists()
+
+
+# -- cron --------------------------------------------------------------------------------------------------------------
+
+
+def test_each_job_with_a_schedule_has_an_entry_and_a_log(ready: t.Any, without: t.Any) -> None:
+    played = scheduled(ready)
+    assert played.code == 0, played.output
+    assert list(entries(ready)) == ["busy", "nightly", "syslog"]
+    seconds = schedule.offset(3600, ready.name, "nightly")
+    assert 0 < seconds < 3600 and entries(ready)["nightly"].startswith("0 23 * * * log-archive sleep %d; " % seconds)
+    told = ready.run(["find", CRONTAB, *["%s/%s.log" % (LOGS, name) for name in entries(ready)], "-printf", "%M %u %g\\n"]).stdout
+    assert told.splitlines() == ["-rw-r--r-- root root", *["-rw-r----- log-archive log-archive-operators"] * 3]
+    before = configuration(ready)
+    assert scheduled(ready, "--diff")[::2] == (0, 0) and not difference(before, configuration(ready))
+
+
+def test_cron_runs_the_jobs_tells_it_in_their_logs_and_sends_no_mail(ready: t.Any, escrow: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    # A mailer, and an entry that is mailed: without it there would be none of ours either.
+    mailer = ready.path("/usr/sbin/sendmail")
+    mailer.write_text('#!/bin/sh\nexec cat > "$(mktemp /var/tmp/mail.XXXXXX)"\n', encoding="ascii")
+    mailer.chmod(0o755)
+    ready.path("/etc/cron.d/another").write_text("* * * * * root echo to be mailed\n", encoding="ascii")
+    with locked(ready, "busy"):
+        wait_for(lambda: "syslog: " in output(ready, "syslog") and "another run holds the lock" in output(ready, "busy"))
+        wait_for(lambda: [path for path in ready.path("/var/tmp").glob("mail.*") if path.stat().st_size])
+    for path in ("/etc/cron.d/another", "/usr/sbin/sendmail"):
+        ready.path(path).unlink()
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d\nsyslog: done\n", output(ready, "syslog")), output(ready, "syslog")
+    assert not output(ready, "nightly")
+    assert content_of_archive(ready, escrow, tmp_path) == "a line of a log\n"
+    mails = list(ready.path("/var/tmp").glob("mail.*"))
+    assert all("to be mailed" in path.read_text(encoding="utf-8") for path in mails)
+    for path in mails:
+        path.unlink()
+
+
+def test_an_entry_goes_with_its_job_and_root_opens_no_log_of_the_user(ready: t.Any) -> None:
+    # What the user could put there.
+    ready.run(["ln", "-sf", "/etc/shadow", LOGS + "/busy.log"])
+    shadow = snapshot(ready)["/etc/shadow"]
+    played = scheduled(ready, jobs=["busy", "syslog"], log_archive_read_all_logs=True)
+    assert played.code == 0 and list(entries(ready)) == ["busy", "syslog"], played.output
+    ready.path(LOGS + "/syslog.log").write_text("", encoding="utf-8")
+    for name in ("busy", "syslog"):
+        user, command = entries(ready)[name].split(maxsplit=6)[5:]
+        assert user == "root"
+        ready.run(["/bin/sh", "-c", command.replace("\\%", "%")], check=False)
+    assert snapshot(ready)["/etc/shadow"] == shadow
+    assert "syslog: nothing to do" in output(ready, "syslog")
+    ready.run(["rm", LOGS + "/busy.log"])
+
+
+# -- systemd -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_switch_to_timers_leaves_nothing_of_cron(ready: t.Any) -> None:
+    before = configuration(ready)
+    played = scheduled(ready, "--check", "--diff", schedule_type="systemd")
+    assert played.code == 0 and not difference(before, configuration(ready)), played.output
+    played = scheduled(ready, schedule_type="systemd")
+    assert played.code == 0 and not ready.path(CRONTAB).exists(), played.output
+    for name in ("busy", "nightly", "syslog"):
+        assert {"ActiveState": "active", "UnitFileState": "enabled"}.items() <= unit(ready, name + ".timer").items()
+    assert "23:00:00" in unit(ready, "nightly.timer")["NextElapseUSecRealtime"]
+    service = ready.path("/etc/systemd/system/log-archive-nightly.service").read_text(encoding="utf-8")
+    assert "ExecStartPre=/bin/sleep %d\n" % schedule.offset(3600, ready.name, "nightly") in service and PASSWORD not in service
+    before = configuration(ready)
+    assert scheduled(ready, "--diff", schedule_type="systemd")[::2] == (0, 0) and not difference(before, configuration(ready))
+
+
+def test_a_timer_makes_up_for_a_moment_that_was_missed_and_a_run_under_way_is_no_failure(ready: t.Any) -> None:
+    with locked(ready, "busy"):
+        for name in ("busy", "syslog"):
+            log = ready.path("%s/%s.log" % (LOGS, name))
+            timer = "log-archive-%s.timer" % name
+            ready.run(["systemctl", "stop", timer, "log-archive-%s.service" % name])
+            log.write_text("", encoding="utf-8")
+            ready.run(["touch", "--date=yesterday", "/var/lib/systemd/timers/stamp-" + timer])
+            ready.run(["systemctl", "start", timer])
+        wait_for(lambda: "syslog: nothing to do" in output(ready, "syslog") and "another run holds the lock" in output(ready, "busy"))
+        wait_for(lambda: "activating" not in [unit(ready, name + ".service")["ActiveState"] for name in ("busy", "syslog")])
+        for name in ("busy", "syslog"):
+            about = unit(ready, name + ".service")
+            assert {"ActiveState": "inactive", "Result": "success", "User": "log-archive"}.items() <= about.items(), output(ready, name)
+
+
+def test_a_timer_follows_its_schedule_and_reads_every_log_where_that_is_wanted(ready: t.Any) -> None:
+    later = {"syslog": dict(JOBS["syslog"], schedule={"at": "04:05 daily", "spread": "1s"})}
+    private = ready.path("/var/log/events/syslog.20240112.14")
+    private.write_text("only for root\n", encoding="utf-8")
+    private.chmod(0o600)
+    ready.run(["systemctl", "start", "log-archive-syslog.service"], check=False)
+    played = scheduled(ready, schedule_type="systemd", log_archive_read_all_logs=True, log_archive_jobs=later)
+    assert played.code == 0, played.output
+    assert "04:05:00" in unit(ready, "syslog.timer")["NextElapseUSecRealtime"]
+    for gone in ("busy.timer", "busy.service", "nightly.timer", "nightly.service"):
+        assert unit(ready, gone)["LoadState"] == "not-found"
+    assert not list(ready.path(STORE).rglob("syslog.20240112.14.tgz.fernet")), "it could be read without the capability"
+    ready.run(["systemctl", "start", "log-archive-syslog.service"])
+    assert list(ready.path(STORE).rglob("syslog.20240112.14.tgz.fernet")), output(ready, "syslog")
+
+
+def test_no_timer_is_left_when_it_is_taken_off(ready: t.Any, without: t.Any) -> None:
+    assert scheduled(ready, schedule_state="absent").code == 0
+    assert unit(ready, "syslog.timer")["LoadState"] == "not-found"
+    # Their own: the logs of the runs, the archives, the catalog.
+    kept = (LOGS + "/", "/var/log/", STORE, "/var/lib/log-archive/", "/var/spool/log-archive/")
+    assert not {path for path in difference(without, snapshot(ready)) if "log-archive" in path and not path.startswith(kept)}
+    assert scheduled(ready, schedule_state="absent")[::2] == (0, 0)
