@@ -14,7 +14,6 @@ import datetime
 import json
 import os
 import shutil
-import tempfile
 import typing as t
 
 from . import web
@@ -44,6 +43,8 @@ def fetched(
 
     Raises what ``web.collect`` raises, at the beginning of the context.
     """
+    import tempfile
+
     options = document["web"]
     memory = os.path.join(document["state"], "%s.web.json" % document["name"])
     folder = document["select"]["paths"][0]
@@ -79,6 +80,7 @@ def _remove(folder: str) -> None:
 
 
 def _remembered(memory: str) -> t.Tuple[t.Optional[web.Validators], t.List[str]]:
+    """What ``_remember`` has written, and the days of the files that it was about."""
     try:
         with open(memory, encoding="utf-8") as file:
             told = json.load(file)
