@@ -93,18 +93,18 @@ system:
 RUN_TESTS = LOG_ARCHIVE_REQUIRE_ALL=1 LOG_ARCHIVE_COLLECTIONS=$(abspath $(B)/installed) ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed)
 
 tests: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/awx/.stamp installed $(SELF) ## All tests with ansible-core 2.19
-	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) $(PYTEST)
+	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
 
 units: $(B)/venv-test/.stamp $(SELF) ## Unit tests; what is not installed is skipped
 	$(B)/venv-test/bin/python -m pytest -n $(WORKERS) tests/unit $(PYTEST)
 
 integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests with playbooks, servers and faults
-	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) tests/stores tests/integration tests/faults $(PYTEST)
+	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) --dist loadgroup tests/stores tests/integration tests/faults $(PYTEST)
 
 newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp $(B)/awx/.stamp installed $(SELF) ## Tests of what touches Ansible with the newest ansible-core
 	@if test -x $(B)/venv-newest/bin/python; then \
 	    $(B)/venv-newest/bin/ansible --version | sed -n 1p; \
-	    $(RUN_TESTS) $(B)/venv-newest/bin/python -m pytest -n $(WORKERS) $(NEWEST_TESTS) $(PYTEST); \
+	    $(RUN_TESTS) $(B)/venv-newest/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(NEWEST_TESTS) $(PYTEST); \
 	else echo "SKIPPED: newest ansible-core: no Python 3.12 or newer on this machine"; fi
 
 py39: $(B)/venv-py39/.stamp $(SELF) ## Unit tests of the engine on Python 3.9

@@ -52,12 +52,8 @@ def collections(context: pathlib.Path) -> pathlib.Path:
     # Without the checkout on Python's path, where ansible-galaxy would find the collection installed already.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     env.update(ANSIBLE_HOME=str(context.parent / "ansible"), ANSIBLE_COLLECTIONS_PATH=str(target))
-    subprocess.run(
-        [str(PROGRAMS / "ansible-galaxy"), "collection", "install", "--offline", "-r", "requirements.yml", "--collections-path", str(target)],
-        check=True,
-        cwd=build,
-        env=env,
-    )
+    install = ["collection", "install", "--offline", "-r", "requirements.yml", "--collections-path", str(target)]
+    subprocess.run([str(PROGRAMS / "ansible-galaxy"), *install], check=True, cwd=build, env=env)
     return target
 
 
