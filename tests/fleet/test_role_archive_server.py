@@ -20,6 +20,7 @@ import subprocess
 import typing as t
 from datetime import datetime, timedelta, timezone
 
+import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import inventory, manifest as manifests, shipping
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import StoreDeniedError, StoreError
@@ -201,9 +202,8 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(fleet_factory: t.Any) -> t.Iterator[Site]:
-    with fleet_factory(light=("store1", "web1", "db1"), systemd=("store2",)) as fleet:
-        yield Site(fleet)
+def site(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return Site(start_part(lab.fleet(tmp_path_factory.mktemp("fleet"), light=("store1", "web1", "db1"), systemd=("store2",))))
 
 
 NOW = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
