@@ -66,7 +66,7 @@ def effective(host: str, variables: t.Mapping[str, t.Any]) -> t.Dict[str, Docume
         if not isinstance(job, dict):
             problems.append("%s: must be a dict of a job's options" % name)
             continue
-        document = merged({"name": name}, merged(under, job))
+        document = merged({"name": name}, merged(_without_replaced(under, job), job))
         if isinstance(document["encryption"], dict) and document["encryption"].get("format") != "none":
             document["encryption"].setdefault("keyring", places["log_archive_keyring"])
         mistakes = [] if document["name"] == name else ["name: must be %r or be left out, for its key is its name" % name]
@@ -103,6 +103,12 @@ def _written_out(job: t.Any) -> t.Any:
     if not isinstance(job, dict):
         return job
     return {key: JOB.get(key, {}).get("shorthand", {}).get(value, value) if isinstance(value, str) else value for key, value in job.items()}
+
+
+def _without_replaced(under: Document, job: Document) -> Document:
+    """The defaults without the parts whose place another part of the job takes, as that of ``select`` is taken by ``web``."""
+    taken = {option.get("instead_of") for name, option in JOB.items() if job.get(name) is not None}
+    return {name: value for name, value in under.items() if name not in taken}
 
 
 def _store(given: t.Any, stores: Document, where: str, mistakes: t.List[str]) -> t.Any:

@@ -18,6 +18,7 @@ import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.infra_ops.log_archive.plugins.lookup import jobs
 
+COLLECTIONS = os.environ.get("LOG_ARCHIVE_COLLECTIONS", str(pathlib.Path(__file__).resolve().parents[4] / "build" / "collections"))
 SECRET = "s3cr3t-of-the-bucket"
 
 
@@ -36,7 +37,7 @@ class Project:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         program = os.path.join(os.path.dirname(sys.executable), arguments[0])
-        env = dict(os.environ, ANSIBLE_LOCALHOST_WARNING="0", ANSIBLE_NOCOLOR="1", PYTHONWARNINGS="ignore")
+        env = dict(os.environ, ANSIBLE_COLLECTIONS_PATH=COLLECTIONS, ANSIBLE_NOCOLOR="1")
         return subprocess.run([program, *arguments[1:]], cwd=self.folder, env=env, capture_output=True, text=True, check=False)
 
     def play(self, host: str) -> subprocess.CompletedProcess:

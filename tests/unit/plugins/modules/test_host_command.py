@@ -15,8 +15,10 @@ import typing as t
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.modules import host_command
 
-ENGINE = pathlib.Path(host_command._engine.__file__).resolve().parent
-PYTHON39 = pathlib.Path(__file__).resolve().parents[4] / "build" / "venv-py39" / "bin" / "python"
+BUILD = pathlib.Path(__file__).resolve().parents[4] / "build"
+COLLECTIONS = pathlib.Path(os.environ.get("LOG_ARCHIVE_COLLECTIONS", str(BUILD / "collections")))
+ENGINE = COLLECTIONS / "ansible_collections" / "infra_ops" / "log_archive" / "plugins" / "module_utils" / "_engine"
+PYTHON39 = BUILD / "venv-py39" / "bin" / "python"
 
 
 def files(folder: pathlib.Path) -> t.Dict[str, bytes]:
@@ -59,7 +61,7 @@ def test_ansible_ships_the_whole_engine_to_a_host_and_nothing_else(interpreter: 
             "--extra-vars=ansible_connection=local ansible_python_interpreter=%s" % interpreter,
         ],
         cwd=tmp_path,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        env=dict({name: value for name, value in os.environ.items() if name != "PYTHONPATH"}, ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS)),
         capture_output=True,
         text=True,
         check=False,

@@ -137,6 +137,15 @@ def test_encryption_none_is_an_object_in_the_document_and_can_be_merged() -> Non
     assert documents["a"]["encryption"] == {"format": "none"}
 
 
+def test_what_the_defaults_say_of_a_selection_is_not_for_a_job_that_has_another_source() -> None:
+    dump = {"web": {"url": "https://example.org/export.zip"}}
+    documents = effective(log_archive_job_defaults={"select": {"quiet": "30s"}}, log_archive_jobs={"dump": dump, "syslog": SYSLOG})
+    assert "select" not in documents["dump"]
+    assert documents["syslog"]["select"]["quiet"] == "30s"
+    problems = mistakes(log_archive_jobs={"dump": {**dump, **SYSLOG}})
+    assert problems == ["dump: select: and web exclude each other; give one"]
+
+
 def test_jobs_do_not_share_what_is_filled_in() -> None:
     documents = effective(log_archive_jobs={"a": dict(SYSLOG, encryption={"keyring": "/a"}), "b": SYSLOG})
     assert [document["encryption"]["keyring"] for document in documents.values()] == ["/a", "/etc/log-archive/keyring"]
