@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import base64
 import json
+import multiprocessing
 import os
 import pathlib
-import re
 import shutil
 import signal
 import subprocess
@@ -22,18 +22,10 @@ import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import keyring
+from fleet.roles import Played, difference, play, snapshot
 
 KEYRING = "/etc/log-archive/keyring"
 PASSWORD = "the password of the copies"
-PLAY = [{"name": "Keys", "hosts": "all", "gather_facts": False, "roles": ["infra_ops.log_archive.keys"]}]
-
-
-class Played(t.NamedTuple):
-    """How a play ended: its return code, what it printed without colours, and the number of tasks that changed something."""
-
-    code: int
-    output: str
-    changed: int
 
 
 class Site:
@@ -43,28 +35,17 @@ class Site:
         self.host = host
         self.escrow = folder / "escrow"
         self.secrets = {PASSWORD}
-        self._folder = folder
-        self._playbook = folder / "keys.yml"
-        self._playbook.write_text(json.dumps(PLAY), encoding="utf-8")
 
     def play(self, *arguments: str, escrow: bool = True, **variables: t.Any) -> Played:
         """Run the role and look for secrets in what it prints."""
-        done = self.host.fleet.playbook(*self.arguments(*arguments, escrow=escrow, **variables))
-        self.learn()
-        output = done.stdout + done.stderr
-        # As it is, and as slurp carries it: base64 of what may be followed by a newline.
-        forms = [form for secret in self.secrets for form in (secret, base64.b64encode(secret.encode())[:32].decode())]
-        assert not [form for form in forms if form in output], "a secret is in the output"
-        found = re.search(r"changed=(\d+)", output)
-        return Played(done.returncode, output, int(found[1]) if found else -1)
-
-    def arguments(self, *arguments: str, escrow: bool = True, **variables: t.Any) -> t.List[str]:
-        """The arguments of ansible-playbook; variables are given by a file, as a vault would."""
         if escrow:
             variables = {"log_archive_escrow": str(self.escrow), "log_archive_escrow_vault_secret": PASSWORD, **variables}
-        path = self._folder / "variables.json"
-        path.write_text(json.dumps(variables), encoding="utf-8")
-        return [str(self._playbook), "-vvv", "-e", "@%s" % path, *arguments]
+        played = play(self.host, ["keys"], "-vvv", *arguments, **variables)
+        self.learn()
+        # As it is, and as slurp carries it: base64 of what may be followed by a newline.
+        forms = [form for secret in self.secrets for form in (secret, base64.b64encode(secret.encode())[:32].decode())]
+        assert not [form for form in forms if form in played.output], "a secret is in the output"
+        return played
 
     def learn(self) -> None:
         """Note every key of the host."""
@@ -90,13 +71,6 @@ class Site:
         """As a host that is built anew."""
         shutil.rmtree(self.host.path(KEYRING), ignore_errors=True)
 
-    def listed(self) -> str:
-        """Every file of the host that a role could have changed."""
-        skip = ["-path", "/root/.ansible", "-o", "-path", "/var/log", "-o", "-path", "/tmp"]
-        return self.host.run(
-            ["find", "/", "-xdev", "(", *skip, ")", "-prune", "-o", "-type", "f", "-printf", "%p %m %u %g %s %T@\\n"]
-        ).stdout
-
 
 @pytest.fixture(scope="module")
 def site(host: t.Any, tmp_path_factory: pytest.TempPathFactory) -> Site:
@@ -104,9 +78,9 @@ def site(host: t.Any, tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 def test_check_mode_on_a_fresh_host_changes_nothing(site: Site) -> None:
-    before = site.listed()
+    before = snapshot(site.host)
     played = site.play("--check", "--diff")
-    assert (played.code, site.listed()) == (0, before), played.output
+    assert played.code == 0 and not difference(before, snapshot(site.host)), played.output
     assert played.changed == 3 and "a new key, with a copy" in played.output
     assert not site.escrow.exists() and not site.host.path("/etc/log-archive").exists()
 
@@ -136,9 +110,9 @@ def test_a_key_that_is_there_is_copied_and_nothing_changes_a_second_time(site: S
     path = site.copies[site.current]
     assert path.read_text(encoding="ascii") == (site.host.path(KEYRING) / path.name).read_text(encoding="ascii")
     assert [oct(each.stat().st_mode & 0o7777) for each in (site.escrow, path.parent, path)] == ["0o700", "0o700", "0o600"]
-    before = site.listed(), path.stat()
+    before = snapshot(site.host), path.stat()
     assert site.play("--diff", keys_escrow_vault_secret="", keys_max_age="90d")[::2] == (0, 0)
-    assert (site.listed(), path.stat()) == before
+    assert not difference(before[0], snapshot(site.host)) and path.stat() == before[1]
 
 
 def test_a_key_that_is_too_old_is_replaced_and_the_copy_opens_with_ansible_vault(site: Site, tmp_path: pathlib.Path) -> None:
@@ -168,8 +142,8 @@ def test_a_new_key_is_copied_before_the_host_has_it(site: Site) -> None:
         wait_for(lambda: set(site.copies) - copies, playing)
         assert (site.current, site.ids) == (before, copies), "the host has a key of which there may be no copy"
     finally:
-        os.killpg(playing.pid, signal.SIGKILL)
-        playing.wait()
+        os.killpg(t.cast(int, playing.pid), signal.SIGKILL)
+        playing.join()
         site.host.run(["pkill", "-f", "^sleep 600$"])
         holder.wait()
     played = site.play(keys_rotate=True)
@@ -241,23 +215,21 @@ def in_host(host: t.Any, argv: t.Sequence[str]) -> t.List[str]:
     return ["nsenter", "--target=%d" % host.pid, "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd", "--", *argv]
 
 
-def start(site: Site, **variables: t.Any) -> subprocess.Popen[bytes]:
+def start(site: Site, **variables: t.Any) -> multiprocessing.process.BaseProcess:
     """Begin a play that can be killed with all that it has started."""
-    fleet = site.host.fleet
-    argv = ["nsenter", "--net=/run/netns/" + fleet.namespace, "--", str(pathlib.Path(sys.executable).with_name("ansible-playbook"))]
-    argv += ["--inventory", str(fleet.inventory()), *site.arguments(**variables)]
-    return subprocess.Popen(
-        argv,
-        env={**os.environ, **fleet.environment()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+
+    def playing() -> None:
+        os.setsid()
+        site.play(**variables)
+
+    process = multiprocessing.get_context("fork").Process(target=playing)
+    process.start()
+    return process
 
 
-def wait_for(condition: t.Callable[[], t.Any], playing: subprocess.Popen[bytes]) -> None:
+def wait_for(condition: t.Callable[[], t.Any], playing: multiprocessing.process.BaseProcess) -> None:
     """Return once it holds; fail where the play ends before."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not condition():
-        assert playing.poll() is None and time.monotonic() < deadline, "it did not come to that"
+        assert playing.is_alive() and time.monotonic() < deadline, "it did not come to that"
         time.sleep(0.02)
