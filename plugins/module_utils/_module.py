@@ -238,7 +238,8 @@ def reporting(module: AnsibleModule) -> t.Iterator[t.Dict[str, t.Any]]:
     """Give a dict for the module's result, and end the module with it when the context ends.
 
     An error of the engine becomes ``fail_json`` with what the result holds so far and ``msg``, ``error`` (the error's class),
-    ``exit_code`` (with which the command would end) and ``problems`` (each mistake found in the options).
+    ``exit_code`` (with which the command would end), ``problems`` (each mistake found in the options), and ``reason`` where the error has
+    one word for what went wrong.
     """
     result: t.Dict[str, t.Any] = {"changed": False}
     try:
@@ -250,6 +251,8 @@ def reporting(module: AnsibleModule) -> t.Iterator[t.Dict[str, t.Any]]:
             exit_code=error.exit_code,
             problems=getattr(error, "problems", []),
         )
+        if hasattr(error, "reason"):
+            result["reason"] = error.reason
         module.fail_json(**escaped(result))
     module.exit_json(**escaped(result))
 

@@ -6,18 +6,22 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import pathlib
 import typing as t
 import uuid
+import zipfile
 
 import lab
 import pytest
+from lab.https import https_server
 
 _spec = importlib.util.spec_from_file_location("integration_run", pathlib.Path(__file__).with_name("run.py"))
 assert _spec is not None and _spec.loader is not None
 runner = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(runner)
 
+NEED_SERVERS = ("web_dump",)
 ON_SERVERS = ("archive_upload", "archive_verify", "archive_restore", "archive_prune")
 
 
@@ -26,9 +30,29 @@ def passes(target: str, folder: pathlib.Path, variables: t.Mapping[str, t.Any]) 
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("target", runner.names())
+@pytest.mark.parametrize("target", [name for name in runner.names() if name not in NEED_SERVERS])
 def test_target(target: str, tmp_path: pathlib.Path) -> None:
     passes(target, tmp_path, {})
+
+
+def test_web_dump(tmp_path: pathlib.Path) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("dump.sql", b"insert;\n" * 1000)
+        archive.writestr(zipfile.ZipInfo("readme", (2020, 1, 1, 0, 0, 0)), b"old")
+    with https_server(tmp_path / "server", client_certificate=True) as server:
+        server.files["/export.zip"] = data.getvalue()
+        server.login = ("dump", "secret")
+        certificate, key = server.authority.issue("client")
+        web = {
+            "url": server.url(),
+            "ca_bundle": server.authority.certificate_file,
+            "client_certificate": certificate,
+            "client_key": key,
+            "user": "dump",
+            "password": "secret",
+        }
+        passes("web_dump", tmp_path, {"web": web})
 
 
 @pytest.mark.parametrize("target", ON_SERVERS)

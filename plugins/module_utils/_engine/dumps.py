@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The dump of a job whose logs come from a web server: fetched for one run, and its version remembered for the next.
+"""A dump from a web server whose version is remembered, so that it is not fetched twice: for one run of a job, or into a folder.
 
-What is remembered is a file of the state folder, ``<job>.web.json``: {url, etag, last_modified, modified}. It is written only when the
-dump is in the catalog, so that a run that was killed, or had no room, fetches again.
+What is remembered is a file, ``<job>.web.json`` in the state folder: {url, etag, last_modified, days}. A job writes it only when the dump
+is in the catalog, so that a run that was killed, or had no room, fetches again.
 """
 
 from __future__ import annotations
@@ -52,22 +52,16 @@ def fetched(
         place = tempfile.mkdtemp(prefix="log-archive-") if check else folder
         stack.callback(_remove, place)
         _remove(place)  # What a run left that was killed.
-        known, days = _remembered(memory)
+        known, days = remembered(memory)
         with progress("fetch %s" % web.shown(options["url"]), 0) as advance:
             got = web.collect(options, place, now, known, advance)
-        zone = load_timezone(options["timezone"])
         today = period_containing("day", now, options["timezone"])
         if got.unchanged:
-            date = now.astimezone(zone).date().isoformat()
-            stale = options["modified"] == "today" and any(day != date for day in days)
-            problem = "%s is unchanged since %s, not of today (%s)" % (web.shown(options["url"]), max(days), date) if stale else None
-            yield Dump([], place, problem, lambda: None)
+            yield Dump([], place, stale(options, days, now), lambda: None)
             return
-        days = sorted({"unknown" if moment is None else moment.date().isoformat() for moment in got.modified.values()})
-        text = json.dumps(dict(got.validators._asdict(), days=days), indent=1, sort_keys=True).encode() + b"\n"
         # Known by the folder that it lies in, also where check mode has put it elsewhere.
         sources = [Source(os.path.join(folder, f.name), f.size, os.stat(f.path).st_mtime_ns, today) for f in got.files]
-        yield Dump(sources, place, got.problem, lambda: _remember(memory, text))
+        yield Dump(sources, place, got.problem, lambda: remember(memory, got))
 
 
 def _remove(folder: str) -> None:
@@ -79,8 +73,16 @@ def _remove(folder: str) -> None:
         raise LogArchiveError("what was fetched cannot be removed (%s)" % error.strerror, error.filename or folder) from error
 
 
-def _remembered(memory: str) -> t.Tuple[t.Optional[web.Validators], t.List[str]]:
-    """What ``_remember`` has written, and the days of the files that it was about."""
+def stale(options: t.Mapping[str, t.Any], days: t.Sequence[str], now: datetime.datetime) -> t.Optional[str]:
+    """Why a dump that is unchanged, with files of these days, is not what is wanted; None where it is."""
+    today = now.astimezone(load_timezone(options["timezone"])).date().isoformat()
+    if options["modified"] != "today" or all(day == today for day in days):
+        return None
+    return "%s is unchanged since %s, not of today (%s, %s)" % (web.shown(options["url"]), max(days), today, options["timezone"])
+
+
+def remembered(memory: str) -> t.Tuple[t.Optional[web.Validators], t.List[str]]:
+    """What ``remember`` has written: which version of the dump we have, and the days of its files."""
     try:
         with open(memory, encoding="utf-8") as file:
             told = json.load(file)
@@ -90,7 +92,10 @@ def _remembered(memory: str) -> t.Tuple[t.Optional[web.Validators], t.List[str]]
         return None, []
 
 
-def _remember(memory: str, text: bytes) -> None:
+def remember(memory: str, got: web.Collected) -> None:
+    """Write down, in the file ``memory``, which version of the dump we have."""
+    days = sorted({"unknown" if moment is None else moment.date().isoformat() for moment in got.modified.values()})
+    text = json.dumps(dict(got.validators._asdict(), days=days), indent=1, sort_keys=True).encode() + b"\n"
     try:
         write_atomically(memory, text)
     except OSError as error:

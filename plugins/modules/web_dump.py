@@ -1,0 +1,185 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: web_dump
+short_description: Fetch a zip over HTTPS and extract what is wanted of it
+version_added: 0.1.0
+description:
+  - Fetches a zip, such as the nightly dump of a database, and extracts one of its files, or all, into a folder. To archive it as well, a
+    job can have the same options as its O(infra_ops.log_archive.archive_run#module:job.web).
+  - What the server says of the version (C(ETag), C(Last-Modified)) is kept in the folder, in C(.log-archive-web.json). A zip that has not
+    changed since is not fetched again, as long as its files are there.
+  - The file may be required to be of today. Where it is missing or older nothing is extracted, which is a warning or an error (O(absent)).
+  - Every way to fail has its own word in RV(reason).
+options:
+  dest:
+    description: The folder for the files. It is made, open to its owner only, if it is missing. Files with other content are replaced.
+    type: path
+    required: true
+requirements:
+  - urllib3 (Python library on the host that runs the module)
+extends_documentation_fragment:
+  - infra_ops.log_archive.attributes
+  - infra_ops.log_archive.web
+attributes:
+  check_mode:
+    support: full
+    details: The zip is fetched and checked, in a temporary folder elsewhere.
+  diff_mode:
+    support: full
+    details: The paths of the files, before and after.
+  idempotent:
+    support: full
+seealso:
+  - module: infra_ops.log_archive.zip_extract
+  - module: infra_ops.log_archive.archive_run
+author:
+  - infra_ops.log_archive contributors (@infra-ops)
+"""
+
+EXAMPLES = r"""
+- name: Fetch the dump of last night
+  infra_ops.log_archive.web_dump:
+    url: https://intranet.example.com:8000/export.zip
+    member: dump.sql
+    modified: today
+    timezone: Europe/Paris
+    ca_bundle: /etc/ssl/certs/intranet.pem
+    user: dump
+    password: "{{ vault_dump_password }}"
+    dest: /var/tmp/dump
+  register: dump
+"""
+
+RETURN = r"""
+files:
+  description: The files that were extracted, or stood there already. Empty where the server has nothing newer or nothing of today.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: Where it is.
+      type: str
+      returned: success
+      sample: /var/tmp/dump/dump.sql
+    name:
+      description: Its name in the zip.
+      type: str
+      returned: success
+      sample: dump.sql
+    size:
+      description: Its bytes.
+      type: int
+      returned: success
+      sample: 1048576
+    sha256:
+      description: Their SHA-256, in hex.
+      type: str
+      returned: success
+      sample: d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592
+    state:
+      description: V(written), or V(unchanged) where the same bytes stood there already.
+      type: str
+      returned: success
+      sample: written
+unchanged:
+  description: Whether the server said that it has nothing newer than what was fetched before.
+  returned: success
+  type: bool
+  sample: false
+problem:
+  description: Why nothing was extracted, where the file is missing or not of today; V(null) else.
+  returned: success
+  type: str
+  sample: null
+reason:
+  description:
+    - One word for the way in which the download failed - V(dns), V(refused), V(unreachable), V(timeout), V(connection_lost), V(tls_name),
+      V(tls_expired), V(tls_untrusted), V(tls), V(client_certificate), V(unauthorized), V(forbidden), V(not_found), V(busy),
+      V(server_error), V(status), V(redirect), V(proxy), V(too_large), V(too_small), V(truncated), V(not_zip).
+  returned: when the download fails
+  type: str
+  sample: tls_expired
+"""
+
+import datetime
+import os
+import tempfile
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import dumps, web
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError, SelectionError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import WEB
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.staging import has
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
+    argument_spec,
+    difference,
+    given,
+    reporting,
+    unescaped,
+    warn,
+)
+
+MEMORY = ".log-archive-web.json"
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(argument_spec(WEB), dest={"type": "path", "required": True}),
+        supports_check_mode=True,
+    )
+    with reporting(module) as result:
+        options = given(module.params, WEB)
+        problems = web.problems(options)
+        if problems:
+            raise ConfigError("%d mistake(s) in the options" % len(problems), problems=problems)
+        dest = os.path.abspath(unescaped(module.params["dest"]))
+        if module.check_mode:
+            with tempfile.TemporaryDirectory(prefix="log-archive-") as folder:
+                result.update(_collect(options, dest, folder))
+        else:
+            result.update(_collect(options, dest, dest))
+        if result["problem"] and options["absent"] == "error":
+            raise SelectionError(result["problem"], hint="The task says that this is an error (absent)")
+        warn(module, [result["problem"]] if result["problem"] else [])
+        if module._diff:
+            paths = [file["path"] for file in result["files"]]
+            result["diff"] = difference([file["path"] for file in result["files"] if file["state"] == "unchanged"], paths)
+
+
+def _collect(options: t.Mapping[str, t.Any], dest: str, folder: str) -> t.Dict[str, t.Any]:
+    """Fetch to ``folder``, for ``dest``: the same, or in check mode another one."""
+    memory = os.path.join(dest, MEMORY)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    known, days = dumps.remembered(memory)
+    if known is not None and not _is_there(dest, options["member"]):
+        known = None
+    got = web.collect(options, folder, now, known)
+    if got.unchanged:
+        return {"files": [], "unchanged": True, "problem": dumps.stale(options, days, now), "changed": False}
+    files = [file._asdict() for file in got.files]
+    if folder != dest:
+        for file in files:
+            path = os.path.join(dest, file["name"])
+            file.update(path=path, state="unchanged" if has(path, file["size"], file["sha256"]) else "written")
+    elif got.problem is None:
+        dumps.remember(memory, got)
+    return {"files": files, "unchanged": False, "problem": got.problem, "changed": any(file["state"] == "written" for file in files)}
+
+
+def _is_there(dest: str, member: t.Optional[str]) -> bool:
+    """Whether what was fetched before may still be used: its file stands there, or something does where all files are wanted."""
+    if member is not None:
+        return os.path.isfile(os.path.join(dest, member))
+    return any(name != MEMORY for name in os.listdir(dest))
+
+
+if __name__ == "__main__":
+    main()
