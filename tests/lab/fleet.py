@@ -531,8 +531,8 @@ def _remove(fleet_id: str, folder: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _recorded(fleet_id: str, folder: pathlib.Path) -> t.Iterator[None]:
-    """Note that this fleet exists for as long as this process lives, and take away those whose process does not live any more."""
+def _recorded(fleet_id: str, folder: pathlib.Path) -> t.Iterator[t.Callable[[], None]]:
+    """Note that this fleet exists, and take away those noted whose process does not live any more; yields what ends the note."""
     records = CACHE / "running"
     with contextlib.ExitStack() as stack:
         with _locked("running"):
@@ -549,9 +549,7 @@ def _recorded(fleet_id: str, folder: pathlib.Path) -> t.Iterator[None]:
             fcntl.flock(own, fcntl.LOCK_EX)
             own.write(str(folder))
             own.flush()
-        yield
-        # Reached only where the fleet is gone: what could not be taken away stays noted for the next one.
-        (records / fleet_id).unlink(missing_ok=True)
+        yield (records / fleet_id).unlink
 
 
 @contextlib.contextmanager
@@ -567,9 +565,11 @@ def fleet(folder: t.Union[str, os.PathLike[str]], light: t.Sequence[str] = (), s
         need_program(program, package)
     made = Fleet(pathlib.Path(os.path.abspath(os.fspath(folder))), light, systemd)
     made.folder.mkdir(parents=True, exist_ok=True)
-    with _recorded(made.id, made.folder):
+    with _recorded(made.id, made.folder) as forget:
         try:
             made.open()
             yield made
         finally:
+            # What cannot be taken away now stays noted for the next fleet.
             made.close()
+            forget()
