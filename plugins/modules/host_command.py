@@ -20,7 +20,6 @@ options:
     description: The folder to install into.
     type: path
     default: /opt/log-archive
-    aliases: [path]
   interpreter:
     description:
       - The Python that runs the command, 3.9 or newer, with the libraries that the host's stores need; such as
@@ -125,7 +124,7 @@ def _shipped() -> None:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "prefix": {"type": "path", "default": "/opt/log-archive", "aliases": ["path"]},
+            "prefix": {"type": "path", "default": "/opt/log-archive"},
             "interpreter": {"type": "path"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
