@@ -379,6 +379,14 @@ class Catalog:
         """The last run of a job."""
         return self._run("job = ?", (job,))
 
+    def last_ended(self, job: str) -> t.Optional[Run]:
+        """The last run of a job that came to its end, well or not."""
+        return self._run("job = ? AND ended IS NOT NULL", (job,))
+
+    def outcomes(self, job: str) -> t.Dict[int, int]:
+        """How many runs of a job ended with each exit code."""
+        return dict(self._execute("SELECT exit_code, COUNT(*) FROM runs WHERE job = ? AND ended IS NOT NULL GROUP BY exit_code", (job,)))
+
     def last_success(self, job: str, now: float) -> t.Optional[Run]:
         """The last run of a job that ended with exit code 0. What began after ``now`` ran while the clock was wrong, and proves nothing."""
         return self._run("job = ? AND exit_code = 0 AND started <= ?", (job, now))

@@ -136,6 +136,7 @@ class _Run:
         self.coming: t.List[Item] = []
         self.after_kill = False
         self.sent_to: t.Dict[str, t.Set[str]] = {}
+        self.step = "start"
         self.recap: Recap = {
             "job": self.job,
             "host": self.host,
@@ -145,6 +146,7 @@ class _Run:
             "outcome": "",
             "exit_code": EXIT_DONE,
             "changed": False,
+            "steps": {},
             "archives": [],
             "missing": [],
             "skipped": [],
@@ -160,8 +162,13 @@ class _Run:
         last = self.catalog.last_run(self.job)
         self.after_kill = last is not None and last.ended is None
         run = None if self.check or only_prune else self.catalog.begin_run(self.job, self.now.timestamp())
+        previous = self.catalog.last_ended(self.job) if run is not None and self.document["notify"] else None
         try:
             self._note("run_started")
+            if run is not None and self.document["notify"]:
+                from . import notifying
+
+                self._notified(notifying.started(self.document))
             if only_prune:
                 self._prune(only_prune, always=True)
             else:
@@ -173,6 +180,7 @@ class _Run:
             self._fail(LogArchiveError("the run ended early (%s)" % error.strerror, error.filename))
         except BaseException as error:
             self.recap["errors"].append("the run ended early: %s" % (str(error) or type(error).__name__))
+            self._count("errors", self.step)
             self.error_codes.append(EXIT_FAILED)
             raise
         finally:
@@ -181,6 +189,14 @@ class _Run:
             self._conclude(time.monotonic() - began)
             if run is not None:
                 self.catalog.end_run(run, time.time(), self.recap["exit_code"], self.recap)
+                if self.document["notify"]:
+                    # Only now: whatever becomes of it, the run is written down.
+                    from . import notifying
+
+                    warnings = notifying.notify(self.document, self.recap, previous and previous.recap)
+                    if warnings:
+                        self._notified(warnings)
+                        self.catalog.end_run(run, time.time(), self.recap["exit_code"], self.recap)
             self.catalog.close()
         return self.recap
 
@@ -189,15 +205,19 @@ class _Run:
             self._recover()
         for entry in self.catalog.entries(self.job, spooled=True):
             self._ship(entry, self._described(entry, "spooled"))
+        self._begin("fetch" if self.document.get("web") else "select")
         files = self._archive_new()
         if self.document["delete_sources"]:
+            self._begin("delete sources")
             self._delete_sources(files)
+        self.step = "clean up"
         self._clean()
 
     # -- before: what a killed run left -------------------------------------------------------------------------------
 
     def _recover(self) -> None:
         """Bring spool and catalog together again. The lock is ours: nobody else writes here."""
+        self.step = "recover"
         for host in os.listdir(self.document["spool"]):
             for folder, _folders, names in os.walk(spool_folder(self.document, host)):
                 for name in sorted(names):
@@ -398,6 +418,7 @@ class _Run:
         periods = [p for p in periods if not self.catalog.covers(self.job, format_utc(p.start), format_utc(p.end))]
         self.recap["missing"] = [{"start": format_utc(p.start), "end": format_utc(p.end)} for p in periods]
         patterns = ", ".join(select["patterns"])
+        self.step = "select"
         if periods:
             spans = ", ".join("%s to %s" % (format_utc(p.start), format_utc(p.end)) for p in periods)
             text = "no log matches %s for %s" % (patterns, spans)
@@ -418,6 +439,7 @@ class _Run:
         spool = self.document["spool"]
         key = next(key for key in keys if self.catalog.by_key(key) is None and not os.path.lexists(os.path.join(spool, key)))
         path = os.path.join(spool, key)
+        self._begin("pack")
         total = sum(source.size for source in group.sources)
         if self.check:
             entry = {"name": os.path.basename(path), "key": key, "sources": [s.path for s in group.sources], "source_bytes": total}
@@ -508,6 +530,7 @@ class _Run:
 
     def _send(self, entry: Entry, options: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         name = options["name"]
+        self._begin("store %s" % name)
         if name in self.dead:
             return {"state": "pending", "error": self.dead[name]}
         path = self._spooled(entry)
@@ -542,6 +565,7 @@ class _Run:
             # What failed after all its attempts would fail for the next archive too, and take as long.
             self.dead[name] = str(error)
         self.recap["errors"].append("store %s: %s" % (name, error))
+        self._count("errors", "store %s" % name)
         self.error_codes.append(error.exit_code)
 
     def _put(self, entry: Entry, store: Store, path: str, advance: Advance) -> t.Dict[str, t.Any]:
@@ -622,6 +646,7 @@ class _Run:
             name = options["name"]
             if policy is None or name not in names:
                 continue
+            self.step = "prune %s" % name
             if options["append_only"]:
                 if always:
                     self._warn("store %s was not pruned: it is append-only for this host, and pruned on its own side" % name)
@@ -642,6 +667,7 @@ class _Run:
         from . import pruning, retention
 
         name = options["name"]
+        self._begin("prune %s" % name)
         store = self._store(options)
         pruning_plan = pruning.plan(
             store,
@@ -737,12 +763,29 @@ class _Run:
             self.events = EventLog(None, self.job, self.host)
             self._fail(error)
 
+    def _begin(self, step: str) -> None:
+        """What follows is this step of the run."""
+        self.step = step
+        self.recap["steps"].setdefault(step, {"state": "done", "errors": 0, "warnings": 0})
+
+    def _count(self, kind: str, step: str) -> None:
+        counted = self.recap["steps"].setdefault(step, {"state": "done", "errors": 0, "warnings": 0})
+        counted[kind] += 1
+        counted["state"] = "failed" if counted["errors"] else "warning"
+
+    def _notified(self, warnings: t.Sequence[str]) -> None:
+        self.step = "notify"
+        for warning in warnings:
+            self._warn(warning)
+
     def _warn(self, text: str) -> None:
         self.recap["warnings"].append(text)
+        self._count("warnings", self.step)
         self._note("warning", text=text)
 
     def _fail(self, error: LogArchiveError) -> None:
         self.recap["errors"].append(str(error))
+        self._count("errors", self.step)
         self.error_codes.append(error.exit_code)
         self._note("error", text=str(error))
 

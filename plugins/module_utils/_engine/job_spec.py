@@ -426,6 +426,117 @@ SCHEDULE: Spec = {
     },
 }
 
+NOTIFY: Spec = {
+    "type": {
+        "type": "str",
+        "required": True,
+        "choices": ["log", "mail", "chat", "textfile", "ping"],
+        "description": [
+            "V(log), a file; V(mail); V(chat), a message to Mattermost or another chat service; V(textfile), metrics for the textfile"
+            " collector of Prometheus; V(ping), a call of a healthchecks-style URL at the start and at the end of each run.",
+        ],
+    },
+    "when": {
+        "type": "list",
+        "elements": "str",
+        "choices": ["always", "change", "warning", "failure", "recovery"],
+        "types": ["log", "mail", "chat"],
+        "description": [
+            "After which runs: V(change), those that changed something; V(warning), those with warnings; V(failure), those with errors;"
+            " V(recovery), the first without errors after one that had some.",
+            "By default V(always) for O(type=log), else V(failure) and V(recovery).",
+        ],
+    },
+    "path": {
+        "type": "path",
+        "types": ["log", "textfile"],
+        "description": [
+            "For O(type=log) the file; several jobs may share it.",
+            "For O(type=textfile) the folder that the collector reads; each job has a file of its own there, C(log_archive_JOB.prom).",
+        ],
+    },
+    "format": {
+        "type": "str",
+        "types": ["log"],
+        "choices": ["json", "plain"],
+        "default": "json",
+        "description": ["V(json) writes the recap as one line of JSON, V(plain) as people read it."],
+    },
+    "max_size": {
+        "type": "size",
+        "types": ["log"],
+        "default": "10M",
+        "description": ["A log that would become larger is rotated: renamed to its name with C(.1), older ones counting up."],
+    },
+    "keep": {"type": "int", "types": ["log"], "default": 5, "minimum": 1, "description": ["How many rotated logs are kept."]},
+    "to": {
+        "type": "list",
+        "elements": "str",
+        "types": ["mail"],
+        "description": ["The recipients' addresses. Without O(server) a name without C(@) is a user of this host."],
+    },
+    "from": {
+        "type": "str",
+        "types": ["mail"],
+        "description": ["The sender's address. By default C(log-archive@) and the host's own name."],
+    },
+    "server": {
+        "type": "str",
+        "types": ["mail"],
+        "description": ["The SMTP server. By default the host's own mail system: its program C(sendmail), else port 25 of C(localhost)."],
+    },
+    "port": {
+        "type": "int",
+        "types": ["mail"],
+        "minimum": 1,
+        "maximum": 65535,
+        "description": ["Its port. By default 587 with V(starttls), 465 with V(tls) and 25 with V(none)."],
+    },
+    "tls": {
+        "type": "str",
+        "types": ["mail"],
+        "choices": ["starttls", "tls", "none"],
+        "description": ["How the connection to O(server) is encrypted. By default V(starttls). V(none) goes with no password."],
+    },
+    "user": {"type": "str", "types": ["mail"], "description": ["The account there, if the server wants a login."]},
+    "password": {"type": "str", "types": ["mail"], "secret": True, "description": ["Its password."]},
+    "ca_bundle": {
+        "type": "path",
+        "types": ["mail", "chat", "ping"],
+        "description": ["A file of CA certificates to trust instead of the system's."],
+    },
+    "attach_log": {
+        "type": "bool",
+        "types": ["mail"],
+        "default": False,
+        "description": ["Whether the end of the job's event log (its option C(log)) is attached, compressed."],
+    },
+    "attach_limit": {
+        "type": "size",
+        "types": ["mail"],
+        "default": "1M",
+        "description": ["How large that may be, compressed."],
+    },
+    "url": {
+        "type": "str",
+        "types": ["chat", "ping"],
+        "secret": True,
+        "description": [
+            "For O(type=chat) the incoming webhook of Mattermost, C(https://chat.example.com/hooks/...), or the Apprise URL of another"
+            " service.",
+            "For O(type=ping) the check's URL; C(/start) and C(/fail) are added to its path.",
+        ],
+    },
+    "timeout": {
+        "type": "duration",
+        "types": ["mail", "chat", "ping"],
+        "default": "30",
+        "description": ["How long one attempt may take in all; there are two. The call of a V(ping) at the start takes 5 seconds at most."],
+    },
+}
+
+NEEDED_BY_NOTIFY = {"log": ("path",), "mail": ("to",), "chat": ("url",), "textfile": ("path",), "ping": ("url",)}
+
 JOB: Spec = {
     "name": {
         "type": "str",
@@ -492,6 +603,15 @@ JOB: Spec = {
         "description": [
             "When the job runs by itself. It is for the role C(schedule), which makes the entry of cron or the timer,"
             " and for C(log-archive status), which tells the next run; here alone it starts nothing.",
+        ],
+    },
+    "notify": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": NOTIFY,
+        "description": [
+            "Who is told of a run. A notification that fails is tried once more, then it is a warning of the run and nothing else.",
         ],
     },
     "delete_sources": {
@@ -628,6 +748,8 @@ def _contradictions(normal: t.Dict[str, t.Any], spec: Spec, wrong: t.Set[str]) -
 
     if spec is STORE:
         return store_problems(normal, "") if not wrong else []
+    if spec is NOTIFY:
+        return notify_problems(normal, "") if not wrong else []
     if spec is not JOB or not normal:
         return []
     problems = []
@@ -660,6 +782,10 @@ def _contradictions(normal: t.Dict[str, t.Any], spec: Spec, wrong: t.Set[str]) -
     encryption = normal["encryption"]
     if encryption and encryption["format"] == "fernet" and not encryption["keyring"]:
         problems.append("encryption.keyring: is missing%s; or say encryption: none" % _described(ENCRYPTION["keyring"]))
+    for index, target in enumerate(normal["notify"]):
+        where = "notify[%d]" % index
+        if target and sound(where):
+            problems += notify_problems(target, where + ".", normal["log"])
     if normal["schedule"] and sound("schedule.at"):
         problems += _schedule_problems(normal["schedule"]["at"])
     if normal["archive"] and normal["archive"]["name"] is not None and sound("archive.name"):
@@ -716,17 +842,33 @@ def _schedule_problems(at: str) -> t.List[str]:
 def store_problems(store: t.Mapping[str, t.Any], where: str) -> t.List[str]:
     """What is missing from a store of its type, and what does not belong to it."""
     kind = store["type"]
-    problems = ["%s%s: is missing; a store of type %s needs it" % (where, name, kind) for name in NEEDED_BY_STORE[kind] if not store[name]]
-    for name, option in STORE.items():
-        known = kind in option.get("types", (kind,))
-        if not known and store[name] is not None and store[name] != option.get("default"):
-            problems.append("%s%s: a store of type %s does not know it (it is for %s)" % (where, name, kind, ", ".join(option["types"])))
+    problems = _problems_of_type(store, STORE, NEEDED_BY_STORE, where, "a store")
     if kind == "file" and store["path"] and not os.path.isabs(store["path"]):
         problems.append("%spath: is %r, must be an absolute path" % (where, store["path"]))
     if kind == "sftp" and not (store["private_key_file"] or store["password"]):
         problems.append("%sprivate_key_file: is missing; give it, or a password" % where)
     if kind == "s3" and bool(store["access_key_id"]) != bool(store["secret_access_key"]):
         problems.append("%saccess_key_id: and secret_access_key go together; give both, or none for the standard AWS chain" % where)
+    return problems
+
+
+def notify_problems(target: t.Mapping[str, t.Any], where: str, log: t.Optional[str] = None) -> t.List[str]:
+    """The same of one of those who are notified. log: the event log of the job."""
+    from .receivers import problems
+
+    of_type = _problems_of_type(target, NOTIFY, NEEDED_BY_NOTIFY, where, "a notification")
+    return of_type or [where + problem for problem in problems(target, log)]
+
+
+def _problems_of_type(
+    value: t.Mapping[str, t.Any], spec: Spec, needed: t.Mapping[str, t.Sequence[str]], where: str, what: str
+) -> t.List[str]:
+    kind = value["type"]
+    problems = ["%s%s: is missing; %s of type %s needs it" % (where, name, what, kind) for name in needed[kind] if not value[name]]
+    for name, option in spec.items():
+        kinds = option.get("types", (kind,))
+        if kind not in kinds and value[name] is not None and value[name] != option.get("default"):
+            problems.append("%s%s: %s of type %s does not know it (it is for %s)" % (where, name, what, kind, ", ".join(kinds)))
     return problems
 
 
