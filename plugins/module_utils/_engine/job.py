@@ -205,7 +205,7 @@ class _Run:
             self._recover()
         for entry in self.catalog.entries(self.job, spooled=True):
             self._ship(entry, self._described(entry, "spooled"))
-        self._begin("fetch" if self.document.get("web") else "select")
+        self._begin("fetch" if self.document["web"] else "select")
         files = self._archive_new()
         if self.document["delete_sources"]:
             self._begin("delete sources")
