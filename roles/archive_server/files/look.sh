@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
+# shellcheck shell=sh
 # What an archive server has of an account, one fact per line. Arguments: account, its folder, sshd.
 getent passwd "$1" | sed 's/^/passwd /'
 # Not the field itself: were it a hash, it would be seen in the output.
