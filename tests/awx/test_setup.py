@@ -86,6 +86,8 @@ def test_the_schedules(controller: Controller) -> None:
     assert weekly["unified_job_template"] == awx.named("job_templates")["log-archive verify"]["id"]
     assert weekly["extra_data"] == {"level": "read_back"}
     assert nightly["enabled"] and weekly["enabled"]
+    # Nobody looks at what runs by itself, so its failures are told.
+    assert awx.associated("job_templates", "log-archive verify", "notification_templates_error") == ["log-archive notification"]
 
 
 def test_the_secrets_are_there_and_are_not_shown(controller: Controller) -> None:
@@ -117,6 +119,19 @@ def test_a_secret_is_written_anew_where_that_is_wanted(controller: Controller) -
     assert (done.returncode, changed(done.stdout)) == (0, 1), done.stdout + done.stderr
     assert controller.awx.named("credentials")["offsite"]["inputs"]["password"] == "another-s3cret"
     assert "another-s3cret" not in done.stdout + done.stderr
+
+
+def test_a_notification_with_a_password_is_changed_only_on_request(controller: Controller) -> None:
+    configuration = {**SETTINGS["awx_notification"]["configuration"], "username": "awx", "password": "a-s3cret"}
+    settings: t.Dict[str, t.Any] = {"awx_notification": {"type": "email", "configuration": configuration}}
+    done = controller.set_up("--tags=notification", awx_update_secrets=True, **settings)
+    assert (done.returncode, changed(done.stdout)) == (0, 1), done.stdout + done.stderr
+    assert "a-s3cret" not in done.stdout + done.stderr
+    assert (
+        controller.awx.named("notification_templates")["log-archive notification"]["notification_configuration"]["password"] == "a-s3cret"
+    )
+    done = controller.set_up("--tags=notification", **settings)
+    assert (done.returncode, changed(done.stdout)) == (0, 0), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
