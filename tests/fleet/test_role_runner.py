@@ -1,0 +1,169 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role runner on a real host, after dependencies, permissions and keys. The tests use it one after the other, to removed."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import typing as t
+
+import pytest
+from fleet.roles import as_user, difference, play, snapshot, succeed, wheels
+
+ALL = ["dependencies", "permissions", "keys", "runner"]
+ROLE = ["runner"]
+DOCUMENTS = "/etc/log-archive/jobs.d"
+LOG = "/var/log/log-archive/events.jsonl"
+SYSLOG = {"select": {"paths": ["/var/log/events"], "patterns": ["syslog.%Y%m%d.%H"], "period": "hour", "catch_up": "7d"}}
+PRIVATE = {"select": {"paths": ["/var/log/private.log"]}}
+VARIABLES: t.Dict[str, t.Any] = {
+    "log_archive_stores": {"local": {"type": "file", "path": "/var/backups/log-archive"}},
+    "log_archive_jobs": {"syslog": SYSLOG, "private": PRIVATE},
+    "permissions_operators": ["alice"],
+}
+
+
+@pytest.fixture(scope="module")
+def fresh(host):
+    """What the host looks like before the role: an operator, somebody else, a log that adm may read and one that only root may."""
+    for user in ("alice", "eve"):
+        host.run(["useradd", "--create-home", user])
+    hour = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
+    host.path("/var/log/events").mkdir()
+    for path, mode in (("/var/log/events/syslog." + hour.strftime("%Y%m%d.%H"), "640"), ("/var/log/private.log", "600")):
+        host.path(path).write_text("a line\n", encoding="ascii")
+        host.run(["chown", "root:adm", path])
+        host.run(["chmod", mode, path])
+    return snapshot(host)
+
+
+def operate(host: t.Any, *arguments: str, user: str = "alice", cwd: str = "/") -> t.Any:
+    """Run the command with sudo as a user of the host."""
+    return as_user(host, user, "sudo", "--non-interactive", "log-archive", *arguments)
+
+
+def test_a_check_of_a_fresh_host_tells_and_changes_nothing(host, fresh):
+    played = succeed(host, ROLE, "--check", "--diff", **VARIABLES)
+    assert played.changed == 4, "engine, command, rotation, documents"
+    assert '+  "name": "syslog",' in played.output
+    assert not difference(fresh, snapshot(host))
+
+
+def test_the_roles_before_it_are_missed_by_name(host, fresh):
+    played = play(host, ROLE, **VARIABLES)
+    assert played.code == 2
+    assert "dependencies and infra_ops.log_archive.permissions make them" in " ".join(played.output.split())
+    assert not difference(fresh, snapshot(host))
+
+
+def test_the_host_archives_by_itself_and_a_second_run_changes_nothing(host, fresh):
+    offline = {"dependencies_wheelhouse": wheels(host, "cryptography", "cffi", "pycparser", "isal", "pybase64")}
+    succeed(host, ALL, **offline, **VARIABLES)
+    before = snapshot(host)
+    assert succeed(host, ROLE, **VARIABLES).changed == 0
+    assert not difference(before, snapshot(host))
+    told = host.run(
+        ["stat", "--format=%a %U %G", "/usr/local/bin/log-archive", "/opt/log-archive/bin/log-archive", DOCUMENTS + "/syslog.json"]
+    )
+    assert told.stdout.splitlines() == ["755 root root", "755 root root", "660 root log-archive-operators"]
+    # As cron runs it: root, from a folder that the user cannot enter, nearly without an environment.
+    ran = host.run(["env", "-i", "/usr/local/bin/log-archive", "run", "syslog"], cwd="/root")
+    assert "syslog: done" in ran.stdout
+    found = host.run(["find", "/var/backups/log-archive", "-name", "*.fernet", "-printf", "%m %u"]).stdout
+    assert found == "600 log-archive"
+    assert host.run(["stat", "--format=%a %U %G", LOG]).stdout.split() == ["640", "log-archive", "log-archive-operators"]
+    libraries = "import sys; sys.path.insert(0, '/opt/log-archive/lib'); import log_archive, cryptography; print(cryptography.__file__)"
+    assert host.run(["/opt/log-archive/venv/bin/python", "-I", "-c", libraries]).stdout.startswith("/opt/log-archive/venv/")
+
+
+def test_what_an_operator_can_and_cannot_do(host, fresh):
+    for line in ("run --all", "run syslog", "status", "list --json", "verify syslog", "check-config"):
+        done = operate(host, *line.split())
+        assert done.returncode == 0, (line, done.stderr)
+    assert as_user(host, "alice", "log-archive", "check-config", "syslog").returncode == 0, "this needs no sudo"
+    assert json.loads(as_user(host, "alice", "head", "--lines=1", LOG).stdout)["job"] == "syslog"
+    document = DOCUMENTS + "/syslog.json"
+    assert (
+        as_user(
+            host, "alice", "sh", "-c", "sed s/7d/6d/ %s > %s/new && mv %s/new %s" % (document, DOCUMENTS, DOCUMENTS, document)
+        ).returncode
+        == 0
+    )
+    assert operate(host, "run", "syslog", "--dry-run").returncode == 0, "with the operator's document"
+    key = host.run(["sh", "-c", "echo /etc/log-archive/keyring/*.key"]).stdout.strip()
+    secret = host.path(key).read_text(encoding="ascii").strip()
+    as_user(host, "alice", "ln", "--symbolic", key, DOCUMENTS + "/linked.json")
+    shown = operate(host, "check-config")
+    assert shown.returncode == 2 and "linked.json" in shown.stderr
+    assert secret not in shown.stdout + shown.stderr
+    as_user(host, "alice", "rm", DOCUMENTS + "/linked.json")
+    refused = ["restore syslog --to /tmp/r", "key list", "prune syslog", "check-config --config " + key, "run " + key]
+    assert [line for line in refused if "a password is required" not in operate(host, *line.split()).stderr] == []
+    code = ["/opt/log-archive/lib/log_archive/cli.py", "/opt/log-archive/bin/log-archive", "/usr/local/bin/log-archive"]
+    for path in [*code, LOG, "/opt/log-archive/venv/bin/python", "/etc/logrotate.d/log-archive"]:
+        assert as_user(host, "alice", "sh", "-c", "echo >> " + path).returncode != 0, path
+        assert as_user(host, "log-archive", "sh", "-c", "echo >> " + path).returncode != 0 or path == LOG, path
+    assert as_user(host, "alice", "cat", key).returncode != 0
+    for line in ("status", "run syslog"):
+        assert operate(host, *line.split(), user="eve").returncode != 0
+    assert as_user(host, "eve", "log-archive", "check-config").returncode != 0
+
+
+def test_a_mistake_in_a_variable_leaves_the_documents_as_they_are(host, fresh):
+    before = snapshot(host)
+    jobs = {"syslog": {"select": {"paths": ["/var/log/events"], "period": "fortnight"}}, "other": {"select": {"path": ["/x"]}}}
+    played = play(host, ROLE, **{**VARIABLES, "log_archive_jobs": jobs})
+    assert played.code == 2
+    words = " ".join(played.output.split())
+    assert "fortnight" in words and "select.path: unknown key" in words, "all mistakes of all jobs at once"
+    assert not difference(before, snapshot(host))
+
+
+def test_jobs_that_are_no_more_go_and_documents_of_operators_stay(host, fresh):
+    own = {"name": "own", "select": {"paths": ["/var/log"]}, "encryption": {"keyring": "/etc/log-archive/keyring"}}
+    own["stores"] = [{"type": "file", "path": "/var/backups/log-archive"}]
+    as_user(host, "alice", "sh", "-c", "printf %%s '%s' > %s/own.json" % (json.dumps(own), DOCUMENTS))
+    assert "/var/log/private.log: no permission to read it" in host.run(["log-archive", "run", "private"]).stdout
+    # Now only this one, and the right to read it; what the operator changed in syslog's document is not asked any more.
+    only = {**VARIABLES, "log_archive_jobs": {"private": PRIVATE}, "runner_read_all_logs": True}
+    assert succeed(host, ROLE, **only).changed == 2, "the command, a document"
+    assert sorted(path.name for path in host.path(DOCUMENTS).iterdir()) == ["own.json", "private.json"]
+    assert "done     private" in host.run(["log-archive", "run", "private"]).stdout
+    # It reads, and is still not root.
+    script = "sed 's|/opt/log-archive/bin/log-archive|sh -c \"id -un; cat /etc/shadow >/dev/null \\&\\& echo read; echo > /etc/x\"|' "
+    tried = host.run(["sh", "-c", script + "/usr/local/bin/log-archive > /root/tried; sh /root/tried; rm /root/tried"], check=False)
+    assert tried.stdout.split() == ["log-archive", "read"] and not host.path("/etc/x").exists()
+
+
+def test_the_log_is_rotated(host, fresh):
+    lines = host.path(LOG).read_text(encoding="ascii").splitlines()
+    host.run(["logrotate", "--force", "/etc/logrotate.d/log-archive"])
+    assert host.path(LOG + ".1").read_text(encoding="ascii").splitlines() == lines
+    assert host.run(["stat", "--format=%a %U %G", LOG]).stdout.split() == ["640", "log-archive", "log-archive-operators"]
+
+
+def test_the_undo_leaves_what_the_other_roles_and_operators_made(host, fresh):
+    gone = {"runner_state": "absent", **VARIABLES}
+    before = snapshot(host)
+    assert succeed(host, ROLE, "--check", **gone).changed == 3, "a document, rotation and command, the engine"
+    assert not difference(before, snapshot(host))
+    succeed(host, ROLE, **gone)
+    left = {
+        path
+        for path in difference(fresh, snapshot(host))
+        if not path.startswith(("/opt/log-archive/venv", "/var/", "/etc/log-archive/keyring"))
+    }
+    assert left == {
+        "/etc/group",
+        "/etc/gshadow",
+        "/etc/log-archive",
+        "/etc/log-archive/jobs.d",
+        "/etc/log-archive/jobs.d/own.json",
+        "/etc/passwd",
+        "/etc/shadow",
+        "/etc/sudoers.d/log-archive",
+        "/opt/log-archive",
+    }
+    assert succeed(host, ROLE, **gone).changed == 0
