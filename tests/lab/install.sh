@@ -21,6 +21,8 @@ need openssh-server sshd
 need openssh-client ssh-keygen sftp
 need openssl openssl
 need pigz pigz
+# A program that is called as sendmail is, without the mail server of this machine.
+need msmtp msmtp
 need shellcheck shellcheck
 need proftpd-core proftpd
 [ -e /usr/lib/proftpd/mod_sftp.so ] || missing="$missing proftpd-mod-crypto"

@@ -116,7 +116,7 @@ def _over_program(target: t.Mapping[str, t.Any], message: EmailMessage, program:
     except OSError as error:
         raise ReceiverError("%s cannot be run (%s)" % (program, error.strerror)) from error
     if done.returncode != 0:
-        said = _shown((done.stderr or done.stdout).strip().rpartition(b"\n")[2], None)
+        said = _shown((done.stderr or done.stdout).strip(), None)
         raise ReceiverError("%s ended with %d (%s)" % (program, done.returncode, said or "it said nothing"))
 
 
@@ -198,4 +198,4 @@ def _shown(said: t.Union[bytes, str], secret: t.Optional[str]) -> str:
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
     if secret and secret in text:
         return "its answer holds the password"
-    return "".join(character if character.isprintable() else " " for character in text)[:200]
+    return "".join(character if character.isprintable() else " " for character in text)[:300]
