@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: escrow_keys
+short_description: The keys of hosts, from their copies on the controller
+version_added: 0.1.0
+author:
+  - infra_ops.log_archive contributors (@infra-ops)
+description:
+  - Returns the Fernet keys of hosts, from the copies that the role P(infra_ops.log_archive.keys#role) keeps on the controller. The hosts
+    need not exist any more.
+  - Only use it in a task with C(no_log=true), and never as what a loop goes over, for Ansible shows both.
+options:
+  _terms:
+    description: The names of the hosts, as the inventory has them.
+    type: list
+    elements: str
+    required: true
+  folder:
+    description: The folder of the copies, an absolute path.
+    type: str
+    required: true
+  vault_secret:
+    description: The password of the copies, where they are encrypted with Ansible Vault.
+    type: str
+seealso:
+  - module: infra_ops.log_archive.key_escrow
+"""
+
+EXAMPLES = r"""
+- name: Give this host the first key of a host that is lost, to open its archives
+  infra_ops.log_archive.fernet_key:
+    keyring: /root/web1-keyring
+    key: "{{ query('infra_ops.log_archive.escrow_keys', 'web1', folder=inventory_dir ~ '/escrow', vault_secret=escrow_password) | first }}"
+  no_log: true
+"""
+
+RETURN = r"""
+_raw:
+  description: The keys, each the 44 characters of its url-safe base64 text; none for a host of which there is no copy.
+  type: list
+  elements: str
+"""
+
+import typing as t
+
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.infra_ops.log_archive.plugins.action.key_escrow import Escrow
+
+
+class LookupModule(LookupBase):
+    """See the documentation above."""
+
+    def run(self, terms: t.Sequence[str], variables: t.Any = None, **kwargs: t.Any) -> t.List[str]:
+        """The keys of these hosts."""
+        self.set_options(var_options=variables, direct=kwargs)
+        escrows = [Escrow(self.get_option("folder"), host, self.get_option("vault_secret")) for host in terms]
+        return [escrow.read(key_id) for escrow in escrows for key_id in escrow.ids()]
