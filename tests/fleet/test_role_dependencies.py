@@ -59,6 +59,17 @@ def test_a_mistake_is_told_and_changes_nothing(host, fresh, variables, message):
 def test_packages_of_the_distribution_by_name(host, fresh):
     played = succeed(host, ROLE, "--check", dependencies_method="packages", dependencies_stores=["s3", "sftp"])
     assert "Would install: python3-cryptography python3-boto3 python3-paramiko" in played.output
+    jobs = {
+        "dump": {
+            "web": {"url": "https://intranet.example.com/export.zip"},
+            "encryption": "none",
+            "stores": [{"type": "file", "path": "/srv"}],
+        },
+        "syslog": {"select": {"paths": ["/var/log"]}, "stores": [{"type": "file", "path": "/srv"}]},
+    }
+    jobs["syslog"]["notify"] = [{"type": "mail", "to": ["root"]}, {"type": "chat", "url": "https://chat.example.com/hooks/abc"}]
+    played = succeed(host, ROLE, "--check", dependencies_method="packages", log_archive_jobs=jobs)
+    assert "Would install: python3-cryptography apprise python3-urllib3" in played.output
     assert not difference(fresh, snapshot(host))
 
 
