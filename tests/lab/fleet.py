@@ -60,6 +60,9 @@ mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts dev/pts
 mount -t tmpfs tmpfs dev/shm
 ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
+for each in stdin:0 stdout:1 stderr:2; do
+    ln -s "/proc/self/fd/${each#*:}" "dev/${each%:*}"
+done
 pivot_root . mnt
 exec chroot . /bin/sh -c '
     exec </dev/null
