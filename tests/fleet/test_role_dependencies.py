@@ -14,6 +14,7 @@ import threading
 import typing as t
 
 import pytest
+import yaml
 from fleet.roles import as_user, difference, play, snapshot, succeed
 
 ROLE = ["dependencies"]
@@ -30,6 +31,13 @@ def installed(host: t.Any) -> t.List[str]:
 def fresh(host):
     """What the host looks like before the role."""
     return snapshot(host)
+
+
+def test_the_role_asks_for_what_requirements_txt_asks_for():
+    checkout = pathlib.Path(__file__).resolve().parents[2]
+    least = yaml.safe_load((checkout / "roles/dependencies/vars/main.yml").read_text(encoding="utf-8"))["dependencies_least"]
+    lines = (checkout / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert least == dict(line.partition(";")[0].strip().split(">=") for line in lines if line and not line.startswith("#"))
 
 
 def test_a_check_of_a_fresh_host_tells_and_changes_nothing(host, fresh):
