@@ -411,6 +411,11 @@ def refuse(field: str, message: str, status: int = 400) -> t.NoReturn:
     raise Refused(status, {field: [message]})
 
 
+def is_a(value: t.Any, expected: type) -> bool:
+    """Whether a value is of a type; a boolean is no number here."""
+    return isinstance(value, expected) and (expected is bool or not isinstance(value, bool))
+
+
 def check_schema(field: str, value: t.Any, schema: Json) -> None:
     for error in jsonschema.Draft7Validator(schema).iter_errors(value):
         refuse(field, "%s at %s" % (error.message, "/".join(map(str, error.absolute_path)) or "the top"))
@@ -493,10 +498,10 @@ def check_survey(spec: Json) -> None:
         if question["type"] not in QUESTION_TYPES:
             wrong("'%s' is not one of the allowed question types" % question["type"])
         default = question.get("default", "")
-        if default != "" and type(default) is not QUESTION_TYPES[question["type"]]:
+        if default != "" and not is_a(default, QUESTION_TYPES[question["type"]]):
             wrong("Default value of '%s' expected to be of type %s" % (name, question["type"]))
         for key in ("min", "max"):
-            if question.get(key) is not None and type(question[key]) is not int:
+            if question.get(key) is not None and not is_a(question[key], int):
                 wrong("The %s limit of '%s' expected to be integer" % (key, name))
         if question["type"] in ("multiplechoice", "multiselect"):
             choices = question.get("choices")
@@ -548,7 +553,7 @@ def check_notification(entry: Json) -> None:
             configuration.setdefault(field, default)
         if field not in configuration:
             refuse("notification_configuration", "Missing required fields for Notification Configuration: %s." % field)
-        if type(configuration[field]) is not expected:
+        if not is_a(configuration[field], expected):
             refuse("notification_configuration", "Configuration field '%s' incorrect type, expected %s." % (field, expected.__name__))
     if configuration.get("recipients") == []:
         refuse("notification_configuration", "No values specified for field 'recipients'")
@@ -791,7 +796,7 @@ class Awx:
     def associate(self, table: str, number: int, association: str, given: Json) -> None:
         """Associate or disassociate by id."""
         other = RESOURCES[table].associations[association]
-        if type(given.get("id")) is not int or set(given) - {"id", "disassociate"}:
+        if not is_a(given.get("id"), int) or set(given) - {"id", "disassociate"}:
             raise Refused(400, {"msg": "'id' is required to associate or disassociate"})
         ids = self.associations.setdefault((table, number, association), [])
         target = self._entry(other, given["id"])
