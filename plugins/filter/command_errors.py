@@ -39,7 +39,7 @@ EXAMPLES = r"""
   ansible.builtin.command:
     argv: [/usr/local/bin/log-archive, run, --all, --json]
   register: archived
-  changed_when: archived.stdout is search('"changed": true')
+  changed_when: archived | infra_ops.log_archive.command_rows | selectattr('changed', 'defined') | selectattr('changed') | length > 0
   failed_when: archived | infra_ops.log_archive.command_errors | length > 0
 """
 
