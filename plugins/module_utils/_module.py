@@ -22,7 +22,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ._engine import inventory
 from ._engine.errors import LogArchiveError
-from ._engine.job_spec import ARCHIVE, JOB, RETENTION, SELECTION, STORE, Option, Spec, normalise
+from ._engine.job_spec import ARCHIVE, JOB, NOTIFY, RETENTION, SELECTION, STORE, Option, Spec, normalise
 from ._engine.opening import open_store
 from ._engine.units import parse_time
 
@@ -50,6 +50,25 @@ POLICY_OPTION: Spec = {
             "What to keep, with the semantics of C(restic forget): per host and job, on the periods of the archives, in UTC."
             " One rule that keeps an archive is enough, and at least one rule must be given."
         ],
+    }
+}
+
+NOTIFY_OPTION: Spec = {
+    "notify": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": dict(
+            NOTIFY,
+            when=dict(
+                NOTIFY["when"],
+                description=[
+                    "Of which runs, if not of all: V(change), if one changed something; V(warning), if one has warnings; V(failure), if one"
+                    " has errors. V(recovery) is known to the job alone.",
+                ],
+            ),
+        ),
+        "description": ["Who is told. V(textfile) and C(attach_log) are for a job's own notifications."],
     }
 }
 

@@ -126,6 +126,13 @@ recap:
       type: bool
       returned: always
       sample: true
+    steps:
+      description:
+        - What was done, in its order; by the name of the step (C(select) or C(fetch), C(pack), C(store NAME), C(prune NAME), C(notify) and
+          others) its C(state) (C(done), C(warning) or C(failed)) and how many C(errors) and C(warnings) it had.
+      type: dict
+      returned: always
+      sample: {"select": {"state": "done", "errors": 0, "warnings": 0}}
     archives:
       description:
         - The archives that were made or sent; C(name), C(key), C(state) (C(done), C(spooled), in check mode C(would be archived) or

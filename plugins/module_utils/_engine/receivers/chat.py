@@ -20,6 +20,16 @@ MATTERMOST_LIMIT = 16383
 PICTOGRAMS = {"done": "\u2705", "warning": "\u26a0\ufe0f", "failed": "\u274c"}
 
 
+SAID = (
+    ("CERTIFICATE_VERIFY_FAILED", "its TLS certificate is not accepted"),
+    ("onnection refused", "connection refused"),
+    ("timed out", "it did not answer in time"),
+    ("Failed to resolve", "its name cannot be resolved"),
+    ("Name or service not known", "its name cannot be resolved"),
+)
+"""What the logs of Apprise before 2.0 say, which hold the text of an error and not the error itself, and what it means."""
+
+
 def deliver(target: t.Mapping[str, t.Any], news: News) -> None:
     """Send one message: to Mattermost a table, to other services the text, cut to what the service takes."""
     try:
@@ -31,8 +41,10 @@ def deliver(target: t.Mapping[str, t.Any], news: News) -> None:
         logger.handlers[:] = [listener]
         logger.propagate = False
         logger.setLevel(logging.DEBUG)
-    # Nothing is kept on the disk, no plugin is looked for there, and nothing in the text is a code to be replaced.
-    asset = apprise.AppriseAsset(app_id="log-archive", app_desc="log-archive", plugin_paths=[], interpret_emojis=False)
+    # No plugin is looked for on the disk, nothing in the text is a code to be replaced, and no picture from Apprise's own site is shown.
+    asset = apprise.AppriseAsset(
+        app_id="log-archive", app_desc="log-archive", plugin_paths=[], interpret_emojis=False, image_url_mask=None, image_url_logo=None
+    )
     try:
         service = apprise.Apprise.instantiate(_apprise_url(target["url"]), asset=asset)
         if service is None:
@@ -65,9 +77,7 @@ def _apprise_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not folder.endswith("/hooks"):
         return url
     scheme = "mmosts" if parts.scheme == "https" else "mmost"
-    # Without a picture from Apprise's own site.
-    query = "&".join(filter(None, [parts.query, "image=no"]))
-    return urlunsplit((scheme, parts.netloc, "%s/%s" % (folder[: -len("/hooks")], token), query, ""))
+    return urlunsplit((scheme, parts.netloc, "%s/%s" % (folder[: -len("/hooks")], token), parts.query, ""))
 
 
 def cut(text: str, limit: int) -> str:
@@ -91,9 +101,13 @@ class _Listener(logging.Handler):
         for argument in record.args if isinstance(record.args, tuple) else ():
             if isinstance(argument, Exception):
                 self._error = cause(argument)
-        found = re.search(r"\berror=(\d{3})\b", record.getMessage())
+        message = record.getMessage()
+        found = re.search(r"\berror=(\d{3})\b", message)
         if found:
             self._status = int(found[1])
+        meaning = next((meaning for said, meaning in SAID if said in message), None)
+        if meaning is not None and self._error is None:
+            self._error = ReceiverError(meaning)
 
     def reason(self) -> ReceiverError:
         if self._error is not None:
