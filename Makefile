@@ -10,7 +10,7 @@ PYTEST ?=
 WORKERS ?= 2
 # What runs again with the newest ansible-core on the newest interpreter (all that touches Ansible), and on Python 3.9.
 NEWEST_TESTS ?= $(wildcard tests/unit/*.py $(addprefix tests/unit/plugins/,filter lookup modules plugin_utils module_utils/*.py) \
-    tests/integration tests/awx)
+    tests/integration tests/awx/test_setup.py)
 PY39_TESTS ?= tests/unit/plugins/module_utils/_engine
 
 B := build
