@@ -119,76 +119,6 @@ SELECTION: Spec = {
     },
 }
 
-WEB: Spec = {
-    "url": {
-        "type": "str",
-        "required": True,
-        "description": ["Where the zip is, beginning with C(https://). Messages show it without its query."],
-        "example": "https://intranet.example.com:8000/export.zip",
-    },
-    "member": {
-        "type": "str",
-        "description": ["The file in the zip that is archived, such as V(dump.sql). By default all files of the zip, in one archive."],
-    },
-    "modified": {
-        "type": "str",
-        "choices": ["any", "today"],
-        "default": "any",
-        "description": ["V(today) archives only what was modified today in O(timezone), by the zip, whose times carry no zone."],
-    },
-    "timezone": {
-        "type": "str",
-        "default": "local",
-        "description": ["The time zone of the times in the zip, as C(Europe/Paris); V(local) is the host's own."],
-    },
-    "absent": {
-        "type": "str",
-        "choices": ["warning", "error"],
-        "default": "warning",
-        "description": [
-            "What it is when the file is not in the zip or not of today. Nothing is archived then, but what waits is sent and stores are"
-            " pruned.",
-        ],
-    },
-    "ca_bundle": {"type": "path", "description": ["A file of CA certificates to trust instead of the system's."]},
-    "client_certificate": {"type": "path", "description": ["The certificate that the server asks for, with its chain, as PEM."]},
-    "client_key": {"type": "path", "description": ["Its private key, as PEM without a passphrase, if it is in a file of its own."]},
-    "user": {"type": "str", "description": ["The user, where the server asks for a password."]},
-    "password": {"type": "str", "secret": True, "description": ["The password of O(user)."]},
-    "token": {"type": "str", "secret": True, "description": ["A token, sent in O(token_header)."]},
-    "token_header": {
-        "type": "str",
-        "default": "Authorization",
-        "description": ["The header that carries O(token); in V(Authorization) it follows the word C(Bearer)."],
-    },
-    "proxy": {
-        "type": "str",
-        "secret": True,
-        "description": ["The URL of a proxy, with its user and password if it has any. The environment's proxies are not used."],
-    },
-    "timeout": {"type": "duration", "default": "60", "description": ["How long the server may be silent."]},
-    "attempts": {
-        "type": "int",
-        "default": 4,
-        "minimum": 1,
-        "description": ["How often a failure that may pass (network, server error) is tried in all."],
-    },
-    "retry_delay": {
-        "type": "duration",
-        "default": "1",
-        "description": ["How long to wait before the second attempt; doubled for each further one."],
-    },
-    "min_size": {"type": "size", "description": ["A zip that is smaller is refused."]},
-    "max_size": {"type": "size", "default": "10G", "description": ["A zip that is larger is refused."]},
-    "max_unpacked": {"type": "size", "default": "100G", "description": ["A zip that unpacks to more is refused."]},
-    "max_ratio": {
-        "type": "float",
-        "default": 1000,
-        "description": ["A zip with a file that becomes so many times as large as it is packed is refused."],
-    },
-    "max_members": {"type": "int", "default": 100_000, "minimum": 1, "description": ["A zip with more members is refused."]},
-}
-
 ARCHIVE: Spec = {
     "group": {
         "type": "str",
@@ -358,6 +288,67 @@ STORE: Spec = {
 }
 
 NEEDED_BY_STORE = {"file": ("path",), "s3": ("bucket",), "sftp": ("host", "user", "path")}
+
+WEB: Spec = {
+    "url": {
+        "type": "str",
+        "required": True,
+        "description": ["Where the zip is, beginning with C(https://). Messages show it without its query."],
+        "example": "https://intranet.example.com:8000/export.zip",
+    },
+    "member": {
+        "type": "str",
+        "description": ["The file in the zip that is archived, such as V(dump.sql). By default all files of the zip, in one archive."],
+    },
+    "modified": {
+        "type": "str",
+        "choices": ["any", "today"],
+        "default": "any",
+        "description": ["V(today) archives only what was modified today in O(timezone), by the zip, whose times carry no zone."],
+    },
+    "timezone": {
+        "type": "str",
+        "default": "local",
+        "description": ["The time zone of the times in the zip, as C(Europe/Paris); V(local) is the host's own."],
+    },
+    "absent": {
+        "type": "str",
+        "choices": ["warning", "error"],
+        "default": "warning",
+        "description": [
+            "What it is when the file is not in the zip or not of today. Nothing is archived then, but what waits is sent and stores are"
+            " pruned.",
+        ],
+    },
+    "ca_bundle": {"type": "path", "description": ["A file of CA certificates to trust instead of the system's."]},
+    "client_certificate": {"type": "path", "description": ["The certificate that the server asks for, with its chain, as PEM."]},
+    "client_key": {"type": "path", "description": ["Its private key, as PEM without a passphrase, if it is in a file of its own."]},
+    "user": {"type": "str", "description": ["The user, where the server asks for a password."]},
+    "password": {"type": "str", "secret": True, "description": ["The password of O(user)."]},
+    "token": {"type": "str", "secret": True, "description": ["A token, sent in O(token_header)."]},
+    "token_header": {
+        "type": "str",
+        "default": "Authorization",
+        "description": ["The header that carries O(token); in V(Authorization) it follows the word C(Bearer)."],
+    },
+    "proxy": {
+        "type": "str",
+        "secret": True,
+        "description": ["The URL of a proxy, with its user and password if it has any. The environment's proxies are not used."],
+    },
+    "timeout": {"type": "duration", "default": "60", "description": ["How long the server may be silent."]},
+    "attempts": STORE["attempts"],
+    "retry_delay": STORE["retry_delay"],
+    "min_size": {"type": "size", "description": ["A zip that is smaller is refused."]},
+    "max_size": {"type": "size", "default": "10G", "description": ["A zip that is larger is refused."]},
+    "max_unpacked": {"type": "size", "default": "100G", "description": ["A zip that unpacks to more is refused."]},
+    "max_ratio": {
+        "type": "float",
+        "default": 1000,
+        "description": ["A zip with a file that becomes so many times as large as it is packed is refused."],
+    },
+    "max_members": {"type": "int", "default": 100_000, "minimum": 1, "description": ["A zip with more members is refused."]},
+}
 
 RETENTION: Spec = {}
 for _unit in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
