@@ -15,8 +15,8 @@ import typing as t
 
 import jinja2.sandbox
 import yaml
+from lab import Fleet
 from lab.awx_api import Awx
-from lab.fleet import Fleet
 
 from .conftest import PROJECT
 

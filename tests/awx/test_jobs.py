@@ -10,11 +10,10 @@ import pathlib
 import secrets
 import typing as t
 
+import lab
 import pytest
 import yaml
 from cryptography.fernet import Fernet
-from lab import Unavailable
-from lab.fleet import fleet
 
 from .conftest import CHECKOUT, Controller
 from .jobs import Jobs
@@ -35,61 +34,59 @@ def documented_stores() -> t.Dict[str, t.Any]:
 
 
 @pytest.fixture(scope="module")
-def jobs(controller: Controller, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Jobs]:
+def jobs(
+    controller: Controller, start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_factory: pytest.TempPathFactory
+) -> Jobs:
     """Two hosts to archive, one that is switched off, an SFTP account with a password on a fourth, and an S3 server."""
-    try:
-        context = fleet(tmp_path_factory.mktemp("awx"), light=("web1", "db1", "off1", "sftp1"))
-        with context as hosts:
-            swift = hosts.swift()
-            stores = documented_stores()
-            stores["bucket"].update(
-                bucket=hosts.within(swift.make_bucket), endpoint_url=swift.endpoint_url, region=swift.region, addressing_style="path"
-            )
-            server = hosts.hosts["sftp1"]
-            server.run(["useradd", "--create-home", "backup2"])
-            server.run(["chpasswd"], input="backup2:%s\n" % PASSWORD)
-            server.run(["install", "-d", "-o", "backup2", "/log-archive"])
-            for name in ("web1", "db1"):
-                host = hosts.hosts[name]
-                host.path("/var/log/events").mkdir()
-                for hour in ("11", "12"):
-                    host.path("/var/log/events/syslog.20240112." + hour).write_text("%s was here\n" % name, encoding="utf-8")
-            hosts.hosts["off1"].stop()
-            document = json.loads(hosts.inventory(user="").read_text(encoding="utf-8"))
-            lab = document["all"]["children"]["lab"]
-            del lab["hosts"]["sftp1"]
-            # The login is the credential's.
-            del lab["vars"]["ansible_user"], lab["vars"]["ansible_ssh_private_key_file"]
-            lab["vars"].update(
-                ansible_ssh_common_args="-F none -o UserKnownHostsFile=%s -o StrictHostKeyChecking=yes" % hosts.known_hosts_file,
-                dependencies_wheelhouse=str(hosts.wheelhouse),
-                log_archive_escrow=str(hosts.folder / "escrow"),
-                log_archive_stores=stores,
-                log_archive_jobs={
-                    "syslog": {
-                        "select": {"paths": ["/var/log/events"], "patterns": ["syslog.%Y%m%d.%H"], "period": "none"},
-                        "schedule": {"at": "01:00 daily"},
-                    }
-                },
-            )
-            inventory = hosts.folder / "inventory.yml"
-            inventory.write_text(json.dumps(document), encoding="utf-8")
-            key = pathlib.Path(hosts.private_key_file).read_text(encoding="utf-8")
-            host_key = server.host_keys[0].split()
-            credentials = {
-                "Machine": {"username": "admin", "ssh_key_data": key},
-                "Amazon Web Services": {"username": swift.access_key, "password": swift.secret_key},
-                "log-archive SFTP store": {
-                    "host": server.address,
-                    "user": "backup2",
-                    "host_key": " ".join(host_key[-2:]),
-                    "password": PASSWORD,
-                },
-                "log-archive Fernet key": {"fernet_keys": FERNET, "escrow_vault_secret": ESCROW},
+    hosts = start_part(lab.fleet(tmp_path_factory.mktemp("awx"), light=("web1", "db1", "off1", "sftp1")))
+    swift = hosts.swift()
+    stores = documented_stores()
+    stores["bucket"].update(
+        bucket=hosts.within(swift.make_bucket), endpoint_url=swift.endpoint_url, region=swift.region, addressing_style="path"
+    )
+    server = hosts.hosts["sftp1"]
+    server.run(["useradd", "--create-home", "backup2"])
+    server.run(["chpasswd"], input="backup2:%s\n" % PASSWORD)
+    server.run(["install", "-d", "-o", "backup2", "/log-archive"])
+    for name in ("web1", "db1"):
+        host = hosts.hosts[name]
+        host.path("/var/log/events").mkdir()
+        for hour in ("11", "12"):
+            host.path("/var/log/events/syslog.20240112." + hour).write_text("%s was here\n" % name, encoding="utf-8")
+    hosts.hosts["off1"].stop()
+    document = json.loads(hosts.inventory(user="").read_text(encoding="utf-8"))
+    group = document["all"]["children"]["lab"]
+    del group["hosts"]["sftp1"]
+    # The login is the credential's.
+    del group["vars"]["ansible_user"], group["vars"]["ansible_ssh_private_key_file"]
+    group["vars"].update(
+        ansible_ssh_common_args="-F none -o UserKnownHostsFile=%s -o StrictHostKeyChecking=yes" % hosts.known_hosts_file,
+        dependencies_wheelhouse=str(hosts.wheelhouse),
+        log_archive_escrow=str(hosts.folder / "escrow"),
+        log_archive_stores=stores,
+        log_archive_jobs={
+            "syslog": {
+                "select": {"paths": ["/var/log/events"], "patterns": ["syslog.%Y%m%d.%H"], "period": "none"},
+                "schedule": {"at": "01:00 daily"},
             }
-            yield Jobs(controller.awx, hosts, inventory, credentials)
-    except Unavailable as error:
-        pytest.skip(str(error))
+        },
+    )
+    inventory = hosts.folder / "inventory.yml"
+    inventory.write_text(json.dumps(document), encoding="utf-8")
+    key = pathlib.Path(hosts.private_key_file).read_text(encoding="utf-8")
+    host_key = server.host_keys[0].split()
+    credentials = {
+        "Machine": {"username": "admin", "ssh_key_data": key},
+        "Amazon Web Services": {"username": swift.access_key, "password": swift.secret_key},
+        "log-archive SFTP store": {
+            "host": server.address,
+            "user": "backup2",
+            "host_key": " ".join(host_key[-2:]),
+            "password": PASSWORD,
+        },
+        "log-archive Fernet key": {"fernet_keys": FERNET, "escrow_vault_secret": ESCROW},
+    }
+    return Jobs(controller.awx, hosts, inventory, credentials)
 
 
 @pytest.fixture(scope="module")
