@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
 import pathlib
 import socket
+import subprocess
 import threading
 import time
 
@@ -21,7 +23,7 @@ from lab.https import Authority
 from lab.smtp import PASSWORD, USER, sendmail_program, smtp_server
 from lab.webhook import TOKEN, webhook
 
-from faults.host import JOB, Host, archives_in, file_store
+from faults.host import COMMAND, JOB, Host, archives_in, file_store
 
 EMPTY = {"patterns": ["*"], "period": "none"}
 
@@ -403,6 +405,29 @@ def test_no_secret_of_a_notification_is_told_anywhere(host, smtp, receiver, tmp_
     told += [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "jobs"]
     for secret in secrets:
         assert not [data for data in told if secret.encode() in data], secret
+
+
+def test_a_run_that_is_killed_while_it_notifies_is_written_down(host, receiver):
+    receiver.stall = 60
+    host.write_document(select=EMPTY, notify=[chat(receiver)])
+    with subprocess.Popen([*COMMAND, "run", "--all"], env=host.environment()) as process:
+        while not receiver.posts:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    catalog = Catalog(str(host.state))
+    last = catalog.last_run(JOB)
+    catalog.close()
+    assert (last.exit_code, len(last.recap["archives"])) == (0, 2) and last.ended is not None
+    assert host.run(select=EMPTY)["outcome"] == "nothing to do"
+
+
+def test_a_log_that_somebody_else_holds_is_not_waited_for(host, tmp_path, monkeypatch):
+    monkeypatch.setattr(notifying, "LONGEST_LOCAL", 0.2)
+    path = tmp_path / "recaps.log"
+    with open(path, "wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert run(host, {"type": "log", "path": str(path)}) == ["notify[0] (log): it took longer than 0.2 s (tried twice)"]
 
 
 def test_a_notification_that_fails_is_in_the_catalog_and_the_event_log(host, receiver):

@@ -76,7 +76,7 @@ def test_the_engine_imports_itself_by_relative_names_and_only_by_statements(path
 
 @pytest.mark.parametrize("path", files(MODULES))
 def test_modules_know_the_engine_and_no_library_or_store(path: pathlib.Path) -> None:
-    libraries = {"boto3", "botocore", "cryptography", "isal", "paramiko", "pybase64"}
+    libraries = {"apprise", "boto3", "botocore", "cryptography", "isal", "paramiko", "pybase64"}
     wrong = [each for each in imports_of(path) if top(each.module) in libraries or "_engine.stores" in each.module]
     assert not wrong, "a module is spec, documentation and a few calls; stores are opened by module_utils/_module.py and the engine"
 

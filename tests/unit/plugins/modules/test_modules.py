@@ -21,7 +21,7 @@ NAMES = sorted(path.stem for path in MODULES.glob("*.py"))
 LOADED = """\
 import importlib, sys
 importlib.import_module(sys.argv[1])
-print(sorted({"boto3", "botocore", "cryptography", "isal", "paramiko", "pybase64", "yaml", "jinja2"} & set(sys.modules)))
+print(sorted({"apprise", "boto3", "botocore", "cryptography", "isal", "paramiko", "pybase64", "yaml", "jinja2"} & set(sys.modules)))
 """
 
 
