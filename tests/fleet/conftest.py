@@ -5,10 +5,20 @@
 
 from __future__ import annotations
 
+import pathlib
 import typing as t
 
 import lab
 import pytest
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: t.List[pytest.Item]) -> None:
+    """The tests of a file use the same hosts one after the other: with pytest-xdist one worker gets them all (--dist=loadgroup)."""
+    here = pathlib.Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,8 @@ PYTHON = "3.11"
 LIGHT_PACKAGES = ("openssh-server", "python3", "python3-venv", "cron", "iproute2", "sudo", "logrotate")
 # With the libraries of the distribution too, so that a role can use them without internet.
 SYSTEMD_PACKAGES = (*LIGHT_PACKAGES, "systemd", "systemd-sysv", "dbus", "python3-cryptography", "python3-paramiko", "python3-boto3")
+# As on a host that has it and runs no site.
+SYSTEMD_PACKAGES = (*SYSTEMD_PACKAGES, "nginx", "openssl")
 # The login without rights of its own that may do everything by sudo, as on most fleets; root can log in too.
 ADMIN = "admin"
 NETWORK = "10.99.0.%d"
@@ -129,6 +131,8 @@ def root_filesystem(packages: t.Sequence[str] = LIGHT_PACKAGES) -> pathlib.Path:
         'chmod 440 "$1"/etc/sudoers.d/%s' % ADMIN,
         'if [ -e "$1"/bin/systemctl ]; then chroot "$1" systemctl enable ssh cron; fi',
     ]
+    if "nginx" in packages:
+        hooks.append('chroot "$1" systemctl disable nginx; rm "$1"/etc/nginx/sites-enabled/default')
     argv = [program, "--mode=root", "--variant=minbase", "--include=" + ",".join(packages)]
     argv += ["--customize-hook=" + hook for hook in hooks]
 

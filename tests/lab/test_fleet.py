@@ -20,6 +20,9 @@ import pytest
 from lab.fleet import ADMIN, CACHE
 from lab.processes import NAMESPACES
 
+# One worker, one fleet.
+pytestmark = pytest.mark.xdist_group("lab_fleet")
+
 
 @pytest.fixture(scope="module")
 def fleet(start_part: t.Callable[[t.Any], t.Any], tmp_path_factory: pytest.TempPathFactory) -> lab.Fleet:
