@@ -10,7 +10,7 @@ PYTEST ?=
 WORKERS ?= 2
 # What runs again with the newest ansible-core on the newest interpreter (all that touches Ansible), and on Python 3.9.
 NEWEST_TESTS ?= $(wildcard tests/unit/*.py $(addprefix tests/unit/plugins/,filter lookup modules plugin_utils module_utils/*.py) \
-    tests/integration tests/awx/test_setup.py)
+    tests/integration tests/awx/test_setup.py tests/fleet/test_fleet.py)
 PY39_TESTS ?= tests/unit/plugins/module_utils/_engine
 
 B := build
@@ -39,7 +39,7 @@ define venv_where_found
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench host build changelog clean test tests units integration newest py39 lint sanity installed environments system python
+.PHONY: help demo bench host build changelog clean test tests units integration fleet newest py39 lint sanity installed environments system python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ units: $(B)/venv-test/.stamp $(SELF) ## Unit tests; what is not installed is ski
 
 integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests with playbooks, servers and faults
 	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) --dist loadgroup tests/stores tests/integration tests/faults $(PYTEST)
+
+fleet: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests on real hosts of their own, over OpenSSH
+	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) tests/lab/test_fleet.py tests/fleet $(PYTEST)
 
 newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp $(B)/awx/.stamp installed $(SELF) ## Tests of what touches Ansible with the newest ansible-core
 	@if test -x $(B)/venv-newest/bin/python; then \
