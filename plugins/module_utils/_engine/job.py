@@ -196,6 +196,8 @@ class _Run:
                     warnings = notifying.notify(self.document, self.recap, previous and previous.recap)
                     if warnings:
                         self._notified(warnings)
+                        # The event log may be what fails now.
+                        self._judge()
                         self.catalog.end_run(run, time.time(), self.recap["exit_code"], self.recap)
             self.catalog.close()
         return self.recap
