@@ -15,7 +15,8 @@ import typing as t
 
 # What changes with every login, and what useradd keeps of the state before.
 IGNORED = re.compile(
-    r"/(root/\.ansible|home/[^/]+/\.(ansible|sudo_as_admin_successful)|var/log/(lastlog|wtmp|btmp)|var/lib/sudo|etc/(passwd|group|shadow|gshadow|subuid|subgid)-"
+    r"/(root/\.ansible|home/[^/]+/\.(ansible|sudo_as_admin_successful)|var/log/(lastlog|wtmp|btmp)|var/lib/sudo"
+    r"|etc/(passwd|group|shadow|gshadow|subuid|subgid)-"
     r"|etc/\.pwd\.lock)(/|$)"
 )
 PLACES = ("etc", "home", "opt", "root", "srv", "tmp", "usr/local", "var")

@@ -374,10 +374,10 @@ class Fleet:
     def run(self, argv: t.Sequence[t.Any], **options: t.Any) -> subprocess.CompletedProcess[str]:
         """Run a command on the controller and return it with its output as text. ``options`` go to subprocess.run."""
         enter = ["nsenter", "--net=%s" % (NAMESPACES / self.namespace), "--"]
-        options = {"capture_output": True, "text": True, "check": False, "stdin": subprocess.DEVNULL, **options}
+        options = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, **options}
         if "input" in options:
             del options["stdin"]
-        return subprocess.run([*enter, *[str(each) for each in argv]], **options)
+        return subprocess.run([*enter, *[str(each) for each in argv]], check=options.pop("check", False), **options)
 
     def within(self, function: t.Callable[[], t.Any]) -> t.Any:
         """Call ``function`` in a thread whose sockets are the controller's."""

@@ -105,7 +105,9 @@ def _directory_size(path: str) -> int:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - (1 << 16) - _END.size))
         tail = file.read()
-        at = len(tail) - _END.size if tail[-_END.size :].startswith(b"PK\5\6") else tail.rfind(b"PK\5\6")
+        at = len(tail) - _END.size
+        if at < 0 or not tail.startswith(b"PK\5\6", at):
+            at = tail.rfind(b"PK\5\6")
         if at < 0 or len(tail) - at < _END.size:
             return 0
         directory = t.cast(int, _END.unpack_from(tail, at)[5])

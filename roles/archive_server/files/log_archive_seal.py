@@ -331,7 +331,7 @@ def _expected(manifest: bytes) -> t.Tuple[int, str]:
         size, sha256 = archive["size"], archive["sha256"]
     except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
         raise Refused("the manifest cannot be read (%s)" % type(error).__name__) from error
-    if type(size) is not int or type(sha256) is not str:
+    if not isinstance(size, int) or isinstance(size, bool) or not isinstance(sha256, str):
         raise Refused("the manifest does not say what the archive is")
     return size, sha256
 
