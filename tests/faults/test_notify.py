@@ -19,6 +19,7 @@ import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import notifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.catalog import Catalog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.receivers import mail as mail_receiver
 from lab.https import Authority
 from lab.smtp import PASSWORD, USER, sendmail_program, smtp_server
 from lab.webhook import TOKEN, webhook
@@ -129,6 +130,17 @@ def test_a_mail_over_the_hosts_own_mail_system(host, start_part, tmp_path, autho
     server.refused["root"] = "550 there is no root here"
     (warning,) = run(host, local)
     assert "/sendmail ended with" in warning and "there is no root here" in warning and "tried twice" in warning
+
+
+def test_without_a_sendmail_a_mail_goes_to_the_port_of_the_hosts_mail_system(host, start_part, tmp_path, authority, monkeypatch):
+    server = start_part(smtp_server(tmp_path / "mta", tls="none", login=False, authority=authority))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(mail_receiver, "SENDMAIL_FOLDERS", ())
+    # Port 25 of this machine may be taken, or be nobody's to take.
+    monkeypatch.setitem(mail_receiver.PORTS, "none", server.port)
+    assert run(host, {"type": "mail", "when": ["change"], "to": ["root", "ops@example.com"]}) == []
+    assert server.mails[0].recipients == ["root", "ops@example.com"]
+    assert server.mails[0].sender == "log-archive@" + socket.gethostname()
 
 
 def test_the_attached_log_is_cut_to_its_end(host, smtp):

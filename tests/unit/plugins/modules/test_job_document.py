@@ -78,6 +78,7 @@ def test_a_diff_shows_what_is_no_secret() -> None:
 
 
 def test_every_secret_of_the_table_is_masked() -> None:
-    secrets = [name for name, option in job_spec.STORE.items() if option.get("secret")]
-    masked = job_document.masked({"stores": [dict.fromkeys(secrets, "s3cr3t")]}, job_spec.JOB)
-    assert len(secrets) == 4 and set(masked["stores"][0].values()) == {"********"}
+    for part, table, count in (("stores", job_spec.STORE, 4), ("notify", job_spec.NOTIFY, 2)):
+        secrets = [name for name, option in table.items() if option.get("secret")]
+        masked = job_document.masked({part: [dict.fromkeys(secrets, "s3cr3t")]}, job_spec.JOB)
+        assert len(secrets) == count and set(masked[part][0].values()) == {"********"}
