@@ -1,0 +1,438 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The whole fleet, as an Ansible user has it: from fresh hosts to hosts from which everything was taken off again.
+
+web1 and db1 (cron, a virtualenv without internet, both stores; db1 may only add on the archive server), files1 (systemd, the
+distribution's libraries, S3 alone), archive1 (SFTP), and Swift beside the controller. The tests tell one story, in this order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import secrets
+import subprocess
+import threading
+import time
+import typing as t
+from datetime import datetime, timedelta, timezone
+
+import lab
+import pytest
+from fleet.roles import Snapshot, as_user, difference, snapshot
+from lab.fleet import ADMIN
+
+MANAGED = ("web1", "db1", "files1")
+WITH_SFTP = ("web1", "db1")
+COMMAND = "/usr/local/bin/log-archive"
+SSH = "/etc/log-archive/ssh"
+LOGS = "/var/log/app"
+OPERATOR = "olga"
+# What changes by itself once jobs run each minute: their logs, state and spool; on the server what arrives.
+ALIVE = re.compile(r"/var/(log|lib|spool)/log-archive(-server)?(/|$)|/srv/log-archive/[^/]+/archive/")
+
+
+# What a check tells in place of what it cannot try, and of a folder that an earlier task would have made.
+STANDS_FOR = {"Say what would be installed", "Make the folder above the keyring", "Make the folder of the configuration"}
+# What a real run tells besides, because it follows from what was told: the parts of an installation, what is done with a key pair or a
+# unit once it is there, and a service that reads its new configuration.
+FOLLOWS = {
+    "Make the virtualenv",
+    "Install the libraries",
+    "Install optional libraries where there are wheels",
+    "Give the private key to the user who sends",
+    "Let in the host's key, and no other",
+    "Start the timers, now and at boot",
+    "Let sshd read its configuration, where no service manager does",
+}
+
+
+def hour(ago: int) -> str:
+    """The name of the log of a past hour."""
+    return (datetime.now(timezone.utc) - timedelta(hours=ago)).strftime("app.%Y%m%d.%H")
+
+
+class Site:
+    """The fleet with its inventory, everything that any play printed, and every command line that was seen meanwhile."""
+
+    def __init__(self, fleet: lab.Fleet, escrow: pathlib.Path) -> None:
+        self.fleet = fleet
+        self.hosts = fleet.hosts
+        self.escrow = escrow
+        self.s3 = fleet.swift()
+        self.bucket = fleet.within(self.s3.make_bucket)
+        self.vault_secret = secrets.token_urlsafe(18)
+        self.output: t.List[str] = []
+        self.command_lines: t.Set[bytes] = set()
+        self.told_by_check: t.Set[t.Tuple[str, str]] = set()
+        # Once: an hour may end while the story is told.
+        self.hours = [hour(ago) for ago in range(4)]
+        for name in MANAGED:
+            host = self.hosts[name]
+            host.run(["useradd", "--create-home", "--shell", "/bin/sh", OPERATOR])
+            host.run(["install", "-d", "-m", "755", LOGS])
+            for ago in (3, 2):
+                self.write_log(name, ago)
+        # Whoever was logged in for the first time has a home that differs from before.
+        self.fresh = self.snapshots()
+        self.inventory = self.write_inventory()
+
+    def write_log(self, name: str, ago: int) -> str:
+        """Write the log of a past hour, readable for the group adm as logs are; return its path."""
+        path = "%s/%s" % (LOGS, self.hours[ago])
+        text = "".join("%s line %d of %s\n" % (name, number, path) for number in range(200))
+        self.hosts[name].run(["install", "-m", "640", "-g", "adm", "/dev/stdin", path], input=text)
+        return path
+
+    def write_inventory(self, **retention: t.Any) -> pathlib.Path:
+        sftp = {
+            "type": "sftp",
+            "host": "{{ hostvars['archive1'].ansible_host }}",
+            "user": "{{ inventory_hostname | infra_ops.log_archive.sftp_account }}",
+            "path": "/archive",
+            "private_key_file": SSH + "/id_ed25519",
+            "known_hosts_file": SSH + "/known_hosts",
+        }
+        s3 = {
+            "type": "s3",
+            "bucket": self.bucket,
+            "endpoint_url": self.s3.endpoint_url,
+            "region": self.s3.region,
+            "addressing_style": "path",
+            "access_key_id": self.s3.access_key,
+            "secret_access_key": self.s3.secret_key,
+        }
+        job = {
+            "select": {"paths": [LOGS], "patterns": ["app.%Y%m%d.%H"], "period": "hour", "catch_up": "7d"},
+            "schedule": {"at": "* * * * *", "spread": "0s"},
+            "retention": {"keep_within": "30d", **retention},
+        }
+        variables = {
+            "log_archive_jobs": {"app": job},
+            "log_archive_stores": {"sftp": sftp, "s3": s3},
+            "log_archive_escrow": str(self.escrow),
+            "log_archive_escrow_vault_secret": self.vault_secret,
+            "dependencies_wheelhouse": str(self.fleet.wheelhouse),
+            "permissions_operators": [OPERATOR],
+        }
+        db1 = {
+            "archive_server_append_only": True,
+            "log_archive_jobs__host": {"app": {"stores": [{"name": "sftp", "append_only": True}, "s3"]}},
+        }
+        files1 = {"schedule_type": "systemd", "log_archive_dependencies": "packages"}
+        files1["log_archive_jobs__host"] = {"app": {"stores": ["s3"]}}
+        groups = {
+            "web": {"hosts": {"web1": {}}},
+            "database": {"hosts": {"db1": db1}},
+            "fileserver": {"hosts": {"files1": files1}},
+            # The operators are those of the hosts.
+            "archive_server": {"hosts": {"archive1": {}}, "vars": {"permissions_operators": []}},
+        }
+        return self.fleet.inventory({"all": {"children": groups, "vars": variables}}, user=ADMIN)
+
+    def play(self, name: str, *arguments: str, fine: bool = True, **options: t.Any) -> t.Dict[str, t.Dict[str, int]]:
+        """Run a playbook of the collection at -vvv; return the recap's counts by host."""
+        with self.watched():
+            done = self.fleet.playbook(
+                "infra_ops.log_archive." + name, "-vvv", *arguments, **{"inventory": self.inventory, **options}, timeout=300
+            )
+        self.said = done.stdout + done.stderr
+        self.output.append(self.said)
+        # For who looks why a test failed.
+        (self.fleet.folder / ("play-%02d-%s.log" % (len(self.output), name))).write_text(self.said, encoding="utf-8")
+        assert (done.returncode == 0) == fine, self.said
+        recap = done.stdout.rpartition("PLAY RECAP")[2]
+        found = re.findall(r"^(\S+)\s+: (.*)$", recap, re.MULTILINE)
+        assert found, self.said
+        return {host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", counts)} for host, counts in found}
+
+    def changed(self) -> t.Set[t.Tuple[str, str]]:
+        """The tasks of the last play that told a change, with the host."""
+        found = set()
+        task = ""
+        for line in self.said.splitlines():
+            if line.startswith(("TASK [", "RUNNING HANDLER [")):
+                task = line[line.index("[") + 1 : line.rindex("]")]
+            told = re.match(r"changed: \[([^] ]+)", line)
+            if told:
+                found.add((told[1], task))
+        return found
+
+    @contextlib.contextmanager
+    def watched(self) -> t.Iterator[None]:
+        """Note the command lines of all processes, those of the hosts among them, for as long as it lasts."""
+        over = threading.Event()
+
+        def look() -> None:
+            while not over.wait(0.05):
+                for pid in os.listdir("/proc"):
+                    if pid.isdigit():
+                        # A process may be gone before it is read.
+                        with contextlib.suppress(OSError), open("/proc/%s/cmdline" % pid, "rb") as stream:
+                            self.command_lines.add(stream.read())
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def snapshots(self) -> t.Dict[str, Snapshot]:
+        return {name: snapshot(host) for name, host in self.hosts.items()}
+
+    def differences(self, before: t.Dict[str, Snapshot]) -> t.Dict[str, t.Set[str]]:
+        """By host what changed since, but for what the jobs change by themselves."""
+        changed = {
+            name: {path for path in difference(before[name], snapshot(host)) if not ALIVE.match(path)} for name, host in self.hosts.items()
+        }
+        return {name: paths for name, paths in changed.items() if paths}
+
+    def on_s3(self) -> t.Set[str]:
+        listed = self.fleet.within(lambda: self.s3.client().list_objects_v2(Bucket=self.bucket))
+        return {each["Key"] for each in listed.get("Contents", [])}
+
+    def on_sftp(self, name: str) -> t.Set[str]:
+        base = self.hosts["archive1"].path("/srv/log-archive/la-%s/archive" % name)
+        return {str(path.relative_to(base)) for path in base.rglob("*") if path.is_file()}
+
+    def arrived(self, name: str, log: str) -> t.Set[str]:
+        """The stores that hold the archive and the manifest of this log."""
+        stores = {"s3": self.on_s3()}
+        if name in WITH_SFTP:
+            stores["sftp"] = self.on_sftp(name)
+        archive = "/%s.tgz.fernet" % os.path.basename(log)
+        ours = {store: [key for key in keys if key.startswith(name + "/app/")] for store, keys in stores.items()}
+        return {
+            store
+            for store, keys in ours.items()
+            if all(any(key.endswith(end) for key in keys) for end in (archive, archive + ".manifest.json"))
+        }
+
+    def secrets(self) -> t.Dict[str, bytes]:
+        """By name every text that nobody may see. Call it before 'remove' takes the keys away."""
+        found = {"secret of S3": self.s3.secret_key.encode(), "password of the escrow": self.vault_secret.encode()}
+        for name in MANAGED:
+            for key in self.hosts[name].path("/etc/log-archive/keyring").glob("*.key"):
+                found["Fernet key %s of %s" % (key.stem, name)] = key.read_bytes().strip()
+        for name in WITH_SFTP:
+            lines = self.hosts[name].path(SSH + "/id_ed25519").read_bytes().splitlines()
+            # The first line of the Base64 holds the header that all such keys have.
+            found["private key of %s" % name] = lines[3]
+        return found
+
+
+def wait_for(condition: t.Callable[[], t.Any], seconds: float, what: t.Callable[[], t.Any]) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def site(fleet_factory: t.Callable[..., lab.Fleet], tmp_path_factory: pytest.TempPathFactory) -> Site:
+    fleet = fleet_factory(light=("web1", "db1", "archive1"), systemd=("files1",))
+    return Site(fleet, tmp_path_factory.mktemp("escrow"))
+
+
+def test_a_check_of_fresh_hosts_changes_nothing(site: Site) -> None:
+    recap = site.play("site", "--check", "--diff")
+    assert site.differences(site.fresh) == {}
+    assert list(site.escrow.iterdir()) == []
+    assert all(recap[name]["changed"] > 0 and recap[name]["failed"] == 0 for name in site.hosts)
+    site.told_by_check = site.changed()
+
+
+def test_site_does_what_the_check_said(site: Site) -> None:
+    recap = site.play("site")
+    assert all(counts["failed"] == counts["unreachable"] == 0 for counts in recap.values())
+    told, done = site.told_by_check, site.changed()
+    assert {task.rpartition(" : ")[2] for _host, task in told - done} == STANDS_FOR
+    assert {task.rpartition(" : ")[2] for _host, task in done - told} == FOLLOWS
+    assert {host for host, _task in told} == {host for host, _task in done} == set(site.hosts)
+
+
+def test_a_second_site_changes_nothing(site: Site) -> None:
+    before = site.snapshots()
+    assert {name: counts["changed"] for name, counts in site.play("site", "--diff").items()} == dict.fromkeys(site.hosts, 0)
+    assert site.differences(before) == {}
+
+
+def test_cron_and_the_timer_fire_the_jobs(site: Site) -> None:
+    expected = {name: {"s3", "sftp"} if name in WITH_SFTP else {"s3"} for name in MANAGED}
+
+    def arrived() -> t.Dict[str, t.Set[str]]:
+        return {name: site.arrived(name, site.hours[3]) & site.arrived(name, site.hours[2]) for name in MANAGED}
+
+    with site.watched():
+        wait_for(lambda: arrived() == expected, 130, arrived)
+    for name in MANAGED:
+        assert "app" in site.hosts[name].path("/var/log/log-archive/app.log").read_text(encoding="utf-8")
+    assert not site.hosts["files1"].path("/etc/cron.d/log-archive").exists()
+
+
+def test_status_tells_of_every_host(site: Site) -> None:
+    site.play("status", "-e", "fail_when_bad=true")
+    for name in MANAGED:
+        told = json.loads(site.hosts[name].run([COMMAND, "status", "--json"]).stdout)
+        assert [(job["job"], job["archives"], job["state"]) for job in told] == [("app", 2, "fine")]
+        assert re.search(r"\b%s\b.*\bapp\b" % name, site.said)
+
+
+def test_limit_touches_only_that_host(site: Site) -> None:
+    before = site.snapshots()
+    recap = site.play("site", "--limit", "web1", inventory=site.write_inventory(keep_last=5))
+    assert set(recap) == {"web1"}
+    assert site.differences(before) == {"web1": {"/etc/log-archive/jobs.d/app.json"}}
+    assert site.play("site", "--limit", "web1")["web1"]["changed"] == 1
+    assert site.differences(before) == {}
+
+
+def test_operators_run_look_and_edit_and_read_no_key(site: Site) -> None:
+    host = site.hosts["web1"]
+    document = "/etc/log-archive/jobs.d/app.json"
+    before = host.path(document).read_bytes()
+    key = host.run(["sh", "-c", "ls /etc/log-archive/keyring/*.key"]).stdout.split()[0]
+
+    def may(*argv: str, **options: t.Any) -> bool:
+        return as_user(host, OPERATOR, *argv, **options).returncode == 0
+
+    assert may("sudo", "-n", COMMAND, "run", "app") and may("sudo", "-n", COMMAND, "status")
+    assert may("tail", "-n", "1", "/var/log/log-archive/app.log")
+    assert may("sh", "-c", "cat > " + document, input="not JSON")
+    assert not may("sudo", "-n", COMMAND, "check-config")
+    assert may("sh", "-c", "cat > " + document, input=before.decode())
+    assert may("sudo", "-n", COMMAND, "check-config")
+    for forbidden in (
+        ["cat", key],
+        ["sudo", "-n", "cat", key],
+        ["cat", SSH + "/id_ed25519"],
+        ["sudo", "-n", COMMAND, "run", "--config", "/tmp/other.json"],
+        ["sudo", "-n", COMMAND, "restore", "app"],
+        ["sudo", "-n", "sh", "-c", "true"],
+        ["touch", COMMAND],
+        ["touch", "/opt/log-archive/lib/log_archive/cli.py"],
+        ["touch", "/opt/log-archive/venv/bin/python"],
+        ["touch", "/etc/cron.d/log-archive"],
+        ["touch", "/etc/log-archive/other"],
+    ):
+        assert not may(*forbidden), forbidden
+    # Somebody else may not even look.
+    host.run(["useradd", "--no-create-home", "eve"])
+    assert as_user(host, "eve", "cat", document).returncode and as_user(host, "eve", "sudo", "-n", COMMAND, "status").returncode
+    host.run(["userdel", "eve"])
+
+
+@pytest.mark.parametrize("store", ["sftp", "s3"])
+def test_restore_on_another_host(site: Site, store: str) -> None:
+    before = site.snapshots()
+    log = "%s/%s" % (LOGS, site.hours[2])
+    to = "/srv/restored-" + store
+    site.play("restore", "-e", "restore_host=web1 restore_on=db1 restore_to=%s store=%s names=%s" % (to, store, log))
+    assert site.hosts["db1"].path(to + log).read_bytes() == site.hosts["web1"].path(log).read_bytes()
+    site.hosts["db1"].run(["rm", "-r", to])
+    # Neither a key nor the way into the account of the other host stays.
+    assert site.differences(before) == {}
+
+
+def test_restore_on_the_controller(site: Site, tmp_path: pathlib.Path) -> None:
+    before = site.snapshots()
+    site.play("restore", "-e", "restore_host=web1 restore_on=localhost restore_to=%s since=1970-01-01" % tmp_path)
+    for ago in (3, 2):
+        log = "%s/%s" % (LOGS, site.hours[ago])
+        assert pathlib.Path(str(tmp_path) + log).read_bytes() == site.hosts["web1"].path(log).read_bytes()
+    assert site.differences(before) == {}
+
+
+def test_a_host_that_may_only_add_cannot_lose_its_archives(site: Site) -> None:
+    fleet, host = site.fleet, site.hosts["db1"]
+    sealed = sorted(site.on_sftp("db1"))
+    base = site.hosts["archive1"].path("/srv/log-archive/la-db1/archive")
+    wait_for(lambda: all((base / each).stat().st_uid == 0 for each in sealed), 90, lambda: "not sealed: %s" % sealed)
+    before = {each: (base / each).read_bytes() for each in sealed}
+    login = ["sftp", "-b", "-", "-oIdentityFile=%s/id_ed25519" % SSH, "-oUserKnownHostsFile=%s/known_hosts" % SSH]
+    login += ["-oStrictHostKeyChecking=yes", "la-db1@" + site.hosts["archive1"].address]
+
+    def try_to(command: str) -> subprocess.CompletedProcess[str]:
+        return as_user(host, "log-archive", *login, input=command + "\n")
+
+    assert try_to("ls archive/db1/app").returncode == 0
+    for each in sealed:
+        for command in ("rm archive/%s", "put /etc/hostname archive/%s", "rename archive/%s archive/elsewhere", "chmod 777 archive/%s"):
+            assert try_to(command % each).returncode != 0, command % each
+    assert try_to("rename archive/db1 archive/db2").returncode != 0
+    assert {each: (base / each).read_bytes() for each in site.on_sftp("db1") if each in before} == before
+    # And it is the account's own folder that it sees, nothing else.
+    assert "web1" not in try_to("ls -R /").stdout
+    assert fleet.hosts["web1"].run(["true"]).returncode == 0
+
+
+def test_a_host_and_a_store_that_are_down_do_not_harm_the_others(site: Site) -> None:
+    logs = {name: site.write_log(name, 1) for name in ("web1", "files1")}
+    site.hosts["db1"].stop()
+    site.s3.stop()
+    recap = site.play("archive", fine=False)
+    assert recap["db1"]["unreachable"] + recap["db1"]["failed"] >= 1
+    assert site.hours[1] in "".join(site.on_sftp("web1"))
+    assert "unreachable" in site.said
+    site.play("status", fine=False)
+    site.hosts["db1"].start()
+    site.s3.start()
+    recap = site.play("archive")
+    assert all(recap[name]["failed"] == recap[name]["unreachable"] == 0 for name in MANAGED)
+    assert site.arrived("web1", logs["web1"]) == {"s3", "sftp"}
+    assert site.arrived("files1", logs["files1"]) == {"s3"}
+    site.play("verify", "-e", "level=read_back")
+    site.play("status", "-e", "fail_when_bad=true")
+    for name, log in logs.items():
+        site.hosts[name].run(["rm", log])
+
+
+def test_remove_leaves_no_trace(site: Site) -> None:
+    hidden = site.secrets()
+    logs = {
+        "%s:%s" % (name, path.relative_to(host.root)): path.read_bytes()
+        for name, host in site.hosts.items()
+        for path in host.path("/var/log").rglob("*")
+        if path.is_file()
+    }
+    logs["files1:journal"] = site.hosts["files1"].run(["journalctl", "--no-pager", "--output=export"], text=False).stdout
+    # Every file that anything on the hosts has written, and where a secret belongs.
+    belongs = re.compile(r"etc/log-archive/(keyring|jobs\.d|ssh)/")
+    disks = {
+        "%s:%s" % (name, path.relative_to(host.folder / "disk")): path.read_bytes()
+        for name, host in site.hosts.items()
+        for path in (host.folder / "disk").rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
+    assert any(belongs.match(name.partition(":")[2]) for name in disks)
+    kept = {name: site.on_sftp(name) for name in WITH_SFTP}, site.on_s3()
+
+    before = site.snapshots()
+    checked = site.play("remove", "--check", "--diff")
+    assert all(checked[name]["changed"] > 0 for name in MANAGED)
+    assert site.differences(before) == {}
+    site.play("remove")
+    assert {name: paths for name, paths in site.differences(site.fresh).items() if name in MANAGED} == {}
+    assert ({name: site.on_sftp(name) for name in WITH_SFTP}, site.on_s3()) == kept
+    for name in MANAGED:
+        running = site.hosts[name].run(["sh", "-c", "cat /proc/[0-9]*/cmdline; cat /etc/passwd /etc/group"]).stdout
+        assert "log-archive" not in running
+    assert {name: counts["changed"] for name, counts in site.play("remove").items()} == dict.fromkeys(MANAGED, 0)
+
+    # Secrets: in nothing that was printed, in no command line that was seen, in no log, and on no disk but where they belong.
+    seen = {
+        **{"output of play %d" % number: text.encode() for number, text in enumerate(site.output, 1)},
+        "a command line": b"\n".join(site.command_lines),
+        **logs,
+        **{name: content for name, content in disks.items() if not belongs.match(name.partition(":")[2])},
+    }
+    assert len(hidden) == 7 and all(len(text) > 20 for text in hidden.values())
+    assert [(what, where) for what, text in hidden.items() for where, content in seen.items() if text in content] == []
+    # The looks at the command lines saw what ran on the hosts.
+    assert any(b"log-archive\x00" in line or b"/opt/log-archive" in line for line in site.command_lines)
