@@ -1,0 +1,361 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The playbooks that run the command, over local connections; one host cannot be reached. Whole fleets are in tests/fleet."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+import typing as t
+
+import pytest
+
+pytest.importorskip("ansible")
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+DEAD = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 9, "ansible_ssh_common_args": "-F none"}
+PROGRAM = pathlib.Path(sys.executable).with_name("ansible-playbook")
+
+
+class LocalFleet:
+    """Hosts that are folders of this machine, and how to run a playbook on them."""
+
+    def __init__(self, folder: pathlib.Path, collections: pathlib.Path) -> None:
+        self.folder = folder
+        self.collections = collections
+        self.hosts: t.Dict[str, t.Dict[str, t.Any]] = {}
+        shutil.copytree(
+            collections / "ansible_collections/infra_ops/log_archive/plugins/module_utils/_engine", folder / "lib" / "log_archive"
+        )
+        self.command = folder / "log-archive"
+        text = "#!%s -I\nimport sys\n\nsys.path.insert(0, %r)\nfrom log_archive.cli import end_with_main\n\nend_with_main()\n"
+        self.command.write_text(text % (sys.executable, str(folder / "lib")))
+        self.command.chmod(0o755)
+        (folder / "logs").mkdir()
+        for hour in range(3):
+            (folder / "logs" / ("syslog.20240112.%02d" % hour)).write_text("a line of hour %d\n" % hour)
+        (folder / "ansible.cfg").touch()
+
+    def add(self, host: str) -> None:
+        """Set a host up as the site playbook would."""
+        home = self.folder / host
+        (home / "jobs.d").mkdir(parents=True)
+        document = {
+            "name": "syslog",
+            "host": host,
+            "select": {"paths": [str(self.folder / "logs")], "patterns": ["syslog.%Y%m%d.%H"]},
+            "encryption": {"keyring": str(home / "keyring")},
+            "stores": [{"type": "file", "name": "local", "path": str(home / "store")}],
+            "spool": str(home / "spool"),
+            "state": str(home / "state"),
+        }
+        (home / "jobs.d" / "syslog.json").touch(0o600)
+        (home / "jobs.d" / "syslog.json").write_text(json.dumps(document))
+        subprocess.run([self.command, "key", "create", "--keyring", home / "keyring"], check=True, stdout=subprocess.DEVNULL)
+        self.hosts[host] = {}
+
+    def call(self, playbook: str, *arguments: str) -> t.Tuple[t.List[str], t.Dict[str, str]]:
+        """The command line and the environment of a run."""
+        variables = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "ansible_become": False,
+            "log_archive_command": str(self.command),
+            "log_archive_config": str(self.folder / "{{ inventory_hostname }}" / "jobs.d"),
+        }
+        inventory = self.folder / "inventory.json"
+        servers: t.Dict[str, t.Any] = {"archive_server": {"hosts": {}}}
+        inventory.write_text(json.dumps({"all": {"hosts": self.hosts, "vars": variables, "children": servers}}))
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        environment.update(
+            ANSIBLE_CONFIG=str(self.folder / "ansible.cfg"),
+            ANSIBLE_HOME=str(self.folder / "ansible"),
+            ANSIBLE_COLLECTIONS_PATH=str(self.collections),
+            ANSIBLE_NOCOLOR="1",
+        )
+        return [str(PROGRAM), "--inventory", str(inventory), "infra_ops.log_archive." + playbook, *arguments], environment
+
+    def play(self, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a playbook where nobody can answer a question."""
+        command, environment = self.call(playbook, *arguments)
+        return subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=self.folder
+        )
+
+    def answered(self, answer: str, playbook: str, *arguments: str) -> t.Tuple[int, str]:
+        """Run a playbook on a terminal and answer its question; its status and what the terminal showed."""
+        command, environment = self.call(playbook, *arguments)
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(self.folder)
+            os.execve(command[0], command, environment)
+        shown = b""
+        while True:
+            # What is typed while the question is being put is thrown away: say it again until it is heard.
+            heard, _w, _x = select.select([terminal], [], [], 1)
+            if not heard:
+                if b"anything else: do nothing:" in shown:
+                    os.write(terminal, answer.encode() + b"\r")
+                continue
+            try:
+                data = os.read(terminal, 1 << 16)
+            except OSError:
+                break
+            shown += data
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.close(terminal)
+        assert b"anything else: do nothing:" in shown, shown.decode()
+        return status, shown.decode()
+
+    def stored(self, host: str) -> t.List[str]:
+        """The names of the archives in a host's local store."""
+        return sorted(path.name for path in (self.folder / host / "store").rglob("*.fernet"))
+
+
+@pytest.fixture
+def local_fleet(tmp_path: pathlib.Path, collections_path: pathlib.Path) -> LocalFleet:
+    return LocalFleet(tmp_path, collections_path)
+
+
+def states(output: str) -> t.Dict[str, t.Dict[str, int]]:
+    """Ansible's own recap."""
+    return {
+        host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", counts)}
+        for host, counts in re.findall(r"^(\S+) +: (ok=.*)$", output, re.MULTILINE)
+    }
+
+
+BAD = [
+    ("archive", ["-e", "upload=perhaps"], "value of upload must be one of: yes, no, ask"),
+    ("archive", ["-e", "jobs=../../etc/passwd"], "must be names of jobs"),
+    ("archive", ["-e", "jobs=--config=/tmp"], "must be names of jobs"),
+    ("archive", ["-e", "max_fail_percent=many"], "max_fail_percent"),
+    ("status", ["-e", "fail_when_bad=perhaps"], "fail_when_bad"),
+    ("status", ["-e", "jobs=a/b"], "must be names of jobs"),
+    ("verify", ["-e", "level=thorough"], "value of level must be one of"),
+    ("prune", ["-e", '{"jobs": {"a": 1}}'], "jobs"),
+    ("restore", ["-e", "restore_host=web1"], "restore_to"),
+    ("restore", ["-e", "restore_to=/x"], "restore_host"),
+    ("restore", ["-e", "restore_host=web1 restore_to=/x"], "at least one of since, until and names"),
+    ("restore", ["-e", "restore_host=web1 restore_to=x since=2024-01-01"], "absolute path"),
+    ("restore", ["-e", "restore_host=web1 restore_to=/x since=2024-01-01 restore_job=other"], "no such job"),
+    ("rotate_keys", ["-e", "older_than=soon"], "must be a duration"),
+    ("remove", ["-e", "remove_keys=perhaps"], "remove_keys"),
+    ("site", ["-e", "max_fail_percent=many"], "max_fail_percent"),
+    ("site", ["-e", '{"log_archive_jobs": {"syslog": {"selct": {}}}}'], "did you mean 'select'"),
+    ("site", ["-e", "schedule_type=at"], "schedule_type must be one of"),
+]
+
+
+@pytest.mark.parametrize(("playbook", "arguments", "told"), BAD, ids=["%s-%d" % (row[0], number) for number, row in enumerate(BAD)])
+def test_a_bad_variable_is_named_before_anything_is_done(local_fleet: LocalFleet, playbook: str, arguments: t.List[str], told: str) -> None:
+    local_fleet.add("web1")
+    done = local_fleet.play(playbook, *arguments)
+    assert done.returncode != 0
+    assert told in done.stdout + done.stderr
+    assert not any(counts["changed"] for counts in states(done.stdout).values())
+    assert local_fleet.stored("web1") == []
+
+
+def test_every_host_runs_what_it_can_and_the_rest_is_told_first(local_fleet: LocalFleet) -> None:
+    for host in ("web1", "web2"):
+        local_fleet.add(host)
+    local_fleet.hosts = {"dead": DEAD, **local_fleet.hosts, "bare": {}}
+    (local_fleet.folder / "web2" / "jobs.d" / "syslog.json").write_text("{}")
+    # One host a batch, and the first one is dead: the others have their turn all the same.
+    done = local_fleet.play("archive", "-e", "batch=1")
+    assert done.returncode != 0
+    assert local_fleet.stored("web1") != []
+    counts = states(done.stdout)
+    assert {host: counts[host]["failed"] for host in counts} == {"dead": 1, "web1": 0, "web2": 1, "bare": 0}
+    recap = done.stdout[done.stdout.index("TASK [What came of it") :]
+    assert "unreachable" in recap
+    assert recap.index("dead") < recap.index("web1")
+    assert recap.index("web2") < recap.index("web1")
+    again = local_fleet.play("archive", "--limit", "web1")
+    assert (again.returncode, states(again.stdout)["web1"]["changed"]) == (0, 0)
+
+
+def test_no_batch_begins_after_too_many_failures(local_fleet: LocalFleet) -> None:
+    local_fleet.hosts = {"dead": DEAD}
+    local_fleet.add("web1")
+    done = local_fleet.play("archive", "-e", "batch=1", "-e", "max_fail_percent=50")
+    assert done.returncode != 0
+    assert local_fleet.stored("web1") == []
+    assert states(done.stdout)["web1"]["failed"] == 1, "a host that had no turn is not told as one that is fine"
+
+
+def test_check_mode_archives_nothing(local_fleet: LocalFleet) -> None:
+    local_fleet.add("web1")
+    done = local_fleet.play("archive", "--check")
+    assert (done.returncode, states(done.stdout)["web1"]["changed"]) == (0, 1)
+    assert local_fleet.stored("web1") == []
+    assert not (local_fleet.folder / "web1" / "state").exists()
+
+
+# A store off the host where nobody listens.
+ELSEWHERE = {
+    "type": "s3",
+    "name": "bucket",
+    "bucket": "logs",
+    "endpoint_url": "http://127.0.0.1:9",
+    "region": "us-east-1",
+    "access_key_id": "id",
+    "secret_access_key": "secret",
+    "attempts": 1,
+}
+
+
+@pytest.fixture
+def sending(local_fleet: LocalFleet) -> LocalFleet:
+    """A host that has archived before (its first run asks each store what it holds) and is to send three new logs elsewhere."""
+    local_fleet.add("web1")
+    assert local_fleet.play("archive").returncode == 0
+    document = local_fleet.folder / "web1" / "jobs.d" / "syslog.json"
+    job = json.loads(document.read_text())
+    document.write_text(json.dumps(dict(job, stores=[*job["stores"], ELSEWHERE])))
+    for hour in range(3, 6):
+        (local_fleet.folder / "logs" / ("syslog.20240112.%02d" % hour)).write_text("a line of hour %d\n" % hour)
+    return local_fleet
+
+
+def waiting(fleet: LocalFleet) -> t.List[str]:
+    return sorted(path.name for path in (fleet.folder / "web1" / "spool").rglob("*.fernet"))
+
+
+def test_upload_no_is_no_failure_and_a_store_that_is_down_is_one(sending: LocalFleet) -> None:
+    done = sending.play("archive", "-e", "upload=no")
+    assert done.returncode == 0, done.stdout
+    assert len(waiting(sending)) == 3
+    assert len(sending.stored("web1")) == 6
+    done = sending.play("archive", "-e", '{"upload": true}')
+    assert done.returncode != 0
+    assert states(done.stdout)["web1"]["failed"] == 1
+
+
+def test_asked_it_does_what_the_answer_says(sending: LocalFleet) -> None:
+    silent = sending.play("archive", "-e", "upload=ask")
+    assert silent.returncode != 0
+    assert "nothing was done" in silent.stdout
+    assert len(sending.stored("web1")) == 3
+    code, shown = sending.answered("", "archive", "-e", "upload=ask")
+    assert code != 0
+    assert "1 host(s), 3 archive(s)" in shown
+    assert len(sending.stored("web1")) == 3
+    code, shown = sending.answered("no", "archive", "-e", "upload=ask")
+    assert code == 0, shown
+    assert len(waiting(sending)) == 3
+    # The store is down: that it was tried shows that the answer was heard.
+    code, shown = sending.answered("yes", "archive", "-e", "upload=ask")
+    assert code != 0
+    assert "store bucket" in shown
+
+
+def test_status_is_a_look_unless_it_is_told_to_judge(local_fleet: LocalFleet) -> None:
+    local_fleet.add("web1")
+    never_run = local_fleet.play("status")
+    assert never_run.returncode == 0
+    assert "has never run" in never_run.stdout
+    assert local_fleet.play("status", "-e", "fail_when_bad=true").returncode != 0
+    assert local_fleet.play("archive").returncode == 0
+    # Its logs are of the year 2024: only the time of the last success counts.
+    assert local_fleet.play("status", "-e", "fail_when_bad=true").returncode == 0
+    local_fleet.hosts["dead"] = DEAD
+    done = local_fleet.play("status")
+    assert done.returncode != 0
+    assert states(done.stdout)["web1"]["failed"] == 0
+
+
+def test_verify_names_the_archive_that_is_damaged(local_fleet: LocalFleet) -> None:
+    local_fleet.add("web1")
+    assert local_fleet.play("archive").returncode == 0
+    assert local_fleet.play("verify", "-e", "level=read_back", "-e", "store=local").returncode == 0
+    victim = next((local_fleet.folder / "web1" / "store").rglob("*.fernet"))
+    content = bytearray(victim.read_bytes())
+    content[50] ^= 1
+    victim.write_bytes(content)
+    done = local_fleet.play("verify")
+    assert done.returncode != 0
+    assert "FAILED  local" in done.stdout
+    assert victim.name in done.stdout
+
+
+def test_prune_shows_its_plan_in_check_mode_and_does_it_then(local_fleet: LocalFleet) -> None:
+    local_fleet.add("web1")
+    assert local_fleet.play("archive").returncode == 0
+    document = local_fleet.folder / "web1" / "jobs.d" / "syslog.json"
+    document.write_text(json.dumps(dict(json.loads(document.read_text()), retention={"keep_last": 2})))
+    plan = local_fleet.play("prune", "--check")
+    assert (plan.returncode, states(plan.stdout)["web1"]["changed"]) == (0, 1)
+    assert re.search(r"remove .*syslog\.20240112\.00", plan.stdout)
+    assert len(local_fleet.stored("web1")) == 3
+    assert local_fleet.play("prune").returncode == 0
+    assert [name[:18] for name in local_fleet.stored("web1")] == ["syslog.20240112.01", "syslog.20240112.02"]
+    again = local_fleet.play("prune")
+    assert (again.returncode, states(again.stdout)["web1"]["changed"]) == (0, 0)
+
+
+def test_the_example_inventory_merges_as_it_says(tmp_path: pathlib.Path, collections_path: pathlib.Path) -> None:
+    example = CHECKOUT / "inventory.example"
+    if not example.exists():
+        pytest.skip("the collection's tarball has no example")
+    inventory = tmp_path / "inventory.yml"
+    shutil.copy(example, inventory)
+    play = tmp_path / "show.yml"
+    play.write_text(
+        json.dumps(
+            [
+                {
+                    "hosts": "all:!archive_server",
+                    "gather_facts": False,
+                    "connection": "local",
+                    "tasks": [
+                        {
+                            "ansible.builtin.copy": {
+                                "content": "{{ lookup('infra_ops.log_archive.jobs') | to_json }}",
+                                "dest": "%s/{{ inventory_hostname }}.json" % tmp_path,
+                            }
+                        }
+                    ],
+                }
+            ]
+        )
+    )
+    (tmp_path / "ansible.cfg").touch()
+    environment = dict(os.environ, ANSIBLE_CONFIG=str(tmp_path / "ansible.cfg"), ANSIBLE_COLLECTIONS_PATH=str(collections_path))
+    environment.update(LOG_ARCHIVE_S3_SECRET_KEY="not-a-secret", ANSIBLE_HOME=str(tmp_path / "ansible"))
+    command = [str(PROGRAM), "-i", str(inventory), "-e", "ansible_python_interpreter=" + sys.executable, str(play)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = {host: json.loads((tmp_path / (host + ".json")).read_text()) for host in ("web1", "db1", "files1")}
+    assert {host: sorted(each) for host, each in jobs.items()} == {"web1": ["syslog"], "db1": ["syslog"], "files1": ["syslog", "var-log"]}
+    syslogs = {host: each["syslog"] for host, each in jobs.items()}
+    assert syslogs["web1"]["retention"] == {"keep_hourly": 24}
+    assert syslogs["db1"]["retention"] == {"keep_hourly": 24, "keep_daily": 31, "keep_monthly": 12}
+    assert [store["name"] for store in jobs["files1"]["var-log"]["stores"]] == ["local", "sftp"]
+    assert [store.get("retention") for store in syslogs["db1"]["stores"]] == [{"keep_within": "18h"}, None, None]
+    assert {each["stores"][2]["user"] for each in syslogs.values()} == {"la-web1", "la-db1", "la-files1"}
+    assert all(each["select"]["catch_up"] == "7d" and each["schedule"]["spread"] == "10m" for each in syslogs.values())
+
+
+def test_each_playbook_begins_by_checking_and_says_how_to_run_it() -> None:
+    import yaml
+
+    for path in sorted((CHECKOUT / "playbooks").glob("*.yml")):
+        text = path.read_text(encoding="utf-8")
+        if path.name == "awx.yml":
+            continue
+        assert "ansible-playbook -i inventory.yml infra_ops.log_archive.%s" % path.stem in text, path.name
+        first = [play["tasks"][0] for play in yaml.safe_load(text) if play["tasks"][0]["name"] == "Check the variables"]
+        assert len(first) == 1, path.name
+        options = first[0]["ansible.builtin.validate_argument_spec"]["argument_spec"]
+        assert all(option.get("description") and option.get("type") for option in options.values()), path.name
+        assert path.stem == "restore" or {"target", "batch"} <= set(options), path.name
