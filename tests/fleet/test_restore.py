@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host is lost: its logs come back from the archive server, with the copies of its keys, or it is said why they cannot."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+import subprocess
+import tempfile
+import typing as t
+
+import lab
+import pytest
+
+ESCROW_SECRET = "correct horse battery staple"
+LINES = "a line of the hour\n"
+
+
+class Lost(t.NamedTuple):
+    """A fleet whose host web1 has archived its logs and is switched off since."""
+
+    fleet: lab.Fleet
+    inventory: pathlib.Path
+    escrow: pathlib.Path
+    keys: t.List[str]
+
+    def play(self, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.fleet.playbook("infra_ops.log_archive." + playbook, *arguments, inventory=self.inventory)
+
+    @property
+    def authorized(self) -> str:
+        return self.fleet.hosts["archive1"].path("/etc/ssh/log-archive/la-web1").read_text(encoding="ascii")
+
+
+@pytest.fixture(scope="module")
+def lost(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_factory: pytest.TempPathFactory) -> Lost:
+    folder = tmp_path_factory.mktemp("lost")
+    fleet: lab.Fleet = start_part(lab.fleet(folder / "fleet", light=("web1", "archive1")))
+    stores = {
+        "local": {"type": "file", "path": "/var/backups/log-archive"},
+        "server": {
+            "type": "sftp",
+            "host": "{{ hostvars['archive1'].ansible_host }}",
+            "user": "{{ inventory_hostname | infra_ops.log_archive.sftp_account }}",
+            "path": "/archive",
+            "private_key_file": "/etc/log-archive/ssh/id_ed25519",
+            "known_hosts_file": "/etc/log-archive/ssh/known_hosts",
+        },
+    }
+    variables = {
+        "dependencies_wheelhouse": str(fleet.wheelhouse),
+        "log_archive_escrow": str(folder / "escrow"),
+        "log_archive_escrow_vault_secret": ESCROW_SECRET,
+        "log_archive_stores": stores,
+        "log_archive_jobs": {"syslog": {"select": {"paths": ["/var/log/events"], "patterns": ["syslog.%Y%m%d.%H"]}}},
+    }
+    inventory = fleet.inventory({"all": {"children": {"archive_server": {"hosts": {"archive1": {}}}}, "vars": variables}})
+    logs = fleet.hosts["web1"].path("/var/log/events")
+    logs.mkdir(parents=True)
+    for hour in range(3):
+        (logs / datetime.datetime(2024, 1, 12, hour).strftime("syslog.%Y%m%d.%H")).write_text(LINES, encoding="ascii")
+    made = Lost(fleet, inventory, folder / "escrow", [])
+    for playbook in ("site", "archive"):
+        done = made.play(playbook)
+        assert done.returncode == 0, done.stdout
+    keyring = fleet.hosts["web1"].path("/etc/log-archive/keyring")
+    made.keys.extend(path.read_text(encoding="ascii").strip() for path in keyring.glob("*.key"))
+    refused = made.play("remove", "--limit", "web1", "-e", "log_archive_escrow=")
+    assert "could never be opened again" in refused.stdout
+    assert "changed=0" in refused.stdout, "it refuses before anything is changed"
+    fleet.hosts["web1"].stop()
+    return made
+
+
+def restore(lost: Lost, to: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """To the controller, the first two hours."""
+    wanted = "restore_host=web1 restore_on=localhost since=2024-01-12 until=2024-01-12T02:00Z restore_to=%s" % to
+    return lost.play("restore", "-e", wanted, *arguments)
+
+
+def test_its_logs_come_back_and_nothing_stays_open(lost: Lost, tmp_path: pathlib.Path) -> None:
+    before = lost.authorized
+    done = restore(lost, tmp_path / "restored", "-vvv")
+    assert done.returncode == 0, done.stdout
+    files = sorted(path for path in (tmp_path / "restored").rglob("*") if path.is_file())
+    assert [path.name for path in files] == ["syslog.20240112.00", "syslog.20240112.01"]
+    assert {path.read_text(encoding="ascii") for path in files} == {LINES}
+    assert "restrict,expiry-time=" in done.stdout, "the key that was let in would have expired by itself"
+    assert lost.authorized == before
+    assert list(pathlib.Path(tempfile.gettempdir()).glob("log-archive-restore-*")) == []
+    assert lost.keys
+    for secret in [*lost.keys, ESCROW_SECRET]:
+        assert secret not in done.stdout + done.stderr
+    again = restore(lost, tmp_path / "restored")
+    assert again.returncode == 0
+    assert again.stdout.count("changed=0") == 2, again.stdout
+
+
+def test_without_copies_of_its_keys_nothing_is_opened(lost: Lost, tmp_path: pathlib.Path) -> None:
+    before = lost.authorized
+    done = restore(lost, tmp_path / "restored", "-e", "log_archive_escrow=")
+    assert done.returncode != 0
+    assert "there is no copy of its keys" in done.stdout
+    assert lost.authorized == before
+    assert not (tmp_path / "restored").exists()
+
+
+def test_a_folder_of_the_lost_host_is_no_store_to_restore_from(lost: Lost, tmp_path: pathlib.Path) -> None:
+    stores = '{"log_archive_stores": {"local": {"type": "file", "path": "/var/backups/log-archive"}}}'
+    done = restore(lost, tmp_path / "restored", "-e", stores)
+    assert done.returncode != 0
+    assert "a store of type file is a folder of its host" in done.stdout
+
+
+def test_a_check_lets_nobody_in(lost: Lost, tmp_path: pathlib.Path) -> None:
+    before = lost.authorized
+    done = restore(lost, tmp_path / "restored", "--check", "--diff")
+    assert done.returncode == 0, done.stdout
+    assert "the archive server is asked in a real run only" in done.stdout
+    assert "Let the key in" not in done.stdout
+    assert lost.authorized == before
+    assert not (tmp_path / "restored").exists()
