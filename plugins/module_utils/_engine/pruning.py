@@ -52,7 +52,8 @@ def plan(
 ) -> Pruning:
     """Plan the pruning of a store, or of a host's or job's part of it. Nothing is changed.
 
-    name_template: strftime pattern of names directly in the store's root that other tools put there, dated in ``timezone``.
+    name_template: strftime pattern of names directly in the store's root that other tools put there, dated in ``timezone``. For one job
+    they count as older archives of that job, so that they go as its own come; else they are a group of their own.
     known: manifests by key that need not be fetched. awaited: {key: names of stores that do not have it yet}; those are kept.
     coming: archives that will be there when the plan is carried out (check mode). let_go: whether the caller has begun to remove the
     archive with this key: its manifest is left of a prune that was killed.
@@ -62,7 +63,8 @@ def plan(
     there = {item.key for item in items}
     items += [item for item in coming if item.key not in there]
     if name_template is not None:
-        items += _foreign(store, held, host, name_template, timezone)
+        group = ("", FOREIGN) if host is None or job is None else (host, job)
+        items += [item._replace(host=group[0], job=group[1]) for item in _foreign(store, held, host, name_template, timezone)]
     old = (now - ORPHAN_AGE).timestamp()
     stale = [
         orphan.key
@@ -78,7 +80,8 @@ def execute(store: Store, pruning: Pruning) -> Pruned:
     outcome = store.delete([item.key for item in items])
     gone = [item for item in items if outcome[item.key] is None]
     failed = {key: why for key, why in outcome.items() if why is not None}
-    described = [manifest_key(item.key) for item in gone if item.job != FOREIGN]
+    # What other tools put there lies in the root and has no manifest.
+    described = [manifest_key(item.key) for item in gone if "/" in item.key]
     for key, why in store.delete(described + pruning.leftovers).items():
         if why is not None:
             failed[key] = why

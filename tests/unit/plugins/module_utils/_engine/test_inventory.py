@@ -164,6 +164,19 @@ def test_prune_dates_other_tools_files_by_their_name_alone(store):
     assert {"notes.txt", "20241301.tgz", "sub/20240101.tgz"} <= {item.key for item in store.list()}
 
 
+def test_for_one_job_other_tools_files_age_as_its_own_archives_come(store):
+    names = ["20243112.tgz", "20240101.tgz", "20241001.tgz", "notes.txt"]
+    for name in names:
+        put(store, name)
+    job = {"host": "web1", "job": "syslog", "name_template": "%Y%d%m.tgz"}
+    newest = max(archive.manifest["period"]["start"] for archive in inventory.read(store, "web1", "syslog").archives)
+    assert newest.startswith("2024-01-12")
+    planned = pruning.plan(store, policy(keep_within="5d", max_delete_share=1.0), NOW, **job)
+    assert [item.key for item, _reason in planned.plan.remove if "/" not in item.key] == ["20240101.tgz"]
+    assert pruning.execute(store, planned).failed == {}
+    assert {"20241001.tgz", "notes.txt"} <= {item.key for item in store.list()}
+
+
 def test_a_lone_manifest_goes_when_it_is_old_or_its_removal_had_begun(store):
     for key, age in ((KEYS[0], 2 * 86400), (KEYS[1], 3600)):
         os.unlink(os.path.join(store.root, key))
