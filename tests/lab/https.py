@@ -30,15 +30,16 @@ KEY_USAGES = (
 
 
 class Authority:
-    """A CA in a folder, that signs certificates."""
+    """A CA in a folder, that signs certificates. since: when they began to be valid, for clients whose clock stands there."""
 
-    def __init__(self, folder: pathlib.Path, name: str = "lab CA") -> None:
+    def __init__(self, folder: pathlib.Path, name: str = "lab CA", since: t.Optional[datetime.datetime] = None) -> None:
         try:
             from cryptography import x509
             from cryptography.hazmat.primitives.asymmetric import ec
         except ImportError as error:
             raise Unavailable("the Python library 'cryptography' is missing, with which certificates are made") from error
         self.folder = folder
+        self._since = since or datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=2)
         folder.mkdir(parents=True, exist_ok=True)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -72,7 +73,7 @@ class Authority:
 
         now = datetime.datetime.now(datetime.timezone.utc)
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(public_key)
-        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=2))
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(self._since)
         builder = builder.not_valid_after(now + lasts)
         # Python 3.13 asks certificates for what RFC 5280 does.
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)

@@ -26,6 +26,10 @@ need msmtp msmtp
 need shellcheck shellcheck
 need proftpd-core proftpd
 [ -e /usr/lib/proftpd/mod_sftp.so ] || missing="$missing proftpd-mod-crypto"
+# A cron with a clock of its own (lab/cron.py).
+need cron cron
+set -- /usr/lib/*/faketime/libfaketime.so.1
+[ -e "$1" ] || missing="$missing libfaketime"
 # Hosts in namespaces of their own (lab/fleet.py).
 need mmdebstrap mmdebstrap
 need iproute2 ip
