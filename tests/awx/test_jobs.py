@@ -148,7 +148,7 @@ def test_a_host_that_is_switched_off_is_told_and_harms_no_other(set_up: Jobs) ->
     assert len(archives(set_up, "db1")) == 2
 
 
-@pytest.mark.parametrize("answers", [{}, {"level": "read_back", "since": "2024-01-12", "store": "bucket"}])
+@pytest.mark.parametrize("answers", [{}, {"level": "read_back", "start": "2024-01-12", "store": "bucket"}])
 def test_verify_proves_what_the_stores_hold(set_up: Jobs, answers: t.Dict[str, str]) -> None:
     set_up.launch("archive", limit="web1:db1")
     outcome = set_up.launch("verify", answers, limit="web1:db1")

@@ -342,7 +342,7 @@ def test_restore_on_another_host(site: Site, store: str) -> None:
 
 def test_restore_on_the_controller(site: Site, tmp_path: pathlib.Path) -> None:
     before = site.snapshots()
-    site.play("restore", "-e", "restore_host=web1 restore_on=localhost restore_to=%s since=1970-01-01" % tmp_path)
+    site.play("restore", "-e", "restore_host=web1 restore_on=localhost restore_to=%s start=1970-01-01" % tmp_path)
     for ago in (3, 2):
         log = "%s/%s" % (LOGS, site.hours[ago])
         assert pathlib.Path(str(tmp_path) + log).read_bytes() == site.hosts["web1"].path(log).read_bytes()

@@ -76,7 +76,7 @@ def lost(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_fact
 
 def restore(lost: Lost, to: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """To the controller, the first two hours."""
-    wanted = "restore_host=web1 restore_on=localhost since=2024-01-12 until=2024-01-12T02:00Z restore_to=%s" % to
+    wanted = "restore_host=web1 restore_on=localhost start=2024-01-12 end=2024-01-12T02:00Z restore_to=%s" % to
     return lost.play("restore", "-e", wanted, *arguments)
 
 

@@ -144,9 +144,9 @@ BAD = [
     ("prune", ["-e", '{"jobs": {"a": 1}}'], "jobs"),
     ("restore", ["-e", "restore_host=web1"], "restore_to"),
     ("restore", ["-e", "restore_to=/x"], "restore_host"),
-    ("restore", ["-e", "restore_host=web1 restore_to=/x"], "at least one of since, until and names"),
-    ("restore", ["-e", "restore_host=web1 restore_to=x since=2024-01-01"], "absolute path"),
-    ("restore", ["-e", "restore_host=web1 restore_to=/x since=2024-01-01 restore_job=other"], "no such job"),
+    ("restore", ["-e", "restore_host=web1 restore_to=/x"], "at least one of start, end and names"),
+    ("restore", ["-e", "restore_host=web1 restore_to=x start=2024-01-01"], "absolute path"),
+    ("restore", ["-e", "restore_host=web1 restore_to=/x start=2024-01-01 restore_job=other"], "no such job"),
     ("rotate_keys", ["-e", "older_than=soon"], "must be a duration"),
     ("remove", ["-e", "remove_keys=perhaps"], "remove_keys"),
     ("site", ["-e", "max_fail_percent=many"], "max_fail_percent"),
@@ -336,7 +336,11 @@ def test_the_example_inventory_merges_as_it_says(tmp_path: pathlib.Path, collect
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = {host: json.loads((tmp_path / (host + ".json")).read_text()) for host in ("web1", "db1", "files1")}
-    assert {host: sorted(each) for host, each in jobs.items()} == {"web1": ["syslog"], "db1": ["syslog"], "files1": ["syslog", "var-log"]}
+    assert {host: sorted(each) for host, each in jobs.items()} == {
+        "web1": ["syslog"],
+        "db1": ["syslog"],
+        "files1": ["intranet-dump", "syslog", "var-log"],
+    }
     syslogs = {host: each["syslog"] for host, each in jobs.items()}
     assert syslogs["web1"]["retention"] == {"keep_hourly": 24}
     assert syslogs["db1"]["retention"] == {"keep_hourly": 24, "keep_daily": 31, "keep_monthly": 12}
