@@ -393,6 +393,7 @@ RETENTION.update(
             "description": [
                 "Also apply the policy to files directly in the store's root that another tool put there and whose name this template"
                 " dates, such as V(%Y%d%m.tgz). Files without a manifest that do not match are never touched.",
+                "In the policy of one job they count as its older archives.",
             ],
         },
     }
