@@ -71,7 +71,7 @@ class Compared(t.NamedTuple):
 def compare(held: t.Mapping[str, t.Any], restored: t.Mapping[str, t.Any], to_path: t.Callable[[str], str] = str) -> Compared:
     """Compare what ``archive_restore`` has restored, byte by byte, with the logs that ``archive_info`` says were archived.
 
-    to_path: gives the file name that a module's result means.
+    to_path: gives the file that a module's result means.
     """
     sources = {(archive["key"], source["name"]): source for archive in held["archives"] for source in archive["sources"]}
     files = {(file["archive"], file["name"]): file for file in restored["files"]}
@@ -141,6 +141,7 @@ def of_host(host: str, results: Results, compared: t.Mapping[str, Compared]) -> 
         "seconds": results.seconds[host],
         "changed": results.stats[host]["changed"],
         "jobs": [recap["job"] for recap in recaps],
+        "dumps": [_of_dump(recap) for recap in recaps if "fetch" in recap["steps"]],
         "archives": len(archives),
         "logs": sum(len(archive["sources"]) for archive in archives),
         "bytes_in": sum(archive["source_bytes"] for archive in archives),
@@ -158,6 +159,14 @@ def of_host(host: str, results: Results, compared: t.Mapping[str, Compared]) -> 
         "identical_bytes": sum(one.identical_bytes for one in compared.values()),
         "since": sorted({path for one in compared.values() for path in one.since}),
         "since_files": sum(len(one.since) for one in compared.values()),
+    }
+
+
+def _of_dump(recap: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    return {
+        "job": recap["job"],
+        "archives": [archive["name"] for archive in recap["archives"]],
+        "bytes": sum(archive["source_bytes"] for archive in recap["archives"]),
     }
 
 

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demo ('make demo'): three hosts, three stores, real logs; archive, ship, verify, prune, restore, compare.
+"""The demo ('make demo'): three hosts, three stores, real logs, a nightly dump; archive, ship, verify, prune, restore, compare.
 
-It writes hourly syslogs for three hosts, starts an S3 and an SFTP server on this machine, runs demo/playbook.yml on inventory.example,
-and compares what was restored with the logs. All it makes lies in one folder (build/demo, or --folder); of /var/log it only reads.
+It writes hourly syslogs for three hosts and a dump in a zip, starts an S3, an SFTP and an HTTPS server on this machine, runs
+demo/playbook.yml on inventory.example, and compares what was restored with the logs and the dump. All it makes lies in one folder
+(build/demo, or --folder); of /var/log it only reads.
 """
 
 from __future__ import annotations
@@ -39,13 +40,16 @@ LONGEST_PAUSE = 24
 """Hours: after a longer pause the demo begins afresh, because nobody wrote logs meanwhile."""
 
 BUCKET = "log-archive"
+DUMP = "dump.sql"
+DUMP_ROWS = 20_000
+
 OWN = ("hosts", "stores", "state", "ansible.log", "log-archive")
 """What the demo makes in its folder."""
 
 LABELS = {
     "file": ("Folders", "making sure that every host has a folder for keys"),
     "fernet_key": ("Keys", "making sure that every host has a key"),
-    "archive_run": ("Archive", "packing, encrypting, shipping to three stores, verifying, pruning"),
+    "archive_run": ("Archive", "fetching, packing, encrypting, shipping to three stores, verifying, pruning"),
     "archive_verify": ("Verify", "reading back every byte that the stores hold"),
     "archive_info": ("List", "asking the stores what they hold"),
     "archive_restore": ("Restore", "fetching, authenticating, decrypting, extracting"),
@@ -157,6 +161,27 @@ def write_logs(folder: pathlib.Path, screen: Screen) -> bool:
     return first
 
 
+def write_dump(folder: pathlib.Path) -> None:
+    """What the intranet offers: the dump of today in a zip, unless it is there. The dump itself lies beside what is served."""
+    import random
+    import zipfile
+
+    intranet = folder / "stores" / "intranet"
+    dump, offered = intranet / DUMP, intranet / "root" / "export.zip"
+    now = datetime.datetime.now()
+    if offered.exists() and dump.exists():
+        with zipfile.ZipFile(offered) as archive:
+            if archive.getinfo(DUMP).date_time[:3] == (now.year, now.month, now.day):
+                return
+    number = random.Random(now.toordinal())
+    rows = ["insert into orders values (%d, %d, '%s');\n" % (row, number.randrange(10**6), now.date()) for row in range(DUMP_ROWS)]
+    offered.parent.mkdir(parents=True, exist_ok=True)
+    write(dump, "".join(rows))
+    with zipfile.ZipFile(intranet / ".export.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(dump, DUMP)
+    (intranet / ".export.zip").replace(offered)
+
+
 def remove(path: pathlib.Path) -> None:
     """Remove a file or a folder, if it is there."""
     if path.is_dir() and not path.is_symlink():
@@ -183,7 +208,7 @@ def sized(size: float) -> str:
 # -- ansible ----------------------------------------------------------------------------------------------------------
 
 
-def play(folder: pathlib.Path, s3: t.Any, sftp: t.Any, verbosity: int, screen: Screen) -> t.Any:
+def play(folder: pathlib.Path, s3: t.Any, sftp: t.Any, intranet: t.Any, verbosity: int, screen: Screen) -> t.Any:
     """Run the playbook and show its tasks as steps; return the ``facts.Results``."""
     from facts import Results
 
@@ -205,6 +230,8 @@ def play(folder: pathlib.Path, s3: t.Any, sftp: t.Any, verbosity: int, screen: S
         "log_archive_sftp_user": sftp.user,
         "log_archive_sftp_private_key_file": sftp.private_key_file,
         "log_archive_sftp_known_hosts_file": sftp.known_hosts_file,
+        "log_archive_intranet_url": intranet.url + "/export.zip",
+        "log_archive_intranet_ca": intranet.ca_bundle,
     }
     write(state / "variables.json", json.dumps(variables, indent=2))
     events = state / "events.jsonl"
@@ -329,8 +356,8 @@ def process_tree(command: t.Sequence[str], env: t.Mapping[str, str], log: t.Text
 # -- afterwards -------------------------------------------------------------------------------------------------------
 
 
-def compare(results: t.Any, screen: Screen) -> t.Dict[str, t.Dict[str, t.Any]]:
-    """Compare what was restored with the logs, by host and store."""
+def compare(folder: pathlib.Path, results: t.Any, screen: Screen) -> t.Dict[str, t.Dict[str, t.Any]]:
+    """Compare what was restored with the logs and the dump, by host and store."""
     import facts
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import unescaped
 
@@ -339,7 +366,13 @@ def compare(results: t.Any, screen: Screen) -> t.Dict[str, t.Dict[str, t.Any]]:
     for host in LINES:
         restored = results.of("archive_restore", host)
         held = results.of("archive_info", host)
-        compared[host] = {store: facts.compare(held[store], restored[store], unescaped) for store in held}
+        # What is fetched is known by a folder in which it lies only during a run.
+        fetched = str(folder / "hosts" / host / "var" / "lib" / "log-archive" / "web") + os.sep
+
+        def to_path(path: str, fetched: str = fetched) -> str:
+            return str(folder / "stores" / "intranet" / DUMP) if path.startswith(fetched) else unescaped(path)
+
+        compared[host] = {store: facts.compare(held[store], restored[store], to_path) for store in held}
     everything = [one for stores in compared.values() for one in stores.values()]
     wrong = [text for one in everything for text in one.wrong]
     if wrong:
@@ -406,7 +439,7 @@ def recap(folder: pathlib.Path, results: t.Any, compared: t.Any, first: bool, be
     template = environment.from_string((DEMO / "recap.j2").read_text(encoding="utf-8"))
     places = [
         (shown + "/hosts/", "the hosts' folders: logs, keyring, catalog, archives, restored files"),
-        (shown + "/stores/", "what the S3 and the SFTP server keep"),
+        (shown + "/stores/", "what the S3 and the SFTP server keep, and the intranet offers"),
         (shown + "/ansible.log", "all that Ansible said"),
         (shown_path(DEMO / "playbook.yml"), "what ran"),
         (shown_path(CHECKOUT / "inventory.example"), "on which hosts, which jobs, which stores: begin your own here"),
@@ -441,22 +474,28 @@ def demo(folder: pathlib.Path, verbosity: int, screen: Screen) -> None:
     if not COLLECTION.exists():
         COLLECTION.parent.mkdir(parents=True, exist_ok=True)
         COLLECTION.symlink_to(os.path.relpath(CHECKOUT, COLLECTION.parent))
-    print(screen.bold("infra_ops.log_archive: three hosts, three stores, and this machine's own /var/log (read only)") + "\n", flush=True)
+    print(
+        screen.bold("infra_ops.log_archive: three hosts, three stores, a nightly dump, and this machine's own /var/log (read only)") + "\n",
+        flush=True,
+    )
     screen.begin("Logs", "writing hourly syslogs")
     first = write_logs(folder, screen)
+    write_dump(folder)
     with contextlib.ExitStack() as stack:
-        screen.begin("Servers", "starting S3 and SFTP on this machine")
+        screen.begin("Servers", "starting S3, SFTP and HTTPS on this machine")
         try:
             s3 = stack.enter_context(servers.s3_server(folder / "stores" / "s3"))
             sftp = stack.enter_context(servers.sftp_server(folder / "stores" / "sftp"))
+            intranet = stack.enter_context(servers.https_server(folder / "stores" / "intranet"))
         except (Unavailable, NotReady) as error:
             raise Failed(str(error)) from error
         servers.have_bucket(s3, BUCKET)
-        screen.end("S3 (OpenStack Swift) on %s:%d, SFTP (AsyncSSH) on %s:%d" % (s3.host, s3.port, sftp.host, sftp.port))
+        ports = (s3.host, s3.port, sftp.port, intranet.url.rpartition(":")[2])
+        screen.end("on %s: S3 (OpenStack Swift) %d, SFTP (AsyncSSH) %d, the intranet's HTTPS %s" % ports)
         play_began = time.monotonic()
-        results = play(folder, s3, sftp, verbosity, screen)
+        results = play(folder, s3, sftp, intranet, verbosity, screen)
         played = time.monotonic() - play_began
-    compared = compare(results, screen)
+    compared = compare(folder, results, screen)
     write_job_documents(folder, results)
     print(recap(folder, results, compared, first, began, played, screen), flush=True)
 

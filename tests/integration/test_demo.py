@@ -77,6 +77,7 @@ class Demo:
             self.secrets["S3 secret key %s" % key[:4]] = key.encode()
         private = (self.folder / "stores" / "sftp" / "client_key").read_bytes().split(b"\n")
         self.secrets["private key of the SFTP account"] = private[-3]
+        self.secrets["private key of the web server"] = (self.folder / "stores" / "intranet" / "https_key").read_bytes().split(b"\n")[1]
         for host in HOSTS:
             for path in (self.folder / "hosts" / host / "etc" / "log-archive" / "keyring").glob("*"):
                 for token in re.findall(rb"[A-Za-z0-9_-]{43}=", path.read_bytes()) if path.is_file() else []:
@@ -201,6 +202,21 @@ def test_what_is_restored_is_the_log(demo: Demo, whole: t.Any) -> None:
     assert count >= 3 * (24 + 24) + 2 * 24 + 18
 
 
+def test_the_dump_of_today_was_fetched_and_comes_back(demo: Demo, whole: t.Any) -> None:
+    _code, output, facts = whole
+    name = datetime.datetime.now().strftime("intranet.%Y%m%d.tgz.fernet")
+    for host, result in facts["archive_info"]:
+        names = [archive["key"].rpartition("/")[2] for archive in result["archives"] if archive["job"] == "intranet-dump"]
+        assert names == ([name] if host == "files1" else []), (host, result["item"])
+    dump = demo.folder / "stores" / "intranet" / "dump.sql"
+    for host, result in facts["archive_restore"]:
+        paths = [file["path"] for file in result["files"] if file["path"].endswith("/dump.sql")]
+        assert len(paths) == (1 if host == "files1" else 0)
+        assert all(filecmp.cmp(path, dump, shallow=False) for path in paths)
+    # The run that was stopped may have had it already.
+    assert re.search(r"^  fetched +intranet-dump over HTTPS: (.* of today, archived as intranet\.|nothing new$)", output, re.MULTILINE)
+
+
 def test_another_run_changes_nothing_and_says_so(again: t.Tuple[int, str], demo: Demo) -> None:
     code, output = again
     assert code == 0, output
@@ -219,9 +235,9 @@ def test_the_commands_that_it_offers_work_as_they_stand(again: t.Tuple[int, str]
 
 
 def test_no_secret_shows_anywhere(again: t.Tuple[int, str], demo: Demo) -> None:
-    assert len(demo.secrets) >= 1 + 1 + 2 * len(HOSTS)
+    assert len(demo.secrets) >= 1 + 1 + 1 + 2 * len(HOSTS)
     # Where each is at home, and nowhere else: not in a log, a job document, a catalog, an event.
-    homes = {"proxy-server.conf", "client_key", "host_key"}
+    homes = {"proxy-server.conf", "client_key", "host_key", "https_key"}
     for path in demo.folder.rglob("*"):
         if path.is_file() and not path.is_symlink() and path.name not in homes and "keyring" not in path.parts:
             content = path.read_bytes()

@@ -184,6 +184,17 @@ def test_every_host_runs_what_it_can_and_the_rest_is_told_first(local_fleet: Loc
     assert (again.returncode, states(again.stdout)["web1"]["changed"]) == (0, 0)
 
 
+def test_one_message_tells_of_all_hosts_and_one_that_does_not_arrive_is_no_failure(local_fleet: LocalFleet) -> None:
+    log = local_fleet.folder / "fleet.jsonl"
+    notify = [{"type": "log", "path": str(log)}, {"type": "ping", "url": "https://127.0.0.1:9/secret-of-the-url"}]
+    done = local_fleet.play("archive", "-e", json.dumps({"log_archive_fleet_notify": notify}), "-vvv", "--limit", "web1,web2")
+    assert done.returncode == 0, done.stdout
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {(recap["host"], recap["job"]) for recap in told} == {("web1", "syslog"), ("web2", "syslog")}
+    assert "notify[1] (ping)" in done.stdout
+    assert "secret-of-the-url" not in done.stdout.partition("Tell who must know")[2]
+
+
 def test_no_batch_begins_after_too_many_failures(local_fleet: LocalFleet) -> None:
     local_fleet.hosts = {"dead": DEAD}
     local_fleet.add("web1")

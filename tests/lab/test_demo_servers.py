@@ -39,6 +39,24 @@ def test_the_sftp_server_keeps_its_files(servers: t.Dict[str, t.Any], tmp_path: 
             assert (pathlib.Path(server.root_folder) / "kept").read_bytes() == content
 
 
+def test_the_web_server_gives_its_files_to_who_trusts_its_certificate(servers: t.Dict[str, t.Any], tmp_path: pathlib.Path) -> None:
+    import http.client
+    import ssl
+
+    with servers["https_server"](tmp_path) as server:
+        (pathlib.Path(server.root_folder) / "export.zip").write_bytes(b"content")
+        context = ssl.create_default_context(cafile=server.ca_bundle)
+        # As Python 3.13 does by itself.
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        address = server.url.rpartition("/")[2]
+        connection = http.client.HTTPSConnection(address, context=context, timeout=10)
+        connection.request("GET", "/export.zip")
+        assert connection.getresponse().read() == b"content"
+        connection.close()
+        with pytest.raises(ssl.SSLCertVerificationError):
+            http.client.HTTPSConnection(address, timeout=10).connect()
+
+
 def test_the_s3_server_keeps_its_objects(servers: t.Dict[str, t.Any], tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> None:
     # Skips, or fails under 'make test', where Swift is not installed.
     request.getfixturevalue("swift")
