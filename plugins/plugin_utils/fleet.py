@@ -132,6 +132,16 @@ def recap(results: t.Mapping[str, t.Any]) -> t.List[str]:
     return lines(*errors_of(hosts), report.table(head, cells), last)
 
 
+def runs(results: t.Mapping[str, t.Any]) -> t.List[Row]:
+    """The value of the filter fleet_runs."""
+    told: t.List[Row] = []
+    for host in hosts_of(results):
+        told += [dict({"host": host.name}, **row) for row in host.rows]
+        if host.errors and not host.rows:
+            told.append({"host": host.name, "job": "-", "outcome": host.fared, "errors": host.errors})
+    return sorted(told, key=lambda run: not run["errors"])
+
+
 def _verified(archives: t.Iterable[Row]) -> t.Dict[str, str]:
     """By the name of each store the weakest level by which an archive was verified there."""
     found: t.Dict[str, str] = {}

@@ -13,7 +13,7 @@ import sys
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.filter import fleet_recap, fleet_status
+from ansible_collections.infra_ops.log_archive.plugins.filter import fleet_recap, fleet_runs, fleet_status
 
 ENGINE = "ansible_collections.infra_ops.log_archive.plugins.module_utils._engine"
 
@@ -151,6 +151,13 @@ def test_a_dry_run_says_so(fleet: t.Dict[str, Host], tmp_path: pathlib.Path) -> 
     host.job("syslog")
     row = table(fleet_recap.FilterModule().filters()["fleet_recap"]({"web3": host.result("run", "--all", "--dry-run")}))[0]
     assert (row["OUTCOME"], row["ARCHIVES"], row["IN"], row["OUT"], row["VERIFIED"]) == ("done (dry run)", "1", "2.0 KiB", "0 B", "-")
+
+
+def test_the_runs_of_all_hosts_are_told_those_that_failed_first(ran: t.Dict[str, t.Any]) -> None:
+    told = fleet_runs.FilterModule().filters()["fleet_runs"]({**ran, "down": UNREACHABLE, "idle": {"no_jobs": True}})
+    assert {run["host"] for run in told} == {*ran, "down"}
+    assert [run for run in told if run["host"] == "down"][0]["outcome"] == "unreachable"
+    assert told[0]["errors"] and not told[-1]["errors"]
 
 
 def test_nothing_was_run_anywhere() -> None:
