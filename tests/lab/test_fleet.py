@@ -152,7 +152,8 @@ def test_hosts_reach_the_s3_server_and_do_not_where_it_is_stopped(fleet: lab.Fle
     server.stop()
     assert "Connection refused" in fleet.hosts["one"].run(get, check=False).stderr
     server.start()
-    assert fleet.within(lambda: server.client().get_object(Bucket=bucket, Key="key")["Body"].read()) == b"kept"
+    kept = fleet.within(lambda: server.client().get_object(Bucket=bucket, Key="key"))["Body"]
+    assert fleet.within(kept.read) == b"kept"
 
 
 def test_the_wheelhouse_has_the_libraries_of_the_stores(fleet: lab.Fleet) -> None:
