@@ -25,6 +25,9 @@ from lab.https import Authority, HttpsServer, https_server
 
 from faults.host import ENGINE_PATH, Host, assert_restores, file_store, files_below
 
+# The nights are passed once, by one worker.
+pytestmark = pytest.mark.xdist_group("nightly")
+
 PARIS = "Europe/Paris"
 DAY = datetime.timedelta(days=1)
 # Of the 27th on, a day has 25 hours and Paris is no longer two hours before UTC, but one.
@@ -175,7 +178,8 @@ def test_each_archive_has_the_name_of_the_day_and_holds_its_dump(site: Site) -> 
                 assert_restores(file_store(site.folders[name]), key, held[key], site.host, {"/dump.sql": dump(day)})
             else:
                 with tarfile.open(site.folders[name] / key) as tar:
-                    assert [(member.name, tar.extractfile(member).read()) for member in tar] == [("dump.sql", dump(day))]  # type: ignore[union-attr]
+                    contents = [(member.name, t.cast(t.IO[bytes], tar.extractfile(member)).read()) for member in tar]
+                assert contents == [("dump.sql", dump(day))]
 
 
 def test_a_dump_that_stays_the_same_is_a_warning_and_nothing_is_sent(site: Site) -> None:
