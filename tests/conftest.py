@@ -36,6 +36,17 @@ def started(stack: contextlib.ExitStack, part: t.ContextManager[t.Any]) -> t.Any
         pytest.skip(str(error))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: t.List[pytest.Item]) -> None:
+    """Tests of one group share hosts and need one worker: refuse a pytest with which pytest-xdist does not group them."""
+    if getattr(config.option, "loadgroup", False):
+        for item in items:
+            if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+                raise pytest.UsageError(
+                    "pytest-xdist does not group tests with pytest %s: see tests/requirements-unit.txt" % pytest.__version__
+                )
+
+
 @pytest.fixture(scope="session")
 def _session_stack() -> t.Iterator[contextlib.ExitStack]:
     with contextlib.ExitStack() as stack:
