@@ -301,6 +301,37 @@ def run(host: Host, server: HttpsServer, now: datetime.datetime = NOW, check: bo
     return job.run(job_spec.normalise(given, job_spec.JOB), now=now, check=check)
 
 
+def hostile(name: str) -> bytes:
+    """TODAY, or a zip with another member, with one thing wrong with it."""
+    if name == "corrupt":
+        damaged = bytearray(zip_of(("dump.sql", (2024, 1, 12, 22, 58, 0), os.urandom(5000))))
+        damaged[2000:2100] = bytes(100)
+        return bytes(damaged)
+    if name == "bomb":
+        return zip_of(("dump.sql", (2024, 1, 12, 22, 58, 0), bytes(30 << 20)))
+    return zip_of(("../../dump.sql", (2024, 1, 12, 22, 58, 0), DUMP))
+
+
+@pytest.mark.parametrize(
+    ("name", "member", "says"),
+    [
+        ("corrupt", "dump.sql", "the member 'dump.sql' is damaged"),
+        ("bomb", "dump.sql", "more than 100 times as large as it is packed"),
+        ("outside", None, "the member name '../../dump.sql' would leave the destination"),
+    ],
+)
+def test_a_zip_that_would_do_harm_is_an_error_of_the_run_and_nothing_of_it_is_archived(
+    host: Host, server: HttpsServer, name: str, member: t.Optional[str], says: str
+) -> None:
+    server.files["/export.zip"] = hostile(name)
+    recap = run(host, server, web={"member": member, "modified": "any", "max_ratio": 100})
+    assert (recap["exit_code"], recap["archives"]) == (4, [])
+    assert says in recap["errors"][0] and "/export.zip" in recap["errors"][0]
+    assert [path for path in files_below(host.folder) if "dump" in path] == []
+    server.files["/export.zip"] = TODAY
+    assert run(host, server)["exit_code"] == 0
+
+
 def test_the_dump_of_today_is_archived_once_under_the_name_of_the_day(host: Host, server: HttpsServer) -> None:
     would = run(host, server, check=True, encryption="none")
     assert [archive["state"] for archive in would["archives"]] == ["would be archived"] and not host.store.exists()
