@@ -33,7 +33,7 @@ SSH = "/etc/log-archive/ssh"
 LOGS = "/var/log/app"
 OPERATOR = "olga"
 # What changes by itself once jobs run each minute: their logs, state and spool; on the server what arrives.
-ALIVE = re.compile(r"/var/(log|lib|spool)/log-archive(-server)?(/|$)|/srv/log-archive/[^/]+/archive/")
+ALIVE = re.compile(r"/var/(log|lib|spool)/log-archive(-server)?(/|$)|/srv/log-archive/[^/]+/(archive/|\.seal$)")
 
 
 # What a check tells in place of what it cannot try, and of a folder that an earlier task would have made.
