@@ -6,8 +6,8 @@
 PYTHON ?= python3
 # Further arguments for pytest: make units PYTEST='-k retention'
 PYTEST ?=
-# Processes that run tests at the same time: hosts are waited for, so that two cores have room for a third.
-WORKERS ?= 3
+# Processes that run tests at the same time.
+WORKERS ?= 2
 # What runs again with the newest ansible-core on the newest interpreter (what touches Ansible: the whole story of a fleet, every module
 # and plugin), and on Python 3.9. Fleets come first: they take longest, and one worker has each.
 NEWEST_TESTS ?= $(wildcard tests/fleet/test_fleet.py $(addprefix tests/integration/test_,targets.py recap_notify.py) \
@@ -78,14 +78,13 @@ clean: ## Remove everything that was made
 
 # -- tests ------------------------------------------------------------------------------------------------------------
 
-# One after the other and the longest run last: its summary closes the output.
+# The two long ones wait for hosts most of the time, and so share the machine; each ends with a summary of its own.
 test: ## Install what the tests need, then run all of them and lint
 	@$(MAKE) --no-print-directory system
 	@$(MAKE) --no-print-directory -j2 environments
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory py39
-	@$(MAKE) --no-print-directory newest
-	@$(MAKE) --no-print-directory tests
+	@$(MAKE) --no-print-directory -j2 newest tests
 
 environments: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-newest/.stamp $(B)/venv-py39/.stamp $(B)/awx/.stamp
 
