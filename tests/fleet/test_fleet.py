@@ -135,6 +135,16 @@ class Site:
         }
         return self.fleet.inventory({"all": {"children": groups, "vars": variables}}, user=ADMIN)
 
+    def archive(self) -> t.Dict[str, t.Dict[str, int]]:
+        """Play 'archive' until it does not meet a run of cron's, which has the lock and starts each minute."""
+        for _attempt in range(3):
+            try:
+                return self.play("archive")
+            except AssertionError:
+                if "another run holds the lock" not in self.said:
+                    raise
+        return self.play("archive")
+
     def play(self, name: str, *arguments: str, fine: bool = True, **options: t.Any) -> t.Dict[str, t.Dict[str, int]]:
         """Run a playbook of the collection at -vvv; return the recap's counts by host."""
         with self.watched():
@@ -384,7 +394,7 @@ def test_a_host_and_a_store_that_are_down_do_not_harm_the_others(site: Site) -> 
     site.play("status", fine=False)
     site.hosts["db1"].start()
     site.s3.start()
-    recap = site.play("archive")
+    recap = site.archive()
     assert all(recap[name]["failed"] == recap[name]["unreachable"] == 0 for name in MANAGED)
     assert site.arrived("web1", logs["web1"]) == {"s3", "sftp"}
     assert site.arrived("files1", logs["files1"]) == {"s3"}
