@@ -51,7 +51,8 @@ def fetched(
     with contextlib.ExitStack() as stack:
         place = tempfile.mkdtemp(prefix="log-archive-") if check else folder
         stack.callback(_remove, place)
-        _remove(place)  # What a run left that was killed.
+        if not check:
+            _remove(place)  # What a run left that was killed. A fresh folder in /tmp is kept: made again, it could be somebody else's.
         known, days = remembered(memory)
         with progress("fetch %s" % web.shown(options["url"]), 0) as advance:
             got = web.collect(options, place, now, known, advance)
