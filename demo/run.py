@@ -200,7 +200,7 @@ def write(path: pathlib.Path, text: str, mode: int = 0o600) -> None:
 
 
 def sized(size: float) -> str:
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.units import format_size
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_size
 
     return format_size(size)
 

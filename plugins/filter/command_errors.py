@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import EXIT_DONE, EXIT_PARTLY
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_PARTLY
 
 DOCUMENTATION = r"""
 name: command_errors

@@ -9,15 +9,15 @@ import re
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import schedule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import schedule
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_duration
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import (
     PLAIN_NAME,
     PLAIN_NAME_MEANS,
     SCHEDULE,
     normalise,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.units import parse_duration
 
 DOCUMENTATION = r"""
 name: schedule_entries

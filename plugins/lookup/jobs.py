@@ -166,7 +166,7 @@ import typing as t
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import jobs
 
 

@@ -21,10 +21,10 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ._engine import inventory
-from ._engine.errors import LogArchiveError
+from ._engine.base.errors import LogArchiveError
+from ._engine.base.units import parse_time
 from ._engine.job_spec import ARCHIVE, JOB, NOTIFY, RETENTION, SELECTION, STORE, Option, Spec, normalise
 from ._engine.opening import open_store
-from ._engine.units import parse_time
 
 if t.TYPE_CHECKING:
     from ._engine.stores.base import Store

@@ -133,7 +133,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import restoring
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError, StoreNotFoundError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, StoreNotFoundError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import KEYRING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     CHOICE,

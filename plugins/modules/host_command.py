@@ -94,8 +94,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engine
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import durable
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError, LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import difference, reporting, unescaped
 
 PACKAGE = "log_archive"

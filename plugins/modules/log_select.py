@@ -141,9 +141,9 @@ total_size:
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_utc
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import SELECTION
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.selection import select
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.units import format_utc
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, given, reporting
 
 

@@ -115,9 +115,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import dumps, web
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError, SelectionError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, SelectionError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.staging import has
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import WEB
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.staging import has
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
     difference,

@@ -9,7 +9,7 @@ import os
 import re
 import typing as t
 
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import JOB, normalise
 
 Document = t.Dict[str, t.Any]

@@ -19,7 +19,8 @@ import zipfile
 
 import lab
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import inventory, job, schedule
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import inventory, job
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import schedule
 from lab.cron import Cron, faked_cron
 from lab.https import Authority, HttpsServer, https_server
 

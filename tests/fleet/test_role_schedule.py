@@ -19,7 +19,7 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import schedule
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import schedule
 from cryptography.fernet import Fernet
 from fleet.roles import Played, difference, play, snapshot, succeed
 

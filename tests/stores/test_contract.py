@@ -16,7 +16,7 @@ import random
 import threading
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import (
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
     ConfigError,
     IntegrityError,
     LogArchiveError,

@@ -18,7 +18,7 @@ import sys
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import errors
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import s3
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.s3 import MIB, S3Store

@@ -23,7 +23,7 @@ import typing as t
 import uuid
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import errors
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import _sftp_session as session_module
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import TEMP_PREFIX, Digests
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.sftp import SftpStore

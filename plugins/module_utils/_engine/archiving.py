@@ -15,14 +15,14 @@ import typing as t
 from datetime import datetime, timezone
 
 from . import __version__, manifest as manifests
-from .durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite
-from .errors import DiskFullError, LogArchiveError, SourceError
+from .base.durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite
+from .base.errors import DiskFullError, LogArchiveError, SourceError
+from .base.periods import Period
+from .base.units import format_utc
 from .keyring import Key
 from .naming import Group, manifest_key, revised
 from .packing import Packed, PackedSource, pack
-from .periods import Period
 from .selection import Source
-from .units import format_utc
 
 ATTEMPTS = 3
 """How often a source that changes while it is read is packed again before the caller's choice applies."""

@@ -17,7 +17,7 @@ import sqlite3
 import typing as t
 
 from . import manifest as manifests
-from .errors import DiskFullError, LogArchiveError
+from .base.errors import DiskFullError, LogArchiveError
 
 FILE_NAME = "catalog.sqlite"
 SCHEMA_VERSION = 1

@@ -16,7 +16,7 @@ import sys
 import typing as t
 
 from . import __version__
-from .errors import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_LOCKED, EXIT_PARTLY, ConfigError, LogArchiveError
+from .base.errors import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_LOCKED, EXIT_PARTLY, ConfigError, LogArchiveError
 from .job_spec import DEFAULT_CONFIG, LEVELS
 
 if t.TYPE_CHECKING:
@@ -362,7 +362,7 @@ def _restore(options: t.Any) -> int:
 
 def _key(options: t.Any) -> int:
     from . import keyring, report
-    from .units import parse_duration
+    from .base.units import parse_duration
 
     folder = options.keyring
     if folder is None:
@@ -443,7 +443,7 @@ def _sample_config(options: t.Any) -> int:
 
 def _status(options: t.Any) -> int:
     from . import report, status
-    from .units import parse_duration
+    from .base.units import parse_duration
 
     max_age = parse_duration(options.max_age) if options.max_age else None
     rows = [status.of(document, max_age) for document in _documents(options)]
@@ -501,7 +501,7 @@ def _reachable(document: Document, options: t.Any) -> t.Any:
     """The first store of the job (or the one that was named) that answers, and its chosen archives."""
     import contextlib
 
-    from .errors import StoreError
+    from .base.errors import StoreError
 
     @contextlib.contextmanager
     def opened() -> t.Iterator[t.Tuple[Store, t.List[StoredArchive]]]:
@@ -524,7 +524,7 @@ def _reachable(document: Document, options: t.Any) -> t.Any:
 
 
 def _time(text: str) -> t.Any:
-    from .units import parse_time
+    from .base.units import parse_time
 
     try:
         return parse_time(text)
@@ -533,7 +533,7 @@ def _time(text: str) -> t.Any:
 
 
 def _confirm(name: str, location: str, size: int) -> bool:
-    from .units import format_size
+    from .base.units import format_size
 
     # Not input(): that asks on standard output, which may be a file of JSON, and fails where the terminal is closed.
     sys.stderr.write("Send %s (%s) to %s? [y/N] " % (name, format_size(size), location))

@@ -10,7 +10,7 @@ import os
 import stat
 import typing as t
 
-from .errors import ConfigError
+from .base.errors import ConfigError
 from .job_spec import JOB, Spec, normalise, plain
 
 Document = t.Dict[str, t.Any]

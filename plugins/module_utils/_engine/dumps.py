@@ -17,9 +17,9 @@ import shutil
 import typing as t
 
 from . import web
-from .durable import write_atomically
-from .errors import LogArchiveError
-from .periods import load_timezone, period_containing
+from .base.durable import write_atomically
+from .base.errors import LogArchiveError
+from .base.periods import load_timezone, period_containing
 from .selection import Source
 
 

@@ -10,7 +10,7 @@ import typing as t
 from datetime import datetime
 
 from . import manifest as manifests
-from .errors import IntegrityError, LogArchiveError, StoreNotFoundError
+from .base.errors import IntegrityError, LogArchiveError, StoreNotFoundError
 from .naming import MANIFEST_SUFFIX, folder_key, manifest_key
 from .stores.base import Store, StoredObject
 

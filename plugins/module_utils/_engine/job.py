@@ -19,9 +19,9 @@ import time
 import typing as t
 from datetime import datetime, timezone
 
-from . import durable, manifest as manifests, naming
-from .catalog import FILE_NAME, Catalog, Entry
-from .errors import (
+from . import manifest as manifests, naming
+from .base import durable
+from .base.errors import (
     EXIT_DONE,
     EXIT_FAILED,
     EXIT_INTEGRITY,
@@ -33,10 +33,11 @@ from .errors import (
     SourceError,
     StoreError,
 )
+from .base.units import format_utc, parse_duration
+from .catalog import FILE_NAME, Catalog, Entry
 from .events import EventLog
 from .opening import open_store
 from .report import no_progress
-from .units import format_utc, parse_duration
 
 if t.TYPE_CHECKING:
     from .archiving import Created
@@ -409,7 +410,7 @@ class _Run:
 
     def _note_missing(self, selection: Selection) -> None:
         """Periods that should have a log and neither have one now nor were archived before."""
-        from .periods import expected_periods
+        from .base.periods import expected_periods
 
         select = self.document["select"]
         newest = [] if select["period"] == "none" else expected_periods(select["period"], select["offset"], 0, select["timezone"], self.now)

@@ -17,7 +17,7 @@ import os
 import re
 import typing as t
 
-from .errors import ConfigError, LogArchiveError
+from .base.errors import ConfigError, LogArchiveError
 
 Option = t.Dict[str, t.Any]
 Spec = t.Dict[str, Option]
@@ -704,7 +704,7 @@ def _scalar(value: t.Any, kind: str, where: str, problems: t.List[str]) -> t.Any
     if kind == "float" and number:
         return value
     if kind in ("duration", "size") and (number or isinstance(value, str)):
-        from .units import parse_duration, parse_size
+        from .base.units import parse_duration, parse_size
 
         try:
             (parse_duration if kind == "duration" else parse_size)(value)
@@ -812,7 +812,7 @@ def _of_web(normal: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 def _name_problems(template: str) -> t.List[str]:
     from datetime import datetime, timezone
 
-    from .periods import render_name
+    from .base.periods import render_name
 
     try:
         render_name(template, datetime.now(timezone.utc), "UTC", {"host": "host", "job": "job", "stem": "stem"})
@@ -822,7 +822,7 @@ def _name_problems(template: str) -> t.List[str]:
 
 
 def _schedule_problems(at: str) -> t.List[str]:
-    from .schedule import parse
+    from .base.schedule import parse
 
     try:
         parse(at)
@@ -865,7 +865,7 @@ def _problems_of_type(
 
 
 def _policy_problems(policy: t.Mapping[str, t.Any], where: str) -> t.List[str]:
-    from .periods import compile_pattern
+    from .base.periods import compile_pattern
     from .retention import parse_policy
 
     try:

@@ -13,8 +13,8 @@ import json
 import typing as t
 from datetime import datetime, timezone
 
-from .errors import IntegrityError
-from .periods import Period
+from .base.errors import IntegrityError
+from .base.periods import Period
 
 VERSION = 1
 LARGEST = 64 << 20

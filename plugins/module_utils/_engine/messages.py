@@ -13,9 +13,9 @@ import typing as t
 from html import escape
 
 from . import report
+from .base.units import format_duration, format_size
 from .job_spec import LEVELS
 from .receivers.base import News
-from .units import format_duration, format_size
 
 Recap = t.Mapping[str, t.Any]
 Row = t.Tuple[str, t.Sequence[str]]
@@ -292,7 +292,7 @@ METRICS = (
 
 def metrics(recap: Recap, status: Recap) -> str:
     """The text of a file for Prometheus' textfile collector."""
-    from .units import parse_utc
+    from .base.units import parse_utc
 
     archives = recap.get("archives", [])
     plain: t.Dict[str, t.Any] = {

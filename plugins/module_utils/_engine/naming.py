@@ -10,7 +10,7 @@ import re
 import typing as t
 from datetime import timezone as utc_timezone
 
-from .periods import Period, period_containing, render_name
+from .base.periods import Period, period_containing, render_name
 from .selection import Source
 
 SUFFIXES = {"fernet": ".tgz.fernet", "none": ".tgz"}

@@ -13,7 +13,7 @@ import time
 import typing as t
 
 from . import messages
-from .errors import LogArchiveError
+from .base.errors import LogArchiveError
 from .receivers.base import News, ReceiverError, seconds_of
 
 Target = t.Mapping[str, t.Any]

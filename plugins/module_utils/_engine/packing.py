@@ -15,7 +15,7 @@ import stat
 import tarfile
 import typing as t
 
-from .errors import SourceError
+from .base.errors import SourceError
 from .fernet import Encryptor
 from .selection import SECRET, holds_secrets
 

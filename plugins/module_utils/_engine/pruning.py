@@ -9,10 +9,10 @@ import typing as t
 from datetime import datetime, timedelta
 
 from . import inventory, manifest as manifests, retention
+from .base.periods import compile_pattern
+from .base.units import format_utc, parse_utc
 from .naming import MANIFEST_SUFFIX, manifest_key
-from .periods import compile_pattern
 from .stores.base import Store
-from .units import format_utc, parse_utc
 
 ORPHAN_AGE = timedelta(days=1)
 """A manifest without its archive belongs to an upload under way, or is left of an interrupted prune when it is older than this."""

@@ -14,11 +14,11 @@ import tarfile
 import typing as t
 
 from . import keyring, manifest as manifests
-from .durable import write_all
-from .errors import IntegrityError, KeyringError
+from .base.durable import write_all
+from .base.errors import IntegrityError, KeyringError
+from .base.staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, has, publish, staging_folder
 from .fernet import authenticate, decrypt
 from .inventory import StoredArchive
-from .staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, has, publish, staging_folder
 from .stores.base import Store
 
 LARGEST_HEADER = 1 << 20

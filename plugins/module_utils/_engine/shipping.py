@@ -11,7 +11,7 @@ import os
 import typing as t
 
 from . import inventory, manifest as manifests, naming
-from .errors import IntegrityError, LogArchiveError, StoreExistsError, StoreNotFoundError
+from .base.errors import IntegrityError, LogArchiveError, StoreExistsError, StoreNotFoundError
 from .stores.base import Digests, Progress, Store, Verification
 
 

@@ -22,10 +22,10 @@ import typing as t
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from . import zips
-from .errors import EXIT_CONFIG, ConfigError, IntegrityError, LogArchiveError, MissingLibraryError
-from .periods import load_timezone
-from .staging import ExtractedFile, failing_clearly
-from .units import format_size, parse_duration, parse_size
+from .base.errors import EXIT_CONFIG, ConfigError, IntegrityError, LogArchiveError, MissingLibraryError
+from .base.periods import load_timezone
+from .base.staging import ExtractedFile, failing_clearly
+from .base.units import format_size, parse_duration, parse_size
 
 CHUNK = 1 << 16
 REDIRECTS = 5

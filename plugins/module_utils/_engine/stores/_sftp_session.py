@@ -25,15 +25,7 @@ import threading
 import time
 import typing as t
 
-from ..errors import (
-    ConfigError,
-    IntegrityError,
-    MissingLibraryError,
-    SourceError,
-    StoreDeniedError,
-    StoreError,
-    StoreUnavailableError,
-)
+from ..base.errors import ConfigError, IntegrityError, MissingLibraryError, SourceError, StoreDeniedError, StoreError, StoreUnavailableError
 
 INIT, VERSION = 1, 2
 OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT = 3, 4, 5, 6, 7, 8

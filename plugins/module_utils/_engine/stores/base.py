@@ -9,8 +9,8 @@ import abc
 import time
 import typing as t
 
-from ..durable import TEMP_PREFIX
-from ..errors import ConfigError, IntegrityError, StoreError, StoreExistsError, StoreNotFoundError
+from ..base.durable import TEMP_PREFIX
+from ..base.errors import ConfigError, IntegrityError, StoreError, StoreExistsError, StoreNotFoundError
 
 Progress = t.Callable[[int], None]
 """Called with the number of bytes (not the total) that have moved since the last call."""

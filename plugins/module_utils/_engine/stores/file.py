@@ -14,8 +14,8 @@ import shlex
 import stat
 import typing as t
 
-from ..durable import fsync_folder, rename_without_overwrite, write_all
-from ..errors import (
+from ..base.durable import fsync_folder, rename_without_overwrite, write_all
+from ..base.errors import (
     IntegrityError,
     SourceError,
     StoreDeniedError,

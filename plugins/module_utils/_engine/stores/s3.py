@@ -17,7 +17,7 @@ import re
 import threading
 import typing as t
 
-from ..errors import (
+from ..base.errors import (
     ConfigError,
     IntegrityError,
     LogArchiveError,

@@ -12,7 +12,7 @@ import re
 import time
 import typing as t
 
-from ..errors import (
+from ..base.errors import (
     LogArchiveError,
     StoreDeniedError,
     StoreError,

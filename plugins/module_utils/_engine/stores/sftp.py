@@ -12,7 +12,7 @@ import re
 import shlex
 import typing as t
 
-from ..errors import (
+from ..base.errors import (
     ConfigError,
     IntegrityError,
     StoreDeniedError,

@@ -12,7 +12,11 @@ import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils import _module
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError, IntegrityError, MissingLibraryError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
+    ConfigError,
+    IntegrityError,
+    MissingLibraryError,
+)
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import KEYRING, SELECTION
 from hypothesis import given, strategies
 

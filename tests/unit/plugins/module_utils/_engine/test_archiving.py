@@ -13,10 +13,10 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine impo
     archiving,
     keyring,
     manifest as manifests,
-    periods,
     selection,
     shipping,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.naming import manifest_key
 from faults.host import at
 

@@ -186,7 +186,7 @@ def test_4_integrity(host, damage):
 
 
 def test_5_locked(host):
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import durable
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
 
     host.state.mkdir()
     with durable.lock(str(host.state / "syslog.lock"), wait=False):

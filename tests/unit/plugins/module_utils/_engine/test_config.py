@@ -10,7 +10,7 @@ import os
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import config, job_spec
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 
 GOOD_JOB = {
     "name": "syslog",

@@ -11,7 +11,7 @@ import os
 import stat
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.events import EventLog
 
 

@@ -11,7 +11,7 @@ import random
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import fernet
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import IntegrityError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
 from cryptography.fernet import Fernet
 
 KEY = bytes(range(32))

@@ -14,13 +14,13 @@ import threading
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, job, naming, selection
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.catalog import FILE_NAME, Catalog
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import (
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
     ConfigError,
     LockedError,
     LogArchiveError,
     SourceError,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.catalog import FILE_NAME, Catalog
 from faults.host import JOB, NAME, NOW, Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, files_below
 
 pytest.importorskip("cryptography")

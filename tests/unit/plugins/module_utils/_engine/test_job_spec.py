@@ -10,7 +10,7 @@ import re
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import job_spec
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 
 GOOD = {
     "name": "syslog",

@@ -10,7 +10,7 @@ import json
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import manifest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import IntegrityError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
 from faults.host import at
 from hypothesis import given, strategies
 

@@ -9,7 +9,7 @@ import json
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import job_spec, notifying
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from faults.host import Host
 
 GOOD = {"changed": False, "warnings": [], "errors": []}

@@ -19,7 +19,7 @@ import time
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import packing
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import SourceError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import SourceError
 from cryptography.fernet import Fernet
 
 KEY = bytes(range(32))

@@ -13,7 +13,7 @@ import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import retention
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.retention import (
     Duration,
     Item,

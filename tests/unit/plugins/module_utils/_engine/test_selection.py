@@ -15,8 +15,9 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import errors, selection
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.periods import Period
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import selection
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
 
 UTC = datetime.timezone.utc
 NOW = datetime.datetime(2024, 1, 12, 13, 30, tzinfo=UTC)

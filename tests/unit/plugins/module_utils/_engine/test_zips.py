@@ -14,7 +14,7 @@ import subprocess
 import zipfile
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import IntegrityError, LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.zips import Limits, extract, members
 from faults.host import files_below
 

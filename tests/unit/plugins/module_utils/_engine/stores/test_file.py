@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import (
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
     IntegrityError,
     SourceError,
     StoreDeniedError,
@@ -398,7 +398,7 @@ def test_a_read_only_store_refuses_writing_and_lets_read(read_only, spooled):
 
 PUT_AS_NOBODY = """
 import io, os, sys
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import StoreDeniedError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import StoreDeniedError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
 root, path, size, md5, sha256 = sys.argv[1:]

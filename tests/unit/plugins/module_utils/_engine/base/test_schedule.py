@@ -9,8 +9,8 @@ import subprocess
 import zoneinfo
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.schedule import cron, next_run, offset, on_calendar, parse
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.schedule import cron, next_run, offset, on_calendar, parse
 
 UTC = datetime.timezone.utc
 PARIS = zoneinfo.ZoneInfo("Europe/Paris")

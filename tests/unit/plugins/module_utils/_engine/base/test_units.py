@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import errors, units
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors, units
 from hypothesis import given, strategies as st
 
 UTC = datetime.timezone.utc

@@ -13,7 +13,7 @@ import time
 import zoneinfo
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import errors, periods
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors, periods
 from hypothesis import example, given, strategies as st
 
 UTC = datetime.timezone.utc
@@ -362,7 +362,8 @@ def test_an_unknown_zone_is_refused_with_a_hint(name):
 def test_utc_and_the_import_need_no_zone_data():
     code = (
         "import sys, datetime\n"
-        "from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import periods, selection\n"
+        "from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods\n"
+        "from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import selection\n"
         "now = datetime.datetime(2024, 1, 12, 13, tzinfo=datetime.timezone.utc)\n"
         "start = periods.expected_periods('hour', -1, 0, 'UTC', now)[0].start\n"
         "print(start, sorted({'zoneinfo', 'difflib', '_strptime', 'tempfile', 'subprocess'} & set(sys.modules)))\n"

@@ -13,12 +13,12 @@ import sys
 import threading
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import durable
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.errors import EXIT_LOCKED, LockedError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_LOCKED, LockedError
 
 HOLDER = """
 import sys, time
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.durable import lock
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import lock
 with lock(sys.argv[1], wait=False):
     print("held", flush=True)
     time.sleep(60)
@@ -131,7 +131,7 @@ def test_rename_names_are_relative_to_the_given_folder(tmp_path):
 
 RENAME_AS_NOBODY = """
 import os, sys
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.durable import rename_without_overwrite
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import rename_without_overwrite
 os.chdir(sys.argv[1])
 os.setgroups([])
 os.setgid(65534)
