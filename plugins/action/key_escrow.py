@@ -18,9 +18,9 @@ import typing as t
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.vault import AnsibleVaultError, VaultLib, VaultSecret, is_encrypted
 from ansible.plugins.action import ActionBase
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import difference
 
 SUFFIX = ".key"

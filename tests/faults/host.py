@@ -20,10 +20,10 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine impo
     inventory,
     job,
     job_spec,
-    keyring,
     manifest as manifests,
     restoring,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import TEMP_PREFIX
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
 

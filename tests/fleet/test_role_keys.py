@@ -21,7 +21,7 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from fleet.roles import Played, difference, play, snapshot
 
 KEYRING = "/etc/log-archive/keyring"

@@ -13,8 +13,9 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, cli, config, job, keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, cli, config, job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import JOB, normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.selection import Source
 

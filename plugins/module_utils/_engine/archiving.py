@@ -19,7 +19,7 @@ from .base.durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite
 from .base.errors import DiskFullError, LogArchiveError, SourceError
 from .base.periods import Period
 from .base.units import format_utc
-from .keyring import Key
+from .crypto.keyring import Key
 from .naming import Group, manifest_key, revised
 from .packing import Packed, PackedSource, pack
 from .selection import Source

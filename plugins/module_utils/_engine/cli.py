@@ -361,8 +361,9 @@ def _restore(options: t.Any) -> int:
 
 
 def _key(options: t.Any) -> int:
-    from . import keyring, report
+    from . import report
     from .base.units import parse_duration
+    from .crypto import keyring
 
     folder = options.keyring
     if folder is None:
@@ -400,7 +401,7 @@ def _read_key(path: t.Optional[str]) -> str:
 
             return getpass.getpass("Fernet key: ")
         return sys.stdin.read()
-    from .keyring import read_key_text
+    from .crypto.keyring import read_key_text
 
     return read_key_text(path)
 

@@ -41,7 +41,7 @@ from .report import no_progress
 
 if t.TYPE_CHECKING:
     from .archiving import Created
-    from .keyring import Key
+    from .crypto.keyring import Key
     from .retention import Item
     from .selection import Selection, Source
     from .stores.base import Store
@@ -451,7 +451,7 @@ class _Run:
             self._expect(key, group.period.start)
             return
         if self.key is None and self.document["encryption"]["format"] == "fernet":
-            from .keyring import load_current
+            from .crypto.keyring import load_current
 
             self.key = load_current(self.document["encryption"]["keyring"])
         _make_folder(os.path.dirname(path))

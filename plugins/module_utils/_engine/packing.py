@@ -16,7 +16,7 @@ import tarfile
 import typing as t
 
 from .base.errors import SourceError
-from .fernet import Encryptor
+from .crypto.fernet import Encryptor
 from .selection import SECRET, holds_secrets
 
 BLOCK = 1 << 21

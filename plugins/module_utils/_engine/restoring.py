@@ -13,11 +13,12 @@ import os
 import tarfile
 import typing as t
 
-from . import keyring, manifest as manifests
+from . import manifest as manifests
 from .base.durable import write_all
 from .base.errors import IntegrityError, KeyringError
 from .base.staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, has, publish, staging_folder
-from .fernet import authenticate, decrypt
+from .crypto import keyring
+from .crypto.fernet import authenticate, decrypt
 from .inventory import StoredArchive
 from .stores.base import Store
 

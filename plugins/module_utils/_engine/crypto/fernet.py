@@ -17,7 +17,7 @@ import os
 import time
 import typing as t
 
-from .base.errors import IntegrityError, MissingLibraryError
+from ..base.errors import IntegrityError, MissingLibraryError
 
 BLOCK = 16
 HEADER = 1 + 8 + BLOCK

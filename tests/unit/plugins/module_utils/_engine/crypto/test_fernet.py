@@ -10,8 +10,8 @@ import io
 import random
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import fernet
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import fernet
 from cryptography.fernet import Fernet
 
 KEY = bytes(range(32))

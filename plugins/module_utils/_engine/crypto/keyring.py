@@ -34,8 +34,8 @@ import stat
 import time
 import typing as t
 
-from .base.durable import TEMP_PREFIX, fsync_folder, lock, write_atomically
-from .base.errors import KeyringError
+from ..base.durable import TEMP_PREFIX, fsync_folder, lock, write_atomically
+from ..base.errors import KeyringError
 
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _KEY_TEXT = re.compile(rb"[A-Za-z0-9_-]{43}=")

@@ -16,11 +16,11 @@ import time
 import traceback
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_CONFIG, KeyringError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 
 HOUR = 3600.0
-IMPORT = "from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import keyring"
+IMPORT = "from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring"
 
 
 @pytest.fixture
