@@ -24,7 +24,7 @@ import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import inventory, manifest as manifests, shipping
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import StoreDeniedError, StoreError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.opening import open_store
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import open_store
 from fleet.roles import Snapshot, difference, snapshot
 from lab.openssh import new_key
 

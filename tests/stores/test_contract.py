@@ -24,13 +24,13 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
     StoreExistsError,
     StoreNotFoundError,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.opening import open_store
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import (
     TEMP_PREFIX,
     VERIFICATION_LEVELS,
     Digests,
     reaches,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import open_store
 
 MIB = 1 << 20
 KEY = "host/job/2024/01/12/syslog.20240112.12.tgz.fernet"

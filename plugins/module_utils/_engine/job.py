@@ -36,8 +36,8 @@ from .base.errors import (
 from .base.units import format_utc, parse_duration
 from .catalog import FILE_NAME, Catalog, Entry
 from .events import EventLog
-from .opening import open_store
 from .report import no_progress
+from .stores.opening import open_store
 
 if t.TYPE_CHECKING:
     from .archiving import Created

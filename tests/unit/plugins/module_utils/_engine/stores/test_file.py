@@ -25,9 +25,9 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
     StoreNotFoundError,
     StoreUnavailableError,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.opening import open_store
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import TEMP_PREFIX, Digests
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import open_store
 
 MIB = 1 << 20
 DATA = b"an archive"
@@ -78,7 +78,7 @@ def test_open_store_takes_the_normalised_dict(root):
 
 def test_opening_a_file_store_loads_no_library_of_other_stores(root):
     script = (
-        "import sys; from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.opening import open_store;"
+        "import sys; from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import open_store;"
         "open_store({'type': 'file', 'path': sys.argv[1]});"
         "print([name for name in ('boto3', 'botocore', 'paramiko', 'cryptography') if name in sys.modules])"
     )

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import typing as t
 
-from .base.units import parse_duration, parse_size
-from .job_spec import STORE
+from ..base.units import parse_duration, parse_size
+from ..job_spec import STORE
 
 if t.TYPE_CHECKING:
-    from .stores.base import Store
+    from .base import Store
 
 _PARSERS: t.Dict[str, t.Callable[[t.Any], t.Any]] = {"duration": parse_duration, "size": parse_size}
 _OF_EVERY_STORE = ("attempts", "retry_delay")
@@ -31,13 +31,13 @@ def open_store(options: t.Mapping[str, t.Any]) -> Store:
     if options.get("verify"):
         given["verify_level"] = options["verify"]
     if kind == "file":
-        from .stores.file import FileStore
+        from .file import FileStore
 
         return FileStore(**given)
     if kind == "s3":
-        from .stores.s3 import S3Store
+        from .s3 import S3Store
 
         return S3Store(**given)
-    from .stores.sftp import SftpStore
+    from .sftp import SftpStore
 
     return SftpStore(**given)
