@@ -389,7 +389,7 @@ def write_job_documents(folder: pathlib.Path, results: t.Any) -> None:
 
     A document has no secret: on a host, S3 takes its credentials from the standard AWS chain.
     """
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import JOB
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB
 
     for host in LINES:
         jobs = folder / "hosts" / host / "etc" / "log-archive" / "jobs.d"

@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import schedule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_duration
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import (
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import (
     PLAIN_NAME,
     PLAIN_NAME_MEANS,
     SCHEDULE,

@@ -192,8 +192,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, naming
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_time
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import KEYRING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.selection import Source, source_at
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     PACKING,

@@ -161,7 +161,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import pruning
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import StoreError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_utc
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import RETENTION, SELECTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import RETENTION, SELECTION
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.retention import Item, parse_policy
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     CHOICE,

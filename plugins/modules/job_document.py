@@ -95,7 +95,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import DEFAULT_CONFIG, JOB, Spec, normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import DEFAULT_CONFIG, JOB, Spec, normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     DOCUMENT_OPTION,
     argument_spec,

@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.filter.command_rows impor
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import report
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_PARTLY
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_size
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import LEVELS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import LEVELS
 
 Row = t.Dict[str, t.Any]
 

@@ -10,7 +10,7 @@ import re
 import typing as t
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import JOB, normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB, normalise
 
 Document = t.Dict[str, t.Any]
 

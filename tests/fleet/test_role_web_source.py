@@ -14,7 +14,8 @@ import typing as t
 import zipfile
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import job_spec, web
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import web
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import spec as job_spec
 from fleet.roles import difference, play, snapshot, succeed
 from lab.https import Authority
 

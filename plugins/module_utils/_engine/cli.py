@@ -17,10 +17,10 @@ import typing as t
 
 from . import __version__
 from .base.errors import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_LOCKED, EXIT_PARTLY, ConfigError, LogArchiveError
-from .job_spec import DEFAULT_CONFIG, LEVELS
+from .config.spec import DEFAULT_CONFIG, LEVELS
 
 if t.TYPE_CHECKING:
-    from .config import Document
+    from .config.files import Document
     from .inventory import StoredArchive
     from .stores.base import Store
 
@@ -212,7 +212,7 @@ def _prune(options: t.Any) -> int:
 
 def _each(options: t.Any, call: t.Callable[[Document], t.Dict[str, t.Any]]) -> int:
     """Call it for each job document and print its recap; one job's failure keeps no other from its run."""
-    from . import config
+    from .config import files as config
 
     recaps = []
     codes = []
@@ -407,7 +407,7 @@ def _read_key(path: t.Optional[str]) -> str:
 
 
 def _check_config(options: t.Any) -> int:
-    from . import config
+    from .config import files as config
 
     results: t.List[t.Dict[str, t.Any]] = []
     for path in config.find(options.config, options.jobs):
@@ -427,7 +427,7 @@ def _check_config(options: t.Any) -> int:
 
 
 def _sample_config(options: t.Any) -> int:
-    from . import config
+    from .config import files as config
 
     text = config.sample()
     if options.output is None:
@@ -459,7 +459,7 @@ def _status(options: t.Any) -> int:
 
 
 def _documents(options: t.Any) -> t.List[Document]:
-    from . import config
+    from .config import files as config
 
     return [config.load(path) for path in config.find(options.config, options.jobs)]
 

@@ -14,7 +14,7 @@ from html import escape
 
 from . import report
 from .base.units import format_duration, format_size
-from .job_spec import LEVELS
+from .config.spec import LEVELS
 from .receivers.base import News
 
 Recap = t.Mapping[str, t.Any]

@@ -27,7 +27,7 @@ from .base.periods import (
     period_containing,
 )
 from .base.units import UTC, format_duration, format_size, format_utc, parse_duration, parse_size
-from .job_spec import DEFAULT_CONFIG, SELECTION
+from .config.spec import DEFAULT_CONFIG, SELECTION
 
 DEFAULTS: t.Dict[str, t.Any] = {name: option.get("default") for name, option in SELECTION.items()}
 """Every option of ``select`` with its default; ``paths`` must be given."""

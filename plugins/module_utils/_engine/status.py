@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from .base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
 from .base.units import format_duration, format_utc, parse_duration
 from .catalog import FILE_NAME, Catalog, Run
-from .job_spec import LEVELS
+from .config.spec import LEVELS
 
 PERIODS_UNTIL_OVERDUE = 2
 

@@ -10,7 +10,7 @@ import re
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import job_spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import spec as job_spec
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
 ROLE = CHECKOUT / "roles" / "dependencies"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ..base.units import parse_duration, parse_size
-from ..job_spec import STORE
+from ..config.spec import STORE
 
 if t.TYPE_CHECKING:
     from .base import Store

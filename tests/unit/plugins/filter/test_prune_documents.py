@@ -11,7 +11,7 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.filter.prune_documents import prune_documents
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import JOB, normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB, normalise
 
 STORE = {
     "type": "sftp",

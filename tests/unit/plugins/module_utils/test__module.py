@@ -17,7 +17,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
     IntegrityError,
     MissingLibraryError,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.job_spec import KEYRING, SELECTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING, SELECTION
 from hypothesis import given, strategies
 
 TABLES = [_module.STORE_OPTION, _module.POLICY_OPTION, _module.JOB_OPTION, _module.PACKING, _module.CHOICE, SELECTION, KEYRING]

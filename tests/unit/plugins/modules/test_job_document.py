@@ -12,7 +12,7 @@ import typing as t
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.infra_ops.log_archive.plugins.module_utils import _module
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import config, job_spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config, spec as job_spec
 from ansible_collections.infra_ops.log_archive.plugins.modules import job_document
 
 DOCUMENT: t.Dict[str, t.Any] = {

@@ -14,7 +14,8 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import cli, config
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import cli
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from faults.host import Host, archives_in, file_store, files_below
 

@@ -9,8 +9,8 @@ import json
 import os
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import config, job_spec
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config, spec as job_spec
 
 GOOD_JOB = {
     "name": "syslog",

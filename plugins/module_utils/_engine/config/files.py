@@ -10,8 +10,8 @@ import os
 import stat
 import typing as t
 
-from .base.errors import ConfigError
-from .job_spec import JOB, Spec, normalise, plain
+from ..base.errors import ConfigError
+from .spec import JOB, Spec, normalise, plain
 
 Document = t.Dict[str, t.Any]
 

@@ -9,8 +9,8 @@ import copy
 import re
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import job_spec
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import spec as job_spec
 
 GOOD = {
     "name": "syslog",

@@ -17,7 +17,7 @@ import os
 import re
 import typing as t
 
-from .base.errors import ConfigError, LogArchiveError
+from ..base.errors import ConfigError, LogArchiveError
 
 Option = t.Dict[str, t.Any]
 Spec = t.Dict[str, Option]
@@ -704,7 +704,7 @@ def _scalar(value: t.Any, kind: str, where: str, problems: t.List[str]) -> t.Any
     if kind == "float" and number:
         return value
     if kind in ("duration", "size") and (number or isinstance(value, str)):
-        from .base.units import parse_duration, parse_size
+        from ..base.units import parse_duration, parse_size
 
         try:
             (parse_duration if kind == "duration" else parse_size)(value)
@@ -786,7 +786,7 @@ def _contradictions(normal: t.Dict[str, t.Any], spec: Spec, wrong: t.Set[str]) -
 
 
 def _selection_problems(select: t.Mapping[str, t.Any]) -> t.List[str]:
-    from .selection import check
+    from ..selection import check
 
     try:
         check(select)
@@ -796,7 +796,7 @@ def _selection_problems(select: t.Mapping[str, t.Any]) -> t.List[str]:
 
 
 def _web_problems(web: t.Mapping[str, t.Any]) -> t.List[str]:
-    from .web import problems
+    from ..web import problems
 
     if len(web) < len(WEB):
         return []  # What is known to be wrong by itself comes first.
@@ -812,7 +812,7 @@ def _of_web(normal: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 def _name_problems(template: str) -> t.List[str]:
     from datetime import datetime, timezone
 
-    from .base.periods import render_name
+    from ..base.periods import render_name
 
     try:
         render_name(template, datetime.now(timezone.utc), "UTC", {"host": "host", "job": "job", "stem": "stem"})
@@ -822,7 +822,7 @@ def _name_problems(template: str) -> t.List[str]:
 
 
 def _schedule_problems(at: str) -> t.List[str]:
-    from .base.schedule import parse
+    from ..base.schedule import parse
 
     try:
         parse(at)
@@ -846,7 +846,7 @@ def store_problems(store: t.Mapping[str, t.Any], where: str) -> t.List[str]:
 
 def notify_problems(target: t.Mapping[str, t.Any], where: str, log: t.Optional[str] = None) -> t.List[str]:
     """The same of one of those who are notified. log: the event log of the job."""
-    from .receivers import problems
+    from ..receivers import problems
 
     of_type = _problems_of_type(target, NOTIFY, NEEDED_BY_NOTIFY, where, "a notification")
     return of_type or [where + problem for problem in problems(target, log)]
@@ -865,8 +865,8 @@ def _problems_of_type(
 
 
 def _policy_problems(policy: t.Mapping[str, t.Any], where: str) -> t.List[str]:
-    from .base.periods import compile_pattern
-    from .retention import parse_policy
+    from ..base.periods import compile_pattern
+    from ..retention import parse_policy
 
     try:
         if policy["name_template"] is not None:
