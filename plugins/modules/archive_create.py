@@ -194,7 +194,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_time
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.selection import Source, source_at
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import Source, source_at
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     PACKING,
     argument_spec,

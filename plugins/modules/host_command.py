@@ -118,7 +118,7 @@ PROBE = "import sys; print(sys.implementation.cache_tag if sys.version_info >= (
 
 def _shipped() -> None:
     """Never called. Ansible ships to a host what import statements name: with these it is the whole engine."""
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import __main__, cli, zips  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import __main__, cli  # noqa: F401
 
 
 def main() -> None:

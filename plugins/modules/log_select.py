@@ -143,7 +143,7 @@ from datetime import datetime, timezone
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_utc
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import SELECTION
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.selection import select
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import select
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, given, reporting
 
 

@@ -114,10 +114,10 @@ import tempfile
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import dumps, web
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, SelectionError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.staging import has
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import WEB
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import dumps, web
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
     difference,

@@ -152,8 +152,8 @@ files:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import zips
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_size
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import zips
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import difference, reporting, unescaped
 
 

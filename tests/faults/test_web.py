@@ -15,9 +15,9 @@ import typing as t
 import zipfile
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import web
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, IntegrityError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import spec as job_spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import web
 from lab.https import Authority, HttpsServer, https_server
 from lab.processes import free_port
 

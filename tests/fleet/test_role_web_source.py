@@ -14,8 +14,8 @@ import typing as t
 import zipfile
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import web
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import spec as job_spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import web
 from fleet.roles import difference, play, snapshot, succeed
 from lab.https import Authority
 

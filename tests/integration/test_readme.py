@@ -18,7 +18,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB, normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.selection import Source
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import Source
 
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 TEXT = README.read_text(encoding="utf-8")

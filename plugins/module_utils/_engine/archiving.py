@@ -22,7 +22,7 @@ from .base.units import format_utc
 from .crypto.keyring import Key
 from .naming import Group, manifest_key, revised
 from .packing import Packed, PackedSource, pack
-from .selection import Source
+from .sources.files import Source
 
 ATTEMPTS = 3
 """How often a source that changes while it is read is packed again before the caller's choice applies."""

@@ -43,7 +43,7 @@ if t.TYPE_CHECKING:
     from .archiving import Created
     from .crypto.keyring import Key
     from .retention import Item
-    from .selection import Selection, Source
+    from .sources.files import Selection, Source
     from .stores.base import Store
 
 Document = t.Dict[str, t.Any]
@@ -317,7 +317,7 @@ class _Run:
 
     def _archive_dump(self) -> t.List[Source]:
         """Fetch what a web server has, archive it, and remember which version it was, so that it is not fetched again."""
-        from . import dumps
+        from .sources import dumps
 
         with contextlib.ExitStack() as stack:
             try:
@@ -399,7 +399,7 @@ class _Run:
                 self.catalog.unspool(entry)
 
     def _select(self) -> Selection:
-        from .selection import select
+        from .sources.files import select
 
         options = dict(self.document["select"], must_exist=False)
         last = self.catalog.last_success(self.job, self.now.timestamp())

@@ -17,7 +17,7 @@ import typing as t
 
 from .base.errors import SourceError
 from .crypto.fernet import Encryptor
-from .selection import SECRET, holds_secrets
+from .sources.files import SECRET, holds_secrets
 
 BLOCK = 1 << 21
 """Bytes that one deflate call compresses; each block is primed with the 32 KiB before it, as pigz does."""

@@ -786,7 +786,7 @@ def _contradictions(normal: t.Dict[str, t.Any], spec: Spec, wrong: t.Set[str]) -
 
 
 def _selection_problems(select: t.Mapping[str, t.Any]) -> t.List[str]:
-    from ..selection import check
+    from ..sources.files import check
 
     try:
         check(select)
@@ -796,7 +796,7 @@ def _selection_problems(select: t.Mapping[str, t.Any]) -> t.List[str]:
 
 
 def _web_problems(web: t.Mapping[str, t.Any]) -> t.List[str]:
-    from ..web import problems
+    from ..sources.web import problems
 
     if len(web) < len(WEB):
         return []  # What is known to be wrong by itself comes first.

@@ -13,7 +13,7 @@ import tempfile
 import threading
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, job, naming, selection
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, job, naming
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
     ConfigError,
     LockedError,
@@ -21,6 +21,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
     SourceError,
 )
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.catalog import FILE_NAME, Catalog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
 from faults.host import JOB, NAME, NOW, Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, files_below
 
 pytest.importorskip("cryptography")

@@ -16,10 +16,11 @@ import tarfile
 import zlib
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, restoring, selection
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, restoring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods, staging
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
 from faults.host import at, files_below
 
 fernet = pytest.importorskip("cryptography.fernet")

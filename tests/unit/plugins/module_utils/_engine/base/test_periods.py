@@ -363,7 +363,7 @@ def test_utc_and_the_import_need_no_zone_data():
     code = (
         "import sys, datetime\n"
         "from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods\n"
-        "from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import selection\n"
+        "from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files\n"
         "now = datetime.datetime(2024, 1, 12, 13, tzinfo=datetime.timezone.utc)\n"
         "start = periods.expected_periods('hour', -1, 0, 'UTC', now)[0].start\n"
         "print(start, sorted({'zoneinfo', 'difflib', '_strptime', 'tempfile', 'subprocess'} & set(sys.modules)))\n"

@@ -16,11 +16,11 @@ import os
 import shutil
 import typing as t
 
+from ..base.durable import write_atomically
+from ..base.errors import LogArchiveError
+from ..base.periods import load_timezone, period_containing
 from . import web
-from .base.durable import write_atomically
-from .base.errors import LogArchiveError
-from .base.periods import load_timezone, period_containing
-from .selection import Source
+from .files import Source
 
 
 class Dump(t.NamedTuple):

@@ -21,11 +21,11 @@ import time
 import typing as t
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
+from ..base.errors import EXIT_CONFIG, ConfigError, IntegrityError, LogArchiveError, MissingLibraryError
+from ..base.periods import load_timezone
+from ..base.staging import ExtractedFile, failing_clearly
+from ..base.units import format_size, parse_duration, parse_size
 from . import zips
-from .base.errors import EXIT_CONFIG, ConfigError, IntegrityError, LogArchiveError, MissingLibraryError
-from .base.periods import load_timezone
-from .base.staging import ExtractedFile, failing_clearly
-from .base.units import format_size, parse_duration, parse_size
 
 CHUNK = 1 << 16
 REDIRECTS = 5

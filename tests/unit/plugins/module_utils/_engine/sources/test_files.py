@@ -15,9 +15,9 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import selection
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
 
 UTC = datetime.timezone.utc
 NOW = datetime.datetime(2024, 1, 12, 13, 30, tzinfo=UTC)
@@ -308,7 +308,7 @@ def test_quiet_files_only_and_a_future_time_is_told(tmp_path):
 
 HELD = """
 import datetime, json, os, subprocess, sys
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import selection
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
 
 folder, mode = sys.argv[1:]
 hold = "import sys; held = open(sys.argv[1], sys.argv[2]); print('ready', flush=True); sys.stdin.read()"
@@ -464,12 +464,8 @@ def test_an_option_that_cannot_be_used_is_refused(tmp_path, options, says):
         run(tmp_path, **options)
 
 
-def test_the_real_logs_of_the_shared_folder_are_selected_as_they_are():
-    given = os.environ.get("LOG_ARCHIVE_TEST_DATA")
-    data = pathlib.Path(given) if given else pathlib.Path(__file__).resolve().parents[6] / "shared" / "data"
-    if not (data / "loghub").is_dir():
-        pytest.skip("no real logs here")
-    result = run(data, patterns=["*_2k.log"], recurse=True, exclude=["Apache*"])
+def test_the_real_logs_of_the_shared_folder_are_selected_as_they_are(loghub):
+    result = run(loghub, patterns=["*_2k.log"], recurse=True, exclude=["Apache*"])
     assert names(result) and "Apache_2k.log" not in names(result)
     for source in result.files:
         assert source.size == os.path.getsize(source.path) and source.period.start == source.period.end

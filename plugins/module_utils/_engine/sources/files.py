@@ -13,8 +13,8 @@ import stat
 import sys
 import typing as t
 
-from .base.errors import ConfigError, SelectionError, SourceError
-from .base.periods import (
+from ..base.errors import ConfigError, SelectionError, SourceError
+from ..base.periods import (
     UNITS,
     NameMatch,
     NamePattern,
@@ -26,8 +26,8 @@ from .base.periods import (
     load_timezone,
     period_containing,
 )
-from .base.units import UTC, format_duration, format_size, format_utc, parse_duration, parse_size
-from .config.spec import DEFAULT_CONFIG, SELECTION
+from ..base.units import UTC, format_duration, format_size, format_utc, parse_duration, parse_size
+from ..config.spec import DEFAULT_CONFIG, SELECTION
 
 DEFAULTS: t.Dict[str, t.Any] = {name: option.get("default") for name, option in SELECTION.items()}
 """Every option of ``select`` with its default; ``paths`` must be given."""

@@ -15,7 +15,7 @@ import zipfile
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.zips import Limits, extract, members
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.zips import Limits, extract, members
 from faults.host import files_below
 
 DUMP = b"insert into t values (1);\n" * 4000

@@ -18,9 +18,9 @@ import typing as t
 import zipfile
 import zlib
 
-from .base.errors import IntegrityError, LogArchiveError
-from .base.staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, planned, publish, staging_folder
-from .base.units import format_size
+from ..base.errors import IntegrityError, LogArchiveError
+from ..base.staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, planned, publish, staging_folder
+from ..base.units import format_size
 
 _UNIX = 3
 _LARGEST_ENTRY = 46 + 512
