@@ -189,7 +189,7 @@ archives:
 import functools
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, naming
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving, naming
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_time
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING

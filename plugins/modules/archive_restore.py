@@ -132,7 +132,7 @@ files:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import restoring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import restore as restoring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, StoreNotFoundError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (

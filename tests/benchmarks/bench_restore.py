@@ -17,7 +17,7 @@ import typing as t
 
 import generate_syslog
 from _measure import Benchmark, Sides, Target, run
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection

@@ -104,7 +104,7 @@ def main() -> None:
     import boto3  # noqa: F401
     import cryptography.hazmat.primitives.ciphers  # noqa: F401
     import paramiko  # noqa: F401
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, packing, pruning, retention  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving, packing  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import file, s3, sftp  # noqa: F401
 
     for line in sys.stdin:

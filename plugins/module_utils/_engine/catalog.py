@@ -16,7 +16,7 @@ import os
 import sqlite3
 import typing as t
 
-from . import manifest as manifests
+from .archive import manifest as manifests
 from .base.errors import DiskFullError, LogArchiveError
 
 FILE_NAME = "catalog.sqlite"

@@ -322,7 +322,8 @@ def _verify(options: t.Any) -> int:
 
 
 def _restore(options: t.Any) -> int:
-    from . import inventory, manifest as manifests, report, restoring
+    from . import inventory, report
+    from .archive import manifest as manifests, restore as restoring
 
     results: t.List[t.Dict[str, t.Any]] = []
     destination = os.path.abspath(options.to)

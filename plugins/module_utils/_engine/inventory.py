@@ -9,9 +9,9 @@ import io
 import typing as t
 from datetime import datetime
 
-from . import manifest as manifests
+from .archive import manifest as manifests
+from .archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key
 from .base.errors import IntegrityError, LogArchiveError, StoreNotFoundError
-from .naming import MANIFEST_SUFFIX, folder_key, manifest_key
 from .stores.base import Store, StoredObject
 
 

@@ -19,7 +19,7 @@ import time
 import typing as t
 from datetime import datetime, timezone
 
-from . import manifest as manifests, naming
+from .archive import manifest as manifests, naming
 from .base import durable
 from .base.errors import (
     EXIT_DONE,
@@ -40,7 +40,7 @@ from .report import no_progress
 from .stores.opening import open_store
 
 if t.TYPE_CHECKING:
-    from .archiving import Created
+    from .archive.create import Created
     from .crypto.keyring import Key
     from .retention import Item
     from .sources.files import Selection, Source
@@ -474,7 +474,7 @@ class _Run:
 
     def _create(self, path: str, group: naming.Group, key: t.Optional[Key], below: str) -> t.Optional[Created]:
         """Make one archive; of a group without the sources that cannot be read, each of which is told. None if none is left."""
-        from .archiving import create_archive
+        from .archive.create import create_archive
 
         sources = group.sources
         refuse = self.document["archive"]["changed"] == "refuse"

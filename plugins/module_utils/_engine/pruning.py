@@ -8,10 +8,11 @@ from __future__ import annotations
 import typing as t
 from datetime import datetime, timedelta
 
-from . import inventory, manifest as manifests, retention
+from . import inventory, retention
+from .archive import manifest as manifests
+from .archive.naming import MANIFEST_SUFFIX, manifest_key
 from .base.periods import compile_pattern
 from .base.units import format_utc, parse_utc
-from .naming import MANIFEST_SUFFIX, manifest_key
 from .stores.base import Store
 
 ORPHAN_AGE = timedelta(days=1)

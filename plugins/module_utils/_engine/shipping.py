@@ -10,7 +10,8 @@ import itertools
 import os
 import typing as t
 
-from . import inventory, manifest as manifests, naming
+from . import inventory
+from .archive import manifest as manifests, naming
 from .base.errors import IntegrityError, LogArchiveError, StoreExistsError, StoreNotFoundError
 from .stores.base import Digests, Progress, Store, Verification
 

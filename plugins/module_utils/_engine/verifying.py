@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
-from . import manifest as manifests
+from .archive import manifest as manifests
+from .archive.naming import MANIFEST_SUFFIX, is_archive_key
 from .base.errors import IntegrityError, StoreNotFoundError
 from .inventory import Inventory, StoredArchive
-from .naming import MANIFEST_SUFFIX, is_archive_key
 from .stores.base import Store
 
 

@@ -9,8 +9,8 @@ import os
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import inventory, pruning, retention, verifying
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import manifest_key
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, StoreNotFoundError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.naming import manifest_key
 from faults.host import NOW, Host, at, file_store, files_below
 
 pytest.importorskip("cryptography")

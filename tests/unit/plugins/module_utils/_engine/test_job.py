@@ -13,7 +13,8 @@ import tempfile
 import threading
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, job, naming
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import job
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving, naming
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
     ConfigError,
     LockedError,

@@ -13,15 +13,15 @@ import json
 import typing as t
 from datetime import datetime, timezone
 
-from .base.errors import IntegrityError
-from .base.periods import Period
+from ..base.errors import IntegrityError
+from ..base.periods import Period
 
 VERSION = 1
 LARGEST = 64 << 20
 """Bytes; a manifest that is larger is refused unread. One of 100,000 sources has about 30 MiB."""
 
 if t.TYPE_CHECKING:
-    from .stores.base import Digests
+    from ..stores.base import Digests
 
 Manifest = t.Dict[str, t.Any]
 """{version, engine, host, job, created, archive: {name, size, md5, sha256}, tgz: {size, sha256}, encryption: {format, key_id},
@@ -95,7 +95,7 @@ def _check(value: t.Any, needed: t.Mapping[str, t.Any], where: str, subject: str
 
 def digests(manifest: Manifest) -> Digests:
     """Size, MD5 and SHA-256 of the archive that the manifest describes."""
-    from .stores.base import Digests
+    from ..stores.base import Digests
 
     archive = manifest["archive"]
     return Digests(archive["size"], archive["md5"], archive["sha256"])

@@ -13,14 +13,14 @@ import os
 import tarfile
 import typing as t
 
+from ..base.durable import write_all
+from ..base.errors import IntegrityError, KeyringError
+from ..base.staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, has, publish, staging_folder
+from ..crypto import keyring
+from ..crypto.fernet import authenticate, decrypt
+from ..inventory import StoredArchive
+from ..stores.base import Store
 from . import manifest as manifests
-from .base.durable import write_all
-from .base.errors import IntegrityError, KeyringError
-from .base.staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, has, publish, staging_folder
-from .crypto import keyring
-from .crypto.fernet import authenticate, decrypt
-from .inventory import StoredArchive
-from .stores.base import Store
 
 LARGEST_HEADER = 1 << 20
 """Bytes of a pax or GNU header; tarfile reads it into memory. A path has at most 4,096."""

@@ -16,7 +16,7 @@ import tarfile
 import zlib
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, restoring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving, restore as restoring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods, staging
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring

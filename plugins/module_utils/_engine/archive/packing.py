@@ -15,9 +15,9 @@ import stat
 import tarfile
 import typing as t
 
-from .base.errors import SourceError
-from .crypto.fernet import Encryptor
-from .sources.files import SECRET, holds_secrets
+from ..base.errors import SourceError
+from ..crypto.fernet import Encryptor
+from ..sources.files import SECRET, holds_secrets
 
 BLOCK = 1 << 21
 """Bytes that one deflate call compresses; each block is primed with the 32 KiB before it, as pigz does."""

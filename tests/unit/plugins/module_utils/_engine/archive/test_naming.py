@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import naming
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import naming
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection

@@ -14,15 +14,16 @@ import time
 import typing as t
 from datetime import datetime, timezone
 
-from . import __version__, manifest as manifests
-from .base.durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite
-from .base.errors import DiskFullError, LogArchiveError, SourceError
-from .base.periods import Period
-from .base.units import format_utc
-from .crypto.keyring import Key
+from .. import __version__
+from ..base.durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite
+from ..base.errors import DiskFullError, LogArchiveError, SourceError
+from ..base.periods import Period
+from ..base.units import format_utc
+from ..crypto.keyring import Key
+from ..sources.files import Source
+from . import manifest as manifests
 from .naming import Group, manifest_key, revised
 from .packing import Packed, PackedSource, pack
-from .sources.files import Source
 
 ATTEMPTS = 3
 """How often a source that changes while it is read is packed again before the caller's choice applies."""

@@ -18,7 +18,7 @@ import threading
 import time
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import packing
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import packing
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import SourceError
 from cryptography.fernet import Fernet
 

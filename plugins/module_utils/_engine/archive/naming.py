@@ -10,8 +10,8 @@ import re
 import typing as t
 from datetime import timezone as utc_timezone
 
-from .base.periods import Period, period_containing, render_name
-from .sources.files import Source
+from ..base.periods import Period, period_containing, render_name
+from ..sources.files import Source
 
 SUFFIXES = {"fernet": ".tgz.fernet", "none": ".tgz"}
 """How the name of an archive ends where nobody says otherwise, by the format of its encryption."""

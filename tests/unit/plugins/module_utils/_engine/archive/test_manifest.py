@@ -9,7 +9,7 @@ import copy
 import json
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import manifest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
 from faults.host import at
 from hypothesis import given, strategies
