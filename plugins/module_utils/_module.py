@@ -20,10 +20,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._engine import inventory
 from ._engine.base.errors import LogArchiveError
 from ._engine.base.units import parse_time
 from ._engine.config.spec import ARCHIVE, JOB, NOTIFY, RETENTION, SELECTION, STORE, Option, Spec, normalise
+from ._engine.holdings import inventory
 from ._engine.stores.opening import open_store
 
 if t.TYPE_CHECKING:

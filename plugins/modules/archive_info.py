@@ -194,7 +194,7 @@ others:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import inventory
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     CHOICE,
     STORE_OPTION,

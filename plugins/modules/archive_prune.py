@@ -158,11 +158,11 @@ import typing as t
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import pruning
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import StoreError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_utc
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import RETENTION, SELECTION
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.retention import Item, parse_policy
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import prune as pruning
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.retention import Item, parse_policy
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     CHOICE,
     POLICY_OPTION,

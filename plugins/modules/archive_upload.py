@@ -148,10 +148,10 @@ archives:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import shipping
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import naming
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.manifest import period_of
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import ARCHIVE
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import send as shipping
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     STORE_OPTION,
     argument_spec,

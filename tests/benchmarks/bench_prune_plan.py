@@ -12,7 +12,7 @@ import pathlib
 import typing as t
 
 from _measure import Benchmark, Sides, Target, timed
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import retention
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import retention
 
 HOSTS = 10
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)

@@ -22,9 +22,9 @@ from datetime import datetime, timedelta, timezone
 
 import lab
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import inventory, shipping
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest as manifests
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import StoreDeniedError, StoreError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, send as shipping
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import open_store
 from fleet.roles import Snapshot, difference, snapshot
 from lab.openssh import new_key

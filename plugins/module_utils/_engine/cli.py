@@ -21,7 +21,7 @@ from .config.spec import DEFAULT_CONFIG, LEVELS
 
 if t.TYPE_CHECKING:
     from .config.files import Document
-    from .inventory import StoredArchive
+    from .holdings.inventory import StoredArchive
     from .stores.base import Store
 
 EXIT_CODES = """exit codes:
@@ -266,7 +266,7 @@ def _list(options: t.Any) -> int:
 
 def _catalogued(document: Document, options: t.Any) -> t.List[t.Dict[str, t.Any]]:
     from .catalog import FILE_NAME, Catalog
-    from .inventory import StoredArchive, overlapping
+    from .holdings.inventory import StoredArchive, overlapping
 
     if not os.path.exists(os.path.join(document["state"], FILE_NAME)):
         return []
@@ -301,7 +301,8 @@ def _row(archive: StoredArchive, stores: t.Dict[str, str]) -> t.Dict[str, t.Any]
 
 
 def _verify(options: t.Any) -> int:
-    from . import report, verifying
+    from . import report
+    from .holdings import verify as verifying
 
     results = []
     for document in _documents(options):
@@ -322,8 +323,9 @@ def _verify(options: t.Any) -> int:
 
 
 def _restore(options: t.Any) -> int:
-    from . import inventory, report
+    from . import report
     from .archive import manifest as manifests, restore as restoring
+    from .holdings import inventory
 
     results: t.List[t.Dict[str, t.Any]] = []
     destination = os.path.abspath(options.to)
@@ -482,7 +484,7 @@ def _opened(store_options: t.Mapping[str, t.Any]) -> t.ContextManager[Store]:
 
 
 def _held(store: Store, document: Document, options: t.Any) -> t.Any:
-    from . import inventory
+    from .holdings import inventory
     from .job import host_name
 
     host = None if options.host == "*" else options.host or host_name(document)
@@ -490,7 +492,7 @@ def _held(store: Store, document: Document, options: t.Any) -> t.Any:
 
 
 def _within(archives: t.Iterable[StoredArchive], options: t.Any) -> t.List[StoredArchive]:
-    from .inventory import overlapping
+    from .holdings.inventory import overlapping
 
     return overlapping(archives, options.since, options.until)
 

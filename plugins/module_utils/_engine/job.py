@@ -42,7 +42,7 @@ from .stores.opening import open_store
 if t.TYPE_CHECKING:
     from .archive.create import Created
     from .crypto.keyring import Key
-    from .retention import Item
+    from .holdings.retention import Item
     from .sources.files import Selection, Source
     from .stores.base import Store
 
@@ -246,7 +246,7 @@ class _Run:
             self._warn("%s lies in the spool without a readable manifest and is left alone (%s)" % (path, error))
             return
         if entry is None:
-            from .shipping import digests_of_file
+            from .holdings.send import digests_of_file
 
             if digests_of_file(path) != manifests.digests(manifest):
                 self._warn("%s lies in the spool but is not what its manifest says; it is left alone" % path)
@@ -290,7 +290,7 @@ class _Run:
             store.get(key, file)
             file.flush()
             os.fsync(file.fileno())
-        from .shipping import digests_of_file
+        from .holdings.send import digests_of_file
 
         if digests_of_file(part) != manifests.digests(entry.manifest):
             os.unlink(part)
@@ -362,7 +362,7 @@ class _Run:
 
     def _relearn(self, new: t.Sequence[Source]) -> None:
         """The catalog is new, or was lost: what stores hold of these sources already, proven again, is not archived twice."""
-        from . import inventory
+        from .holdings import inventory
 
         wanted = {(source.path, source.size, source.mtime_ns) for source in new}
         learned: t.List[Entry] = []
@@ -468,7 +468,7 @@ class _Run:
 
     def _expect(self, key: str, start: datetime) -> None:
         """Check mode: count an archive that is not in the stores yet in the plan of what would be pruned."""
-        from .retention import Item
+        from .holdings.retention import Item
 
         self.coming.append(Item(key, start, self.host, self.job, 0))
 
@@ -572,7 +572,7 @@ class _Run:
         self.error_codes.append(error.exit_code)
 
     def _put(self, entry: Entry, store: Store, path: str, advance: Advance) -> t.Dict[str, t.Any]:
-        from .shipping import send
+        from .holdings.send import send
 
         sent = send(store, path, entry.manifest, entry.key, self._suffix(), advance)
         if sent.adopted is not None:
@@ -667,7 +667,7 @@ class _Run:
     def _prune_store(
         self, options: t.Mapping[str, t.Any], policy: t.Mapping[str, t.Any], text: str, awaited: t.Mapping[str, t.Sequence[str]]
     ) -> None:
-        from . import pruning, retention
+        from .holdings import prune as pruning, retention
 
         name = options["name"]
         self._begin("prune %s" % name)

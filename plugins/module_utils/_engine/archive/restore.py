@@ -18,7 +18,7 @@ from ..base.errors import IntegrityError, KeyringError
 from ..base.staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, has, publish, staging_folder
 from ..crypto import keyring
 from ..crypto.fernet import authenticate, decrypt
-from ..inventory import StoredArchive
+from ..holdings.inventory import StoredArchive
 from ..stores.base import Store
 from . import manifest as manifests
 

@@ -866,7 +866,7 @@ def _problems_of_type(
 
 def _policy_problems(policy: t.Mapping[str, t.Any], where: str) -> t.List[str]:
     from ..base.periods import compile_pattern
-    from ..retention import parse_policy
+    from ..holdings.retention import parse_policy
 
     try:
         if policy["name_template"] is not None:

@@ -9,11 +9,11 @@ import fcntl
 import os
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import shipping
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving, manifest as manifests
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import manifest_key
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import send as shipping
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
 from faults.host import at
 

@@ -9,10 +9,10 @@ import io
 import typing as t
 from datetime import datetime
 
-from .archive import manifest as manifests
-from .archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key
-from .base.errors import IntegrityError, LogArchiveError, StoreNotFoundError
-from .stores.base import Store, StoredObject
+from ..archive import manifest as manifests
+from ..archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key
+from ..base.errors import IntegrityError, LogArchiveError, StoreNotFoundError
+from ..stores.base import Store, StoredObject
 
 
 class StoredArchive(t.NamedTuple):

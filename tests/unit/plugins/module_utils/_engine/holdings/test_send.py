@@ -9,12 +9,12 @@ import hashlib
 import os
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import shipping
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import manifest_key
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import send as shipping
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
 from faults.host import at, file_store
 

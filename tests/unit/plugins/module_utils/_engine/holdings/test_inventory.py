@@ -8,9 +8,14 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import inventory, pruning, retention, verifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import manifest_key
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, StoreNotFoundError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import (
+    inventory,
+    prune as pruning,
+    retention,
+    verify as verifying,
+)
 from faults.host import NOW, Host, at, file_store, files_below
 
 pytest.importorskip("cryptography")

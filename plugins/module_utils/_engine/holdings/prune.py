@@ -8,12 +8,12 @@ from __future__ import annotations
 import typing as t
 from datetime import datetime, timedelta
 
+from ..archive import manifest as manifests
+from ..archive.naming import MANIFEST_SUFFIX, manifest_key
+from ..base.periods import compile_pattern
+from ..base.units import format_utc, parse_utc
+from ..stores.base import Store
 from . import inventory, retention
-from .archive import manifest as manifests
-from .archive.naming import MANIFEST_SUFFIX, manifest_key
-from .base.periods import compile_pattern
-from .base.units import format_utc, parse_utc
-from .stores.base import Store
 
 ORPHAN_AGE = timedelta(days=1)
 """A manifest without its archive belongs to an upload under way, or is left of an interrupted prune when it is older than this."""

@@ -10,10 +10,10 @@ import itertools
 import os
 import typing as t
 
+from ..archive import manifest as manifests, naming
+from ..base.errors import IntegrityError, LogArchiveError, StoreExistsError, StoreNotFoundError
+from ..stores.base import Digests, Progress, Store, Verification
 from . import inventory
-from .archive import manifest as manifests, naming
-from .base.errors import IntegrityError, LogArchiveError, StoreExistsError, StoreNotFoundError
-from .stores.base import Digests, Progress, Store, Verification
 
 
 class Sent(t.NamedTuple):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import typing as t
 
-from .archive import manifest as manifests
-from .archive.naming import MANIFEST_SUFFIX, is_archive_key
-from .base.errors import IntegrityError, StoreNotFoundError
+from ..archive import manifest as manifests
+from ..archive.naming import MANIFEST_SUFFIX, is_archive_key
+from ..base.errors import IntegrityError, StoreNotFoundError
+from ..stores.base import Store
 from .inventory import Inventory, StoredArchive
-from .stores.base import Store
 
 
 class Checked(t.NamedTuple):

@@ -27,7 +27,7 @@ import operator
 import re
 import typing as t
 
-from .base.errors import ConfigError
+from ..base.errors import ConfigError
 
 UNLIMITED = -1
 

@@ -12,9 +12,9 @@ import random
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import retention
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.retention import (
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import retention
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.retention import (
     Duration,
     Item,
     Policy,
