@@ -265,8 +265,8 @@ def _list(options: t.Any) -> int:
 
 
 def _catalogued(document: Document, options: t.Any) -> t.List[t.Dict[str, t.Any]]:
-    from .catalog import FILE_NAME, Catalog
     from .holdings.inventory import StoredArchive, overlapping
+    from .state.catalog import FILE_NAME, Catalog
 
     if not os.path.exists(os.path.join(document["state"], FILE_NAME)):
         return []
@@ -446,8 +446,9 @@ def _sample_config(options: t.Any) -> int:
 
 
 def _status(options: t.Any) -> int:
-    from . import report, status
+    from . import report
     from .base.units import parse_duration
+    from .state import status
 
     max_age = parse_duration(options.max_age) if options.max_age else None
     rows = [status.of(document, max_age) for document in _documents(options)]

@@ -34,9 +34,9 @@ from .base.errors import (
     StoreError,
 )
 from .base.units import format_utc, parse_duration
-from .catalog import FILE_NAME, Catalog, Entry
-from .events import EventLog
 from .report import no_progress
+from .state.catalog import FILE_NAME, Catalog, Entry
+from .state.events import EventLog
 from .stores.opening import open_store
 
 if t.TYPE_CHECKING:

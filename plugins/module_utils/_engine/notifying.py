@@ -167,8 +167,8 @@ def _warning(index: int, target: Target, error: t.Union[str, LogArchiveError]) -
 
 
 def _status(document: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-    from . import status
-    from .catalog import Catalog
+    from .state import status
+    from .state.catalog import Catalog
 
     row = status.of(dict(document))
     catalog = Catalog(document["state"])

@@ -12,7 +12,7 @@ import stat
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.events import EventLog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.events import EventLog
 
 
 def test_a_line_per_event(tmp_path):

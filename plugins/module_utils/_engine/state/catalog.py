@@ -16,8 +16,8 @@ import os
 import sqlite3
 import typing as t
 
-from .archive import manifest as manifests
-from .base.errors import DiskFullError, LogArchiveError
+from ..archive import manifest as manifests
+from ..base.errors import DiskFullError, LogArchiveError
 
 FILE_NAME = "catalog.sqlite"
 SCHEMA_VERSION = 1

@@ -10,9 +10,9 @@ import sqlite3
 import stat
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import catalog as catalogs
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.catalog import FILE_NAME, Catalog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import catalog as catalogs
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import FILE_NAME, Catalog
 
 
 def manifest(name="x", size=10, **source):

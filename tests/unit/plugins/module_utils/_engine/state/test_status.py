@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import status
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.catalog import Catalog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import status
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from faults.host import JOB, NOW, Host
 
 

@@ -9,10 +9,10 @@ import os
 import typing as t
 from datetime import datetime, timezone
 
-from .base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
-from .base.units import format_duration, format_utc, parse_duration
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
+from ..base.units import format_duration, format_utc, parse_duration
+from ..config.spec import LEVELS
 from .catalog import FILE_NAME, Catalog, Run
-from .config.spec import LEVELS
 
 PERIODS_UNTIL_OVERDUE = 2
 
@@ -102,7 +102,7 @@ def _default_max_age(document: t.Dict[str, t.Any]) -> t.Optional[float]:
 
 def _next_due(document: t.Dict[str, t.Any], now: datetime) -> t.Optional[str]:
     """When the running period ends, and with it the next log is there to be archived."""
-    from .base.periods import period_containing
+    from ..base.periods import period_containing
 
     period = document["select"]["period"]
     if period == "none":
@@ -111,8 +111,8 @@ def _next_due(document: t.Dict[str, t.Any], now: datetime) -> t.Optional[str]:
 
 
 def _next_run(document: t.Dict[str, t.Any], now: datetime) -> t.Optional[str]:
-    from .base import schedule
-    from .job import host_name
+    from ..base import schedule
+    from ..job import host_name
 
     if document["schedule"] is None:
         return None

@@ -11,7 +11,7 @@ import os
 import typing as t
 from datetime import datetime, timezone
 
-from .base.errors import LogArchiveError
+from ..base.errors import LogArchiveError
 
 
 class EventLog:
