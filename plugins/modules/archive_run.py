@@ -184,9 +184,9 @@ recap:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     JOB_OPTION,
     argument_spec,

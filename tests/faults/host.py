@@ -16,11 +16,11 @@ import sys
 import typing as t
 from datetime import datetime, timezone
 
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest as manifests, restore as restoring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import spec as job_spec
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import TEMP_PREFIX
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
 

@@ -59,7 +59,7 @@ class Steps:
 
 
 def child(wanted: t.Dict[str, t.Any], answer: int) -> None:
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import job
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 
     steps = Steps(wanted.get("kill_at"))
     result: t.Dict[str, t.Any] = {"recap": None, "error": None}

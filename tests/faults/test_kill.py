@@ -13,8 +13,8 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 
 from faults.conftest import Killer
 from faults.host import Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, random_bytes

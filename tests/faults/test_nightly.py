@@ -19,9 +19,9 @@ import zipfile
 
 import lab
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import schedule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from lab.cron import Cron, faked_cron
 from lab.https import Authority, HttpsServer, https_server
 

@@ -297,7 +297,7 @@ def run(host: Host, server: HttpsServer, now: datetime.datetime = NOW, check: bo
     settings.update(changes.pop("web", {}))
     given = dict(host.given(archive={"name": "%Y%d%m"}, **changes), web=options(server, **settings))
     del given["select"]
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import job
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 
     return job.run(job_spec.normalise(given, job_spec.JOB), now=now, check=check)
 

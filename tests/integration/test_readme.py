@@ -13,12 +13,13 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import cli, job
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import cli
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB, normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import Source
 
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"

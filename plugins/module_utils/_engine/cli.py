@@ -190,7 +190,7 @@ def _add_jobs_and_times(command: argparse.ArgumentParser) -> None:
 
 
 def _run(options: t.Any) -> int:
-    from . import job
+    from .run import job
 
     if bool(options.jobs) == options.all:
         raise ConfigError("nothing to run" if not options.jobs else "name jobs or say --all, not both", hint="Name a job, or use --all")
@@ -201,7 +201,7 @@ def _run(options: t.Any) -> int:
 
 
 def _prune(options: t.Any) -> int:
-    from . import job
+    from .run import job
 
     def one(document: Document) -> t.Dict[str, t.Any]:
         stores = [store["name"] for store in _stores(document, options.store)]
@@ -479,14 +479,14 @@ def _stores(document: Document, name: t.Optional[str]) -> t.List[t.Dict[str, t.A
 def _opened(store_options: t.Mapping[str, t.Any]) -> t.ContextManager[Store]:
     import contextlib
 
-    from .job import store_of
+    from .run.job import store_of
 
     return contextlib.closing(store_of(store_options))
 
 
 def _held(store: Store, document: Document, options: t.Any) -> t.Any:
     from .holdings import inventory
-    from .job import host_name
+    from .run.job import host_name
 
     host = None if options.host == "*" else options.host or host_name(document)
     return inventory.read(store, host, document["name"])

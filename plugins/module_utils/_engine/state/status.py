@@ -112,7 +112,7 @@ def _next_due(document: t.Dict[str, t.Any], now: datetime) -> t.Optional[str]:
 
 def _next_run(document: t.Dict[str, t.Any], now: datetime) -> t.Optional[str]:
     from ..base import schedule
-    from ..job import host_name
+    from ..run.job import host_name
 
     if document["schedule"] is None:
         return None

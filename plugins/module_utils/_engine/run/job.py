@@ -19,9 +19,9 @@ import time
 import typing as t
 from datetime import datetime, timezone
 
-from .archive import manifest as manifests, naming
-from .base import durable
-from .base.errors import (
+from ..archive import manifest as manifests, naming
+from ..base import durable
+from ..base.errors import (
     EXIT_DONE,
     EXIT_FAILED,
     EXIT_INTEGRITY,
@@ -33,18 +33,18 @@ from .base.errors import (
     SourceError,
     StoreError,
 )
-from .base.units import format_utc, parse_duration
-from .report import no_progress
-from .state.catalog import FILE_NAME, Catalog, Entry
-from .state.events import EventLog
-from .stores.opening import open_store
+from ..base.units import format_utc, parse_duration
+from ..report import no_progress
+from ..state.catalog import FILE_NAME, Catalog, Entry
+from ..state.events import EventLog
+from ..stores.opening import open_store
 
 if t.TYPE_CHECKING:
-    from .archive.create import Created
-    from .crypto.keyring import Key
-    from .holdings.retention import Item
-    from .sources.files import Selection, Source
-    from .stores.base import Store
+    from ..archive.create import Created
+    from ..crypto.keyring import Key
+    from ..holdings.retention import Item
+    from ..sources.files import Selection, Source
+    from ..stores.base import Store
 
 Document = t.Dict[str, t.Any]
 Recap = t.Dict[str, t.Any]
@@ -167,7 +167,7 @@ class _Run:
         try:
             self._note("run_started")
             if run is not None and self.document["notify"]:
-                from . import notifying
+                from .. import notifying
 
                 self._notified(notifying.started(self.document))
             if only_prune:
@@ -192,7 +192,7 @@ class _Run:
                 self.catalog.end_run(run, time.time(), self.recap["exit_code"], self.recap)
                 if self.document["notify"]:
                     # Only now: whatever becomes of it, the run is written down.
-                    from . import notifying
+                    from .. import notifying
 
                     warnings = notifying.notify(self.document, self.recap, previous and previous.recap)
                     if warnings:
@@ -246,7 +246,7 @@ class _Run:
             self._warn("%s lies in the spool without a readable manifest and is left alone (%s)" % (path, error))
             return
         if entry is None:
-            from .holdings.send import digests_of_file
+            from ..holdings.send import digests_of_file
 
             if digests_of_file(path) != manifests.digests(manifest):
                 self._warn("%s lies in the spool but is not what its manifest says; it is left alone" % path)
@@ -290,7 +290,7 @@ class _Run:
             store.get(key, file)
             file.flush()
             os.fsync(file.fileno())
-        from .holdings.send import digests_of_file
+        from ..holdings.send import digests_of_file
 
         if digests_of_file(part) != manifests.digests(entry.manifest):
             os.unlink(part)
@@ -317,7 +317,7 @@ class _Run:
 
     def _archive_dump(self) -> t.List[Source]:
         """Fetch what a web server has, archive it, and remember which version it was, so that it is not fetched again."""
-        from .sources import dumps
+        from ..sources import dumps
 
         with contextlib.ExitStack() as stack:
             try:
@@ -362,7 +362,7 @@ class _Run:
 
     def _relearn(self, new: t.Sequence[Source]) -> None:
         """The catalog is new, or was lost: what stores hold of these sources already, proven again, is not archived twice."""
-        from .holdings import inventory
+        from ..holdings import inventory
 
         wanted = {(source.path, source.size, source.mtime_ns) for source in new}
         learned: t.List[Entry] = []
@@ -399,7 +399,7 @@ class _Run:
                 self.catalog.unspool(entry)
 
     def _select(self) -> Selection:
-        from .sources.files import select
+        from ..sources.files import select
 
         options = dict(self.document["select"], must_exist=False)
         last = self.catalog.last_success(self.job, self.now.timestamp())
@@ -410,7 +410,7 @@ class _Run:
 
     def _note_missing(self, selection: Selection) -> None:
         """Periods that should have a log and neither have one now nor were archived before."""
-        from .base.periods import expected_periods
+        from ..base.periods import expected_periods
 
         select = self.document["select"]
         newest = [] if select["period"] == "none" else expected_periods(select["period"], select["offset"], 0, select["timezone"], self.now)
@@ -451,7 +451,7 @@ class _Run:
             self._expect(key, group.period.start)
             return
         if self.key is None and self.document["encryption"]["format"] == "fernet":
-            from .crypto.keyring import load_current
+            from ..crypto.keyring import load_current
 
             self.key = load_current(self.document["encryption"]["keyring"])
         _make_folder(os.path.dirname(path))
@@ -468,13 +468,13 @@ class _Run:
 
     def _expect(self, key: str, start: datetime) -> None:
         """Check mode: count an archive that is not in the stores yet in the plan of what would be pruned."""
-        from .holdings.retention import Item
+        from ..holdings.retention import Item
 
         self.coming.append(Item(key, start, self.host, self.job, 0))
 
     def _create(self, path: str, group: naming.Group, key: t.Optional[Key], below: str) -> t.Optional[Created]:
         """Make one archive; of a group without the sources that cannot be read, each of which is told. None if none is left."""
-        from .archive.create import create_archive
+        from ..archive.create import create_archive
 
         sources = group.sources
         refuse = self.document["archive"]["changed"] == "refuse"
@@ -572,7 +572,7 @@ class _Run:
         self.error_codes.append(error.exit_code)
 
     def _put(self, entry: Entry, store: Store, path: str, advance: Advance) -> t.Dict[str, t.Any]:
-        from .holdings.send import send
+        from ..holdings.send import send
 
         sent = send(store, path, entry.manifest, entry.key, self._suffix(), advance)
         if sent.adopted is not None:
@@ -667,7 +667,7 @@ class _Run:
     def _prune_store(
         self, options: t.Mapping[str, t.Any], policy: t.Mapping[str, t.Any], text: str, awaited: t.Mapping[str, t.Sequence[str]]
     ) -> None:
-        from .holdings import prune as pruning, retention
+        from ..holdings import prune as pruning, retention
 
         name = options["name"]
         self._begin("prune %s" % name)

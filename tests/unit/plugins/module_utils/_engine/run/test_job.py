@@ -13,7 +13,6 @@ import tempfile
 import threading
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving, naming
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
     ConfigError,
@@ -21,6 +20,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
     LogArchiveError,
     SourceError,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import FILE_NAME, Catalog
 from faults.host import JOB, NAME, NOW, Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, files_below
