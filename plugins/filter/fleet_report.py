@@ -10,7 +10,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.filter.command_errors import command_errors
 from ansible_collections.infra_ops.log_archive.plugins.filter.command_rows import command_rows
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import report
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report
 
 DOCUMENTATION = r"""
 name: fleet_report

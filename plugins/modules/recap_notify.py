@@ -101,9 +101,9 @@ notifications:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import messages, notifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import NOTIFY
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import messages, notifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import NOTIFY_OPTION, argument_spec, given, reporting
 
 WANTED = {"host": str, "job": str, "outcome": str, "errors": list}

@@ -9,10 +9,10 @@ import typing as t
 
 from ansible_collections.infra_ops.log_archive.plugins.filter.command_errors import command_errors
 from ansible_collections.infra_ops.log_archive.plugins.filter.command_rows import command_rows
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import report
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_PARTLY
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_size
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import LEVELS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report
 
 Row = t.Dict[str, t.Any]
 

@@ -16,6 +16,7 @@ import sys
 import typing as t
 from datetime import datetime, timezone
 
+from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engine
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest as manifests, restore as restoring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import spec as job_spec
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
@@ -110,7 +111,7 @@ class Host:
 
 
 ENGINE_PATH = os.pathsep.join(path for path in sys.path if path)
-COMMAND = [sys.executable, "-c", "import sys; from %s.cli import main; sys.exit(main())" % job.__package__]
+COMMAND = [sys.executable, "-c", "import sys; from %s.cli import main; sys.exit(main())" % _engine.__name__]
 
 
 def log_bytes(seed: str, size: int) -> bytes:

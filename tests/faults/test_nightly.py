@@ -19,9 +19,9 @@ import zipfile
 
 import lab
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engine
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import schedule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from lab.cron import Cron, faked_cron
 from lab.https import Authority, HttpsServer, https_server
 
@@ -154,7 +154,7 @@ def write_job(host: Host, name: str, server: HttpsServer, sftp: lab.SftpServer, 
     path.touch(0o600)
     path.write_text(json.dumps(document))
     program = host.folder / "log-archive"
-    program.write_text("#!%s\nfrom %s.cli import end_with_main\n\nend_with_main()\n" % (sys.executable, job.__package__))
+    program.write_text("#!%s\nfrom %s.cli import end_with_main\n\nend_with_main()\n" % (sys.executable, _engine.__name__))
     program.chmod(0o755)
     note = 'echo "%s $began $?" >>%s/runs' % (name, host.folder)
     run = "began=$(date -Iseconds); %s run %s --json >>%s/%s.json; %s" % (program, name, host.folder, name, note)

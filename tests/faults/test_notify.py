@@ -17,9 +17,9 @@ import time
 
 import lab
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import notifying
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.receivers import mail as mail_receiver
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import notifying
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.receivers import mail as mail_receiver
 from lab.https import Authority
 from lab.smtp import PASSWORD, USER, sendmail_program, smtp_server
 from lab.webhook import TOKEN, webhook

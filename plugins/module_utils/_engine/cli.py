@@ -229,7 +229,7 @@ def _each(options: t.Any, call: t.Callable[[Document], t.Dict[str, t.Any]]) -> i
         recaps.append(recap)
         codes.append(recap["exit_code"])
         if not options.json:
-            from . import report
+            from .tell import report
 
             try:
                 (_tell if recap["errors"] else _say)(report.recap(recap))
@@ -247,7 +247,7 @@ def gravest(codes: t.Iterable[int]) -> int:
 
 
 def _list(options: t.Any) -> int:
-    from . import report
+    from .tell import report
 
     rows = []
     for document in _documents(options):
@@ -301,8 +301,8 @@ def _row(archive: StoredArchive, stores: t.Dict[str, str]) -> t.Dict[str, t.Any]
 
 
 def _verify(options: t.Any) -> int:
-    from . import report
     from .holdings import verify as verifying
+    from .tell import report
 
     results = []
     for document in _documents(options):
@@ -323,9 +323,9 @@ def _verify(options: t.Any) -> int:
 
 
 def _restore(options: t.Any) -> int:
-    from . import report
     from .archive import manifest as manifests, restore as restoring
     from .holdings import inventory
+    from .tell import report
 
     results: t.List[t.Dict[str, t.Any]] = []
     destination = os.path.abspath(options.to)
@@ -364,9 +364,9 @@ def _restore(options: t.Any) -> int:
 
 
 def _key(options: t.Any) -> int:
-    from . import report
     from .base.units import parse_duration
     from .crypto import keyring
+    from .tell import report
 
     folder = options.keyring
     if folder is None:
@@ -446,9 +446,9 @@ def _sample_config(options: t.Any) -> int:
 
 
 def _status(options: t.Any) -> int:
-    from . import report
     from .base.units import parse_duration
     from .state import status
+    from .tell import report
 
     max_age = parse_duration(options.max_age) if options.max_age else None
     rows = [status.of(document, max_age) for document in _documents(options)]
@@ -552,7 +552,7 @@ def _refuse(_name: str, _location: str, _size: int) -> bool:
 
 def _progress(options: t.Any) -> t.Any:
     """A progress bar on a terminal; nothing elsewhere, and nothing beside --json."""
-    from . import report
+    from .tell import report
 
     return report.progress_bar if sys.stderr.isatty() and not options.json else report.no_progress
 

@@ -846,7 +846,7 @@ def store_problems(store: t.Mapping[str, t.Any], where: str) -> t.List[str]:
 
 def notify_problems(target: t.Mapping[str, t.Any], where: str, log: t.Optional[str] = None) -> t.List[str]:
     """The same of one of those who are notified. log: the event log of the job."""
-    from ..receivers import problems
+    from ..tell.receivers import problems
 
     of_type = _problems_of_type(target, NOTIFY, NEEDED_BY_NOTIFY, where, "a notification")
     return of_type or [where + problem for problem in problems(target, log)]

@@ -34,10 +34,10 @@ from ..base.errors import (
     StoreError,
 )
 from ..base.units import format_utc, parse_duration
-from ..report import no_progress
 from ..state.catalog import FILE_NAME, Catalog, Entry
 from ..state.events import EventLog
 from ..stores.opening import open_store
+from ..tell.report import no_progress
 
 if t.TYPE_CHECKING:
     from ..archive.create import Created
@@ -167,7 +167,7 @@ class _Run:
         try:
             self._note("run_started")
             if run is not None and self.document["notify"]:
-                from .. import notifying
+                from ..tell import notifying
 
                 self._notified(notifying.started(self.document))
             if only_prune:
@@ -192,7 +192,7 @@ class _Run:
                 self.catalog.end_run(run, time.time(), self.recap["exit_code"], self.recap)
                 if self.document["notify"]:
                     # Only now: whatever becomes of it, the run is written down.
-                    from .. import notifying
+                    from ..tell import notifying
 
                     warnings = notifying.notify(self.document, self.recap, previous and previous.recap)
                     if warnings:

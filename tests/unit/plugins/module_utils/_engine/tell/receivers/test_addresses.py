@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.receivers import addresses
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.receivers import addresses
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import json
 import os
 import typing as t
 
-from ..base import durable
-from ..base.units import parse_size
+from ...base import durable
+from ...base.units import parse_size
 from .base import News, ReceiverError
 
 

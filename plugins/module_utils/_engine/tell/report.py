@@ -10,7 +10,7 @@ import sys
 import time
 import typing as t
 
-from .base.units import format_size
+from ..base.units import format_size
 
 Row = t.Dict[str, t.Any]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import notifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import spec as job_spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import notifying
 from faults.host import Host
 
 GOOD = {"changed": False, "warnings": [], "errors": []}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html.parser
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import messages
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import messages
 from hypothesis import given, strategies as st
 
 NASTY = [

@@ -12,9 +12,9 @@ from __future__ import annotations
 import typing as t
 from html import escape
 
+from ..base.units import format_duration, format_size
+from ..config.spec import LEVELS
 from . import report
-from .base.units import format_duration, format_size
-from .config.spec import LEVELS
 from .receivers.base import News
 
 Recap = t.Mapping[str, t.Any]
@@ -292,7 +292,7 @@ METRICS = (
 
 def metrics(recap: Recap, status: Recap) -> str:
     """The text of a file for Prometheus' textfile collector."""
-    from .base.units import parse_utc
+    from ..base.units import parse_utc
 
     archives = recap.get("archives", [])
     plain: t.Dict[str, t.Any] = {

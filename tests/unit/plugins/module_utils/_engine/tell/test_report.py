@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import sys
 
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import report
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report
 
 
 def test_a_recap_of_a_job_that_could_not_begin():

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.receivers import log
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.receivers import log
 
 
 def lines_of(path, keep=0):

@@ -15,7 +15,7 @@ import smtplib
 import socket
 import typing as t
 
-from ..base.units import parse_size
+from ...base.units import parse_size
 from . import addresses
 from .base import News, ReceiverError, cause, seconds_of, tls_context
 

@@ -9,8 +9,8 @@ import socket
 import ssl
 import typing as t
 
-from ..base.errors import LogArchiveError
-from ..base.units import parse_duration
+from ...base.errors import LogArchiveError
+from ...base.units import parse_duration
 
 
 class ReceiverError(LogArchiveError):

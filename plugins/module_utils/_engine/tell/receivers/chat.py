@@ -12,7 +12,7 @@ import logging
 import re
 import typing as t
 
-from ..base.errors import MissingLibraryError
+from ...base.errors import MissingLibraryError
 from .base import News, ReceiverError, cause, seconds_of
 
 MATTERMOST_LIMIT = 16383

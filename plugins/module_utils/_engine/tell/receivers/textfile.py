@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ..base import durable
+from ...base import durable
 from .base import News, ReceiverError
 
 MODE = 0o644

@@ -12,8 +12,8 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ..base.errors import LogArchiveError
 from . import messages
-from .base.errors import LogArchiveError
 from .receivers.base import News, ReceiverError, seconds_of
 
 Target = t.Mapping[str, t.Any]
@@ -167,8 +167,8 @@ def _warning(index: int, target: Target, error: t.Union[str, LogArchiveError]) -
 
 
 def _status(document: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-    from .state import status
-    from .state.catalog import Catalog
+    from ..state import status
+    from ..state.catalog import Catalog
 
     row = status.of(dict(document))
     catalog = Catalog(document["state"])
