@@ -108,7 +108,7 @@ import sys
 # The version itself and not the link to it: a run that is under way keeps its version when another is installed.
 sys.path.insert(0, os.path.dirname(os.path.realpath({package!r})))
 
-from log_archive.cli import end_with_main
+from log_archive.cli.main import end_with_main
 
 end_with_main()
 """
@@ -118,7 +118,9 @@ PROBE = "import sys; print(sys.implementation.cache_tag if sys.version_info >= (
 
 def _shipped() -> None:
     """Never called. Ansible ships to a host what import statements name: with these it is the whole engine."""
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import __main__, cli  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import __main__  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import zips  # noqa: F401
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ def install(folder: pathlib.Path) -> pathlib.Path:
     shutil.copytree(ENGINE, folder / "lib" / "log_archive", ignore=shutil.ignore_patterns("__pycache__"))
     compileall.compile_dir(folder / "lib", quiet=1)
     launcher = folder / "log-archive"
-    text = "#!%s -I\nimport sys\n\nsys.path.insert(0, %r)\nfrom log_archive.cli import end_with_main\n\nend_with_main()\n"
+    text = "#!%s -I\nimport sys\n\nsys.path.insert(0, %r)\nfrom log_archive.cli.main import end_with_main\n\nend_with_main()\n"
     launcher.write_text(text % (sys.executable, str(folder / "lib")))
     launcher.chmod(0o755)
     return launcher

@@ -34,7 +34,7 @@ def prepare(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
     compileall.compile_dir(site, quiet=1)
     python = venv / "bin" / "python"
     launcher = venv / "bin" / "log-archive"
-    launcher.write_text("#!%s\nfrom log_archive.cli import end_with_main\n\nend_with_main()\n" % python)
+    launcher.write_text("#!%s\nfrom log_archive.cli.main import end_with_main\n\nend_with_main()\n" % python)
     launcher.chmod(0o755)
 
     (folder / "logs").mkdir()

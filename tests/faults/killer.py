@@ -105,6 +105,9 @@ def main() -> None:
     import cryptography.hazmat.primitives.ciphers  # noqa: F401
     import paramiko  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving, packing  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import prune, retention  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import file, s3, sftp  # noqa: F401
 
     for line in sys.stdin:

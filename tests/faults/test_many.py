@@ -113,7 +113,7 @@ def test_a_run_that_is_interrupted(host: Host, number: int) -> None:
 # Not ru_maxrss: a new process inherits it from the one that has started it.
 MEASURED = """
 import re, sys
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli.main import main
 code = main(sys.argv[1:])
 with open("/proc/self/status") as status:
     print(re.search(r"VmHWM:\\s+(\\d+)", status.read())[1], file=sys.stderr)

@@ -154,7 +154,7 @@ def write_job(host: Host, name: str, server: HttpsServer, sftp: lab.SftpServer, 
     path.touch(0o600)
     path.write_text(json.dumps(document))
     program = host.folder / "log-archive"
-    program.write_text("#!%s\nfrom %s.cli import end_with_main\n\nend_with_main()\n" % (sys.executable, _engine.__name__))
+    program.write_text("#!%s\nfrom %s.cli.main import end_with_main\n\nend_with_main()\n" % (sys.executable, _engine.__name__))
     program.chmod(0o755)
     note = 'echo "%s $began $?" >>%s/runs' % (name, host.folder)
     run = "began=$(date -Iseconds); %s run %s --json >>%s/%s.json; %s" % (program, name, host.folder, name, note)

@@ -99,7 +99,7 @@ class Site:
         command.parent.mkdir()
         command.write_text(
             "#!/usr/bin/python3 -I\nimport sys\nsys.dont_write_bytecode = True\nsys.path.insert(0, '/opt/log-archive/lib')\n"
-            "from log_archive.cli import end_with_main\nend_with_main()\n"
+            "from log_archive.cli.main import end_with_main\nend_with_main()\n"
         )
         command.chmod(0o755)
         # As on RHEL 8.

@@ -36,7 +36,7 @@ class LocalFleet:
             collections / "ansible_collections/infra_ops/log_archive/plugins/module_utils/_engine", folder / "lib" / "log_archive"
         )
         self.command = folder / "log-archive"
-        text = "#!%s -I\nimport sys\n\nsys.path.insert(0, %r)\nfrom log_archive.cli import end_with_main\n\nend_with_main()\n"
+        text = "#!%s -I\nimport sys\n\nsys.path.insert(0, %r)\nfrom log_archive.cli.main import end_with_main\n\nend_with_main()\n"
         self.command.write_text(text % (sys.executable, str(folder / "lib")))
         self.command.chmod(0o755)
         (folder / "logs").mkdir()

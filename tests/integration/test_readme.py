@@ -13,9 +13,9 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import cli
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB, normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring

@@ -3,7 +3,7 @@
 
 """The package as a command: ``python -m log_archive``."""
 
-from .cli import end_with_main
+from .cli.main import end_with_main
 
 if __name__ == "__main__":
     end_with_main()

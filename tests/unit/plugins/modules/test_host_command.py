@@ -95,7 +95,7 @@ def test_whatever_is_different_on_the_host_is_seen_and_mended(damage: str, host:
     elif damage == "additional":
         (package / "sitecustomize.py").write_text("", encoding="utf-8")
     elif damage == "mode":
-        (package / "cli.py").chmod(0o666)
+        (package / "cli" / "main.py").chmod(0o666)
     elif damage == "not compiled":
         shutil.rmtree(package / "__pycache__")
     elif damage == "command":
@@ -122,7 +122,7 @@ def test_an_installation_that_fails_leaves_the_former_at_work(host: host_command
 
 def test_a_run_that_is_under_way_keeps_its_version(host: host_command.Installation) -> None:
     install(host)
-    head = launcher(host).partition("from log_archive.cli")[0]
+    head = launcher(host).partition("from log_archive.cli.main")[0]
     code = head + "import log_archive\nprint('ready', flush=True)\ninput()\nfrom log_archive.stores import sftp\nprint(sftp.__file__)\n"
     with subprocess.Popen([sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdin is not None and run.stdout is not None

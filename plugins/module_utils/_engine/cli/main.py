@@ -15,14 +15,14 @@ import os
 import sys
 import typing as t
 
-from . import __version__
-from .base.errors import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_LOCKED, EXIT_PARTLY, ConfigError, LogArchiveError
-from .config.spec import DEFAULT_CONFIG, LEVELS
+from .. import __version__
+from ..base.errors import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_LOCKED, EXIT_PARTLY, ConfigError, LogArchiveError
+from ..config.spec import DEFAULT_CONFIG, LEVELS
 
 if t.TYPE_CHECKING:
-    from .config.files import Document
-    from .holdings.inventory import StoredArchive
-    from .stores.base import Store
+    from ..config.files import Document
+    from ..holdings.inventory import StoredArchive
+    from ..stores.base import Store
 
 EXIT_CODES = """exit codes:
   0  done, or nothing to do
@@ -190,7 +190,7 @@ def _add_jobs_and_times(command: argparse.ArgumentParser) -> None:
 
 
 def _run(options: t.Any) -> int:
-    from .run import job
+    from ..run import job
 
     if bool(options.jobs) == options.all:
         raise ConfigError("nothing to run" if not options.jobs else "name jobs or say --all, not both", hint="Name a job, or use --all")
@@ -201,7 +201,7 @@ def _run(options: t.Any) -> int:
 
 
 def _prune(options: t.Any) -> int:
-    from .run import job
+    from ..run import job
 
     def one(document: Document) -> t.Dict[str, t.Any]:
         stores = [store["name"] for store in _stores(document, options.store)]
@@ -212,7 +212,7 @@ def _prune(options: t.Any) -> int:
 
 def _each(options: t.Any, call: t.Callable[[Document], t.Dict[str, t.Any]]) -> int:
     """Call it for each job document and print its recap; one job's failure keeps no other from its run."""
-    from .config import files as config
+    from ..config import files as config
 
     recaps = []
     codes = []
@@ -229,7 +229,7 @@ def _each(options: t.Any, call: t.Callable[[Document], t.Dict[str, t.Any]]) -> i
         recaps.append(recap)
         codes.append(recap["exit_code"])
         if not options.json:
-            from .tell import report
+            from ..tell import report
 
             try:
                 (_tell if recap["errors"] else _say)(report.recap(recap))
@@ -247,7 +247,7 @@ def gravest(codes: t.Iterable[int]) -> int:
 
 
 def _list(options: t.Any) -> int:
-    from .tell import report
+    from ..tell import report
 
     rows = []
     for document in _documents(options):
@@ -265,8 +265,8 @@ def _list(options: t.Any) -> int:
 
 
 def _catalogued(document: Document, options: t.Any) -> t.List[t.Dict[str, t.Any]]:
-    from .holdings.inventory import StoredArchive, overlapping
-    from .state.catalog import FILE_NAME, Catalog
+    from ..holdings.inventory import StoredArchive, overlapping
+    from ..state.catalog import FILE_NAME, Catalog
 
     if not os.path.exists(os.path.join(document["state"], FILE_NAME)):
         return []
@@ -301,8 +301,8 @@ def _row(archive: StoredArchive, stores: t.Dict[str, str]) -> t.Dict[str, t.Any]
 
 
 def _verify(options: t.Any) -> int:
-    from .holdings import verify as verifying
-    from .tell import report
+    from ..holdings import verify as verifying
+    from ..tell import report
 
     results = []
     for document in _documents(options):
@@ -323,9 +323,9 @@ def _verify(options: t.Any) -> int:
 
 
 def _restore(options: t.Any) -> int:
-    from .archive import manifest as manifests, restore as restoring
-    from .holdings import inventory
-    from .tell import report
+    from ..archive import manifest as manifests, restore as restoring
+    from ..holdings import inventory
+    from ..tell import report
 
     results: t.List[t.Dict[str, t.Any]] = []
     destination = os.path.abspath(options.to)
@@ -364,9 +364,9 @@ def _restore(options: t.Any) -> int:
 
 
 def _key(options: t.Any) -> int:
-    from .base.units import parse_duration
-    from .crypto import keyring
-    from .tell import report
+    from ..base.units import parse_duration
+    from ..crypto import keyring
+    from ..tell import report
 
     folder = options.keyring
     if folder is None:
@@ -404,13 +404,13 @@ def _read_key(path: t.Optional[str]) -> str:
 
             return getpass.getpass("Fernet key: ")
         return sys.stdin.read()
-    from .crypto.keyring import read_key_text
+    from ..crypto.keyring import read_key_text
 
     return read_key_text(path)
 
 
 def _check_config(options: t.Any) -> int:
-    from .config import files as config
+    from ..config import files as config
 
     results: t.List[t.Dict[str, t.Any]] = []
     for path in config.find(options.config, options.jobs):
@@ -430,7 +430,7 @@ def _check_config(options: t.Any) -> int:
 
 
 def _sample_config(options: t.Any) -> int:
-    from .config import files as config
+    from ..config import files as config
 
     text = config.sample()
     if options.output is None:
@@ -446,9 +446,9 @@ def _sample_config(options: t.Any) -> int:
 
 
 def _status(options: t.Any) -> int:
-    from .base.units import parse_duration
-    from .state import status
-    from .tell import report
+    from ..base.units import parse_duration
+    from ..state import status
+    from ..tell import report
 
     max_age = parse_duration(options.max_age) if options.max_age else None
     rows = [status.of(document, max_age) for document in _documents(options)]
@@ -463,7 +463,7 @@ def _status(options: t.Any) -> int:
 
 
 def _documents(options: t.Any) -> t.List[Document]:
-    from .config import files as config
+    from ..config import files as config
 
     return [config.load(path) for path in config.find(options.config, options.jobs)]
 
@@ -479,21 +479,21 @@ def _stores(document: Document, name: t.Optional[str]) -> t.List[t.Dict[str, t.A
 def _opened(store_options: t.Mapping[str, t.Any]) -> t.ContextManager[Store]:
     import contextlib
 
-    from .run.job import store_of
+    from ..run.job import store_of
 
     return contextlib.closing(store_of(store_options))
 
 
 def _held(store: Store, document: Document, options: t.Any) -> t.Any:
-    from .holdings import inventory
-    from .run.job import host_name
+    from ..holdings import inventory
+    from ..run.job import host_name
 
     host = None if options.host == "*" else options.host or host_name(document)
     return inventory.read(store, host, document["name"])
 
 
 def _within(archives: t.Iterable[StoredArchive], options: t.Any) -> t.List[StoredArchive]:
-    from .holdings.inventory import overlapping
+    from ..holdings.inventory import overlapping
 
     return overlapping(archives, options.since, options.until)
 
@@ -506,7 +506,7 @@ def _reachable(document: Document, options: t.Any) -> t.Any:
     """The first store of the job (or the one that was named) that answers, and its chosen archives."""
     import contextlib
 
-    from .base.errors import StoreError
+    from ..base.errors import StoreError
 
     @contextlib.contextmanager
     def opened() -> t.Iterator[t.Tuple[Store, t.List[StoredArchive]]]:
@@ -529,7 +529,7 @@ def _reachable(document: Document, options: t.Any) -> t.Any:
 
 
 def _time(text: str) -> t.Any:
-    from .base.units import parse_time
+    from ..base.units import parse_time
 
     try:
         return parse_time(text)
@@ -538,7 +538,7 @@ def _time(text: str) -> t.Any:
 
 
 def _confirm(name: str, location: str, size: int) -> bool:
-    from .base.units import format_size
+    from ..base.units import format_size
 
     # Not input(): that asks on standard output, which may be a file of JSON, and fails where the terminal is closed.
     sys.stderr.write("Send %s (%s) to %s? [y/N] " % (name, format_size(size), location))
@@ -552,7 +552,7 @@ def _refuse(_name: str, _location: str, _size: int) -> bool:
 
 def _progress(options: t.Any) -> t.Any:
     """A progress bar on a terminal; nothing elsewhere, and nothing beside --json."""
-    from .tell import report
+    from ..tell import report
 
     return report.progress_bar if sys.stderr.isatty() and not options.json else report.no_progress
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import cli
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from faults.host import Host, archives_in, file_store, files_below
@@ -314,7 +314,7 @@ def test_restore_goes_to_the_next_store_where_the_first_cannot_be_reached(host):
 
 LOADED = """
 import sys
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli.main import main
 try:
     main(sys.argv[1:])
 finally:
