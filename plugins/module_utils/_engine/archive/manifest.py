@@ -23,9 +23,68 @@ LARGEST = 64 << 20
 if t.TYPE_CHECKING:
     from ..stores.base import Digests
 
-Manifest = t.Dict[str, t.Any]
-"""{version, engine, host, job, created, archive: {name, size, md5, sha256}, tgz: {size, sha256}, encryption: {format, key_id},
-period: {start, end}, sources: [{path, name, size, mtime_ns, mode, uid, gid, sha256, changed, vanished, period}]}"""
+# Not at run time: building TypedDicts would take an idle run longer than reading its catalog.
+if t.TYPE_CHECKING:
+
+    class ArchiveFacts(t.TypedDict):
+        """The archive as stores hold it. ``size`` in bytes; digests in lowercase hex."""
+
+        name: str
+        size: int
+        md5: str
+        sha256: str
+
+    class TgzFacts(t.TypedDict):
+        """The tgz inside the archive."""
+
+        size: int
+        sha256: str
+
+    class _EncryptionFormat(t.TypedDict):
+        format: str
+
+    class EncryptionFacts(_EncryptionFormat, total=False):
+        """``format``: fernet or none; ``key_id`` only with fernet."""
+
+        key_id: str
+
+    class PeriodText(t.TypedDict):
+        """A span of time in UTC, each end as "2024-01-12T13:00:00Z"."""
+
+        start: str
+        end: str
+
+    class _SourceNeeded(t.TypedDict):
+        path: str
+        name: str
+        size: int
+        mtime_ns: int
+        mode: str
+        sha256: str
+
+    class SourceFacts(_SourceNeeded, total=False):
+        """One log in the archive. ``path`` on the host, ``name`` in the tar. ``changed``: it changed while it was read."""
+
+        uid: int
+        gid: int
+        changed: bool
+        vanished: bool
+        period: PeriodText
+
+    class Manifest(t.TypedDict):
+        """The manifest of one archive, version 1."""
+
+        version: int
+        engine: str
+        host: str
+        job: str
+        created: str
+        archive: ArchiveFacts
+        tgz: TgzFacts
+        encryption: EncryptionFacts
+        period: PeriodText
+        sources: t.List[SourceFacts]
+
 
 _NEEDED: t.Dict[str, t.Any] = {
     "version": int,
@@ -80,7 +139,7 @@ def parse(data: bytes, subject: str) -> Manifest:
         period_of(manifest)
     except ValueError as error:
         raise IntegrityError("the manifest's period is not a time (%s)" % error, subject) from error
-    return manifest
+    return t.cast("Manifest", manifest)
 
 
 def _check(value: t.Any, needed: t.Mapping[str, t.Any], where: str, subject: str) -> None:

@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The run record: what one run of a job did, or in a dry run would do.
+
+The catalog keeps the record of each run, ``log-archive run --json`` and the module archive_run return it, and reports and notifications
+read it. Import this module for type checking only.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+if t.TYPE_CHECKING:
+    from ..archive.manifest import PeriodText
+
+
+class StepRecord(t.TypedDict):
+    """One step of a run. ``state``: done, warning or failed."""
+
+    state: str
+    errors: int
+    warnings: int
+
+
+class CopyRecord(t.TypedDict, total=False):
+    """What became of one archive in one store. ``state`` (verified, pending or declined) is always there.
+
+    After a put: ``location``, ``verified_by`` (a verification level), ``md5``, ``etag``, ``attempts``. After a failure: ``error``.
+    """
+
+    state: str
+    location: str
+    verified_by: str
+    md5: t.Optional[str]
+    etag: t.Optional[str]
+    attempts: int
+    error: str
+
+
+class ArchiveRecord(t.TypedDict, total=False):
+    """An archive that the run made or sent. Sizes are in bytes.
+
+    ``state``: done, archived, spooled; in a dry run "would be archived" (then without size, sha256 and key_id) or "would be sent".
+    """
+
+    name: str
+    key: str
+    state: str
+    size: int
+    sha256: str
+    key_id: t.Optional[str]
+    sources: t.List[str]
+    source_bytes: int
+    stores: t.Dict[str, CopyRecord]
+
+
+class SkippedRecord(t.TypedDict):
+    """A file that was left out, and why."""
+
+    path: str
+    reason: str
+
+
+class PruneRecord(t.TypedDict, total=False):
+    """What retention did in one store. ``removed``: keys. ``plan`` (dry run only): per archive why it stays or goes."""
+
+    kept: int
+    removed: t.List[str]
+    bytes_freed: int
+    refusals: t.List[str]
+    plan: t.List[t.Dict[str, t.Any]]
+
+
+class SpoolRecord(t.TypedDict):
+    """What waits in the spool when the run ends."""
+
+    archives: int
+    bytes: int
+
+
+class RunRecord(t.TypedDict):
+    """One run. ``started`` in UTC; ``seconds``: how long it took; ``steps`` by name in order; ``pruned`` by store name.
+
+    ``outcome``: done, "nothing to do", "partly done", failed or "integrity failure"; ``exit_code`` is the command's for it.
+    """
+
+    job: str
+    host: str
+    check: bool
+    started: str
+    seconds: float
+    outcome: str
+    exit_code: int
+    changed: bool
+    steps: t.Dict[str, StepRecord]
+    archives: t.List[ArchiveRecord]
+    missing: t.List[PeriodText]
+    skipped: t.List[SkippedRecord]
+    pruned: t.Dict[str, PruneRecord]
+    sources_deleted: t.List[str]
+    spool: SpoolRecord
+    warnings: t.List[str]
+    errors: t.List[str]
