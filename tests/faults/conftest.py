@@ -16,8 +16,7 @@ import typing as t
 from datetime import datetime
 
 import pytest
-
-from faults.host import ENGINE_PATH, NOW, Host
+from rigs.host import ENGINE_PATH, NOW, Host
 
 MEMORY = "/dev/shm"
 

@@ -12,8 +12,8 @@ import subprocess
 import time
 
 import pytest
+from rigs.host import COMMAND, JOB, Host, archives_in, file_store, files_below
 
-from faults.host import COMMAND, JOB, Host, archives_in, file_store, files_below
 from faults.test_kill import sftp_options
 
 SELECT = {"patterns": ["*"], "period": "none"}

@@ -11,8 +11,8 @@ import pathlib
 import typing as t
 
 import pytest
+from rigs.host import Host, assert_complete, assert_tidy, file_store, random_bytes
 
-from faults.host import Host, assert_complete, assert_tidy, file_store, random_bytes
 from faults.test_kill import sftp_options
 
 MIB = 1 << 20

@@ -15,9 +15,9 @@ import typing as t
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
+from rigs.host import Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, random_bytes
 
 from faults.conftest import Killer
-from faults.host import Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, random_bytes
 
 SEED = 20240112
 MOST_STEPS = {"sftp": 60, "s3": 40}

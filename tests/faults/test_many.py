@@ -16,8 +16,7 @@ import time
 import typing as t
 
 import pytest
-
-from faults.host import COMMAND, ENGINE_PATH, Host, archives_in, assert_complete, assert_tidy, file_store, files_below, random_bytes
+from rigs.host import COMMAND, ENGINE_PATH, Host, archives_in, assert_complete, assert_tidy, file_store, files_below, random_bytes
 
 ALL = {"patterns": ["*"], "period": "none", "recurse": True}
 

@@ -24,8 +24,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
 from lab.cron import Cron, faked_cron
 from lab.https import Authority, HttpsServer, https_server
-
-from faults.host import ENGINE_PATH, Host, assert_restores, file_store, files_below
+from rigs.host import ENGINE_PATH, Host, assert_restores, file_store, files_below
 
 # The nights are passed once, by one worker.
 pytestmark = pytest.mark.xdist_group("nightly")

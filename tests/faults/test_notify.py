@@ -23,8 +23,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell
 from lab.https import Authority
 from lab.smtp import PASSWORD, USER, sendmail_program, smtp_server
 from lab.webhook import TOKEN, webhook
-
-from faults.host import COMMAND, JOB, Host, archives_in, file_store
+from rigs.host import COMMAND, JOB, Host, archives_in, file_store
 
 EMPTY = {"patterns": ["*"], "period": "none"}
 

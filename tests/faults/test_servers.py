@@ -12,8 +12,8 @@ import typing as t
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from lab.http_fault_proxy import http_fault_proxy, s3_error, with_etag
+from rigs.host import Host, assert_complete, assert_tidy, file_store, random_bytes
 
-from faults.host import Host, assert_complete, assert_tidy, file_store, random_bytes
 from faults.test_kill import s3_options, sftp_options
 
 MIB = 1 << 20

@@ -20,8 +20,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import web
 from lab.https import Authority, HttpsServer, https_server
 from lab.processes import free_port
-
-from faults.host import Host, archives_in, assert_restores, assert_tidy, file_store, files_below
+from rigs.host import Host, archives_in, assert_restores, assert_tidy, file_store, files_below
 
 PARIS = "Europe/Paris"
 NOW = datetime.datetime(2024, 1, 12, 22, 0, tzinfo=datetime.timezone.utc)  # 23:00 in Paris

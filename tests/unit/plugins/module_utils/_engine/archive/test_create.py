@@ -15,7 +15,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import send as shipping
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
-from faults.host import at
+from rigs.host import at
 
 pytest.importorskip("cryptography")
 PERIOD = periods.Period(at("2024-01-12 14:00"), at("2024-01-12 15:00"))

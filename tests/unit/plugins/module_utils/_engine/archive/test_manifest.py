@@ -11,8 +11,8 @@ import json
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
-from faults.host import at
 from hypothesis import given, strategies
+from rigs.host import at
 
 SOURCE = {"path": "/a\udcff\n", "name": "a\udcff\n", "size": 1, "mtime_ns": -5, "mode": "0640", "sha256": "0" * 64}
 GOOD = {

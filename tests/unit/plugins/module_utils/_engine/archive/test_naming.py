@@ -12,8 +12,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.arch
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
-from faults.host import at
 from hypothesis import given, strategies
+from rigs.host import at
 
 HOUR = periods.Period(at("2024-01-12 14:00"), at("2024-01-12 15:00"))
 NEXT = periods.Period(at("2024-01-12 15:00"), at("2024-01-12 16:00"))

@@ -21,7 +21,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
-from faults.host import at, files_below
+from rigs.host import at, files_below
 
 fernet = pytest.importorskip("cryptography.fernet")
 

@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
-from faults.host import Host, archives_in, file_store, files_below
+from rigs.host import Host, archives_in, file_store, files_below
 
 pytest.importorskip("cryptography")
 

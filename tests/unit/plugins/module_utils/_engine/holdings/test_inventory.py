@@ -16,7 +16,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.hold
     retention,
     verify as verifying,
 )
-from faults.host import NOW, Host, at, file_store, files_below
+from rigs.host import NOW, Host, at, file_store, files_below
 
 pytest.importorskip("cryptography")
 KEYS = ["web1/syslog/2024/01/12/syslog.20240112.%d.tgz.fernet" % hour for hour in (12, 13, 14)]

@@ -23,7 +23,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import FILE_NAME, Catalog
-from faults.host import JOB, NAME, NOW, Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, files_below
+from rigs.host import JOB, NAME, NOW, Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, files_below
 
 pytest.importorskip("cryptography")
 

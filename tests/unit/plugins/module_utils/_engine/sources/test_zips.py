@@ -16,7 +16,7 @@ import zipfile
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.zips import Limits, extract, members
-from faults.host import files_below
+from rigs.host import files_below
 
 DUMP = b"insert into t values (1);\n" * 4000
 

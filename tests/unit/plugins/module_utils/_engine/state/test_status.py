@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
-from faults.host import JOB, NOW, Host
+from rigs.host import JOB, NOW, Host
 
 
 @pytest.fixture

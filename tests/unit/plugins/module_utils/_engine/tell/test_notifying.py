@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import spec as job_spec
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import notifying
-from faults.host import Host
+from rigs.host import Host
 
 GOOD = {"changed": False, "warnings": [], "errors": []}
 
