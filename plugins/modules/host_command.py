@@ -120,7 +120,9 @@ def _shipped() -> None:
     """Never called. Ansible ships to a host what import statements name: with these it is the whole engine."""
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import __main__  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import document  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import zips  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import record  # noqa: F401
 
 
 def main() -> None:
