@@ -23,7 +23,12 @@ for folder in (CHECKOUT / "tests", CHECKOUT / "build" / "collections"):
 # A test's own processes find the engine too.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT / "build" / "collections"), *filter(None, [os.environ.get("PYTHONPATH")])])
 
+import hypothesis  # noqa: E402
 import lab  # noqa: E402
+
+# An example takes longer on a machine that does something else, too.
+hypothesis.settings.register_profile("log_archive", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("log_archive")
 
 
 def started(stack: contextlib.ExitStack, part: t.ContextManager[t.Any]) -> t.Any:
