@@ -78,6 +78,12 @@ _BRACKETS = "Time codes cannot stand inside [...]; a percent sign is written %%"
 _WHOLE_DATES = "Use %Y%m%d or %Y%j, with %H, %H%M or %H%M%S as needed, or %G%V (ISO week), %Y%m, %Y, or %s"
 
 
+LONGEST_PATTERN = 4096
+"""Characters of a pattern; Linux allows a path of 4,096 bytes."""
+MOST_REPEATS = 16
+"""How often a pattern may hold the same time code. Each is compared with all before it, so the work grows with the square."""
+
+
 class Period(t.NamedTuple):
     """A span of time: ``start`` belongs to it, ``end`` does not. Both are aware datetimes in UTC."""
 
@@ -303,6 +309,8 @@ class NamePattern:
         if code not in _SHAPES:
             raise ConfigError("unknown time code '%%%s'" % code, repr(self.pattern), _CODES_HINT)
         count = sum(1 for group in self._groups if group[0] == code)
+        if count == MOST_REPEATS:
+            raise ConfigError("the time code '%%%s' stands there more than %d times" % (code, MOST_REPEATS), repr(self.pattern[:60]))
         group = "%s__%d" % (code, count)
         self._groups.append(group)
         text = "(?P<%s>%s)" % (group, _SHAPES[code])
@@ -341,10 +349,17 @@ def compile_pattern(pattern: str, use_regex: bool) -> NamePattern:
     Codes: %Y %y %m %d %H %M %S %j, %b %B (English), %G %V (ISO week), %s (seconds since the epoch), %z (+0100, Z), and %% for a
     percent sign. A code that comes twice must have the same text. In a glob '*', '?' and '[...]' do not match '/', '**' does;
     '**/' is any number of folders. In a regular expression refer back to groups by name: codes are groups too.
-    Raise ConfigError for a pattern that is not valid, for an unknown code, and for codes that tell no whole date.
+    Raise ConfigError for a pattern that is not valid or longer than LONGEST_PATTERN, for an unknown code, for one that stands more
+    than MOST_REPEATS times, and for codes that tell no whole date.
     """
     if not isinstance(pattern, str) or not pattern:
         raise ConfigError("not a pattern", repr(pattern), "Give a glob or a regular expression")
+    if len(pattern) > LONGEST_PATTERN:
+        raise ConfigError(
+            "the pattern has %d characters; the limit is %d" % (len(pattern), LONGEST_PATTERN),
+            repr(pattern[:60] + "..."),
+            "No path is longer; use several patterns",
+        )
     return NamePattern(pattern, use_regex)
 
 

@@ -79,6 +79,10 @@ def _from_cron(fields: t.Sequence[str], at: str) -> Schedule:
         for field, name, (low, high) in zip(fields, _FIELDS, ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7)))
     ]
     schedule = Schedule(*others, tuple(sorted({(day - 1) % 7 for day in weekday})))
+    # Debian's cron combines the two day fields with "or" unless one of them begins with a star.
+    either = not fields[2].startswith("*") and not fields[4].startswith("*")
+    if either and (schedule.days == _ALL.days or schedule.weekdays == _ALL.weekdays):
+        schedule = schedule._replace(days=_ALL.days, weekdays=_ALL.weekdays)
     if schedule.days != _ALL.days and schedule.weekdays != _ALL.weekdays:
         # cron runs when one of them matches, systemd when both do.
         raise ConfigError("a day of the month and a day of the week together mean different things to cron and systemd", at, "Give one")

@@ -74,12 +74,13 @@ def authenticate(stream: t.BinaryIO, key: bytes, subject: str) -> Token:
     """
     mac = hmac.new(key[:16], digestmod="sha256")
     header = b""
-    size, signature = 0, b""
+    size, signed, signature = 0, 0, b""
     for read, raw, last in _decoded(stream, subject):
         header = header or _checked_header(raw, subject)
         mac.update(raw)
-        size, signature = read, last
+        size, signed, signature = read, signed + len(raw), last
     _check_signature(mac, signature, subject)
+    _check_whole_blocks(signed, subject)
     return Token(int.from_bytes(header[1:9], "big"), size)
 
 
@@ -92,10 +93,10 @@ def decrypt(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[bytes]:
     mac = hmac.new(key[:16], digestmod="sha256")
     cipher = None
     held = b""
-    signature = b""
+    signed, signature = 0, b""
     for _read, raw, last in _decoded(stream, subject):
         mac.update(raw)
-        signature = last
+        signed, signature = signed + len(raw), last
         if cipher is None:
             cipher = _aes_cbc(key, _checked_header(raw, subject)[9:]).decryptor()
             raw = raw[HEADER:]
@@ -103,6 +104,7 @@ def decrypt(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[bytes]:
         held = plain[-BLOCK:]
         yield plain[:-BLOCK]
     _check_signature(mac, signature, subject)
+    _check_whole_blocks(signed, subject)
     padding = held[-1] if len(held) == BLOCK else 0
     if not 1 <= padding <= BLOCK or held[-padding:] != bytes([padding]) * padding:
         raise IntegrityError("its padding is damaged", subject)
@@ -154,6 +156,12 @@ def _checked_header(raw: bytes, subject: str) -> bytes:
 def _check_signature(mac: hmac.HMAC, signature: bytes, subject: str) -> None:
     if not hmac.compare_digest(mac.digest(), signature):
         raise IntegrityError("it is damaged, or was not encrypted with this key", subject)
+
+
+def _check_whole_blocks(signed: int, subject: str) -> None:
+    """Refuse what only a faulty writer signs: AES-CBC would drop the bytes after the last whole block without a word."""
+    if (signed - HEADER) % BLOCK:
+        raise IntegrityError("its ciphertext is %d bytes, which is not a multiple of %d" % (signed - HEADER, BLOCK), subject)
 
 
 def _aes_cbc(key: bytes, iv: bytes) -> t.Any:

@@ -410,3 +410,25 @@ def test_the_local_zone_may_be_a_posix_rule(host_zone):
     host_zone("CET-1CEST,M3.5.0,M10.5.0/3")
     assert period_of("%Y%m%d%H", "2024102702", "local") == span("2024-10-27T00:00", "2024-10-27T02:00")
     assert period_of("%Y%m%d%H", "2024033102", "local") == span("2024-03-31T01:00", "2024-03-31T01:00")
+
+
+@pytest.mark.parametrize("use_regex", [False, True])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("%Y" * 500, "'%Y' stands there more than 16 times"),
+        ("%Y%m%d.%H" * 400, "stands there more than 16 times"),
+        ("a" * 4097, "has 4097 characters; the limit is 4096"),
+    ],
+    ids=["one code", "four codes", "no code"],
+)
+def test_a_pattern_that_would_take_minutes_to_compile_is_refused_at_once(text, says, use_regex):
+    with pytest.raises(errors.ConfigError, match=says) as caught:
+        periods.compile_pattern(text, use_regex)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("use_regex", [False, True])
+def test_a_code_may_stand_in_the_folders_and_in_the_name(use_regex):
+    pattern = periods.compile_pattern("%Y/%Y%m/%Y%m%d" + ".%Y" * 13, use_regex)
+    assert pattern.match("2024/202401/20240112" + ".2024" * 13, "UTC").unit == "day"

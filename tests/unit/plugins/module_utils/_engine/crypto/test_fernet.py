@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import io
 import random
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import fernet
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 
 KEY = bytes(range(32))
 REFERENCE = Fernet(base64.urlsafe_b64encode(KEY))
@@ -103,6 +104,20 @@ def test_a_token_that_changes_between_the_two_passes_is_refused_at_its_end():
     fernet.authenticate(io.BytesIO(token), KEY, "token")
     with pytest.raises(IntegrityError):
         for _chunk in fernet.decrypt(io.BytesIO(bytes(other)), KEY, "token"):
+            pass
+
+
+@pytest.mark.parametrize("extra", [1, 8, 15])
+def test_a_signed_token_whose_ciphertext_is_not_whole_blocks_is_refused_as_cryptography_refuses_it(extra):
+    raw = base64.urlsafe_b64decode(encrypt(b"x" * 100))
+    signed = raw[: -fernet.MAC] + b"y" * extra
+    token = base64.urlsafe_b64encode(signed + hmac.new(KEY[:16], signed, "sha256").digest())
+    with pytest.raises(InvalidToken):
+        REFERENCE.decrypt(token)
+    with pytest.raises(IntegrityError, match="not a multiple of 16"):
+        fernet.authenticate(io.BytesIO(token), KEY, "token")
+    with pytest.raises(IntegrityError, match="not a multiple of 16"):
+        for _chunk in fernet.decrypt(io.BytesIO(token), KEY, "token"):
             pass
 
 
