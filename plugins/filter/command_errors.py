@@ -71,7 +71,7 @@ def command_errors(result: t.Any, partly: bool = False) -> t.List[str]:
         return [_without_result(result, code)]
     if isinstance(told, dict):
         # The error that ended the command names every mistake by itself.
-        return [told.get("error") or "log-archive ended with status %s" % code]
+        return [told.get("error", {}).get("text") or "log-archive ended with status %s" % code]
     errors = [text for row in told for text in _of_row(row)]
     if code == EXIT_PARTLY and partly and not errors:
         return []

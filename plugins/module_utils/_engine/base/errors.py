@@ -19,9 +19,11 @@ class LogArchiveError(Exception):
     """Base of every error that the engine raises on purpose.
 
     ``message`` says what failed, ``subject`` names the object (a path, a key, a host:port) and ``hint`` says what to do.
-    ``exit_code`` is the status with which the command ends when this error ends it.
+    ``exit_code`` is the status with which the command ends when this error ends it. ``kind`` is what programs read: it never changes
+    when a message does.
     """
 
+    kind = "failed"
     exit_code = EXIT_FAILED
 
     def __init__(self, message: str, subject: t.Optional[str] = None, hint: t.Optional[str] = None) -> None:
@@ -38,6 +40,7 @@ class LogArchiveError(Exception):
 class ConfigError(LogArchiveError):
     """A value that the caller gave is wrong; ``problems`` lists every mistake found, one line each."""
 
+    kind = "config"
     exit_code = EXIT_CONFIG
 
     def __init__(
@@ -54,9 +57,22 @@ class ConfigError(LogArchiveError):
         return "\n  - ".join([super().__str__()] + self.problems)
 
 
+class UsageError(ConfigError):
+    """The command line is wrong."""
+
+    kind = "usage"
+
+
+class NoJobsError(ConfigError):
+    """There is no job document: nothing was set up to run."""
+
+    kind = "no_jobs"
+
+
 class MissingLibraryError(LogArchiveError):
     """A Python library that this operation needs is not installed; ``library`` is its name on PyPI."""
 
+    kind = "missing_library"
     exit_code = EXIT_CONFIG
 
     def __init__(self, library: str, needed_for: str) -> None:
@@ -73,12 +89,16 @@ class MissingLibraryError(LogArchiveError):
 class SelectionError(LogArchiveError):
     """The sources could not be selected, or a source that must exist does not."""
 
+    kind = "selection"
+
 
 class SourceError(LogArchiveError):
     """A source could not be read, or changed while it was read and the caller refuses changed sources.
 
     ``path`` is the source; ``vanished`` tells that it is no longer there.
     """
+
+    kind = "source"
 
     def __init__(self, message: str, path: str, hint: t.Optional[str] = None, vanished: bool = False) -> None:
         super().__init__(message, path if path.isprintable() else ascii(path), hint)
@@ -89,48 +109,63 @@ class SourceError(LogArchiveError):
 class DiskFullError(LogArchiveError):
     """A local folder (spool, destination) has no room; nothing half-written was left there."""
 
+    kind = "disk_full"
+
 
 class KeyringError(LogArchiveError):
     """The keyring cannot be used: missing key, permissions that let others read it, damaged key file."""
 
+    kind = "keyring"
     exit_code = EXIT_CONFIG
 
 
 class IntegrityError(LogArchiveError):
     """Bytes are not what they must be: a token that does not authenticate, a digest that differs."""
 
+    kind = "integrity"
     exit_code = EXIT_INTEGRITY
 
 
 class LockedError(LogArchiveError):
     """Another run holds the lock."""
 
+    kind = "locked"
     exit_code = EXIT_LOCKED
 
 
 class StoreError(LogArchiveError):
     """A store failed. ``retryable`` says whether the same call may succeed when it is made again."""
 
+    kind = "store"
     retryable = False
 
 
 class StoreUnavailableError(StoreError):
     """The store cannot be reached, timed out, cut the connection or answered with a server error."""
 
+    kind = "store_unavailable"
     retryable = True
 
 
 class StoreDeniedError(StoreError):
     """The store refuses the credentials, the permission or the host key. Never retried: it could lock an account."""
 
+    kind = "store_denied"
+
 
 class StoreFullError(StoreError):
     """The store has no room (ENOSPC, EDQUOT, quota answers). Not retried within a run; the archive waits in the spool."""
+
+    kind = "store_full"
 
 
 class StoreNotFoundError(StoreError):
     """The key, bucket or folder does not exist in the store."""
 
+    kind = "store_not_found"
+
 
 class StoreExistsError(StoreError):
     """Something else already stands at the key; it is never overwritten."""
+
+    kind = "store_exists"

@@ -16,7 +16,17 @@ import sys
 import typing as t
 
 from .. import __version__
-from ..base.errors import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_LOCKED, EXIT_PARTLY, ConfigError, LogArchiveError
+from ..base.errors import (
+    EXIT_CONFIG,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTEGRITY,
+    EXIT_LOCKED,
+    EXIT_PARTLY,
+    ConfigError,
+    LogArchiveError,
+    UsageError,
+)
 from ..config.spec import DEFAULT_CONFIG, LEVELS
 
 if t.TYPE_CHECKING:
@@ -37,17 +47,20 @@ GRAVEST_FIRST = (EXIT_INTEGRITY, EXIT_CONFIG, EXIT_FAILED, EXIT_PARTLY, EXIT_LOC
 
 def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
     """Run the command; returns its exit code."""
-    options = parse(sys.argv[1:] if arguments is None else arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding does not have must not end a run.
         sys.stdout.reconfigure(errors="backslashreplace")
     code = EXIT_DONE
     try:
         try:
+            options = parse(arguments)
             code = options.call(options)
         except LogArchiveError as error:
             code = error.exit_code
-            _report_error(options, error)
+            if "--json" in arguments:
+                _print_json({"exit_code": code, "error": _error_object(error)})
+            _tell("log-archive: %s" % error)
         sys.stdout.flush()
     except KeyboardInterrupt:
         _tell("log-archive: interrupted; the next run completes what is left")
@@ -73,6 +86,14 @@ def _close_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Parser(argparse.ArgumentParser):
+    """Raises what argparse would print and exit with, so that ``--json`` covers wrong usage too."""
+
+    def error(self, message: str) -> t.NoReturn:
+        self.print_usage(sys.stderr)
+        raise UsageError(message, hint="'%s --help' explains the options" % self.prog)
+
+
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """argparse makes one for every option; its own way to the terminal's width loads shutil and with it every compressor."""
 
@@ -88,7 +109,7 @@ def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
     """The options of a call. Every option costs time: a call that names a command makes only that command's parser."""
     if arguments and arguments[0] in _COMMANDS:
         call, _text, add_options = _COMMANDS[arguments[0]]
-        command = argparse.ArgumentParser(prog="log-archive " + arguments[0], **_about(arguments[0]))
+        command = _Parser(prog="log-archive " + arguments[0], **_about(arguments[0]))
         command.add_argument(
             "--config",
             metavar="PATH",
@@ -99,7 +120,7 @@ def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
         add_options(command)
         command.set_defaults(call=call)
         return command.parse_args(arguments[1:])
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="log-archive",
         description="Archive logs: select, pack, encrypt, ship, verify, prune, restore.",
         epilog=EXIT_CODES,
@@ -193,9 +214,9 @@ def _run(options: t.Any) -> int:
     from ..run import job
 
     if bool(options.jobs) == options.all:
-        raise ConfigError("nothing to run" if not options.jobs else "name jobs or say --all, not both", hint="Name a job, or use --all")
+        raise UsageError("nothing to run" if not options.jobs else "name jobs or say --all, not both", hint="Name a job, or use --all")
     if options.confirm and not sys.stdin.isatty():
-        raise ConfigError("--confirm asks on a terminal, and there is none", hint="Leave it out where nobody can answer")
+        raise UsageError("--confirm asks on a terminal, and there is none", hint="Leave it out where nobody can answer")
     confirm = _confirm if options.confirm else _refuse if options.no_upload else None
     return _each(options, lambda document: job.run(document, confirm=confirm, progress=_progress(options), check=options.dry_run))
 
@@ -225,6 +246,7 @@ def _each(options: t.Any, call: t.Callable[[Document], t.Dict[str, t.Any]]) -> i
                 "exit_code": error.exit_code,
                 "outcome": "failed",
                 "errors": [str(error)],
+                "error": _error_object(error),
             }
         recaps.append(recap)
         codes.append(recap["exit_code"])
@@ -379,7 +401,7 @@ def _key(options: t.Any) -> int:
             raise ConfigError("the jobs use several keyrings", ", ".join(folders), "Name one job, or give --keyring")
         folder = folders[0]
     if options.action == "remove" and not options.key_id:
-        raise ConfigError("which key? --key-id is missing", hint="'log-archive key list' shows the ids")
+        raise UsageError("which key? --key-id is missing", hint="'log-archive key list' shows the ids")
     change = None
     if options.action == "create":
         change = keyring.create(folder)
@@ -416,9 +438,9 @@ def _check_config(options: t.Any) -> int:
     for path in config.find(options.config, options.jobs):
         try:
             config.load(path)
-            results.append({"path": path, "ok": True, "error": None, "problems": []})
+            results.append({"path": path, "ok": True, "error": None})
         except ConfigError as error:
-            results.append({"path": path, "ok": False, "error": error.message, "problems": error.problems})
+            results.append({"path": path, "ok": False, "error": _error_object(error)})
             if not options.json:
                 _tell(str(error))
             continue
@@ -557,10 +579,16 @@ def _progress(options: t.Any) -> t.Any:
     return report.progress_bar if sys.stderr.isatty() and not options.json else report.no_progress
 
 
-def _report_error(options: t.Any, error: LogArchiveError) -> None:
-    if options.json:
-        _print_json({"error": str(error), "exit_code": error.exit_code, "problems": getattr(error, "problems", [])})
-    _tell("log-archive: %s" % error)
+def _error_object(error: LogArchiveError) -> t.Dict[str, t.Any]:
+    """An error in JSON. ``kind`` is stable (the classes of ``base.errors`` define it); ``text`` is the whole error as printed."""
+    return {
+        "kind": error.kind,
+        "message": error.message,
+        "subject": error.subject,
+        "hint": error.hint,
+        "problems": getattr(error, "problems", []),
+        "text": str(error),
+    }
 
 
 def _say(text: str) -> None:

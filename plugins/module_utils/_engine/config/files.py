@@ -10,7 +10,7 @@ import os
 import stat
 import typing as t
 
-from ..base.errors import ConfigError
+from ..base.errors import ConfigError, NoJobsError
 from .spec import JOB, Spec, normalise, plain
 
 Document = t.Dict[str, t.Any]
@@ -26,7 +26,7 @@ def find(config: str, jobs: t.Sequence[str]) -> t.List[str]:
             return [config]
         names = _names(config)
         if not names:
-            raise ConfigError("there is no job document (*.json)", config, "'log-archive sample-config' prints a template")
+            raise NoJobsError("there is no job document (*.json)", config, "'log-archive sample-config' prints a template")
         return [os.path.join(config, name) for name in names]
     paths = []
     for job in jobs:
@@ -41,8 +41,12 @@ def find(config: str, jobs: t.Sequence[str]) -> t.List[str]:
 def _names(config: str) -> t.List[str]:
     try:
         return sorted(name for name in os.listdir(config) if name.endswith(".json") and not name.startswith("."))
+    except FileNotFoundError as error:
+        raise NoJobsError(
+            "there is no job document: the folder does not exist", config, "'log-archive sample-config' prints a template"
+        ) from error
     except OSError as error:
-        raise ConfigError("the folder of job documents cannot be read (%s)" % error.strerror, config) from error
+        raise ConfigError("cannot read the folder of job documents: %s" % error.strerror, config) from error
 
 
 def load(path: str) -> Document:

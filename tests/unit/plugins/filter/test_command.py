@@ -40,7 +40,7 @@ def recap(*messages: str, **more: t.Any) -> t.Dict[str, t.Any]:
         (answer([recap("sftp: does not answer"), recap()], 3), ["syslog: sftp: does not answer"]),
         (answer([{"job": "a", "state": "fine", "exit_code": 0}, {"job": "b", "state": "overdue", "exit_code": 1}], 1), ["b: overdue"]),
         (answer([checked("one", None), checked("two", "is cut")], 4), ["syslog: store s3: two: is cut"]),
-        (answer({"error": "2 mistakes\n  - a\n  - b", "exit_code": 2, "problems": ["a", "b"]}, 2), ["2 mistakes\n  - a\n  - b"]),
+        (answer({"exit_code": 2, "error": {"kind": "config", "text": "2 mistakes\n  - a\n  - b"}}, 2), ["2 mistakes\n  - a\n  - b"]),
         (answer([recap()], 5), ["log-archive ended with status 5"]),
         (UNREACHABLE, ["unreachable: No route to host"]),
         ({"no_jobs": True}, []),

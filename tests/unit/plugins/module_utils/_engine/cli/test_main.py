@@ -141,7 +141,7 @@ def test_2_a_mistake_in_a_document_and_the_other_jobs_run_all_the_same(host):
     assert "syslog: done" in done.stdout
     checked = told(host, "check-config", code=2)
     assert [result["ok"] for result in checked] == [False, True]
-    assert len(checked[0]["problems"]) == 4
+    assert len(checked[0]["error"]["problems"]) == 4
 
 
 def test_1_failed(host):
@@ -204,6 +204,38 @@ def test_the_gravest_code_speaks_for_all():
     assert cli.gravest([1, 2]) == 2
     assert cli.gravest([2, 4]) == 4
     assert cli.gravest([]) == 0
+
+
+# -- errors in JSON ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (["list", "--config", "/nonexistent"], "no_jobs"),
+        (["run", "--all", "--config", "/usr/bin"], "no_jobs"),
+        (["run"], "usage"),
+        (["rnu"], "usage"),
+        (["run", "--al", "l"], "usage"),
+        (["restore"], "usage"),
+        (["run", "missing"], "config"),
+        (["key", "import", "--key-file", "/nonexistent"], "keyring"),
+    ],
+)
+def test_an_error_is_one_json_object_with_a_stable_kind(host, arguments, kind):
+    answer = told(host, *arguments, code=2)
+    assert sorted(answer) == ["error", "exit_code"]
+    assert (answer["exit_code"], answer["error"]["kind"]) == (2, kind)
+    error = answer["error"]
+    assert error["message"] in error["text"] and (error["hint"] or "") in error["text"]
+
+
+def test_a_job_that_failed_before_it_began_has_an_error_object_in_its_row(host):
+    (host.folder / "jobs" / "another.json").write_text('{"name": "another", "selct": 1}')
+    broken, fine = told(host, "run", "--all", code=2)
+    assert broken["errors"] == [broken["error"]["text"]]
+    assert (broken["error"]["kind"], len(broken["error"]["problems"])) == ("config", 4)
+    assert "error" not in fine
 
 
 # -- keys -------------------------------------------------------------------------------------------------------------
