@@ -14,27 +14,20 @@ name: fleet_status
 short_description: The state of the jobs on each host, for people
 version_added: 0.1.0
 description:
-  - Takes the registered results of a task that ran C(log-archive status --json), by host, and returns lines to be shown.
-  - First the hosts that told nothing, with the reason; then a table of hosts and jobs, those that are not fine first, with the last
-    success, how many archives wait for each store, how many there are and how large, by what level each store has verified them (the
-    weakest), and the next run; then a line of totals.
-options:
-  _input:
-    description:
-      - The results by the name of the host. One that is not there, because nothing was run, is welcome.
-      - A dict with C(no_jobs) stands for a host that has nothing to run.
-    type: dict
-    required: true
-author:
-  - infra_ops.log_archive contributors (@infra-ops)
+  - Takes the results of C(log-archive status --json) on many hosts and returns lines to show.
+  - First come the hosts without a result, with the reason. Then comes a table of hosts and jobs, problems first, with the last success,
+    how many archives wait for each store, how many there are and their size, the weakest verification level in each store, and the next
+    run. The last line has the totals.
+extends_documentation_fragment:
+  - infra_ops.log_archive.fleet_results
 """
 
 EXAMPLES = r"""
-- name: The state of the fleet
+- name: Show the state of the fleet
   ansible.builtin.debug:
     msg: "{{ dict(ansible_play_hosts_all | zip(results)) | infra_ops.log_archive.fleet_status }}"
   vars:
-    results: "{{ ansible_play_hosts_all | map('extract', hostvars, 'told') }}"
+    results: "{{ ansible_play_hosts_all | map('extract', hostvars, 'state') }}"
   run_once: true
 """
 

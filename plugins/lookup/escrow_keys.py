@@ -13,7 +13,7 @@ author:
 description:
   - Returns the Fernet keys of hosts, from the copies that the role P(infra_ops.log_archive.keys#role) keeps on the controller. The hosts
     need not exist any more.
-  - Only use it in a task with C(no_log=true), and never as what a loop goes over, for Ansible shows both.
+  - Use it only in a task with C(no_log=true), and never as the list of a loop. Ansible shows both.
 options:
   _terms:
     description: The names of the hosts, as the inventory has them.
@@ -25,14 +25,14 @@ options:
     type: str
     required: true
   vault_secret:
-    description: The password of the copies, where they are encrypted with Ansible Vault.
+    description: The password of the copies, if they are encrypted with Ansible Vault.
     type: str
 seealso:
   - module: infra_ops.log_archive.key_escrow
 """
 
 EXAMPLES = r"""
-- name: Give this host the first key of a host that is lost, to open its archives
+- name: Give this host the first key of a lost host, to open its archives
   infra_ops.log_archive.fernet_key:
     keyring: /root/web1-keyring
     key: "{{ query('infra_ops.log_archive.escrow_keys', 'web1', folder=inventory_dir ~ '/escrow', vault_secret=escrow_password) | first }}"
@@ -49,7 +49,7 @@ _raw:
 import typing as t
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.infra_ops.log_archive.plugins.action.key_escrow import Escrow
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.escrow import Escrow
 
 
 class LookupModule(LookupBase):

@@ -1,46 +1,50 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the command ``log-archive`` told on the hosts of a play, in one table, failures first."""
+"""What the command ``log-archive`` printed on the hosts of a play, in one table, failures first."""
 
 from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.infra_ops.log_archive.plugins.filter.command_errors import command_errors
-from ansible_collections.infra_ops.log_archive.plugins.filter.command_rows import command_rows
+from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_PARTLY
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_size
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import LEVELS
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report as texts
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, errors as errors_of_result, rows as rows_of_result
 
-Row = t.Dict[str, t.Any]
+TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
+    "prune": lambda rows: "\n".join(texts.recap(row) for row in rows),
+    "verify": texts.verified,
+}
+"""What the command prints for people, by the name of the command."""
 
 
 class Host(t.NamedTuple):
-    """One host of the play: how it fared (``ok``, ``failed``, ``unreachable``, ``not run`` or ``no jobs``), and what was told there."""
+    """One host of the play: its ``state`` (``ok``, ``failed``, ``unreachable``, ``not run`` or ``no jobs``) and the command's result."""
 
     name: str
-    fared: str
+    state: str
     rows: t.List[Row]
     errors: t.List[str]
 
 
 def hosts_of(results: t.Mapping[str, t.Any]) -> t.List[Host]:
-    """The hosts, those first where something went wrong. Archives that wait in the spool are none of that."""
+    """The hosts, those with errors first. Archives that wait in the spool are no error."""
     hosts = []
     for name, result in results.items():
-        rows = command_rows(result)
-        errors = [] if rows and all(map(_fine, rows)) else command_errors(result)
+        rows = rows_of_result(result)
+        errors = [] if rows and all(map(_fine, rows)) else errors_of_result(result)
         if not isinstance(result, dict):
-            fared = "not run"
+            state = "not run"
         elif result.get("unreachable"):
-            fared = "unreachable"
+            state = "unreachable"
         elif result.get("no_jobs"):
-            fared = "no jobs"
+            state = "no jobs"
         else:
-            fared = "failed" if errors else "ok"
-        hosts.append(Host(name, fared, rows, errors))
+            state = "failed" if errors else "ok"
+        hosts.append(Host(name, state, rows, errors))
     return sorted(hosts, key=lambda host: not host.errors)
 
 
@@ -49,29 +53,29 @@ def _fine(row: Row) -> bool:
 
 
 def errors_of(hosts: t.Iterable[Host]) -> t.List[str]:
-    """A line for each thing that went wrong; of one that is told in several lines the further ones are indented."""
-    told = []
+    """A line for each error; its further lines are indented."""
+    found = []
     for host in hosts:
         for error in host.errors:
-            text = error[len(host.fared + ": ") :] if error.startswith(host.fared + ": ") else error
-            told.append("%s: %s: %s" % (host.name, host.fared.upper(), text.replace("\n", "\n  ")))
-    return told
+            text = error[len(host.state + ": ") :] if error.startswith(host.state + ": ") else error
+            found.append("%s: %s: %s" % (host.name, host.state.upper(), text.replace("\n", "\n  ")))
+    return found
 
 
-def lines(*texts: str) -> t.List[str]:
-    """The lines of all texts that are not empty."""
-    return [line for text in texts if text for line in text.splitlines()]
+def lines(*parts: str) -> t.List[str]:
+    """The lines of all parts."""
+    return [line for part in parts for line in part.splitlines()]
 
 
 def counted(hosts: t.Sequence[Host]) -> str:
-    """How many hosts fared how: ``2 hosts ok, 1 failed``."""
-    fared = [host.fared for host in hosts]
-    others = ["%d %s" % (fared.count(way), way) for way in ("failed", "unreachable", "not run", "no jobs") if way in fared]
-    return ", ".join(["%d host%s ok" % (fared.count("ok"), "" if fared.count("ok") == 1 else "s"), *others])
+    """The number of hosts in each state: ``2 hosts ok, 1 failed``."""
+    states = [host.state for host in hosts]
+    others = ["%d %s" % (states.count(state), state) for state in ("failed", "unreachable", "not run", "no jobs") if state in states]
+    return ", ".join(["%d host%s ok" % (states.count("ok"), "" if states.count("ok") == 1 else "s"), *others])
 
 
 def weakest(levels: t.Iterable[str]) -> t.Optional[str]:
-    """The level by which the least sure of them was verified."""
+    """The weakest of these verification levels."""
     return min(levels, key=LEVELS.index, default=None)
 
 
@@ -81,7 +85,7 @@ def stores(values: t.Mapping[str, t.Any]) -> str:
 
 
 def totals(hosts: t.Sequence[Host], archives: int, source_bytes: int, size: int, level: t.Optional[str]) -> str:
-    """The last line."""
+    """The line of totals."""
     return "%s; %d archive%s, %s in, %s out, ratio %s, verified %s" % (
         counted(hosts),
         archives,
@@ -94,7 +98,7 @@ def totals(hosts: t.Sequence[Host], archives: int, source_bytes: int, size: int,
 
 
 def ratio(source_bytes: int, size: int) -> str:
-    """How much smaller it became."""
+    """The compression ratio."""
     return "%.1f" % (source_bytes / size) if size else "-"
 
 
@@ -126,24 +130,24 @@ def recap(results: t.Mapping[str, t.Any]) -> t.List[str]:
                 )
             )
         if not host.rows:
-            cells.append((host.name, "-", host.fared, *["-"] * 7))
+            cells.append((host.name, "-", host.state, *["-"] * 7))
     head = ("HOST", "JOB", "OUTCOME", "ARCHIVES", "IN", "OUT", "RATIO", "VERIFIED", "PRUNED", "BACKLOG")
     last = totals(hosts, len(all_archives), _sum(all_archives, "source_bytes"), _sum(all_archives, "size"), weakest(levels))
-    return lines(*errors_of(hosts), report.table(head, cells), last)
+    return lines(*errors_of(hosts), texts.table(head, cells), last)
 
 
 def runs(results: t.Mapping[str, t.Any]) -> t.List[Row]:
     """The value of the filter fleet_runs."""
-    told: t.List[Row] = []
+    found: t.List[Row] = []
     for host in hosts_of(results):
-        told += [dict({"host": host.name}, **row) for row in host.rows]
+        found += [dict({"host": host.name}, **row) for row in host.rows]
         if host.errors and not host.rows:
-            told.append({"host": host.name, "job": "-", "outcome": host.fared, "errors": host.errors})
-    return sorted(told, key=lambda run: not run["errors"])
+            found.append({"host": host.name, "job": "-", "outcome": host.state, "errors": host.errors})
+    return sorted(found, key=lambda run: not run["errors"])
 
 
 def _verified(archives: t.Iterable[Row]) -> t.Dict[str, str]:
-    """By the name of each store the weakest level by which an archive was verified there."""
+    """By store, the weakest level that an archive was verified with there."""
     found: t.Dict[str, str] = {}
     for archive in archives:
         for name, copy in archive["stores"].items():
@@ -164,8 +168,8 @@ def status(results: t.Mapping[str, t.Any]) -> t.List[str]:
     """The lines of the filter fleet_status."""
     hosts = hosts_of(results)
     rows = [(host.name, row) for host in hosts for row in host.rows]
-    cells = [(host.name, "-", host.fared, *["-"] * 6) for host in hosts if not host.rows]
-    # What the rows say against their jobs stands in the table, worst first: failed, then waiting, then fine.
+    cells = [(host.name, "-", host.state, *["-"] * 6) for host in hosts if not host.rows]
+    # The table has the problems of the jobs, worst first: failed, then waiting, then fine.
     for name, row in sorted(rows, key=lambda item: {EXIT_DONE: 2, EXIT_PARTLY: 1}.get(item[1]["exit_code"], 0)):
         cells.append(
             (
@@ -180,9 +184,23 @@ def status(results: t.Mapping[str, t.Any]) -> t.List[str]:
                 row["next_run"] or row["next_due"] or "-",
             )
         )
-    told = [host for host in hosts if not host.rows]
+    without_rows = [host for host in hosts if not host.rows]
     head = ("HOST", "JOB", "STATE", "LAST SUCCESS", "BACKLOG", "ARCHIVES", "RATIO", "VERIFIED", "NEXT")
     levels = [level for _name, row in rows for level in row["verified"].values()]
     only = [row for _name, row in rows]
     last = totals(hosts, _sum(only, "archives"), _sum(only, "source_bytes"), _sum(only, "bytes"), weakest(levels))
-    return lines(*errors_of(told), report.table(head, cells), last)
+    return lines(*errors_of(without_rows), texts.table(head, cells), last)
+
+
+def report(results: t.Mapping[str, t.Any], command: str) -> t.List[str]:
+    """The lines of the filter fleet_report."""
+    if command not in TEXT_OF:
+        raise AnsibleFilterError("fleet_report: unknown command %r; it must be one of %s" % (command, ", ".join(sorted(TEXT_OF))))
+    failed: t.List[str] = []
+    fine: t.List[str] = []
+    for host, result in results.items():
+        errors = errors_of_result(result)
+        rows = rows_of_result(result)
+        text = TEXT_OF[command](rows) if rows else "\n".join(errors) or "nothing"
+        (failed if errors else fine).extend(["%s%s" % (host, ": FAILED" if errors else ""), *("  " + line for line in text.splitlines())])
+    return failed + fine

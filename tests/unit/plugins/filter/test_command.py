@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a play makes of the command's answers, and of hosts that gave none."""
+"""What the filters make of the command's results, and of hosts without one."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ import pytest
 
 errors = pytest.importorskip("ansible.errors")
 
-from ansible_collections.infra_ops.log_archive.plugins.filter.command_errors import command_errors  # noqa: E402
-from ansible_collections.infra_ops.log_archive.plugins.filter.command_rows import command_rows  # noqa: E402
-from ansible_collections.infra_ops.log_archive.plugins.filter.fleet_report import fleet_report  # noqa: E402
+from ansible_collections.infra_ops.log_archive.plugins.filter import (  # noqa: E402
+    command_error_kind as error_kind_filter,
+    command_errors as errors_filter,
+    command_rows as rows_filter,
+    fleet_report as report_filter,
+)
+
+command_error_kind = error_kind_filter.FilterModule().filters()["command_error_kind"]
+command_errors = errors_filter.FilterModule().filters()["command_errors"]
+command_rows = rows_filter.FilterModule().filters()["command_rows"]
+fleet_report = report_filter.FilterModule().filters()["fleet_report"]
 
 UNREACHABLE = {"unreachable": True, "changed": False, "msg": "No route to host"}
 ABSENT = {"rc": 2, "failed": True, "stdout": "", "stderr": "", "msg": "[Errno 2] No such file or directory: b'/usr/local/bin/log-archive'"}
 BROKEN = {"rc": 1, "stdout": "", "stderr": "Traceback (most recent call last):\n  File ...\nMemoryError\n"}
 
 
-def answer(told: t.Any, code: int) -> t.Dict[str, t.Any]:
-    return {"rc": code, "stdout": json.dumps(told), "stderr": ""}
+def answer(printed: t.Any, code: int) -> t.Dict[str, t.Any]:
+    return {"rc": code, "stdout": json.dumps(printed), "stderr": ""}
 
 
 def checked(key: str, error: t.Optional[str]) -> t.Dict[str, t.Any]:
@@ -34,7 +42,7 @@ def recap(*messages: str, **more: t.Any) -> t.Dict[str, t.Any]:
 
 
 @pytest.mark.parametrize(
-    ("result", "told"),
+    ("result", "expected"),
     [
         (answer([recap()], 0), []),
         (answer([recap("sftp: does not answer"), recap()], 3), ["syslog: sftp: does not answer"]),
@@ -44,28 +52,28 @@ def recap(*messages: str, **more: t.Any) -> t.Dict[str, t.Any]:
         (answer([recap()], 5), ["log-archive ended with status 5"]),
         (UNREACHABLE, ["unreachable: No route to host"]),
         ({"no_jobs": True}, []),
-        (None, ["nothing was run here"]),
+        (None, ["nothing ran on this host"]),
     ],
 )
-def test_it_says_what_went_wrong_and_where(result: t.Any, told: t.List[str]) -> None:
-    assert command_errors(result) == told
+def test_it_returns_what_failed_and_where(result: t.Any, expected: t.List[str]) -> None:
+    assert command_errors(result) == expected
 
 
-def test_a_host_without_the_command_is_told_how_to_get_it() -> None:
+def test_the_error_of_a_host_without_the_command_has_a_hint() -> None:
     assert command_errors(ABSENT) == [
-        "log-archive gave no result (status 2): [Errno 2] No such file or directory: b'/usr/local/bin/log-archive'."
-        " Set the host up with infra_ops.log_archive.site"
+        "log-archive printed no result (status 2): [Errno 2] No such file or directory: b'/usr/local/bin/log-archive'."
+        " Set up the host with infra_ops.log_archive.site"
     ]
 
 
-def test_what_broke_shows_the_end_of_its_error_output() -> None:
+def test_a_crash_shows_the_end_of_the_error_output() -> None:
     assert command_errors(BROKEN) == [
-        "log-archive gave no result (status 1): Traceback (most recent call last): /   File ... / MemoryError"
+        "log-archive printed no result (status 1): Traceback (most recent call last): /   File ... / MemoryError"
     ]
 
 
 @pytest.mark.parametrize(("messages", "fine"), [((), True), (("the disk is full",), False)])
-def test_archives_that_wait_on_purpose_are_no_failure_but_errors_are(messages: t.Tuple[str, ...], fine: bool) -> None:
+def test_archives_may_wait_on_purpose_but_errors_count(messages: t.Tuple[str, ...], fine: bool) -> None:
     waiting = answer([recap(*messages)], 3)
     assert (command_errors(waiting, partly=True) == []) == fine
     assert command_errors(waiting) != []
@@ -75,6 +83,23 @@ def test_only_a_list_is_a_result() -> None:
     assert command_rows(answer([recap()], 0)) == [recap()]
     for result in (None, UNREACHABLE, ABSENT, BROKEN, answer({"error": "no"}, 2), {"no_jobs": True}):
         assert command_rows(result) == []
+
+
+@pytest.mark.parametrize(
+    ("result", "kind"),
+    [
+        (answer({"exit_code": 2, "error": {"kind": "no_jobs", "text": "there is no job document"}}, 2), "no_jobs"),
+        (answer({"exit_code": 2, "error": {"kind": "config", "text": "No such file or directory"}}, 2), "config"),
+        (ABSENT, "missing_command"),
+        (BROKEN, None),
+        (dict(BROKEN, rc=2, stderr="log-archive: No such file or directory"), None),
+        (answer([recap()], 0), None),
+        (UNREACHABLE, None),
+        (None, None),
+    ],
+)
+def test_the_kind_of_an_error_does_not_depend_on_its_text(result: t.Any, kind: t.Optional[str]) -> None:
+    assert command_error_kind(result) == kind
 
 
 def test_hosts_that_failed_come_first() -> None:
@@ -97,7 +122,7 @@ def test_hosts_that_failed_come_first() -> None:
     ]
 
 
-def test_a_plan_is_told_with_its_reasons() -> None:
+def test_a_plan_has_its_reasons() -> None:
     plan = [{"action": "remove", "key": "web1/old", "reason": "no rule keeps it"}]
     pruned = {"local": {"kept": 1, "removed": ["web1/old"], "bytes_freed": 1024, "refusals": [], "plan": plan}}
     lines = fleet_report({"web1": answer([recap(check=True, pruned=pruned)], 0)}, "prune")
@@ -105,6 +130,6 @@ def test_a_plan_is_told_with_its_reasons() -> None:
     assert any("remove" in line and "web1/old" in line and "no rule keeps it" in line for line in lines)
 
 
-def test_it_reports_nothing_that_it_does_not_know() -> None:
-    with pytest.raises(errors.AnsibleFilterError, match="none of prune, verify"):
+def test_an_unknown_command_is_refused() -> None:
+    with pytest.raises(errors.AnsibleFilterError, match="must be one of prune, verify"):
         fleet_report({}, "run")

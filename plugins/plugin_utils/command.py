@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The registered result of a task that ran ``log-archive COMMAND --json`` on one host.
+
+A result may also be of an unreachable host, of a host without the command, ``{"no_jobs": True}`` for a host that has nothing to run, or
+undefined because nothing ran there.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import typing as t
+
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_PARTLY
+
+Row = t.Dict[str, t.Any]
+
+MISSING_COMMAND = "missing_command"
+"""The kind of error if the host does not have the command. All other kinds are the command's."""
+
+LAST_LINES = 5
+"""Of the command's standard error, if it printed no result."""
+
+
+def rows(result: t.Any) -> t.List[Row]:
+    """The list that the command printed; empty if it printed none."""
+    printed = _printed(result)
+    return printed if isinstance(printed, list) else []
+
+
+def error_kind(result: t.Any) -> t.Optional[str]:
+    """The kind of the error that ended the command before it had a result; None if it had one, or if the kind is unknown."""
+    printed = _printed(result)
+    if isinstance(printed, dict):
+        kind = printed.get("error", {}).get("kind")
+        return None if kind is None else str(kind)
+    # The command prints JSON even if it is called wrongly. The module that runs it gives the error number of a program that is missing.
+    if isinstance(result, dict) and result.get("rc") == errno.ENOENT and not result.get("stdout") and not result.get("stderr"):
+        return MISSING_COMMAND
+    return None
+
+
+def errors(result: t.Any, partly: bool = False) -> t.List[str]:
+    """What failed on the host, one text each. With ``partly``, archives that wait in the spool are no failure."""
+    if not isinstance(result, dict):
+        return ["nothing ran on this host"]
+    if result.get("no_jobs"):
+        return []
+    if result.get("unreachable"):
+        return ["unreachable: %s" % result.get("msg", "no reason given")]
+    code = result.get("rc")
+    if code == EXIT_DONE:
+        return []
+    ended = "log-archive ended with status %s" % code
+    printed = _printed(result)
+    if printed is None:
+        return [_without_result(result)]
+    if isinstance(printed, dict):
+        # The text of the error that ended the command lists every mistake.
+        return [printed.get("error", {}).get("text") or ended]
+    found = [text for row in printed for text in _errors_of_row(row)]
+    if code == EXIT_PARTLY and partly and not found:
+        return []
+    return found or [ended]
+
+
+def _printed(result: t.Any) -> t.Any:
+    """The JSON that the command printed; None if it printed none."""
+    try:
+        return json.loads(result.get("stdout") or "") if isinstance(result, dict) else None
+    except ValueError:
+        return None
+
+
+def _without_result(result: t.Mapping[str, t.Any]) -> str:
+    lines = (result.get("stderr") or result.get("msg") or "no reason given").strip().splitlines()
+    text = "log-archive printed no result (status %s): %s" % (result.get("rc"), " / ".join(lines[-LAST_LINES:]))
+    if error_kind(result) == MISSING_COMMAND:
+        return text + ". Set up the host with infra_ops.log_archive.site"
+    return text
+
+
+def _errors_of_row(row: Row) -> t.List[str]:
+    """The errors in one row of ``run``, ``prune``, ``verify`` or ``status``."""
+    job = "%s: " % row["job"] if row.get("job") else ""
+    if "errors" in row:
+        return [job + text for text in row["errors"]]
+    if "error" in row:
+        return ["%sstore %s: %s: %s" % (job, row["store"], row["key"], row["error"])] if row["error"] else []
+    return [job + row["state"]] if row.get("exit_code") else []
