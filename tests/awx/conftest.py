@@ -33,7 +33,7 @@ SETTINGS: t.Dict[str, t.Any] = {
     "awx_project_url": REPOSITORY,
     "awx_execution_environment_image": "registry.example.com/log-archive-ee:0.1.0",
     "awx_time_zone": "Europe/Paris",
-    "awx_extra_vars": {"batch": "100%"},
+    "awx_extra_vars": {"log_archive_batch": "100%"},
     "awx_credentials": [
         {"name": "hosts", "type": "Machine"},
         {"name": "bucket", "type": "Amazon Web Services"},

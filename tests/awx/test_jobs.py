@@ -140,7 +140,7 @@ def test_a_check_shows_and_does_nothing_and_a_limit_is_kept(set_up: Jobs) -> Non
 
 
 def test_a_host_that_is_switched_off_is_told_and_harms_no_other(set_up: Jobs) -> None:
-    outcome = set_up.launch("archive", {"jobs": "syslog", "upload": "yes"})
+    outcome = set_up.launch("archive", {"log_archive_only_jobs": "syslog", "log_archive_upload": "yes"})
     assert (outcome.code == 0, outcome.status) == (False, "failed")
     assert outcome.tasks("off1", "runner_on_unreachable") != []
     assert outcome.tasks("off1", "runner_on_failed") != []
@@ -148,7 +148,9 @@ def test_a_host_that_is_switched_off_is_told_and_harms_no_other(set_up: Jobs) ->
     assert len(archives(set_up, "db1")) == 2
 
 
-@pytest.mark.parametrize("answers", [{}, {"level": "read_back", "start": "2024-01-12", "store": "bucket"}])
+@pytest.mark.parametrize(
+    "answers", [{}, {"log_archive_level": "read_back", "log_archive_start": "2024-01-12", "log_archive_only_store": "bucket"}]
+)
 def test_verify_proves_what_the_stores_hold(set_up: Jobs, answers: t.Dict[str, str]) -> None:
     set_up.launch("archive", limit="web1:db1")
     outcome = set_up.launch("verify", answers, limit="web1:db1")
@@ -157,7 +159,9 @@ def test_verify_proves_what_the_stores_hold(set_up: Jobs, answers: t.Dict[str, s
 
 
 def test_status_and_the_plan_of_prune(set_up: Jobs) -> None:
-    outcome = set_up.launch("status", {"jobs": "syslog", "fail_when_bad": "true", "max_age": "1d"}, limit="web1:db1")
+    outcome = set_up.launch(
+        "status", {"log_archive_only_jobs": "syslog", "log_archive_fail_when_bad": "true", "log_archive_max_age": "1d"}, limit="web1:db1"
+    )
     assert outcome.code == 0, outcome.output
     assert outcome.changed() == []
     outcome = set_up.launch("prune", {"store": "offsite"}, limit="web1:db1", check=True)
@@ -166,7 +170,12 @@ def test_status_and_the_plan_of_prune(set_up: Jobs) -> None:
 
 def test_restore_on_another_host(set_up: Jobs) -> None:
     set_up.launch("archive", limit="web1")
-    answers = {"restore_host": "web1", "restore_on": "db1", "restore_to": "/srv/restored", "names": "syslog.20240112.12.tgz.fernet"}
+    answers = {
+        "log_archive_restore_host": "web1",
+        "log_archive_restore_on": "db1",
+        "log_archive_restore_to": "/srv/restored",
+        "log_archive_names": "syslog.20240112.12.tgz.fernet",
+    }
     outcome = set_up.launch("restore", answers)
     assert outcome.code == 0, outcome.output
     restored = set_up.fleet.hosts["db1"].path("/srv/restored")

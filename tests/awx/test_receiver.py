@@ -59,7 +59,7 @@ def awx() -> t.Iterator[Awx]:
         yield made
 
 
-QUESTION: Json = {"question_name": "Jobs", "variable": "jobs", "type": "text", "required": False, "default": ""}
+QUESTION: Json = {"question_name": "Jobs", "variable": "log_archive_only_jobs", "type": "text", "required": False, "default": ""}
 RULE = "DTSTART:20260101T013000Z RRULE:FREQ=DAILY;INTERVAL=1"
 INPUTS: Json = {"fields": [{"id": "key", "label": "Key", "type": "string", "secret": True}]}
 EMAIL: Json = {

@@ -84,7 +84,7 @@ def test_the_schedules(controller: Controller) -> None:
     assert nightly["rrule"] == "DTSTART;TZID=Europe/Paris:20260101T013000 RRULE:FREQ=DAILY;INTERVAL=1"
     weekly = schedules["log-archive weekly-verify"]
     assert weekly["unified_job_template"] == awx.named("job_templates")["log-archive verify"]["id"]
-    assert weekly["extra_data"] == {"level": "read_back"}
+    assert weekly["extra_data"] == {"log_archive_level": "read_back"}
     assert nightly["enabled"] and weekly["enabled"]
     # Nobody looks at what runs by itself, so its failures are told.
     assert awx.associated("job_templates", "log-archive verify", "notification_templates_error") == ["log-archive notification"]

@@ -19,21 +19,21 @@ pytestmark = pytest.mark.xdist_group("awx")
 PLAYBOOKS = sorted(path.stem for path in (PROJECT / "playbooks").glob("*.yml"))
 # Arguments that no survey asks for, and why.
 LEFT_OUT = {
-    "target": "AWX's limit says which hosts",
-    "batch": "one value for the fleet: awx_extra_vars",
-    "max_fail_percent": "one value for the fleet: awx_extra_vars",
+    "log_archive_target": "AWX's limit says which hosts",
+    "log_archive_batch": "one value for the fleet: awx_extra_vars",
+    "log_archive_max_fail_percent": "one value for the fleet: awx_extra_vars",
 }
 # Choices that no survey offers, and why.
-CHOICES_LEFT_OUT = {("archive", "upload", "ask"): "there is nobody to answer while a job runs in AWX"}
+CHOICES_LEFT_OUT = {("archive", "log_archive_upload", "ask"): "no one can answer while a job runs in AWX"}
 
 
 def arguments_of(playbook: pathlib.Path) -> t.Dict[str, t.Any]:
-    """The argument spec that the first play of a playbook checks its variables with."""
+    """The specs of the inputs that a playbook takes."""
+    inputs = yaml.safe_load((playbook.parent / "vars" / "inputs.yml").read_text(encoding="utf-8"))["_log_archive_inputs"]
     for play in yaml.safe_load(playbook.read_text(encoding="utf-8")):
-        for task in play.get("tasks", []) + play.get("pre_tasks", []):
-            if "ansible.builtin.validate_argument_spec" in task:
-                return task["ansible.builtin.validate_argument_spec"]["argument_spec"]
-    raise AssertionError("%s checks no arguments" % playbook.name)
+        if "_log_archive_takes" in play.get("vars", {}):
+            return {name: inputs[name] for name in play["vars"]["_log_archive_takes"]}
+    raise AssertionError("%s checks no inputs" % playbook.name)
 
 
 def as_answer(value: t.Any) -> t.Any:

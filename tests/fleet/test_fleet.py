@@ -288,7 +288,7 @@ def test_cron_and_the_timer_fire_the_jobs(site: Site) -> None:
 
 
 def test_status_tells_of_every_host(site: Site) -> None:
-    site.play("status", "-e", "fail_when_bad=true")
+    site.play("status", "-e", "log_archive_fail_when_bad=true")
     for name in MANAGED:
         told = json.loads(site.hosts[name].run([COMMAND, "status", "--json"]).stdout)
         assert [(job["job"], job["archives"], job["state"]) for job in told] == [("app", 2, "fine")]
@@ -344,7 +344,12 @@ def test_restore_on_another_host(site: Site, store: str) -> None:
     before = site.snapshots()
     log = "%s/%s" % (LOGS, site.hours[2])
     to = "/srv/restored-" + store
-    site.play("restore", "-e", "restore_host=web1 restore_on=db1 restore_to=%s store=%s names=%s" % (to, store, log))
+    site.play(
+        "restore",
+        "-e",
+        "log_archive_restore_host=web1 log_archive_restore_on=db1 log_archive_restore_to=%s log_archive_only_store=%s log_archive_names=%s"
+        % (to, store, log),
+    )
     assert site.hosts["db1"].path(to + log).read_bytes() == site.hosts["web1"].path(log).read_bytes()
     site.hosts["db1"].run(["rm", "-r", to])
     # Neither a key nor the way into the account of the other host stays.
@@ -353,7 +358,11 @@ def test_restore_on_another_host(site: Site, store: str) -> None:
 
 def test_restore_on_the_controller(site: Site, tmp_path: pathlib.Path) -> None:
     before = site.snapshots()
-    site.play("restore", "-e", "restore_host=web1 restore_on=localhost restore_to=%s start=1970-01-01" % tmp_path)
+    site.play(
+        "restore",
+        "-e",
+        "log_archive_restore_host=web1 log_archive_restore_on=localhost log_archive_restore_to=%s log_archive_start=1970-01-01" % tmp_path,
+    )
     for ago in (3, 2):
         log = "%s/%s" % (LOGS, site.hours[ago])
         assert pathlib.Path(str(tmp_path) + log).read_bytes() == site.hosts["web1"].path(log).read_bytes()
@@ -398,8 +407,8 @@ def test_a_host_and_a_store_that_are_down_do_not_harm_the_others(site: Site) -> 
     assert all(recap[name]["failed"] == recap[name]["unreachable"] == 0 for name in MANAGED)
     assert site.arrived("web1", logs["web1"]) == {"s3", "sftp"}
     assert site.arrived("files1", logs["files1"]) == {"s3"}
-    site.play("verify", "-e", "level=read_back")
-    site.play("status", "-e", "fail_when_bad=true")
+    site.play("verify", "-e", "log_archive_level=read_back")
+    site.play("status", "-e", "log_archive_fail_when_bad=true")
     for name, log in logs.items():
         site.hosts[name].run(["rm", log])
 

@@ -76,8 +76,8 @@ def lost(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_fact
 
 def restore(lost: Lost, to: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """To the controller, the first two hours."""
-    wanted = "restore_host=web1 restore_on=localhost start=2024-01-12 end=2024-01-12T02:00Z restore_to=%s" % to
-    return lost.play("restore", "-e", wanted, *arguments)
+    wanted = {"restore_host": "web1", "restore_on": "localhost", "start": "2024-01-12", "end": "2024-01-12T02:00Z", "restore_to": to}
+    return lost.play("restore", "-e", " ".join("log_archive_%s=%s" % item for item in wanted.items()), *arguments)
 
 
 def test_its_logs_come_back_and_nothing_stays_open(lost: Lost, tmp_path: pathlib.Path) -> None:

@@ -134,22 +134,30 @@ def states(output: str) -> t.Dict[str, t.Dict[str, int]]:
 
 
 BAD = [
-    ("archive", ["-e", "upload=perhaps"], "value of upload must be one of: yes, no, ask"),
-    ("archive", ["-e", "jobs=../../etc/passwd"], "must be names of jobs"),
-    ("archive", ["-e", "jobs=--config=/tmp"], "must be names of jobs"),
-    ("archive", ["-e", "max_fail_percent=many"], "max_fail_percent"),
-    ("status", ["-e", "fail_when_bad=perhaps"], "fail_when_bad"),
-    ("status", ["-e", "jobs=a/b"], "must be names of jobs"),
-    ("verify", ["-e", "level=thorough"], "value of level must be one of"),
-    ("prune", ["-e", '{"jobs": {"a": 1}}'], "jobs"),
-    ("restore", ["-e", "restore_host=web1"], "restore_to"),
-    ("restore", ["-e", "restore_to=/x"], "restore_host"),
-    ("restore", ["-e", "restore_host=web1 restore_to=/x"], "at least one of start, end and names"),
-    ("restore", ["-e", "restore_host=web1 restore_to=x start=2024-01-01"], "absolute path"),
-    ("restore", ["-e", "restore_host=web1 restore_to=/x start=2024-01-01 restore_job=other"], "no such job"),
-    ("rotate_keys", ["-e", "older_than=soon"], "must be a duration"),
-    ("remove", ["-e", "remove_keys=perhaps"], "remove_keys"),
-    ("site", ["-e", "max_fail_percent=many"], "max_fail_percent"),
+    ("archive", ["-e", "log_archive_upload=perhaps"], "value of log_archive_upload must be one of: yes, no, ask"),
+    ("archive", ["-e", "log_archive_only_jobs=../../etc/passwd"], "must be a list of job names"),
+    ("archive", ["-e", "log_archive_only_jobs=--config=/tmp"], "must be a list of job names"),
+    ("archive", ["-e", "log_archive_max_fail_percent=many"], "log_archive_max_fail_percent"),
+    ("status", ["-e", "log_archive_fail_when_bad=perhaps"], "log_archive_fail_when_bad"),
+    ("status", ["-e", "log_archive_only_jobs=a/b"], "must be a list of job names"),
+    ("verify", ["-e", "log_archive_level=thorough"], "value of log_archive_level must be one of"),
+    ("prune", ["-e", '{"log_archive_only_jobs": {"a": 1}}'], "log_archive_only_jobs"),
+    ("restore", ["-e", "log_archive_restore_host=web1"], "log_archive_restore_to"),
+    ("restore", ["-e", "log_archive_restore_to=/x"], "log_archive_restore_host"),
+    (
+        "restore",
+        ["-e", "log_archive_restore_host=web1 log_archive_restore_to=/x"],
+        "at least one of log_archive_start, log_archive_end and log_archive_names",
+    ),
+    ("restore", ["-e", "log_archive_restore_host=web1 log_archive_restore_to=x log_archive_start=2024-01-01"], "absolute path"),
+    (
+        "restore",
+        ["-e", "log_archive_restore_host=web1 log_archive_restore_to=/x log_archive_start=2024-01-01 log_archive_only_jobs=other"],
+        "no such job",
+    ),
+    ("rotate_keys", ["-e", "log_archive_keys_older_than=soon"], "must be a duration"),
+    ("remove", ["-e", "log_archive_remove_keys=perhaps"], "log_archive_remove_keys"),
+    ("site", ["-e", "log_archive_max_fail_percent=many"], "log_archive_max_fail_percent"),
     ("site", ["-e", '{"log_archive_jobs": {"syslog": {"selct": {}}}}'], "did you mean 'select'"),
     ("site", ["-e", "schedule_type=at"], "schedule_type must be one of"),
 ]
@@ -171,12 +179,12 @@ def test_every_host_runs_what_it_can_and_the_rest_is_told_first(local_fleet: Loc
     local_fleet.hosts = {"dead": DEAD, **local_fleet.hosts, "bare": {}}
     (local_fleet.folder / "web2" / "jobs.d" / "syslog.json").write_text("{}")
     # One host a batch, and the first one is dead: the others have their turn all the same.
-    done = local_fleet.play("archive", "-e", "batch=1")
+    done = local_fleet.play("archive", "-e", "log_archive_batch=1")
     assert done.returncode != 0
     assert local_fleet.stored("web1") != []
     counts = states(done.stdout)
     assert {host: counts[host]["failed"] for host in counts} == {"dead": 1, "web1": 0, "web2": 1, "bare": 0}
-    recap = done.stdout[done.stdout.index("TASK [What came of it") :]
+    recap = done.stdout[done.stdout.index("TASK [Show the result, failures first") :]
     assert "unreachable" in recap
     assert recap.index("dead") < recap.index("web1")
     assert recap.index("web2") < recap.index("web1")
@@ -194,13 +202,13 @@ def test_one_message_tells_of_all_hosts_and_one_that_does_not_arrive_is_no_failu
     told = [json.loads(line) for line in log.read_text().splitlines()]
     assert {(recap["host"], recap["job"]) for recap in told} == {("web1", "syslog"), ("web2", "syslog")}
     assert "notify[1] (ping)" in done.stdout
-    assert "secret-of-the-url" not in done.stdout.partition("Tell who must know")[2]
+    assert "secret-of-the-url" not in done.stdout.partition("TASK [Notify")[2]
 
 
 def test_no_batch_begins_after_too_many_failures(local_fleet: LocalFleet) -> None:
     local_fleet.hosts = {"dead": DEAD}
     local_fleet.add("web1")
-    done = local_fleet.play("archive", "-e", "batch=1", "-e", "max_fail_percent=50")
+    done = local_fleet.play("archive", "-e", "log_archive_batch=1", "-e", "log_archive_max_fail_percent=50")
     assert done.returncode != 0
     assert local_fleet.stored("web1") == []
     assert states(done.stdout)["web1"]["failed"] == 1, "a host that had no turn is not told as one that is fine"
@@ -245,29 +253,29 @@ def waiting(fleet: LocalFleet) -> t.List[str]:
 
 
 def test_upload_no_is_no_failure_and_a_store_that_is_down_is_one(sending: LocalFleet) -> None:
-    done = sending.play("archive", "-e", "upload=no")
+    done = sending.play("archive", "-e", "log_archive_upload=no")
     assert done.returncode == 0, done.stdout
     assert len(waiting(sending)) == 3
     assert len(sending.stored("web1")) == 6
-    done = sending.play("archive", "-e", '{"upload": true}')
+    done = sending.play("archive", "-e", '{"log_archive_upload": true}')
     assert done.returncode != 0
     assert states(done.stdout)["web1"]["failed"] == 1
 
 
 def test_asked_it_does_what_the_answer_says(sending: LocalFleet) -> None:
-    silent = sending.play("archive", "-e", "upload=ask")
+    silent = sending.play("archive", "-e", "log_archive_upload=ask")
     assert silent.returncode != 0
     assert "nothing was done" in silent.stdout
     assert len(sending.stored("web1")) == 3
-    code, shown = sending.answered("", "archive", "-e", "upload=ask")
+    code, shown = sending.answered("", "archive", "-e", "log_archive_upload=ask")
     assert code != 0
-    assert "1 host(s), 3 archive(s)" in shown
+    assert "1 host(s) have 3 archive(s)" in shown
     assert len(sending.stored("web1")) == 3
-    code, shown = sending.answered("no", "archive", "-e", "upload=ask")
+    code, shown = sending.answered("no", "archive", "-e", "log_archive_upload=ask")
     assert code == 0, shown
     assert len(waiting(sending)) == 3
     # The store is down: that it was tried shows that the answer was heard.
-    code, shown = sending.answered("yes", "archive", "-e", "upload=ask")
+    code, shown = sending.answered("yes", "archive", "-e", "log_archive_upload=ask")
     assert code != 0
     assert "store bucket" in shown
 
@@ -277,10 +285,10 @@ def test_status_is_a_look_unless_it_is_told_to_judge(local_fleet: LocalFleet) ->
     never_run = local_fleet.play("status")
     assert never_run.returncode == 0
     assert "has never run" in never_run.stdout
-    assert local_fleet.play("status", "-e", "fail_when_bad=true").returncode != 0
+    assert local_fleet.play("status", "-e", "log_archive_fail_when_bad=true").returncode != 0
     assert local_fleet.play("archive").returncode == 0
     # Its logs are of the year 2024: only the time of the last success counts.
-    assert local_fleet.play("status", "-e", "fail_when_bad=true").returncode == 0
+    assert local_fleet.play("status", "-e", "log_archive_fail_when_bad=true").returncode == 0
     local_fleet.hosts["dead"] = DEAD
     done = local_fleet.play("status")
     assert done.returncode != 0
@@ -290,7 +298,7 @@ def test_status_is_a_look_unless_it_is_told_to_judge(local_fleet: LocalFleet) ->
 def test_verify_names_the_archive_that_is_damaged(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     assert local_fleet.play("archive").returncode == 0
-    assert local_fleet.play("verify", "-e", "level=read_back", "-e", "store=local").returncode == 0
+    assert local_fleet.play("verify", "-e", "log_archive_level=read_back", "-e", "log_archive_only_store=local").returncode == 0
     victim = next((local_fleet.folder / "web1" / "store").rglob("*.fernet"))
     content = bytearray(victim.read_bytes())
     content[50] ^= 1
@@ -363,16 +371,23 @@ def test_the_example_inventory_merges_as_it_says(tmp_path: pathlib.Path, collect
     assert all(each["select"]["catch_up"] == "7d" and each["schedule"]["spread"] == "10m" for each in syslogs.values())
 
 
-def test_each_playbook_begins_by_checking_and_says_how_to_run_it() -> None:
+def test_each_playbook_checks_its_inputs_first_and_shows_how_to_run_it() -> None:
     import yaml
 
+    inputs = yaml.safe_load((CHECKOUT / "playbooks" / "vars" / "inputs.yml").read_text(encoding="utf-8"))["_log_archive_inputs"]
+    assert all(name.startswith("log_archive_") and each["description"] and each["type"] for name, each in inputs.items())
+    taken = set()
     for path in sorted((CHECKOUT / "playbooks").glob("*.yml")):
         text = path.read_text(encoding="utf-8")
         if path.name == "awx.yml":
             continue
         assert "ansible-playbook -i inventory.yml infra_ops.log_archive.%s" % path.stem in text, path.name
-        first = [play["tasks"][0] for play in yaml.safe_load(text) if play["tasks"][0]["name"] == "Check the variables"]
-        assert len(first) == 1, path.name
-        options = first[0]["ansible.builtin.validate_argument_spec"]["argument_spec"]
-        assert all(option.get("description") and option.get("type") for option in options.values()), path.name
-        assert path.stem == "restore" or {"target", "batch"} <= set(options), path.name
+        checking = [play for play in yaml.safe_load(text) if play["tasks"][0].get("ansible.builtin.import_tasks") == "tasks/check.yml"]
+        assert len(checking) == 1, path.name
+        takes = checking[0]["vars"]["_log_archive_takes"]
+        assert set(takes) <= set(inputs), path.name
+        assert path.stem == "restore" or {"log_archive_target", "log_archive_batch"} <= set(takes), path.name
+        # Every input that the text uses is checked.
+        assert {name for name in inputs if re.search(r"(?<!_)%s\b" % name, text)} <= set(takes), path.name
+        taken |= set(takes)
+    assert taken == set(inputs)
