@@ -14,7 +14,7 @@ import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import open_store
 from rigs.host import Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, random_bytes
 
 from faults.conftest import Killer
@@ -161,7 +161,7 @@ def test_s3_store_at_every_step(killer: Killer, quick_path: pathlib.Path, swift:
         wanted = read_logs(host.write_logs(13, 14))
         assert killer.run(host.document(), kill_at=step)["killed"], step
         finish(killer, host)
-        assert_complete(job.store_of(host.document()["stores"][0]), host, wanted)
+        assert_complete(open_store(host.document()["stores"][0]), host, wanted)
     assert swift.client().list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
 
 
@@ -197,7 +197,7 @@ def test_random_moments_of_large_archives(kind: str, killer: Killer, quick_path:
         for _kill in range(1 + number % 3):
             kills += killer.run(host.document(), after=chance.uniform(0, longest))["killed"]
         finish(killer, host)
-        store = job.store_of(host.document()["stores"][0])
+        store = open_store(host.document()["stores"][0])
         assert_complete(store, host, wanted)
         if kind == "sftp":
             assert_tidy(os.path.join(server.root_folder, "large-%d" % number))

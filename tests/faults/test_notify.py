@@ -427,9 +427,9 @@ def test_a_run_that_is_killed_while_it_notifies_is_written_down(host, receiver):
             time.sleep(0.02)
         process.kill()
     catalog = Catalog(str(host.state))
-    last = catalog.last_run(JOB)
+    last = catalog.runs.last(JOB)
     catalog.close()
-    assert (last.exit_code, len(last.recap["archives"])) == (0, 2) and last.ended is not None
+    assert (last.exit_code, len(last.record["archives"])) == (0, 2) and last.ended is not None
     assert host.run(select=EMPTY)["outcome"] == "nothing to do"
 
 
@@ -445,10 +445,10 @@ def test_a_notification_that_fails_is_in_the_catalog_and_the_event_log(host, rec
     receiver.statuses = [403]
     (warning,) = run(host, chat(receiver))
     catalog = Catalog(str(host.state))
-    last = catalog.last_run(JOB)
+    last = catalog.runs.last(JOB)
     catalog.close()
-    assert last.exit_code == 0 and last.recap["warnings"] == [warning]
-    assert last.recap["steps"]["notify"] == {"state": "warning", "errors": 0, "warnings": 1}
+    assert last.exit_code == 0 and last.record["warnings"] == [warning]
+    assert last.record["steps"]["notify"] == {"state": "warning", "errors": 0, "warnings": 1}
     events = [json.loads(line) for line in host.events.read_text().splitlines()]
     assert [event["text"] for event in events if event["event"] == "warning"] == [warning]
 

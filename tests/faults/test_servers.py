@@ -10,7 +10,7 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import open_store
 from lab.http_fault_proxy import http_fault_proxy, s3_error, with_etag
 from rigs.host import Host, assert_complete, assert_tidy, file_store, random_bytes
 
@@ -70,7 +70,7 @@ def test_s3_fails_and_recovers(host: Host, swift: t.Any, bucket: str, name: str)
         proxy.fault(**FAULTS[name])
         assert_partly(host, "s3")
         host.stores[1]["endpoint_url"] = swift.endpoint_url
-        assert_completes(host, job.store_of(host.document()["stores"][1]))
+        assert_completes(host, open_store(host.document()["stores"][1]))
     assert swift.client().list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
 
 
@@ -81,7 +81,7 @@ def test_s3_resets_its_answers(host: Host, swift: t.Any, bucket: str) -> None:
         proxy.fault("upload_part|put_object|complete_multipart_upload", cut_down=10)
         assert host.run()["exit_code"] in (0, 3)
         host.stores[1]["endpoint_url"] = swift.endpoint_url
-        assert_completes(host, job.store_of(host.document()["stores"][1]))
+        assert_completes(host, open_store(host.document()["stores"][1]))
 
 
 def test_s3_lies_about_the_etag(host: Host, swift: t.Any, bucket: str) -> None:
@@ -91,7 +91,7 @@ def test_s3_lies_about_the_etag(host: Host, swift: t.Any, bucket: str) -> None:
         proxy.fault("put_object|upload_part|head_object|complete_multipart_upload", rewrite=with_etag("0" * 32))
         assert_partly(host, "s3", code=4)
         host.stores[1]["endpoint_url"] = swift.endpoint_url
-        assert_completes(host, job.store_of(host.document()["stores"][1]))
+        assert_completes(host, open_store(host.document()["stores"][1]))
 
 
 def test_s3_refuses_the_secret(host: Host, swift: t.Any, bucket: str) -> None:
@@ -103,7 +103,7 @@ def test_s3_refuses_the_secret(host: Host, swift: t.Any, bucket: str) -> None:
         assert "wrong-marker-secret" not in str(recap)
         assert len(proxy.requests) == 1
         host.stores[1]["secret_access_key"] = swift.secret_key
-        assert_completes(host, job.store_of(host.document()["stores"][1]))
+        assert_completes(host, open_store(host.document()["stores"][1]))
 
 
 # -- SFTP -------------------------------------------------------------------------------------------------------------

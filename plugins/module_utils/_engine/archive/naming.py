@@ -73,8 +73,10 @@ def safe_name(name: str) -> str:
     return quoted
 
 
-def host_name() -> str:
-    """This host's own name, as stores hold it."""
+def host_name(configured: t.Optional[str] = None) -> str:
+    """The name under which stores hold this host's archives: the configured one, or the host's own."""
+    if configured:
+        return configured
     import socket
 
     return safe_name(socket.gethostname())

@@ -288,11 +288,11 @@ def _list(options: t.Any) -> int:
 
 def _catalogued(document: Document, options: t.Any) -> t.List[t.Dict[str, t.Any]]:
     from ..holdings.inventory import StoredArchive, overlapping
-    from ..state.catalog import FILE_NAME, Catalog
+    from ..state import catalog as catalogs
 
-    if not os.path.exists(os.path.join(document["state"], FILE_NAME)):
+    if not catalogs.exists(document["state"]):
         return []
-    catalog = Catalog(document["state"])
+    catalog = catalogs.Catalog(document["state"])
     try:
         entries = {entry.key: entry for entry in catalog.entries(document["name"]) if options.host in (None, "*", entry.host)}
         archives = [StoredArchive(e.key, e.manifest["archive"]["size"], None, e.manifest) for e in entries.values()]
@@ -501,16 +501,16 @@ def _stores(document: Document, name: t.Optional[str]) -> t.List[t.Dict[str, t.A
 def _opened(store_options: t.Mapping[str, t.Any]) -> t.ContextManager[Store]:
     import contextlib
 
-    from ..run.job import store_of
+    from ..stores.opening import open_store
 
-    return contextlib.closing(store_of(store_options))
+    return contextlib.closing(open_store(store_options))
 
 
 def _held(store: Store, document: Document, options: t.Any) -> t.Any:
+    from ..archive.naming import host_name
     from ..holdings import inventory
-    from ..run.job import host_name
 
-    host = None if options.host == "*" else options.host or host_name(document)
+    host = None if options.host == "*" else options.host or host_name(document["host"])
     return inventory.read(store, host, document["name"])
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The log about logs: one JSON line per event, never a line of the user's logs and never a secret."""
+"""The event log: one JSON line per event, without any line of the user's logs and without secrets."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from ..base.errors import LogArchiveError
 
 
 class EventLog:
-    """Appends events to a file; without a path it keeps silent. Raises LogArchiveError where the file cannot be written."""
+    """Appends events to a file; without a path it writes nothing."""
 
     def __init__(self, path: t.Optional[str], job: str, host: str) -> None:
         self._path = path
         self._common = {"job": job, "host": host, "pid": os.getpid()}
 
     def write(self, event: str, **fields: t.Any) -> None:
+        """Append one event with these fields. Raises LogArchiveError if the file cannot be written."""
         if self._path is None:
             return
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = json.dumps(dict({"time": now, "event": event}, **self._common, **fields)) + "\n"
         try:
-            # One write in append mode: lines of several runs do not mix, and a rotation between two lines is followed.
+            # One write in append mode: lines of several runs do not mix. Opened each time, so that a rotated log is followed.
             descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
                 size = os.fstat(descriptor).st_size
-                # A line of which only a part had room is ended first, so that this one can be read.
+                # A full disk may have cut the last line. End it, so that this one can be read.
                 start = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
                 data = start + line.encode("ascii")
                 if os.write(descriptor, data) != len(data):
@@ -39,4 +40,4 @@ class EventLog:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise LogArchiveError("the event log cannot be written (%s)" % error.strerror, self._path) from error
+            raise LogArchiveError("cannot write the event log: %s" % error.strerror, self._path) from error

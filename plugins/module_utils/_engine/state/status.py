@@ -1,35 +1,64 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What monitoring asks of a job: when it last succeeded, what waits, when the next run is due, and whether that is bad."""
+"""What monitoring asks about a job: its last success, what waits, when the next run is due, and whether that is bad."""
 
 from __future__ import annotations
 
-import os
+import contextlib
 import typing as t
 from datetime import datetime, timezone
 
+from ..archive import naming
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
 from ..base.units import format_duration, format_utc, parse_duration
 from ..config.spec import LEVELS
-from .catalog import FILE_NAME, Catalog, Run
+from . import catalog as catalogs
+
+if t.TYPE_CHECKING:
+    from ..config.document import JobDocument
+    from .record import SpoolRecord
+    from .runs import Run
+
+    # Not at run time: building a TypedDict takes longer than the query.
+    class StatusRow(t.TypedDict):
+        """The status of one job. Times are in UTC ("2024-01-12T13:00:00Z"), sizes in bytes.
+
+        next_due: when the current period ends. next_run: when cron or the timer runs the job, by its ``schedule``.
+        archives, bytes, source_bytes: what is in the spool or in a store. verified: {store: the weakest level at which a copy there was
+        verified}. backlog: {store: how many archives wait for it}. exit_code: 0 the job is fine; 1 the last run failed, or the last
+        success is too old; 3 archives wait for a store.
+        """
+
+        job: str
+        last_run: t.Optional[str]
+        last_exit_code: t.Optional[int]
+        last_success: t.Optional[str]
+        next_due: t.Optional[str]
+        next_run: t.Optional[str]
+        archives: int
+        bytes: int
+        source_bytes: int
+        verified: t.Dict[str, str]
+        spool: SpoolRecord
+        backlog: t.Dict[str, int]
+        state: str
+        exit_code: int
+
 
 PERIODS_UNTIL_OVERDUE = 2
+_PERIOD_DAYS = {"day": 1, "week": 7, "month": 31}
 
 
-def of(document: t.Dict[str, t.Any], max_age: t.Optional[float] = None, now: t.Optional[datetime] = None) -> t.Dict[str, t.Any]:
-    """The state of one job: {job, last_run, last_exit_code, last_success, next_due, next_run, archives, bytes, source_bytes, verified,
-    spool, backlog, state, exit_code}.
+def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional[datetime] = None) -> StatusRow:
+    """The status of one job.
 
-    next_due: when the running period ends. next_run: when cron or the timer runs the job, by its ``schedule``. archives, bytes,
-    source_bytes: what is in the spool or in a store. verified: {store: the weakest level by which a copy there was proven}.
-    backlog: {store: how many archives wait for it}.
-    max_age: seconds after which a success is too old; by default two periods of the job (never for jobs without a period).
-    exit_code: 0 fine; 1 the last run failed, or no success for too long; 3 archives wait for a store.
+    max_age: seconds after which a success is too old; by default two periods of the job (never for a job without a period).
     """
     now = now or datetime.now(timezone.utc)
-    row: t.Dict[str, t.Any] = {
-        "job": document["name"],
+    job = document["name"]
+    row: StatusRow = {
+        "job": job,
         "last_run": None,
         "last_exit_code": None,
         "last_success": None,
@@ -44,64 +73,54 @@ def of(document: t.Dict[str, t.Any], max_age: t.Optional[float] = None, now: t.O
         "state": "has never run",
         "exit_code": EXIT_FAILED,
     }
-    if not os.path.exists(os.path.join(document["state"], FILE_NAME)):
+    if not catalogs.exists(document["state"]):
         return row
-    catalog = Catalog(document["state"])
-    try:
-        last = catalog.last_run(document["name"])
-        success = catalog.last_success(document["name"], now.timestamp())
-        spooled = catalog.entries(document["name"], spooled=True)
-        row["archives"], row["bytes"], row["source_bytes"] = catalog.totals(document["name"])
-        row["verified"] = {store: min(levels, key=LEVELS.index) for store, levels in catalog.levels(document["name"]).items()}
-        for stores in catalog.awaited(document["name"]).values():
+    with contextlib.closing(catalogs.Catalog(document["state"])) as catalog:
+        last = catalog.runs.last(job)
+        success = catalog.runs.last_success(job, now.timestamp())
+        row["spool"] = catalog.spooled(job)
+        row["archives"], row["bytes"], row["source_bytes"] = catalog.totals(job)
+        row["verified"] = {store: min(levels, key=LEVELS.index) for store, levels in catalog.levels(job).items()}
+        for stores in catalog.awaited(job).values():
             for store in stores:
                 row["backlog"][store] = row["backlog"].get(store, 0) + 1
-    finally:
-        catalog.close()
-    row["spool"] = {"archives": len(spooled), "bytes": sum(entry.manifest["archive"]["size"] for entry in spooled)}
     if last is not None:
         row["last_run"] = _utc(last.started)
         row["last_exit_code"] = last.exit_code
     if success is not None:
         row["last_success"] = _utc(success.started)
-    row["state"], row["exit_code"] = _judge(document, last, success, row, max_age, now)
+    if max_age is None:
+        max_age = _default_max_age(document)
+    row["state"], row["exit_code"] = _judge(last, success, row["spool"], max_age, now)
     return row
 
 
 def _judge(
-    document: t.Dict[str, t.Any],
-    last: t.Optional[Run],
-    success: t.Optional[Run],
-    row: t.Dict[str, t.Any],
-    max_age: t.Optional[float],
-    now: datetime,
+    last: t.Optional[Run], success: t.Optional[Run], spool: SpoolRecord, max_age: t.Optional[float], now: datetime
 ) -> t.Tuple[str, int]:
     if last is None:
         return "has never run", EXIT_FAILED
-    if last.ended is not None and last.exit_code not in (EXIT_DONE, EXIT_PARTLY):
-        return "the last run failed", t.cast(int, last.exit_code)
-    if max_age is None:
-        max_age = _default_max_age(document)
-    age = now.timestamp() - (success.started if success is not None else last.started)
+    if last.exit_code is not None and last.exit_code not in (EXIT_DONE, EXIT_PARTLY):
+        return "the last run failed", last.exit_code
+    age = now.timestamp() - (last if success is None else success).started
     if max_age is not None and age > max_age:
         return "overdue: no success for %s" % format_duration(age), EXIT_FAILED
     if last.ended is None:
         return "runs now, or was killed; the next run completes it", EXIT_DONE if success is not None else EXIT_FAILED
-    if row["spool"]["archives"] or last.exit_code == EXIT_PARTLY:
+    if spool["archives"] or last.exit_code == EXIT_PARTLY:
         return "archives wait for a store", EXIT_PARTLY
     return "fine", EXIT_DONE
 
 
-def _default_max_age(document: t.Dict[str, t.Any]) -> t.Optional[float]:
-    days = {"day": 1, "week": 7, "month": 31}
+def _default_max_age(document: JobDocument) -> t.Optional[float]:
     period = document["select"]["period"]
     if period == "none":
         return None
-    return PERIODS_UNTIL_OVERDUE * (3600 if period == "hour" else 86400 * days[period])
+    return PERIODS_UNTIL_OVERDUE * (3600 if period == "hour" else 86400 * _PERIOD_DAYS[period])
 
 
-def _next_due(document: t.Dict[str, t.Any], now: datetime) -> t.Optional[str]:
-    """When the running period ends, and with it the next log is there to be archived."""
+def _next_due(document: JobDocument, now: datetime) -> t.Optional[str]:
+    """When the current period ends: then its log can be archived."""
     from ..base.periods import period_containing
 
     period = document["select"]["period"]
@@ -110,13 +129,13 @@ def _next_due(document: t.Dict[str, t.Any], now: datetime) -> t.Optional[str]:
     return format_utc(period_containing(period, now, document["select"]["timezone"]).end)
 
 
-def _next_run(document: t.Dict[str, t.Any], now: datetime) -> t.Optional[str]:
+def _next_run(document: JobDocument, now: datetime) -> t.Optional[str]:
     from ..base import schedule
-    from ..run.job import host_name
 
     if document["schedule"] is None:
         return None
-    delay = schedule.offset(parse_duration(document["schedule"]["spread"]), host_name(document), document["name"])
+    host = naming.host_name(document["host"])
+    delay = schedule.offset(parse_duration(document["schedule"]["spread"]), host, document["name"])
     moment = schedule.next_run(schedule.parse(document["schedule"]["at"]), delay, now)
     return None if moment is None else format_utc(moment.astimezone(timezone.utc))
 

@@ -173,7 +173,7 @@ def _status(document: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     row = status.of(dict(document))
     catalog = Catalog(document["state"])
     try:
-        row["runs"] = catalog.outcomes(document["name"])
+        row["runs"] = catalog.runs.outcomes(document["name"])
     finally:
         catalog.close()
     return dict(row, stores=[store["name"] for store in document["stores"]])

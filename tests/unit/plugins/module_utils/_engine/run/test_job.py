@@ -22,7 +22,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 )
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import FILE_NAME, Catalog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.database import FILE_NAME
 from rigs.host import JOB, NAME, NOW, Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, files_below
 
 pytest.importorskip("cryptography")
@@ -252,7 +253,7 @@ def test_a_dry_run_after_the_catalog_was_lost(host, group, killed):
     if killed:
         host.state.mkdir()
         catalog = Catalog(str(host.state))
-        catalog.begin_run(JOB, NOW.timestamp())
+        catalog.runs.begin(JOB, NOW.timestamp())
         catalog.close()
     before = tree(host.folder)
     assert host.run(check=True, archive={"group": group})["archives"] == []
@@ -690,7 +691,7 @@ def test_what_a_run_left_that_was_killed_while_it_cleaned(host):
     assert host.run()["outcome"] == "nothing to do"
     assert leftover.exists(), "a run after a good one does not look"
     catalog = Catalog(str(host.state))
-    catalog.begin_run(JOB, NOW.timestamp())
+    catalog.runs.begin(JOB, NOW.timestamp())
     catalog.close()
     assert host.run()["outcome"] == "nothing to do"
     assert not leftover.exists()
@@ -787,9 +788,9 @@ def test_a_recap_is_kept_in_the_catalog(host):
     host.write_logs(14)
     recap = host.run()
     catalog = Catalog(str(host.state))
-    last = catalog.last_run(JOB)
+    last = catalog.runs.last(JOB)
     catalog.close()
-    assert (last.exit_code, last.recap) == (0, recap)
+    assert (last.exit_code, last.record) == (0, recap)
 
 
 def test_creating_an_archive_where_one_stands_is_refused(host, tmp_path):

@@ -11,8 +11,8 @@ import stat
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import catalog as catalogs
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import FILE_NAME, Catalog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.database import FILE_NAME, SCHEMA_VERSION
 
 
 def manifest(name="x", size=10, **source):
@@ -34,7 +34,7 @@ def test_it_is_private_from_its_first_moment(tmp_path):
     old = os.umask(0)
     try:
         catalog = Catalog(str(tmp_path))
-        catalog.begin_run("job", 1.0)
+        catalog.runs.begin("job", 1.0)
         for name in os.listdir(tmp_path):
             assert stat.S_IMODE(os.stat(tmp_path / name).st_mode) & 0o077 == 0, name
         catalog.close()
@@ -108,17 +108,6 @@ def test_a_prune_is_due_after_something_came_or_the_policy_changed(catalog):
     assert catalog.needs_prune("job", "a", "policy")
 
 
-def test_runs(catalog):
-    assert catalog.first_run("job") is catalog.last_run("job") is catalog.last_success("job", 100.0) is None
-    for started, code in ((1.0, 0), (50.0, 0), (3.0, 3)):
-        catalog.end_run(catalog.begin_run("job", started), started + 1, code, {"x": 1})
-    catalog.begin_run("job", 4.0)
-    assert catalog.first_run("job") == 1.0
-    assert catalog.last_run("job") == (4.0, None, None, None)
-    assert catalog.last_success("job", 100.0) == (50.0, 51.0, 0, {"x": 1})
-    assert catalog.last_success("job", 10.0).started == 1.0, "a success in the future proves nothing"
-
-
 def test_a_transaction_is_whole_or_not_there(catalog):
     entry = catalog.add("host", "job", "k", manifest(), ["a"])
     with pytest.raises(LogArchiveError, match="UNIQUE"):
@@ -134,7 +123,7 @@ def test_readonly_leaves_no_trace(tmp_path):
     before = {name: os.stat(tmp_path / name).st_mtime_ns for name in [".", *os.listdir(tmp_path)]}
     reader = Catalog(str(tmp_path), readonly=True)
     assert reader.by_key("k")
-    reader.begin_run("job", 1.0)
+    reader.runs.begin("job", 1.0)
     reader.close()
     assert before == {name: os.stat(tmp_path / name).st_mtime_ns for name in [".", *os.listdir(tmp_path)]}
 
@@ -158,7 +147,7 @@ def test_readonly_of_a_file_that_was_never_filled_is_an_empty_catalog(tmp_path):
 def test_a_newer_catalog_is_left_alone(tmp_path):
     Catalog(str(tmp_path)).close()
     database = sqlite3.connect(tmp_path / FILE_NAME)
-    database.execute("PRAGMA user_version=%d" % (catalogs.SCHEMA_VERSION + 1))
+    database.execute("PRAGMA user_version=%d" % (SCHEMA_VERSION + 1))
     database.close()
     with pytest.raises(LogArchiveError, match="newer version"):
         Catalog(str(tmp_path))
@@ -194,5 +183,5 @@ def test_an_idle_run_asks_no_question_that_reads_every_archive(catalog):
         "SELECT 1 FROM copies WHERE store = 's' AND key = 'k' AND state = 'pruned'",
     ]
     for statement in plans:
-        details = [row[3] for row in catalog._db.execute("EXPLAIN QUERY PLAN " + statement)]
+        details = [row[3] for row in catalog._database.execute("EXPLAIN QUERY PLAN " + statement)]
         assert not any(detail.startswith("SCAN") for detail in details), (statement, details)

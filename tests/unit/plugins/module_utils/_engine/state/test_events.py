@@ -53,7 +53,7 @@ def test_a_line_that_was_cut_spoils_no_other(tmp_path):
 
 
 def test_what_cannot_be_written_is_an_error(tmp_path):
-    with pytest.raises(LogArchiveError, match="event log cannot be written"):
+    with pytest.raises(LogArchiveError, match="cannot write the event log"):
         EventLog(str(tmp_path / "missing" / "events"), "job", "host").write("one")
 
 

@@ -25,9 +25,9 @@ def record(host, *runs):
     catalog = Catalog(str(host.state))
     for minutes, code in runs:
         started = (NOW - timedelta(minutes=minutes)).timestamp()
-        run = catalog.begin_run(JOB, started)
+        run = catalog.runs.begin(JOB, started)
         if code is not None:
-            catalog.end_run(run, started + 1, code, {})
+            catalog.runs.end(run, started + 1, {"exit_code": code})
     catalog.close()
 
 

@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the steps of one run share."""
+
+from __future__ import annotations
+
+import typing as t
+from datetime import datetime, timezone
+
+from ..archive import naming
+from ..base.errors import LogArchiveError
+from ..state import catalog as catalogs
+from ..state.spool import Spool
+from ..tell.report import no_progress
+from .record import Recorder
+from .stores import OpenStores
+
+if t.TYPE_CHECKING:
+    from ..config.document import JobDocument
+    from ..holdings.retention import Item
+
+Advance = t.Callable[[int], None]
+Progress = t.Callable[[str, int], t.ContextManager[Advance]]
+"""Called with the title and the size in bytes of an operation that begins; returns the function that takes the bytes moved."""
+Confirm = t.Callable[[str, str, int], bool]
+"""Called with an archive's name, its location in the store and its size in bytes; returns whether it may be sent."""
+
+
+class Context:
+    """One run of a job: its document, its time and its callbacks, and the catalog, spool, stores and record it works with.
+
+    A dry run (``check``) works on a copy of the catalog in memory. ``coming``, dry run only: the archives that the run would send,
+    which the plan of what it would prune must count.
+    """
+
+    def __init__(
+        self,
+        document: JobDocument,
+        now: t.Optional[datetime],
+        check: bool,
+        confirm: t.Optional[Confirm] = None,
+        progress: t.Optional[Progress] = None,
+    ) -> None:
+        self.document = document
+        self.job = document["name"]
+        self.host = naming.host_name(document["host"])
+        self.now = now or datetime.now(timezone.utc)
+        self.check = check
+        self.confirm = confirm
+        self.progress = progress or no_progress
+        known = not check or catalogs.exists(document["state"])
+        self.catalog = catalogs.Catalog(document["state"] if known else None, readonly=check and known)
+        self.spool = Spool(document["spool"], self.job)
+        self.stores = OpenStores(document["stores"])
+        self.recorder = Recorder(self.job, self.host, self.now, check, document["log"])
+        self.coming: t.List[Item] = []
+
+    def close(self) -> None:
+        """Close the catalog."""
+        self.catalog.close()
+
+    @property
+    def suffix(self) -> str:
+        """How the names of the job's archives end."""
+        return self.document["archive"]["suffix"] or naming.SUFFIXES[self.document["encryption"]["format"]]
+
+    def expect(self, key: str, start: datetime) -> None:
+        """Dry run: note that the run would send the archive ``key`` of the period that begins at ``start``."""
+        from ..holdings.retention import Item
+
+        self.coming.append(Item(key, start, self.host, self.job, 0))
+
+    def fail_store(self, name: str, error: LogArchiveError) -> None:
+        """Record that a store failed, and give it up for this run unless the error is about one archive only."""
+        self.stores.note_failure(name, error)
+        self.recorder.fail_store(name, error)

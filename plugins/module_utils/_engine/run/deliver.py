@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Deliver spooled archives to the stores of a job."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ..archive import manifest as manifests, naming
+from ..base.errors import LogArchiveError, SourceError
+
+if t.TYPE_CHECKING:
+    from ..state.catalog import Entry
+    from ..state.record import ArchiveRecord, CopyRecord
+    from ..stores.base import Store
+    from .context import Advance, Context
+
+REMOTE_TYPES = ("s3", "sftp")
+"""Types of stores on other machines: ``confirm`` is asked before an archive goes there."""
+
+
+def deliver(run: Context, entry: Entry, archive: ArchiveRecord) -> None:
+    """Send a spooled archive to each store that awaits it. Once every required store has it, it leaves the spool.
+
+    archive: its part of the record, which is brought up to date.
+    """
+    if run.check:
+        archive["stores"] = {copy.store: {"state": copy.state} for copy in run.catalog.copies(entry).values()}
+        archive["state"] = "would be sent"
+        run.recorder.set_changed()
+        run.expect(entry.key, manifests.period_of(entry.manifest).start)
+        return
+    run.catalog.await_stores(entry, run.stores.names)
+    copies = run.catalog.copies(entry)
+    waiting = False
+    for name, options in run.stores.options.items():
+        if copies[name].state == "pending":
+            archive["stores"][name] = copy = _send(run, entry, name)
+            waiting = waiting or (options["required"] and copy["state"] != "verified")
+    if waiting:
+        archive["state"] = "spooled"
+        return
+    run.catalog.unspool(entry)
+    run.spool.remove(entry.key)
+    archive["state"] = "done"
+
+
+def _send(run: Context, entry: Entry, name: str) -> CopyRecord:
+    run.recorder.begin("store %s" % name)
+    if name in run.stores.dead:
+        return {"state": "pending", "error": run.stores.dead[name]}
+    try:
+        store = run.stores.open(name)
+        if not _confirmed(run, entry, store):
+            run.recorder.warn("%s was not sent to store %s: not confirmed" % (entry.name, name))
+            return {"state": "pending", "error": "not confirmed"}
+        with run.progress("%s <- %s" % (name, os.path.basename(entry.key)), entry.size) as advance:
+            copy = _put(run, entry, store, advance)
+    except (LogArchiveError, OSError) as error:
+        return _failed(run, entry, name, error)
+    run.recorder.set_changed()
+    run.recorder.event("stored", archive=entry.name, store=name, verified_by=copy["verified_by"], attempts=copy["attempts"])
+    return copy
+
+
+def _confirmed(run: Context, entry: Entry, store: Store) -> bool:
+    if run.confirm is None or store.type not in REMOTE_TYPES:
+        return True
+    return run.confirm(entry.name, store.location(entry.key), entry.size)
+
+
+def _put(run: Context, entry: Entry, store: Store, advance: Advance) -> CopyRecord:
+    from ..holdings.send import send
+
+    sent = send(store, run.spool.path(entry.key), entry.manifest, entry.key, run.suffix, advance)
+    if sent.adopted is not None:
+        run.recorder.warn("store %s already has the logs of %s; that archive is kept" % (store.name, store.location(sent.key)))
+    run.stores.written.setdefault(store.name, set()).add(os.path.dirname(sent.key) + "/")
+    run.catalog.set_verified(entry, store.name, sent.key, sent.verification.level, sent.verification.etag, sent.adopted)
+    return {
+        "state": "verified",
+        "location": store.location(sent.key),
+        "verified_by": sent.verification.level,
+        "md5": sent.verification.md5,
+        "etag": sent.verification.etag,
+        "attempts": sent.attempts,
+    }
+
+
+def _failed(run: Context, entry: Entry, name: str, error: t.Union[LogArchiveError, OSError]) -> CopyRecord:
+    if isinstance(error, OSError):
+        error = SourceError("cannot read the spooled archive: %s" % error.strerror, str(error.filename))
+    run.fail_store(name, error)
+    run.catalog.set_failed(entry, name, str(error))
+    run.recorder.event("store_failed", archive=entry.name, store=name, error=str(error))
+    return {"state": "pending", "error": str(error)}
+
+
+def clean(run: Context, everywhere: bool) -> None:
+    """Remove unfinished uploads of killed runs from the stores that have every archive: there nothing else is unfinished.
+
+    Looks in the folders that this run sent archives to. everywhere: in all folders of the job (after a run that was killed).
+    """
+    if run.check:
+        return
+    run.recorder.begin("clean up", listed=False)
+    awaiting = {name for names in run.catalog.awaited(run.job).values() for name in names}
+    for name in run.stores.names:
+        if name in awaiting or name in run.stores.dead:
+            continue
+        folders = {naming.folder_key(run.host, run.job)} if everywhere else run.stores.written.get(name, set())
+        try:
+            for folder in sorted(folders):
+                run.stores.open(name).clean(folder)
+        except LogArchiveError as error:
+            run.recorder.warn("store %s: cannot remove unfinished uploads of earlier runs: %s" % (name, error))

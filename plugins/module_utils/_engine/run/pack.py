@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Pack the sources that are not archived yet into the spool, and hand each archive on to the stores."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import typing as t
+
+from ..archive import naming
+from ..base.errors import LogArchiveError, SourceError
+from .deliver import deliver
+from .recover import relearn
+
+if t.TYPE_CHECKING:
+    from ..archive.create import Created
+    from ..crypto.keyring import Key
+    from ..sources.files import Source
+    from .context import Context
+
+
+def archive_new(run: Context, sources: t.Sequence[Source], below: str) -> None:
+    """Archive those of the sources that the job has not archived yet. below: the folder of all sources."""
+    new = _not_archived(run, sources)
+    if new and run.catalog.runs.last_success(run.job, run.now.timestamp()) is None:
+        relearn(run, new)
+        new = _not_archived(run, sources)
+    try:
+        groups = _groups(run, new)
+    except LogArchiveError as error:
+        run.recorder.fail(error)
+        return
+    key = None
+    for group in groups:
+        run.recorder.begin("pack")
+        try:
+            if run.check:
+                _expect(run, group)
+            else:
+                key = key or _load_key(run)
+                _archive(run, group, key, below)
+        except LogArchiveError as error:
+            run.recorder.fail(error)
+            break  # No room, no key, no library: the next archive would fail in the same way.
+
+
+def _not_archived(run: Context, sources: t.Sequence[Source]) -> t.List[Source]:
+    archived = run.catalog.archived_sources(run.job, [source.path for source in sources])
+    return [source for source in sources if (source.path, source.size, source.mtime_ns) not in archived]
+
+
+def _groups(run: Context, sources: t.Sequence[Source]) -> t.List[naming.Group]:
+    archive, select = run.document["archive"], run.document["select"]
+    fields = {"host": run.host, "job": run.job}
+    return naming.group(sources, archive["group"], archive["name"], select["period"], select["timezone"], fields)
+
+
+def _free_key(run: Context, group: naming.Group) -> str:
+    """The first revision of the archive's key that is free, in the catalog and in the spool."""
+    first = naming.archive_key(run.host, run.job, group.period, group.name + run.suffix)
+    keys = (naming.revised(first, run.suffix, revision) for revision in itertools.count(1))
+    return next(key for key in keys if run.catalog.by_key(key) is None and run.spool.is_free(key))
+
+
+def _expect(run: Context, group: naming.Group) -> None:
+    """Dry run: record the archive that the run would make."""
+    key = _free_key(run, group)
+    run.recorder.record["archives"].append(
+        {
+            "name": os.path.basename(key),
+            "key": key,
+            "state": "would be archived",
+            "sources": [source.path for source in group.sources],
+            "source_bytes": sum(source.size for source in group.sources),
+            "stores": {},
+        }
+    )
+    run.recorder.set_changed()
+    run.expect(key, group.period.start)
+
+
+def _load_key(run: Context) -> t.Optional[Key]:
+    if run.document["encryption"]["format"] != "fernet":
+        return None
+    from ..crypto.keyring import load_current
+
+    return load_current(run.document["encryption"]["keyring"])
+
+
+def _archive(run: Context, group: naming.Group, encryption_key: t.Optional[Key], below: str) -> None:
+    key = _free_key(run, group)
+    created = _create(run, run.spool.path(key), group, encryption_key, below)
+    if created is None:
+        return
+    run.recorder.set_changed()
+    for warning in created.warnings:
+        run.recorder.warn(warning)
+    entry = run.catalog.add(run.host, run.job, key, created.manifest, run.stores.names)
+    sha256, seconds = entry.manifest["archive"]["sha256"], round(created.seconds, 3)
+    run.recorder.event("archived", archive=entry.name, size=entry.size, sha256=sha256, seconds=seconds)
+    deliver(run, entry, run.recorder.add_archive(entry, "archived"))
+
+
+def _create(run: Context, path: str, group: naming.Group, key: t.Optional[Key], below: str) -> t.Optional[Created]:
+    """Make one archive, without the sources that cannot be read: each is a warning or an error. None if no source is left."""
+    from ..archive.create import create_archive
+
+    sources = group.sources
+    refuse = run.document["archive"]["changed"] == "refuse"
+    while sources:
+        try:
+            with run.progress("pack %s" % os.path.basename(path), sum(source.size for source in sources)) as advance:
+                return create_archive(path, sources, key, run.host, run.job, group.period, refuse, advance, below)
+        except SourceError as error:
+            if error.vanished:
+                run.recorder.warn(str(error))
+            else:
+                run.recorder.fail(error)
+            sources = [source for source in sources if source.path != error.path]
+    return None

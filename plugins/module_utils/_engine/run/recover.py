@@ -1,0 +1,151 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Bring spool, catalog and stores together: after a run that was killed, and after the spool or the catalog was lost."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ..archive import manifest as manifests
+from ..archive.naming import manifest_key
+from ..base.errors import IntegrityError, LogArchiveError
+
+if t.TYPE_CHECKING:
+    from ..archive.manifest import Manifest
+    from ..sources.files import Source
+    from ..state.catalog import Entry, SourceState
+    from ..stores.base import Store
+    from .context import Context
+
+
+def recover(run: Context) -> None:
+    """Bring spool and catalog together. The run holds the lock of the job: no other process writes there."""
+    run.recorder.begin("recover", listed=False)
+    run.spool.clean()
+    for key in run.spool.archives():
+        _recover_archive(run, key)
+    for entry in run.catalog.entries(run.job, spooled=True):
+        if not run.spool.holds(entry.key):
+            _recover_missing(run, entry)
+
+
+def _recover_archive(run: Context, key: str) -> None:
+    """An archive in the spool: add it to the catalog if it is not there, remove it if every store has it."""
+    path = run.spool.path(key)
+    try:
+        manifest = manifests.load(manifest_key(path))
+    except (FileNotFoundError, IntegrityError) as error:
+        run.recorder.warn("left alone: %s is in the spool and has no readable manifest (%s)" % (path, error))
+        return
+    entry = run.catalog.by_key(key)
+    if entry is None:
+        if _digests_differ(path, manifest):
+            run.recorder.warn("left alone: %s is in the spool and differs from its manifest" % path)
+            return
+        entry = run.catalog.add(key.split("/")[0], run.job, key, manifest, run.stores.names)
+        run.recorder.event("recovered", archive=entry.name)
+    elif not entry.spooled and entry.manifest["archive"] == manifest["archive"]:
+        run.spool.remove(key)
+
+
+def _recover_missing(run: Context, entry: Entry) -> Entry:
+    """An archive that the spool lost and a store still awaits: fetch it from another store, or let the run make it again.
+
+    Returns the entry as it is now: with the manifest of another ciphertext, if only that could be fetched.
+    """
+    copies = run.catalog.copies(entry)
+    if all(name in copies and copies[name].state != "pending" for name in run.stores.names):
+        run.catalog.unspool(entry)
+        return entry
+    verified = [copy for copy in copies.values() if copy.state == "verified"]
+    # Prefer a copy of the archive that this host made; another ciphertext that a store already had is as good.
+    for copy in sorted(verified, key=lambda copy: copy.manifest is not None):
+        if copy.store not in run.stores.options:
+            continue
+        try:
+            store = run.stores.open(copy.store)
+            if copy.manifest is not None:
+                entry = run.catalog.adopt(entry, copy.store, copy.manifest)
+            _fetch(run, entry, store, copy.key)
+        except (LogArchiveError, OSError) as error:
+            run.recorder.warn("%s disappeared from the spool and cannot be fetched from store %s: %s" % (entry.name, copy.store, error))
+            continue
+        run.recorder.warn("%s disappeared from the spool; it was fetched from store %s" % (entry.name, copy.store))
+        return entry
+    if not verified:
+        run.catalog.forget(entry)
+        run.recorder.warn("%s disappeared from the spool before a store had it; its sources are archived again" % entry.name)
+    return entry
+
+
+def _fetch(run: Context, entry: Entry, store: Store, key: str) -> None:
+    """Bring an archive back to the spool from a store."""
+
+    def fetch(path: str) -> None:
+        with open(path, "w+b") as file:
+            store.get(key, file)
+            file.flush()
+            os.fsync(file.fileno())
+        if _digests_differ(path, entry.manifest):
+            raise IntegrityError("the store's copy differs from the manifest", store.location(key))
+
+    run.spool.put(entry.key, entry.manifest, fetch)
+
+
+def _digests_differ(path: str, manifest: Manifest) -> bool:
+    from ..holdings.send import digests_of_file
+
+    return digests_of_file(path) != manifests.digests(manifest)
+
+
+# -- a lost catalog ---------------------------------------------------------------------------------------------------
+
+
+def relearn(run: Context, sources: t.Sequence[Source]) -> None:
+    """The catalog is new, or was lost: learn which of these sources the stores already have, so that none is archived twice.
+
+    What a store has counts only once it is verified again.
+    """
+    from .deliver import deliver
+
+    wanted = {(source.path, source.size, source.mtime_ns) for source in sources}
+    learned: t.List[Entry] = []
+    for name in run.stores.names:
+        try:
+            _relearn_from(run, name, wanted, learned)
+        except LogArchiveError as error:
+            run.fail_store(name, error)
+    for entry in learned:
+        run.recorder.event("relearned", archive=entry.name)
+        if not run.check:
+            entry = _recover_missing(run, entry)
+        if any(copy.state == "pending" for copy in run.catalog.copies(entry).values()):
+            deliver(run, entry, run.recorder.add_archive(entry, "spooled"))
+        elif run.check:
+            run.catalog.unspool(entry)
+
+
+def _relearn_from(run: Context, name: str, wanted: t.Set[SourceState], learned: t.List[Entry]) -> None:
+    """Add to the catalog, and to ``learned``, the archives of one store that hold a wanted source."""
+    from ..holdings import inventory
+
+    store = run.stores.open(name)
+    for archive in inventory.read(store, run.host, run.job).archives:
+        manifest = archive.manifest
+        if wanted.isdisjoint((s["path"], s["size"], s["mtime_ns"]) for s in manifest["sources"] if not s.get("changed")):
+            continue
+        try:
+            proof = store.verify(archive.key, manifests.digests(manifest), "size" if run.check else None)
+        except IntegrityError as error:
+            run.recorder.warn("store %s: %s" % (name, error))
+            continue
+        entry = next((entry for entry in learned if manifests.same_sources(entry.manifest, manifest)), None)
+        if entry is None:
+            if run.catalog.by_key(archive.key) is not None:
+                continue
+            entry = run.catalog.add(run.host, run.job, archive.key, manifest, run.stores.names)
+            learned.append(entry)
+        adopted = None if entry.manifest["archive"] == manifest["archive"] else manifest
+        run.catalog.set_verified(entry, name, archive.key, proof.level, proof.etag, adopted)

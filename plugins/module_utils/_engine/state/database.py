@@ -1,0 +1,185 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The SQLite file of a host's catalog: its schema, its transactions and its errors."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+import typing as t
+
+from ..base.errors import DiskFullError, LogArchiveError
+
+FILE_NAME = "catalog.sqlite"
+SCHEMA_VERSION = 1
+LEAST_ROOM = 1 << 17
+"""Bytes that SQLite needs beside the catalog for the write-ahead log and its index."""
+
+_SCHEMA = """
+CREATE TABLE archives (
+    id INTEGER PRIMARY KEY,
+    host TEXT NOT NULL,
+    job TEXT NOT NULL,
+    key TEXT NOT NULL,
+    period_start TEXT NOT NULL,
+    period_end TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    manifest TEXT NOT NULL,
+    spooled INTEGER NOT NULL,
+    UNIQUE (key)
+);
+CREATE INDEX archives_by_job ON archives (job, spooled);
+CREATE INDEX archives_by_period ON archives (job, period_start);
+CREATE TABLE sources (
+    archive INTEGER NOT NULL REFERENCES archives (id),
+    path BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    changed INTEGER NOT NULL
+);
+CREATE INDEX sources_by_path ON sources (path);
+CREATE TABLE copies (
+    archive INTEGER NOT NULL REFERENCES archives (id),
+    store TEXT NOT NULL,
+    key TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'verified', 'pruned')),
+    verified_by TEXT,
+    etag TEXT,
+    error TEXT,
+    manifest TEXT,
+    PRIMARY KEY (archive, store)
+);
+CREATE INDEX copies_by_state ON copies (state);
+CREATE TABLE prunes (
+    job TEXT NOT NULL,
+    store TEXT NOT NULL,
+    policy TEXT NOT NULL,
+    PRIMARY KEY (job, store)
+);
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    job TEXT NOT NULL,
+    started REAL NOT NULL,
+    ended REAL,
+    exit_code INTEGER,
+    recap TEXT
+);
+CREATE INDEX runs_by_job ON runs (job, id);
+"""
+
+Row = t.Tuple[t.Any, ...]
+
+
+def path_in(state: str) -> str:
+    """The path of the catalog in the state folder."""
+    return os.path.join(state, FILE_NAME)
+
+
+class Database:
+    """The database in the folder ``state``, created if it is missing; None is an empty database in memory.
+
+    readonly: work on a copy in memory and leave no trace in the folder; the file must exist. All methods raise LogArchiveError
+    for a damaged or newer file, and DiskFullError if the file cannot grow.
+    """
+
+    def __init__(self, state: t.Optional[str], readonly: bool = False) -> None:
+        self.path = path_in(state) if state else ":memory:"
+        try:
+            # Create the file first, so that it and SQLite's -wal and -shm are private from the start.
+            if state and not readonly:
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            self._connection = _connected(self.path, readonly)
+        except (OSError, sqlite3.Error) as error:
+            raise self._failed(error) from error
+        if not readonly:
+            self.execute("PRAGMA journal_mode=WAL")
+            # Enough for the records of runs: a power failure may lose the last of them. Transactions ask for more.
+            self.execute("PRAGMA synchronous=NORMAL")
+        self._create_or_check()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> t.Iterator[None]:
+        """All statements of the context or none of them; they are on the disk when the context ends."""
+        self.execute("PRAGMA synchronous=FULL")
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            # SQLite has rolled back by itself if the disk was full.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def execute(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[Row]:
+        """Execute one statement; returns the rows."""
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def executemany(self, statement: str, values: t.Iterable[t.Sequence[t.Any]]) -> None:
+        """Execute one statement for each of the values."""
+        try:
+            self._connection.executemany(statement, values)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def insert(self, statement: str, values: t.Sequence[t.Any]) -> int:
+        """Execute an INSERT; returns the id of the new row."""
+        self.execute(statement, values)
+        return int(self.execute("SELECT last_insert_rowid()")[0][0])
+
+    def _create_or_check(self) -> None:
+        version = self.execute("PRAGMA user_version")[0][0]
+        if version > SCHEMA_VERSION:
+            raise LogArchiveError("a newer version of log-archive wrote this catalog", self.path, "Install that version again")
+        if version == 0:
+            with self.transaction():
+                if self.execute("PRAGMA user_version")[0][0] == 0:
+                    for statement in _SCHEMA.split(";"):
+                        self.execute(statement)
+                    self.execute("PRAGMA user_version=%d" % SCHEMA_VERSION)
+
+    def _failed(self, error: Exception) -> LogArchiveError:
+        # On a full disk SQLite's files beside the catalog fail with a plain "disk I/O error".
+        if "full" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _is_full(os.path.dirname(self.path)):
+            return DiskFullError("the catalog cannot be written (%s)" % error, self.path, "Free some space there; the next run continues")
+        return LogArchiveError(
+            "the catalog cannot be used (%s)" % error,
+            self.path,
+            "If it is damaged, move it away: the next run makes a new one and finds in the stores what is already archived",
+        )
+
+
+def text(value: str) -> str:
+    """The value as text that SQLite takes: file names of other tools, and messages about them, may not be Unicode."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_full(folder: str) -> bool:
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < LEAST_ROOM
+
+
+def _connected(path: str, readonly: bool) -> sqlite3.Connection:
+    if not readonly:
+        return sqlite3.connect(path, timeout=60, isolation_level=None)
+    from urllib.parse import quote
+
+    # In mode "ro" SQLite creates a write-ahead log and removes it again. Without a log there is nothing in it to miss.
+    mode = "mode=ro" if os.path.exists(path + "-wal") else "mode=ro&immutable=1"
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    with contextlib.closing(sqlite3.connect("file:%s?%s" % (quote(path), mode), timeout=60, uri=True)) as file:
+        file.backup(memory)
+    return memory
