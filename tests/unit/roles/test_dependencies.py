@@ -23,7 +23,7 @@ def loaded(name: str) -> t.Dict[str, t.Any]:
 
 def test_the_least_versions_are_those_of_the_requirements() -> None:
     text = (CHECKOUT / "requirements.txt").read_text(encoding="utf-8")
-    assert loaded("vars/main.yml")["dependencies_least"] == dict(re.findall(r"^([a-z0-9]+)>=([0-9.]+)", text, re.MULTILINE))
+    assert loaded("vars/main.yml")["_dependencies_least"] == dict(re.findall(r"^([a-z0-9]+)>=([0-9.]+)", text, re.MULTILINE))
 
 
 def test_every_kind_of_store_and_use_has_its_libraries() -> None:
@@ -32,12 +32,12 @@ def test_every_kind_of_store_and_use_has_its_libraries() -> None:
     uses = options["dependencies_uses"]["choices"]
     assert kinds == job_spec.STORE["type"]["choices"]
     assert set(uses) <= {*job_spec.NOTIFY["type"]["choices"], "web"} and "web" in job_spec.JOB
-    assert sorted(variables["dependencies_needed_by"]) == sorted(kinds + uses)
-    named = {library for libraries in variables["dependencies_needed_by"].values() for library in libraries}
-    assert named | {"cryptography"} | set(variables["dependencies_optional"]) == set(variables["dependencies_least"])
+    assert sorted(variables["_dependencies_needed_by"]) == sorted(kinds + uses)
+    named = {library for libraries in variables["_dependencies_needed_by"].values() for library in libraries}
+    assert named | {"cryptography"} | set(variables["_dependencies_optional"]) == set(variables["_dependencies_least"])
 
 
 @pytest.mark.parametrize("family", ["Debian", "RedHat"])
 def test_a_distribution_has_a_package_for_each_that_is_needed(family: str) -> None:
-    least, optional = (loaded("vars/main.yml")["dependencies_" + name] for name in ("least", "optional"))
-    assert set(loaded("vars/%s.yml" % family)["dependencies_packages"]) == set(least) - set(optional)
+    least, optional = (loaded("vars/main.yml")["_dependencies_" + name] for name in ("least", "optional"))
+    assert set(loaded("vars/%s.yml" % family)["_dependencies_packages"]) == set(least) - set(optional)
