@@ -41,6 +41,19 @@ STORE_OPTION: Spec = {
     }
 }
 
+FALLBACK_STORES_OPTION: Spec = {
+    "fallback_stores": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": STORE,
+        "description": [
+            "Further stores of the same archives, in order of preference. If the store does not have an archive, cannot give it or has a"
+            " damaged copy, the archive is taken from the first of these that can give it.",
+        ],
+    }
+}
+
 POLICY_OPTION: Spec = {
     "policy": {
         "type": "dict",
@@ -245,11 +258,16 @@ def opened(params: t.Mapping[str, t.Any]) -> t.ContextManager[Store]:
     return contextlib.closing(open_store(given(params["store"], STORE, "store")))
 
 
+def choice(params: t.Mapping[str, t.Any]) -> inventory.Choice:
+    """The archives that the options of ``CHOICE`` (and ``latest``, if the module has it) want; raises ConfigError."""
+    start, end = (parse_time(params[name]) if params[name] else None for name in ("start", "end"))
+    return inventory.Choice([unescaped(name) for name in params["names"]], start, end, params.get("latest", False))
+
+
 def chosen(params: t.Mapping[str, t.Any], store: Store) -> t.Tuple[inventory.Inventory, t.List[inventory.StoredArchive]]:
     """What the store holds of the options ``host`` and ``job``, and of its archives those that the rest of ``CHOICE`` wants."""
     held = inventory.read(store, params["host"], params["job"])
-    start, end = (parse_time(params[name]) if params[name] else None for name in ("start", "end"))
-    return held, inventory.choose(held.archives, [unescaped(name) for name in params["names"]], start, end, params.get("latest", False))
+    return held, inventory.choose(held.archives, choice(params))
 
 
 @contextlib.contextmanager

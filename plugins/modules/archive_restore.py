@@ -46,6 +46,7 @@ requirements:
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
+  - infra_ops.log_archive.fallback_stores
   - infra_ops.log_archive.choice
 attributes:
   check_mode:
@@ -76,6 +77,22 @@ EXAMPLES = r"""
     job: syslog
     start: 2024-01-12T12:00+01:00
     end: 2024-01-12T18:00+01:00
+    keyring: /etc/log-archive/keyring
+    dest: /srv/restored
+
+- name: Restore from the bucket, and what it cannot give from the archive server
+  infra_ops.log_archive.archive_restore:
+    store:
+      type: s3
+      bucket: logs
+    fallback_stores:
+      - type: sftp
+        host: archive.example.com
+        user: web1
+        path: archives
+        private_key_file: /etc/log-archive/id_ed25519
+    host: web1
+    latest: true
     keyring: /etc/log-archive/keyring
     dest: /srv/restored
 
@@ -127,24 +144,30 @@ files:
       type: str
       returned: success
       sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
+    store:
+      description: Name of the store that gave the archive. Null in check mode, and if the archive did not have to be fetched.
+      type: str
+      returned: success
+      sample: s3
 """
 
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import restore as restoring
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, StoreNotFoundError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING, STORE
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import Holdings, restore_from_stores
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     CHOICE,
+    FALLBACK_STORES_OPTION,
     STORE_OPTION,
     argument_spec,
-    chosen,
+    choice,
     difference,
     given,
-    opened,
     reporting,
     unescaped,
+    warn,
 )
 
 OPENING = {
@@ -154,7 +177,7 @@ OPENING = {
 
 
 def main() -> None:
-    arguments = argument_spec(STORE_OPTION, CHOICE, OPENING)
+    arguments = argument_spec(STORE_OPTION, FALLBACK_STORES_OPTION, CHOICE, OPENING)
     arguments.update(
         dest={"type": "path", "required": True},
         latest={"type": "bool", "default": False},
@@ -165,24 +188,20 @@ def main() -> None:
     with reporting(module) as result:
         if not (params["names"] or params["start"] or params["end"] or params["latest"]):
             raise ConfigError("nothing says which archives", hint="Give at least one of names, start, end and latest")
-        opening = given(params, OPENING)
-        dest = os.path.abspath(unescaped(params["dest"]))
+        stores = [given(params["store"], STORE, "store")]
+        stores += [given(store, STORE, "fallback_stores[%d]" % number) for number, store in enumerate(params["fallback_stores"])]
+        holdings = Holdings(stores, params["host"], params["job"], **given(params, OPENING))
         result["files"] = []
-        with opened(params) as store:
-            archives = chosen(params, store)[1]
-            if not archives:
-                raise StoreNotFoundError("no archive is in this range", store.location(), "archive_info shows what there is")
-            for archive in restoring.last_states(archives):
-                if restoring.is_restored(archive, dest):
-                    files = restoring.described(archive, dest, "unchanged")
-                elif module.check_mode:
-                    files = restoring.described(archive, dest, "written")
-                else:
-                    files = restoring.restore_from_store(
-                        store, archive, opening["keyring"], dest, params["overwrite"], unencrypted=opening["unencrypted"]
-                    )
-                result["files"] += [dict(file._asdict(), archive=archive.key) for file in files]
-                result["changed"] = result["changed"] or any(file.state == "written" for file in files)
+        for restored in restore_from_stores(
+            [holdings],
+            choice(params),
+            os.path.abspath(unescaped(params["dest"])),
+            params["overwrite"],
+            module.check_mode,
+            warn=lambda text: warn(module, [text]),
+        ):
+            result["files"] += [dict(file._asdict(), archive=restored.archive.key, store=restored.store) for file in restored.files]
+            result["changed"] = result["changed"] or any(file.state == "written" for file in restored.files)
         if module._diff:
             paths = [file["path"] for file in result["files"]]
             result["diff"] = difference([f["path"] for f in result["files"] if f["state"] == "unchanged"], paths)

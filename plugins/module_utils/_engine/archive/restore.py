@@ -14,13 +14,12 @@ import tarfile
 import typing as t
 
 from ..base.durable import write_all
-from ..base.errors import IntegrityError, KeyringError
-from ..base.staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, has, publish, staging_folder
-from ..crypto import keyring
+from ..base.errors import IntegrityError
+from ..base.staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, publish, staging_folder
 from ..crypto.fernet import authenticate, decrypt
-from ..holdings.inventory import StoredArchive
-from ..stores.base import Store
-from . import manifest as manifests
+
+if t.TYPE_CHECKING:
+    from .manifest import Manifest
 
 LARGEST_HEADER = 1 << 20
 """Bytes of a pax or GNU header; tarfile reads it into memory. A path has at most 4,096."""
@@ -37,7 +36,7 @@ def restore(
     key: t.Optional[bytes],
     destination: str,
     subject: str,
-    manifest: t.Optional[manifests.Manifest] = None,
+    manifest: t.Optional[Manifest] = None,
     overwrite: bool = False,
     progress: t.Optional[t.Callable[[int], None]] = None,
 ) -> t.List[ExtractedFile]:
@@ -63,76 +62,12 @@ def restore(
             return publish(staged, destination, overwrite)
 
 
-def restore_from_store(
-    store: Store,
-    archive: StoredArchive,
-    keyring_folder: t.Optional[str],
-    destination: str,
-    overwrite: bool = False,
-    fetched: t.Optional[t.Callable[[int], None]] = None,
-    progress: t.Optional[t.Callable[[int], None]] = None,
-    unencrypted: bool = False,
-) -> t.List[ExtractedFile]:
-    """Fetch an archive and extract it below ``destination`` (see ``restore``); the key is found by the id in its manifest.
-
-    unencrypted: accept an archive that is not encrypted, which whoever can write to the store can have put in the place of one that was.
-    The ciphertext is kept in the destination's staging folder meanwhile. fetched: called with bytes that have come from the store.
-    """
-    subject = store.location(archive.key)
-    key = _key_of(archive.manifest, keyring_folder, unencrypted, subject)
-    with failing_clearly(destination):
-        os.makedirs(destination, mode=0o700, exist_ok=True)
-        with staging_folder(destination) as staging, open(os.path.join(staging, "archive"), "w+b") as file:
-            store.get(archive.key, file, fetched)
-            return restore(file, key, destination, subject, archive.manifest, overwrite, progress)
-
-
-def _key_of(manifest: manifests.Manifest, keyring_folder: t.Optional[str], unencrypted: bool, subject: str) -> t.Optional[bytes]:
-    if manifest["encryption"]["format"] == "fernet":
-        if keyring_folder is None:
-            raise KeyringError("it is encrypted, and no keyring is given", subject, "Name the keyring that holds its key")
-        return keyring.load(keyring_folder, manifest["encryption"]["key_id"]).secret
-    if not unencrypted:
-        raise IntegrityError(
-            "it is not encrypted: whoever can write to the store can have made it, in place of one that was",
-            subject,
-            "If it is what you expect, say so: --unencrypted, or the module's option of that name",
-        )
-    return None
-
-
-def _compare_digest(stream: t.BinaryIO, manifest: manifests.Manifest, subject: str) -> None:
+def _compare_digest(stream: t.BinaryIO, manifest: Manifest, subject: str) -> None:
     sha256 = hashlib.sha256()
     for chunk in iter(lambda: stream.read(CHUNK), b""):
         sha256.update(chunk)
     if sha256.hexdigest() != manifest["archive"]["sha256"]:
         raise IntegrityError("it is not the archive that its manifest describes: other bytes", subject)
-
-
-def is_restored(archive: StoredArchive, destination: str) -> bool:
-    """Whether every file of the archive stands below ``destination`` with the bytes that the manifest describes."""
-    return all(has(os.path.join(destination, source["name"]), source["size"], source["sha256"]) for source in archive.manifest["sources"])
-
-
-def last_states(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
-    """These archives (as ``inventory.choose`` orders them) without those of whose logs, each of its period, a later one has more."""
-    seen: t.Set[t.Tuple[str, str, str]] = set()
-    kept = []
-    for archive in reversed(list(archives)):
-        manifest = archive.manifest
-        logs = {(manifest["host"], source["path"], manifest["period"]["start"]) for source in manifest["sources"]}
-        if not logs <= seen:
-            kept.append(archive)
-        seen |= logs
-    return kept[::-1]
-
-
-def described(archive: StoredArchive, destination: str, state: str) -> t.List[ExtractedFile]:
-    """The files of the archive as ``restore`` would return them, by the manifest."""
-    return [
-        ExtractedFile(os.path.join(destination, source["name"]), source["name"], source["size"], source["sha256"], state)
-        for source in archive.manifest["sources"]
-    ]
 
 
 def _extract(
@@ -327,7 +262,7 @@ class _Plaintext:
         return position
 
 
-def _compare(staged: t.Sequence[StagedFile], manifest: manifests.Manifest, subject: str) -> None:
+def _compare(staged: t.Sequence[StagedFile], manifest: Manifest, subject: str) -> None:
     found = {file.name: (file.size, file.sha256) for file in staged}
     described = {source["name"]: (source["size"], source["sha256"]) for source in manifest["sources"]}
     for name in sorted(found.keys() | described.keys()):

@@ -165,6 +165,10 @@ class StoreNotFoundError(StoreError):
     kind = "store_not_found"
 
 
+class ArchiveNotFoundError(StoreNotFoundError):
+    """The stores answer, and no archive there has the name or is in the range of time."""
+
+
 class StoreExistsError(StoreError):
     """Something else already stands at the key; it is never overwritten."""
 

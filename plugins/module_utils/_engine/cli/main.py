@@ -345,8 +345,8 @@ def _verify(options: t.Any) -> int:
 
 
 def _restore(options: t.Any) -> int:
-    from ..archive import manifest as manifests, restore as restoring
-    from ..holdings import inventory
+    from ..archive import manifest as manifests
+    from ..holdings import inventory, restore as restoring
     from ..tell import report
 
     results: t.List[t.Dict[str, t.Any]] = []
@@ -373,7 +373,7 @@ def _restore(options: t.Any) -> int:
                     continue
                 with _progress(options)("restore %s" % store.location(archive.key), manifests.source_bytes(archive.manifest)) as advance:
                     files = restoring.restore_from_store(
-                        store, archive, encryption["keyring"], destination, options.overwrite, None, advance, unencrypted
+                        store, archive, encryption["keyring"], destination, options.overwrite, advance, unencrypted
                     )
                 results += [dict(file._asdict(), archive=archive.key) for file in files]
     if not results:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from ..archive import manifest as manifests
 from ..archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key
-from ..base.errors import IntegrityError, LogArchiveError, StoreNotFoundError
+from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreNotFoundError
 from ..stores.base import Store, StoredObject
 
 
@@ -22,6 +22,19 @@ class StoredArchive(t.NamedTuple):
     size: int
     modified: t.Optional[float]
     manifest: manifests.Manifest
+
+
+class Choice(t.NamedTuple):
+    """Which archives of the stores are wanted.
+
+    names: archives with one of these names or keys, or that hold a log of this path; empty is all. start, end: archives with a period
+    that touches this time; either may be open. latest: only those of the newest period of each host and job.
+    """
+
+    names: t.Sequence[str] = ()
+    start: t.Optional[datetime] = None
+    end: t.Optional[datetime] = None
+    latest: bool = False
 
 
 class Inventory(t.NamedTuple):
@@ -77,19 +90,12 @@ def fetch_manifest(store: Store, key: str, size: t.Optional[int] = None) -> mani
     return manifests.parse(data.getvalue(), where)
 
 
-def choose(
-    archives: t.Iterable[StoredArchive],
-    names: t.Sequence[str] = (),
-    start: t.Optional[datetime] = None,
-    end: t.Optional[datetime] = None,
-    newest: bool = False,
-) -> t.List[StoredArchive]:
-    """The archives that touch the time from ``start`` to ``end``, of these only those with ``names`` if any are given, and of these
-    only those of the newest period if ``newest``; oldest first. Raises StoreNotFoundError for a name that is not there."""
-    chosen = overlapping(archives, start, end)
-    if names:
-        chosen = named(chosen, names)
-    return latest(chosen) if newest else chosen
+def choose(archives: t.Iterable[StoredArchive], choice: Choice) -> t.List[StoredArchive]:
+    """The archives of the choice, oldest first. Raises ArchiveNotFoundError for a name that is not there."""
+    chosen = overlapping(archives, choice.start, choice.end)
+    if choice.names:
+        chosen = named(chosen, choice.names)
+    return latest(chosen) if choice.latest else chosen
 
 
 def described(store: Store, archive: StoredArchive) -> t.Dict[str, t.Any]:
@@ -122,7 +128,7 @@ def overlapping(archives: t.Iterable[StoredArchive], start: t.Optional[datetime]
         period = manifests.period_of(archive.manifest)
         if (end is None or period.start < end) and (start is None or period.end > start or period.start >= start):
             chosen.append(archive)
-    return sorted(chosen, key=_age)
+    return oldest_first(chosen)
 
 
 def is_there(archives: t.Iterable[StoredArchive], name: str) -> bool:
@@ -131,7 +137,7 @@ def is_there(archives: t.Iterable[StoredArchive], name: str) -> bool:
 
 
 def named(archives: t.Iterable[StoredArchive], names: t.Sequence[str]) -> t.List[StoredArchive]:
-    """The archives with these names or keys; LogArchiveError lists those that are not there, and what is near them."""
+    """The archives with these names or keys; ArchiveNotFoundError lists those that are not there, with names near them."""
     archives = list(archives)
     chosen = {archive.key: archive for archive in archives for name in names if _is_named(archive, name)}
     missing = [name for name in names if not is_there(archives, name)]
@@ -139,12 +145,12 @@ def named(archives: t.Iterable[StoredArchive], names: t.Sequence[str]) -> t.List
         import difflib
 
         near = difflib.get_close_matches(missing[0], [archive.manifest["archive"]["name"] for archive in archives], 3)
-        raise StoreNotFoundError(
+        raise ArchiveNotFoundError(
             "no archive has this name (%d looked at)" % len(archives),
             ", ".join(missing),
             "Near names: %s" % ", ".join(near) if near else "List the store to see what is there",
         )
-    return sorted(chosen.values(), key=_age)
+    return oldest_first(chosen.values())
 
 
 def latest(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
@@ -157,11 +163,14 @@ def latest(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
     return [a for a in archives if a.manifest["period"]["start"] == newest[(a.manifest["host"], a.manifest["job"])]]
 
 
-def _age(archive: StoredArchive) -> t.Tuple[str, str, int, str]:
-    """Later archives of the same period (revisions, of a log that had grown) come later: restored last, theirs is the file that stays.
+def oldest_first(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
+    """The archives by period. Later archives of the same period (revisions of a log that had grown) come later: the last one restored
+    is the file that stays."""
+    return sorted(archives, key=_age)
 
-    A revision has a longer name, which tells it from the first archive of the same second.
-    """
+
+def _age(archive: StoredArchive) -> t.Tuple[str, str, int, str]:
+    # A revision made within the same second has a longer name than the first archive.
     return (archive.manifest["period"]["start"], archive.manifest["created"], len(archive.key), archive.key)
 
 

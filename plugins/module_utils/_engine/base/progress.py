@@ -1,0 +1,20 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a long operation reports its progress: the types of the callbacks, and the callback that reports nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+Advance = t.Callable[[int], None]
+"""Called with the number of bytes (not the total) that have moved since the last call."""
+Progress = t.Callable[[str, int], t.ContextManager[Advance]]
+"""Called with the title and the size in bytes of an operation that begins; the context lasts as long as the operation."""
+
+
+@contextlib.contextmanager
+def no_progress(_title: str, _size: int) -> t.Iterator[Advance]:
+    """Report nothing."""
+    yield lambda count: None

@@ -1,0 +1,303 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Restore archives from stores: each from the first store that can give it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+
+from ..archive.manifest import source_bytes
+from ..archive.restore import restore
+from ..base.errors import ArchiveNotFoundError, IntegrityError, KeyringError, LogArchiveError, StoreError, StoreUnavailableError
+from ..base.progress import Advance, Progress, no_progress
+from ..base.staging import ExtractedFile, failing_clearly, has, staging_folder
+from ..crypto import keyring
+from ..stores.base import Store
+from ..stores.opening import open_store
+from . import inventory
+from .inventory import Choice, Inventory, StoredArchive
+
+if t.TYPE_CHECKING:
+    from ..archive.manifest import Manifest
+    from ..config.document import StoreOptions
+
+Warn = t.Callable[[str], None]
+
+
+class Holdings(t.NamedTuple):
+    """The archives of a host and job (None: of every one): where they are, and what opens them.
+
+    stores: options of each store (``config.document.StoreOptions``; a ``JobStore`` will do), in order of preference. keyring: folder of
+    the Fernet keys; None if there is none. unencrypted: accept archives that are not encrypted; anyone who can write to the store can
+    have made such an archive.
+    """
+
+    stores: t.Sequence[StoreOptions]
+    host: t.Optional[str]
+    job: t.Optional[str]
+    keyring: t.Optional[str]
+    unencrypted: bool = False
+
+
+class Restored(t.NamedTuple):
+    """One archive that was restored, or in a dry run would be. store: name of the store that gave it; None if none had to."""
+
+    archive: StoredArchive
+    store: t.Optional[str]
+    files: t.List[ExtractedFile]
+
+
+def restore_from_stores(
+    holdings: t.Sequence[Holdings],
+    choice: Choice,
+    destination: str,
+    overwrite: bool = False,
+    check: bool = False,
+    progress: Progress = no_progress,
+    warn: Warn = lambda text: None,
+) -> t.Iterator[Restored]:
+    """Restore the chosen archives below a folder; yield each when it is done. Nothing happens before the first one is asked for.
+
+    A name (``choice.names``) may be in any of the holdings. Without names, the first store of each of the holdings that answers and
+    has an archive in the range says which ones there are. Each archive is taken from the first store that can give it whole: an
+    archive that a store cannot give, or that is damaged there, is taken from the next store that has the same logs.
+    Of several archives of a log and a period only the last is restored (``last_states``). An archive with all its files in place is
+    not fetched again.
+
+    overwrite: replace files with other content; without it they are an error. check: fetch and write nothing; the state of each file
+    is then what a real run would give it. warn: called with a sentence for each store or copy that was passed over.
+    Raises ArchiveNotFoundError if a name or the whole range is not there, the error of the store if stores that could have it failed,
+    IntegrityError, KeyringError, DiskFullError, LogArchiveError. What was yielded before stays restored.
+    """
+    with contextlib.ExitStack() as stack:
+        stocks = [stack.enter_context(contextlib.closing(_Stock(each, warn))) for each in holdings]
+        found: t.Iterable[t.Tuple[_Stock, t.List[StoredArchive]]] = ((stock, stock.chosen(choice)) for stock in stocks)
+        if choice.names:
+            # A name that is nowhere is an error before anything is restored.
+            found = list(found)
+            _require_names([archive for _stock, archives in found for archive in archives], stocks, choice)
+        nothing = True
+        for stock, archives in found:
+            for archive in last_states(archives):
+                yield _restore_copy(stock, archive, destination, overwrite, check, progress)
+                nothing = False
+            stock.close()
+    unanswered = [stock.errors[0] for stock in stocks if stock.errors and not stock.listed_any]
+    errors = [error for stock in stocks for error in stock.errors]
+    if unanswered and not choice.names:
+        raise unanswered[0]
+    if nothing:
+        raise (
+            errors[0]
+            if errors
+            else ArchiveNotFoundError(
+                "no archive is in this range", ", ".join(stock.location for stock in stocks), "List the store to see which archives it has"
+            )
+        )
+
+
+def restore_from_store(
+    store: Store,
+    archive: StoredArchive,
+    keyring_folder: t.Optional[str],
+    destination: str,
+    overwrite: bool = False,
+    progress: t.Optional[Advance] = None,
+    unencrypted: bool = False,
+) -> t.List[ExtractedFile]:
+    """Fetch an archive and extract it below ``destination`` (see ``archive.restore``); the key is found by the id in its manifest.
+
+    unencrypted: accept an archive that is not encrypted (see ``Holdings``). progress: called with the number of file bytes written since
+    the last call. The ciphertext is kept in the destination's staging folder meanwhile.
+    """
+    subject = store.location(archive.key)
+    key = _key_of(archive.manifest, keyring_folder, unencrypted, subject)
+    with failing_clearly(destination):
+        os.makedirs(destination, mode=0o700, exist_ok=True)
+        with staging_folder(destination) as staging, open(os.path.join(staging, "archive"), "w+b") as file:
+            store.get(archive.key, file)
+            return restore(file, key, destination, subject, archive.manifest, overwrite, progress)
+
+
+def is_restored(archive: StoredArchive, destination: str) -> bool:
+    """Whether every file of the archive stands below ``destination`` with the bytes that the manifest describes."""
+    return all(has(os.path.join(destination, source["name"]), source["size"], source["sha256"]) for source in archive.manifest["sources"])
+
+
+def last_states(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
+    """The archives (oldest first) without those that a later one replaces: it has all their logs, each of the same period."""
+    seen: t.Set[t.Tuple[str, str, str]] = set()
+    kept = []
+    for archive in reversed(list(archives)):
+        manifest = archive.manifest
+        logs = {(manifest["host"], source["path"], manifest["period"]["start"]) for source in manifest["sources"]}
+        if not logs <= seen:
+            kept.append(archive)
+        seen |= logs
+    return kept[::-1]
+
+
+def files_by_manifest(archive: StoredArchive, destination: str, state: str) -> t.List[ExtractedFile]:
+    """The files that restoring the archive gives, each with this state, by its manifest."""
+    return [
+        ExtractedFile(os.path.join(destination, source["name"]), source["name"], source["size"], source["sha256"], state)
+        for source in archive.manifest["sources"]
+    ]
+
+
+class _Stock:
+    """Holdings as their stores list them. Each store is opened when it is first needed; one that fails is reported and left out."""
+
+    def __init__(self, holdings: Holdings, warn: Warn) -> None:
+        self.holdings = holdings
+        self.warn = warn
+        self.errors: t.List[LogArchiveError] = []
+        self.unavailable: t.Set[str] = set()
+        """Names of stores that stopped answering: the others are asked first."""
+        self._tried: t.List[t.Optional[_Listed]] = []
+
+    @property
+    def listed_any(self) -> bool:
+        return any(self._tried)
+
+    @property
+    def location(self) -> str:
+        return "store %s" % ", ".join(_name(options) for options in self.holdings.stores)
+
+    def listed(self) -> t.Iterator[_Listed]:
+        """Each store that answers, in order."""
+        for number, options in enumerate(self.holdings.stores):
+            if number == len(self._tried):
+                self._tried.append(self._list(options))
+            listed = self._tried[number]
+            if listed is not None:
+                yield listed
+
+    def _list(self, options: StoreOptions) -> t.Optional[_Listed]:
+        try:
+            with contextlib.ExitStack() as stack:
+                store = stack.enter_context(contextlib.closing(open_store(options)))
+                listed = _Listed(store, inventory.read(store, self.holdings.host, self.holdings.job))
+                stack.pop_all()
+                return listed
+        except LogArchiveError as error:
+            self.errors.append(error)
+            if len(self.holdings.stores) > 1:
+                self.warn("store %s: %s" % (_name(options), error))
+            return None
+
+    def chosen(self, choice: Choice) -> t.List[StoredArchive]:
+        """The archives of the choice, oldest first, by the first store that has any, or that has the name.
+
+        What that store cannot tell (manifests that it holds damaged, names that it has not) is looked up in the next one.
+        """
+        found: t.List[StoredArchive] = []
+        missing = list(choice.names)
+        damaged: t.Dict[str, str] = {}
+        for listed in self.listed():
+            archives = inventory.overlapping(listed.held.archives, choice.start, choice.end)
+            if choice.names:
+                here = [name for name in missing if inventory.is_there(archives, name)]
+                missing = [name for name in missing if name not in here]
+                found += inventory.named(archives, here)
+            else:
+                found += [archive for archive in archives if archive.key in damaged] if found else archives
+            damaged.update((key, "store %s: %s" % (listed.store.name, why)) for key, why in listed.held.damaged.items())
+            for archive in found:
+                damaged.pop(archive.key, None)
+            if not missing if choice.names else found and not damaged:
+                break
+        if missing or not choice.names:
+            for why in damaged.values():
+                self.warn(why)
+        found = inventory.oldest_first(found)
+        return inventory.latest(found) if choice.latest else found
+
+    def copies(self, archive: StoredArchive) -> t.Iterator[t.Tuple[Store, StoredArchive]]:
+        """Where the logs of an archive are: each store with its archive of them, those that stopped answering last."""
+        for unavailable in (False, True):
+            for listed in self.listed():
+                if (listed.store.name in self.unavailable) == unavailable:
+                    copy = listed.same_logs(archive)
+                    if copy is not None:
+                        yield listed.store, copy
+
+    def close(self) -> None:
+        for listed in self._tried:
+            if listed is not None:
+                listed.store.close()
+
+
+class _Listed:
+    """One store with what it holds."""
+
+    def __init__(self, store: Store, held: Inventory) -> None:
+        self.store = store
+        self.held = held
+        self._by_logs: t.Dict[t.Any, t.Dict[str, StoredArchive]] = {}
+
+    def same_logs(self, archive: StoredArchive) -> t.Optional[StoredArchive]:
+        """The archive of the same logs here, of several the one with the same key; None if there is none."""
+        if not self._by_logs:
+            for each in self.held.archives:
+                self._by_logs.setdefault(_logs(each), {})[each.key] = each
+        same = self._by_logs.get(_logs(archive), {})
+        return same.get(archive.key) or next(iter(same.values()), None)
+
+
+def _logs(archive: StoredArchive) -> t.Any:
+    """What two archives of the same logs have in common (their ciphertexts always differ)."""
+    manifest = archive.manifest
+    return manifest["host"], manifest["job"], frozenset((s["path"], s["size"], s["sha256"]) for s in manifest["sources"])
+
+
+def _name(options: StoreOptions) -> str:
+    return str(options.get("name") or options["type"])
+
+
+def _require_names(chosen: t.Sequence[StoredArchive], stocks: t.Sequence[_Stock], choice: Choice) -> None:
+    missing = [name for name in choice.names if not inventory.is_there(chosen, name)]
+    if missing:
+        for stock in stocks:
+            if stock.errors:
+                raise stock.errors[0]
+        everything = [archive for stock in stocks for listed in stock.listed() for archive in listed.held.archives]
+        inventory.named(inventory.overlapping(everything, choice.start, choice.end), missing)
+
+
+def _restore_copy(stock: _Stock, archive: StoredArchive, destination: str, overwrite: bool, check: bool, progress: Progress) -> Restored:
+    if is_restored(archive, destination):
+        return Restored(archive, None, files_by_manifest(archive, destination, "unchanged"))
+    if check:
+        return Restored(archive, None, files_by_manifest(archive, destination, "written"))
+    errors: t.List[LogArchiveError] = []
+    holdings = stock.holdings
+    for store, copy in stock.copies(archive):
+        try:
+            with progress("restore %s" % store.location(copy.key), source_bytes(copy.manifest)) as advance:
+                files = restore_from_store(store, copy, holdings.keyring, destination, overwrite, advance, holdings.unencrypted)
+            return Restored(copy, store.name, files)
+        except (StoreError, IntegrityError) as error:
+            if isinstance(error, StoreUnavailableError):
+                stock.unavailable.add(store.name)
+            errors.append(error)
+            if len(holdings.stores) > 1:
+                stock.warn("store %s: %s" % (store.name, error))
+    raise errors[0]
+
+
+def _key_of(manifest: Manifest, keyring_folder: t.Optional[str], unencrypted: bool, subject: str) -> t.Optional[bytes]:
+    if manifest["encryption"]["format"] == "fernet":
+        if keyring_folder is None:
+            raise KeyringError("it is encrypted, and no keyring is given", subject, "Name the keyring that holds its key")
+        return keyring.load(keyring_folder, manifest["encryption"]["key_id"]).secret
+    if not unencrypted:
+        raise IntegrityError(
+            "it is not encrypted: whoever can write to the store can have made it, in place of one that was",
+            subject,
+            "If it is what you expect, say so: --unencrypted, or the module's option of that name",
+        )
+    return None
