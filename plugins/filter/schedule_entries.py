@@ -12,12 +12,9 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import schedule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_duration
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import (
-    PLAIN_NAME,
-    PLAIN_NAME_MEANS,
-    SCHEDULE,
-    normalise,
-)
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_options
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.option import PLAIN_NAME, PLAIN_NAME_MEANS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import SCHEDULE
 
 DOCUMENTATION = r"""
 name: schedule_entries
@@ -80,7 +77,7 @@ def _entry(name: str, document: t.Mapping[str, t.Any], host: str) -> t.Dict[str,
     if not re.fullmatch(PLAIN_NAME, name):
         raise AnsibleFilterError("%s: the job's name %r is not made of %s" % (host, name, PLAIN_NAME_MEANS))
     try:
-        given = normalise(document["schedule"], SCHEDULE, "schedule")
+        given = normalise_options(document["schedule"], SCHEDULE, "schedule")
         parsed = schedule.parse(given["at"])
         return {
             "name": name,

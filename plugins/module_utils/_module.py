@@ -22,7 +22,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ._engine.base.errors import LogArchiveError
 from ._engine.base.units import parse_time
-from ._engine.config.spec import ARCHIVE, JOB, NOTIFY, RETENTION, SELECTION, STORE, Option, Spec, normalise
+from ._engine.config.check import normalise, normalise_options, normalise_store
+from ._engine.config.option import Option, Spec
+from ._engine.config.spec import ARCHIVE, JOB, NOTIFY, RETENTION, SELECTION, STORE
 from ._engine.holdings import inventory
 from ._engine.stores.opening import open_store
 
@@ -221,13 +223,13 @@ def _ansible_type(kind: str) -> str:
 
 def given(params: t.Mapping[str, t.Any], spec: Spec, subject: t.Optional[str] = None) -> t.Dict[str, t.Any]:
     """The options of ``spec`` out of a module's parameters, checked and with their paths unescaped; raises ConfigError."""
-    return normalise(_unescaped_paths({name: params[name] for name in spec}, spec), spec, subject)
+    return normalise_options(unescaped_paths(params, spec), spec, subject)
 
 
 def document(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """The job document of ``DOCUMENT_OPTION`` with what was given and nothing else, checked; raises ConfigError."""
     written = _given_only(params["job"], JOB_OPTION["job"])
-    normalise(written, JOB, "job")
+    normalise(written, "job")
     return t.cast(t.Dict[str, t.Any], written)
 
 
@@ -239,8 +241,9 @@ def _given_only(value: t.Any, option: Option) -> t.Any:
     return _unescaped(value, option)
 
 
-def _unescaped_paths(value: t.Any, spec: Spec) -> t.Any:
-    return {name: _unescaped(item, spec[name]) for name, item in value.items()}
+def unescaped_paths(params: t.Mapping[str, t.Any], spec: Spec) -> t.Dict[str, t.Any]:
+    """The options of ``spec`` out of a module's parameters, their paths as the file system has them."""
+    return {name: _unescaped(params[name], option) for name, option in spec.items() if name in params}
 
 
 def _unescaped(value: t.Any, option: Option) -> t.Any:
@@ -249,13 +252,13 @@ def _unescaped(value: t.Any, option: Option) -> t.Any:
     if option["type"] == "list":
         return [_unescaped(item, dict(option, type=option["elements"])) for item in value]
     if option["type"] == "dict":
-        return _unescaped_paths(value, option["options"])
+        return unescaped_paths(value, option["options"])
     return unescaped(value) if option["type"] == "path" else value
 
 
 def opened(params: t.Mapping[str, t.Any]) -> t.ContextManager[Store]:
     """The store of the option ``store``, closed at the end of the context; raises ConfigError."""
-    return contextlib.closing(open_store(given(params["store"], STORE, "store")))
+    return contextlib.closing(open_store(normalise_store(unescaped_paths(params["store"], STORE), "store")))
 
 
 def choice(params: t.Mapping[str, t.Any]) -> inventory.Choice:

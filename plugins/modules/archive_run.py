@@ -185,14 +185,15 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     JOB_OPTION,
     argument_spec,
     difference,
-    given,
     reporting,
+    unescaped_paths,
     warn,
 )
 
@@ -200,7 +201,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(JOB_OPTION), supports_check_mode=True)
     with reporting(module) as result:
-        recap = job.run(given(module.params["job"], JOB, "job"), check=module.check_mode)
+        recap = job.run(normalise(unescaped_paths(module.params["job"], JOB), "job"), check=module.check_mode)
         result.update(recap=recap, changed=recap["changed"])
         warn(module, recap["warnings"])
         if module._diff:

@@ -92,7 +92,7 @@ verified:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import LEVELS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.store_spec import LEVELS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import verify as verifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     CHOICE,

@@ -95,7 +95,9 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import DEFAULT_CONFIG, JOB, Spec, normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_options
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.option import Spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import DEFAULT_CONFIG, JOB
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     DOCUMENT_OPTION,
     argument_spec,
@@ -125,7 +127,7 @@ def main() -> None:
     )
     with reporting(module) as result:
         wanted = document(module.params) if module.params["job"] else None
-        name = wanted["name"] if wanted else normalise({"name": module.params["name"]}, {"name": JOB["name"]})["name"]
+        name = wanted["name"] if wanted else normalise_options({"name": module.params["name"]}, {"name": JOB["name"]})["name"]
         path = os.path.join(unescaped(module.params["folder"]), name + ".json")
         result["path"] = path
         try:

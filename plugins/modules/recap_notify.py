@@ -102,9 +102,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_receiver
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import NOTIFY
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import messages, notifying
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import NOTIFY_OPTION, argument_spec, given, reporting
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import NOTIFY_OPTION, argument_spec, reporting, unescaped_paths
 
 WANTED = {"host": str, "job": str, "outcome": str, "errors": list}
 """What a recap must have at least; the rest is told where it is there."""
@@ -132,7 +133,7 @@ def _targets(given_targets: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[t.Dict[
     targets, problems = [], []
     for index, target in enumerate(given_targets):
         try:
-            targets.append(given(target, NOTIFY))
+            targets.append(normalise_receiver(unescaped_paths(target, NOTIFY)))
         except ConfigError as error:
             problems += ["notify[%d].%s" % (index, problem) for problem in error.problems]
             continue

@@ -114,16 +114,17 @@ import tempfile
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, SelectionError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import SelectionError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.staging import has
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_web
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import WEB
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import dumps, web
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
     difference,
-    given,
     reporting,
     unescaped,
+    unescaped_paths,
     warn,
 )
 
@@ -136,10 +137,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     with reporting(module) as result:
-        options = given(module.params, WEB)
-        problems = web.problems(options)
-        if problems:
-            raise ConfigError("%d mistake(s) in the options" % len(problems), problems=problems)
+        options = normalise_web(unescaped_paths(module.params, WEB))
         dest = os.path.abspath(unescaped(module.params["dest"]))
         if module.check_mode:
             with tempfile.TemporaryDirectory(prefix="log-archive-") as folder:

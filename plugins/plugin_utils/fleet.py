@@ -10,7 +10,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_PARTLY
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_size
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import LEVELS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.store_spec import LEVELS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report as texts
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, errors as errors_of_result, rows as rows_of_result
 

@@ -10,7 +10,8 @@ import re
 import typing as t
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB, normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB
 
 Document = t.Dict[str, t.Any]
 
@@ -78,7 +79,7 @@ def effective(host: str, variables: t.Mapping[str, t.Any]) -> t.Dict[str, Docume
         # Of a store that is not known nothing more can be said, and of another no more than was said here.
         said = tuple(mistake.partition(":")[0] + end for mistake in mistakes for end in (":", "."))
         try:
-            normalise(document, JOB)
+            normalise(document)
         except ConfigError as error:
             mistakes += [problem for problem in error.problems if not problem.startswith(said)]
         problems += ["%s: %s" % (name, mistake) for mistake in mistakes]

@@ -16,7 +16,7 @@ import zipfile
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, IntegrityError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import spec as job_spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise, normalise_web
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import web
 from lab.https import Authority, HttpsServer, https_server
 from lab.processes import free_port
@@ -68,7 +68,7 @@ def options(server: HttpsServer, **changes: t.Any) -> t.Dict[str, t.Any]:
 
 
 def fetch(server: HttpsServer, folder: t.Any, known: t.Any = None, **changes: t.Any) -> web.Collected:
-    return web.collect(job_spec.normalise(options(server, **changes), job_spec.WEB), str(folder), NOW, known)
+    return web.collect(normalise_web(options(server, **changes)), str(folder), NOW, known)
 
 
 def assert_fails(server: HttpsServer, folder: t.Any, reason: str, **changes: t.Any) -> web.WebError:
@@ -118,7 +118,7 @@ def test_a_member_that_is_not_there_or_not_of_today(
     server: HttpsServer, tmp_path: t.Any, zipped: bytes, now: datetime.datetime, problem: t.Optional[str]
 ) -> None:
     server.files["/export.zip"] = zipped
-    checked = job_spec.normalise(options(server, member="dump.sql", modified="today"), job_spec.WEB)
+    checked = normalise_web(options(server, member="dump.sql", modified="today"))
     got = web.collect(checked, str(tmp_path / "to"), now)
     if problem is None:
         assert got.problem is None
@@ -279,7 +279,7 @@ def test_mistakes_in_the_options_are_named(server: HttpsServer, changes: t.Dict[
         "stores": [{"type": "file", "path": "/nowhere"}],
     }
     with pytest.raises(ConfigError) as raised:
-        job_spec.normalise(document, job_spec.JOB)
+        normalise(document)
     assert [problem for problem in raised.value.problems if says in problem], raised.value.problems
 
 
@@ -298,7 +298,7 @@ def run(host: Host, server: HttpsServer, now: datetime.datetime = NOW, check: bo
     del given["select"]
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 
-    return job.run(job_spec.normalise(given, job_spec.JOB), now=now, check=check)
+    return job.run(normalise(given), now=now, check=check)
 
 
 def hostile(name: str) -> bytes:

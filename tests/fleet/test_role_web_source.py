@@ -14,7 +14,7 @@ import typing as t
 import zipfile
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import spec as job_spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_web
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import web
 from fleet.roles import difference, play, snapshot, succeed
 from lab.https import Authority
@@ -70,7 +70,7 @@ def fetch(host: t.Any, folder: t.Any, ca_bundle: str, port: int = 8000, **option
     """What the job source gets of the zip, from the controller."""
     given = {"url": "https://%s:%d/export.zip" % (host.address, port), "ca_bundle": ca_bundle, "attempts": 1, "timeout": "5", **options}
     now = datetime.datetime.now(datetime.timezone.utc)
-    return host.fleet.within(lambda: web.collect(job_spec.normalise(given, job_spec.WEB), str(folder / "to"), now))
+    return host.fleet.within(lambda: web.collect(normalise_web(given), str(folder / "to"), now))
 
 
 def answer(host: t.Any, ca_bundle: str, path: str, method: str = "GET", body: t.Optional[bytes] = None) -> int:

@@ -17,7 +17,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.arch
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB, normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import Source
@@ -82,7 +82,7 @@ def test_the_job_of_the_five_minute_path_is_a_valid_job_document():
     yaml = pytest.importorskip("yaml")
     play = yaml.safe_load(re.search(r"```yaml\n(.*?)```", TEXT.replace("\n   ", "\n"), re.DOTALL)[1])
     document = play[0]["tasks"][1]["infra_ops.log_archive.archive_run"]["job"]
-    normal = normalise(document, JOB)
+    normal = normalise(document)
     assert [store["name"] for store in normal["stores"]] == ["local", "bucket"]
 
 

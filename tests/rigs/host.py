@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engine
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest as manifests, restore as restoring
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import spec as job_spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
@@ -81,7 +81,7 @@ class Host:
 
     def document(self, **changes: t.Any) -> t.Dict[str, t.Any]:
         """The job as ``job.run`` takes it."""
-        return job_spec.normalise(self.given(**changes), job_spec.JOB)
+        return normalise(self.given(**changes))
 
     def run(self, now: datetime = NOW, check: bool = False, **changes: t.Any) -> t.Dict[str, t.Any]:
         """One run of the job in this process."""

@@ -27,10 +27,11 @@ from ..base.errors import (
     LogArchiveError,
     UsageError,
 )
-from ..config.spec import DEFAULT_CONFIG, LEVELS
+from ..config.spec import DEFAULT_CONFIG
+from ..config.store_spec import LEVELS
 
 if t.TYPE_CHECKING:
-    from ..config.files import Document
+    from ..config.document import JobDocument as Document
     from ..holdings.inventory import StoredArchive
     from ..stores.base import Store
 

@@ -11,9 +11,12 @@ import stat
 import typing as t
 
 from ..base.errors import ConfigError, NoJobsError
-from .spec import JOB, Spec, normalise, plain
+from .check import normalise
+from .option import Spec, plain
+from .spec import JOB
 
-Document = t.Dict[str, t.Any]
+if t.TYPE_CHECKING:
+    from .document import JobDocument
 
 
 def find(config: str, jobs: t.Sequence[str]) -> t.List[str]:
@@ -49,7 +52,7 @@ def _names(config: str) -> t.List[str]:
         raise ConfigError("cannot read the folder of job documents: %s" % error.strerror, config) from error
 
 
-def load(path: str) -> Document:
+def load(path: str) -> JobDocument:
     """Read and check one job document; ConfigError names the file, and every mistake with its key and what is allowed."""
     try:
         with open(path, encoding="utf-8") as file:
@@ -79,7 +82,7 @@ def load(path: str) -> Document:
         raise ConfigError("not usable JSON (%s)" % error, path) from error
     if repeated:
         raise ConfigError("a key stands twice in the same object", path, problems=repeated)
-    document = normalise(given, JOB, path)
+    document = normalise(given, path)
     if os.path.basename(path) != document["name"] + ".json":
         raise ConfigError(
             "its name is '%s', so the file must be called '%s.json'" % (document["name"], document["name"]), path, "Rename one of them"

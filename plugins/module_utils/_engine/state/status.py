@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from ..archive import naming
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
 from ..base.units import format_duration, format_utc, parse_duration
-from ..config.spec import LEVELS
+from ..config.store_spec import LEVELS
 from . import catalog as catalogs
 
 if t.TYPE_CHECKING:

@@ -13,7 +13,7 @@ import typing as t
 from html import escape
 
 from ..base.units import format_duration, format_size
-from ..config.spec import LEVELS
+from ..config.store_spec import LEVELS
 from . import report
 from .receivers.base import News
 

@@ -11,7 +11,7 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.filter.prune_documents import prune_documents
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB, normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 
 STORE = {
     "type": "sftp",
@@ -64,7 +64,7 @@ def test_a_document_that_prunes_one_store_and_holds_no_secret() -> None:
             "log": "/l",
         }
     }
-    normalise(documents["syslog"], JOB)
+    normalise(documents["syslog"])
 
 
 def test_the_retention_of_the_store_goes_first() -> None:

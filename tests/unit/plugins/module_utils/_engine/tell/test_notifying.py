@@ -9,7 +9,7 @@ import json
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import spec as job_spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import notifying
 from rigs.host import Host
 
@@ -101,7 +101,7 @@ def problems(*targets, **changes):
     }
     document.update(changes)
     try:
-        job_spec.normalise(document, job_spec.JOB)
+        normalise(document)
     except ConfigError as error:
         return error.problems
     return []

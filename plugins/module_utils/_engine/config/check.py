@@ -1,0 +1,328 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check a job document, or a part of it, against its table, and fill in defaults."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from ..base.errors import ConfigError, LogArchiveError
+from .notify_spec import NEEDED_BY_NOTIFY, NOTIFY
+from .option import Option, Spec, plain
+from .spec import ENCRYPTION, JOB, SELECTION, WEB
+from .store_spec import NEEDED_BY_STORE, STORE
+
+if t.TYPE_CHECKING:
+    from .document import JobDocument, NotifyTarget, StoreOptions, WebOptions
+
+
+def normalise(document: t.Any, subject: t.Optional[str] = None) -> JobDocument:
+    """Check a job document and return it with every option present: its default, or None, if it was not given.
+
+    subject: the name of the document in messages. Raises ConfigError; its ``problems`` name every mistake as 'key: what is wrong'.
+    """
+    problems: t.List[str] = []
+    normal = _object(document, JOB, "", problems)
+    if normal:
+        problems += _job_problems(normal, _keys(problems))
+    _refuse(problems, "job document", subject)
+    return t.cast("JobDocument", normal)
+
+
+def normalise_store(options: t.Any, subject: t.Optional[str] = None) -> StoreOptions:
+    """The same for the options of one store."""
+    problems: t.List[str] = []
+    normal = _object(options, STORE, "", problems)
+    if not problems:
+        normal["name"] = normal["name"] or normal["type"]
+        problems += _store_problems(normal, "")
+    _refuse(problems, "options", subject)
+    return t.cast("StoreOptions", normal)
+
+
+def normalise_receiver(options: t.Any, subject: t.Optional[str] = None) -> NotifyTarget:
+    """The same for the options of one receiver of notifications that belongs to no job."""
+    problems: t.List[str] = []
+    normal = _object(options, NOTIFY, "", problems)
+    if not problems:
+        problems += _receiver_problems(normal, "")
+    _refuse(problems, "options", subject)
+    return t.cast("NotifyTarget", normal)
+
+
+def normalise_web(options: t.Any, subject: t.Optional[str] = None) -> WebOptions:
+    """The same for the options of a web source."""
+    from ..sources.web import problems as problems_of_web
+
+    problems: t.List[str] = []
+    normal = _object(options, WEB, "", problems)
+    if not problems:
+        problems += problems_of_web(normal)
+    _refuse(problems, "options", subject)
+    return t.cast("WebOptions", normal)
+
+
+def normalise_options(options: t.Any, spec: Spec, subject: t.Optional[str] = None) -> t.Dict[str, t.Any]:
+    """The same for the options of any table, each checked by itself."""
+    problems: t.List[str] = []
+    normal = _object(options, spec, "", problems)
+    _refuse(problems, "options", subject)
+    return normal
+
+
+def _refuse(problems: t.Sequence[str], what: str, subject: t.Optional[str]) -> None:
+    if problems:
+        raise ConfigError("%d mistake%s in the %s" % (len(problems), "s" if len(problems) > 1 else "", what), subject, problems=problems)
+
+
+def _keys(problems: t.Iterable[str]) -> t.Set[str]:
+    return {problem.partition(":")[0] for problem in problems}
+
+
+def _object(value: t.Any, spec: Spec, where: str, problems: t.List[str]) -> t.Dict[str, t.Any]:
+    if not isinstance(value, dict):
+        problems.append("%s: must be an object with keys, not %s" % (where.rstrip(".") or "the document", _kind(value)))
+        return {}
+    for name in value:
+        if name not in spec:
+            problems.append("%s%s: unknown key%s" % (where, name, _nearest(str(name), spec)))
+    normal = {}
+    for name, option in spec.items():
+        given = value.get(name)
+        if given is None:
+            if option.get("required"):
+                problems.append("%s%s: is missing%s" % (where, name, _described(option)))
+            normal[name] = option.get("default")
+            if option["type"] == "dict" and normal[name] is not None:
+                normal[name] = _object(normal[name], option["options"], where + name + ".", problems)
+        else:
+            normal[name] = _value(given, option, where + name, problems)
+    return normal
+
+
+def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t.Any:
+    kind = option["type"]
+    if kind == "list":
+        if not isinstance(value, list):
+            problems.append("%s: must be a list, not %s" % (where, _kind(value)))
+            return []
+        if option.get("required") and not value:
+            problems.append("%s: must not be empty%s" % (where, _described(option)))
+        element = dict(option, type=option["elements"])
+        return [_value(item, element, "%s[%d]" % (where, index), problems) for index, item in enumerate(value)]
+    if kind == "dict":
+        if isinstance(value, str):
+            value = option.get("shorthand", {}).get(value, value)
+        return _object(value, option["options"], where + ".", problems)
+    before = len(problems)
+    value = _scalar(value, kind, where, problems)
+    if len(problems) > before:
+        return value
+    choices = option.get("choices")
+    if choices and value not in choices:
+        problems.append("%s: is %r%s; allowed: %s" % (where, value, _nearest(value, choices, listed=False), ", ".join(choices)))
+    if "pattern" in option and not re.fullmatch(option["pattern"], value):
+        problems.append("%s: is %r; allowed: %s" % (where, value, option["pattern_means"]))
+    if "minimum" in option and value < option["minimum"]:
+        problems.append("%s: is %s, must be at least %s" % (where, value, option["minimum"]))
+    if "maximum" in option and value > option["maximum"]:
+        problems.append("%s: is %s, must be at most %s" % (where, value, option["maximum"]))
+    return value
+
+
+def _scalar(value: t.Any, kind: str, where: str, problems: t.List[str]) -> t.Any:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind == "float" and number:
+        return value
+    if kind in ("duration", "size") and (number or isinstance(value, str)):
+        from ..base.units import parse_duration, parse_size
+
+        try:
+            (parse_duration if kind == "duration" else parse_size)(value)
+        except LogArchiveError as error:
+            problems.append("%s: %s" % (where, error))
+        return value
+    if kind in ("str", "path") and isinstance(value, str):
+        if not value and kind == "path":
+            problems.append("%s: must not be empty" % where)
+        elif kind == "path":
+            value = os.path.expanduser(value)
+            if not os.path.isabs(value):
+                problems.append("%s: is %r, must be an absolute path" % (where, value))
+        return value
+    names = {
+        "bool": "true or false",
+        "int": "a whole number",
+        "float": "a number",
+        "str": "text",
+        "path": "a path",
+        "duration": 'a duration such as "30s", "2h" or "7d"',
+        "size": 'a size such as "10K" or "1.5G"',
+    }
+    problems.append("%s: must be %s, not %s" % (where, names[kind], _kind(value)))
+    return value
+
+
+def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
+    """Mistakes that show only when options are seen together. wrong: keys that have a mistake already; they get no second one."""
+
+    def sound(where: str) -> bool:
+        return not any(key == where or key.startswith((where + ".", where + "[")) for key in wrong)
+
+    problems = []
+    names: t.List[str] = []
+    for index, store in enumerate(normal["stores"] or []):
+        where = "stores[%d]" % index
+        if not store or not sound(where + ".type"):
+            continue
+        if sound(where + ".name"):
+            store["name"] = store["name"] or store["type"]
+            if store["name"] in names:
+                problems.append("%s.name: '%s' is the name of two stores; give each its own" % (where, store["name"]))
+            names.append(store["name"])
+        problems += _store_problems({key: value if sound("%s.%s" % (where, key)) else None for key, value in store.items()}, where + ".")
+        if store["retention"] and sound(where + ".retention"):
+            problems += _policy_problems(store["retention"], where + ".retention")
+    if normal["retention"] and sound("retention"):
+        problems += _policy_problems(normal["retention"], "retention")
+    if normal["web"] and normal["select"]:
+        problems.append("select: and web exclude each other; give one")
+    elif normal["web"]:
+        problems += _web_problems({key: value for key, value in normal["web"].items() if sound("web." + key)})
+        # What the other parts of a job ask of its selection: where the files are, and the span of time that an archive covers.
+        normal["select"] = _of_web(normal)
+        normal["archive"] = dict(normal["archive"] or {}, group="run")
+    elif not normal["select"] and sound("select"):
+        problems.append("select: is missing%s" % _described(JOB["select"]))
+    elif normal["select"]:
+        problems += _selection_problems({key: value for key, value in normal["select"].items() if sound("select." + key)})
+    encryption = normal["encryption"]
+    if encryption and encryption["format"] == "fernet" and not encryption["keyring"]:
+        problems.append("encryption.keyring: is missing%s; or say encryption: none" % _described(ENCRYPTION["keyring"]))
+    for index, target in enumerate(normal["notify"]):
+        where = "notify[%d]" % index
+        if target and sound(where):
+            problems += _receiver_problems(target, where + ".", normal["log"])
+    if normal["schedule"] and sound("schedule.at"):
+        problems += _schedule_problems(normal["schedule"]["at"])
+    if normal["archive"] and normal["archive"]["name"] is not None and sound("archive.name"):
+        problems += _name_problems(normal["archive"]["name"])
+    return [problem for problem in problems if sound(problem.partition(":")[0])]
+
+
+def _selection_problems(select: t.Mapping[str, t.Any]) -> t.List[str]:
+    from ..sources.files import check
+
+    try:
+        check(select)
+    except ConfigError as error:
+        return ["select.%s" % problem for problem in error.problems]
+    return []
+
+
+def _web_problems(web: t.Mapping[str, t.Any]) -> t.List[str]:
+    from ..sources.web import problems
+
+    if len(web) < len(WEB):
+        return []  # What is known to be wrong by itself comes first.
+    return ["web.%s" % problem for problem in problems(web)]
+
+
+def _of_web(normal: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    select = {name: option.get("default") for name, option in SELECTION.items()}
+    select["paths"] = [os.path.join(str(normal["state"]), "web", str(normal["name"]))]
+    return dict(select, period="day", offset=0, timezone=normal["web"]["timezone"], recurse=True)
+
+
+def _name_problems(template: str) -> t.List[str]:
+    from datetime import datetime, timezone
+
+    from ..base.periods import render_name
+
+    try:
+        render_name(template, datetime.now(timezone.utc), "UTC", {"host": "host", "job": "job", "stem": "stem"})
+    except ConfigError as error:
+        return ["archive.name: %s" % error]
+    return []
+
+
+def _schedule_problems(at: str) -> t.List[str]:
+    from ..base.schedule import parse
+
+    try:
+        parse(at)
+    except ConfigError as error:
+        return ["schedule.at: %s" % error]
+    return []
+
+
+def _store_problems(store: t.Mapping[str, t.Any], where: str) -> t.List[str]:
+    """What is missing from a store of its type, and what does not belong to it."""
+    kind = store["type"]
+    problems = _problems_of_type(store, STORE, NEEDED_BY_STORE, where, "a store")
+    if kind == "file" and store["path"] and not os.path.isabs(store["path"]):
+        problems.append("%spath: is %r, must be an absolute path" % (where, store["path"]))
+    if kind == "sftp" and not (store["private_key_file"] or store["password"]):
+        problems.append("%sprivate_key_file: is missing; give it, or a password" % where)
+    if kind == "s3" and bool(store["access_key_id"]) != bool(store["secret_access_key"]):
+        problems.append("%saccess_key_id: and secret_access_key go together; give both, or none for the standard AWS chain" % where)
+    return problems
+
+
+def _receiver_problems(target: t.Mapping[str, t.Any], where: str, log: t.Optional[str] = None) -> t.List[str]:
+    """The same of one of those who are notified. log: the event log of the job."""
+    from ..tell.receivers import problems
+
+    of_type = _problems_of_type(target, NOTIFY, NEEDED_BY_NOTIFY, where, "a notification")
+    return of_type or [where + problem for problem in problems(target, log)]
+
+
+def _problems_of_type(
+    value: t.Mapping[str, t.Any], spec: Spec, needed: t.Mapping[str, t.Sequence[str]], where: str, what: str
+) -> t.List[str]:
+    kind = value["type"]
+    problems = ["%s%s: is missing; %s of type %s needs it" % (where, name, what, kind) for name in needed[kind] if not value[name]]
+    for name, option in spec.items():
+        kinds = option.get("types", (kind,))
+        if kind not in kinds and value[name] is not None and value[name] != option.get("default"):
+            problems.append("%s%s: %s of type %s does not know it (it is for %s)" % (where, name, what, kind, ", ".join(kinds)))
+    return problems
+
+
+def _policy_problems(policy: t.Mapping[str, t.Any], where: str) -> t.List[str]:
+    from ..base.periods import compile_pattern
+    from ..holdings.retention import parse_policy
+
+    try:
+        if policy["name_template"] is not None:
+            compile_pattern(policy["name_template"], use_regex=False)
+        parse_policy({name: value for name, value in policy.items() if name != "name_template"})
+    except ConfigError as error:
+        return ["%s: %s" % (where, problem) for problem in error.problems or [error.message]]
+    return []
+
+
+def _nearest(name: str, allowed: t.Iterable[str], listed: bool = True) -> str:
+    import difflib
+
+    allowed = list(allowed)
+    near = difflib.get_close_matches(name, allowed, 1)
+    text = "; did you mean '%s'?" % near[0] if near else ""
+    return text + (" Known keys: %s" % ", ".join(sorted(allowed)) if listed and not near else "")
+
+
+def _described(option: Option) -> str:
+    return " (%s)" % plain(option["description"][0]).rstrip(".")
+
+
+def _kind(value: t.Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    return {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}.get(type(value), "nothing")

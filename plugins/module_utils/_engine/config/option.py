@@ -1,0 +1,27 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How the tables of a job document declare an option.
+
+An option is a dict with ``type`` (Ansible's types, and 'duration' and 'size', which are strings to Ansible), ``description`` (a list of
+sentences) and, if they apply, ``required``, ``default``, ``choices``, ``elements``, ``options``, ``secret`` (never shown),
+``shorthand`` (texts that stand for an object), ``types`` (the values of the ``type`` beside it that use the option), ``pattern`` with
+``pattern_means``, ``minimum`` and ``maximum``, ``instead_of`` (the part that it replaces), and ``example`` and ``sample`` (a part that
+the template shows in full).
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+Option = t.Dict[str, t.Any]
+Spec = t.Dict[str, Option]
+
+PLAIN_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+PLAIN_NAME_MEANS = "letters, digits, '.', '_' and '-', beginning with a letter or digit, 100 at most"
+
+
+def plain(text: str) -> str:
+    """A description without Ansible's markup, for messages and the template."""
+    return re.sub(r"\b[A-Z]\(([^)]*)\)", lambda match: match.group(1), text)
