@@ -20,7 +20,7 @@ from ..base.errors import DiskFullError, LogArchiveError, SourceError
 from ..base.periods import Period
 from ..base.units import format_utc
 from ..crypto.keyring import Key
-from ..sources.files import Source
+from ..sources.base import Source
 from . import manifest as manifests
 from .naming import Group, manifest_key, revised
 from .packing import Packed, PackedSource, pack

@@ -11,7 +11,7 @@ import typing as t
 from datetime import timezone as utc_timezone
 
 from ..base.periods import Period, period_containing, render_name
-from ..sources.files import Source
+from ..sources.base import Source
 
 SUFFIXES = {"fernet": ".tgz.fernet", "none": ".tgz"}
 """How the name of an archive ends where nobody says otherwise, by the format of its encryption."""

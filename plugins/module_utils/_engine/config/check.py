@@ -192,17 +192,11 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
             problems += _policy_problems(store["retention"], where + ".retention")
     if normal["retention"] and sound("retention"):
         problems += _policy_problems(normal["retention"], "retention")
-    if normal["web"] and normal["select"]:
-        problems.append("select: and web exclude each other; give one")
-    elif normal["web"]:
-        problems += _web_problems({key: value for key, value in normal["web"].items() if sound("web." + key)})
+    problems += _source_problems(normal, sound)
+    if normal["web"] and not normal["select"]:
         # What the other parts of a job ask of its selection: where the files are, and the span of time that an archive covers.
         normal["select"] = _of_web(normal)
         normal["archive"] = dict(normal["archive"] or {}, group="run")
-    elif not normal["select"] and sound("select"):
-        problems.append("select: is missing%s" % _described(JOB["select"]))
-    elif normal["select"]:
-        problems += _selection_problems({key: value for key, value in normal["select"].items() if sound("select." + key)})
     encryption = normal["encryption"]
     if encryption and encryption["format"] == "fernet" and not encryption["keyring"]:
         problems.append("encryption.keyring: is missing%s; or say encryption: none" % _described(ENCRYPTION["keyring"]))
@@ -217,22 +211,17 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
     return [problem for problem in problems if sound(problem.partition(":")[0])]
 
 
-def _selection_problems(select: t.Mapping[str, t.Any]) -> t.List[str]:
-    from ..sources.files import check
+def _source_problems(normal: t.Dict[str, t.Any], sound: t.Callable[[str], bool]) -> t.List[str]:
+    from ..sources.opening import KINDS
 
-    try:
-        check(select)
-    except ConfigError as error:
-        return ["select.%s" % problem for problem in error.problems]
-    return []
-
-
-def _web_problems(web: t.Mapping[str, t.Any]) -> t.List[str]:
-    from ..sources.web import problems
-
-    if len(web) < len(WEB):
-        return []  # What is known to be wrong by itself comes first.
-    return ["web.%s" % problem for problem in problems(web)]
+    given = [part for part in KINDS if normal[part]]
+    if len(given) > 1:
+        return ["%s: cannot be combined with %s; give one of them" % (given[1], given[0])]
+    if not given:
+        return ["select: is missing%s" % _described(JOB["select"])] if all(map(sound, KINDS)) else []
+    part = given[0]
+    options = {name: value for name, value in normal[part].items() if sound("%s.%s" % (part, name))}
+    return ["%s.%s" % (part, problem) for problem in KINDS[part]().problems(options)]
 
 
 def _of_web(normal: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A dump from a web server whose version is remembered, so that it is not fetched twice: for one run of a job, or into a folder.
+"""A dump from a web server, fetched once: the version that was fetched is remembered.
 
-What is remembered is a file, ``<job>.web.json`` in the state folder: {url, etag, last_modified, days}. A job writes it only when the dump
-is in the catalog, so that a run that was killed, or had no room, fetches again.
+The memory is a file, ``<job>.web.json`` in the state folder: {url, etag, last_modified, days}. A job writes it only when the dump is in
+the catalog, so a run that was killed, or ran out of space, fetches again.
 """
 
 from __future__ import annotations
@@ -19,50 +19,63 @@ import typing as t
 from ..base.durable import write_atomically
 from ..base.errors import LogArchiveError
 from ..base.periods import load_timezone, period_containing
+from ..config.spec import WEB
 from . import web
-from .files import Source
+from .base import Collected, Collector, Source
+
+if t.TYPE_CHECKING:
+    from ..base.progress import Progress
+    from ..config.document import JobDocument, WebOptions
 
 
-class Dump(t.NamedTuple):
-    """files: what is to be archived, below ``folder``; problem: why it is nothing; remember: call it once they are archived."""
+class WebCollector(Collector):
+    """The option ``web`` of a job document. The files of the zip become one archive."""
 
-    files: t.List[Source]
-    folder: str
-    problem: t.Optional[str]
-    remember: t.Callable[[], None]
+    step = "fetch"
+    period = "day"
+    grouping = "run"
+    strict_hint = "The job says that this is an error (web.absent)"
+    deletable = False
 
+    def __init__(self, document: JobDocument) -> None:
+        assert document["web"] is not None
+        self.options = document["web"]
+        self.timezone = self.options["timezone"]
+        self.strict = self.options["absent"] == "error"
+        self.memory = os.path.join(document["state"], "%s.web.json" % document["name"])
+        self.folder = os.path.join(document["state"], "web", document["name"])
 
-@contextlib.contextmanager
-def fetched(
-    document: t.Mapping[str, t.Any],
-    now: datetime.datetime,
-    progress: t.Callable[[str, int], t.ContextManager[t.Callable[[int], None]]],
-    check: bool,
-) -> t.Iterator[Dump]:
-    """Fetch the dump of a job; its files are there while the context lasts. check: in a folder elsewhere, as if nothing had happened.
+    @staticmethod
+    def problems(options: t.Mapping[str, t.Any]) -> t.List[str]:
+        # Options that are wrong in themselves are left out, and reported first.
+        return web.problems(options) if len(options) == len(WEB) else []
 
-    Raises what ``web.collect`` raises, at the beginning of the context.
-    """
-    import tempfile
+    @contextlib.contextmanager
+    def collect(
+        self, now: datetime.datetime, last_success: t.Optional[datetime.datetime], progress: Progress, check: bool
+    ) -> t.Iterator[Collected]:
+        """Fetch the dump. Raises what ``web.collect`` raises."""
+        import tempfile
 
-    options = document["web"]
-    memory = os.path.join(document["state"], "%s.web.json" % document["name"])
-    folder = document["select"]["paths"][0]
-    with contextlib.ExitStack() as stack:
-        place = tempfile.mkdtemp(prefix="log-archive-") if check else folder
-        stack.callback(_remove, place)
-        if not check:
-            _remove(place)  # What a run left that was killed. A fresh folder in /tmp is kept: made again, it could be somebody else's.
-        known, days = remembered(memory)
-        with progress("fetch %s" % web.shown(options["url"]), 0) as advance:
-            got = web.collect(options, place, now, known, advance)
-        today = period_containing("day", now, options["timezone"])
-        if got.unchanged:
-            yield Dump([], place, stale(options, days, now), lambda: None)
-            return
-        # Known by the folder that it lies in, also where check mode has put it elsewhere.
-        sources = [Source(os.path.join(folder, f.name), f.size, os.stat(f.path).st_mtime_ns, today) for f in got.files]
-        yield Dump(sources, place, got.problem, lambda: remember(memory, got))
+        with contextlib.ExitStack() as stack:
+            folder = tempfile.mkdtemp(prefix="log-archive-") if check else self.folder
+            stack.callback(_remove, folder)
+            if not check:
+                # A killed run may have left it. A new folder in /tmp is kept: if it was removed, another user could make it.
+                _remove(folder)
+            known, days = remembered(self.memory)
+            with progress("fetch %s" % web.shown(self.options["url"]), 0) as advance:
+                got = web.collect(self.options, folder, now, known, advance)
+            if got.unchanged:
+                yield Collected([], folder, problem=stale(self.options, days, now))
+                return
+            today = period_containing("day", now, self.timezone)
+            # In a dry run, too, a file has the path that it will have in the archive.
+            files = [Source(os.path.join(self.folder, f.name), f.size, os.stat(f.path).st_mtime_ns, today) for f in got.files]
+            if got.problem is None:
+                yield Collected(files, folder, remember=lambda: remember(self.memory, got))
+            else:
+                yield Collected(files, folder, problem=got.problem)
 
 
 def _remove(folder: str) -> None:
@@ -71,11 +84,11 @@ def _remove(folder: str) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise LogArchiveError("what was fetched cannot be removed (%s)" % error.strerror, error.filename or folder) from error
+        raise LogArchiveError("the fetched files cannot be removed (%s)" % error.strerror, error.filename or folder) from error
 
 
-def stale(options: t.Mapping[str, t.Any], days: t.Sequence[str], now: datetime.datetime) -> t.Optional[str]:
-    """Why a dump that is unchanged, with files of these days, is not what is wanted; None where it is."""
+def stale(options: WebOptions, days: t.Sequence[str], now: datetime.datetime) -> t.Optional[str]:
+    """Why an unchanged dump with files of these days (YYYY-MM-DD) is not of today, if the options require that; else None."""
     today = now.astimezone(load_timezone(options["timezone"])).date().isoformat()
     if options["modified"] != "today" or all(day == today for day in days):
         return None
@@ -83,21 +96,26 @@ def stale(options: t.Mapping[str, t.Any], days: t.Sequence[str], now: datetime.d
 
 
 def remembered(memory: str) -> t.Tuple[t.Optional[web.Validators], t.List[str]]:
-    """What ``remember`` has written: which version of the dump we have, and the days of its files."""
+    """The version that ``remember`` wrote, and the days of its files; None and [] if there is none."""
     try:
         with open(memory, encoding="utf-8") as file:
-            told = json.load(file)
-        return web.Validators(told["url"], told["etag"], told["last_modified"]), list(told["days"])
+            held = json.load(file)
+        return web.Validators(held["url"], held["etag"], held["last_modified"]), list(held["days"])
     except (OSError, ValueError, KeyError, TypeError):
-        # Nothing is lost with it: the dump is fetched once more, and recognised by the catalog.
+        # Nothing is lost: the dump is fetched once more, and the catalog recognises it.
         return None, []
 
 
 def remember(memory: str, got: web.Collected) -> None:
-    """Write down, in the file ``memory``, which version of the dump we have."""
+    """Write to the file ``memory`` which version of the dump was fetched."""
     days = sorted({"unknown" if moment is None else moment.date().isoformat() for moment in got.modified.values()})
     text = json.dumps(dict(got.validators._asdict(), days=days), indent=1, sort_keys=True).encode() + b"\n"
     try:
         write_atomically(memory, text)
     except OSError as error:
         raise LogArchiveError("the version of the dump cannot be remembered (%s)" % error.strerror, memory) from error
+
+
+def fetched(document: JobDocument, now: datetime.datetime, progress: Progress, check: bool) -> t.ContextManager[Collected]:
+    """The collected files of a web job. Only until the run uses ``opening.collector_of``."""
+    return WebCollector(document).collect(now, None, progress, check)

@@ -1,43 +1,34 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which files a run takes: by name, period, age, size, and whether someone still writes to them."""
+"""Logs in folders of this host, selected by name, period, age, size, and whether a process still writes to them."""
 
 from __future__ import annotations
 
 import bisect
+import contextlib
 import datetime
 import os
 import re
 import stat
-import sys
 import typing as t
 
 from ..base.errors import ConfigError, SelectionError, SourceError
-from ..base.periods import (
-    UNITS,
-    NameMatch,
-    NamePattern,
-    Period,
-    compile_pattern,
-    did_you_mean,
-    expected_periods,
-    is_coarser,
-    load_timezone,
-    period_containing,
-)
-from ..base.units import UTC, format_duration, format_size, format_utc, parse_duration, parse_size
-from ..config.spec import DEFAULT_CONFIG, SELECTION
+from ..base.periods import NameMatch, Period, expected_periods, is_coarser
+from ..base.units import UTC, format_duration, format_size, format_utc, parse_duration
+from ..config.spec import DEFAULT_CONFIG
+from .base import Collected, Collector, Skipped, Source
+from .criteria import Criteria, read
 
-DEFAULTS: t.Dict[str, t.Any] = {name: option.get("default") for name, option in SELECTION.items()}
-"""Every option of ``select`` with its default; ``paths`` must be given."""
+if t.TYPE_CHECKING:
+    from ..base.progress import Progress
+    from ..config.document import JobDocument
 
 SECRET = "it may hold keys or passwords, which are never archived"
 _SECRETS = os.path.dirname(DEFAULT_CONFIG)
 _KEY_FILE = re.compile(r"[0-9a-f]{16}\.key", re.ASCII)
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
-_NAMES_COMPARED = 50000
 
 _KINDS = {
     stat.S_IFLNK: "a symbolic link, which is never followed",
@@ -49,26 +40,6 @@ _KINDS = {
 }
 
 
-class Source(t.NamedTuple):
-    """A selected file. ``path`` is absolute, bytes that are not UTF-8 in it are surrogate escapes; ``size`` is in bytes.
-
-    ``period`` is what the name tells (it may be finer than the period asked for), else the period asked for that contains the
-    modification time, else (period "none") that time, in whole seconds, as start and end.
-    """
-
-    path: str
-    size: int
-    mtime_ns: int
-    period: Period
-
-
-class Skipped(t.NamedTuple):
-    """A file or folder that was wanted and is left out, and why."""
-
-    path: str
-    reason: str
-
-
 class Selection(t.NamedTuple):
     """``files`` by period start and path; ``missing``: the expected periods without a file; ``skipped`` by path."""
 
@@ -77,27 +48,8 @@ class Selection(t.NamedTuple):
     skipped: t.List[Skipped]
 
 
-class _Wanted(t.NamedTuple):
-    """The options as they are used. ``modified``: first and last allowed time; ``expected``: adjoining periods, oldest first."""
-
-    now: datetime.datetime
-    paths: t.List[str]
-    patterns: t.List[NamePattern]
-    exclude: t.List[NamePattern]
-    recurse: bool
-    period: str
-    timezone: str
-    expected: t.List[Period]
-    modified: t.Optional[t.Tuple[datetime.datetime, datetime.datetime]]
-    quiet: float
-    require_closed: bool
-    min_size: t.Optional[int]
-    max_size: t.Optional[int]
-    must_exist: bool
-
-
 class _Candidate(t.NamedTuple):
-    """A name that is wanted. ``real`` is the path without links; ``period`` is None where the modification time decides."""
+    """A name that matches. ``real`` is the path without links; ``period`` is None if the modification time decides."""
 
     path: str
     real: str
@@ -105,25 +57,64 @@ class _Candidate(t.NamedTuple):
     excluded: bool
 
 
+class FileCollector(Collector):
+    """The option ``select`` of a job document."""
+
+    step = "select"
+    strict_hint = "The job says that it must exist (select.must_exist)"
+
+    def __init__(self, document: JobDocument) -> None:
+        assert document["select"] is not None
+        self.options = document["select"]
+        self.period = self.options["period"]
+        self.timezone = self.options["timezone"]
+        self.strict = self.options["must_exist"]
+
+    @staticmethod
+    def problems(options: t.Mapping[str, t.Any]) -> t.List[str]:
+        try:
+            read(options, datetime.datetime.now(UTC))
+        except ConfigError as error:
+            return error.problems
+        return []
+
+    @contextlib.contextmanager
+    def collect(
+        self, now: datetime.datetime, last_success: t.Optional[datetime.datetime], progress: Progress, check: bool
+    ) -> t.Iterator[Collected]:
+        options: t.Dict[str, t.Any] = dict(self.options, must_exist=False)
+        if last_success is not None:
+            options["catch_up"] = max(parse_duration(options["catch_up"]), (now - last_success).total_seconds())
+        selection = select(options, now)
+        due = [] if self.period == "none" else expected_periods(self.period, self.options["offset"], 0, self.timezone, now)
+        problem = None
+        if self.period == "none" and not selection.files:
+            problem = "nothing matches %s in %s" % (", ".join(self.options["patterns"]), ", ".join(self.options["paths"]))
+        yield Collected(selection.files, missing=selection.missing, due=due, skipped=selection.skipped, problem=problem)
+
+    def describe_missing(self, periods: t.Sequence[Period]) -> str:
+        spans = ", ".join("%s to %s" % (format_utc(period.start), format_utc(period.end)) for period in periods)
+        return "no log matches %s for %s" % (", ".join(self.options["patterns"]), spans)
+
+
 def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
     """Return the files that ``options`` want at ``now`` (an aware datetime).
 
-    options: keys as in DEFAULTS, each may be left out but ``paths``.
+    options: as ``config.spec.SELECTION`` declares them; all but ``paths`` may be left out.
       paths: folders, or files (matched as if their folder were listed); a folder may be a symbolic link.
       patterns, exclude: lists of globs, or of regular expressions with ``use_regex`` (see ``periods.compile_pattern``), for the
-        base name, or for the path relative to the folder where they contain '/'. An excluded folder is not entered.
+        base name, or for the path relative to the folder if they contain '/'. An excluded folder is not entered.
       recurse: enter folders below ``paths``, never through symbolic links.
       period: hour, day, week, month: only files of the periods that ``offset`` (at most 0) and ``catch_up`` (duration) ask
         for, in ``timezone``; none: all.
-      modified: "today" (in ``timezone``) or a duration: written no longer ago. quiet: duration without a write.
+      modified: "today" (in ``timezone``) or a duration: the greatest age. quiet: the time since the last write, at least.
       require_closed: no process has the file open for writing. min_size, max_size: bytes, both included.
-      must_exist: raise SelectionError where a path does not exist, an expected period has no file, or nothing is found.
+      must_exist: raise SelectionError if a path does not exist, an expected period has no file, or nothing is found.
 
-    What the caller's own conditions leave out (exclude, modified, sizes) is reported as skipped only where it leaves a
-    period missing. Raise ConfigError with all problems of ``options``; SelectionError as said, and where ``require_closed``
-    cannot be answered.
+    Files that ``exclude``, ``modified`` or the sizes leave out are reported as skipped only if their period is missing without them.
+    Raises ConfigError with all problems of ``options``; SelectionError as above, and if ``require_closed`` cannot be answered.
     """
-    wanted = _read_options(options, now)
+    wanted = read(options, now)
     skipped: t.Dict[str, Skipped] = {}
     unwanted: t.List[t.Tuple[Period, Skipped]] = []
     found: t.List[t.Tuple[Source, t.Optional[Period], str, t.Tuple[int, int]]] = []
@@ -173,7 +164,9 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
         source = Source(candidate.path, status.st_size, status.st_mtime_ns, period)
         found.append((source, expected, candidate.real, (status.st_dev, status.st_ino)))
     if wanted.require_closed and found:
-        writers = _writers({identity for _source, _expected_period, _real, identity in found})
+        from .writers import writers_of
+
+        writers = writers_of({identity for _source, _expected_period, _real, identity in found})
         for source, _expected_period, real, identity in found:
             if identity in writers:
                 skipped[real] = Skipped(source.path, "open for writing by %s" % ", ".join(writers[identity]))
@@ -187,14 +180,16 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
         sorted([*skipped.values(), *(entry for period, entry in unwanted if period in absent)]),
     )
     if wanted.must_exist and (missing or not selection.files):
-        raise _nothing_found(wanted, selection)
+        from .no_match import nothing_found
+
+        raise nothing_found(wanted, missing, selection.skipped)
     return selection
 
 
 def holds_secrets(real: str) -> bool:
-    """Whether a file is a key of a keyring by its name, or lies below /etc/log-archive. real: its path without symbolic links.
+    """Whether a file has the name of a key in a keyring, or lies below /etc/log-archive. real: its path without symbolic links.
 
-    Whoever may write a job document chooses paths, keyring and stores: an archive must not be a way to the keys.
+    Users who may write a job document choose paths, keyring and stores: an archive must not give them the keys.
     """
     return real.startswith(_SECRETS + os.sep) or _KEY_FILE.fullmatch(os.path.basename(real)) is not None
 
@@ -202,11 +197,13 @@ def holds_secrets(real: str) -> bool:
 def source_at(path: str, period: t.Optional[Period] = None) -> Source:
     """Return the file at ``path`` as a source of this period, by default the moment of its modification.
 
-    Raise SourceError where it is no regular file, ConfigError for a period that ends before it begins.
+    Raises SourceError if it is not a regular file, ConfigError for a period that ends before it begins.
     """
     path = os.path.abspath(path)
     if period is not None and period.end < period.start:
-        raise ConfigError("the period ends (%s) before it begins (%s)" % (period.end, period.start), _printable(path))
+        from .no_match import printable
+
+        raise ConfigError("the period ends (%s) before it begins (%s)" % (period.end, period.start), printable(path))
     try:
         status = os.lstat(path)
     except OSError as error:
@@ -225,101 +222,19 @@ def source_at(path: str, period: t.Optional[Period] = None) -> Source:
     return Source(path, status.st_size, status.st_mtime_ns, period or Period(modified, modified))
 
 
-# -- options ----------------------------------------------------------------------------------------------------------
-
-
-def check(options: t.Mapping[str, t.Any]) -> None:
-    """Raise ConfigError with all problems of the options of ``select``; no file is looked at."""
-    _read_options(options, datetime.datetime.now(UTC))
-
-
-def _read_options(options: t.Mapping[str, t.Any], now: datetime.datetime) -> _Wanted:
-    problems: t.List[str] = []
-    given = {**DEFAULTS, **options}
-    for key in options:
-        if key not in DEFAULTS:
-            problems.append("%s: unknown option. %sAllowed are %s" % (key, did_you_mean(key, DEFAULTS), ", ".join(DEFAULTS)))
-
-    def read(key: str, reader: t.Callable[[], t.Any]) -> t.Any:
-        try:
-            return reader()
-        except ConfigError as error:
-            problems.append("%s: %s" % (key, error))
-            return None
-
-    for key in ("use_regex", "recurse", "require_closed", "must_exist"):
-        if not isinstance(given[key], bool):
-            problems.append("%s: not true or false: %r" % (key, given[key]))
-    for key in ("paths", "patterns", "exclude"):
-        value = given[key]
-        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item and "\0" not in item for item in value):
-            problems.append("%s: not a list of texts: %r" % (key, value))
-            given[key] = []
-        elif not value and key != "exclude":
-            problems.append("%s: give at least one" % key)
-    use_regex = given["use_regex"] is True
-    patterns = [read("patterns", lambda text=text: compile_pattern(text, use_regex)) for text in given["patterns"]]
-    exclude = [read("exclude", lambda text=text: compile_pattern(text, use_regex)) for text in given["exclude"]]
-    timezone = given["timezone"]
-    if not isinstance(timezone, str) or read("timezone", lambda: load_timezone(timezone)) is None:
-        if not isinstance(timezone, str):
-            problems.append("timezone: not a name: %r" % (timezone,))
-        timezone = "UTC"
-    catch_up = read("catch_up", lambda: parse_duration(given["catch_up"])) or 0.0
-    period = given["period"]
-    expected: t.List[Period] = []
-    if period != "none":
-        # Also for an unknown unit: the error names the allowed ones, of which "none" is one more here.
-        expected = read("period, offset, catch_up", lambda: expected_periods(period, given["offset"], catch_up, timezone, now)) or []
-    elif isinstance(given["offset"], bool) or not isinstance(given["offset"], int) or given["offset"] > 0:
-        problems.append("offset: not an offset: %r. Use 0, -1, -2 ..." % (given["offset"],))
-    for pattern in patterns:
-        if pattern is None:
-            continue
-        if pattern.unit and period in UNITS and is_coarser(pattern.unit, period):
-            problems.append(
-                "patterns: %r tells only the %s, but period is %s. Add the missing time codes, or set period to %s"
-                % (pattern.pattern, pattern.unit, period, pattern.unit if pattern.unit in UNITS else "none")
-            )
-        if pattern.relative and not use_regex and given["recurse"] is False:
-            problems.append("patterns: %r names a folder, but recurse is off. Turn it on, or add the folder to paths" % pattern.pattern)
-    modified = None
-    if given["modified"] == "today":
-        # The day's end belongs to the next day; times are compared in whole seconds.
-        day = period_containing("day", now, timezone)
-        modified = (day.start, day.end - datetime.timedelta(seconds=1))
-    elif given["modified"] is not None:
-        age = read("modified", lambda: parse_duration(given["modified"]))
-        try:
-            modified = (now - datetime.timedelta(seconds=age or 0), now)
-        except OverflowError:
-            problems.append("modified: %r reaches back before the calendar begins" % (given["modified"],))
-    quiet = read("quiet", lambda: parse_duration(given["quiet"])) or 0.0
-    sizes = {
-        key: None if given[key] is None else read(key, lambda key=key: parse_size(given[key])) for key in ("min_size", "max_size")
-    }  # fmt: skip
-    if sizes["min_size"] is not None and sizes["max_size"] is not None and sizes["min_size"] > sizes["max_size"]:
-        problems.append("min_size: larger than max_size (%r > %r)" % (given["min_size"], given["max_size"]))
-    if problems:
-        raise ConfigError("the selection cannot be used", problems=problems)
-    paths = [os.path.abspath(path) for path in given["paths"]]
-    return _Wanted(
-        now, paths, patterns, exclude, given["recurse"], period, timezone, expected, modified, quiet, given["require_closed"],
-        sizes["min_size"], sizes["max_size"], given["must_exist"],
-    )  # fmt: skip
-
-
 # -- walking ----------------------------------------------------------------------------------------------------------
 
 
-def _candidates(wanted: _Wanted, skipped: t.Dict[str, Skipped]) -> t.Iterator[_Candidate]:
-    """Yield every name below ``paths`` that matches; note in ``skipped`` (by real path) what cannot be looked at."""
+def _candidates(wanted: Criteria, skipped: t.Dict[str, Skipped]) -> t.Iterator[_Candidate]:
+    """Yield every name below ``paths`` that matches; add to ``skipped`` (by real path) what cannot be read."""
     for path in wanted.paths:
         try:
             is_folder = stat.S_ISDIR(os.stat(path).st_mode)
         except OSError as error:
             if wanted.must_exist and isinstance(error, (FileNotFoundError, NotADirectoryError)):
-                raise SelectionError("does not exist", _printable(path), _near_path(path)) from error
+                from .no_match import near_path, printable
+
+                raise SelectionError("does not exist", printable(path), near_path(path)) from error
             skipped[path] = Skipped(path, _why(error, "does not exist"))
             continue
         if is_folder:
@@ -334,7 +249,7 @@ def _candidates(wanted: _Wanted, skipped: t.Dict[str, Skipped]) -> t.Iterator[_C
             yield _Candidate(path, real, matched.period, _is_excluded(wanted, name, name))
 
 
-def _walk(wanted: _Wanted, root: str, skipped: t.Dict[str, Skipped]) -> t.Iterator[_Candidate]:
+def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, Skipped]) -> t.Iterator[_Candidate]:
     folders = [(root, os.path.realpath(root), "")]
     while folders:
         folder, real_folder, relative_folder = folders.pop()
@@ -361,11 +276,11 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        return False  # A loop, or a target that cannot be reached: no folder for us either.
+        return False  # A loop, or a target that cannot be reached.
 
 
-def _match(wanted: _Wanted, name: str, relative: str) -> t.Optional[NameMatch]:
-    """What the name tells by the first pattern that tells a period, else by any that matches; None where none does."""
+def _match(wanted: Criteria, name: str, relative: str) -> t.Optional[NameMatch]:
+    """The match of the first pattern that gives a period, else of any pattern; None if no pattern matches."""
     result = None
     for pattern in wanted.patterns:
         matched = pattern.match(relative if pattern.relative else name, wanted.timezone)
@@ -377,21 +292,21 @@ def _match(wanted: _Wanted, name: str, relative: str) -> t.Optional[NameMatch]:
     return result
 
 
-def _is_excluded(wanted: _Wanted, name: str, relative: str) -> bool:
+def _is_excluded(wanted: Criteria, name: str, relative: str) -> bool:
     return any(pattern.match(relative if pattern.relative else name, wanted.timezone) for pattern in wanted.exclude)
 
 
 # -- judging ----------------------------------------------------------------------------------------------------------
 
 
-def _expected(wanted: _Wanted, moment: datetime.datetime) -> t.Optional[Period]:
+def _expected(wanted: Criteria, moment: datetime.datetime) -> t.Optional[Period]:
     """The expected period that contains ``moment``."""
     # (moment, a later end) sorts after every period that starts at moment.
     index = bisect.bisect_right(wanted.expected, (moment, datetime.datetime.max.replace(tzinfo=UTC))) - 1
     return wanted.expected[index] if index >= 0 and moment < wanted.expected[index].end else None
 
 
-def _not_asked_for(wanted: _Wanted, status: os.stat_result, modified: datetime.datetime) -> t.Optional[str]:
+def _not_asked_for(wanted: Criteria, status: os.stat_result, modified: datetime.datetime) -> t.Optional[str]:
     if wanted.modified and not wanted.modified[0].replace(microsecond=0) <= modified <= wanted.modified[1]:
         return "modified at %s, not within the time asked for" % format_utc(modified)
     if wanted.min_size is not None and status.st_size < wanted.min_size:
@@ -401,7 +316,7 @@ def _not_asked_for(wanted: _Wanted, status: os.stat_result, modified: datetime.d
     return None
 
 
-def _not_ready(wanted: _Wanted, path: str, status: os.stat_result) -> t.Optional[str]:
+def _not_ready(wanted: Criteria, path: str, status: os.stat_result) -> t.Optional[str]:
     if wanted.quiet:
         age = (wanted.now - _EPOCH).total_seconds() - status.st_mtime_ns / 1e9
         if age < 0:
@@ -417,122 +332,3 @@ def _why(error: OSError, gone: str) -> str:
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return gone
     return "no permission to look at it" if isinstance(error, PermissionError) else "cannot be looked at: %s" % error.strerror
-
-
-def _writers(identities: t.Set[t.Tuple[int, int]]) -> t.Dict[t.Tuple[int, int], t.List[str]]:
-    """Return who ("PID NAME") holds the files open for writing, by (st_dev, st_ino); only for files that someone does.
-
-    Source: proc(5), /proc/PID/fd and the octal ``flags`` of /proc/PID/fdinfo. Processes of other PID name spaces (the host's,
-    seen from a container) and of other hosts (NFS) are out of sight.
-    """
-    if sys.platform != "linux":
-        raise SelectionError("which processes hold a file open is known only on Linux", "require_closed", "Use 'quiet' instead")
-    processes = [name for name in os.listdir("/proc") if name.isdigit()]
-    if "1" not in processes:
-        raise _blind("other processes")  # /proc is mounted with hidepid.
-    writers: t.Dict[t.Tuple[int, int], t.List[str]] = {}
-    for process in processes:
-        folder = "/proc/%s/fd" % process
-        try:
-            for descriptor in os.listdir(folder):
-                try:
-                    status = os.stat("%s/%s" % (folder, descriptor))
-                    identity = (status.st_dev, status.st_ino)
-                    if identity in identities and _opened_for_writing(process, descriptor):
-                        who = "%s %s" % (process, _process_name(process))
-                        if who not in writers.setdefault(identity, []):
-                            writers[identity].append(who)
-                except (FileNotFoundError, ProcessLookupError):
-                    continue  # It was closed in between.
-        except PermissionError as error:
-            raise _blind("process %s" % process) from error
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # It has ended.
-    return writers
-
-
-def _blind(whom: str) -> SelectionError:
-    return SelectionError(
-        "the open files of %s cannot be inspected" % whom,
-        "require_closed",
-        "Run as root or with CAP_SYS_PTRACE (with no capability less than that process has), or use 'quiet' instead",
-    )
-
-
-def _opened_for_writing(process: str, descriptor: str) -> bool:
-    with open("/proc/%s/fdinfo/%s" % (process, descriptor), encoding="ascii", errors="replace") as lines:
-        for line in lines:
-            if line.startswith("flags:"):
-                return int(line.split()[1], 8) & os.O_ACCMODE in (os.O_WRONLY, os.O_RDWR)
-    return False
-
-
-def _process_name(process: str) -> str:
-    with open("/proc/%s/comm" % process, encoding="utf-8", errors="replace") as name:
-        return name.read().strip()
-
-
-# -- telling people ---------------------------------------------------------------------------------------------------
-
-
-def _printable(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode("utf-8").replace("\n", "\\n")
-
-
-def _near_path(path: str) -> str:
-    folder = os.path.dirname(path)
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    wrong = path[len(folder) :].strip("/").split("/")[0]
-    try:
-        near = did_you_mean(wrong, os.listdir(folder))
-    except OSError as error:
-        return "%s exists, but cannot be listed: %s" % (_printable(folder), error.strerror)
-    return _printable("%s%s exists, %r in it does not" % (near, folder, wrong))
-
-
-def _nothing_found(wanted: _Wanted, selection: Selection) -> SelectionError:
-    if selection.missing:
-        start, end = selection.missing[0]
-        message = "no file for the %s %s/%s" % (wanted.period, format_utc(start), format_utc(end))
-        if len(selection.missing) > 1:
-            message += " and %d more" % (len(selection.missing) - 1)
-        looked_for = [pattern.example(start, wanted.timezone) for pattern in wanted.patterns]
-    else:
-        message = "no file matches"
-        looked_for = [pattern.pattern for pattern in wanted.patterns]
-    patterns = ", ".join(
-        repr(name) if name == pattern.pattern else "%r (pattern %r, time zone %s)" % (name, pattern.pattern, wanted.timezone)
-        for name, pattern in zip(looked_for, wanted.patterns)
-    )
-    near = _near_names(wanted, looked_for)
-    hint = "Looked for %s. " % patterns
-    hint += "The nearest names there are %s" % ", ".join(map(repr, near)) if near else "No name there is near"
-    if selection.skipped:
-        reasons = ["%s (%s)" % entry for entry in selection.skipped[:3]]
-        hint += ". Skipped: %s" % ", ".join(reasons + (["and %d more" % (len(selection.skipped) - 3)] if selection.skipped[3:] else []))
-    return SelectionError(message, _printable(", ".join(wanted.paths)), _printable(hint))
-
-
-def _near_names(wanted: _Wanted, looked_for: t.Sequence[str]) -> t.List[str]:
-    import difflib
-    import itertools
-
-    def names() -> t.Iterator[str]:
-        for path in wanted.paths:
-            for folder, below, files in os.walk(path):  # What cannot be listed is among the skipped.
-                yield from (os.path.relpath(os.path.join(folder, name), path) for name in files)
-                if not wanted.recurse:
-                    below.clear()
-
-    known = list(itertools.islice(names(), _NAMES_COMPARED))
-    near: t.List[str] = []
-    for target in looked_for:
-        # difflib is slow: it judges only the names whose beginning and end are most like the target's.
-        likely = sorted(known, key=lambda name, target=target: _common(name, target) + _common(name[::-1], target[::-1]))[-200:]
-        near += [name for name in difflib.get_close_matches(target, likely, 3, 0.6) if name not in near]
-    return near
-
-
-def _common(one: str, other: str) -> int:
-    return len(os.path.commonprefix([one, other]))

@@ -270,7 +270,7 @@ def _opened(options: t.Mapping[str, t.Any], known: t.Optional[Validators]) -> t.
         raise MissingLibraryError("urllib3", "a job that fetches from a web server") from None
     url = options["url"]
     timeout = urllib3.Timeout(connect=parse_duration(options["timeout"]), read=parse_duration(options["timeout"]))
-    settings = {"ssl_context": _tls_context(options), "timeout": timeout, "retries": False}
+    settings: t.Dict[str, t.Any] = {"ssl_context": _tls_context(options), "timeout": timeout, "retries": False}
     if options["proxy"]:
         pool: t.Any = urllib3.ProxyManager(_without_login(options["proxy"]), proxy_headers=_proxy_login(options["proxy"]), **settings)
     else:
@@ -334,7 +334,7 @@ def _login(options: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
         header = options["token_header"]
         return {header: "Bearer %s" % options["token"] if header.lower() == "authorization" else options["token"]}
     if options["user"]:
-        return t.cast(t.Dict[str, str], make_headers(basic_auth="%s:%s" % (options["user"], options["password"])))
+        return make_headers(basic_auth="%s:%s" % (options["user"], options["password"]))
     return {}
 
 
@@ -352,7 +352,7 @@ def _proxy_login(url: str) -> t.Optional[t.Dict[str, str]]:
     if parts.username is None:
         return None
     login = "%s:%s" % (unquote(parts.username), unquote(parts.password or ""))
-    return t.cast(t.Dict[str, str], make_headers(proxy_basic_auth=login))
+    return make_headers(proxy_basic_auth=login)
 
 
 def _check_status(response: t.Any, url: str) -> None:

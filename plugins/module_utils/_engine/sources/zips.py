@@ -23,6 +23,8 @@ from ..base.staging import CHUNK, ExtractedFile, StagedFile, check_name, failing
 from ..base.units import format_size
 
 _UNIX = 3
+_METHODS = {1: "shrink", 6: "implode", 9: "deflate64", zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma", 93: "zstd", 98: "ppmd"}
+"""Names of compression methods, for messages (APPNOTE.TXT 4.4.5)."""
 _LARGEST_ENTRY = 46 + 512
 """Bytes of the directory for one member: what is fixed, and a long name with what else belongs to it."""
 _END = struct.Struct("<4s4H2LH")
@@ -153,7 +155,7 @@ def _check(info: zipfile.ZipInfo, path: str) -> None:
         raise IntegrityError("the member %s is encrypted" % ascii(info.filename), path, "Have it made without a password")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # zipfile inflates the others without a bound on memory.
-        method = zipfile.compressor_names.get(info.compress_type, "method %d" % info.compress_type)
+        method = _METHODS.get(info.compress_type, "method %d" % info.compress_type)
         raise IntegrityError("the member %s is compressed by %s" % (ascii(info.filename), method), path, "Have it made with deflate")
     kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == _UNIX else 0
     if kind not in (0, stat.S_IFREG):

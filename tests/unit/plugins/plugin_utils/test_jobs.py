@@ -143,7 +143,7 @@ def test_what_the_defaults_say_of_a_selection_is_not_for_a_job_that_has_another_
     assert "select" not in documents["dump"]
     assert documents["syslog"]["select"]["quiet"] == "30s"
     problems = mistakes(log_archive_jobs={"dump": {**dump, **SYSLOG}})
-    assert problems == ["dump: select: and web exclude each other; give one"]
+    assert problems == ["dump: select: cannot be combined with web; give one of them"]
 
 
 def test_jobs_do_not_share_what_is_filled_in() -> None:
