@@ -84,11 +84,12 @@ def _keys(problems: t.Iterable[str]) -> t.Set[str]:
 
 def _object(value: t.Any, spec: Spec, where: str, problems: t.List[str]) -> t.Dict[str, t.Any]:
     if not isinstance(value, dict):
-        problems.append("%s: must be an object with keys, not %s" % (where.rstrip(".") or "the document", _kind(value)))
+        problems.append("%s: must be an object, not %s" % (where.rstrip(".") or "the document", _kind(value)))
         return {}
     for name in value:
         if name not in spec:
-            problems.append("%s%s: unknown key%s" % (where, name, _nearest(str(name), spec)))
+            known = "; known keys: %s" % ", ".join(sorted(spec))
+            problems.append("%s%s: unknown key%s" % (where, name, _did_you_mean(str(name), spec) or known))
     normal = {}
     for name, option in spec.items():
         given = value.get(name)
@@ -123,13 +124,13 @@ def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t
         return value
     choices = option.get("choices")
     if choices and value not in choices:
-        problems.append("%s: is %r%s; allowed: %s" % (where, value, _nearest(value, choices, listed=False), ", ".join(choices)))
+        problems.append("%s: must be one of %s, not %r%s" % (where, ", ".join(choices), value, _did_you_mean(value, choices)))
     if "pattern" in option and not re.fullmatch(option["pattern"], value):
-        problems.append("%s: is %r; allowed: %s" % (where, value, option["pattern_means"]))
+        problems.append("%s: %r is not allowed; use %s" % (where, value, option["pattern_means"]))
     if "minimum" in option and value < option["minimum"]:
-        problems.append("%s: is %s, must be at least %s" % (where, value, option["minimum"]))
+        problems.append("%s: must be at least %s, not %s" % (where, option["minimum"], value))
     if "maximum" in option and value > option["maximum"]:
-        problems.append("%s: is %s, must be at most %s" % (where, value, option["maximum"]))
+        problems.append("%s: must be at most %s, not %s" % (where, option["maximum"], value))
     return value
 
 
@@ -155,7 +156,7 @@ def _scalar(value: t.Any, kind: str, where: str, problems: t.List[str]) -> t.Any
         elif kind == "path":
             value = os.path.expanduser(value)
             if not os.path.isabs(value):
-                problems.append("%s: is %r, must be an absolute path" % (where, value))
+                problems.append("%s: must be an absolute path, not %r" % (where, value))
         return value
     names = {
         "bool": "true or false",
@@ -185,7 +186,7 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
         if sound(where + ".name"):
             store["name"] = store["name"] or store["type"]
             if store["name"] in names:
-                problems.append("%s.name: '%s' is the name of two stores; give each its own" % (where, store["name"]))
+                problems.append("%s.name: two stores are named '%s'; give each store a different name" % (where, store["name"]))
             names.append(store["name"])
         problems += _store_problems({key: value if sound("%s.%s" % (where, key)) else None for key, value in store.items()}, where + ".")
         if store["retention"] and sound(where + ".retention"):
@@ -199,7 +200,7 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
         normal["archive"] = dict(normal["archive"] or {}, group="run")
     encryption = normal["encryption"]
     if encryption and encryption["format"] == "fernet" and not encryption["keyring"]:
-        problems.append("encryption.keyring: is missing%s; or say encryption: none" % _described(ENCRYPTION["keyring"]))
+        problems.append("encryption.keyring: is missing%s; or set encryption to none" % _described(ENCRYPTION["keyring"]))
     for index, target in enumerate(normal["notify"]):
         where = "notify[%d]" % index
         if target and sound(where):
@@ -253,20 +254,22 @@ def _schedule_problems(at: str) -> t.List[str]:
 
 
 def _store_problems(store: t.Mapping[str, t.Any], where: str) -> t.List[str]:
-    """What is missing from a store of its type, and what does not belong to it."""
+    """Options that a store of this type requires or does not have."""
     kind = store["type"]
     problems = _problems_of_type(store, STORE, NEEDED_BY_STORE, where, "a store")
     if kind == "file" and store["path"] and not os.path.isabs(store["path"]):
-        problems.append("%spath: is %r, must be an absolute path" % (where, store["path"]))
+        problems.append("%spath: must be an absolute path, not %r" % (where, store["path"]))
     if kind == "sftp" and not (store["private_key_file"] or store["password"]):
-        problems.append("%sprivate_key_file: is missing; give it, or a password" % where)
+        problems.append("%sprivate_key_file: is missing; give a private key file or a password" % where)
     if kind == "s3" and bool(store["access_key_id"]) != bool(store["secret_access_key"]):
-        problems.append("%saccess_key_id: and secret_access_key go together; give both, or none for the standard AWS chain" % where)
+        problems.append(
+            "%saccess_key_id: requires secret_access_key, and vice versa; omit both to use the standard AWS credential chain" % where
+        )
     return problems
 
 
 def _receiver_problems(target: t.Mapping[str, t.Any], where: str, log: t.Optional[str] = None) -> t.List[str]:
-    """The same of one of those who are notified. log: the event log of the job."""
+    """The same for a receiver of notifications. log: the event log of the job."""
     from ..tell.receivers import problems
 
     of_type = _problems_of_type(target, NOTIFY, NEEDED_BY_NOTIFY, where, "a notification")
@@ -277,11 +280,11 @@ def _problems_of_type(
     value: t.Mapping[str, t.Any], spec: Spec, needed: t.Mapping[str, t.Sequence[str]], where: str, what: str
 ) -> t.List[str]:
     kind = value["type"]
-    problems = ["%s%s: is missing; %s of type %s needs it" % (where, name, what, kind) for name in needed[kind] if not value[name]]
+    problems = ["%s%s: is missing; %s of type %s requires it" % (where, name, what, kind) for name in needed[kind] if not value[name]]
     for name, option in spec.items():
         kinds = option.get("types", (kind,))
         if kind not in kinds and value[name] is not None and value[name] != option.get("default"):
-            problems.append("%s%s: %s of type %s does not know it (it is for %s)" % (where, name, what, kind, ", ".join(kinds)))
+            problems.append("%s%s: %s of type %s does not have this option; it is for %s" % (where, name, what, kind, ", ".join(kinds)))
     return problems
 
 
@@ -298,13 +301,11 @@ def _policy_problems(policy: t.Mapping[str, t.Any], where: str) -> t.List[str]:
     return []
 
 
-def _nearest(name: str, allowed: t.Iterable[str], listed: bool = True) -> str:
+def _did_you_mean(name: str, allowed: t.Iterable[str]) -> str:
     import difflib
 
-    allowed = list(allowed)
-    near = difflib.get_close_matches(name, allowed, 1)
-    text = "; did you mean '%s'?" % near[0] if near else ""
-    return text + (" Known keys: %s" % ", ".join(sorted(allowed)) if listed and not near else "")
+    near = difflib.get_close_matches(name, list(allowed), 1)
+    return "; did you mean '%s'?" % near[0] if near else ""
 
 
 def _described(option: Option) -> str:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Job documents on the disk: one JSON file per job, ``<folder>/<job>.json``; lines that begin with ``//`` are comments."""
+"""Job documents on disk: one JSON file per job, ``<folder>/<job>.json``. Lines that begin with ``//`` are comments."""
 
 from __future__ import annotations
 
@@ -20,23 +20,27 @@ if t.TYPE_CHECKING:
 
 
 def find(config: str, jobs: t.Sequence[str]) -> t.List[str]:
-    """The files that hold these jobs (names, or paths of files), all of the folder ``config`` if none is named.
+    """The paths of the documents of these jobs (names, or paths of files); of all jobs in the folder ``config`` if ``jobs`` is empty.
 
-    Raises ConfigError for a job that is not there.
+    Raises NoJobsError if the folder contains no document, ConfigError for a job without a document.
     """
     if not jobs:
         if os.path.isfile(config):
             return [config]
         names = _names(config)
         if not names:
-            raise NoJobsError("there is no job document (*.json)", config, "'log-archive sample-config' prints a template")
+            raise NoJobsError("the folder contains no job document (*.json)", config, "'log-archive sample-config' prints a template")
         return [os.path.join(config, name) for name in names]
     paths = []
     for job in jobs:
         path = job if os.sep in job or job.endswith(".json") else os.path.join(config, job + ".json")
         if not os.path.isfile(path):
             known = ", ".join(name[: -len(".json")] for name in _names(config)) if os.path.isdir(config) else ""
-            raise ConfigError("there is no such job document", path, "Known jobs: %s" % known if known else "Name a job or a file")
+            raise ConfigError(
+                "the job document does not exist",
+                path,
+                "Known jobs: %s" % known if known else "Give the name of a job or the path of a file",
+            )
         paths.append(path)
     return paths
 
@@ -46,49 +50,52 @@ def _names(config: str) -> t.List[str]:
         return sorted(name for name in os.listdir(config) if name.endswith(".json") and not name.startswith("."))
     except FileNotFoundError as error:
         raise NoJobsError(
-            "there is no job document: the folder does not exist", config, "'log-archive sample-config' prints a template"
+            "there are no job documents: the folder does not exist", config, "'log-archive sample-config' prints a template"
         ) from error
     except OSError as error:
         raise ConfigError("cannot read the folder of job documents: %s" % error.strerror, config) from error
 
 
 def load(path: str) -> JobDocument:
-    """Read and check one job document; ConfigError names the file, and every mistake with its key and what is allowed."""
+    """Read and check one job document. Raises ConfigError that names the file and every mistake in it."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
             mode = os.fstat(file.fileno()).st_mode
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("the job document cannot be read (%s)" % error, path) from error
-    # Comments become empty lines, so that line numbers in messages stay right.
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError("cannot read the job document: %s" % reason, path) from error
+    # Comments become empty lines, so that line numbers in messages are right.
     lines = ["" if line.lstrip().startswith("//") else line for line in text.split("\n")]
     repeated: t.List[str] = []
 
     def unique(pairs: t.List[t.Tuple[str, t.Any]]) -> t.Dict[str, t.Any]:
         names = [name for name, _value in pairs]
-        repeated.extend("%s: stands there twice" % name for name in sorted({name for name in names if names.count(name) > 1}))
+        repeated.extend("%s: is given twice" % name for name in sorted({name for name in names if names.count(name) > 1}))
         return dict(pairs)
 
     try:
         given = json.loads("\n".join(lines), object_pairs_hook=unique)
     except json.JSONDecodeError as error:
-        # Operators write job documents: a link to what only this user may read must not make a message quote it.
+        # Operators write job documents. A message must not quote the target of a symbolic link, which only this user may be able to read.
         if os.path.realpath(path).endswith(".json"):
             hint = "Near: %s" % (lines[error.lineno - 1].strip()[:80] if error.lineno <= len(lines) else "the end of the file")
         else:
-            hint = "What is no .json file is not quoted"
+            hint = "The file is not quoted, because its name does not end in .json"
         raise ConfigError("not valid JSON: %s at line %d, column %d" % (error.msg, error.lineno, error.colno), path, hint) from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError("not usable JSON (%s)" % error, path) from error
+        raise ConfigError("not valid JSON: %s" % error, path) from error
     if repeated:
-        raise ConfigError("a key stands twice in the same object", path, problems=repeated)
+        raise ConfigError("a key is given twice in the same object", path, problems=repeated)
     document = normalise(given, path)
     if os.path.basename(path) != document["name"] + ".json":
         raise ConfigError(
-            "its name is '%s', so the file must be called '%s.json'" % (document["name"], document["name"]), path, "Rename one of them"
+            "the name of the job is '%s', so the file must be named '%s.json'" % (document["name"], document["name"]),
+            path,
+            "Rename one of them",
         )
     if stat.S_IMODE(mode) & 0o007 and _has_secret(given, JOB):
-        raise ConfigError("it holds a secret and others may read it", path, "chmod o= %s" % path)
+        raise ConfigError("the job document contains a secret, and other users can read it", path, "chmod o= %s" % path)
     return document
 
 
@@ -105,12 +112,12 @@ def _has_secret(value: t.Any, spec: Spec) -> bool:
 
 
 def sample() -> str:
-    """A commented template of a job document that is valid as it stands."""
+    """A commented template of a job document. It is valid without changes."""
     return "\n".join(["// A job of log-archive. Lines that begin with // are comments.", "{"] + _sample(JOB, "  ") + ["}", ""])
 
 
 def _sample(spec: Spec, indent: str) -> t.List[str]:
-    """Lines of an object. Options without an example come first, as comments with a comma: each can be uncommented by itself."""
+    """Lines of an object. Options without an example come first, as comments that end with a comma, so each can be uncommented alone."""
     optional: t.List[str] = []
     live: t.List[str] = []
     for name, option in spec.items():
@@ -123,7 +130,7 @@ def _sample(spec: Spec, indent: str) -> t.List[str]:
         elif option["type"] == "dict":
             about += ["%s//   %s: %s" % (indent, rule, " ".join(_explained(o))) for rule, o in option["options"].items()]
             value = {rule: o["example"] for rule, o in option["options"].items() if "example" in o}
-            # What takes the place of another part cannot be uncommented beside it.
+            # A part that replaces another one cannot be uncommented beside it.
             mark = "//  " if "instead_of" in option else "//"
             optional += about + ["%s%s %s: %s," % (indent, mark, key, json.dumps(value))]
         else:

@@ -13,8 +13,9 @@ NOTIFY: Spec = {
         "required": True,
         "choices": ["log", "mail", "chat", "textfile", "ping"],
         "description": [
-            "V(log), a file; V(mail); V(chat), a message to Mattermost or another chat service; V(textfile), metrics for the textfile"
-            " collector of Prometheus; V(ping), a call of a healthchecks-style URL at the start and at the end of each run.",
+            "The type of the receiver: V(log), a log file; V(mail), an email; V(chat), a message to Mattermost or another chat service;"
+            " V(textfile), metrics for the Prometheus textfile collector; V(ping), a request to a healthchecks-style URL at the start and"
+            " at the end of each run.",
         ],
     },
     "when": {
@@ -23,17 +24,17 @@ NOTIFY: Spec = {
         "choices": ["always", "change", "warning", "failure", "recovery"],
         "types": ["log", "mail", "chat"],
         "description": [
-            "After which runs: V(change), those that changed something; V(warning), those with warnings; V(failure), those with errors;"
-            " V(recovery), the first without errors after one that had some.",
-            "By default V(always) for O(type=log), else V(failure) and V(recovery).",
+            "Which runs to report: V(always), every run; V(change), runs that changed something; V(warning), runs with warnings;"
+            " V(failure), runs with errors; V(recovery), the first run without errors after one with errors.",
+            "The default is V(always) for O(type=log), and otherwise V(failure) and V(recovery).",
         ],
     },
     "path": {
         "type": "path",
         "types": ["log", "textfile"],
         "description": [
-            "For O(type=log) the file; several jobs may share it.",
-            "For O(type=textfile) the folder that the collector reads; each job has a file of its own there, C(log_archive_JOB.prom).",
+            "With O(type=log), the log file. Several jobs can share it.",
+            "With O(type=textfile), the folder that the collector reads. Each job writes a file C(log_archive_JOB.prom) there.",
         ],
     },
     "format": {
@@ -41,46 +42,55 @@ NOTIFY: Spec = {
         "types": ["log"],
         "choices": ["json", "plain"],
         "default": "json",
-        "description": ["V(json) writes the recap as one line of JSON, V(plain) as people read it."],
+        "description": ["The format of the recap: V(json), one line of JSON, or V(plain), readable text."],
     },
     "max_size": {
         "type": "size",
         "types": ["log"],
         "default": "10M",
-        "description": ["A log that would become larger is rotated: renamed to its name with C(.1), older ones counting up."],
+        "description": [
+            "The maximum size of the log. A log that would exceed it is rotated: C(.1) is appended to its name, and the numbers of older"
+            " logs increase."
+        ],
     },
-    "keep": {"type": "int", "types": ["log"], "default": 5, "minimum": 1, "description": ["How many rotated logs are kept."]},
+    "keep": {"type": "int", "types": ["log"], "default": 5, "minimum": 1, "description": ["The number of rotated logs to keep."]},
     "to": {
         "type": "list",
         "elements": "str",
         "types": ["mail"],
-        "description": ["The recipients' addresses. Without O(server) a name without C(@) is a user of this host."],
+        "description": ["The addresses of the recipients. Without O(server), a name without C(@) is a user on this host."],
     },
     "from": {
         "type": "str",
         "types": ["mail"],
-        "description": ["The sender's address. By default C(log-archive@) and the host's own name."],
+        "description": ["The address of the sender. The default is C(log-archive@) followed by the host name."],
     },
     "server": {
         "type": "str",
         "types": ["mail"],
-        "description": ["The SMTP server. By default the host's own mail system: its program C(sendmail), else port 25 of C(localhost)."],
+        "description": [
+            "The SMTP server. The default is the mail system of the host: the program C(sendmail), or port 25 of C(localhost)."
+        ],
     },
     "port": {
         "type": "int",
         "types": ["mail"],
         "minimum": 1,
         "maximum": 65535,
-        "description": ["Its port. By default 587 with V(starttls), 465 with V(tls) and 25 with V(none)."],
+        "description": [
+            "The port of the SMTP server. The default is 587 with O(tls=starttls), 465 with O(tls=tls) and 25 with O(tls=none)."
+        ],
     },
     "tls": {
         "type": "str",
         "types": ["mail"],
         "choices": ["starttls", "tls", "none"],
-        "description": ["How the connection to O(server) is encrypted. By default V(starttls). V(none) goes with no password."],
+        "description": [
+            "How to encrypt the connection to O(server). The default is V(starttls). V(none) cannot be combined with a password."
+        ],
     },
-    "user": {"type": "str", "types": ["mail"], "description": ["The account there, if the server wants a login."]},
-    "password": {"type": "str", "types": ["mail"], "secret": True, "description": ["Its password."]},
+    "user": {"type": "str", "types": ["mail"], "description": ["The user name on the SMTP server, if it requires authentication."]},
+    "password": {"type": "str", "types": ["mail"], "secret": True, "description": ["The password of O(user)."]},
     "ca_bundle": {
         "type": "path",
         "types": ["mail", "chat", "ping"],
@@ -90,29 +100,29 @@ NOTIFY: Spec = {
         "type": "bool",
         "types": ["mail"],
         "default": False,
-        "description": ["Whether the end of the job's event log (its option C(log)) is attached, compressed."],
+        "description": ["Whether to attach the end of the event log of the job (its option C(log)), compressed."],
     },
     "attach_limit": {
         "type": "size",
         "types": ["mail"],
         "default": "1M",
-        "description": ["How large that may be, compressed."],
+        "description": ["The maximum size of the compressed attachment."],
     },
     "url": {
         "type": "str",
         "types": ["chat", "ping"],
         "secret": True,
         "description": [
-            "For O(type=chat) the incoming webhook of Mattermost, C(https://chat.example.com/hooks/...), or the Apprise URL of another"
-            " service.",
-            "For O(type=ping) the check's URL; C(/start) and C(/fail) are added to its path.",
+            "With O(type=chat), the URL of a Mattermost incoming webhook, C(https://chat.example.com/hooks/...), or the Apprise URL of"
+            " another service.",
+            "With O(type=ping), the URL of the check. C(/start) and C(/fail) are appended to its path.",
         ],
     },
     "timeout": {
         "type": "duration",
         "types": ["mail", "chat", "ping"],
         "default": "30",
-        "description": ["How long one attempt may take in all; there are two. The call of a V(ping) at the start takes 5 seconds at most."],
+        "description": ["The time limit for one of two attempts. The request of a V(ping) at the start of a run is limited to 5 seconds."],
     },
 }
 

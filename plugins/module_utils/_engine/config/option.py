@@ -19,7 +19,7 @@ Option = t.Dict[str, t.Any]
 Spec = t.Dict[str, Option]
 
 PLAIN_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-PLAIN_NAME_MEANS = "letters, digits, '.', '_' and '-', beginning with a letter or digit, 100 at most"
+PLAIN_NAME_MEANS = "letters, digits, '.', '_' and '-' (at most 100, beginning with a letter or digit)"
 
 
 def plain(text: str) -> str:

@@ -20,7 +20,7 @@ SELECTION: Spec = {
         "type": "list",
         "elements": "path",
         "required": True,
-        "description": ["Folders in which to look for logs, or single files."],
+        "description": ["Folders that contain logs, or single files."],
         "example": ["/var/log/events"],
     },
     "patterns": {
@@ -28,36 +28,36 @@ SELECTION: Spec = {
         "elements": "str",
         "default": ["*"],
         "description": [
-            "Names of the files, as globs with strftime codes: C(syslog.%Y%m%d.%H) is the log of one hour.",
-            "A pattern with a C(/) is matched against the path below the folder.",
+            "File names to match, as globs with strftime codes. For example, C(syslog.%Y%m%d.%H) matches the log of one hour.",
+            "A pattern that contains C(/) is matched against the path below the folder.",
         ],
         "example": ["syslog.%Y%m%d.%H"],
     },
     "use_regex": {
         "type": "bool",
         "default": False,
-        "description": ["Whether O(patterns) and O(exclude) are regular expressions (with strftime codes) and not globs."],
+        "description": ["Whether O(patterns) and O(exclude) are regular expressions (with strftime codes) instead of globs."],
     },
     "exclude": {
         "type": "list",
         "elements": "str",
         "default": [],
-        "description": ["Names of files to leave out, of the same kind as O(patterns)."],
+        "description": ["File names to skip, written as in O(patterns)."],
         "example": ["*.tmp"],
     },
     "recurse": {
         "type": "bool",
         "default": False,
-        "description": ["Whether to look in the folders below O(paths) too. Symbolic links are never followed."],
+        "description": ["Whether to search the subfolders of O(paths). Symbolic links are never followed."],
     },
     "period": {
         "type": "str",
         "choices": ["hour", "day", "week", "month", "none"],
         "default": "none",
         "description": [
-            "The span of time whose logs are wanted. A file's span is told by its name, and by its modification time only where the name"
-            " is silent.",
-            "V(none) takes whatever matches. Weeks are ISO weeks and begin on Monday.",
+            "The span of time that one log covers. It is taken from the file name, or from the modification time if the name contains no"
+            " time.",
+            "With V(none) every matching file is selected. Weeks are ISO weeks, which begin on Monday.",
         ],
         "example": "hour",
     },
@@ -65,45 +65,45 @@ SELECTION: Spec = {
         "type": "int",
         "default": -1,
         "maximum": 0,
-        "description": ["Which period, counted from now: V(-1) is the last one that has ended, V(0) the one that runs."],
+        "description": ["Which period to select, relative to the current one: V(-1) is the last complete period, V(0) the current one."],
     },
     "timezone": {
         "type": "str",
         "default": "UTC",
-        "description": ["The time zone of the times in file names, as C(Europe/Paris); V(local) is the host's own."],
+        "description": ["The time zone of the times in file names, such as V(Europe/Paris). V(local) is the time zone of the host."],
     },
     "catch_up": {
         "type": "duration",
         "default": "0",
         "description": [
-            "How far back before that period missed ones count too, such as V(7d).",
-            "A job goes back further by itself, to its last success.",
+            "How far back from that period to look for missed periods, such as V(7d).",
+            "A job always looks back at least to its last successful run.",
         ],
         "example": "7d",
     },
     "modified": {
         "type": "str",
-        "description": ["Only files modified V(today) (in O(timezone)) or within a duration such as V(36h)."],
+        "description": ["Select only files modified V(today) (in O(timezone)), or within a duration such as V(36h)."],
     },
     "quiet": {
         "type": "duration",
         "default": "0",
-        "description": ["Only files that nobody has written to for so long, such as V(30s)."],
+        "description": ["Select only files that have not been modified for this long, such as V(30s)."],
     },
     "require_closed": {
         "type": "bool",
         "default": False,
         "description": [
-            "Only files that no process holds open for writing.",
-            "Needs Linux, and the right to see all processes (root or C(CAP_SYS_PTRACE)).",
+            "Whether to select only files that no process has open for writing.",
+            "This requires Linux and permission to inspect all processes (root or C(CAP_SYS_PTRACE)).",
         ],
     },
-    "min_size": {"type": "size", "description": ["Only files of at least this size, such as V(1) or V(10K)."]},
-    "max_size": {"type": "size", "description": ["Only files of at most this size, such as V(10G)."]},
+    "min_size": {"type": "size", "description": ["Select only files of at least this size, such as V(1) or V(10K)."]},
+    "max_size": {"type": "size", "description": ["Select only files of at most this size, such as V(10G)."]},
     "must_exist": {
         "type": "bool",
         "default": False,
-        "description": ["Whether it is an error when an expected period has no file, or nothing matches at all."],
+        "description": ["Whether it is an error if an expected period has no file, or if no file matches."],
     },
 }
 
@@ -113,14 +113,15 @@ ARCHIVE: Spec = {
         "choices": ["file", "period", "run"],
         "default": "file",
         "example": "file",
-        "description": ["Make one archive per V(file), per V(period), or one of all that is selected (V(run))."],
+        "description": ["Whether to make one archive per file (V(file)), per period (V(period)), or per run (V(run))."],
     },
     "name": {
         "type": "str",
         "description": [
-            "Name of an archive without its suffix. C({stem}) is the source's file name, C({host}) and C({job}) are known too, and strftime"
-            " codes stand for the start of the period in the time zone of the selection, as in C(%Y%d%m).",
-            "By default C({stem}) for one archive per file, else C({job}) and the time.",
+            "The name of an archive without its suffix. C({stem}) is replaced by the file name of the source, C({host}) by the name of the"
+            " host, C({job}) by the name of the job, and strftime codes such as C(%Y%d%m) by the start of the period, in the time zone of"
+            " the selection.",
+            "The default is C({stem}) with one archive per file, and otherwise C({job}) followed by the time.",
         ],
     },
     "suffix": {
@@ -128,7 +129,8 @@ ARCHIVE: Spec = {
         "pattern": r"\.[A-Za-z0-9][A-Za-z0-9._-]{0,39}",
         "pattern_means": "a '.' followed by letters, digits, '.', '_' and '-'",
         "description": [
-            "Ends the name of an archive, such as V(.tar.gz.encrypted). By default V(.tgz.fernet), and V(.tgz) where nothing is encrypted.",
+            "The end of the name of an archive, such as V(.tar.gz.encrypted).",
+            "The default is V(.tgz.fernet), or V(.tgz) without encryption.",
         ],
     },
     "changed": {
@@ -136,8 +138,8 @@ ARCHIVE: Spec = {
         "choices": ["keep", "refuse"],
         "default": "keep",
         "description": [
-            "What to do with a source that still changes when it has been read three times:"
-            " V(keep) archives it as it was read and says so, V(refuse) makes it an error.",
+            "What to do with a source that changed during each of three attempts to read it: V(keep) archives what was read last and"
+            " reports a warning, V(refuse) reports an error.",
         ],
     },
 }
@@ -146,7 +148,7 @@ KEYRING: Spec = {
     "keyring": {
         "type": "path",
         "required": True,
-        "description": ["The folder of Fernet keys (see M(infra_ops.log_archive.fernet_key)); only its owner may read it."],
+        "description": ["The folder of Fernet keys (see M(infra_ops.log_archive.fernet_key)). Only its owner may have access to it."],
         "example": "/etc/log-archive/keyring",
     },
 }
@@ -157,71 +159,79 @@ ENCRYPTION: Spec = {
         "choices": ["fernet", "none"],
         "default": "fernet",
         "description": [
-            "V(none) leaves the archives plain tgz, which whoever gets at a store can read, and whoever can write there can forge.",
+            "The encryption of archives. V(none) stores plain tgz files: anyone with read access to a store can read them, and anyone with"
+            " write access can forge them.",
         ],
     },
-    "keyring": dict(KEYRING["keyring"], required=False, description=[*KEYRING["keyring"]["description"], "Needed with O(format=fernet)."]),
+    "keyring": dict(
+        KEYRING["keyring"], required=False, description=[*KEYRING["keyring"]["description"], "Required with O(format=fernet)."]
+    ),
 }
 
 WEB: Spec = {
     "url": {
         "type": "str",
         "required": True,
-        "description": ["Where the zip is, beginning with C(https://). Messages show it without its query."],
+        "description": ["The URL of the zip file, beginning with C(https://). Messages show it without its query."],
         "example": "https://intranet.example.com:8000/export.zip",
     },
     "member": {
         "type": "str",
-        "description": ["The file in the zip that is archived, such as V(dump.sql). By default all files of the zip, in one archive."],
+        "description": ["The file in the zip to archive, such as V(dump.sql). By default all files in the zip are archived together."],
     },
     "modified": {
         "type": "str",
         "choices": ["any", "today"],
         "default": "any",
-        "description": ["V(today) archives only what was modified today in O(timezone), by the zip, whose times carry no zone."],
+        "description": [
+            "V(today) accepts only files with a modification date of today in O(timezone). The times in a zip file have no time zone."
+        ],
     },
     "timezone": {
         "type": "str",
         "default": "local",
-        "description": ["The time zone of the times in the zip, as C(Europe/Paris); V(local) is the host's own."],
+        "description": ["The time zone of the times in the zip file, such as V(Europe/Paris). V(local) is the time zone of the host."],
     },
     "absent": {
         "type": "str",
         "choices": ["warning", "error"],
         "default": "warning",
         "description": [
-            "What it is when the file is not in the zip or not of today. Nothing is archived then, but what waits is sent and stores are"
-            " pruned.",
+            "Whether it is a warning or an error if the file is not in the zip, or is not from today. In both cases nothing new is"
+            " archived, but archives that wait in the spool are sent, and stores are pruned.",
         ],
     },
     "ca_bundle": {"type": "path", "description": ["A file of CA certificates to trust instead of the system's."]},
-    "client_certificate": {"type": "path", "description": ["The certificate that the server asks for, with its chain, as PEM."]},
-    "client_key": {"type": "path", "description": ["Its private key, as PEM without a passphrase, if it is in a file of its own."]},
-    "user": {"type": "str", "description": ["The user, where the server asks for a password."]},
+    "client_certificate": {"type": "path", "description": ["The client certificate for the server, with its chain, in PEM format."]},
+    "client_key": {
+        "type": "path",
+        "description": ["The private key of O(client_certificate), in PEM format without a passphrase, if it is in a separate file."],
+    },
+    "user": {"type": "str", "description": ["The user name for HTTP basic authentication."]},
     "password": {"type": "str", "secret": True, "description": ["The password of O(user)."]},
-    "token": {"type": "str", "secret": True, "description": ["A token, sent in O(token_header)."]},
+    "token": {"type": "str", "secret": True, "description": ["A token to send in the header O(token_header)."]},
     "token_header": {
         "type": "str",
         "default": "Authorization",
-        "description": ["The header that carries O(token); in V(Authorization) it follows the word C(Bearer)."],
+        "description": ["The header that carries O(token). In V(Authorization) the token is sent as C(Bearer)."],
     },
     "proxy": {
         "type": "str",
         "secret": True,
-        "description": ["The URL of a proxy, with its user and password if it has any. The environment's proxies are not used."],
+        "description": ["The URL of a proxy, with user and password if it needs them. Proxies from the environment are not used."],
     },
-    "timeout": {"type": "duration", "default": "60", "description": ["How long the server may be silent."]},
+    "timeout": {"type": "duration", "default": "60", "description": ["How long to wait for data from the server."]},
     "attempts": STORE["attempts"],
     "retry_delay": STORE["retry_delay"],
-    "min_size": {"type": "size", "description": ["A zip that is smaller is refused."]},
-    "max_size": {"type": "size", "default": "10G", "description": ["A zip that is larger is refused."]},
-    "max_unpacked": {"type": "size", "default": "100G", "description": ["A zip that unpacks to more is refused."]},
+    "min_size": {"type": "size", "description": ["The minimum size of the zip file."]},
+    "max_size": {"type": "size", "default": "10G", "description": ["The maximum size of the zip file."]},
+    "max_unpacked": {"type": "size", "default": "100G", "description": ["The maximum total size of the extracted files."]},
     "max_ratio": {
         "type": "float",
         "default": 1000,
-        "description": ["A zip with a file that becomes so many times as large as it is packed is refused."],
+        "description": ["The maximum expansion ratio of a file in the zip."],
     },
-    "max_members": {"type": "int", "default": 100_000, "minimum": 1, "description": ["A zip with more members is refused."]},
+    "max_members": {"type": "int", "default": 100_000, "minimum": 1, "description": ["The maximum number of entries in the zip file."]},
 }
 
 RETENTION: Spec = {}
@@ -230,9 +240,9 @@ for _unit in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
         "type": "int",
         "minimum": -1,
         "description": [
-            "Keep the newest N archives; V(-1) keeps all."
+            "Keep the newest N archives. V(-1) keeps all."
             if _unit == "last"
-            else "Keep the last archive of each of the newest N %s that have one; V(-1) is every one."
+            else "Keep the last archive of each of the newest N %s that have archives. V(-1) means all of them."
             % {"hourly": "hours", "daily": "days", "weekly": "ISO weeks", "monthly": "months", "yearly": "years"}[_unit]
         ],
     }
@@ -240,8 +250,8 @@ for _unit in ("", "_hourly", "_daily", "_weekly", "_monthly", "_yearly"):
     RETENTION["keep_within" + _unit] = {
         "type": "str",
         "description": [
-            "Keep %s within this long before the newest archive, such as V(2y5m7d3h) (years, months, days, hours)."
-            % ("all archives" if not _unit else "what O(keep%s) would" % _unit)
+            "Keep %s within this duration before the newest archive, such as V(2y5m7d3h) (years, months, days, hours)."
+            % ("all archives" if not _unit else "the archives that O(keep%s=-1) keeps" % _unit)
         ],
     }
 RETENTION["keep_within"]["example"] = "31d"
@@ -251,23 +261,23 @@ RETENTION.update(
             "type": "int",
             "default": 1,
             "minimum": 1,
-            "description": ["Never leave fewer archives of a host and job than this."],
+            "description": ["The minimum number of archives to keep of each host and job."],
         },
         "max_delete_share": {
             "type": "float",
             "default": 0.5,
             "description": [
-                "Delete nothing of a host and job where the plan would delete more than this share of its archives in one run"
-                " (three removals always are allowed).",
-                "Set V(1) for the first run of a new policy, once its plan has been read.",
+                "The maximum share of the archives of a host and job to delete in one run. If a plan exceeds it, nothing of that host and"
+                " job is deleted. Up to three deletions are always allowed.",
+                "Set it to V(1) for the first run of a new policy, after you have checked its plan.",
             ],
         },
         "name_template": {
             "type": "str",
             "description": [
-                "Also apply the policy to files directly in the store's root that another tool put there and whose name this template"
-                " dates, such as V(%Y%d%m.tgz). Files without a manifest that do not match are never touched.",
-                "In the policy of one job they count as its older archives.",
+                "A template of file names with strftime codes, such as V(%Y%d%m.tgz). The policy also applies to files of other tools that"
+                " are directly in the root of the store and match it. Other files without a manifest are never deleted.",
+                "In the policy of a job such files count as older archives of that job.",
             ],
         },
     }
@@ -278,8 +288,8 @@ SCHEDULE: Spec = {
         "type": "str",
         "required": True,
         "description": [
-            "The time, the host's own; V(23:00 daily), V(02:30 sunday), V(03:00 on day 1), V(5 past each hour), V(every 15 minutes),"
-            " V(every 6 hours), or the five fields of cron such as V(0 23 * * *).",
+            "When to run, in the time zone of the host: V(23:00 daily), V(02:30 sunday), V(03:00 on day 1), V(5 past each hour),"
+            " V(every 15 minutes), V(every 6 hours), or five cron fields such as V(0 23 * * *).",
         ],
         "example": "5 past each hour",
     },
@@ -287,7 +297,8 @@ SCHEDULE: Spec = {
         "type": "duration",
         "default": "5m",
         "description": [
-            "Hosts begin within this long after that time, each always at the same moment, so that not all of them meet at the store.",
+            "The maximum delay after O(at). Each host always waits the same part of it, so that the hosts do not all connect to a store at"
+            " the same time.",
         ],
     },
 }
@@ -298,47 +309,62 @@ JOB: Spec = {
         "required": True,
         "pattern": PLAIN_NAME,
         "pattern_means": PLAIN_NAME_MEANS,
-        "description": ["The job's name: part of each key in the stores, and of the spool folder."],
+        "description": ["The name of the job. It is part of the keys in the stores and of the spool folder."],
         "example": "syslog",
     },
     "host": {
         "type": "str",
         "pattern": PLAIN_NAME,
         "pattern_means": PLAIN_NAME_MEANS,
-        "description": ["The host's name in keys and manifests. By default the host's own name."],
+        "description": ["The name of the host in keys and manifests. The default is its host name."],
     },
-    "select": {"type": "dict", "options": SELECTION, "description": ["Which logs of this host. Needed without O(web)."], "sample": True},
+    "select": {
+        "type": "dict",
+        "options": SELECTION,
+        "description": ["Which logs of this host to archive. Required without O(web)."],
+        "sample": True,
+    },
     "web": {
         "type": "dict",
         "options": WEB,
         "instead_of": "select",
-        "description": ["Instead of O(select), a zip on a web server, such as the nightly dump of a database. It is fetched at each run."],
+        "description": [
+            "A zip file on a web server to archive instead of O(select), such as the nightly dump of a database. Each run fetches it."
+        ],
     },
-    "archive": {"type": "dict", "default": {}, "options": ARCHIVE, "description": ["How they become archives."]},
+    "archive": {"type": "dict", "default": {}, "options": ARCHIVE, "description": ["How logs become archives."]},
     "encryption": {
         "type": "dict",
         "required": True,
         "options": ENCRYPTION,
         "shorthand": {"none": {"format": "none"}},
-        "description": ["With which keys. In a document V(none) stands for an object whose format is V(none)."],
+        "description": ["How archives are encrypted. In a document, V(none) is short for an object with the format V(none)."],
     },
     "stores": {
         "type": "list",
         "elements": "dict",
         "required": True,
-        "description": ["Where the archives go."],
+        "description": ["The stores to send archives to."],
         "options": dict(
             STORE,
             required={
                 "type": "bool",
                 "default": True,
-                "description": ["Whether an archive waits in the spool until this store has it; else the store gets it when it can."],
+                "description": [
+                    "Whether archives wait in the spool until this store has them. Otherwise they are sent to it if it is available."
+                ],
             },
-            retention={"type": "dict", "options": RETENTION, "description": ["What this store keeps, instead of what the job says."]},
+            retention={
+                "type": "dict",
+                "options": RETENTION,
+                "description": ["The retention policy for this store. It replaces the policy of the job."],
+            },
             append_only={
                 "type": "bool",
                 "default": False,
-                "description": ["Whether this host only adds to the store and never prunes there, because the store's own side does."],
+                "description": [
+                    "Whether this host only adds archives to the store and never prunes it, because the store is pruned from elsewhere."
+                ],
             },
         ),
         "example": [{"type": "file", "name": "local", "path": "/var/backups/log-archive"}],
@@ -347,17 +373,17 @@ JOB: Spec = {
         "type": "dict",
         "options": RETENTION,
         "description": [
-            "What every store keeps; without it nothing is ever pruned. The semantics are those of C(restic forget).",
-            "For logs C(keep_within) is mostly what is wanted: the counting rules thin out, so that C(keep_daily) leaves one hour of each"
-            " day of an hourly log.",
+            "The retention policy for all stores, with the semantics of C(restic forget). Without it nothing is pruned.",
+            "For logs C(keep_within) is usually the right rule. The counting rules thin out: C(keep_daily) keeps only one hour per day of"
+            " an hourly log.",
         ],
     },
     "schedule": {
         "type": "dict",
         "options": SCHEDULE,
         "description": [
-            "When the job runs by itself. It is for the role C(schedule), which makes the entry of cron or the timer,"
-            " and for C(log-archive status), which tells the next run; here alone it starts nothing.",
+            "When the job runs unattended. The role C(schedule) creates the cron entry or the timer from it, and C(log-archive status)"
+            " shows the next run. By itself this option starts nothing.",
         ],
     },
     "notify": {
@@ -366,23 +392,24 @@ JOB: Spec = {
         "default": [],
         "options": NOTIFY,
         "description": [
-            "Who is told of a run. A notification that fails is tried once more, then it is a warning of the run and nothing else.",
+            "The receivers of notifications about runs. A failed notification is tried once more; if it fails again, the run reports a"
+            " warning.",
         ],
     },
     "delete_sources": {
         "type": "bool",
         "default": False,
-        "description": ["Whether a source is deleted once every required store has it verified, if it is unchanged since."],
+        "description": ["Whether to delete a source after every required store has verified its archive, unless it has changed since."],
     },
     "spool": {
         "type": "path",
         "default": "/var/spool/log-archive",
-        "description": ["Where finished archives wait until every required store has them."],
+        "description": ["The folder in which finished archives wait until every required store has them."],
     },
     "state": {
         "type": "path",
         "default": "/var/lib/log-archive",
-        "description": ["Where the catalog and the locks are."],
+        "description": ["The folder of the catalog and the locks."],
     },
-    "log": {"type": "path", "description": ["A file that gets one JSON line per event."]},
+    "log": {"type": "path", "description": ["The event log: a file to which one JSON line per event is appended."]},
 }

@@ -10,59 +10,64 @@ from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 LEVELS = ["size", "server_digest", "remote_hash", "read_back"]
 
 STORE: Spec = {
-    "type": {"type": "str", "required": True, "choices": ["file", "s3", "sftp"], "description": ["What kind of store it is."]},
+    "type": {"type": "str", "required": True, "choices": ["file", "s3", "sftp"], "description": ["The type of the store."]},
     "name": {
         "type": "str",
         "pattern": PLAIN_NAME,
         "pattern_means": PLAIN_NAME_MEANS,
-        "description": ["How messages and the catalog name this store. By default its type."],
+        "description": ["The name of the store in messages and in the catalog. The default is its type."],
     },
     "verify": {
         "type": "str",
         "choices": LEVELS,
         "description": [
-            "How sure it must be that what arrived is what was sent. V(size), the weakest; V(server_digest): the server checked our digest"
-            " or its own agrees; V(remote_hash): the stored file was hashed on the server; V(read_back): it was read back and hashed here.",
-            "By default V(read_back) for a file store, V(server_digest) for S3 and V(remote_hash) for SFTP."
-            " Where a store cannot do what is asked, it does the next stronger; what was done is returned.",
+            "How to verify that the store holds what was sent, weakest first. V(size) compares the size. With V(server_digest) the server"
+            " checks a digest that we send, or reports the right one. With V(remote_hash) the server hashes the stored file. With"
+            " V(read_back) the stored file is read back and hashed here.",
+            "The default is V(read_back) for a file store, V(server_digest) for S3 and V(remote_hash) for SFTP. A store that does not"
+            " support a level uses the next stronger one. The level that was used is returned.",
         ],
     },
     "attempts": {
         "type": "int",
         "default": 4,
         "minimum": 1,
-        "description": ["How often a failure that may pass (network, server error) is tried in all."],
+        "description": ["The maximum number of attempts if an operation fails with a temporary error (network, server error)."],
     },
     "retry_delay": {
         "type": "duration",
         "default": "1",
-        "description": ["How long to wait before the second attempt; doubled for each further one."],
+        "description": ["How long to wait before the second attempt. The delay doubles with each further attempt."],
     },
     "path": {
         "type": "str",
         "types": ["file", "sftp"],
-        "description": ["The folder that holds the archives: on this host (V(file), an absolute path) or on the SFTP server."],
+        "description": [
+            "The folder of the archives: an absolute path on this host (O(type=file)), or a path on the SFTP server (O(type=sftp))."
+        ],
     },
-    "bucket": {"type": "str", "types": ["s3"], "description": ["The bucket. It must exist."]},
-    "prefix": {"type": "str", "types": ["s3"], "default": "", "description": ["What all keys in the bucket begin with."]},
-    "endpoint_url": {"type": "str", "types": ["s3"], "description": ["The URL of an S3-compatible server; AWS by default."]},
-    "region": {"type": "str", "types": ["s3"], "description": ["The region, such as V(eu-west-3)."]},
+    "bucket": {"type": "str", "types": ["s3"], "description": ["The S3 bucket. It must exist."]},
+    "prefix": {"type": "str", "types": ["s3"], "default": "", "description": ["The prefix of all keys in the bucket."]},
+    "endpoint_url": {"type": "str", "types": ["s3"], "description": ["The URL of an S3-compatible server. The default is AWS."]},
+    "region": {"type": "str", "types": ["s3"], "description": ["The AWS region, such as V(eu-west-3)."]},
     "access_key_id": {
         "type": "str",
         "types": ["s3"],
         "description": [
-            "The access key's id. Without it the standard AWS chain is used: environment, profile, instance role.",
+            "The access key ID. Without it the standard AWS credential chain is used: environment, profile, instance role.",
         ],
     },
-    "secret_access_key": {"type": "str", "types": ["s3"], "secret": True, "description": ["The secret of O(access_key_id)."]},
+    "secret_access_key": {"type": "str", "types": ["s3"], "secret": True, "description": ["The secret access key of O(access_key_id)."]},
     "session_token": {"type": "str", "types": ["s3"], "secret": True, "description": ["The session token of temporary credentials."]},
-    "profile": {"type": "str", "types": ["s3"], "description": ["A profile of the AWS configuration files."]},
+    "profile": {"type": "str", "types": ["s3"], "description": ["A profile in the AWS configuration files."]},
     "addressing_style": {
         "type": "str",
         "types": ["s3"],
         "choices": ["auto", "path", "virtual"],
         "default": "auto",
-        "description": ["Where the bucket's name stands in the URL; many S3-compatible servers need V(path)."],
+        "description": [
+            "Whether the name of the bucket is part of the path or of the host name in URLs. Many S3-compatible servers require V(path)."
+        ],
     },
     "checksum_calculation": {
         "type": "str",
@@ -70,54 +75,64 @@ STORE: Spec = {
         "choices": ["when_supported", "when_required"],
         "default": "when_required",
         "description": [
-            "When boto3 adds checksums of its own to a request. Content-MD5 is sent in any case;"
-            " some S3-compatible servers refuse what V(when_supported) sends.",
+            "When boto3 adds its own checksums to a request. Content-MD5 is always sent. Some S3-compatible servers reject the checksums"
+            " that V(when_supported) adds.",
         ],
     },
     "sse": {
         "type": "str",
         "types": ["s3"],
         "choices": ["AES256", "aws:kms"],
-        "description": ["Encryption that the server adds to ours."],
+        "description": ["The server-side encryption to request, in addition to the encryption of archives."],
     },
-    "sse_kms_key_id": {"type": "str", "types": ["s3"], "description": ["The KMS key for O(sse=aws:kms)."]},
-    "storage_class": {"type": "str", "types": ["s3"], "description": ["The storage class, such as V(STANDARD_IA)."]},
+    "sse_kms_key_id": {"type": "str", "types": ["s3"], "description": ["The ID of the KMS key for O(sse=aws:kms)."]},
+    "storage_class": {"type": "str", "types": ["s3"], "description": ["The storage class of archives, such as V(STANDARD_IA)."]},
     "part_size": {
         "type": "size",
         "types": ["s3"],
         "default": "16M",
-        "description": ["Archives larger than this are sent in parts of this size, at least V(5M)."],
+        "description": ["The part size of multipart uploads, at least V(5M). Smaller archives are sent in one request."],
     },
     "ca_bundle": {"type": "path", "types": ["s3"], "description": ["A file of CA certificates to trust instead of the system's."]},
-    "host": {"type": "str", "types": ["sftp"], "description": ["The SFTP server's name or address."]},
-    "port": {"type": "int", "types": ["sftp"], "default": 22, "minimum": 1, "maximum": 65535, "description": ["Its port."]},
-    "user": {"type": "str", "types": ["sftp"], "description": ["The account there."]},
-    "private_key_file": {"type": "path", "types": ["sftp"], "description": ["The private key that opens the account."]},
-    "private_key_passphrase": {"type": "str", "types": ["sftp"], "secret": True, "description": ["The passphrase of that key."]},
-    "password": {"type": "str", "types": ["sftp"], "secret": True, "description": ["The account's password, if no key is used."]},
+    "host": {"type": "str", "types": ["sftp"], "description": ["The host name or address of the SFTP server."]},
+    "port": {
+        "type": "int",
+        "types": ["sftp"],
+        "default": 22,
+        "minimum": 1,
+        "maximum": 65535,
+        "description": ["The port of the SFTP server."],
+    },
+    "user": {"type": "str", "types": ["sftp"], "description": ["The user name on the SFTP server."]},
+    "private_key_file": {"type": "path", "types": ["sftp"], "description": ["The private key file of O(user)."]},
+    "private_key_passphrase": {"type": "str", "types": ["sftp"], "secret": True, "description": ["The passphrase of O(private_key_file)."]},
+    "password": {"type": "str", "types": ["sftp"], "secret": True, "description": ["The password of O(user), if no private key is used."]},
     "host_key": {
         "type": "str",
         "types": ["sftp"],
-        "description": ["The server's public key, as C(ssh-ed25519 AAAA...). Nothing is sent to a server that has another."],
+        "description": [
+            "The public key of the server, such as C(ssh-ed25519 AAAA...). A server with any other key is rejected before anything is sent."
+        ],
     },
     "known_hosts_file": {
         "type": "path",
         "types": ["sftp"],
         "description": [
-            "Where the server's key is looked up, if O(host_key) is not given. By default C(~/.ssh/known_hosts), then the system's."
+            "The file with the public key of the server, if O(host_key) is not given. The default is C(~/.ssh/known_hosts), then the file"
+            " of the system.",
         ],
     },
     "accept_new_host_key": {
         "type": "bool",
         "types": ["sftp"],
         "default": False,
-        "description": ["Whether the key of an unknown server is trusted and written down. A key that has changed never is."],
+        "description": ["Whether to accept and record the key of an unknown server. A changed key is always rejected."],
     },
     "timeout": {
         "type": "duration",
         "types": ["s3", "sftp"],
         "default": "60",
-        "description": ["How long the server may be silent."],
+        "description": ["How long to wait for data from the server."],
     },
 }
 

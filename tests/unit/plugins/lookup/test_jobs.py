@@ -151,8 +151,8 @@ def test_a_mistake_names_host_job_key_and_what_is_allowed_and_no_secret(project:
     text = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 2
     assert "web1: 2 mistakes in its job documents" in text
-    assert "- auth: select.paths[0]: is 'var/log', must be an absolute path" in text
-    assert "- syslog: select.period: is 'hours'; did you mean 'hour'?; allowed: hour, day, week, month, none" in text
+    assert "- auth: select.paths[0]: must be an absolute path, not 'var/log'" in text
+    assert "- syslog: select.period: must be one of hour, day, week, month, none, not 'hours'; did you mean 'hour'?" in text
     assert SECRET not in text
 
 

@@ -110,7 +110,7 @@ def test_mistakes_in_a_store_are_told_in_the_words_of_the_command() -> None:
     store = {name: option.get("default") for name, option in _module.STORE.items()}
     with pytest.raises(ConfigError) as caught:
         _module.opened({"store": dict(store, type="sftp", bucket="b", attempts=0)})
-    assert caught.value.problems == ["attempts: is 0, must be at least 1"]
+    assert caught.value.problems == ["attempts: must be at least 1, not 0"]
     with pytest.raises(ConfigError) as caught:
         _module.opened({"store": dict(store, type="sftp", bucket="b")})
     assert len(caught.value.problems) == 5

@@ -173,12 +173,12 @@ def test_every_mistake_of_every_job_is_told_with_its_key_and_what_is_allowed() -
     )
     assert [problem.partition(": ")[0] for problem in problems] == ["log_archive_jobs__x"] + ["a"] * 2 + ["b"] * 4 + ["c"]
     for part in (
-        "a: select.period: is 'hourly'; did you mean 'hour'?; allowed: hour, day, week, month, none",
+        "a: select.period: must be one of hour, day, week, month, none, not 'hourly'; did you mean 'hour'?",
         "a: select.patern: unknown key; did you mean 'patterns'?",
         "b: name: must be 'b' or be left out, for its key is its name",
         "b: stores[0]: there is no store 'lokal' in log_archive_stores, which has bucket, local",
         "b: stores[1]: there is no store 'tape' in log_archive_stores, which has bucket, local",
-        "b: stores[2].type: is 'ftp'; did you mean 'sftp'?; allowed: file, s3, sftp",
+        "b: stores[2].type: must be one of file, s3, sftp, not 'ftp'; did you mean 'sftp'?",
     ):
         assert part in problems
 

@@ -127,11 +127,14 @@ def test_good_options(target):
 @pytest.mark.parametrize(
     ("target", "found"),
     [
-        ({"type": "log"}, ["notify[0].path: is missing; a notification of type log needs it"]),
+        ({"type": "log"}, ["notify[0].path: is missing; a notification of type log requires it"]),
         ({"type": "log", "path": "/var/log/events.jsonl"}, ["notify[0].path: is the job's event log; give the recaps a file of their own"]),
-        ({"type": "textfile", "path": "/x", "when": ["always"]}, ["notify[0].when: a notification of type textfile does not know it"]),
-        ({"type": "mail", "to": ["ops@example.com"], "url": "x"}, ["notify[0].url: a notification of type mail does not know it"]),
-        ({"type": "mail", "to": []}, ["notify[0].to: is missing; a notification of type mail needs it"]),
+        (
+            {"type": "textfile", "path": "/x", "when": ["always"]},
+            ["notify[0].when: a notification of type textfile does not have this option"],
+        ),
+        ({"type": "mail", "to": ["ops@example.com"], "url": "x"}, ["notify[0].url: a notification of type mail does not have this option"]),
+        ({"type": "mail", "to": []}, ["notify[0].to: is missing; a notification of type mail requires it"]),
         (
             {"type": "mail", "to": ["a@b@c", "root"], "server": "s"},
             ["notify[0].to[0]: is 'a@b@c', is no", "notify[0].to[1]: is 'root', is"],
@@ -146,7 +149,7 @@ def test_good_options(target):
             {"type": "mail", "to": ["a@b.c"], "server": "s", "user": "u", "password": "p", "tls": "none"},
             ["notify[0].tls: is none, which would send the password for everyone to read; use starttls or tls"],
         ),
-        ({"type": "mail", "to": ["a@b.c"], "server": "s", "port": 70000}, ["notify[0].port: is 70000, must be at most 65535"]),
+        ({"type": "mail", "to": ["a@b.c"], "server": "s", "port": 70000}, ["notify[0].port: must be at most 65535, not 70000"]),
         ({"type": "chat", "url": "marker-of-a-secret"}, ["notify[0].url: is no URL"]),
         ({"type": "chat", "url": "https:///hooks/marker"}, ["notify[0].url: names no host"]),
         ({"type": "chat", "url": "https://h/hooks/mar ker"}, ["notify[0].url: is no URL"]),
@@ -154,7 +157,7 @@ def test_good_options(target):
         ({"type": "ping", "url": "ftp://example.com/marker"}, ["notify[0].url: must begin with http:// or https://"]),
         ({"type": "ping", "url": "https://[::1/marker"}, ["notify[0].url: is no URL"]),
         ({"type": "ping", "url": "https://x/", "timeout": "soon"}, ["notify[0].timeout: 'soon': not a duration"]),
-        ({"type": "pager"}, ["notify[0].type: is 'pager'"]),
+        ({"type": "pager"}, ["notify[0].type: must be one of log, mail, chat, textfile, ping, not 'pager'"]),
         ({}, ["notify[0].type: is missing"]),
     ],
 )
