@@ -188,7 +188,7 @@ def test_a_dump_that_stays_the_same_is_a_warning_and_nothing_is_sent(site: Site)
         *before, last = site.recaps(name)
         assert [recap["warnings"] for recap in before] == [[]] * len(before)
         (warning,) = last["warnings"]
-        assert warning.endswith("is unchanged since 2024-10-27, not of today (2024-10-28, %s)" % zone)
+        assert warning.endswith("is unchanged since 2024-10-27, not from today (2024-10-28, %s)" % zone)
         assert last["archives"] == []
     assert sorted(site.server.statuses_given()) == [200] * 6 + [304] * 2
     assert {code for _name, _began, code in site.runs()} == {"0"}

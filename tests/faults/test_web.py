@@ -67,7 +67,7 @@ def options(server: HttpsServer, **changes: t.Any) -> t.Dict[str, t.Any]:
     return dict(given, **changes)
 
 
-def fetch(server: HttpsServer, folder: t.Any, known: t.Any = None, **changes: t.Any) -> web.Collected:
+def fetch(server: HttpsServer, folder: t.Any, known: t.Any = None, **changes: t.Any) -> web.Dump:
     return web.collect(normalise_web(options(server, **changes)), str(folder), NOW, known)
 
 
@@ -107,11 +107,11 @@ def test_a_version_that_is_known_is_not_sent_again(server: HttpsServer, tmp_path
     ("zipped", "now", "problem"),
     [
         (TODAY, NOW, None),
-        (YESTERDAY, NOW, "is of 2024-01-11, not of today (2024-01-12, Europe/Paris)"),
-        (TODAY, NOW + datetime.timedelta(hours=1, minutes=30), "is of 2024-01-12, not of today (2024-01-13, Europe/Paris)"),
-        (zip_of(("other", (2024, 1, 12, 1, 0, 0), b"x")), NOW, "holds no file 'dump.sql' (it holds 'other')"),
-        (zip_of(), NOW, "holds no file 'dump.sql' (it holds none at all)"),
-        (zip_of(("dump.sql", (2024, 2, 30, 1, 0, 0), b"x")), NOW, "has no date, not of today"),
+        (YESTERDAY, NOW, "is from 2024-01-11, not from today (2024-01-12, Europe/Paris)"),
+        (TODAY, NOW + datetime.timedelta(hours=1, minutes=30), "is from 2024-01-12, not from today (2024-01-13, Europe/Paris)"),
+        (zip_of(("other", (2024, 1, 12, 1, 0, 0), b"x")), NOW, "contains no file 'dump.sql' (it contains 'other')"),
+        (zip_of(), NOW, "contains no file 'dump.sql' (it contains no files)"),
+        (zip_of(("dump.sql", (2024, 2, 30, 1, 0, 0), b"x")), NOW, "has no date, not from today"),
     ],
 )
 def test_a_member_that_is_not_there_or_not_of_today(
@@ -182,7 +182,7 @@ def test_a_client_certificate_that_is_missing_or_cannot_be_read(server: HttpsSer
     error = assert_fails(server, tmp_path / "to", "tls", client_certificate=None, client_key=None)
     assert "client certificate" in str(error)
     assert_fails(server, tmp_path / "to", "client_certificate", client_certificate=str(tmp_path / "missing.pem"))
-    with pytest.raises(ConfigError, match="the CA certificates cannot be read"):
+    with pytest.raises(ConfigError, match="cannot read the CA certificates"):
         fetch(server, tmp_path / "to", ca_bundle=str(tmp_path / "missing.pem"))
 
 
@@ -259,15 +259,15 @@ def test_through_a_proxy_and_through_one_that_refuses(server: HttpsServer, tmp_p
     ("changes", "says"),
     [
         ({"url": "http://localhost/x.zip"}, "url: must begin with https://"),
-        ({"url": "https://"}, "url: names no server"),
-        ({"url": "https://u:p@localhost/"}, "url: must not hold a user or a password"),
-        ({"url": "https://localhost:99999/"}, "url: is no URL"),
+        ({"url": "https://"}, "url: contains no host name"),
+        ({"url": "https://u:p@localhost/"}, "url: must not contain a user or a password"),
+        ({"url": "https://localhost:99999/"}, "url: is not a URL"),
         ({"proxy": "socks://x"}, "proxy: must begin with http://"),
-        ({"user": "u"}, "user: and password go together"),
-        ({"token": "t", "user": "u", "password": "p"}, "token: and user exclude each other"),
-        ({"client_certificate": None}, "client_key: goes with client_certificate"),
-        ({"token": "t", "token_header": "X\r\nY"}, "token_header: is no name of a header"),
-        ({"min_size": "2G", "max_size": "1G"}, "min_size: is larger than max_size"),
+        ({"user": "u"}, "user: requires password"),
+        ({"token": "t", "user": "u", "password": "p"}, "token: cannot be combined with user"),
+        ({"client_certificate": None}, "client_key: requires client_certificate"),
+        ({"token": "t", "token_header": "X\r\nY"}, "token_header: is not a valid header name"),
+        ({"min_size": "2G", "max_size": "1G"}, "min_size: must not be larger than max_size"),
         ({"timezone": "Paris"}, "timezone: "),
     ],
 )
@@ -373,7 +373,7 @@ def test_what_is_not_of_today_is_not_archived_and_the_rest_of_the_run_goes_on(
     recap = run(host, server, web={"absent": absent}, retention=policy)
     assert (recap["exit_code"], recap["archives"]) == (code, [])
     told = recap["errors"] if code else recap["warnings"]
-    assert "not of today (2024-01-12, Europe/Paris)" in told[0]
+    assert "not from today (2024-01-12, Europe/Paris)" in told[0]
     assert files_below(host.store) == ["20240801.tgz", "20240901.tgz", "20241001.tgz", "notes.txt"]
 
 
@@ -381,7 +381,7 @@ def test_a_dump_that_stays_the_same_is_told_the_next_day(host: Host, server: Htt
     run(host, server)
     recap = run(host, server, now=NOW + datetime.timedelta(days=1))
     assert server.statuses_given() == [200, 304]
-    assert recap["archives"] == [] and "unchanged since 2024-01-12, not of today" in recap["warnings"][0]
+    assert recap["archives"] == [] and "unchanged since 2024-01-12, not from today" in recap["warnings"][0]
     assert run(host, server, now=NOW + datetime.timedelta(days=1), web={"modified": "any"})["warnings"] == []
 
 

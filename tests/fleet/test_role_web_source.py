@@ -66,7 +66,7 @@ def trusted(host: t.Any, folder: t.Any) -> str:
     return str(path)
 
 
-def fetch(host: t.Any, folder: t.Any, ca_bundle: str, port: int = 8000, **options: t.Any) -> web.Collected:
+def fetch(host: t.Any, folder: t.Any, ca_bundle: str, port: int = 8000, **options: t.Any) -> web.Dump:
     """What the job source gets of the zip, from the controller."""
     given = {"url": "https://%s:%d/export.zip" % (host.address, port), "ca_bundle": ca_bundle, "attempts": 1, "timeout": "5", **options}
     now = datetime.datetime.now(datetime.timezone.utc)

@@ -48,7 +48,7 @@ class WebCollector(Collector):
     @staticmethod
     def problems(options: t.Mapping[str, t.Any]) -> t.List[str]:
         # Options that are wrong in themselves are left out, and reported first.
-        return web.problems(options) if len(options) == len(WEB) else []
+        return web.problems(t.cast("WebOptions", options)) if len(options) == len(WEB) else []
 
     @contextlib.contextmanager
     def collect(
@@ -84,7 +84,7 @@ def _remove(folder: str) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise LogArchiveError("the fetched files cannot be removed (%s)" % error.strerror, error.filename or folder) from error
+        raise LogArchiveError("cannot remove the downloaded files: %s" % error.strerror, error.filename or folder) from error
 
 
 def stale(options: WebOptions, days: t.Sequence[str], now: datetime.datetime) -> t.Optional[str]:
@@ -92,7 +92,7 @@ def stale(options: WebOptions, days: t.Sequence[str], now: datetime.datetime) ->
     today = now.astimezone(load_timezone(options["timezone"])).date().isoformat()
     if options["modified"] != "today" or all(day == today for day in days):
         return None
-    return "%s is unchanged since %s, not of today (%s, %s)" % (web.shown(options["url"]), max(days), today, options["timezone"])
+    return "%s is unchanged since %s, not from today (%s, %s)" % (web.shown(options["url"]), max(days), today, options["timezone"])
 
 
 def remembered(memory: str) -> t.Tuple[t.Optional[web.Validators], t.List[str]]:
@@ -106,14 +106,14 @@ def remembered(memory: str) -> t.Tuple[t.Optional[web.Validators], t.List[str]]:
         return None, []
 
 
-def remember(memory: str, got: web.Collected) -> None:
+def remember(memory: str, got: web.Dump) -> None:
     """Write to the file ``memory`` which version of the dump was fetched."""
     days = sorted({"unknown" if moment is None else moment.date().isoformat() for moment in got.modified.values()})
     text = json.dumps(dict(got.validators._asdict(), days=days), indent=1, sort_keys=True).encode() + b"\n"
     try:
         write_atomically(memory, text)
     except OSError as error:
-        raise LogArchiveError("the version of the dump cannot be remembered (%s)" % error.strerror, memory) from error
+        raise LogArchiveError("cannot record the version of the dump: %s" % error.strerror, memory) from error
 
 
 def fetched(document: JobDocument, now: datetime.datetime, progress: Progress, check: bool) -> t.ContextManager[Collected]:

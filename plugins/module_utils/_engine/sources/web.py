@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A dump from a web server: a zip fetched over HTTPS, and the member of it that is to be archived.
+"""Download a zip over HTTPS and extract the files to archive.
 
-The server is not trusted with more than the file: sizes are bounded, redirects stay encrypted and take no credentials along, and the
-zip is read as ``zips`` reads it. Every way to fail has its own word (``WebError.reason``).
+The server is not trusted: sizes are limited, redirects must be encrypted and get no credentials on another server, and ``zips`` checks the
+zip. Every kind of failure has one word (``WebError.reason``).
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from ..base.staging import ExtractedFile, failing_clearly
 from ..base.units import format_size, parse_duration, parse_size
 from . import zips
 
+if t.TYPE_CHECKING:
+    from ..config.document import WebOptions
+
 CHUNK = 1 << 16
 REDIRECTS = 5
 _RETRYABLE = ("dns", "refused", "unreachable", "timeout", "connection_lost", "truncated", "server_error", "busy")
@@ -35,44 +38,47 @@ Progress = t.Callable[[int], None]
 
 
 class WebError(LogArchiveError):
-    """A download failed. ``reason``: one word for how it did (see ``_HINTS``); ``status``: the HTTP status, if there is one."""
+    """A download failed. ``reason``: one word for the kind of failure (see ``_HINTS``); ``status``: the HTTP status, if there was one."""
 
     def __init__(self, reason: str, message: str, subject: str, status: t.Optional[int] = None) -> None:
         super().__init__(message, subject, _HINTS.get(reason))
         self.reason = reason
         self.status = status
-        if reason in ("client_certificate",):
+        if reason == "client_certificate":
             self.exit_code = EXIT_CONFIG
 
 
 _HINTS: t.Dict[str, t.Optional[str]] = {
-    "dns": "Look at the name in the URL, and at the resolver of this host",
-    "refused": "Is the server running, and is the port right?",
-    "unreachable": "Look at the network and the firewalls between this host and the server",
-    "timeout": "Look at the server, or give it more time (timeout)",
-    "connection_lost": "Look at the server's log",
-    "tls_name": "The URL must name the server as its certificate does",
-    "tls_expired": "Its owner must renew it; look at this host's clock, too",
-    "tls_untrusted": "Give the CA that signed it (ca_bundle)",
-    "tls": "Look at what TLS the server speaks, and whether it wants a client certificate",
-    "client_certificate": "Look at client_certificate and client_key",
-    "unauthorized": "Look at user and password, or the token",
-    "forbidden": "The server knows us and does not let us",
-    "not_found": "Look at the path in the URL",
-    "busy": "The server asks for patience",
-    "server_error": "Look at the server's log",
+    "dns": "Check the host name in the URL, and the resolver of this host",
+    "refused": "Check that the server is running, and the port in the URL",
+    "unreachable": "Check the network and the firewalls between this host and the server",
+    "timeout": "Check the server, or increase timeout",
+    "connection_lost": "Check the log of the server",
+    "tls_name": "Use a host name in the URL that the certificate of the server contains",
+    "tls_expired": "Renew the certificate of the server; check the clock of this host, too",
+    "tls_untrusted": "Set ca_bundle to the CA that signed the certificate",
+    "tls": "Check the TLS versions of the server, and whether it requires a client certificate",
+    "client_certificate": "Check client_certificate and client_key",
+    "unauthorized": "Check user and password, or token",
+    "forbidden": "Give the user or the token access to the URL",
+    "not_found": "Check the path in the URL",
+    "busy": "Try again later",
+    "server_error": "Check the log of the server",
     "status": None,
-    "redirect": "Give the URL that it leads to",
-    "proxy": "Look at the proxy",
-    "too_large": "Raise max_size if this is the right file",
-    "too_small": "Lower min_size if this is the right file",
-    "truncated": "The server sent less than it had said; it may be writing the file",
-    "not_zip": "Look at what the URL gives in a browser",
+    "redirect": "Set url to the final location",
+    "proxy": "Check the proxy",
+    "too_large": "Increase max_size if this is the right file",
+    "too_small": "Decrease min_size if this is the right file",
+    "truncated": "Check whether the file is still being written on the server",
+    "not_zip": "Open the URL in a browser to see what the server sends",
 }
 
 
 class Validators(t.NamedTuple):
-    """What a server said of the version that we have: the next request asks only for a newer one. url: the SHA-256 of its URL."""
+    """How the server identified the version that was downloaded: the next request asks only for another one.
+
+    url: the SHA-256 of the URL.
+    """
 
     url: str
     etag: t.Optional[str]
@@ -80,7 +86,7 @@ class Validators(t.NamedTuple):
 
 
 class Download(t.NamedTuple):
-    """size: bytes, 0 where ``unchanged`` (the server has nothing newer than ``known``); then nothing was written."""
+    """size: bytes. unchanged: the server has no other version than the known one; nothing was written, and ``size`` is 0."""
 
     unchanged: bool
     size: int
@@ -89,9 +95,11 @@ class Download(t.NamedTuple):
     attempts: int
 
 
-class Collected(t.NamedTuple):
-    """A dump at hand. files: what was extracted; modified: by member, in the job's time zone, aware, None where the zip has no time;
-    problem: why there is nothing to archive, None where there is; unchanged: the server had nothing newer.
+class Dump(t.NamedTuple):
+    """A dump as extracted.
+
+    files: the extracted files. modified: by member, aware, in the time zone of the options; None if the zip contains no valid time.
+    problem: why there is nothing to archive, or None. unchanged: the server has no other version than the known one.
     """
 
     files: t.List[ExtractedFile]
@@ -102,44 +110,31 @@ class Collected(t.NamedTuple):
 
 
 def shown(url: str) -> str:
-    """The URL as messages may show it: without its query, in which secrets travel."""
+    """The URL for messages: without user, password and query, which may be secret."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "..." if parts.query else "", ""))
 
 
-def problems(options: t.Mapping[str, t.Any]) -> t.List[str]:
-    """What is wrong with these options when they are seen together, as 'option: what'."""
+def problems(options: WebOptions) -> t.List[str]:
+    """Mistakes in these options that show only when they are seen together, each as 'option: what is wrong'."""
     found = []
-    for name in ("url", "proxy"):
-        url = options[name]
-        if url is None:
-            continue
-        try:
-            parts = urlsplit(url)
-            port_is_fine = parts.port is None or parts.port > 0
-        except ValueError:
-            found.append("%s: is no URL" % name)
-            continue
-        if name == "url" and parts.scheme != "https":
-            found.append("url: must begin with https://")
-        elif name == "proxy" and parts.scheme not in ("http", "https"):
-            found.append("proxy: must begin with http:// or https://")
-        elif not parts.hostname or not port_is_fine:
-            found.append("%s: names no server" % name)
-        elif name == "url" and parts.username is not None:
-            found.append("url: must not hold a user or a password; give them as user and password")
+    for name, url, schemes in (("url", options["url"], ["https"]), ("proxy", options["proxy"], ["http", "https"])):
+        if url is not None:
+            problem = _problem_of_url(url, schemes)
+            if problem is not None:
+                found.append("%s: %s" % (name, problem))
+            elif name == "url" and urlsplit(url).username is not None:
+                found.append("url: must not contain a user or a password; use the options user and password")
     if options["token"] and options["user"]:
-        found.append("token: and user exclude each other")
+        found.append("token: cannot be combined with user")
     if bool(options["user"]) != bool(options["password"]):
-        found.append("user: and password go together")
+        found.append("user: requires password, and vice versa")
     if options["client_key"] and not options["client_certificate"]:
-        found.append("client_key: goes with client_certificate")
-    if re.search(r"[\r\n:]|^$", options["token_header"] or "Authorization"):
-        found.append("token_header: is no name of a header")
-    with contextlib.suppress(LogArchiveError):
-        # What is no size at all is told where types are checked.
-        if options["min_size"] is not None and parse_size(options["min_size"]) > parse_size(options["max_size"]):
-            found.append("min_size: is larger than max_size")
+        found.append("client_key: requires client_certificate")
+    if re.search(r"[\r\n:]|^$", options["token_header"]):
+        found.append("token_header: is not a valid header name")
+    if options["min_size"] is not None and parse_size(options["min_size"]) > parse_size(options["max_size"]):
+        found.append("min_size: must not be larger than max_size")
     try:
         load_timezone(options["timezone"])
     except ConfigError as error:
@@ -147,18 +142,29 @@ def problems(options: t.Mapping[str, t.Any]) -> t.List[str]:
     return found
 
 
+def _problem_of_url(url: str, schemes: t.Sequence[str]) -> t.Optional[str]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme not in schemes:
+        return "must begin with %s" % " or ".join(scheme + "://" for scheme in schemes)
+    return None if parts.hostname and port != 0 else "contains no host name, or an invalid port"
+
+
 def collect(
-    options: t.Mapping[str, t.Any],
+    options: WebOptions,
     folder: str,
     now: datetime.datetime,
     known: t.Optional[Validators] = None,
     progress: t.Optional[Progress] = None,
-) -> Collected:
-    """Fetch the zip that ``options`` (see ``job_spec.WEB``) describe and extract what is wanted of it below ``folder``.
+) -> Dump:
+    """Download the zip that ``options`` describe and extract the files to archive below ``folder``.
 
-    now: aware; what "today" means. known: of the version that was archived before. progress: called with the bytes as they come.
-    Raises WebError, IntegrityError for a zip that is refused, DiskFullError. A member that is not there or not of today is no error but the
-    ``problem`` of the result.
+    now: an aware datetime; defines "today". known: the version that was archived before. progress: called with the bytes as they arrive.
+    Raises WebError, IntegrityError if the zip is refused, DiskFullError. A member that is missing or not from today is the ``problem``
+    of the result, not an error.
     """
     with failing_clearly(folder):
         os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -166,14 +172,14 @@ def collect(
         try:
             download = fetch(options, path, known, progress)
             if download.unchanged:
-                return Collected([], {}, download.validators, None, True)
+                return Dump([], {}, download.validators, None, True)
             return _unpacked(options, path, folder, now, download.validators)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
 
-def _unpacked(options: t.Mapping[str, t.Any], path: str, folder: str, now: datetime.datetime, validators: Validators) -> Collected:
+def _unpacked(options: WebOptions, path: str, folder: str, now: datetime.datetime, validators: Validators) -> Dump:
     limits = zips.Limits(parse_size(options["max_unpacked"]), options["max_ratio"], options["max_members"])
     subject = shown(options["url"])
     try:
@@ -184,20 +190,20 @@ def _unpacked(options: t.Mapping[str, t.Any], path: str, folder: str, now: datet
         modified = {m.name: None if m.modified is None else m.modified.replace(tzinfo=zone) for m in chosen}
         problem = _problem(options, chosen, listed, modified, now.astimezone(zone).date())
         if problem is not None:
-            return Collected([], modified, validators, problem, False)
+            return Dump([], modified, validators, problem, False)
         files = zips.extract(path, folder, wanted, limits, overwrite=True)
     except IntegrityError as error:
-        # It is known by where it came from: the file's own name means nothing to anybody.
+        # Messages name the URL, not the temporary file.
         raise type(error)(error.message, subject, error.hint) from error
     for file in files:
         moment = modified[file.name]
         if moment is not None:
             os.utime(file.path, (moment.timestamp(), moment.timestamp()))
-    return Collected(files, modified, validators, None, False)
+    return Dump(files, modified, validators, None, False)
 
 
 def _problem(
-    options: t.Mapping[str, t.Any],
+    options: WebOptions,
     chosen: t.Sequence[zips.Member],
     listed: t.Sequence[zips.Member],
     modified: t.Mapping[str, t.Optional[datetime.datetime]],
@@ -207,24 +213,22 @@ def _problem(
     if not chosen:
         there = ", ".join(ascii(member.name) for member in listed[:10]) + (", ..." if len(listed) > 10 else "")
         what = "no file" if options["member"] is None else "no file %s" % ascii(options["member"])
-        return "%s holds %s (it holds %s)" % (subject, what, there or "none at all")
+        return "%s contains %s (it contains %s)" % (subject, what, there or "no files")
     if options["modified"] == "today":
         for name, moment in modified.items():
             if moment is None or moment.date() != today:
-                when = "has no date" if moment is None else "is of %s" % moment.date().isoformat()
-                return "%s in %s %s, not of today (%s, %s)" % (ascii(name), subject, when, today.isoformat(), options["timezone"])
+                when = "has no date" if moment is None else "is from %s" % moment.date().isoformat()
+                return "%s in %s %s, not from today (%s, %s)" % (ascii(name), subject, when, today.isoformat(), options["timezone"])
     return None
 
 
 # -- fetching ---------------------------------------------------------------------------------------------------------
 
 
-def fetch(
-    options: t.Mapping[str, t.Any], path: str, known: t.Optional[Validators] = None, progress: t.Optional[Progress] = None
-) -> Download:
-    """Download the URL to the new file ``path`` (0600), in bounded memory; what may pass is tried again, with twice the wait each time.
+def fetch(options: WebOptions, path: str, known: t.Optional[Validators] = None, progress: t.Optional[Progress] = None) -> Download:
+    """Download the URL to the new file ``path`` (mode 0600), in bounded memory; retry temporary errors, doubling the delay each time.
 
-    The file is there only if it is complete, of a size within the limits, and begins as a zip does. Raises WebError.
+    The file exists only if it is complete, its size is within the limits, and it begins like a zip. Raises WebError.
     """
     delay = parse_duration(options["retry_delay"])
     for attempt in range(1, options["attempts"] + 1):
@@ -240,9 +244,7 @@ def fetch(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _fetch_once(
-    options: t.Mapping[str, t.Any], path: str, known: t.Optional[Validators], progress: t.Optional[Progress], attempt: int
-) -> Download:
+def _fetch_once(options: WebOptions, path: str, known: t.Optional[Validators], progress: t.Optional[Progress], attempt: int) -> Download:
     url = options["url"]
     if known is not None and known.url != _digest(url):
         known = None
@@ -253,7 +255,7 @@ def _fetch_once(
         _check_status(response, url)
         size, sha256 = _write(response, path, options, progress)
     if options["min_size"] is not None and size < parse_size(options["min_size"]):
-        raise WebError("too_small", "it has %s, less than min_size" % format_size(size), shown(url))
+        raise WebError("too_small", "the file has %s, less than min_size" % format_size(size), shown(url))
     return Download(False, size, sha256, validators, attempt)
 
 
@@ -262,12 +264,12 @@ def _digest(url: str) -> str:
 
 
 @contextlib.contextmanager
-def _opened(options: t.Mapping[str, t.Any], known: t.Optional[Validators]) -> t.Iterator[t.Any]:
-    """The response, after redirects; errors of the network as WebError."""
+def _opened(options: WebOptions, known: t.Optional[Validators]) -> t.Iterator[t.Any]:
+    """The response, after redirects. Network errors become WebError."""
     try:
         import urllib3
     except ImportError:
-        raise MissingLibraryError("urllib3", "a job that fetches from a web server") from None
+        raise MissingLibraryError("urllib3", "jobs that download from a web server") from None
     url = options["url"]
     timeout = urllib3.Timeout(connect=parse_duration(options["timeout"]), read=parse_duration(options["timeout"]))
     settings: t.Dict[str, t.Any] = {"ssl_context": _tls_context(options), "timeout": timeout, "retries": False}
@@ -283,14 +285,14 @@ def _opened(options: t.Mapping[str, t.Any], known: t.Optional[Validators]) -> t.
             )
         for _redirect in range(REDIRECTS + 1):
             own = urlsplit(url)[:2] == urlsplit(options["url"])[:2]
-            with _explained(url):
+            with _network_errors(url):
                 response = pool.request(
                     "GET", url, headers=dict(headers, **(_login(options) if own else {})), redirect=False, preload_content=False
                 )
             location = response.headers.get("Location")
             if response.status not in (301, 302, 303, 307, 308) or not location:
                 try:
-                    with _explained(url):
+                    with _network_errors(url):
                         yield response
                 finally:
                     response.release_conn()
@@ -299,9 +301,9 @@ def _opened(options: t.Mapping[str, t.Any], known: t.Optional[Validators]) -> t.
             url = urljoin(url, location)
             if urlsplit(url).scheme != "https":
                 raise WebError(
-                    "redirect", "it redirects to %s, which is not encrypted" % shown(url), shown(options["url"]), response.status
+                    "redirect", "the server redirects to %s, which is not encrypted" % shown(url), shown(options["url"]), response.status
                 )
-        raise WebError("redirect", "it redirects more than %d times" % REDIRECTS, shown(options["url"]))
+        raise WebError("redirect", "the server redirects more than %d times" % REDIRECTS, shown(options["url"]))
 
 
 class _Pool:
@@ -309,25 +311,25 @@ class _Pool:
         self.close = pool.clear
 
 
-def _tls_context(options: t.Mapping[str, t.Any]) -> ssl.SSLContext:
+def _tls_context(options: WebOptions) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=options["ca_bundle"])
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError("the CA certificates cannot be read (%s)" % (error.strerror or error), options["ca_bundle"]) from error
+        raise ConfigError("cannot read the CA certificates: %s" % (error.strerror or error), options["ca_bundle"]) from error
     if options["client_certificate"]:
         try:
-            # A key that wants a passphrase must not ask for it on a terminal.
+            # Without a password function, OpenSSL asks for the passphrase of the key on the terminal.
             context.load_cert_chain(options["client_certificate"], options["client_key"], lambda: "")
         except (OSError, ssl.SSLError) as error:
             raise WebError(
                 "client_certificate",
-                "the client certificate cannot be used (%s)" % (error.strerror or error),
+                "cannot use the client certificate: %s" % (error.strerror or error),
                 options["client_certificate"],
             ) from error
     return context
 
 
-def _login(options: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
+def _login(options: WebOptions) -> t.Dict[str, str]:
     from urllib3.util import make_headers
 
     if options["token"]:
@@ -362,60 +364,62 @@ def _check_status(response: t.Any, url: str) -> None:
     reason = {401: "unauthorized", 403: "forbidden", 404: "not_found", 407: "proxy", 410: "not_found", 429: "busy", 503: "busy"}.get(status)
     if reason is None:
         reason = "server_error" if status >= 500 else "status"
-    raise WebError(reason, "the server answers %d %s" % (status, ascii(response.reason or "").strip("'")), shown(url), status)
+    raise WebError(reason, "the server responded %d %s" % (status, ascii(response.reason or "").strip("'")), shown(url), status)
 
 
-def _write(response: t.Any, path: str, options: t.Mapping[str, t.Any], progress: t.Optional[Progress]) -> t.Tuple[int, str]:
+def _write(response: t.Any, path: str, options: WebOptions, progress: t.Optional[Progress]) -> t.Tuple[int, str]:
     most = parse_size(options["max_size"])
     subject = shown(options["url"])
-    said = response.headers.get("Content-Length", "")
-    expected = int(said) if said.isascii() and said.isdigit() else None
+    header = response.headers.get("Content-Length", "")
+    expected = int(header) if header.isascii() and header.isdigit() else None
     if expected is not None and expected > most:
-        raise WebError("too_large", "it has %s, more than max_size" % format_size(expected), subject)
+        raise WebError("too_large", "the file has %s, more than max_size" % format_size(expected), subject)
     sha256 = hashlib.sha256()
     size = 0
     with open(path, "xb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
         for chunk in response.stream(CHUNK, decode_content=False):
             if not size and not chunk.startswith(b"PK"[: len(chunk)]):
-                raise WebError("not_zip", "what the server sends is no zip (%s)" % _kind(response, chunk), subject)
+                raise WebError("not_zip", "the response is not a zip file (%s)" % _kind(response, chunk), subject)
             size += len(chunk)
             if size > most:
-                raise WebError("too_large", "it has more than max_size (%s)" % format_size(most), subject)
+                raise WebError("too_large", "the file is larger than max_size (%s)" % format_size(most), subject)
             sha256.update(chunk)
             file.write(chunk)
             if progress is not None:
                 progress(len(chunk))
     if expected is not None and size != expected:
-        raise WebError("truncated", "%d bytes came, and %d were announced" % (size, expected), subject)
+        raise WebError("truncated", "the response has %d bytes; the server announced %d" % (size, expected), subject)
     if not size:
-        raise WebError("not_zip", "what the server sends is no zip (it is empty)", subject)
+        raise WebError("not_zip", "the response is not a zip file (it is empty)", subject)
     return size, sha256.hexdigest()
 
 
 def _kind(response: t.Any, chunk: bytes) -> str:
-    kind = ascii(response.headers.get("Content-Type", "of an unknown type")).strip("'")
-    return "%s, beginning with %s" % (kind[:60], ascii(chunk[:20].decode("latin-1")))
+    kind = ascii(response.headers.get("Content-Type", "unknown type")).strip("'")
+    return "%s, begins with %s" % (kind[:60], ascii(chunk[:20].decode("latin-1")))
 
 
 @contextlib.contextmanager
-def _explained(url: str) -> t.Iterator[None]:
+def _network_errors(url: str) -> t.Iterator[None]:
     from urllib3.exceptions import HTTPError, LocationParseError, ProxyError
 
     try:
         yield
     except LocationParseError as error:
-        raise WebError("redirect", "it leads to what is no URL", shown(url)) from error
+        raise WebError("redirect", "the server redirects to an invalid URL", shown(url)) from error
     except HTTPError as error:
         causes = list(_chain(error))
-        reason, message = next(filter(None, map(_told, causes)), ("connection_lost", "the connection broke (%s)" % type(error).__name__))
-        # A proxy that cannot be reached, or does not let us through.
+        reason, message = next(
+            filter(None, map(_reason, causes)), ("connection_lost", "the connection was lost (%s)" % type(error).__name__)
+        )
+        # The proxy cannot be reached, or refuses the connection.
         if any(isinstance(cause, ProxyError) for cause in causes) and not reason.startswith("tls"):
-            reason, message = "proxy", "the proxy fails: %s" % message
+            reason, message = "proxy", "the proxy failed: %s" % message
         raise WebError(reason, message, shown(url)) from error
 
 
 def _chain(error: BaseException) -> t.Iterator[BaseException]:
-    """An error and what it came from, the innermost first: urllib3 wraps, in several ways and by its version."""
+    """An error and its causes, the innermost first. urllib3 nests them in several ways, depending on its version."""
     seen: t.List[BaseException] = []
     waiting: t.List[t.Any] = [error]
     while waiting:
@@ -426,23 +430,23 @@ def _chain(error: BaseException) -> t.Iterator[BaseException]:
     return reversed(seen)
 
 
-def _told(error: BaseException) -> t.Optional[t.Tuple[str, str]]:
+def _reason(error: BaseException) -> t.Optional[t.Tuple[str, str]]:
     from urllib3.exceptions import IncompleteRead, TimeoutError as UrllibTimeout
 
     if isinstance(error, ssl.SSLCertVerificationError):
         # X509_V_ERR_HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH; CERT_HAS_EXPIRED, CERT_NOT_YET_VALID.
         reason = "tls_name" if error.verify_code in (62, 64) else "tls_expired" if error.verify_code in (9, 10) else "tls_untrusted"
-        return reason, "its certificate is refused: %s" % error.verify_message
+        return reason, "the certificate of the server is not accepted: %s" % error.verify_message
     if isinstance(error, ssl.SSLError):
-        return "tls", "TLS fails (%s)" % (error.reason or error.strerror)
+        return "tls", "TLS failed (%s)" % (error.reason or error.strerror)
     if isinstance(error, socket.gaierror):
-        return "dns", "its name cannot be resolved (%s)" % error.strerror
+        return "dns", "cannot resolve the host name (%s)" % error.strerror
     if isinstance(error, ConnectionRefusedError):
-        return "refused", "the connection is refused"
+        return "refused", "the connection was refused"
     if isinstance(error, (socket.timeout, UrllibTimeout)):
-        return "timeout", "the server is silent for too long"
+        return "timeout", "the server did not respond in time"
     if isinstance(error, OSError) and error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT):
-        return "unreachable", "the server cannot be reached (%s)" % error.strerror
+        return "unreachable", "cannot reach the server (%s)" % error.strerror
     if type(error).__name__ == "IncompleteRead" or isinstance(error, IncompleteRead):
-        return "truncated", "the connection ended before the file did"
+        return "truncated", "the connection ended before the file was complete"
     return None
