@@ -60,7 +60,7 @@ def normalise_web(options: t.Any, subject: t.Optional[str] = None) -> WebOptions
     problems: t.List[str] = []
     normal = _object(options, WEB, "", problems)
     if not problems:
-        problems += problems_of_web(normal)
+        problems += problems_of_web(t.cast("WebOptions", normal))
     _refuse(problems, "options", subject)
     return t.cast("WebOptions", normal)
 

@@ -13,7 +13,7 @@ import typing as t
 
 Duration = t.Union[str, int, float]
 """Seconds, or text such as "30s" or "7d" (``base.units.parse_duration``)."""
-Size = t.Union[str, int, float]
+Size = t.Union[str, int]
 """Bytes, or text such as "10K" or "1.5G" (``base.units.parse_size``)."""
 
 
