@@ -23,7 +23,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.inventory import Choice
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import Holdings, Restored, restore_from_stores
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
-from faults.host import Host, at, files_below
+from rigs.host import Host, at, files_below
 
 pytest.importorskip("cryptography")
 KEYS = ["web1/syslog/2024/01/12/syslog.20240112.%d.tgz.fernet" % hour for hour in (12, 13, 14)]
