@@ -6,6 +6,8 @@
 PYTHON ?= python3
 # Further arguments for pytest: make units PYTEST='-k retention'
 PYTEST ?=
+# Arguments of a benchmark: make bench ARGS='--only idle-run --rounds 9'
+ARGS ?=
 # Processes that run tests at the same time.
 WORKERS ?= 2
 # What runs again with the newest ansible-core on the newest interpreter (what touches Ansible: the whole story of a fleet, every module
@@ -54,8 +56,8 @@ python:
 demo: $(B)/venv/.stamp $(B)/venv-swift/.stamp $(SELF) ## Archive this machine's logs and a generated fleet's, ship, verify, prune, restore
 	@$(B)/venv/bin/python demo/run.py
 
-bench: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-awscli/.stamp $(SELF) system ## Measure against other ways, write build/bench.json
-	PYTHONPATH=$(B)/collections $(B)/venv-test/bin/python tests/benchmarks/bench.py --output $(B)/bench.json
+bench: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-awscli/.stamp $(SELF) system ## Measure against other ways: make bench ARGS="--quick"
+	PYTHONPATH=$(B)/collections $(B)/venv-test/bin/python tests/benchmarks/bench.py $(ARGS)
 
 host: ## Install the command log-archive in a virtualenv: make host PREFIX=/opt/log-archive
 	@test -n "$(PREFIX)" || { echo "Say where: make host PREFIX=/opt/log-archive" >&2; exit 2; }
@@ -169,7 +171,7 @@ $(B)/awx/.stamp: tests/requirements-awx.txt | python
 
 # A peer of the benchmarks, as its users have it.
 $(B)/venv-awscli/.stamp: | python
-	$(call venv,$(B)/venv-awscli,$(PYTHON),awscli)
+	$(call venv,awscli)
 
 # These two are left empty where the machine has no such interpreter.
 $(B)/venv-newest/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python

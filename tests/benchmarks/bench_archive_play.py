@@ -8,13 +8,11 @@ Both over local connections, with Ansible's own settings, as whole processes; th
 
 from __future__ import annotations
 
-import compileall
 import contextlib
 import datetime
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import typing as t
@@ -22,9 +20,9 @@ import typing as t
 import generate_syslog
 import lab
 from _measure import Benchmark, Sides, Target, run
+from rigs.command import install
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-ENGINE = CHECKOUT / "plugins" / "module_utils" / "_engine"
 HOSTS = 20
 
 PING = """\
@@ -36,17 +34,6 @@ PING = """\
     - name: Ping
       ansible.builtin.ping:
 """
-
-
-def install(folder: pathlib.Path) -> pathlib.Path:
-    """The engine and the launcher, as the role ``runner`` installs them; returns the launcher."""
-    shutil.copytree(ENGINE, folder / "lib" / "log_archive", ignore=shutil.ignore_patterns("__pycache__"))
-    compileall.compile_dir(folder / "lib", quiet=1)
-    launcher = folder / "log-archive"
-    text = "#!%s -I\nimport sys\n\nsys.path.insert(0, %r)\nfrom log_archive.cli.main import end_with_main\n\nend_with_main()\n"
-    launcher.write_text(text % (sys.executable, str(folder / "lib")))
-    launcher.chmod(0o755)
-    return launcher
 
 
 def set_up(folder: pathlib.Path, host: str, launcher: pathlib.Path) -> None:

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import compileall
 import contextlib
 import datetime
 import json
 import os
 import pathlib
-import shutil
 import statistics
 import subprocess
 import sys
@@ -19,8 +17,8 @@ import typing as t
 
 import generate_syslog
 from _measure import Benchmark, Sides, Target, run
+from rigs.command import install
 
-ENGINE = pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils" / "_engine"
 STARTS = 10
 """Starts per round: one takes some hundredths of a second, and the median of some of them is steadier."""
 
@@ -29,14 +27,8 @@ STARTS = 10
 def prepare(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
     venv = folder / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
-    site = next((venv / "lib").glob("python3*")) / "site-packages"
-    shutil.copytree(ENGINE, site / "log_archive", ignore=shutil.ignore_patterns("__pycache__"))
-    compileall.compile_dir(site, quiet=1)
     python = venv / "bin" / "python"
-    launcher = venv / "bin" / "log-archive"
-    launcher.write_text("#!%s\nfrom log_archive.cli.main import end_with_main\n\nend_with_main()\n" % python)
-    launcher.chmod(0o755)
-
+    launcher = install(folder, python)
     (folder / "logs").mkdir()
     generate_syslog.write_hours(str(folder / "logs"), 24, datetime.datetime(2024, 1, 12, 12), lines=200)
     document = {
@@ -53,7 +45,7 @@ def prepare(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
     command = [launcher, "run", "--config", folder, "syslog"]
     run([launcher, "key", "create", "--keyring", folder / "keyring"])
     # The first run packs: it needs this interpreter's libraries. The runs that are measured need none.
-    run([sys.executable, "-m", "log_archive", *command[1:]], env=dict(os.environ, PYTHONPATH=str(site)))
+    run([sys.executable, "-m", "log_archive", *command[1:]], env=dict(os.environ, PYTHONPATH=str(folder / "lib")))
     assert b"nothing to do" in subprocess.run(command, check=True, capture_output=True).stdout
 
     def median(argv: t.Sequence[t.Any]) -> float:

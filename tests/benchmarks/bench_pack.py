@@ -25,7 +25,10 @@ MIB = 1 << 20
 
 OURS = """
 import datetime, os, sys
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import archiving, keyring, periods, selection
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.create import create_archive
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto.keyring import Key, key_id
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import Source
 
 def peak():
     with open("/proc/self/status") as status:
@@ -34,12 +37,12 @@ def peak():
 source, folder, report = sys.argv[1:]
 before = peak()
 now = datetime.datetime(2024, 1, 12, 12, tzinfo=datetime.timezone.utc)
-period = periods.Period(now, now)
+period = Period(now, now)
 status = os.stat(source)
-chosen = [selection.Source(source, status.st_size, status.st_mtime_ns, period)]
+chosen = [Source(source, status.st_size, status.st_mtime_ns, period)]
 secret = bytes(range(32))
-key = keyring.Key(keyring.key_id(secret), secret)
-archiving.create_archive(os.path.join(folder, "archive.tgz.fernet"), chosen, key, "web1", "syslog", period)
+key = Key(key_id(secret), secret)
+create_archive(os.path.join(folder, "archive.tgz.fernet"), chosen, key, "web1", "syslog", period)
 with open(report, "w") as file:
     file.write(str(peak() - before))
 """

@@ -27,7 +27,8 @@ SECRET = bytes(range(32))
 
 OURS = """
 import sys
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import manifest, restoring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.manifest import parse
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.restore import restore
 
 def peak():
     with open("/proc/self/status") as status:
@@ -36,9 +37,9 @@ def peak():
 archive, destination, report = sys.argv[1:]
 before = peak()
 with open(archive + ".manifest.json", "rb") as file:
-    described = manifest.parse(file.read(), archive)
+    described = parse(file.read(), archive)
 with open(archive, "rb") as file:
-    restoring.restore(file, bytes(range(32)), destination, archive, described)
+    restore(file, bytes(range(32)), destination, archive, described)
 with open(report, "w") as file:
     file.write(str(peak() - before))
 """

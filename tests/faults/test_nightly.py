@@ -11,7 +11,6 @@ import datetime
 import io
 import json
 import pathlib
-import sys
 import tarfile
 import time
 import typing as t
@@ -19,11 +18,11 @@ import zipfile
 
 import lab
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engine
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import schedule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
 from lab.cron import Cron, faked_cron
 from lab.https import Authority, HttpsServer, https_server
+from rigs.command import install
 from rigs.host import ENGINE_PATH, Host, assert_restores, file_store, files_below
 
 # The nights are passed once, by one worker.
@@ -153,8 +152,8 @@ def write_job(host: Host, name: str, server: HttpsServer, sftp: lab.SftpServer, 
     path.touch(0o600)
     path.write_text(json.dumps(document))
     program = host.folder / "log-archive"
-    program.write_text("#!%s\nfrom %s.cli.main import end_with_main\n\nend_with_main()\n" % (sys.executable, _engine.__name__))
-    program.chmod(0o755)
+    if not program.exists():
+        install(host.folder)
     note = 'echo "%s $began $?" >>%s/runs' % (name, host.folder)
     run = "began=$(date -Iseconds); %s run %s --json >>%s/%s.json; %s" % (program, name, host.folder, name, note)
     return "%s root %s" % (schedule.cron(schedule.parse(at)), run)

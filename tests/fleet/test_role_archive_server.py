@@ -28,6 +28,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.hold
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import open_store
 from fleet.roles import Snapshot, difference, snapshot
 from lab.openssh import new_key
+from rigs.command import program
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 ROLE = "infra_ops.log_archive.archive_server"
@@ -97,10 +98,7 @@ class Site:
         shutil.copytree(CHECKOUT / "plugins" / "module_utils" / "_engine", engine, ignore=shutil.ignore_patterns("__pycache__"))
         command = self.server.path("/opt/log-archive/bin/log-archive")
         command.parent.mkdir()
-        command.write_text(
-            "#!/usr/bin/python3 -I\nimport sys\nsys.dont_write_bytecode = True\nsys.path.insert(0, '/opt/log-archive/lib')\n"
-            "from log_archive.cli.main import end_with_main\nend_with_main()\n"
-        )
+        command.write_text(program("/usr/bin/python3", "/opt/log-archive/lib"))
         command.chmod(0o755)
         # As on RHEL 8.
         config = self.timed.path("/etc/ssh/sshd_config")

@@ -17,6 +17,7 @@ import sys
 import typing as t
 
 import pytest
+from rigs.command import install
 
 pytest.importorskip("ansible")
 
@@ -32,13 +33,8 @@ class LocalFleet:
         self.folder = folder
         self.collections = collections
         self.hosts: t.Dict[str, t.Dict[str, t.Any]] = {}
-        shutil.copytree(
-            collections / "ansible_collections/infra_ops/log_archive/plugins/module_utils/_engine", folder / "lib" / "log_archive"
-        )
-        self.command = folder / "log-archive"
-        text = "#!%s -I\nimport sys\n\nsys.path.insert(0, %r)\nfrom log_archive.cli.main import end_with_main\n\nend_with_main()\n"
-        self.command.write_text(text % (sys.executable, str(folder / "lib")))
-        self.command.chmod(0o755)
+        engine = collections / "ansible_collections/infra_ops/log_archive/plugins/module_utils/_engine"
+        self.command = install(folder, engine=engine)
         (folder / "logs").mkdir()
         for hour in range(3):
             (folder / "logs" / ("syslog.20240112.%02d" % hour)).write_text("a line of hour %d\n" % hour)
