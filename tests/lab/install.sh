@@ -19,6 +19,9 @@ need() { # PACKAGE PROGRAM...: the package is missing unless every program is th
 }
 need openssh-server sshd
 need openssh-client ssh-keygen sftp
+need openssh-sftp-server /usr/lib/openssh/sftp-server
+# Errors of system calls on request.
+need fiu-utils fiu-run
 need openssl openssl
 need pigz pigz
 # A program that is called as sendmail is, without the mail server of this machine.
@@ -30,6 +33,8 @@ need proftpd-core proftpd
 need cron cron
 set -- /usr/lib/*/faketime/libfaketime.so.1
 [ -e "$1" ] || missing="$missing libfaketime"
+# Reads the calendar of a timer as systemd does.
+need systemd systemd-analyze
 # Hosts in namespaces of their own (lab/fleet.py).
 need mmdebstrap mmdebstrap
 need iproute2 ip

@@ -390,12 +390,18 @@ def test_verify_reaches_each_level(store, spool, level, size):
     assert proof.md5 == file.digests.md5 or (proof.md5 is None and proof.level != "read_back")
 
 
-@pytest.mark.parametrize("level", VERIFICATION_LEVELS)
+# The size alone does not show a changed bit.
+@pytest.mark.parametrize(
+    ("tampering", "level"),
+    [
+        (tampering, level)
+        for tampering in ("bit", "cut", "extended", "emptied")
+        for level in VERIFICATION_LEVELS
+        if (tampering, level) != ("bit", "size")
+    ],
+)
 @pytest.mark.parametrize("size", [1000, 6 * MIB])
-@pytest.mark.parametrize("tampering", ["bit", "cut", "extended", "emptied"])
 def test_verify_sees_what_was_changed_behind_its_back(site, store, spool, level, size, tampering):
-    if level == "size" and tampering == "bit":
-        pytest.skip("the size alone does not tell")
     file = spool(size)
     store.put(file.path, KEY, file.digests)
     data = bytearray(file.data)
