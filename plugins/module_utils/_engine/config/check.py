@@ -12,7 +12,7 @@ import typing as t
 from ..base.errors import ConfigError, LogArchiveError
 from .notify_spec import NEEDED_BY_NOTIFY, NOTIFY
 from .option import Option, Spec, plain
-from .spec import ENCRYPTION, JOB, SELECTION, WEB
+from .spec import ENCRYPTION, JOB, WEB
 from .store_spec import NEEDED_BY_STORE, STORE
 
 if t.TYPE_CHECKING:
@@ -194,10 +194,6 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
     if normal["retention"] and sound("retention"):
         problems += _policy_problems(normal["retention"], "retention")
     problems += _source_problems(normal, sound)
-    if normal["web"] and not normal["select"]:
-        # What the other parts of a job ask of its selection: where the files are, and the span of time that an archive covers.
-        normal["select"] = _of_web(normal)
-        normal["archive"] = dict(normal["archive"] or {}, group="run")
     encryption = normal["encryption"]
     if encryption and encryption["format"] == "fernet" and not encryption["keyring"]:
         problems.append("encryption.keyring: is missing%s; or set encryption to none" % _described(ENCRYPTION["keyring"]))
@@ -217,18 +213,12 @@ def _source_problems(normal: t.Dict[str, t.Any], sound: t.Callable[[str], bool])
 
     given = [part for part in KINDS if normal[part]]
     if len(given) > 1:
-        return ["%s: cannot be combined with %s; give one of them" % (given[1], given[0])]
+        return ["%s: cannot be combined with %s; give one of them" % (given[0], given[1])]
     if not given:
         return ["select: is missing%s" % _described(JOB["select"])] if all(map(sound, KINDS)) else []
     part = given[0]
     options = {name: value for name, value in normal[part].items() if sound("%s.%s" % (part, name))}
     return ["%s.%s" % (part, problem) for problem in KINDS[part]().problems(options)]
-
-
-def _of_web(normal: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-    select = {name: option.get("default") for name, option in SELECTION.items()}
-    select["paths"] = [os.path.join(str(normal["state"]), "web", str(normal["name"]))]
-    return dict(select, period="day", offset=0, timezone=normal["web"]["timezone"], recurse=True)
 
 
 def _name_problems(template: str) -> t.List[str]:

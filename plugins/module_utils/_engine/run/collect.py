@@ -9,90 +9,51 @@ import contextlib
 import os
 import stat
 import typing as t
+from datetime import datetime, timezone
 
 from ..base.errors import LogArchiveError, SelectionError
-from ..base.units import format_utc, parse_duration
+from ..base.units import format_utc
 from .pack import archive_new
 
 if t.TYPE_CHECKING:
-    from ..sources.files import Selection, Source
+    from ..sources.base import Collected, Source
     from .context import Context
 
 
 def collect(run: Context) -> t.List[Source]:
-    """Archive what is selected, or was fetched, and is not archived yet; returns the sources that may be deleted afterwards."""
-    if run.document["web"] is not None:
-        _fetch(run)
-        return []
-    run.recorder.begin("select")
-    try:
-        selection = _select(run)
-    except LogArchiveError as error:
-        run.recorder.fail(error)
-        return []
-    run.recorder.record["skipped"] = [{"path": skipped.path, "reason": skipped.reason} for skipped in selection.skipped]
-    archive_new(run, selection.files, "/")
-    _note_missing(run, selection)
-    return selection.files
-
-
-def _fetch(run: Context) -> None:
-    """Fetch what a web server has, archive it, and remember which version it was, so that it is not fetched again."""
-    from ..sources import dumps
-
-    run.recorder.begin("fetch")
+    """Collect the sources of the job and archive those that are not archived yet; return the sources that may be deleted afterwards."""
+    run.recorder.begin(run.collector.step)
+    last = run.catalog.runs.last_success(run.job, run.now.timestamp())
+    last_success = None if last is None else datetime.fromtimestamp(last.started, timezone.utc)
     with contextlib.ExitStack() as stack:
         try:
-            dump = stack.enter_context(dumps.fetched(run.document, run.now, run.progress, run.check))
+            collected = stack.enter_context(run.collector.collect(run.now, last_success, run.progress, run.check))
         except LogArchiveError as error:
             run.recorder.fail(error)
-            return
-        if dump.problem is not None:
-            if run.document["web"]["absent"] == "error":
-                run.recorder.fail(SelectionError(dump.problem, hint="The job says that this is an error (web.absent)"))
-            else:
-                run.recorder.warn(dump.problem)
-            return
-        failed = len(run.recorder.record["errors"])
-        archive_new(run, dump.files, dump.folder)
-        if not run.check and len(run.recorder.record["errors"]) == failed:
-            dump.remember()
+            return []
+        run.recorder.record["skipped"] = [{"path": skipped.path, "reason": skipped.reason} for skipped in collected.skipped]
+        errors = len(run.recorder.record["errors"])
+        archive_new(run, collected.files, collected.folder)
+        if not run.check and len(run.recorder.record["errors"]) == errors:
+            collected.remember()
+    _report_missing(run, collected)
+    return collected.files if run.collector.deletable else []
 
 
-def _select(run: Context) -> Selection:
-    from ..sources.files import select
-
-    options = dict(run.document["select"], must_exist=False)
-    last = run.catalog.runs.last_success(run.job, run.now.timestamp())
-    if last is not None:
-        since = run.now.timestamp() - last.started
-        options["catch_up"] = max(parse_duration(options["catch_up"]), since)
-    return select(options, run.now)
-
-
-def _note_missing(run: Context, selection: Selection) -> None:
-    """Record the periods that should have a log, have none now, and were not archived before."""
-    from ..base.periods import expected_periods
-
-    select = run.document["select"]
-    newest = [] if select["period"] == "none" else expected_periods(select["period"], select["offset"], 0, select["timezone"], run.now)
+def _report_missing(run: Context, collected: Collected) -> None:
+    """Report the expected periods that have no log now and were not archived before, or why there is nothing to archive at all."""
     first = run.catalog.runs.first(run.job)
     since = run.now.timestamp() if first is None else first
-    # What the job never had a chance to archive is not missing: on its first run only the period that is due counts.
-    periods = [p for p in selection.missing if p in newest or p.start.timestamp() >= since]
+    # Periods before the first run of the job are not missing, except the one that is due.
+    periods = [p for p in collected.missing if p in collected.due or p.start.timestamp() >= since]
     periods = [p for p in periods if not run.catalog.covers(run.job, format_utc(p.start), format_utc(p.end))]
     run.recorder.record["missing"] = [{"start": format_utc(p.start), "end": format_utc(p.end)} for p in periods]
-    patterns = ", ".join(select["patterns"])
-    run.recorder.begin("select")
-    if periods:
-        spans = ", ".join("%s to %s" % (format_utc(p.start), format_utc(p.end)) for p in periods)
-        text = "no log matches %s for %s" % (patterns, spans)
-    elif select["period"] == "none" and not selection.files:
-        text = "nothing matches %s in %s" % (patterns, ", ".join(select["paths"]))
-    else:
+    text = run.collector.describe_missing(periods) if periods else collected.problem
+    if text is None:
         return
-    if select["must_exist"]:
-        run.recorder.fail(SelectionError(text, hint="The job requires it (select.must_exist)"))
+    run.recorder.begin(run.collector.step)
+    if run.collector.strict:
+        run.recorder.fail(SelectionError(text, hint=run.collector.strict_hint))
     else:
         run.recorder.warn(text)
 

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 
 from ..archive import naming
 from ..base.errors import LogArchiveError
+from ..sources.opening import collector_of
 from ..state import catalog as catalogs
 from ..state.spool import Spool
 from ..tell.report import no_progress
@@ -28,7 +29,7 @@ Confirm = t.Callable[[str, str, int], bool]
 
 
 class Context:
-    """One run of a job: its document, its time and its callbacks, and the catalog, spool, stores and record it works with.
+    """One run of a job: its document, its time and its callbacks, and the collector, catalog, spool, stores and record it works with.
 
     A dry run (``check``) works on a copy of the catalog in memory. ``coming``, dry run only: the archives that the run would send,
     which the plan of what it would prune must count.
@@ -51,6 +52,7 @@ class Context:
         self.progress = progress or no_progress
         known = not check or catalogs.exists(document["state"])
         self.catalog = catalogs.Catalog(document["state"] if known else None, readonly=check and known)
+        self.collector = collector_of(document)
         self.spool = Spool(document["spool"], self.job)
         self.stores = OpenStores(document["stores"])
         self.recorder = Recorder(self.job, self.host, self.now, check, document["log"])

@@ -17,7 +17,7 @@ from .recover import relearn
 if t.TYPE_CHECKING:
     from ..archive.create import Created
     from ..crypto.keyring import Key
-    from ..sources.files import Source
+    from ..sources.base import Source
     from .context import Context
 
 
@@ -52,9 +52,9 @@ def _not_archived(run: Context, sources: t.Sequence[Source]) -> t.List[Source]:
 
 
 def _groups(run: Context, sources: t.Sequence[Source]) -> t.List[naming.Group]:
-    archive, select = run.document["archive"], run.document["select"]
+    options, collector = run.document["archive"], run.collector
     fields = {"host": run.host, "job": run.job}
-    return naming.group(sources, archive["group"], archive["name"], select["period"], select["timezone"], fields)
+    return naming.group(sources, collector.grouping or options["group"], options["name"], collector.period, collector.timezone, fields)
 
 
 def _free_key(run: Context, group: naming.Group) -> str:

@@ -58,7 +58,7 @@ def _prune_store(run: Context, name: str, policy: RetentionOptions, awaited: t.M
         run.host,
         run.job,
         policy["name_template"],
-        run.document["select"]["timezone"],
+        run.collector.timezone,
         run.catalog.held(run.job, name),
         awaited,
         run.coming,

@@ -14,7 +14,7 @@ from ..base.errors import IntegrityError, LogArchiveError
 
 if t.TYPE_CHECKING:
     from ..archive.manifest import Manifest
-    from ..sources.files import Source
+    from ..sources.base import Source
     from ..state.catalog import Entry, SourceState
     from ..stores.base import Store
     from .context import Context

@@ -34,7 +34,7 @@ class WebCollector(Collector):
     step = "fetch"
     period = "day"
     grouping = "run"
-    strict_hint = "The job says that this is an error (web.absent)"
+    strict_hint = "The job treats this as an error (web.absent)"
     deletable = False
 
     def __init__(self, document: JobDocument) -> None:
@@ -114,8 +114,3 @@ def remember(memory: str, got: web.Dump) -> None:
         write_atomically(memory, text)
     except OSError as error:
         raise LogArchiveError("cannot record the version of the dump: %s" % error.strerror, memory) from error
-
-
-def fetched(document: JobDocument, now: datetime.datetime, progress: Progress, check: bool) -> t.ContextManager[Collected]:
-    """The collected files of a web job. Only until the run uses ``opening.collector_of``."""
-    return WebCollector(document).collect(now, None, progress, check)

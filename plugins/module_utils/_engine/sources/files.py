@@ -61,7 +61,7 @@ class FileCollector(Collector):
     """The option ``select`` of a job document."""
 
     step = "select"
-    strict_hint = "The job says that it must exist (select.must_exist)"
+    strict_hint = "The job requires it (select.must_exist)"
 
     def __init__(self, document: JobDocument) -> None:
         assert document["select"] is not None

@@ -27,7 +27,7 @@ def _web() -> t.Type[Collector]:
     return WebCollector
 
 
-KINDS: t.Dict[str, t.Callable[[], t.Type[Collector]]] = {"web": _web, "select": _files}
+KINDS: t.Dict[str, t.Callable[[], t.Type[Collector]]] = {"select": _files, "web": _web}
 """The parts of a job document that describe a source, and the class of each. A job document has exactly one of them."""
 
 

@@ -13,6 +13,7 @@ from ..archive import naming
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
 from ..base.units import format_duration, format_utc, parse_duration
 from ..config.store_spec import LEVELS
+from ..sources.opening import collector_of
 from . import catalog as catalogs
 
 if t.TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _judge(
 
 
 def _default_max_age(document: JobDocument) -> t.Optional[float]:
-    period = document["select"]["period"]
+    period = collector_of(document).period
     if period == "none":
         return None
     return PERIODS_UNTIL_OVERDUE * (3600 if period == "hour" else 86400 * _PERIOD_DAYS[period])
@@ -123,10 +124,10 @@ def _next_due(document: JobDocument, now: datetime) -> t.Optional[str]:
     """When the current period ends: then its log can be archived."""
     from ..base.periods import period_containing
 
-    period = document["select"]["period"]
-    if period == "none":
+    collector = collector_of(document)
+    if collector.period == "none":
         return None
-    return format_utc(period_containing(period, now, document["select"]["timezone"]).end)
+    return format_utc(period_containing(collector.period, now, collector.timezone).end)
 
 
 def _next_run(document: JobDocument, now: datetime) -> t.Optional[str]:

@@ -44,6 +44,22 @@ def test_no_encryption_is_one_word():
     assert check.normalise(dict(GOOD, encryption="none"))["encryption"] == {"format": "none", "keyring": None}
 
 
+def test_a_web_job_has_no_selection_and_a_selection_no_web():
+    web = {name: value for name, value in GOOD.items() if name != "select"}
+    document = check.normalise(dict(web, web={"url": "https://example.com/export.zip"}))
+    assert document["select"] is None
+    assert document["web"]["max_ratio"] == 1000
+    assert check.normalise(copy.deepcopy(GOOD))["web"] is None
+
+
+def test_a_store_by_itself_is_named_after_its_type():
+    assert check.normalise_store({"type": "file", "path": "/backup"})["name"] == "file"
+    assert check.normalise_store({"type": "file", "path": "/backup", "name": "local"})["name"] == "local"
+    with pytest.raises(ConfigError) as caught:
+        check.normalise_store({"type": "s3"}, "store")
+    assert caught.value.problems == ["bucket: is missing; a store of type s3 requires it"]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -58,6 +74,10 @@ def test_no_encryption_is_one_word():
         ({"name": "../x"}, "name: '../x' is not allowed; use letters, digits"),
         ({"name": None}, "name: is missing"),
         ({"select": []}, "select: must be an object, not a list"),
+        ({"web": {"url": "https://example.com/x.zip"}}, "select: cannot be combined with web; give one of them"),
+        ({"select": None}, "select: is missing (Which logs of this host to archive"),
+        ({"select": None, "web": {"url": "http://example.com/x.zip"}}, "web.url: must begin with https://"),
+        ({"select": None, "web": {"url": "https://example.com/x.zip", "max_size": "big", "user": "u"}}, "web.max_size: "),
         ({"select": {"paths": []}}, "select.paths: must not be empty"),
         ({"select": {"paths": "/var/log"}}, "select.paths: must be a list, not text"),
         ({"select": {"paths": ["log"]}}, "select.paths[0]: must be an absolute path, not 'log'"),
