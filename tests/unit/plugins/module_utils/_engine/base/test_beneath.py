@@ -1,0 +1,214 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Paths below a folder that is held open: no symbolic link is followed, and only the very file that was read is deleted."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+import subprocess
+import sys
+import typing as t
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import beneath
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
+
+OTHER_USER = 65534
+RENAME_EXCHANGE = 2
+SWAPPER = """
+import ctypes, os, sys
+os.setuid(int(sys.argv[1]))
+libc = ctypes.CDLL(None, use_errno=True)
+one, other = os.fsencode(sys.argv[2]), os.fsencode(sys.argv[3])
+print(libc.renameat2(-100, one, -100, other, 2), flush=True)
+for _turn in range(200000):
+    libc.renameat2(-100, one, -100, other, 2)
+"""
+
+
+@pytest.fixture
+def swapped() -> t.Iterator[t.Callable[[pathlib.Path, pathlib.Path], None]]:
+    """Call with two paths of another user's: a process of that user exchanges them as fast as it can until the test ends."""
+    if os.geteuid() != 0 or not hasattr(ctypes.CDLL(None), "renameat2"):
+        pytest.skip("needs root and renameat2")
+    running: t.List[subprocess.Popen[str]] = []
+
+    def start(one: pathlib.Path, other: pathlib.Path) -> None:
+        arguments = [sys.executable, "-c", SWAPPER, str(OTHER_USER), str(one), str(other)]
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+        running.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "0\n", "the two cannot be exchanged on this file system"
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def opened_to_all(folder: pathlib.Path) -> pathlib.Path:
+    """The folder, reachable for other users."""
+    for each in [folder, *folder.parents]:
+        if each.stat().st_mode & 0o001 == 0:
+            each.chmod(each.stat().st_mode | 0o111)
+    return folder
+
+
+def others_folder(path: pathlib.Path) -> pathlib.Path:
+    path.mkdir()
+    os.chown(path, OTHER_USER, OTHER_USER)
+    return path
+
+
+def test_a_file_and_a_folder_are_opened_below_the_one_that_is_held(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "log").write_text("text")
+    with beneath.open_folder(str(tmp_path)) as folder:
+        descriptor = beneath.open_file(folder, "a/b/log")
+        assert os.read(descriptor, 10) == b"text"
+        os.close(descriptor)
+        assert beneath.status_of(folder, "a/b/log").st_size == 4
+        with beneath.open_below(folder, "a/new/deep", create=True) as deep:
+            assert beneath.identity(os.fstat(deep)) == beneath.identity(os.stat(tmp_path / "a" / "new" / "deep"))
+
+
+def test_the_folder_itself_may_be_reached_by_a_link(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "real" / "log").write_text("x")
+    with beneath.open_folder(str(tmp_path / "link")) as folder:
+        assert beneath.status_of(folder, "log").st_size == 1
+
+
+@pytest.mark.parametrize("relative", ["link/log", "a/log", "a/link/log"])
+def test_a_symbolic_link_on_the_way_is_an_error(tmp_path: pathlib.Path, relative: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "log").write_text("secret")
+    (tmp_path / "link").symlink_to("outside")
+    (tmp_path / "a" / "link").symlink_to("../outside")
+    (tmp_path / "a" / "log").symlink_to("../outside/log")
+    with beneath.open_folder(str(tmp_path)) as folder:
+        with pytest.raises(OSError):
+            beneath.open_file(folder, relative)
+        if relative != "a/log":
+            with pytest.raises(OSError):
+                beneath.status_of(folder, relative)
+
+
+@pytest.mark.parametrize("relative", ["", "/etc/passwd", "..", "a/../../x", "a//b", "a/.", "./a"])
+def test_a_path_that_could_leave_the_folder_is_refused(tmp_path: pathlib.Path, relative: str) -> None:
+    (tmp_path / "a").mkdir()
+    with beneath.open_folder(str(tmp_path)) as folder, pytest.raises(OSError):
+        beneath.open_file(folder, relative)
+
+
+def test_a_named_pipe_does_not_make_us_wait(tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with beneath.open_folder(str(tmp_path)) as folder:
+        os.close(beneath.open_file(folder, "pipe"))
+
+
+def test_descriptors_are_closed_whatever_happens(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a").mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    with beneath.open_folder(str(tmp_path)) as folder:
+        for relative in ("a/missing", "missing/x", "a/.."):
+            with pytest.raises(OSError):
+                beneath.open_file(folder, relative)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_only_the_very_file_is_removed(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("old")
+    old = beneath.identity(path.lstat())
+    path.rename(tmp_path / "log.1")
+    path.write_text("new")
+    with beneath.open_folder(str(tmp_path)) as folder:
+        assert not beneath.remove(folder, "log", old)
+        assert beneath.remove(folder, "log.1", old)
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"log": "new"}
+
+
+def test_while_another_user_exchanges_a_folder_for_a_link_no_file_elsewhere_is_read(
+    tmp_path: pathlib.Path, swapped: t.Callable[[pathlib.Path, pathlib.Path], None]
+) -> None:
+    logs = others_folder(opened_to_all(tmp_path) / "logs")
+    others_folder(logs / "app")
+    (logs / "app" / "log").write_text("log")
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "log").write_text("secret")
+    (logs / "link").symlink_to(tmp_path / "private")
+    os.chown(logs / "link", OTHER_USER, OTHER_USER, follow_symlinks=False)
+    swapped(logs / "app", logs / "link")
+    read = set()
+    with beneath.open_folder(str(logs)) as folder:
+        for _turn in range(20000):
+            try:
+                descriptor = beneath.open_file(folder, "app/log")
+            except OSError:
+                continue
+            read.add(os.read(descriptor, 10))
+            os.close(descriptor)
+    assert read == {b"log"}
+
+
+def test_while_another_user_exchanges_two_files_only_the_one_that_was_read_is_removed(
+    tmp_path: pathlib.Path, swapped: t.Callable[[pathlib.Path, pathlib.Path], None]
+) -> None:
+    logs = others_folder(opened_to_all(tmp_path) / "logs")
+    names = [logs / "one", logs / "two"]
+    for path in names:
+        path.write_text("log")
+        os.chown(path, OTHER_USER, OTHER_USER)
+    kept = beneath.identity(names[0].lstat())
+    swapped(*names)
+    removed = 0
+    with beneath.open_folder(str(logs)) as folder:
+        for _turn in range(3000):
+            there = {beneath.identity(each.lstat()) for each in logs.iterdir()}
+            assert kept in there, "a file was removed that was not the one asked for"
+            if there == {kept}:
+                removed += 1
+                (logs / "new").write_text("log")
+                for path in names:
+                    if not path.exists():
+                        (logs / "new").rename(path)
+                        break
+                continue
+            wanted = next(each for each in there if each != kept)
+            try:
+                beneath.remove(folder, "one", wanted)
+            except FileExistsError:
+                # Both names were taken again: the other file keeps its private name.
+                break
+            except FileNotFoundError:
+                continue
+    assert removed
+
+
+@pytest.mark.parametrize(("mode", "says"), [(0o770, "group or others can write"), (0o707, "group or others can write"), (0o1777, "0?1777")])
+def test_a_folder_that_others_can_write_to_is_refused(tmp_path: pathlib.Path, mode: int, says: str) -> None:
+    folder = tmp_path / "destination"
+    folder.mkdir()
+    folder.chmod(mode)
+    with beneath.open_folder(str(folder)) as descriptor, pytest.raises(ConfigError, match=says) as caught:
+        beneath.require_private(descriptor, str(folder))
+    assert "destination" in str(caught.value)
+
+
+def test_a_folder_of_another_user_is_refused_and_our_own_is_not(tmp_path: pathlib.Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir(mode=0o755)
+    with beneath.open_folder(str(mine)) as descriptor:
+        beneath.require_private(descriptor, str(mine))
+    if os.geteuid() == 0:
+        theirs = others_folder(tmp_path / "theirs")
+        with beneath.open_folder(str(theirs)) as descriptor, pytest.raises(ConfigError, match="user with id 65534"):
+            beneath.require_private(descriptor, str(theirs))
