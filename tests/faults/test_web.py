@@ -238,7 +238,7 @@ def test_what_is_no_zip(server: HttpsServer, tmp_path: t.Any) -> None:
     server.files["/export.zip"] = b""
     assert_fails(server, tmp_path / "to", "not_zip")
     server.files["/export.zip"] = b"PK\3\4 but no more than that"
-    with pytest.raises(IntegrityError, match=r"^https://localhost:\d+/export.zip: it is no zip, or a damaged one"):
+    with pytest.raises(IntegrityError, match=r"^https://localhost:\d+/export.zip: not a zip, or a damaged one"):
         fetch(server, tmp_path / "to")
     assert files_below(tmp_path / "to") == []
 
@@ -316,7 +316,7 @@ def hostile(name: str) -> bytes:
     ("name", "member", "says"),
     [
         ("corrupt", "dump.sql", "the member 'dump.sql' is damaged"),
-        ("bomb", "dump.sql", "more than 100 times as large as it is packed"),
+        ("bomb", "dump.sql", "the expansion ratio of the member 'dump.sql' exceeds 100"),
         ("outside", None, "the member name '../../dump.sql' would leave the destination"),
     ],
 )

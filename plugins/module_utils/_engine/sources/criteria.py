@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which files a selection takes: its options, read and checked."""
+"""The criteria of a selection: its options, parsed and checked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEFAULTS: t.Dict[str, t.Any] = {name: option.get("default") for name, option in 
 
 
 class Criteria(t.NamedTuple):
-    """The options as they are used. ``modified``: first and last allowed time; ``expected``: adjoining periods, oldest first."""
+    """The parsed options of a selection. ``modified``: first and last allowed time; ``expected``: adjoining periods, oldest first."""
 
     now: datetime.datetime
     paths: t.List[str]
@@ -64,43 +64,45 @@ def read(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Criteria:
 
     for key in ("use_regex", "recurse", "require_closed", "must_exist"):
         if not isinstance(given[key], bool):
-            problems.append("%s: not true or false: %r" % (key, given[key]))
+            problems.append("%s: must be true or false, not %r" % (key, given[key]))
     for key in ("paths", "patterns", "exclude"):
         value = given[key]
         if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item and "\0" not in item for item in value):
-            problems.append("%s: not a list of texts: %r" % (key, value))
+            problems.append("%s: must be a list of non-empty texts, not %r" % (key, value))
             given[key] = []
         elif not value and key != "exclude":
-            problems.append("%s: give at least one" % key)
+            problems.append("%s: must not be empty" % key)
     use_regex = given["use_regex"] is True
     patterns = [parsed("patterns", compile_pattern, text, use_regex) for text in given["patterns"]]
     exclude = [parsed("exclude", compile_pattern, text, use_regex) for text in given["exclude"]]
     timezone = given["timezone"]
     if not isinstance(timezone, str) or parsed("timezone", load_timezone, timezone) is None:
         if not isinstance(timezone, str):
-            problems.append("timezone: not a name: %r" % (timezone,))
+            problems.append("timezone: must be a name, not %r" % (timezone,))
         timezone = "UTC"
     catch_up = parsed("catch_up", parse_duration, given["catch_up"]) or 0.0
     period = given["period"]
     expected: t.List[Period] = []
     if period != "none":
-        # Also for an unknown unit: the error names the allowed ones, of which "none" is one more here.
+        # An unknown unit raises an error that lists the allowed ones.
         expected = parsed("period, offset, catch_up", expected_periods, period, given["offset"], catch_up, timezone, now) or []
     elif isinstance(given["offset"], bool) or not isinstance(given["offset"], int) or given["offset"] > 0:
-        problems.append("offset: not an offset: %r. Use 0, -1, -2 ..." % (given["offset"],))
+        problems.append("offset: must be 0 or a negative whole number, not %r" % (given["offset"],))
     for pattern in patterns:
         if pattern is None:
             continue
         if pattern.unit and period in UNITS and is_coarser(pattern.unit, period):
             problems.append(
-                "patterns: %r tells only the %s, but period is %s. Add the missing time codes, or set period to %s"
+                "patterns: %r contains only the %s, but period is %s. Add the missing time codes, or set period to %s"
                 % (pattern.pattern, pattern.unit, period, pattern.unit if pattern.unit in UNITS else "none")
             )
         if pattern.relative and not use_regex and given["recurse"] is False:
-            problems.append("patterns: %r names a folder, but recurse is off. Turn it on, or add the folder to paths" % pattern.pattern)
+            problems.append(
+                "patterns: %r contains a folder, but recurse is false. Set it to true, or add the folder to paths" % pattern.pattern
+            )
     modified = None
     if given["modified"] == "today":
-        # The day's end belongs to the next day; times are compared in whole seconds.
+        # The end of the day belongs to the next day. Times are compared in whole seconds.
         day = period_containing("day", now, timezone)
         modified = (day.start, day.end - datetime.timedelta(seconds=1))
     elif given["modified"] is not None:
@@ -108,13 +110,13 @@ def read(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Criteria:
         try:
             modified = (now - datetime.timedelta(seconds=age or 0), now)
         except OverflowError:
-            problems.append("modified: %r reaches back before the calendar begins" % (given["modified"],))
+            problems.append("modified: %r goes back beyond the first day of the calendar" % (given["modified"],))
     quiet = parsed("quiet", parse_duration, given["quiet"]) or 0.0
     min_size, max_size = (None if given[key] is None else parsed(key, parse_size, given[key]) for key in ("min_size", "max_size"))
     if min_size is not None and max_size is not None and min_size > max_size:
-        problems.append("min_size: larger than max_size (%r > %r)" % (given["min_size"], given["max_size"]))
+        problems.append("min_size: must not be larger than max_size (%r > %r)" % (given["min_size"], given["max_size"]))
     if problems:
-        raise ConfigError("the selection cannot be used", problems=problems)
+        raise ConfigError("the selection is not valid", problems=problems)
     paths = [os.path.abspath(path) for path in given["paths"]]
     return Criteria(
         now, paths, patterns, exclude, given["recurse"], period, timezone, expected, modified, quiet, given["require_closed"],

@@ -24,7 +24,7 @@ if t.TYPE_CHECKING:
     from ..base.progress import Progress
     from ..config.document import JobDocument
 
-SECRET = "it may hold keys or passwords, which are never archived"
+SECRET = "it may contain keys or passwords, which are never archived"
 _SECRETS = os.path.dirname(DEFAULT_CONFIG)
 _KEY_FILE = re.compile(r"[0-9a-f]{16}\.key", re.ASCII)
 
@@ -145,7 +145,9 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
         try:
             modified = _EPOCH + datetime.timedelta(seconds=status.st_mtime_ns // 10**9)
         except OverflowError:
-            skipped[candidate.real] = Skipped(candidate.path, "its modification time is no date (%d s)" % (status.st_mtime_ns // 10**9))
+            skipped[candidate.real] = Skipped(
+                candidate.path, "its modification time is not a valid date (%d s)" % (status.st_mtime_ns // 10**9)
+            )
             continue
         if wanted.expected and not expected:
             expected = _expected(wanted, modified)
@@ -208,17 +210,17 @@ def source_at(path: str, period: t.Optional[Period] = None) -> Source:
         status = os.lstat(path)
     except OSError as error:
         raise SourceError(
-            "it cannot be archived: %s" % _why(error, "does not exist"),
+            "cannot be archived: %s" % _why(error, "does not exist"),
             path,
             vanished=isinstance(error, (FileNotFoundError, NotADirectoryError)),
         ) from error
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "of an unknown kind")
-        raise SourceError("it cannot be archived: not a regular file but %s" % kind, path)
+        raise SourceError("cannot be archived: not a regular file but %s" % kind, path)
     try:
         modified = _EPOCH + datetime.timedelta(seconds=status.st_mtime_ns // 10**9)
     except OverflowError as error:
-        raise SourceError("its modification time is no date (%d s)" % (status.st_mtime_ns // 10**9), path) from error
+        raise SourceError("its modification time is not a valid date (%d s)" % (status.st_mtime_ns // 10**9), path) from error
     return Source(path, status.st_size, status.st_mtime_ns, period or Period(modified, modified))
 
 
@@ -308,7 +310,7 @@ def _expected(wanted: Criteria, moment: datetime.datetime) -> t.Optional[Period]
 
 def _not_asked_for(wanted: Criteria, status: os.stat_result, modified: datetime.datetime) -> t.Optional[str]:
     if wanted.modified and not wanted.modified[0].replace(microsecond=0) <= modified <= wanted.modified[1]:
-        return "modified at %s, not within the time asked for" % format_utc(modified)
+        return "modified at %s, outside the requested time" % format_utc(modified)
     if wanted.min_size is not None and status.st_size < wanted.min_size:
         return "%s, smaller than min_size" % format_size(status.st_size)
     if wanted.max_size is not None and status.st_size > wanted.max_size:
@@ -320,9 +322,9 @@ def _not_ready(wanted: Criteria, path: str, status: os.stat_result) -> t.Optiona
     if wanted.quiet:
         age = (wanted.now - _EPOCH).total_seconds() - status.st_mtime_ns / 1e9
         if age < 0:
-            return "modified in the future (%s later than now): check the clock" % format_duration(-age)
+            return "modified in the future (%s from now): check the clock" % format_duration(-age)
         if age < wanted.quiet:
-            return "written %s ago, not quiet for %s" % (format_duration(age), format_duration(wanted.quiet))
+            return "modified %s ago, less than %s (quiet)" % (format_duration(age), format_duration(wanted.quiet))
     if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         return "no permission to read it"
     return None
@@ -331,4 +333,4 @@ def _not_ready(wanted: Criteria, path: str, status: os.stat_result) -> t.Optiona
 def _why(error: OSError, gone: str) -> str:
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return gone
-    return "no permission to look at it" if isinstance(error, PermissionError) else "cannot be looked at: %s" % error.strerror
+    return "no permission to access it" if isinstance(error, PermissionError) else "cannot be accessed: %s" % error.strerror

@@ -31,8 +31,8 @@ def near_path(path: str) -> str:
     try:
         near = did_you_mean(wrong, os.listdir(folder))
     except OSError as error:
-        return "%s exists, but cannot be listed: %s" % (printable(folder), error.strerror)
-    return printable("%s%s exists, %r in it does not" % (near, folder, wrong))
+        return "%s exists, but its content cannot be listed: %s" % (printable(folder), error.strerror)
+    return printable("%s%s exists, but contains no %r" % (near, folder, wrong))
 
 
 def nothing_found(wanted: Criteria, missing: t.Sequence[Period], skipped: t.Sequence[Skipped]) -> SelectionError:
@@ -52,7 +52,7 @@ def nothing_found(wanted: Criteria, missing: t.Sequence[Period], skipped: t.Sequ
     )
     near = _near_names(wanted, looked_for)
     hint = "Looked for %s. " % patterns
-    hint += "The nearest names there are %s" % ", ".join(map(repr, near)) if near else "No name there is near"
+    hint += "The closest names are %s" % ", ".join(map(repr, near)) if near else "No name is close"
     if skipped:
         reasons = ["%s (%s)" % entry for entry in skipped[:3]]
         hint += ". Skipped: %s" % ", ".join(reasons + (["and %d more" % (len(skipped) - 3)] if skipped[3:] else []))

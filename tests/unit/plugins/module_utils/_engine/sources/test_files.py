@@ -245,7 +245,7 @@ def test_what_cannot_be_read_is_skipped_with_the_reason(open_folder):
         result = run(open_folder, recurse=True)
         return [names(result), reasons(result)]
 
-    assert as_nobody(call) == [["a.log"], {"secret.log": "no permission to read it", "closed": "no permission to look at it"}]
+    assert as_nobody(call) == [["a.log"], {"secret.log": "no permission to read it", "closed": "no permission to access it"}]
 
 
 def test_a_file_that_vanishes_after_it_was_listed_is_skipped(tmp_path, monkeypatch):
@@ -297,8 +297,8 @@ def test_quiet_files_only_and_a_future_time_is_told(tmp_path):
     result = run(tmp_path, quiet="60s")
     assert names(result) == ["old"]
     assert reasons(result) == {
-        "busy": "written 59s ago, not quiet for 1m",
-        "future": "modified in the future (2h later than now): check the clock",
+        "busy": "modified 59s ago, less than 1m (quiet)",
+        "future": "modified in the future (2h from now): check the clock",
     }
     assert len(run(tmp_path).files) == 3
 
@@ -404,7 +404,7 @@ def test_a_missing_period_is_an_error_that_names_folder_pattern_period_and_near_
     text = str(caught.value)
     for part in (str(tmp_path), "2024-01-12T11:00:00Z/2024-01-12T12:00:00Z", "'syslog.20240112.12'", "'syslog.%Y%m%d.%H'", "Europe/Paris"):
         assert part in text
-    assert "nearest names there are 'syslog.20240112." in text and "unrelated" not in text
+    assert "closest names are 'syslog.20240112." in text and "unrelated" not in text
     with pytest.raises(errors.SelectionError, match=r"and 1 more.*Skipped: .*syslog.20240112.10 \(not a regular file"):
         run(tmp_path, patterns=["syslog.%Y%m%d.%H"], period="hour", must_exist=True, catch_up="2h")
     assert run(tmp_path, patterns=["syslog.%Y%m%d.%H"], period="hour", must_exist=True, offset=-2).missing == []
@@ -435,20 +435,29 @@ def test_all_problems_of_the_options_are_told_at_once(tmp_path):
         )  # fmt: skip
     problems = "\n".join(caught.value.problems)
     for part in (
-        "paths: give at least one", "'%q'", "exclude: not a list", "recurse: not true or false", "period, offset", "'Europe/Paris'",
-        "catch_up: 'soon'", "modified: 'yesterday'", "quiet: -1", "min_size: larger", "patern: unknown option. Did you mean 'patterns'",
-    ):  # fmt: skip
+        "paths: must not be empty",
+        "'%q'",
+        "exclude: must be a list",
+        "recurse: must be true or false",
+        "period, offset",
+        "'Europe/Paris'",
+        "catch_up: 'soon'",
+        "modified: 'yesterday'",
+        "quiet: -1",
+        "min_size: must not be larger",
+        "patern: unknown option. Did you mean 'patterns'",
+    ):
         assert part in problems, part
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"patterns": ["a.%Y%m%d"], "period": "hour"}, "tells only the day, but period is hour"),
-        ({"patterns": ["a.%Y"], "period": "month"}, "tells only the year.*or set period to none"),
-        ({"patterns": ["x/a.log"]}, "recurse is off"),
-        ({"patterns": "a.log"}, "not a list"),
-        ({"patterns": []}, "at least one"),
+        ({"patterns": ["a.%Y%m%d"], "period": "hour"}, "contains only the day, but period is hour"),
+        ({"patterns": ["a.%Y"], "period": "month"}, "contains only the year.*or set period to none"),
+        ({"patterns": ["x/a.log"]}, "recurse is false"),
+        ({"patterns": "a.log"}, "must be a list"),
+        ({"patterns": []}, "must not be empty"),
         ({"patterns": ["("], "use_regex": True}, "not a valid regular expression"),
         ({"offset": 1}, "offset"),
         ({"period": "hour", "offset": 1}, "offset"),

@@ -48,7 +48,7 @@ def assert_refused(path, destination, says, **options):
     assert not destination.exists() or os.listdir(destination) == []
 
 
-def test_all_members_or_one_come_out_with_their_bytes_and_times(tmp_path, destination):
+def test_members_are_extracted_with_their_bytes_and_times(tmp_path, destination):
     path = write_zip(tmp_path / "z.zip", (info("db/dump.sql"), DUMP), (info("db/"), b""), (info("readme"), b"hello"))
     one = extract(path, str(destination), ["db/dump.sql"])
     assert [(file.name, file.size, file.state) for file in one] == [("db/dump.sql", len(DUMP), "written")]
@@ -60,7 +60,7 @@ def test_all_members_or_one_come_out_with_their_bytes_and_times(tmp_path, destin
     assert stat.S_IMODE((destination / "readme").stat().st_mode) == 0o600
 
 
-def test_the_list_says_what_each_member_is(tmp_path):
+def test_members_lists_names_sizes_times_and_kinds(tmp_path):
     path = write_zip(tmp_path / "z.zip", (info("db/"), b""), (info("db/dump.sql"), DUMP), (info("odd", when=(2024, 2, 30, 0, 0, 0)), b""))
     listed = members(path)
     assert [(m.name, m.size, m.is_folder, m.encrypted) for m in listed] == [
@@ -72,7 +72,7 @@ def test_the_list_says_what_each_member_is(tmp_path):
     assert [m.modified for m in listed] == [datetime.datetime(2024, 1, 12, 23)] * 2 + [None]
 
 
-def test_a_check_says_what_would_be_and_writes_nothing(tmp_path, destination):
+def test_a_dry_run_returns_the_plan_and_writes_nothing(tmp_path, destination):
     path = write_zip(tmp_path / "z.zip", ("a", DUMP), ("b", b"x"))
     would = extract(path, str(destination), check=True)
     assert not destination.exists()
@@ -81,10 +81,10 @@ def test_a_check_says_what_would_be_and_writes_nothing(tmp_path, destination):
     (destination / "b").write_bytes(b"other")
     with pytest.raises(LogArchiveError, match="not overwritten"):
         extract(path, str(destination), check=True)
-    assert_refused(path, tmp_path / "bomb", "more than 10 B", limits=Limits(size=10), check=True)
+    assert_refused(path, tmp_path / "bomb", "larger than 10 B", limits=Limits(size=10), check=True)
 
 
-def test_what_stands_there_is_replaced_only_on_request(tmp_path, destination):
+def test_existing_files_are_replaced_only_on_request(tmp_path, destination):
     path = write_zip(tmp_path / "z.zip", ("a", b"new"))
     destination.mkdir()
     (destination / "a").write_bytes(b"old")
@@ -133,16 +133,16 @@ def test_a_link_in_the_destination_is_not_followed(tmp_path, destination):
     assert files_below(tmp_path / "elsewhere") == []
 
 
-def test_a_bomb_is_stopped_by_its_ratio_its_size_and_its_number_of_members(tmp_path, destination):
+def test_a_zip_bomb_is_stopped_by_ratio_size_and_number_of_members(tmp_path, destination):
     path = write_zip(tmp_path / "z.zip", ("zeros", bytes(30 << 20)), ("more", bytes(30 << 20)))
-    assert_refused(path, destination, "more than 100 times as large", limits=Limits(ratio=100))
-    assert_refused(path, destination, "more than 40", limits=Limits(size=40 << 20, ratio=1e9))
-    assert_refused(path, destination, "it has 2 members, more than 1", limits=Limits(members=1))
+    assert_refused(path, destination, "the expansion ratio of the member 'zeros' exceeds 100", limits=Limits(ratio=100))
+    assert_refused(path, destination, "the extracted files are larger than 40", limits=Limits(size=40 << 20, ratio=1e9))
+    assert_refused(path, destination, "the zip has 2 members; the limit is 1", limits=Limits(members=1))
     assert len(extract(path, str(destination), limits=Limits(ratio=1e9))) == 2
 
 
-def test_sizes_in_headers_are_not_believed(tmp_path, destination):
-    """A member that says of itself that it is small, and inflates to much more."""
+def test_sizes_in_headers_are_not_trusted(tmp_path, destination):
+    """The header of the member gives a small size, and the member inflates to much more."""
     path = write_zip(tmp_path / "z.zip", ("zeros", bytes(30 << 20)))
     with open(path, "r+b") as file:
         data = file.read().replace((30 << 20).to_bytes(4, "little"), (10).to_bytes(4, "little"))
@@ -153,7 +153,7 @@ def test_sizes_in_headers_are_not_believed(tmp_path, destination):
 
 def test_a_directory_too_large_to_read_is_refused_before_it_is_read(tmp_path):
     path = write_zip(tmp_path / "z.zip", *[("%s%d" % ("n" * 600, number), b"") for number in range(20)])
-    with pytest.raises(IntegrityError, match="its directory is larger than that of 10 members"):
+    with pytest.raises(IntegrityError, match="the directory of the zip is too large for 10 members"):
         members(path, Limits(members=10))
 
 
@@ -162,7 +162,7 @@ def test_a_zip64_is_read_and_its_directory_measured(tmp_path, monkeypatch):
     path = write_zip(tmp_path / "z.zip", *[("%s%d" % ("n" * 600, number), b"") for number in range(20)])
     assert b"PK\6\6" in (tmp_path / "z.zip").read_bytes()
     assert len(members(path)) == 20
-    with pytest.raises(IntegrityError, match="its directory is larger than that of 10 members"):
+    with pytest.raises(IntegrityError, match="the directory of the zip is too large for 10 members"):
         members(path, Limits(members=10))
 
 
@@ -209,28 +209,28 @@ def test_a_compression_without_a_bound_on_memory_is_refused(tmp_path, destinatio
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\3\4" + bytes(100), b"<html>404</html>" * 1000])
-def test_what_is_no_zip_is_called_so(tmp_path, destination, content):
+def test_a_file_that_is_not_a_zip_is_refused(tmp_path, destination, content):
     (tmp_path / "z.zip").write_bytes(content)
-    assert_refused(str(tmp_path / "z.zip"), destination, "it is no zip, or a damaged one")
+    assert_refused(str(tmp_path / "z.zip"), destination, "not a zip, or a damaged one")
 
 
 @pytest.mark.parametrize("cut", [1, 22, 60, 5000])
-def test_a_zip_that_is_cut_is_refused(tmp_path, destination, cut):
+def test_a_truncated_zip_is_refused(tmp_path, destination, cut):
     path = write_zip(tmp_path / "z.zip", ("a", os.urandom(6000)))
     os.truncate(path, os.path.getsize(path) - cut)
-    assert_refused(path, destination, "it is no zip, or a damaged one")
+    assert_refused(path, destination, "not a zip, or a damaged one")
 
 
-def test_a_member_that_is_not_there_is_told_with_what_is(tmp_path, destination):
+def test_a_missing_member_is_reported_with_the_existing_ones(tmp_path, destination):
     path = write_zip(tmp_path / "z.zip", ("dump.sql", DUMP), ("folder/", b""))
-    assert_refused(path, destination, "it holds no file 'other.sql'. It holds 'dump.sql'", names=["other.sql"])
-    assert_refused(path, destination, "it holds no file 'folder/'", names=["folder/"])
+    assert_refused(path, destination, "the zip contains no file 'other.sql'. It contains 'dump.sql'", names=["other.sql"])
+    assert_refused(path, destination, "the zip contains no file 'folder/'", names=["folder/"])
 
 
-def test_a_zip_that_is_not_there_or_not_ours(tmp_path, destination):
-    with pytest.raises(LogArchiveError, match="the zip cannot be read"):
+def test_a_missing_or_unreadable_zip_is_an_error(tmp_path, destination):
+    with pytest.raises(LogArchiveError, match="cannot read the zip"):
         extract(str(tmp_path / "missing"), str(destination))
-    with pytest.raises(LogArchiveError, match="the zip cannot be read"):
+    with pytest.raises(LogArchiveError, match="cannot read the zip"):
         members(str(tmp_path))
 
 
