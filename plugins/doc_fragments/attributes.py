@@ -1,21 +1,22 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the attributes of the modules mean; each module says how far it has them, and why."""
+"""The meaning of the attributes of the modules. Each module documents its support of them."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The attributes that every module of this collection tells about."""
+    """The attributes and notes that all modules of this collection share."""
 
     DOCUMENTATION = r"""
 options: {}
 notes:
-  - Where the module fails, C(msg) says what failed, on what, and what to do about it; C(error) is the kind of the error, C(exit_code) the
-    status with which the command C(log-archive) would have ended, and C(problems) lists each mistake in the options.
-  - A byte of a file name that is not UTF-8 is returned as C(\xff), because Ansible cannot carry it. Options that take a path read it
-    back, so that what one module returns can be given to the next. A backslash that would read as such an escape is C(\x5c).
+  - If the module fails, C(msg) states what failed, on which object, and what to do. C(error) is the kind of the error, C(exit_code) the
+    exit status of the command C(log-archive) for it, and C(problems) lists each mistake in the options.
+  - Ansible cannot pass on file names that are not UTF-8. Each byte of a name that is not UTF-8 is returned as an escape such as C(\xff).
+    Options of type path accept these escapes, so the result of one module can be passed to the next. A backslash that would begin such an
+    escape is returned as C(\x5c).
 attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying target.

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which logs of a host."""
+"""The options of a selection."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
 
 
 class ModuleDocFragment:
-    """Made from the engine's tables, as the modules' argument specs are."""
+    """Generated from the tables of the engine, like the argument specs of the modules."""
 
     DOCUMENTATION: str = documentation(SELECTION)

@@ -7,33 +7,33 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: job_document
-short_description: Put the document of a job where the command log-archive finds it
+short_description: Manage the job documents of the command log-archive
 version_added: 0.1.0
 description:
   - Writes a job document to the file C(<folder>/<name>.json), or removes it. The command C(log-archive) reads it from there.
-  - The document is checked first, in every point in which the command would refuse it, and the file is replaced in one step. A mistake
-    leaves what is there as it is.
-  - The file begins with C(// Managed by Ansible (infra_ops.log_archive)), by which those that Ansible has written can be found.
+  - The document is checked first, with the same checks as those of the command, and the file is replaced atomically. If the document has
+    a mistake, the file does not change.
+  - The file begins with C(// Managed by Ansible (infra_ops.log_archive)). Use this line to find the files that Ansible has written.
 options:
   folder:
     description: The folder of job documents. It must exist.
     type: path
     default: /etc/log-archive/jobs.d
   name:
-    description: Name of the job. Needed with O(state=absent), otherwise it is O(job.name).
+    description: The name of the job. Required with O(state=absent). Otherwise it is O(job.name).
     type: str
   state:
-    description: Whether the document is there.
+    description: Whether the document exists.
     type: str
     choices: [present, absent]
     default: present
   mode:
     description:
-      - The permissions of the file. A document that holds a secret must not be readable for others, and is refused where it would be.
+      - The permissions of the file. A document that contains a secret is refused if other users could read it.
     type: raw
     default: "0640"
 notes:
-  - Where nothing is to be encrypted, O(job.encryption) is a dict with O(job.encryption.format=none).
+  - For archives without encryption, set O(job.encryption) to a dict with O(job.encryption.format=none).
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.document
@@ -41,10 +41,10 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: The folder need not be there yet.
+    details: The folder does not have to exist yet.
   diff_mode:
     support: full
-    details: Options that hold secrets, and what is not known, show as C(********).
+    details: Secrets and unknown options are shown as C(********).
   idempotent:
     support: full
 seealso:
@@ -56,14 +56,14 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Write the documents of the host's jobs
+- name: Write the documents of all jobs of the host
   infra_ops.log_archive.job_document:
     job: "{{ lookup('infra_ops.log_archive.jobs')[item] }}"
     group: log-archive-operators
     mode: "0660"
   loop: "{{ lookup('infra_ops.log_archive.jobs').keys() }}"
 
-- name: Take a job away
+- name: Remove a job
   infra_ops.log_archive.job_document:
     name: syslog
     state: absent
@@ -78,7 +78,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 path:
-  description: The file.
+  description: The path of the file.
   returned: success
   type: str
   sample: /etc/log-archive/jobs.d/syslog.json
@@ -133,12 +133,12 @@ def main() -> None:
         try:
             _apply(module, path, wanted if module.params["state"] == "present" else None, result)
         except OSError as error:
-            raise LogArchiveError("the job document cannot be written or removed (%s)" % error.strerror, error.filename or path) from error
+            raise LogArchiveError("cannot write or remove the job document: %s" % error.strerror, error.filename or path) from error
 
 
 def _apply(module: AnsibleModule, path: str, wanted: t.Optional[t.Dict[str, t.Any]], result: t.Dict[str, t.Any]) -> None:
     there = os.lstat(path) if os.path.lexists(path) else None
-    # Whoever may write in the folder can put anything there: only a file is read, and the rest is replaced.
+    # Users who may write to the folder can put anything there. Only a regular file is read; anything else is replaced.
     before = _read(path) if there is not None and stat.S_ISREG(there.st_mode) else None
     attributes: t.Dict[str, t.Any] = {}
     after = None
@@ -150,7 +150,11 @@ def _apply(module: AnsibleModule, path: str, wanted: t.Optional[t.Dict[str, t.An
     else:
         mode = _mode(module, there)
         if mode & 0o007 and masked(wanted, JOB) != wanted:
-            raise ConfigError("it holds a secret, and with the mode %04o others may read it" % mode, path, "Give a mode such as 0640")
+            raise ConfigError(
+                "the job document contains a secret, and other users could read it with the mode %04o" % mode,
+                path,
+                "Set a mode such as 0640",
+            )
         after = text(wanted).encode("utf-8", "backslashreplace")
         result["changed"] = before != after
         if result["changed"] and not module.check_mode:
@@ -175,14 +179,14 @@ def _mode(module: AnsibleModule, there: t.Optional[os.stat_result]) -> int:
             return mode
         if re.fullmatch("[0-7]+", mode):
             return int(mode, 8)
-        # Symbols say what changes: of the file that is there, else of one that only its owner may use.
+        # A symbolic mode changes the mode of the existing file, or the mode 0600 of a new file.
         return module._symbolic_mode_to_octal(there or os.stat_result((stat.S_IFREG | 0o600, *[0] * 9)), mode)
     except (ValueError, TypeError):
-        raise ConfigError("is %r, must be permissions such as '0640' or 'u=rw,g=r,o='" % (mode,), "mode") from None
+        raise ConfigError("must be permissions such as '0640' or 'u=rw,g=r,o=', not %r" % (mode,), "mode") from None
 
 
 def _owner(params: t.Mapping[str, t.Any], there: t.Optional[os.stat_result]) -> t.Tuple[int, int]:
-    """The ids that the new file gets; -1 leaves what the system gives. Root keeps those of the file that is replaced."""
+    """The user and group ids of the new file; -1 keeps the default. For root, the default is the owner of the file that is replaced."""
     kept = (there.st_uid, there.st_gid) if there is not None and os.geteuid() == 0 else (-1, -1)
     user, group = params["owner"], params["group"]
     return (
@@ -195,16 +199,16 @@ def _looked_up(call: t.Callable[[], int], what: str, name: str) -> int:
     try:
         return call()
     except KeyError:
-        raise ConfigError("there is no such %s on this host" % what, name) from None
+        raise ConfigError("the %s does not exist on this host" % what, name) from None
 
 
 def text(document: t.Mapping[str, t.Any]) -> str:
-    """The file of a job document, always the same of the same."""
+    """The content of the file of a job document. The same document always has the same content."""
     return HEADER + json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def shown(data: t.Optional[bytes]) -> str:
-    """What a diff may show of a file. Comments, and what is no document, can hold secrets that nobody knows: they are not shown."""
+    """A file as a diff may show it. Comments, and files that are not job documents, are not shown, because they can contain secrets."""
     if data is None:
         return ""
     lines = data.decode("utf-8", "replace").splitlines()
@@ -219,7 +223,7 @@ def shown(data: t.Optional[bytes]) -> str:
 
 
 def masked(value: t.Any, spec: Spec) -> t.Any:
-    """The document with a mask in the place of each secret, of each option that is not known, and of what has the wrong shape."""
+    """The document with a mask instead of each secret, each unknown option, and each value of a wrong type."""
     return {name: _masked(item, spec[name]) if name in spec else MASK for name, item in value.items()}
 
 
@@ -235,7 +239,7 @@ def _masked(value: t.Any, option: t.Mapping[str, t.Any]) -> t.Any:
 
 
 def _ordered(value: t.Any, spec: Spec) -> t.Any:
-    """The document in the order of the table, what is not known last."""
+    """The document in the order of the table, unknown options last."""
     names = [name for name in spec if name in value] + sorted(name for name in value if name not in spec)
     return {name: _ordered_option(value[name], spec.get(name, {})) for name in names}
 

@@ -10,10 +10,10 @@ module: log_select
 short_description: Find the logs of a period
 version_added: 0.1.0
 description:
-  - Finds log files by folder, name, period, age and size, and says which expected periods have no log.
-  - The period of a log is told by its name, through strftime codes in O(patterns), in the time zone O(timezone), right across changes
-    of daylight saving time. Only where the name is silent its modification time tells.
-  - Nothing is changed. The result goes to M(infra_ops.log_archive.archive_create).
+  - Finds log files by folder, name, period, age and size, and returns the expected periods that have no log.
+  - The period of a log is taken from its name, with the strftime codes in O(patterns) and the time zone O(timezone). Changes of daylight
+    saving time are handled. If the name contains no time, the modification time is used.
+  - Nothing is changed. Pass the result to M(infra_ops.log_archive.archive_create).
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.selection
@@ -25,7 +25,7 @@ attributes:
     details: It changes nothing.
   idempotent:
     support: full
-    details: It changes nothing. What it finds depends on the files and on the time.
+    details: It changes nothing. The result depends on the files and on the time.
 seealso:
   - module: infra_ops.log_archive.archive_create
   - module: infra_ops.log_archive.archive_run
@@ -46,7 +46,7 @@ EXAMPLES = r"""
     must_exist: true
   register: selected
 
-- name: Find the logs of the last seven days that nobody writes to any more
+- name: Find the logs of the last seven days that are no longer written to
   infra_ops.log_archive.log_select:
     paths:
       - /var/log/app
@@ -61,7 +61,7 @@ EXAMPLES = r"""
     require_closed: true
   register: selected
 
-- name: Say which days have no log
+- name: Show the days without a log
   ansible.builtin.debug:
     msg: "No log from {{ item.start }} to {{ item.end }}"
   loop: "{{ selected.missing }}"
@@ -69,7 +69,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 files:
-  description: The logs, by period and path. Can be given to O(infra_ops.log_archive.archive_create#module:sources) as it is.
+  description: The logs, by period and path. The list is valid as O(infra_ops.log_archive.archive_create#module:sources).
   returned: success
   type: list
   elements: dict
@@ -90,12 +90,12 @@ files:
       returned: success
       sample: 1705064400.25
     period_start:
-      description: Where the log's period begins, in UTC.
+      description: The start of the period of the log, in UTC.
       type: str
       returned: success
       sample: "2024-01-12T12:00:00Z"
     period_end:
-      description: Where the log's period ends, in UTC; this moment does not belong to it.
+      description: The end of the period of the log (exclusive), in UTC.
       type: str
       returned: success
       sample: "2024-01-12T13:00:00Z"
@@ -106,33 +106,33 @@ missing:
   elements: dict
   contains:
     start:
-      description: Where the period begins.
+      description: The start of the period.
       type: str
       returned: success
       sample: "2024-01-12T12:00:00Z"
     end:
-      description: Where the period ends.
+      description: The end of the period (exclusive).
       type: str
       returned: success
       sample: "2024-01-12T13:00:00Z"
 left_out:
-  description: Files and folders that were wanted and are left out.
+  description: Files and folders that match, but were skipped.
   returned: success
   type: list
   elements: dict
   contains:
     path:
-      description: Its path.
+      description: The path of the file or folder.
       type: str
       returned: success
       sample: /var/log/events/syslog.20240112.13
     reason:
-      description: Why it is left out.
+      description: Why it was skipped.
       type: str
       returned: success
       sample: open for writing by 812 (rsyslogd)
 total_size:
-  description: Bytes of all files together.
+  description: The total size of the files, in bytes.
   returned: success
   type: int
   sample: 1048576
@@ -162,7 +162,7 @@ def main() -> None:
             for source in selection.files
         ]
         result["missing"] = [{"start": format_utc(period.start), "end": format_utc(period.end)} for period in selection.missing]
-        result["left_out"] = [left_out._asdict() for left_out in selection.skipped]
+        result["left_out"] = [skipped._asdict() for skipped in selection.skipped]
         result["total_size"] = sum(source.size for source in selection.files)
 
 

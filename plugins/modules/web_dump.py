@@ -7,18 +7,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: web_dump
-short_description: Fetch a zip over HTTPS and extract what is wanted of it
+short_description: Download a zip over HTTPS and extract files from it
 version_added: 0.1.0
 description:
-  - Fetches a zip, such as the nightly dump of a database, and extracts one of its files, or all, into a folder. To archive it as well, a
-    job can have the same options as its O(infra_ops.log_archive.archive_run#module:job.web).
-  - What the server says of the version (C(ETag), C(Last-Modified)) is kept in the folder, in C(.log-archive-web.json). A zip that has not
-    changed since is not fetched again, as long as its files are there.
-  - The file may be required to be of today. Where it is missing or older nothing is extracted, which is a warning or an error (O(absent)).
-  - Every way to fail has its own word in RV(reason).
+  - Downloads a zip, such as the nightly dump of a database, and extracts one or all of its files into a folder. To archive the files as
+    well, use the same options in a job (O(infra_ops.log_archive.archive_run#module:job.web)).
+  - The version of the zip (C(ETag), C(Last-Modified)) is recorded in the folder, in C(.log-archive-web.json). An unchanged zip is not
+    downloaded again while its files exist.
+  - With O(modified=today) the file must be from today. If it is missing or older, nothing is extracted, and the module reports a warning
+    or an error (O(absent)).
+  - RV(reason) has one word for each kind of failure.
 options:
   dest:
-    description: The folder for the files. It is made, open to its owner only, if it is missing. Files with other content are replaced.
+    description: The folder for the files. If it does not exist, it is created with mode 0700. Files with other content are replaced.
     type: path
     required: true
 requirements:
@@ -29,7 +30,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: The zip is fetched and checked, in a temporary folder elsewhere.
+    details: The zip is downloaded to a temporary folder and checked.
   diff_mode:
     support: full
     details: The paths of the files, before and after.
@@ -43,7 +44,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Fetch the dump of last night
+- name: Download the dump of last night
   infra_ops.log_archive.web_dump:
     url: https://intranet.example.com:8000/export.zip
     member: dump.sql
@@ -58,52 +59,52 @@ EXAMPLES = r"""
 
 RETURN = r"""
 files:
-  description: The files that were extracted, or stood there already. Empty where the server has nothing newer or nothing of today.
+  description: The extracted files. Empty if the zip is unchanged, or if RV(problem) is set.
   returned: success
   type: list
   elements: dict
   contains:
     path:
-      description: Where it is.
+      description: The path of the file.
       type: str
       returned: success
       sample: /var/tmp/dump/dump.sql
     name:
-      description: Its name in the zip.
+      description: The name of the file in the zip.
       type: str
       returned: success
       sample: dump.sql
     size:
-      description: Its bytes.
+      description: The size of the file, in bytes.
       type: int
       returned: success
       sample: 1048576
     sha256:
-      description: Their SHA-256, in hex.
+      description: The SHA-256 of the file, in hex.
       type: str
       returned: success
       sample: d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592
     state:
-      description: V(written), or V(unchanged) where the same bytes stood there already.
+      description: V(written), or V(unchanged) if the file already had the same content.
       type: str
       returned: success
       sample: written
 unchanged:
-  description: Whether the server said that it has nothing newer than what was fetched before.
+  description: Whether the zip has not changed since the last download.
   returned: success
   type: bool
   sample: false
 problem:
-  description: Why nothing was extracted, where the file is missing or not of today; V(null) else.
+  description: Why nothing was extracted, if the file is missing or not from today. Otherwise V(null).
   returned: success
   type: str
   sample: null
 reason:
   description:
-    - One word for the way in which the download failed - V(dns), V(refused), V(unreachable), V(timeout), V(connection_lost), V(tls_name),
+    - One word for the kind of failure - V(dns), V(refused), V(unreachable), V(timeout), V(connection_lost), V(tls_name),
       V(tls_expired), V(tls_untrusted), V(tls), V(client_certificate), V(unauthorized), V(forbidden), V(not_found), V(busy),
       V(server_error), V(status), V(redirect), V(proxy), V(too_large), V(too_small), V(truncated), V(not_zip).
-  returned: when the download fails
+  returned: if the download fails
   type: str
   sample: tls_expired
 """
@@ -145,7 +146,7 @@ def main() -> None:
         else:
             result.update(_collect(options, dest, dest))
         if result["problem"] and options["absent"] == "error":
-            raise SelectionError(result["problem"], hint="The task says that this is an error (absent)")
+            raise SelectionError(result["problem"], hint="The task treats this as an error (absent)")
         warn(module, [result["problem"]] if result["problem"] else [])
         if module._diff:
             paths = [file["path"] for file in result["files"]]
@@ -153,7 +154,7 @@ def main() -> None:
 
 
 def _collect(options: t.Mapping[str, t.Any], dest: str, folder: str) -> t.Dict[str, t.Any]:
-    """Fetch to ``folder``, for ``dest``: the same, or in check mode another one."""
+    """Download to ``folder``, which is ``dest``, or in check mode a temporary folder."""
     memory = os.path.join(dest, MEMORY)
     now = datetime.datetime.now(datetime.timezone.utc)
     known, days = dumps.remembered(memory)
@@ -173,7 +174,7 @@ def _collect(options: t.Mapping[str, t.Any], dest: str, folder: str) -> t.Dict[s
 
 
 def _is_there(dest: str, member: t.Optional[str]) -> bool:
-    """Whether what was fetched before may still be used: its file stands there, or something does where all files are wanted."""
+    """Whether the files of the last download still exist: the member, or any file if all members are extracted."""
     if member is not None:
         return os.path.isfile(os.path.join(dest, member))
     return any(name != MEMORY for name in os.listdir(dest))

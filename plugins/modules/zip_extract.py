@@ -7,40 +7,40 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: zip_extract
-short_description: List a zip from elsewhere, or extract it with suspicion
+short_description: List or extract an untrusted zip
 version_added: 0.1.0
 description:
-  - Lists the members of a zip, and extracts one, some or all of them below a folder. Without O(dest) it only lists.
-  - All that is asked for comes out whole, or nothing does. A member that would leave the folder, that is a link or a device, that is
-    encrypted, damaged or there twice is an error that names it; so is a zip that unpacks to more than the limits allow.
-  - Only members that are stored or deflated are extracted; what other compressions unpack to cannot be bounded in memory.
-  - Files are readable by their owner only. Their time is the zip's, which carries no time zone and is taken as local.
+  - Lists the members of a zip, and extracts one, some or all of them below a folder. Without O(dest) it only lists them.
+  - Either all requested members are extracted, or none. A member that would leave the folder, is a link or a device, or is encrypted,
+    damaged or duplicated is an error that names it. A zip that exceeds a limit is an error, too.
+  - Only the compression methods store and deflate are supported. The memory that other methods need cannot be limited.
+  - Extracted files have the mode 0600. Their modification times come from the zip, which contains no time zone, and are taken as local.
 options:
   src:
-    description: The zip, on the host that runs the module.
+    description: The path of the zip on the host that runs the module.
     type: path
     required: true
   dest:
-    description: The folder for the files. It is made, open to its owner only, if it is missing.
+    description: The folder for the files. If it does not exist, it is created with mode 0700.
     type: path
   members:
-    description: Names of the members to extract, as the list gives them. By default all.
+    description: The names of the members to extract, as in RV(members). By default all members are extracted.
     type: list
     elements: str
   overwrite:
-    description: Whether files with other content are replaced. Without it they are an error and nothing is extracted.
+    description: Whether to replace files with other content. Otherwise they are an error, and nothing is extracted.
     type: bool
     default: false
   max_size:
-    description: The most that everything together may unpack to, such as V(10G).
+    description: The maximum total size of the extracted files, such as V(10G).
     type: str
     default: 10G
   max_ratio:
-    description: How many times as large as it is packed a member may become.
+    description: The maximum expansion ratio of a member.
     type: float
     default: 1000
   max_members:
-    description: How many members the zip may have.
+    description: The maximum number of members in the zip.
     type: int
     default: 100000
 extends_documentation_fragment:
@@ -48,7 +48,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: The members are unpacked and checked, and nothing is written.
+    details: The members are extracted and checked, but nothing is written.
   diff_mode:
     support: full
     details: The paths of the files, before and after.
@@ -61,18 +61,18 @@ author:
 """
 
 EXAMPLES = r"""
-- name: See what is in a zip
+- name: List the members of a zip
   infra_ops.log_archive.zip_extract:
     src: /var/tmp/export.zip
   register: export
 
-- name: Extract one file of it
+- name: Extract one member
   infra_ops.log_archive.zip_extract:
     src: /var/tmp/export.zip
     dest: /var/tmp/export
     members: [dump.sql]
 
-- name: Extract everything, as long as it is not more than a gigabyte
+- name: Extract all members, up to one gigabyte
   infra_ops.log_archive.zip_extract:
     src: /var/tmp/export.zip
     dest: /var/tmp/export
@@ -81,75 +81,76 @@ EXAMPLES = r"""
 
 RETURN = r"""
 members:
-  description: Everything that is in the zip, in its order.
+  description: All members of the zip, in their order.
   returned: success
   type: list
   elements: dict
   contains:
     name:
-      description: Its name.
+      description: The name of the member.
       type: str
       returned: success
       sample: dump.sql
     size:
-      description: Bytes that it has unpacked, as the zip says.
+      description: The uncompressed size in bytes, according to the zip.
       type: int
       returned: success
       sample: 1048576
     packed_size:
-      description: Bytes that it has in the zip.
+      description: The compressed size in bytes.
       type: int
       returned: success
       sample: 143360
     modified:
-      description: When it was last modified, in the local time of who made the zip; V(null) where that is no time.
+      description: The modification time, in an unknown local time zone. V(null) if it is not a valid time.
       type: str
       returned: success
       sample: "2024-01-12T23:00:00"
     encrypted:
-      description: Whether it needs a password.
+      description: Whether the member is encrypted with a password.
       type: bool
       returned: success
       sample: false
     is_folder:
-      description: Whether it is a folder.
+      description: Whether the member is a folder.
       type: bool
       returned: success
       sample: false
 files:
-  description: The files that were asked for; empty without O(dest).
+  description: The extracted files. Empty without O(dest).
   returned: success
   type: list
   elements: dict
   contains:
     path:
-      description: Where it is.
+      description: The path of the file.
       type: str
       returned: success
       sample: /var/tmp/export/dump.sql
     name:
-      description: Its name in the zip.
+      description: The name of the file in the zip.
       type: str
       returned: success
       sample: dump.sql
     size:
-      description: Its bytes.
+      description: The size of the file, in bytes.
       type: int
       returned: success
       sample: 1048576
     sha256:
-      description: Their SHA-256, in hex.
+      description: The SHA-256 of the file, in hex.
       type: str
       returned: success
       sample: d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592
     state:
-      description: V(written), or V(unchanged) where the same bytes stood there already.
+      description: V(written), or V(unchanged) if the file already had the same content.
       type: str
       returned: success
       sample: written
 """
 
 import os
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_size
@@ -175,7 +176,7 @@ def main() -> None:
     with reporting(module) as result:
         limits = zips.Limits(parse_size(params["max_size"]), params["max_ratio"], params["max_members"])
         source = unescaped(params["src"])
-        result.update(members=[_described(member) for member in zips.members(source, limits)], files=[])
+        result.update(members=[_as_result(member) for member in zips.members(source, limits)], files=[])
         if params["dest"] is not None:
             wanted = None if params["members"] is None else [unescaped(name) for name in params["members"]]
             dest = os.path.abspath(unescaped(params["dest"]))
@@ -185,7 +186,7 @@ def main() -> None:
                 result["diff"] = difference([file.path for file in files if file.state == "unchanged"], [file.path for file in files])
 
 
-def _described(member: zips.Member) -> dict:
+def _as_result(member: zips.Member) -> t.Dict[str, t.Any]:
     return dict(member._asdict(), modified=None if member.modified is None else member.modified.isoformat())
 
 
