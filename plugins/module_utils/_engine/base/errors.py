@@ -37,6 +37,15 @@ class LogArchiveError(Exception):
         return text if self.hint is None else "%s. %s" % (text.rstrip("."), self.hint)
 
 
+class UnexpectedError(LogArchiveError):
+    """An exception that nothing expects: a defect of this software. Only its type is shown: its text may hold a secret."""
+
+    kind = "unexpected"
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__("unexpected %s" % type(error).__name__, hint="This is a defect; report it with the traceback")
+
+
 class ConfigError(LogArchiveError):
     """A value that the caller gave is wrong; ``problems`` lists every mistake found, one line each."""
 
@@ -167,6 +176,8 @@ class StoreNotFoundError(StoreError):
 
 class ArchiveNotFoundError(StoreNotFoundError):
     """The stores answer, and no archive there has the name or is in the range of time."""
+
+    kind = "archive_not_found"
 
 
 class StoreExistsError(StoreError):

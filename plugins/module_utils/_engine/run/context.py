@@ -10,10 +10,10 @@ from datetime import datetime, timezone
 
 from ..archive import naming
 from ..base.errors import LogArchiveError
+from ..base.progress import no_progress
 from ..sources.opening import collector_of
 from ..state import catalog as catalogs
 from ..state.spool import Spool
-from ..tell.report import no_progress
 from .record import Recorder
 from .stores import OpenStores
 

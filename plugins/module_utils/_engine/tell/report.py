@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import time
 import typing as t
 
 from ..base.units import format_size
 
+if t.TYPE_CHECKING:
+    from ..crypto.keyring import KeyInfo
+
 Row = t.Dict[str, t.Any]
 
 
-def recap(recap: Row) -> str:
+def recap(recap: t.Mapping[str, t.Any]) -> str:
     """One run: the outcome first, then failures, then what was done."""
     lines = ["%s: %s%s" % (recap["job"], recap["outcome"], " (dry run, nothing was changed)" if recap.get("check") else "")]
     lines += ["  ERROR    %s" % text for text in recap["errors"]]
@@ -86,14 +87,14 @@ def restored(results: t.Sequence[Row]) -> str:
     return "\n".join(lines + ["%d file(s), %s" % (len(results), format_size(sum(row["size"] for row in results)))])
 
 
-def keys(folder: str, rows: t.Sequence[Row], changed: t.Optional[bool]) -> str:
-    """A keyring, without its keys."""
+def keys(folder: str, infos: t.Sequence[KeyInfo], changed: t.Optional[bool]) -> str:
+    """A keyring, without its keys. changed: None if the command only lists."""
     lines = [] if changed is None else ["%s: %s" % (folder, "changed" if changed else "nothing to change")]
     cells = []
-    for row in rows:
-        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(row["created"])) if row["created"] is not None else "unknown"
-        cells.append((row["id"], created, "current" if row["current"] else "removed" if row["removed"] else "opens old archives"))
-    return "\n".join(lines + [table(("KEY ID", "SINCE", "USE"), cells)])
+    for info in infos:
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(info.created)) if info.created is not None else "unknown"
+        cells.append((info.id, created, "current" if info.current else "removed" if info.removed else "opens old archives"))
+    return "\n".join([*lines, table(("KEY ID", "SINCE", "USE"), cells)])
 
 
 def status(rows: t.Sequence[Row]) -> str:
@@ -117,36 +118,3 @@ def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:
 
 def _shown(path: str) -> str:
     return path if path.isprintable() else ascii(path)
-
-
-@contextlib.contextmanager
-def progress_bar(what: str, total: int) -> t.Iterator[t.Callable[[int], None]]:
-    """A line on standard error that shows how far it is, for work that takes longer than a moment."""
-    began = time.monotonic()
-    shown = began
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done, shown
-        done += count
-        now = time.monotonic()
-        if now - began < 0.5 or now - shown < 0.1:
-            return
-        shown = now
-        filled = min(20, 20 * done // total) if total else 0
-        rate = format_size(done / (now - began))
-        sys.stderr.write("\r\033[K%s [%s%s] %s  %s/s" % (what[:60], "#" * filled, "." * (20 - filled), format_size(done), rate))
-        sys.stderr.flush()
-
-    try:
-        yield advance
-    finally:
-        if shown > began:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
-
-
-@contextlib.contextmanager
-def no_progress(_what: str, _total: int) -> t.Iterator[t.Callable[[int], None]]:
-    """Says nothing."""
-    yield lambda count: None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -198,14 +199,6 @@ def test_5_locked(host):
     said(host, "run", "--all")
 
 
-def test_the_gravest_code_speaks_for_all():
-    assert cli.gravest([0, 5, 3]) == 3
-    assert cli.gravest([3, 1]) == 1
-    assert cli.gravest([1, 2]) == 2
-    assert cli.gravest([2, 4]) == 4
-    assert cli.gravest([]) == 0
-
-
 # -- errors in JSON ---------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +229,38 @@ def test_a_job_that_failed_before_it_began_has_an_error_object_in_its_row(host):
     assert broken["errors"] == [broken["error"]["text"]]
     assert (broken["error"]["kind"], len(broken["error"]["problems"])) == ("config", 4)
     assert "error" not in fine
+
+
+def test_a_defect_is_reported_with_its_traceback(host, monkeypatch):
+    monkeypatch.setattr(config, "find", lambda *_: 1 / 0)
+    done = said(host, "list", "--json", code=1)
+    assert json.loads(done.stdout)["error"]["kind"] == "unexpected"
+    assert done.stderr.startswith("Traceback") and "log-archive: unexpected ZeroDivisionError" in done.stderr
+
+
+def test_an_error_of_the_system_is_reported_without_a_traceback(host, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/var/lib/x")
+
+    monkeypatch.setattr(config, "find", fail)
+    done = said(host, "list", "--json", code=1)
+    assert done.stderr == "log-archive: /var/lib/x: No space left on device\n"
+    assert json.loads(done.stdout)["error"]["subject"] == "/var/lib/x"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_an_error(host):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", LOADED.replace("main(sys.argv[1:])", "sys.exit(main(sys.argv[1:]))"), "sample-config"],
+            env=host.environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "cannot write to standard output: No space left on device" in done.stderr and "Traceback" not in done.stderr
 
 
 # -- keys -------------------------------------------------------------------------------------------------------------
@@ -338,7 +363,7 @@ def test_restore_goes_to_the_next_store_where_the_first_cannot_be_reached(host):
     said(host, "run", "--all")
     host.write_document(select=SELECT, stores=stores)
     done = said(host, "restore", "--to", str(host.folder / "to"))
-    assert "trying the next one" in done.stderr
+    assert "log-archive: store gone: " in done.stderr
     assert "2 file(s)" in done.stdout
 
 

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import io
-import sys
-
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto.keyring import KeyInfo
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report
 
 
@@ -45,26 +43,5 @@ def test_tables_are_as_wide_as_their_widest_cell():
 
 
 def test_keys_show_no_key():
-    text = report.keys("/k", [{"id": "00", "created": None, "current": True, "removed": False}], True)
+    text = report.keys("/k", [KeyInfo("00", None, current=True, removed=False)], True)
     assert text == "/k: changed\nKEY ID  SINCE    USE\n00      unknown  current"
-
-
-def test_a_progress_bar_shows_nothing_of_short_work(monkeypatch):
-    shown = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", shown)
-    with report.progress_bar("pack", 100) as advance:
-        advance(100)
-    assert shown.getvalue() == ""
-
-
-def test_a_progress_bar_that_gets_more_or_less_than_promised(monkeypatch):
-    shown = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", shown)
-    clock = iter(range(1000))
-    monkeypatch.setattr(report.time, "monotonic", lambda: next(clock))
-    for total in (0, 10, 1000):
-        with report.progress_bar("pack", total) as advance:
-            advance(100)
-    assert shown.getvalue().count("[####################]") == 1
-    assert shown.getvalue().count("[....................]") == shown.getvalue().count("[##..................]") == 1
-    assert shown.getvalue().endswith("\r\033[K")

@@ -1,0 +1,137 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``log-archive list`` and ``log-archive verify``."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ..base.errors import EXIT_DONE, EXIT_INTEGRITY
+from ..config.store_spec import LEVELS
+from . import output
+from .options import add_archives, add_store, documents, host_of, opened, stores
+from .progress import progress_of
+
+if t.TYPE_CHECKING:
+    import argparse
+
+    from ..archive.manifest import PeriodText
+    from ..config.document import JobDocument, JobStore
+    from ..holdings.inventory import StoredArchive
+    from ..holdings.verify import Checked
+
+    class ArchiveRow(t.TypedDict):
+        """An archive in the result of ``list``. Sizes are in bytes. sources: paths.
+
+        stores: by store name ``held`` with ``--store``; else, by the catalog, the verification level or the state of the copy.
+        """
+
+        key: str
+        host: str
+        job: str
+        period: PeriodText
+        size: int
+        source_bytes: int
+        sources: t.List[str]
+        key_id: t.Optional[str]
+        sha256: str
+        stores: t.Dict[str, str]
+
+
+def add_list_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``list``."""
+    add_archives(parser)
+    add_store(parser, "list the contents of this store (default: the local catalog)")
+
+
+def list_archives(options: argparse.Namespace) -> int:
+    """List archives."""
+    from ..tell import report
+
+    rows = []
+    for document in documents(options):
+        rows += _rows_of_store(document, options) if options.store else _rows_of_catalog(document, options)
+    if options.json:
+        output.print_json(rows)
+    else:
+        output.print_text(report.archives(rows))
+    return EXIT_DONE
+
+
+def _rows_of_store(document: JobDocument, options: argparse.Namespace) -> t.List[ArchiveRow]:
+    from ..holdings import inventory
+
+    with opened(stores(document, options.store)[0]) as store:
+        held = inventory.read(store, host_of(document, options), document["name"])
+        return [_row(archive, {store.name: "held"}) for archive in inventory.overlapping(held.archives, options.since, options.until)]
+
+
+def _rows_of_catalog(document: JobDocument, options: argparse.Namespace) -> t.List[ArchiveRow]:
+    from ..holdings.inventory import StoredArchive, overlapping
+    from ..state import catalog as catalogs
+
+    if not catalogs.exists(document["state"]):
+        return []
+    rows = []
+    with contextlib.closing(catalogs.Catalog(document["state"])) as catalog:
+        entries = {entry.key: entry for entry in catalog.entries(document["name"]) if options.host in (None, "*", entry.host)}
+        archives = [StoredArchive(entry.key, entry.size, None, entry.manifest) for entry in entries.values()]
+        for archive in overlapping(archives, options.since, options.until):
+            copies = catalog.copies(entries[archive.key])
+            rows.append(_row(archive, {name: copy.verified_by or copy.state for name, copy in copies.items()}))
+    return rows
+
+
+def _row(archive: StoredArchive, copies: t.Dict[str, str]) -> ArchiveRow:
+    manifest = archive.manifest
+    return {
+        "key": archive.key,
+        "host": manifest["host"],
+        "job": manifest["job"],
+        "period": manifest["period"],
+        "size": manifest["archive"]["size"],
+        "source_bytes": sum(source["size"] for source in manifest["sources"]),
+        "sources": [source["path"] for source in manifest["sources"]],
+        "key_id": manifest["encryption"].get("key_id"),
+        "sha256": manifest["archive"]["sha256"],
+        "stores": copies,
+    }
+
+
+def add_verify_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``verify``."""
+    add_archives(parser)
+    add_store(parser, "verify only this store")
+    parser.add_argument("--level", choices=LEVELS, help="how thorough the check is (default: the level of the store)")
+
+
+def verify_archives(options: argparse.Namespace) -> int:
+    """Verify what the stores hold."""
+    from ..tell import report
+
+    results: t.List[t.Dict[str, t.Any]] = []
+    for document in documents(options):
+        for store in stores(document, options.store):
+            results += [dict(one._asdict(), store=store["name"], job=document["name"]) for one in _verify_store(document, store, options)]
+    if options.json:
+        output.print_json(results)
+    else:
+        output.print_text(report.verified(results))
+    return EXIT_INTEGRITY if any(result["error"] for result in results) else EXIT_DONE
+
+
+def _verify_store(document: JobDocument, store_options: JobStore, options: argparse.Namespace) -> t.List[Checked]:
+    from ..holdings import inventory, verify
+
+    with opened(store_options) as store:
+        held = inventory.read(store, host_of(document, options), document["name"])
+        archives = inventory.overlapping(held.archives, options.since, options.until)
+        # An unusable manifest has no period: it is in no range of time.
+        checked = [] if options.since or options.until else verify.unusable(held)
+        with progress_of(options)("verify %s" % store.name, sum(archive.size for archive in archives)) as advance:
+            for archive in archives:
+                checked.append(verify.verify(store, archive, options.level))
+                advance(archive.size)
+    return checked

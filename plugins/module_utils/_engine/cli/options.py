@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Options that several commands have, and the jobs, stores and archives that they name."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ..base.errors import ConfigError
+
+if t.TYPE_CHECKING:
+    import argparse
+    from datetime import datetime
+
+    from ..config.document import JobDocument, JobStore
+    from ..stores.base import Store
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name jobs."""
+    parser.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document (default: all jobs)")
+
+
+def add_store(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add the option that names one store."""
+    parser.add_argument("--store", metavar="NAME", help=text)
+
+
+def add_archives(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select archives by job, period and host."""
+    add_jobs(parser)
+    parser.add_argument(
+        "--since", metavar="TIME", type=_time, help="only periods that end after this time (2024-01-12 or 2024-01-12T13:00Z)"
+    )
+    parser.add_argument("--until", metavar="TIME", type=_time, help="only periods that begin before this time")
+    parser.add_argument("--host", help="archives of this host (default: this host; '*' selects every host)")
+
+
+def documents(options: argparse.Namespace) -> t.List[JobDocument]:
+    """The documents of the jobs that the options name. Raises ConfigError."""
+    from ..config import files
+
+    return [files.load(path) for path in files.find(options.config, options.jobs)]
+
+
+def stores(document: JobDocument, name: t.Optional[str]) -> t.List[JobStore]:
+    """The store of the job with this name, or all its stores. Raises ConfigError if the job has no such store."""
+    found = [store for store in document["stores"] if name in (None, store["name"])]
+    if not found:
+        known = ", ".join(store["name"] for store in document["stores"])
+        raise ConfigError("the job '%s' has no such store" % document["name"], str(name), "Its stores: %s" % known)
+    return found
+
+
+def opened(store: JobStore) -> t.ContextManager[Store]:
+    """The store, open as long as the context lasts."""
+    from ..stores.opening import open_store
+
+    return contextlib.closing(open_store(store))
+
+
+def host_of(document: JobDocument, options: argparse.Namespace) -> t.Optional[str]:
+    """The host whose archives the options select; None for every host."""
+    from ..archive.naming import host_name
+
+    return None if options.host == "*" else options.host or host_name(document["host"])
+
+
+def _time(text: str) -> datetime:
+    import argparse
+
+    from ..base.units import parse_time
+
+    try:
+        return parse_time(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,0 +1,151 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The command line: which commands there are, and which options each has."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import typing as t
+
+from .. import __version__
+from ..base.errors import UsageError
+from ..config.spec import DEFAULT_CONFIG
+
+EXIT_CODES = """exit codes:
+  0  done, or nothing to do
+  1  failed
+  2  a mistake in a job document or on the command line
+  3  partly done: the rest waits in the spool for the next run
+  4  integrity failure: an archive or a manifest is damaged, missing or not authentic
+  5  locked: another run of the same job is active"""
+
+
+Command = t.Tuple[t.Callable[[argparse.ArgumentParser], None], t.Callable[[argparse.Namespace], int]]
+"""A function that adds the options of a command to its parser, and one that runs it and returns the exit code (or raises
+LogArchiveError)."""
+
+
+def _run() -> Command:
+    from . import run
+
+    return run.add_run_options, run.run
+
+
+def _prune() -> Command:
+    from . import run
+
+    return run.add_prune_options, run.prune
+
+
+def _list() -> Command:
+    from . import archives
+
+    return archives.add_list_options, archives.list_archives
+
+
+def _verify() -> Command:
+    from . import archives
+
+    return archives.add_verify_options, archives.verify_archives
+
+
+def _restore() -> Command:
+    from . import restore
+
+    return restore.add_options, restore.restore
+
+
+def _key() -> Command:
+    from . import keys
+
+    return keys.add_options, keys.manage_keys
+
+
+def _check_config() -> Command:
+    from . import config
+
+    return config.add_check_options, config.check
+
+
+def _sample_config() -> Command:
+    from . import config
+
+    return config.add_sample_options, config.write_sample
+
+
+def _status() -> Command:
+    from . import status
+
+    return status.add_options, status.show
+
+
+COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
+    "run": ("archive new logs, ship and verify the archives, apply retention", _run),
+    "list": ("list archives from the catalog or from a store", _list),
+    "verify": ("check the archives in the stores against their manifests", _verify),
+    "restore": ("fetch, authenticate, decrypt and extract archives", _restore),
+    "prune": ("apply retention now", _prune),
+    "key": ("manage the keyring of a job", _key),
+    "check-config": ("check job documents and report every mistake", _check_config),
+    "sample-config": ("print a commented template of a job document", _sample_config),
+    "status": ("show the last success and the backlog of each job", _status),
+}
+
+
+def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
+    """The options of a call, with the function to run as ``call``. Raises UsageError.
+
+    Every option costs time: if the first argument is a command, only the parser of that command is made.
+    """
+    if arguments and arguments[0] in COMMANDS:
+        name = arguments[0]
+        add_options, call = COMMANDS[name][1]()
+        parser = _Parser(prog="log-archive " + name, **_about(name))
+        parser.add_argument(
+            "--config",
+            metavar="PATH",
+            default=os.environ.get("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG),
+            help="folder of job documents, or one document (default: $LOG_ARCHIVE_CONFIG or %(default)s)",
+        )
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+        add_options(parser)
+        parser.set_defaults(call=call)
+        return parser.parse_args(arguments[1:])
+    parser = _Parser(
+        prog="log-archive",
+        description="Archive logs: select, pack, encrypt, ship, verify, prune, restore.",
+        epilog=EXIT_CODES,
+        formatter_class=_HelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version="log-archive " + __version__)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (summary, _load) in COMMANDS.items():
+        commands.add_parser(name, help=summary, **_about(name))
+    return parser.parse_args(arguments)
+
+
+def _about(name: str) -> t.Dict[str, t.Any]:
+    summary = COMMANDS[name][0]
+    return {"description": summary[0].upper() + summary[1:] + ".", "epilog": EXIT_CODES, "formatter_class": _HelpFormatter}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises an error instead of ending the process, so that wrong usage is reported like any other error, also as JSON."""
+
+    def error(self, message: str) -> t.NoReturn:
+        self.print_usage(sys.stderr)
+        raise UsageError(message, hint="See '%s --help'" % self.prog)
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """argparse makes a formatter for every option, and finds the width with shutil, which imports every compressor."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            columns = os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns
+        except OSError:
+            columns = 80
+        super().__init__(prog, width=int(os.environ.get("COLUMNS") or columns) - 2)

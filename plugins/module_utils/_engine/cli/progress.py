@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Progress of long work, on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import typing as t
+
+from ..base.progress import no_progress
+from ..base.units import format_size
+
+if t.TYPE_CHECKING:
+    import argparse
+
+    from ..base.progress import Advance, Progress
+
+SHOWN_AFTER = 0.5
+"""Seconds; shorter work shows nothing."""
+INTERVAL = 0.1
+"""Seconds between two updates of the line."""
+BAR = 20
+"""Characters of the bar."""
+
+
+def progress_of(options: argparse.Namespace) -> Progress:
+    """A progress bar if standard error is a terminal and the result is not JSON."""
+    return progress_bar if sys.stderr.isatty() and not options.json else no_progress
+
+
+@contextlib.contextmanager
+def progress_bar(title: str, total: int) -> t.Iterator[Advance]:
+    """Show on standard error how many of ``total`` bytes are done. The line disappears when the work ends."""
+    began = shown = time.monotonic()
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done, shown
+        done += count
+        now = time.monotonic()
+        if now - began >= SHOWN_AFTER and now - shown >= INTERVAL:
+            shown = now
+            sys.stderr.write("\r\033[K" + line(title, done, total, now - began, _columns()))
+            sys.stderr.flush()
+
+    try:
+        yield advance
+    finally:
+        if shown > began:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
+def line(title: str, done: int, total: int, seconds: float, columns: int) -> str:
+    """One line no wider than the terminal: a longer one would wrap, and the next update would leave a part of it behind."""
+    filled = min(BAR, BAR * done // total) if total else 0
+    rate = format_size(done / seconds) if seconds else "-"
+    bar = " [%s%s] %s  %s/s" % ("#" * filled, "." * (BAR - filled), format_size(done), rate)
+    printable = "".join(character if character.isprintable() else "?" for character in title)
+    room = max(0, min(60, columns - 1 - len(bar)))
+    return (printable[:room] + bar)[: columns - 1]
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80

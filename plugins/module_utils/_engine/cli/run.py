@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``log-archive run`` and ``log-archive prune``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import typing as t
+
+from ..base.errors import LogArchiveError, UsageError
+from . import output
+from .options import add_jobs, add_store, stores
+from .progress import progress_of
+
+if t.TYPE_CHECKING:
+    import argparse
+
+    from ..config.document import JobDocument
+    from ..state.record import RunRecord
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``run``."""
+    parser.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document")
+    parser.add_argument("--all", action="store_true", help="run every job")
+    parser.add_argument("--dry-run", action="store_true", help="show what a run would do, and change nothing")
+    uploads = parser.add_mutually_exclusive_group()
+    uploads.add_argument("--confirm", action="store_true", help="ask before each upload to another machine")
+    uploads.add_argument(
+        "--no-upload", action="store_true", help="upload nothing to other machines; archives wait in the spool for a later run"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run jobs."""
+    from ..run import job
+
+    if options.jobs and options.all:
+        raise UsageError("--all cannot be combined with names of jobs")
+    if not options.jobs and not options.all:
+        raise UsageError("no job given", hint="Name a job, or use --all")
+    if options.confirm and not sys.stdin.isatty():
+        raise UsageError("--confirm needs a terminal", hint="Remove it if the command runs unattended")
+    confirm = _ask if options.confirm else _decline if options.no_upload else None
+    progress = progress_of(options)
+    return _each(options, lambda document: job.run(document, confirm=confirm, progress=progress, check=options.dry_run))
+
+
+def add_prune_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``prune``."""
+    add_jobs(parser)
+    add_store(parser, "prune only this store")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan, with a reason for each archive, and remove nothing")
+
+
+def prune(options: argparse.Namespace) -> int:
+    """Apply the retention of jobs."""
+    from ..run import job
+
+    def prune_one(document: JobDocument) -> RunRecord:
+        return job.prune(document, [store["name"] for store in stores(document, options.store)], check=options.dry_run)
+
+    return _each(options, prune_one)
+
+
+def _each(options: argparse.Namespace, call: t.Callable[[JobDocument], RunRecord]) -> int:
+    """Call it for each job document and print its record. If one job fails, the others run all the same."""
+    from ..config import files
+
+    records: t.List[t.Mapping[str, t.Any]] = []
+    for path in files.find(options.config, options.jobs):
+        record: t.Mapping[str, t.Any]
+        try:
+            record = call(files.load(path))
+        except LogArchiveError as error:
+            record = _record_of_error(path, error)
+        records.append(record)
+        if not options.json:
+            _print_record(record)
+    if options.json:
+        output.print_json(records)
+    return output.worst(record["exit_code"] for record in records)
+
+
+def _record_of_error(path: str, error: LogArchiveError) -> t.Dict[str, t.Any]:
+    """What stands for the record of a job that could not begin."""
+    return {
+        "job": os.path.basename(path)[: -len(".json")],
+        "exit_code": error.exit_code,
+        "outcome": "failed",
+        "errors": [str(error)],
+        "error": output.error_object(error),
+    }
+
+
+def _print_record(record: t.Mapping[str, t.Any]) -> None:
+    from ..tell import report
+
+    try:
+        (output.print_error if record["errors"] else output.print_text)(report.recap(record))
+    except BrokenPipeError:
+        # The reader is gone; the other jobs run all the same.
+        output.close_stdout()
+
+
+def _ask(name: str, location: str, size: int) -> bool:
+    from ..base.units import format_size
+
+    # Not input(): it asks on standard output, which may be a file of JSON, and fails if the terminal is closed.
+    sys.stderr.write("Upload %s (%s) to %s? [y/N] " % (name, format_size(size), location))
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _decline(_name: str, _location: str, _size: int) -> bool:
+    return False
