@@ -28,6 +28,10 @@ if t.TYPE_CHECKING:
     from ..config.document import JobDocument, WebOptions
 
 
+_UNKNOWN = "unknown"
+"""Remembered instead of the day of a file that has no valid time in the zip."""
+
+
 class WebCollector(Collector):
     """The option ``web`` of a job document. The files of the zip become one archive."""
 
@@ -88,15 +92,17 @@ def _remove(folder: str) -> None:
 
 
 def stale(options: WebOptions, days: t.Sequence[str], now: datetime.datetime) -> t.Optional[str]:
-    """Why an unchanged dump with files of these days (YYYY-MM-DD) is not of today, if the options require that; else None."""
+    """Why an unchanged dump with files of these days (see ``remembered``) is not from today, if the options require that; else None."""
     today = now.astimezone(load_timezone(options["timezone"])).date().isoformat()
     if options["modified"] != "today" or all(day == today for day in days):
         return None
-    return "%s is unchanged since %s, not from today (%s, %s)" % (web.shown(options["url"]), max(days), today, options["timezone"])
+    known = [day for day in days if day != _UNKNOWN]
+    when = "since %s" % max(known) if known else "and has no date"
+    return "%s is unchanged %s, not from today (%s, %s)" % (web.shown(options["url"]), when, today, options["timezone"])
 
 
 def remembered(memory: str) -> t.Tuple[t.Optional[web.Validators], t.List[str]]:
-    """The version that ``remember`` wrote, and the days of its files; None and [] if there is none."""
+    """The version that ``remember`` wrote, and the days of its files ("2024-01-12"); None and [] if there is none."""
     try:
         with open(memory, encoding="utf-8") as file:
             held = json.load(file)
@@ -108,7 +114,7 @@ def remembered(memory: str) -> t.Tuple[t.Optional[web.Validators], t.List[str]]:
 
 def remember(memory: str, got: web.Dump) -> None:
     """Write to the file ``memory`` which version of the dump was fetched."""
-    days = sorted({"unknown" if moment is None else moment.date().isoformat() for moment in got.modified.values()})
+    days = sorted({_UNKNOWN if moment is None else moment.date().isoformat() for moment in got.modified.values()})
     text = json.dumps(dict(got.validators._asdict(), days=days), indent=1, sort_keys=True).encode() + b"\n"
     try:
         write_atomically(memory, text)

@@ -32,6 +32,7 @@ if t.TYPE_CHECKING:
 
 CHUNK = 1 << 16
 REDIRECTS = 5
+_BAD_REDIRECT = "the server redirects to an invalid URL"
 _RETRYABLE = ("dns", "refused", "unreachable", "timeout", "connection_lost", "truncated", "server_error", "busy")
 
 Progress = t.Callable[[int], None]
@@ -173,13 +174,14 @@ def collect(
             download = fetch(options, path, known, progress)
             if download.unchanged:
                 return Dump([], {}, download.validators, None, True)
-            return _unpacked(options, path, folder, now, download.validators)
+            return unpack(options, path, folder, now, download.validators)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
 
-def _unpacked(options: WebOptions, path: str, folder: str, now: datetime.datetime, validators: Validators) -> Dump:
+def unpack(options: WebOptions, path: str, folder: str, now: datetime.datetime, validators: Validators) -> Dump:
+    """Extract the files to archive from the zip ``path``; the rest as for ``collect``."""
     limits = zips.Limits(parse_size(options["max_unpacked"]), options["max_ratio"], options["max_members"])
     subject = shown(options["url"])
     try:
@@ -252,8 +254,8 @@ def _fetch_once(options: WebOptions, path: str, known: t.Optional[Validators], p
         validators = Validators(_digest(url), response.headers.get("ETag"), response.headers.get("Last-Modified"))
         if response.status == 304 and known is not None:
             return Download(True, 0, None, known, attempt)
-        _check_status(response, url)
-        size, sha256 = _write(response, path, options, progress)
+        check_status(response, url)
+        size, sha256 = write_body(response, path, options, progress)
     if options["min_size"] is not None and size < parse_size(options["min_size"]):
         raise WebError("too_small", "the file has %s, less than min_size" % format_size(size), shown(url))
     return Download(False, size, sha256, validators, attempt)
@@ -270,45 +272,58 @@ def _opened(options: WebOptions, known: t.Optional[Validators]) -> t.Iterator[t.
         import urllib3
     except ImportError:
         raise MissingLibraryError("urllib3", "jobs that download from a web server") from None
-    url = options["url"]
-    timeout = urllib3.Timeout(connect=parse_duration(options["timeout"]), read=parse_duration(options["timeout"]))
+    seconds = parse_duration(options["timeout"])
+    timeout = urllib3.Timeout(connect=seconds, read=seconds)
     settings: t.Dict[str, t.Any] = {"ssl_context": _tls_context(options), "timeout": timeout, "retries": False}
     if options["proxy"]:
         pool: t.Any = urllib3.ProxyManager(_without_login(options["proxy"]), proxy_headers=_proxy_login(options["proxy"]), **settings)
     else:
         pool = urllib3.PoolManager(**settings)
-    with contextlib.closing(_Pool(pool)):
-        headers = {"Accept": "application/zip, */*", "Accept-Encoding": "identity", "User-Agent": "log-archive"}
-        if known is not None:
-            headers.update(
-                {name: value for name, value in (("If-None-Match", known.etag), ("If-Modified-Since", known.last_modified)) if value}
-            )
+    url = options["url"]
+    try:
         for _redirect in range(REDIRECTS + 1):
-            own = urlsplit(url)[:2] == urlsplit(options["url"])[:2]
-            with _network_errors(url):
-                response = pool.request(
-                    "GET", url, headers=dict(headers, **(_login(options) if own else {})), redirect=False, preload_content=False
-                )
+            with network_errors(url):
+                response = pool.request("GET", url, headers=request_headers(options, url, known), redirect=False, preload_content=False)
             location = response.headers.get("Location")
             if response.status not in (301, 302, 303, 307, 308) or not location:
                 try:
-                    with _network_errors(url):
+                    with network_errors(url):
                         yield response
                 finally:
                     response.release_conn()
                 return
             response.release_conn()
-            url = urljoin(url, location)
-            if urlsplit(url).scheme != "https":
-                raise WebError(
-                    "redirect", "the server redirects to %s, which is not encrypted" % shown(url), shown(options["url"]), response.status
-                )
+            url = redirect_target(url, location)
         raise WebError("redirect", "the server redirects more than %d times" % REDIRECTS, shown(options["url"]))
+    finally:
+        pool.clear()
 
 
-class _Pool:
-    def __init__(self, pool: t.Any) -> None:
-        self.close = pool.clear
+def request_headers(options: WebOptions, url: str, known: t.Optional[Validators]) -> t.Dict[str, str]:
+    """The headers of a request for ``url``: the URL of the options, or a redirect target. Another server gets no credentials.
+
+    known: the version that was downloaded before, if any.
+    """
+    headers = {"Accept": "application/zip, */*", "Accept-Encoding": "identity", "User-Agent": "log-archive"}
+    if known is not None and known.etag:
+        headers["If-None-Match"] = known.etag
+    if known is not None and known.last_modified:
+        headers["If-Modified-Since"] = known.last_modified
+    if urlsplit(url)[:2] == urlsplit(options["url"])[:2]:
+        headers.update(_login(options))
+    return headers
+
+
+def redirect_target(url: str, location: str) -> str:
+    """The URL to which ``url`` redirects, by the header Location. Raises WebError if it is not valid or not encrypted."""
+    try:
+        target = urljoin(url, location)
+        scheme = urlsplit(target).scheme
+    except ValueError:
+        raise WebError("redirect", _BAD_REDIRECT, shown(url)) from None
+    if scheme != "https":
+        raise WebError("redirect", "the server redirects to %s, which is not encrypted" % shown(target), shown(url))
+    return target
 
 
 def _tls_context(options: WebOptions) -> ssl.SSLContext:
@@ -357,7 +372,7 @@ def _proxy_login(url: str) -> t.Optional[t.Dict[str, str]]:
     return make_headers(proxy_basic_auth=login)
 
 
-def _check_status(response: t.Any, url: str) -> None:
+def check_status(response: t.Any, url: str) -> None:
     status = response.status
     if status == 200:
         return
@@ -367,7 +382,7 @@ def _check_status(response: t.Any, url: str) -> None:
     raise WebError(reason, "the server responded %d %s" % (status, ascii(response.reason or "").strip("'")), shown(url), status)
 
 
-def _write(response: t.Any, path: str, options: WebOptions, progress: t.Optional[Progress]) -> t.Tuple[int, str]:
+def write_body(response: t.Any, path: str, options: WebOptions, progress: t.Optional[Progress]) -> t.Tuple[int, str]:
     most = parse_size(options["max_size"])
     subject = shown(options["url"])
     header = response.headers.get("Content-Length", "")
@@ -400,13 +415,13 @@ def _kind(response: t.Any, chunk: bytes) -> str:
 
 
 @contextlib.contextmanager
-def _network_errors(url: str) -> t.Iterator[None]:
+def network_errors(url: str) -> t.Iterator[None]:
     from urllib3.exceptions import HTTPError, LocationParseError, ProxyError
 
     try:
         yield
     except LocationParseError as error:
-        raise WebError("redirect", "the server redirects to an invalid URL", shown(url)) from error
+        raise WebError("redirect", _BAD_REDIRECT, shown(url)) from error
     except HTTPError as error:
         causes = list(_chain(error))
         reason, message = next(
@@ -438,7 +453,7 @@ def _reason(error: BaseException) -> t.Optional[t.Tuple[str, str]]:
         reason = "tls_name" if error.verify_code in (62, 64) else "tls_expired" if error.verify_code in (9, 10) else "tls_untrusted"
         return reason, "the certificate of the server is not accepted: %s" % error.verify_message
     if isinstance(error, ssl.SSLError):
-        return "tls", "TLS failed (%s)" % (error.reason or error.strerror)
+        return "tls", "TLS failed (%s)" % (getattr(error, "reason", None) or error.strerror)
     if isinstance(error, socket.gaierror):
         return "dns", "cannot resolve the host name (%s)" % error.strerror
     if isinstance(error, ConnectionRefusedError):

@@ -17,7 +17,10 @@ import sys
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.progress import no_progress
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.opening import collector_of
 
 UTC = datetime.timezone.utc
 NOW = datetime.datetime(2024, 1, 12, 13, 30, tzinfo=UTC)
@@ -478,3 +481,51 @@ def test_the_real_logs_of_the_shared_folder_are_selected_as_they_are(loghub):
     assert names(result) and "Apache_2k.log" not in names(result)
     for source in result.files:
         assert source.size == os.path.getsize(source.path) and source.period.start == source.period.end
+
+
+# -- as the source of a job -------------------------------------------------------------------------------------------
+
+
+def collected(folder, last_success=None, **options):
+    document = {
+        "name": "syslog",
+        "select": dict({"paths": [str(folder)], "patterns": ["syslog.%Y%m%d.%H"], "period": "hour"}, **options),
+        "encryption": "none",
+        "stores": [{"type": "file", "path": "/backup"}],
+    }
+    collector = collector_of(normalise(document))
+    with collector.collect(NOW, last_success, no_progress, False) as result:
+        return collector, result
+
+
+def test_a_job_takes_period_zone_and_strictness_from_its_selection(tmp_path):
+    collector, result = collected(tmp_path, timezone="Europe/Paris", must_exist=True)
+    assert (collector.step, collector.period, collector.timezone) == ("select", "hour", "Europe/Paris")
+    assert (collector.grouping, collector.deletable, collector.strict) == (None, True, True)
+    assert result.folder == "/"
+    assert not collected(tmp_path)[0].strict
+
+
+def test_periods_since_the_last_success_are_expected_and_the_newest_is_due(tmp_path):
+    write(tmp_path / "syslog.20240112.10")
+    write(tmp_path / "syslog.20240112.07")
+    collector, result = collected(tmp_path)
+    assert (result.files, [period.start.hour for period in result.missing]) == ([], [12])
+    assert result.due == result.missing
+    collector, result = collected(tmp_path, last_success=NOW - datetime.timedelta(hours=3, minutes=20))
+    assert [os.path.basename(source.path) for source in result.files] == ["syslog.20240112.10"]
+    assert [period.start.hour for period in result.missing] == [9, 11, 12]
+    assert [period.start.hour for period in result.due] == [12]
+    assert collector.describe_missing(result.missing[:1]) == (
+        "no log matches syslog.%Y%m%d.%H for 2024-01-12T09:00:00Z to 2024-01-12T10:00:00Z"
+    )
+    result = collected(tmp_path, last_success=NOW - datetime.timedelta(minutes=1), catch_up="5h")[1]
+    assert [period.start.hour for period in result.missing] == [8, 9, 11, 12]
+
+
+def test_nothing_without_a_period_is_the_problem_even_if_it_must_exist(tmp_path):
+    result = collected(tmp_path, patterns=["*.log"], period="none", must_exist=True)[1]
+    assert (result.files, result.missing, result.due) == ([], [], [])
+    assert result.problem == "nothing matches *.log in %s" % tmp_path
+    write(tmp_path / "a.log")
+    assert collected(tmp_path, patterns=["*.log"], period="none")[1].problem is None
