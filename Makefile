@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# From a fresh clone: 'make demo' shows the main job, 'make test' proves it. Everything that is made lies below build/.
+# From a fresh clone: 'make demo' shows the main job, 'make test' proves it, 'make test-quick' is for daily work. Everything that is made
+# lies below build/.
 
 PYTHON ?= python3
 # Further arguments for pytest: make units PYTEST='-k retention'
@@ -19,7 +20,8 @@ PY39_TESTS ?= tests/unit/plugins/module_utils/_engine
 B := build
 SELF := $(B)/collections/ansible_collections/infra_ops/log_archive
 INSTALLED := $(B)/installed/ansible_collections/infra_ops/log_archive
-PIP := -m pip --disable-pip-version-check --quiet
+# Errors only: warnings about the user's own configuration of pip are not ours to print.
+PIP := -m pip --disable-pip-version-check -qq
 FIND_PYTHON := $(PYTHON) tests/lint/find_python.py
 # What the tarball is made of.
 SHIPPED := $(shell find galaxy.yml README.md LICENSE CHANGELOG.md requirements.txt bindep.txt docs meta plugins roles playbooks tests -type f \
@@ -42,10 +44,11 @@ define venv_where_found
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench host build changelog clean test tests units integration fleet newest py39 lint sanity installed environments system python
+.PHONY: help demo bench host build changelog clean system python
+.PHONY: test test-quick tests other-tests units integration fleet newest py39 lint lint-quick lint-ansible sanity installed environments
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -80,54 +83,71 @@ clean: ## Remove everything that was made
 
 # -- tests ------------------------------------------------------------------------------------------------------------
 
-# The two long ones wait for hosts most of the time, and so share the machine; each ends with a summary of its own.
+# What is quick fails first. Then two lines of work share the machine, because tests wait for hosts; each ends with summaries of its own.
 test: ## Install what the tests need, then run all of them and lint
 	@$(MAKE) --no-print-directory system
 	@$(MAKE) --no-print-directory -j2 environments
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory lint-quick
+	@$(MAKE) --no-print-directory -j2 tests other-tests
+
+other-tests: installed
+	@$(MAKE) --no-print-directory newest
+	@$(MAKE) --no-print-directory lint-ansible
 	@$(MAKE) --no-print-directory py39
-	@$(MAKE) --no-print-directory -j2 newest tests
+
+test-quick: lint-quick $(SELF) ## Three minutes for daily work: quick lint, unit tests, one job on a file store
+	$(RUN_PYTEST) tests/unit "tests/integration/test_targets.py::test_target[archive_run]" $(PYTEST)
 
 environments: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-newest/.stamp $(B)/venv-py39/.stamp $(B)/awx/.stamp
 
 system:
 	@tests/lab/install.sh
 
+# $(call run_pytest,VENV): pytest on every worker; it ends with the ten slowest.
+run_pytest = $(B)/$(1)/bin/python -m pytest -n $(WORKERS) --durations 10
+RUN_PYTEST = $(call run_pytest,venv-test)
 RUN_TESTS = LOG_ARCHIVE_REQUIRE_ALL=1 LOG_ARCHIVE_COLLECTIONS=$(abspath $(B)/installed) ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed)
 
 tests: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/awx/.stamp installed $(SELF) ## All tests with ansible-core 2.19
-	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST)
+	$(RUN_TESTS) $(RUN_PYTEST) $(PYTEST)
 
 units: $(B)/venv-test/.stamp $(SELF) ## Unit tests; what is not installed is skipped
-	$(B)/venv-test/bin/python -m pytest -n $(WORKERS) tests/unit $(PYTEST)
+	$(RUN_PYTEST) tests/unit $(PYTEST)
 
 integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests with playbooks, servers and faults
-	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) --dist loadgroup tests/stores tests/integration tests/faults $(PYTEST)
+	$(RUN_TESTS) $(RUN_PYTEST) tests/stores tests/integration tests/faults $(PYTEST)
 
 fleet: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests on real hosts of their own, over OpenSSH
-	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest -n $(WORKERS) tests/lab/test_fleet.py tests/fleet $(PYTEST)
+	$(RUN_TESTS) $(RUN_PYTEST) tests/lab/test_fleet.py tests/fleet $(PYTEST)
 
 newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp $(B)/awx/.stamp installed $(SELF) ## Tests of what touches Ansible with the newest ansible-core
 	@if test -x $(B)/venv-newest/bin/python; then \
 	    $(B)/venv-newest/bin/ansible --version | sed -n 1p; \
-	    $(RUN_TESTS) $(B)/venv-newest/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(NEWEST_TESTS) $(PYTEST); \
+	    $(RUN_TESTS) $(call run_pytest,venv-newest) $(NEWEST_TESTS) $(PYTEST); \
 	else echo "SKIPPED: newest ansible-core: no Python 3.12 or newer on this machine"; fi
 
 py39: $(B)/venv-py39/.stamp $(SELF) ## Unit tests of the engine on Python 3.9
 	@if test -x $(B)/venv-py39/bin/python; then \
-	    $(B)/venv-py39/bin/python -m pytest -n $(WORKERS) $(PY39_TESTS) $(PYTEST); \
+	    $(call run_pytest,venv-py39) $(PY39_TESTS) $(PYTEST); \
 	else echo "SKIPPED: engine on Python 3.9: no such interpreter on this machine"; fi
 
 # -- lint -------------------------------------------------------------------------------------------------------------
 
-lint: $(B)/venv-test/.stamp $(B)/awx/.stamp installed ## ansible-lint, ansible-test sanity, ruff, import contracts
+lint: lint-quick lint-ansible ## ruff, mypy, import contracts, changelog; ansible-lint, ansible-test sanity
+
+lint-quick: $(B)/venv-test/.stamp $(B)/lint/log_archive ## The part of lint that takes seconds
 	$(B)/venv-test/bin/ruff check .
 	$(B)/venv-test/bin/ruff format --check .
-	mkdir -p $(B)/lint && ln -sfn ../../plugins/module_utils/_engine $(B)/lint/log_archive
 	PYTHONPATH=$(B)/lint $(B)/venv-test/bin/lint-imports --no-cache
-	PATH="$(abspath $(B)/venv-test/bin):$$PATH" ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed):$(abspath $(B)/awx) ansible-lint --offline --profile production
 	$(B)/venv-test/bin/antsibull-changelog lint
+
+lint-ansible: $(B)/venv-test/.stamp $(B)/awx/.stamp installed
+	PATH="$(abspath $(B)/venv-test/bin):$$PATH" ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed):$(abspath $(B)/awx) ansible-lint --offline --profile production
 	@$(MAKE) --no-print-directory sanity
+
+# The engine under the name that it has on a host.
+$(B)/lint/log_archive:
+	@mkdir -p $(@D) && ln -sfn ../../plugins/module_utils/_engine $@
 
 sanity: $(B)/venv-test/.stamp installed
 	test ! -e tests/sanity || ! find tests/sanity -name 'ignore-*.txt' -size +0 | grep .

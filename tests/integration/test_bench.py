@@ -28,10 +28,13 @@ def test_every_benchmark_runs_from_a_clean_build_folder(tmp_path: pathlib.Path) 
         (clone / "build" / name).symlink_to((CHECKOUT / "build" / name).resolve())
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "LOG_ARCHIVE_", "MAKE", "MFLAGS"))}
     environment.pop("PYTHONPATH")
+    # A person's own configuration of pip, about which pip would warn.
+    environment["PIP_FIND_LINKS"] = "%s %s" % (environment.get("PIP_FIND_LINKS", ""), tmp_path / "no-such-folder")
     done = subprocess.run(
         ["make", "--no-print-directory", "bench", "ARGS=--quick"], cwd=clone, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stdout + done.stderr
     rows = json.loads((clone / "build" / "bench-quick.json").read_text(encoding="utf-8"))
     modules = {path.stem for path in (clone / "tests" / "benchmarks").glob("bench_*.py")}
     assert len(rows) >= len(modules)

@@ -49,7 +49,7 @@ def prepare(home: pathlib.Path) -> None:
     script = cache / ("get_pip_%s.py" % version.replace(".", "_"))
     if not script.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq"]
         subprocess.run([*pip, "download", "--no-deps", "--dest", str(cache), "pip==%s" % version], check=True)
         script.write_text(GET_PIP % version, encoding="utf-8")
     # ansible-test hides the environment from pip, and pip's own configuration may be in the real home.
@@ -59,7 +59,7 @@ def prepare(home: pathlib.Path) -> None:
     config = home / ".config" / "pip" / "pip.conf"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(
-        "[global]\nquiet = 1\n" + "".join("%s = %s\n" % (name, value.replace("\\n", "\n ")) for name, value in options.items()),
+        "[global]\nquiet = 2\n" + "".join("%s = %s\n" % (name, value.replace("\\n", "\n ")) for name, value in options.items()),
         encoding="utf-8",
     )
 
