@@ -29,9 +29,9 @@ AWSCLI_VENV = pathlib.Path(__file__).resolve().parents[2] / "build" / "venv-awsc
 OURS = """\
 import sys
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.s3 import S3Store
+from rigs.stores import new_store
 bucket, endpoint_url, path, key, size, md5, sha256 = sys.argv[1:]
-store = S3Store(bucket, endpoint_url=endpoint_url)
+store = new_store("s3", bucket=bucket, endpoint_url=endpoint_url)
 result = store.put(path, key, Digests(int(size), md5, sha256))
 assert result.verification.level == "server_digest" and not result.existed, result
 """

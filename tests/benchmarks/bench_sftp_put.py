@@ -19,7 +19,7 @@ import typing as t
 import lab
 from _measure import Benchmark, Sides, Target, timed
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.sftp import SftpStore
+from rigs.stores import new_store
 
 PIECE = 1000 * 1000
 
@@ -48,7 +48,8 @@ def prepare(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
         command = ["sftp", "-q", "-b", str(batch), "-F", "none", "-P", str(server.port), "-i", server.private_key_file]
         command += ["-o", "IdentitiesOnly=yes", "-o", "UserKnownHostsFile=" + server.known_hosts_file]
         command.append("%s@%s" % (server.user, server.host))
-        store = SftpStore(
+        store = new_store(
+            "sftp",
             host=server.host,
             port=server.port,
             user=server.user,

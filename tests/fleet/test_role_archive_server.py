@@ -25,10 +25,10 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest as manifests
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import StoreDeniedError, StoreError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, send as shipping
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import open_store
 from fleet.roles import Snapshot, difference, snapshot
 from lab.openssh import new_key
 from rigs.command import program
+from rigs.stores import new_store
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 ROLE = "infra_ops.log_archive.archive_server"
@@ -130,7 +130,7 @@ class Site:
         known_hosts = str(self.fleet.hosts[host].path(SSH + "/known_hosts"))
         ours = {"type": "sftp", "name": "server", "host": self.server.address, "user": "la-" + host, "path": "/archive"}
         ours.update(private_key_file=self.key(host), known_hosts_file=known_hosts, attempts=2, retry_delay=0.1)
-        return open_store(dict(ours, **options))
+        return new_store(**dict(ours, **options))
 
     def send(self, host: str, start: datetime, data: bytes = b"ciphertext") -> str:
         """Send an archive as a job does; return its key."""

@@ -18,12 +18,13 @@ from datetime import datetime, timezone
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engine
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest as manifests, restore as restoring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import TEMP_PREFIX
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import TEMP_PREFIX
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Store
+from rigs.stores import new_store
 
 NAME = "web1"
 JOB = "syslog"
@@ -176,9 +177,9 @@ def assert_restores(store: t.Any, key: str, manifest: manifests.Manifest, host: 
                 assert restored.read() == wanted["/" + file.name]
 
 
-def file_store(path: t.Union[str, pathlib.Path]) -> FileStore:
+def file_store(path: t.Union[str, pathlib.Path]) -> Store:
     """A file store over a folder: how the local root of a server of the lab is looked at."""
-    return FileStore(name="look", path=str(path))
+    return t.cast(Store, new_store("file", name="look", path=str(path)))
 
 
 def assert_tidy(root: t.Union[str, pathlib.Path]) -> None:

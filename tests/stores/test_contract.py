@@ -16,6 +16,7 @@ import random
 import threading
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import TEMP_PREFIX
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
     ConfigError,
     IntegrityError,
@@ -24,13 +25,9 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
     StoreExistsError,
     StoreNotFoundError,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import (
-    TEMP_PREFIX,
-    VERIFICATION_LEVELS,
-    Digests,
-    reaches,
-)
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import open_store
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.levels import VERIFICATION_LEVELS, reaches
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests
+from rigs.stores import new_store
 
 MIB = 1 << 20
 KEY = "host/job/2024/01/12/syslog.20240112.12.tgz.fernet"
@@ -48,7 +45,7 @@ class FolderSite:
         self.stores = []
 
     def open(self, root="root", **more):
-        store = open_store(dict({"attempts": 2, "retry_delay": 0.01}, **dict(self.options, path=self.root(root), **more)))
+        store = new_store(**dict({"attempts": 2, "retry_delay": 0.01}, **dict(self.options, path=self.root(root), **more)))
         self.stores.append(store)
         return store
 
@@ -128,7 +125,7 @@ class S3Site:
             "attempts": 2,
             "retry_delay": 0.01,
         }
-        store = open_store(dict(options, **more))
+        store = new_store(**dict(options, **more))
         self.stores.append(store)
         return store
 

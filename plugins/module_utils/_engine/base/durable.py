@@ -33,6 +33,18 @@ def fsync_folder(path: t.Union[str, int]) -> None:
         os.close(fd)
 
 
+def make_private_folders(path: str) -> None:
+    """Make the folder ``path`` and the missing ones above it, each with the mode 0700 (os.makedirs gives its mode to the last only)."""
+    parent = os.path.dirname(path.rstrip("/"))
+    if parent and not os.path.isdir(parent):
+        make_private_folders(parent)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+
+
 def write_all(fd: int, data: t.Union[bytes, memoryview]) -> None:
     """Write all of ``data``: a single write(2) may take less."""
     view = memoryview(data)

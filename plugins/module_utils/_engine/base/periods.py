@@ -439,8 +439,8 @@ def _read_label(values: t.Dict[str, str]) -> datetime.datetime:
         month = [name[:3] for name in _MONTHS].index(short_name) + 1
     else:
         month = 1
-    time = [int(values.get(code, "0")) for code in "HMS"]
-    label = datetime.datetime(year, month, int(values.get("d", "1")), *time)
+    hour, minute, second = (int(values.get(code, "0")) for code in "HMS")
+    label = datetime.datetime(year, month, int(values.get("d", "1")), hour, minute, second)
     if "j" in values and "d" not in values:
         label = label.replace(month=1) + datetime.timedelta(days=int(values["j"]) - 1)
     return label

@@ -74,11 +74,12 @@ def parse(at: str) -> Schedule:
 
 
 def _from_cron(fields: t.Sequence[str], at: str) -> Schedule:
-    *others, weekday = [
+    minutes, hours, days, months, weekdays = (
         _values(field, low, high, name, at)
         for field, name, (low, high) in zip(fields, _FIELDS, ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7)))
-    ]
-    schedule = Schedule(*others, tuple(sorted({(day - 1) % 7 for day in weekday})))
+    )
+    # cron's week begins on Sunday, which is 0 and also 7.
+    schedule = Schedule(minutes, hours, days, months, tuple(sorted({(day - 1) % 7 for day in weekdays})))
     # Debian's cron combines the two day fields with "or" unless one of them begins with a star.
     either = not fields[2].startswith("*") and not fields[4].startswith("*")
     if either and (schedule.days == _ALL.days or schedule.weekdays == _ALL.weekdays):

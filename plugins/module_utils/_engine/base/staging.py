@@ -12,7 +12,7 @@ import os
 import stat
 import typing as t
 
-from .durable import TEMP_PREFIX
+from .durable import TEMP_PREFIX, make_private_folders
 from .errors import DiskFullError, IntegrityError, LogArchiveError
 
 STAGING_PREFIX = TEMP_PREFIX + "restore-"
@@ -106,7 +106,7 @@ def publish(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -
     files = planned(staged, destination, overwrite)
     for file, extracted in zip(staged, files):
         if extracted.state == "written":
-            os.makedirs(os.path.dirname(extracted.path), mode=0o700, exist_ok=True)
+            make_private_folders(os.path.dirname(extracted.path))
             os.chmod(file.staged, file.mode)
             os.utime(file.staged, ns=(file.mtime_ns, file.mtime_ns))
             # Not flushed to the disk: whoever loses power now extracts again, the archive is still there.

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from ..base.levels import VERIFICATION_LEVELS
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 
-LEVELS = ["size", "server_digest", "remote_hash", "read_back"]
+LEVELS = list(VERIFICATION_LEVELS)
 
 STORE: Spec = {
     "type": {"type": "str", "required": True, "choices": ["file", "s3", "sftp"], "description": ["The type of the store."]},

@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import TEMP_PREFIX
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
     IntegrityError,
     SourceError,
@@ -25,9 +26,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
     StoreNotFoundError,
     StoreUnavailableError,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import TEMP_PREFIX, Digests
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import open_store
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests
+from rigs.stores import new_store
 
 MIB = 1 << 20
 DATA = b"an archive"
@@ -47,7 +47,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def store(root):
-    return FileStore(str(root), attempts=1)
+    return new_store("file", path=str(root), attempts=1)
 
 
 @pytest.fixture
@@ -70,16 +70,17 @@ def everything(folder):
 # -- opening and the root ----------------------------------------------------------------------------------------------
 
 
-def test_open_store_takes_the_normalised_dict(root):
-    store = open_store({"type": "file", "name": None, "verify": None, "attempts": 3, "retry_delay": 2.0, "path": str(root), "port": 22})
-    assert (store.name, store.verify_level, store.attempts, store.retry_delay, store.root) == ("file", "read_back", 3, 2.0, str(root))
-    assert open_store({"type": "file", "name": "nas", "verify": "size", "path": str(root)}).verify_level == "size"
+def test_options_that_are_not_given_have_their_defaults(root):
+    store = new_store("file", attempts=3, retry_delay="2s", path=str(root))
+    assert (store.type, store.name, store.verify_level, store.attempts, store.retry_delay) == ("file", "file", "read_back", 3, 2.0)
+    assert store.location() == str(root)
+    assert new_store("file", name="nas", verify="size", path=str(root)).verify_level == "size"
 
 
 def test_opening_a_file_store_loads_no_library_of_other_stores(root):
     script = (
-        "import sys; from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import open_store;"
-        "open_store({'type': 'file', 'path': sys.argv[1]});"
+        "import sys; from rigs.stores import new_store;"
+        "new_store('file', path=sys.argv[1]);"
         "print([name for name in ('boto3', 'botocore', 'paramiko', 'cryptography') if name in sys.modules])"
     )
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
@@ -96,7 +97,7 @@ def test_root_folders_and_files_are_private(store, root, spooled):
 
 
 def test_a_root_whose_parent_is_missing_is_refused_with_the_command(tmp_path, spooled):
-    store = FileStore(str(tmp_path / "not mounted" / "root"), attempts=1)
+    store = new_store("file", path=str(tmp_path / "not mounted" / "root"), attempts=1)
     for call in (
         lambda: store.put(spooled, "key", DIGESTS),
         lambda: store.get("key", io.BytesIO()),
@@ -112,12 +113,12 @@ def test_a_root_whose_parent_is_missing_is_refused_with_the_command(tmp_path, sp
 
 def test_a_relative_path_is_located_absolutely(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert FileStore("root").location("a/b") == str(tmp_path / "root" / "a" / "b")
+    assert new_store("file", path="root").location("a/b") == str(tmp_path / "root" / "a" / "b")
 
 
 def test_free_bytes_are_those_of_the_file_system(small_filesystem):
     folder = small_filesystem(1 * MIB)
-    assert FileStore(str(folder / "root")).free_bytes() == MIB
+    assert new_store("file", path=str(folder / "root")).free_bytes() == MIB
 
 
 # -- proof -------------------------------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ def test_free_bytes_are_those_of_the_file_system(small_filesystem):
     "level,proven", [("size", "size"), ("server_digest", "read_back"), ("remote_hash", "read_back"), ("read_back", "read_back")]
 )
 def test_levels_say_what_was_really_done(root, spooled, level, proven):
-    store = FileStore(str(root), verify_level=level)
+    store = new_store("file", path=str(root), verify=level)
     proof = store.put(spooled, "key", DIGESTS).verification
     assert proof == store.verify("key", DIGESTS)
     assert (proof.level, proof.md5) == (proven, DIGESTS.md5 if proven == "read_back" else None)
@@ -172,7 +173,7 @@ def test_bytes_changed_between_write_and_read_back_are_seen_and_removed(store, r
 def test_a_root_may_be_a_symlink(tmp_path, root, spooled):
     (tmp_path / "disk").mkdir()
     root.symlink_to("disk")
-    store = FileStore(str(root))
+    store = new_store("file", path=str(root))
     store.put(spooled, "a/key", DIGESTS)
     assert (tmp_path / "disk/a/key").read_bytes() == DATA
     assert [item.key for item in store.list()] == ["a/key"]
@@ -231,7 +232,7 @@ def test_a_symlink_in_place_of_the_temporary_name_is_not_written_through(store, 
 def test_a_file_in_place_of_a_folder_is_explained(store, root, spooled):
     root.mkdir()
     (root / "a").write_bytes(b"x")
-    with pytest.raises(StoreError, match="stands where a folder is needed"):
+    with pytest.raises(StoreError, match="a file or a symlink is in the place of a folder"):
         store.put(spooled, "a/key", DIGESTS)
     assert store.delete(["a/key"]) == {"a/key": None}
     assert (root / "a").read_bytes() == b"x"
@@ -289,11 +290,11 @@ def test_an_upload_that_lives_is_neither_cleaned_nor_taken_over(store, root, spo
 PUT = """
 import os, signal, sys
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
+from rigs.stores import new_store
 def die(count):
     os.kill(os.getpid(), signal.SIGKILL)
 root, path, size, md5, sha256 = sys.argv[1:]
-FileStore(root).put(path, "a/key", Digests(int(size), md5, sha256), die)
+new_store("file", path=root).put(path, "a/key", Digests(int(size), md5, sha256), die)
 """
 
 
@@ -346,7 +347,7 @@ def test_too_little_room_is_seen_before_anything_is_written(small_filesystem, tm
     (tmp_path / "large").write_bytes(data)
     moved = []
     with pytest.raises(StoreFullError, match=r"needs 2097152 bytes and \d+ are free") as failure:
-        FileStore(str(folder)).put(str(tmp_path / "large"), "a/key", digests_of(data), moved.append)
+        new_store("file", path=str(folder)).put(str(tmp_path / "large"), "a/key", digests_of(data), moved.append)
     assert not failure.value.retryable and moved == []
     assert everything(folder) == ["a"]
 
@@ -363,13 +364,13 @@ def test_a_disk_that_fills_up_during_the_copy_is_full_and_nothing_is_left(small_
                     file.write(bytes(65536))
 
     with pytest.raises(StoreFullError, match="No space left"):
-        FileStore(str(folder)).put(str(tmp_path / "large"), "a/key", digests_of(data), fill)
+        new_store("file", path=str(folder)).put(str(tmp_path / "large"), "a/key", digests_of(data), fill)
     assert everything(folder) == ["a", "filler"]
 
 
 def test_no_inode_left_is_full_too(small_filesystem, spooled):
     folder = small_filesystem(4 * MIB, inodes=4)
-    store = FileStore(str(folder))
+    store = new_store("file", path=str(folder))
     with pytest.raises(StoreFullError):
         for number in range(4):
             store.put(spooled, "key%d" % number, DIGESTS)
@@ -386,7 +387,7 @@ def read_only(small_filesystem):
 
 
 def test_a_read_only_store_refuses_writing_and_lets_read(read_only, spooled):
-    store = FileStore(str(read_only))
+    store = new_store("file", path=str(read_only))
     with pytest.raises(StoreDeniedError, match="Read-only"):
         store.put(spooled, "a/new", DIGESTS)
     with pytest.raises(StoreDeniedError, match="Read-only"):
@@ -400,15 +401,15 @@ PUT_AS_NOBODY = """
 import io, os, sys
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import StoreDeniedError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
+from rigs.stores import new_store
 root, path, size, md5, sha256 = sys.argv[1:]
-store = FileStore(root)
+store = new_store("file", path=root)
 source = os.open(path, os.O_RDONLY)
 os.chdir(os.path.dirname(root))
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
-store.root = "./" + os.path.basename(root)
+store._tree.root = "./" + os.path.basename(root)
 for call in (
     lambda: store.put("/proc/self/fd/%d" % source, "key", Digests(int(size), md5, sha256)),
     lambda: store.list(),

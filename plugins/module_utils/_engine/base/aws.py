@@ -1,0 +1,209 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""AWS services and compatible servers over boto3: clients, and errors that say what to do.
+
+Codes that every service shares: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import typing as t
+
+from . import net
+from .errors import ConfigError, LogArchiveError, MissingLibraryError
+
+Answer = t.Mapping[str, t.Any]
+"""ClientError.response of botocore: Error (Code, Message) and ResponseMetadata (HTTPStatusCode, HTTPHeaders)."""
+
+
+class Access(t.NamedTuple):
+    """How to reach a service.
+
+    endpoint_url: a compatible server, AWS if None. ca_bundle: a PEM file of the authorities to trust instead of the system's. timeout:
+    seconds for connecting, and for each read. Without access_key_id and profile, boto3's standard chain finds the credentials.
+    """
+
+    region: t.Optional[str] = None
+    endpoint_url: t.Optional[str] = None
+    access_key_id: t.Optional[str] = None
+    secret_access_key: t.Optional[str] = None
+    session_token: t.Optional[str] = None
+    profile: t.Optional[str] = None
+    ca_bundle: t.Optional[str] = None
+    timeout: float = 60.0
+
+    def __repr__(self) -> str:
+        return "Access(region=%r, endpoint_url=%r)" % (self.region, self.endpoint_url)
+
+
+class AwsError(LogArchiveError):
+    """A request failed.
+
+    reason: credentials (missing, wrong or expired), denied (the request is not allowed), clock, region, tls (a certificate that is not
+    accepted), unavailable (trying again may help) or other. status: of HTTP, 0 without an answer. code: of the service, '' without one.
+    """
+
+    def __init__(self, reason: str, message: str, subject: str, hint: t.Optional[str] = None, status: int = 0, code: str = "") -> None:
+        super().__init__(message, subject, hint)
+        self.reason = reason
+        self.status = status
+        self.code = code
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.reason == "unavailable"
+
+
+def make_client(service: str, access: Access, subject: str, addressing_style: str = "auto") -> t.Any:
+    """A client of boto3, which sends nothing yet and makes each request once: retries are the caller's.
+
+    service: such as 's3'. subject: names the service in errors. addressing_style: of buckets: auto, path or virtual.
+    Raises MissingLibraryError, ConfigError, AwsError.
+    """
+    try:
+        import boto3.session
+        import botocore.exceptions
+        from botocore.config import Config
+    except ImportError as error:
+        raise MissingLibraryError("boto3", "S3 stores and AWS services") from error
+    config = Config(
+        s3=t.cast(t.Any, {"addressing_style": addressing_style}),
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=access.timeout,
+        read_timeout=access.timeout,
+    )
+    # botocore before 1.36 does not know these two, and does what when_required says.
+    if "request_checksum_calculation" in Config.OPTION_DEFAULTS:
+        config = config.merge(Config(request_checksum_calculation="when_required", response_checksum_validation="when_required"))
+    try:
+        session: t.Any = boto3.session.Session(
+            profile_name=access.profile,
+            region_name=access.region,
+            aws_access_key_id=access.access_key_id,
+            aws_secret_access_key=access.secret_access_key,
+            aws_session_token=access.session_token,
+        )
+        return session.client(service, endpoint_url=access.endpoint_url, verify=access.ca_bundle, config=config)
+    except botocore.exceptions.BotoCoreError as error:
+        raise explain(error, subject, access.region) from error
+    except ValueError as error:
+        raise ConfigError(str(error), subject, "Check endpoint_url and region") from error
+
+
+def request_errors() -> t.Tuple[t.Type[Exception], ...]:
+    """The exceptions of boto3's requests, for an ``except`` clause: what ``explain`` takes."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    return (BotoCoreError, ClientError, ResponseParserError)
+
+
+# -- errors -----------------------------------------------------------------------------------------------------------
+
+WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "TemporaryRedirect"}
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
+WRONG_CREDENTIALS = {
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidToken",
+    "InvalidSecurity",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "UnrecognizedClientException",
+}
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+BUSY = {
+    "ConditionalRequestConflict",
+    "InternalError",
+    "OperationAborted",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "RequestLimitExceeded",
+}
+CREDENTIAL_ERRORS = {
+    "CredentialRetrievalError",
+    "LoginError",
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "SSOError",
+    "TokenRetrievalError",
+}
+"""Exceptions of botocore, by name: older releases do not have all of them."""
+
+
+def explain(error: Exception, subject: str, region: t.Optional[str] = None) -> AwsError:
+    """The AwsError for an exception of ``request_errors``. region: the one that the request was signed for."""
+    import botocore.exceptions as known
+
+    if isinstance(error, known.ClientError):
+        return explain_answer(error.response, subject, region)
+    text = without_secrets(str(error))
+    if any(parent.__name__ in CREDENTIAL_ERRORS for parent in type(error).__mro__):
+        hint = "Set access_key_id and secret_access_key, a profile, or the AWS_* environment; or give the machine a role"
+        return AwsError("credentials", "no usable credentials: %s" % text, subject, hint)
+    cause = net.find_cause(error)
+    if isinstance(error, known.SSLError):
+        message = "TLS failed: %s" % text if cause is None else cause.message
+        if cause is not None and cause.is_certificate:
+            hint = "Give the authority that signed it as ca_bundle, and check that endpoint_url has the name in the certificate"
+            return AwsError("tls", message, subject, hint)
+        return AwsError("unavailable", message, subject, "Check that endpoint_url's scheme and port are those of the server")
+    if isinstance(error, (known.HTTPClientError, known.IncompleteReadError, known.ConnectionError)):
+        # botocore's text names the endpoint, and a timeout as such, but no other cause.
+        detail = "" if cause is None or cause.kind == "timeout" else " (%s)" % cause.message
+        return AwsError("unavailable", text + detail, subject)
+    if not isinstance(error, known.BotoCoreError):
+        # The body is not XML or JSON: a page of a proxy, for example.
+        return AwsError("unavailable", "cannot read the server's answer: %s" % text.partition("\n")[0][:200], subject)
+    return AwsError("other", text, subject)
+
+
+def explain_answer(answer: Answer, subject: str, region: t.Optional[str] = None) -> AwsError:
+    """The AwsError for an error that the service answered."""
+    error = answer.get("Error", {})
+    code = str(error.get("Code", ""))
+    metadata = answer.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode", 0)
+    headers = metadata.get("HTTPHeaders", {})
+    message = "the server answered %s %s" % (status, code) if code and code != str(status) else "the server answered %s" % status
+    if error.get("Message"):
+        message += " (%s)" % error["Message"]
+    hint: t.Optional[str] = None
+    if code == "RequestTimeTooSkewed":
+        reason, hint = "clock", "Set this host's clock (NTP)"
+        server = error.get("ServerTime") or headers.get("date", "unknown")
+        here = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        message = "the clocks differ too much: this host has %s, the server %s" % (here, server)
+    elif code in WRONG_REGION or status in (301, 307):
+        reason = "region"
+        message = "the bucket is not in region %s: %s" % (region or "(none set)", message)
+        right = error.get("Region") or headers.get("x-amz-bucket-region")
+        hint = "Set region to %s" % right if right else "Set region (and endpoint_url) to the bucket's"
+        if error.get("Endpoint"):
+            hint += "; its endpoint is %s" % error["Endpoint"]
+    elif code in EXPIRED:
+        reason, hint = "credentials", "The temporary credentials have expired: get new ones"
+    elif code in WRONG_CREDENTIALS:
+        reason = "credentials"
+        hint = "Check access_key_id and secret_access_key (or session_token, or profile), and that they are for this endpoint"
+    elif code in DENIED or status in (401, 403):
+        reason, hint = "denied", "Check the credentials and what their policy allows"
+    elif code in BUSY or status in (408, 429) or status >= 500:
+        reason = "unavailable"
+    else:
+        reason = "other"
+    return AwsError(reason, message, subject, hint, status, code)
+
+
+def without_secrets(text: str) -> str:
+    """``text`` with user, password and query removed from its URLs: a query may carry a signature."""
+    return re.sub(r"(?i)(https?://)(?:[^/@\s]*@)?([^?\s\"']*)(?:\?[^\s\"']*)?", r"\1\2", text)

@@ -1,0 +1,185 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Multipart uploads: a large file in parts, several at the same time, each with its MD5. A retry sends only the missing ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import typing as t
+
+from ..base.errors import IntegrityError, LogArchiveError
+from .base import Digests, Progress
+from .s3_errors import NoSuchUploadError
+from .s3_requests import READ_SIZE, Answer, Bucket, FileSlice, etag_of, to_base64
+
+MIN_PART_SIZE = 5 * 1024 * 1024
+"""What S3 allows for every part but the last."""
+MAX_PARTS = 10000
+PARALLEL_PARTS = 4
+
+ETAG_HINT = "If the server encrypts with KMS without saying so, set sse to aws:kms"
+
+
+class Part(t.NamedTuple):
+    """One part of a file. number: from 1; start and size: in bytes; md5 and sha256: digests, the latter of b'' if it is not needed."""
+
+    number: int
+    start: int
+    size: int
+    md5: bytes
+    sha256: bytes
+
+
+class SentObject(t.NamedTuple):
+    """The server's answer to the request that made an object, and the ETag and SHA-256 (base64) that the object must have."""
+
+    answer: Answer
+    etag: str
+    sha256: str
+
+
+class LocalFile(t.NamedTuple):
+    """An open file that is sent: descriptor, path (for errors) and what it must be."""
+
+    descriptor: int
+    path: str
+    digests: Digests
+
+
+class MultipartUpload:
+    """An upload that has begun. done: the server's answer for each part that arrived."""
+
+    def __init__(self, bucket: Bucket, key: str, digests: Digests) -> None:
+        parameters = bucket.new_object_parameters()
+        if bucket.sends_sha256:
+            parameters["ChecksumAlgorithm"] = "SHA256"
+        self.key = key
+        self.digests = digests
+        self.done: t.Dict[Part, Answer] = {}
+        self._bucket = bucket
+        self._id = bucket.call_on("create_multipart_upload", key, **parameters)["UploadId"]
+
+    def send(self, file: LocalFile, part_size: int, progress: Progress) -> SentObject:
+        """Send the parts that the server does not have yet and make the object of them.
+
+        Raises NoSuchUploadError if the server forgot the upload; any other retryable error leaves it to be continued.
+        """
+        parts = self._send_parts(file, part_size, progress)
+        listed = [
+            dict(PartNumber=part.number, ETag=self.done[part]["ETag"], **self._bucket.checksum_parameters(part.sha256)) for part in parts
+        ]
+        answer = self._bucket.write_new("complete_multipart_upload", self.key, UploadId=self._id, MultipartUpload={"Parts": listed})
+        sha256 = hashlib.sha256(b"".join(part.sha256 for part in parts)).digest()
+        return SentObject(answer, etag_of_parts(parts), "%s-%d" % (to_base64(sha256), len(parts)))
+
+    def abort(self) -> None:
+        """Let the server forget the upload, if it can be reached."""
+        try:
+            self._bucket.call_on("abort_multipart_upload", self.key, UploadId=self._id)
+        except LogArchiveError:
+            # The error that ended the upload says more; ``clean`` finds later what is left now.
+            pass
+
+    def _send_parts(self, file: LocalFile, part_size: int, progress: Progress) -> t.List[Part]:
+        """Send the missing parts; the next one is read and hashed while others are on their way."""
+        from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+        parts = []
+        under_way: t.Set[Future[None]] = set()
+        with ThreadPoolExecutor(PARALLEL_PARTS, "s3-part") as pool:
+            for part in read_parts(file, part_size, self._bucket.sends_sha256):
+                parts.append(part)
+                if part in self.done:
+                    progress(part.size)
+                    continue
+                under_way.add(pool.submit(self._send_part, file.descriptor, part, progress))
+                if len(under_way) > PARALLEL_PARTS:
+                    arrived, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                    for one in arrived:
+                        one.result()
+            for one in under_way:
+                one.result()
+        return parts
+
+    def _send_part(self, descriptor: int, part: Part, progress: Progress) -> None:
+        answer = self._bucket.call_on(
+            "upload_part",
+            self.key,
+            UploadId=self._id,
+            PartNumber=part.number,
+            Body=FileSlice(descriptor, part.start, part.size, progress),
+            ContentMD5=to_base64(part.md5),
+            **self._bucket.checksum_parameters(part.sha256),
+        )
+        if self._bucket.md5_in_etag(answer) not in (None, part.md5.hex()):
+            raise IntegrityError(
+                "the server accepted part %d with MD5 %s and then reported the ETag %s" % (part.number, part.md5.hex(), etag_of(answer)),
+                self._bucket.location(self.key),
+                ETAG_HINT,
+            )
+        self.done[part] = answer
+
+
+class MultipartUploads:
+    """The upload that is under way, if any: kept over retries, aborted when another begins or the put ends."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._current: t.Optional[MultipartUpload] = None
+
+    def send(self, file: LocalFile, key: str, part_size: int, progress: Progress) -> SentObject:
+        """Send a file in parts; continues the upload of an earlier try."""
+        upload = self._current
+        if upload is None or (upload.key, upload.digests) != (key, file.digests):
+            self.abort()
+            upload = self._current = MultipartUpload(self._bucket, key, file.digests)
+        try:
+            sent = upload.send(file, part_size, progress)
+        except NoSuchUploadError:
+            self._current = None
+            raise
+        self._current = None
+        return sent
+
+    def abort(self) -> None:
+        """Abort the upload that is under way, if any."""
+        upload, self._current = self._current, None
+        if upload is not None:
+            upload.abort()
+
+
+def size_of_parts(size: int, part_size: int) -> int:
+    """The size of the parts of a file of ``size`` bytes: ``part_size``, or more if there would be too many."""
+    return max(part_size, -(-size // MAX_PARTS))
+
+
+def read_parts(file: LocalFile, part_size: int, with_sha256: bool) -> t.Iterator[Part]:
+    """Each part with its digests, read once and in order; IntegrityError at the end if the file is not what was packed."""
+    descriptor, path, digests = file
+    part_size = size_of_parts(digests.size, part_size)
+    whole = hashlib.sha256()
+    buffer = memoryview(bytearray(READ_SIZE))
+    for number, start in enumerate(range(0, digests.size, part_size), 1):
+        size = min(part_size, digests.size - start)
+        md5 = hashlib.md5(usedforsecurity=False)
+        sha256 = hashlib.sha256()
+        at = start
+        while at < start + size:
+            count = os.preadv(descriptor, [buffer[: min(READ_SIZE, start + size - at)]], at)
+            if not count:
+                raise IntegrityError("the file became shorter while it was read", path)
+            md5.update(buffer[:count])
+            whole.update(buffer[:count])
+            if with_sha256:
+                sha256.update(buffer[:count])
+            at += count
+        yield Part(number, start, size, md5.digest(), sha256.digest())
+    if whole.hexdigest() != digests.sha256:
+        raise IntegrityError("the file is not what was packed: its SHA-256 differs", path, "Nothing was stored; pack it again")
+
+
+def etag_of_parts(parts: t.Sequence[Part]) -> str:
+    """The ETag of an object that was sent in these parts."""
+    return "%s-%d" % (hashlib.md5(b"".join(part.md5 for part in parts), usedforsecurity=False).hexdigest(), len(parts))

@@ -1,0 +1,268 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The requests of the S3 store to its bucket, and what the answers say about an object."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import typing as t
+
+from ..base import aws
+from ..base.errors import ConfigError, IntegrityError, StoreExistsError, StoreNotFoundError, StoreUnavailableError
+from ..base.units import parse_duration
+from .base import Progress, required
+from .s3_errors import AccessDeniedError, NotImplementedByServerError, store_error
+
+if t.TYPE_CHECKING:
+    from ..config.document import StoreOptions
+
+Answer = t.Dict[str, t.Any]
+"""What boto3 returns for a request."""
+
+READ_SIZE = 256 * 1024
+
+
+class Bucket:
+    """A bucket, seen through a prefix: keys are without it.
+
+    boto3 makes each request once. All errors are those of ``s3_errors``. if_none_match: whether the server is believed to support
+    ``If-None-Match: *``, by which a write never replaces an object.
+    """
+
+    def __init__(self, options: StoreOptions) -> None:
+        subject = options["name"] or options["type"]
+        endpoint_url = options["endpoint_url"]
+        if bool(options["access_key_id"]) != bool(options["secret_access_key"]):
+            raise ConfigError("access_key_id and secret_access_key need each other", subject)
+        if endpoint_url is not None and not re.match(r"https?://[^/@?\s]+/?[^@?\s]*$", endpoint_url):
+            raise ConfigError("endpoint_url must be http(s)://host[:port], without credentials", subject)
+        self.name = required(options["bucket"], "bucket", subject)
+        self.prefix = options["prefix"].strip("/") + "/" if options["prefix"].strip("/") else ""
+        self.if_none_match = True
+        self._access = aws.Access(
+            region=options["region"],
+            endpoint_url=endpoint_url,
+            access_key_id=options["access_key_id"],
+            secret_access_key=options["secret_access_key"],
+            session_token=options["session_token"],
+            profile=options["profile"],
+            ca_bundle=options["ca_bundle"],
+            timeout=parse_duration(options["timeout"]),
+        )
+        self._addressing_style = options["addressing_style"]
+        self._checksums = options["checksum_calculation"] == "when_supported"
+        self._encryption = options["sse"]
+        self._new_object = {
+            "ServerSideEncryption": options["sse"],
+            "SSEKMSKeyId": options["sse_kms_key_id"],
+            "StorageClass": options["storage_class"],
+        }
+        self._client: t.Any = None
+
+    def location(self, key: str = "") -> str:
+        """The URL of a key, without any secret."""
+        return "s3://%s/%s%s" % (self.name, self.prefix, key)
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def connect(self) -> t.Any:
+        """The client of boto3, made at the first call."""
+        if self._client is None:
+            try:
+                client = aws.make_client("s3", self._access, self.location(), self._addressing_style)
+            except aws.AwsError as error:
+                raise store_error(error, self.location()) from error
+            # Headers are set here and not as parameters, because older releases of botocore do not know these parameters.
+            for operation in ("PutObject", "CompleteMultipartUpload"):
+                client.meta.events.register("before-call.s3.%s" % operation, self._forbid_overwriting)
+            client.meta.events.register("before-call.s3.DeleteObjects", _add_content_md5)
+            client.meta.events.register("before-send.s3", _start_progress)
+            self._client = client
+        return self._client
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def call(self, operation: str, key: str = "", **parameters: t.Any) -> Answer:
+        """Send a request of boto3 (such as 'head_object') about the bucket; ``key`` is for errors only."""
+        client = self.connect()
+        try:
+            return t.cast(Answer, getattr(client, operation)(Bucket=self.name, **parameters))
+        except aws.request_errors() as error:
+            raise store_error(error, self.location(key), client.meta.region_name) from error
+
+    def call_on(self, operation: str, key: str, **parameters: t.Any) -> Answer:
+        """Send a request of boto3 about one object."""
+        return self.call(operation, key, Key=self.prefix + key, **parameters)
+
+    def write_new(self, operation: str, key: str, **parameters: t.Any) -> Answer:
+        """Send PutObject or CompleteMultipartUpload so that no object is replaced; StoreExistsError if there is one.
+
+        A server without If-None-Match is asked first whether the object exists.
+        """
+        if self.if_none_match:
+            try:
+                return self.call_on(operation, key, **parameters)
+            except NotImplementedByServerError:
+                self.if_none_match = False
+        try:
+            if self.head(key) is not None:
+                raise StoreExistsError("an object already exists there", self.location(key))
+            if "Body" in parameters:
+                parameters["Body"].seek(0)
+            return self.call_on(operation, key, **parameters)
+        except NotImplementedByServerError:
+            # The server refuses something else than that header.
+            self.if_none_match = True
+            raise
+
+    def head(self, key: str, checksums: bool = False) -> t.Optional[Answer]:
+        """The server's description of an object (HeadObject); None if it does not exist."""
+        parameters = {"ChecksumMode": "ENABLED"} if checksums else {}
+        try:
+            return self.call_on("head_object", key, **parameters)
+        except StoreNotFoundError:
+            return None
+        except AccessDeniedError:
+            self.raise_reason(key)
+            raise
+
+    def raise_reason(self, key: str) -> None:
+        """Raise the error that a GET of one byte meets: an answer to HEAD has no body and so gives no reason."""
+        self.call_on("get_object", key, Range="bytes=0-0")["Body"].close()
+
+    def read(self, key: str) -> t.Iterator[bytes]:
+        """The object's bytes; StoreUnavailableError if fewer arrive than the server announced."""
+        answer = self.call_on("get_object", key)
+        import botocore.exceptions
+        import urllib3.exceptions
+
+        size = 0
+        try:
+            while True:
+                try:
+                    piece = answer["Body"].read(READ_SIZE)
+                except botocore.exceptions.BotoCoreError as error:
+                    raise store_error(error, self.location(key)) from error
+                except (urllib3.exceptions.HTTPError, OSError) as error:
+                    raise StoreUnavailableError("the connection broke: %s" % error, self.location(key)) from error
+                if not piece:
+                    break
+                size += len(piece)
+                yield piece
+        finally:
+            answer["Body"].close()
+        if size != answer["ContentLength"]:
+            raise StoreUnavailableError("only %d of %d bytes arrived" % (size, answer["ContentLength"]), self.location(key))
+
+    def pages(self, operation: str, prefix: str, member: str) -> t.Iterator[t.Dict[str, t.Any]]:
+        """The entries named ``member`` in all pages of a listing below ``prefix``."""
+        client = self.connect()
+        try:
+            for page in client.get_paginator(operation).paginate(Bucket=self.name, Prefix=self.prefix + prefix):
+                yield from page.get(member, [])
+        except aws.request_errors() as error:
+            raise store_error(error, self.location(prefix), client.meta.region_name) from error
+
+    # -- what requests and answers say about an object ----------------------------------------------------------------
+
+    def new_object_parameters(self) -> t.Dict[str, str]:
+        """The parameters of a new object: its encryption and storage class."""
+        return {name: value for name, value in self._new_object.items() if value}
+
+    @property
+    def sends_sha256(self) -> bool:
+        """Whether a SHA-256 goes with each request beside the Content-MD5."""
+        return self._checksums
+
+    def checksum_parameters(self, sha256: bytes) -> t.Dict[str, str]:
+        """The parameters that carry a SHA-256, if the server takes one."""
+        return {"ChecksumSHA256": to_base64(sha256)} if self._checksums else {}
+
+    def md5_in_etag(self, answer: Answer) -> t.Optional[str]:
+        """The ETag of an answer if it is the MD5 of the bytes or of the parts' MD5s; None if it is missing or known not to be.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html, ETag.
+        """
+        encryption = answer.get("ServerSideEncryption") or self._encryption or ""
+        if encryption.startswith("aws:kms") or answer.get("SSECustomerAlgorithm"):
+            return None
+        etag = etag_of(answer)
+        return etag if re.match(r"[0-9a-f]{32}(-[0-9]+)?$", etag) else None
+
+    def _forbid_overwriting(self, params: t.Dict[str, t.Any], **_others: t.Any) -> None:
+        if self.if_none_match:
+            params["headers"]["If-None-Match"] = "*"
+
+
+class FileSlice:
+    """A piece of a file as the body of a request: read by position, so that many share one descriptor, and never held in memory."""
+
+    def __init__(self, descriptor: int, start: int, size: int, progress: Progress) -> None:
+        self._descriptor = descriptor
+        self._start = start
+        self._size = size
+        self._at = 0
+        self._progress = progress
+        self._reported = 0
+        self.sending = False
+
+    def __len__(self) -> int:
+        return self._size
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        return self._at
+
+    def read(self, count: t.Optional[int] = -1) -> bytes:
+        left = self._size - self._at
+        # botocore reads a body in MiB to sign it: fewer bytes at a time keep four threads small.
+        wanted = left if count is None or count < 0 else min(count, left, READ_SIZE)
+        if wanted <= 0:
+            return b""
+        data = os.pread(self._descriptor, wanted, self._start + self._at)
+        if not data:
+            raise IntegrityError("the file became shorter while it was sent")
+        self._at += len(data)
+        # The body is also read to sign it, and again after a redirect: only bytes that leave for the first time are progress.
+        if self.sending and self._at > self._reported:
+            self._progress(self._at - self._reported)
+            self._reported = self._at
+        return data
+
+
+def to_base64(digest: bytes) -> str:
+    """A digest as headers carry it."""
+    return base64.b64encode(digest).decode("ascii")
+
+
+def etag_of(answer: t.Mapping[str, t.Any]) -> str:
+    """The ETag of an answer or a listed object, without quotes; '' if it has none."""
+    return (answer.get("ETag") or "").strip('"')
+
+
+def number_of_parts(etag: str) -> int:
+    """The N of an ETag ``...-N``; 0 for one without."""
+    number = etag.rpartition("-")[2] if "-" in etag else ""
+    return int(number) if number.isdigit() else 0
+
+
+def _add_content_md5(params: t.Dict[str, t.Any], **_others: t.Any) -> None:
+    """Send DeleteObjects with Content-MD5, which every server takes and older ones demand, in place of botocore's CRC32."""
+    params["headers"]["Content-MD5"] = to_base64(hashlib.md5(params["body"], usedforsecurity=False).digest())
+    params["context"].pop("checksum", None)
+
+
+def _start_progress(request: t.Any, **_others: t.Any) -> None:
+    if isinstance(request.body, FileSlice):
+        request.body.sending = True

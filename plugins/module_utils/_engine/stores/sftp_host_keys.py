@@ -1,0 +1,166 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Host keys of SFTP servers: pinned ones, known_hosts files (sshd(8)), and the check of the key that a server offers."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+import typing as t
+
+from ..base.durable import make_private_folders
+from ..base.errors import ConfigError, StoreDeniedError
+from .sftp_login import HostKey, Login
+
+
+class KnownKeys(t.NamedTuple):
+    """The keys that are known for a server: those that are accepted, and the blobs of those that are revoked."""
+
+    accepted: t.List[HostKey]
+    revoked: t.List[bytes]
+
+
+def parse_host_key(text: str) -> HostKey:
+    """The key in ``ssh-ed25519 AAAA... [comment]``, or in a line of ssh-keyscan with the host in front; else ConfigError."""
+    fields = text.split()
+    for kind, encoded in zip(fields[:2], fields[1:3]):
+        try:
+            blob = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            continue
+        # A blob begins with its own type, as a string of SSH: four bytes of length, and the text.
+        if blob.startswith(len(kind).to_bytes(4, "big") + kind.encode("utf-8", "surrogateescape")):
+            return HostKey(kind, blob)
+    raise ConfigError(
+        "not a host key: %r" % text[:80],
+        "host_key",
+        "Give one line as in /etc/ssh/ssh_host_ed25519_key.pub: 'ssh-ed25519 AAAA...'",
+    )
+
+
+def fingerprint(blob: bytes) -> str:
+    """``SHA256:...`` of a public key, as ssh-keygen -l prints it."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode("ascii").rstrip("=")
+
+
+def parse_known_hosts(lines: t.Iterable[str], host: str, port: int) -> KnownKeys:
+    """The keys that lines of known_hosts have for a server.
+
+    Names may be hashed, patterns (``*``, ``?``) and negated (``!``). Lines of certificate authorities and lines that cannot be read
+    are skipped: they accept nothing.
+    """
+    name = (host if port == 22 else "[%s]:%d" % (host, port)).lower()
+    known = KnownKeys([], [])
+    for line in lines:
+        fields = line.split()
+        marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
+        if len(fields) < 3 or fields[0].startswith("#") or marker not in ("", "@revoked") or not _names_host(fields[0], name):
+            continue
+        try:
+            key = parse_host_key(" ".join(fields[1:3]))
+        except ConfigError:
+            continue
+        if marker:
+            known.revoked.append(key.blob)
+        else:
+            known.accepted.append(key)
+    return known
+
+
+def _names_host(names: str, host: str) -> bool:
+    if names.startswith("|1|"):
+        import hmac
+
+        try:
+            salt, digest = (base64.b64decode(part, validate=True) for part in names.split("|")[2:4])
+        except (binascii.Error, ValueError):
+            return False
+        return hmac.compare_digest(hmac.new(salt, host.encode(), "sha1").digest(), digest)
+    found = False
+    for name in names.lower().split(","):
+        pattern = re.escape(name.lstrip("!")).replace(r"\*", ".*").replace(r"\?", ".")
+        if re.fullmatch(pattern, host):
+            if name.startswith("!"):
+                return False
+            found = True
+    return found
+
+
+def known_keys_for(login: Login) -> KnownKeys:
+    """The pinned key of a login, or those in its known_hosts files; ConfigError if a file cannot be read."""
+    if login.host_key is not None:
+        return KnownKeys([login.host_key], [])
+    known = KnownKeys([], [])
+    for path in login.known_hosts_files:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                found = parse_known_hosts(stream, login.host, login.port)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ConfigError("the known hosts cannot be read: %s" % error.strerror, path, "Check known_hosts_file") from error
+        known.accepted.extend(found.accepted)
+        known.revoked.extend(found.revoked)
+    return known
+
+
+def check_host_key(login: Login, offered: HostKey, known: KnownKeys) -> None:
+    """Raise StoreDeniedError unless the offered key is known, or is new and ``login`` accepts that; note a new key."""
+    shown = _shown(offered)
+    scan = "ssh-keyscan -p %d -t %s %s" % (login.port, offered.type.replace("ssh-", "").partition("-")[0], login.host)
+    if offered.blob in known.revoked:
+        raise StoreDeniedError("the server's host key %s is marked as revoked" % shown, login.address)
+    if offered in known.accepted:
+        return
+    if known.accepted:
+        raise StoreDeniedError(
+            "the server's host key is not the known one: expected %s, offered %s; nothing was sent"
+            % (" or ".join(map(_shown, known.accepted)), shown),
+            login.address,
+            "If the server really has a new key, compare the fingerprint with its administrator, then put the line of '%s' into "
+            "known_hosts or into the option host_key" % scan,
+        )
+    if not login.accept_new_host_key:
+        raise StoreDeniedError(
+            "the server's host key is not known: expected one from %s, offered %s; nothing was sent"
+            % (" or ".join(login.known_hosts_files), shown),
+            login.address,
+            "Compare the fingerprint with the server's administrator, then add the line of '%s' to known_hosts, or give it as the option "
+            "host_key" % scan,
+        )
+    _note_host_key(login, offered)
+
+
+def no_known_type(login: Login, known: KnownKeys) -> StoreDeniedError:
+    """The error for a server without a key of a known type."""
+    return StoreDeniedError(
+        "the server has no host key of a known type: expected %s; nothing was sent" % " or ".join(map(_shown, known.accepted)),
+        login.address,
+        "If the server really has new keys, compare them with its administrator, then put a line of 'ssh-keyscan -p %d %s' into "
+        "known_hosts or into the option host_key" % (login.port, login.host),
+    )
+
+
+def _shown(key: HostKey) -> str:
+    return "%s %s" % (key.type, fingerprint(key.blob))
+
+
+def _note_host_key(login: Login, key: HostKey) -> None:
+    path = login.known_hosts_files[0]
+    name = login.host if login.port == 22 else "[%s]:%d" % (login.host, login.port)
+    # Not hashed: the job document beside it names the host anyway, and a hash would only hide it from a reviewer.
+    line = "%s %s %s\n" % (name, key.type, base64.b64encode(key.blob).decode("ascii"))
+    try:
+        make_private_folders(os.path.dirname(path) or ".")
+        with open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b", buffering=0) as stream:
+            if stream.seek(0, os.SEEK_END):
+                stream.seek(-1, os.SEEK_END)
+                if stream.read(1) != b"\n":
+                    line = "\n" + line
+            stream.write(line.encode("ascii"))
+    except OSError as error:
+        raise ConfigError("the new host key cannot be written down: %s" % error.strerror, path, "Check known_hosts_file") from error

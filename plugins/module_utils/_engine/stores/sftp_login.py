@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where an SFTP store logs in and with what: the login, and private keys."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ..base.errors import ConfigError, MissingLibraryError
+
+if t.TYPE_CHECKING:
+    import paramiko
+
+
+class HostKey(t.NamedTuple):
+    """A server's public key: its type (such as 'ssh-ed25519') and the key as SSH encodes it."""
+
+    type: str
+    blob: bytes
+
+
+class Login(t.NamedTuple):
+    """Where to connect and how.
+
+    host_key: the only key accepted from the server; if None, known_hosts_files are asked. accept_new_host_key: note the key of a server
+    that they do not have, in the first of them. timeout: seconds in which the server must answer or move on.
+    """
+
+    host: str
+    port: int
+    user: str
+    private_key: t.Optional[paramiko.PKey]
+    password: t.Optional[str]
+    host_key: t.Optional[HostKey]
+    known_hosts_files: t.Tuple[str, ...]
+    accept_new_host_key: bool
+    timeout: float
+
+    @property
+    def address(self) -> str:
+        """The host and the port, for messages."""
+        return "%s:%d" % ("[%s]" % self.host if ":" in self.host else self.host, self.port)
+
+    def __repr__(self) -> str:
+        return "Login(%s@%s)" % (self.user, self.address)
+
+
+def require_paramiko() -> None:
+    """Raise MissingLibraryError if paramiko is not installed."""
+    try:
+        import paramiko  # noqa: F401 - it is loaded here, and imported by its users
+    except ImportError as error:
+        raise MissingLibraryError("paramiko", "SFTP stores") from error
+
+
+def load_private_key(path: str, passphrase: t.Optional[str]) -> paramiko.PKey:
+    """The private key in a file (OpenSSH's or PEM format); ConfigError if it cannot be used."""
+    require_paramiko()
+    import paramiko
+
+    path = os.path.expanduser(path)
+    try:
+        with open(path, encoding="ascii", errors="replace") as stream:
+            stream.read(1)
+    except OSError as error:
+        raise ConfigError("the private key cannot be read: %s" % error.strerror, path, "Check private_key_file") from error
+    reasons = []
+    kinds: t.Tuple[t.Type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+    for kind in kinds:
+        try:
+            return kind.from_private_key_file(path, passphrase)
+        except paramiko.PasswordRequiredException as error:
+            raise ConfigError("the private key is encrypted", path, "Set private_key_passphrase") from error
+        except (paramiko.SSHException, ValueError, TypeError, IndexError, UnicodeDecodeError) as error:
+            reasons.append("%s: %s" % (kind.__name__, error))
+    raise ConfigError(
+        "not a private key that paramiko can use, or the passphrase is wrong",
+        path,
+        "Check private_key_file and private_key_passphrase",
+        reasons,
+    )

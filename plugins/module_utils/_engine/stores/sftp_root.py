@@ -1,0 +1,82 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The folder of an SFTP store on its server: the session to it, the paths of keys, and refusals as errors of a store."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import typing as t
+
+from ..base.errors import StoreDeniedError, StoreError, StoreFullError, StoreNotFoundError, StoreUnavailableError
+from . import sftp_packets as packets
+from .sftp_login import Login, load_private_key
+from .sftp_packets import Status
+from .sftp_session import Session
+
+
+class RemoteRoot:
+    """The root folder of a store, over a session that is opened at first use and again after it was lost.
+
+    path: absolute, or relative to the folder in which a session starts. private_key_file: read at the first login.
+    """
+
+    def __init__(self, login: Login, path: str, private_key_file: t.Optional[str], passphrase: t.Optional[str]) -> None:
+        self.login = login
+        self.path = path.rstrip("/") or "/"
+        self._private_key_file = private_key_file
+        self._passphrase = passphrase
+        self._session: t.Optional[Session] = None
+        self._absolute: t.Optional[str] = None
+
+    def session(self) -> Session:
+        """A usable session."""
+        if self._session is not None and not self._session.is_usable():
+            self.close()
+        if self._session is None:
+            if self._private_key_file is not None and self.login.private_key is None:
+                self.login = self.login._replace(private_key=load_private_key(self._private_key_file, self._passphrase))
+            self._session = Session(self.login)
+        if self._absolute is None:
+            # Absolute, because a command does not start in the folder in which an SFTP session does.
+            relative = not self.path.startswith("/")
+            self._absolute = posixpath.normpath(posixpath.join(self._session.realpath("."), self.path)) if relative else self.path
+        return self._session
+
+    def close(self) -> None:
+        """End the session, if any."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def path_of(self, key: str) -> str:
+        """The absolute path of a key on the server. It needs a session before."""
+        return posixpath.join(t.cast(str, self._absolute), key)
+
+    def location(self, key: str = "") -> str:
+        """The URL of a key, without any secret."""
+        root = self.path if self.path.startswith("/") else "/~/" + self.path
+        return "sftp://%s@%s%s" % (self.login.user, self.login.address, posixpath.join(root, key) if key else root)
+
+    def error(self, status: Status, key: str, action: str) -> StoreError:
+        """The error of a store for a request that the server refused. action: what was tried, such as 'list'."""
+        location = self.location(key)
+        if status.code == packets.NO_SUCH_FILE:
+            return StoreNotFoundError("there is no such object or folder", location)
+        if status.code == packets.PERMISSION_DENIED:
+            return StoreDeniedError(
+                "the server refuses to %s: permission denied" % action,
+                location,
+                "Check owner and mode of the file and its folder; the login is user '%s'" % self.login.user,
+            )
+        if status.code in (packets.NO_SPACE, packets.QUOTA_EXCEEDED) or re.search(r"no space|quota", status.text, re.IGNORECASE):
+            return StoreFullError("the server has no room: %s" % status, location, "Free space there, or prune the store")
+        if status.code in (packets.NO_CONNECTION, packets.CONNECTION_LOST):
+            return StoreUnavailableError("the server lost its connection: %s" % status, location)
+        return StoreError("the server fails to %s: %s" % (action, status), location, "Check the path on the server, and its log")
+
+    def full(self, key: str, need: int, free: int) -> StoreFullError:
+        """The error for a server without room for ``need`` bytes."""
+        message = "the server has no room: %d bytes needed, %d free" % (need, free)
+        return StoreFullError(message, self.location(key), "Free space there, or prune the store")

@@ -1,0 +1,283 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One SFTP session: the operations of SFTP version 3 and of the extensions that an archive needs.
+
+paramiko's own SFTP client is not used because it drops information that an archive needs: the server's extensions, its limits, the
+code of an error, and the answer to CLOSE (which carries ENOSPC). Sources of the formats: draft-ietf-secsh-filexfer-02 (SFTP 3),
+OpenSSH's PROTOCOL (``*@openssh.com``), draft-ietf-secsh-filexfer-extensions-00 (check-file).
+"""
+
+from __future__ import annotations
+
+import collections
+import struct
+import typing as t
+
+from ..base.errors import IntegrityError, SourceError, StoreUnavailableError
+from . import sftp_packets as packets
+from .sftp_login import Login
+from .sftp_packets import Attributes, PacketChannel, Status, expect, pack_bytes, pack_text
+
+WINDOW = 4 * 1024 * 1024
+"""Bytes of one file that are requested or sent and not yet answered."""
+
+_PIECE_UNKNOWN = 32 * 1024  # what every server must take (draft-02, section 3)
+_PIECE_MOST = 255 * 1024  # OpenSSH's own limit, less than its packets of 256 KiB
+
+
+class Session:
+    """An SFTP session with its own SSH connection. Paths are those of the server. Not for use by several threads.
+
+    Requests raise Status if the server refuses, StoreUnavailableError if it does not answer within the login's timeout,
+    StoreDeniedError if the login or the host key is refused.
+
+    extensions: name -> data, as the server announced them; max_read, max_write: bytes per request.
+    """
+
+    def __init__(self, login: Login) -> None:
+        self._channel = PacketChannel(login)
+        self._connection = self._channel.connection
+        self.extensions = self._channel.extensions
+        self.max_read = self.max_write = _PIECE_UNKNOWN
+        try:
+            if "limits@openssh.com" in self.extensions:
+                self._ask_limits()
+            self._connection.socket.prompt = False
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+    def is_usable(self) -> bool:
+        """Whether the connection is up and nothing unanswered is left on it."""
+        return self._channel.is_usable()
+
+    # -- names --------------------------------------------------------------------------------------------------------
+
+    def lstat(self, path: str) -> Attributes:
+        """Attributes of the path itself; a symlink is not followed."""
+        return self._channel.request(packets.LSTAT, pack_text(path), packets.ATTRS).attributes()
+
+    def stat(self, path: str) -> Attributes:
+        """Attributes of the path's target."""
+        return self._channel.request(packets.STAT, pack_text(path), packets.ATTRS).attributes()
+
+    def fstat(self, handle: bytes) -> Attributes:
+        """Attributes of an open file."""
+        return self._channel.request(packets.FSTAT, pack_bytes(handle), packets.ATTRS).attributes()
+
+    def find(self, path: str, follow: bool = False) -> t.Optional[Attributes]:
+        """Attributes of a path, or None if it does not exist. follow: a symlink."""
+        try:
+            return self.stat(path) if follow else self.lstat(path)
+        except Status as status:
+            if status.code != packets.NO_SUCH_FILE:
+                raise
+            return None
+
+    def realpath(self, path: str) -> str:
+        """The path, absolute."""
+        reader = self._channel.request(packets.REALPATH, pack_text(path), packets.NAME)
+        reader.u32()
+        return reader.text()
+
+    def scan(self, path: str) -> t.List[t.Tuple[str, Attributes]]:
+        """Names in a folder, without '.' and '..', with their attributes (symlinks are not followed)."""
+        handle = self._channel.request(packets.OPENDIR, pack_text(path), packets.HANDLE).handle()
+        entries = []
+        while True:
+            try:
+                reader = self._channel.request(packets.READDIR, pack_bytes(handle), packets.NAME)
+            except Status as status:
+                if status.code != packets.EOF:
+                    raise
+                break
+            for _index in range(reader.u32()):
+                name = reader.text()
+                reader.string()
+                attributes = reader.attributes()
+                if name not in (".", ".."):
+                    entries.append((name, attributes))
+        self.close_file(handle)
+        return entries
+
+    def make_folder(self, path: str, mode: int) -> None:
+        """mkdir(2)."""
+        self._channel.request(packets.MKDIR, pack_text(path) + struct.pack(">II", 4, mode))
+
+    def remove(self, path: str) -> None:
+        """unlink(2)."""
+        self._channel.request(packets.REMOVE, pack_text(path))
+
+    def remove_if_there(self, path: str) -> None:
+        """unlink(2), if the path exists."""
+        try:
+            self.remove(path)
+        except Status as status:
+            if status.code != packets.NO_SUCH_FILE:
+                raise
+
+    def remove_folder(self, path: str) -> None:
+        """rmdir(2)."""
+        self._channel.request(packets.RMDIR, pack_text(path))
+
+    def rename(self, old: str, new: str) -> None:
+        """SFTP's own rename, which must not replace an existing ``new``."""
+        self._channel.request(packets.RENAME, pack_text(old) + pack_text(new))
+
+    def replace(self, old: str, new: str) -> None:
+        """rename(2), which replaces (posix-rename@openssh.com)."""
+        self._channel.request(packets.EXTENDED, pack_text("posix-rename@openssh.com") + pack_text(old) + pack_text(new))
+
+    def free_bytes(self, path: str) -> t.Optional[int]:
+        """Bytes free to us on the file system of ``path`` (statvfs@openssh.com); None if the server does not support it."""
+        if "statvfs@openssh.com" not in self.extensions:
+            return None
+        reader = self._channel.request(packets.EXTENDED, pack_text("statvfs@openssh.com") + pack_text(path), packets.EXTENDED_REPLY)
+        _block, fragment, _blocks, _free, available = (reader.u64() for _index in range(5))
+        return fragment * available
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def open_file(self, path: str, flags: int, mode: t.Optional[int] = None) -> bytes:
+        """Open with FLAG_* and, to create it, ``mode``; return the handle."""
+        attributes = struct.pack(">I", 0) if mode is None else struct.pack(">II", 4, mode)
+        return self._channel.request(packets.OPEN, pack_text(path) + struct.pack(">I", flags) + attributes, packets.HANDLE).handle()
+
+    def close_file(self, handle: bytes, size: int = 0) -> None:
+        """Close; Status if the server could not keep the bytes that were written. size: of these, for the time that it may take."""
+        self._channel.request(packets.CLOSE, pack_bytes(handle), seconds=self._channel.seconds_for(size))
+
+    def sync_file(self, handle: bytes, size: int) -> None:
+        """fsync(2) if the server supports it. size: of the file, for the time that it may take."""
+        if "fsync@openssh.com" in self.extensions:
+            body = pack_text("fsync@openssh.com") + pack_bytes(handle)
+            self._channel.request(packets.EXTENDED, body, seconds=self._channel.seconds_for(size))
+
+    def write_file(self, handle: bytes, source: t.BinaryIO, offset: int, size: int, progress: t.Callable[[int], None]) -> None:
+        """Send ``source`` (unbuffered, at ``offset``) up to ``size`` to the same offsets of the file, WINDOW bytes ahead of the answers.
+
+        progress: called with the bytes of each write that the server confirmed. After a refused write nothing more is sent, and
+        Status is raised once all answers are in: the session can still be used.
+        """
+        channel = self._channel
+        waiting: t.Dict[int, int] = {}
+        refused: t.List[Status] = []
+        in_flight = 0
+        common = struct.pack(">B", packets.WRITE)
+        named = pack_bytes(handle)
+
+        def settle() -> int:
+            number, kind, reader = channel.answer()
+            count = waiting.pop(number, 0)
+            try:
+                expect(kind, reader, packets.STATUS)
+                progress(count)
+            except Status as status:
+                refused.append(status)
+            return count
+
+        with self._connection.deadline(channel.login.timeout):
+            while offset < size and not refused:
+                data = _read_local(source, min(self.max_write, size - offset))
+                number = channel.next_number()
+                head = common + struct.pack(">I", number) + named + struct.pack(">QI", offset, len(data))
+                channel.send_in_pieces(struct.pack(">I", len(head) + len(data)) + head, data)
+                waiting[number] = len(data)
+                offset += len(data)
+                in_flight += len(data)
+                while in_flight > WINDOW:
+                    in_flight -= settle()
+            while waiting:
+                settle()
+        if refused:
+            raise refused[0]
+
+    def read_file(self, handle: bytes, size: int) -> t.Iterator[memoryview]:
+        """The first ``size`` bytes of the file, in order, requested WINDOW bytes ahead. IntegrityError if the file is shorter.
+
+        The session cannot be used for anything else until the iterator is exhausted; if it is left earlier, is_usable() is false.
+        """
+        channel = self._channel
+        order: t.Deque[int] = collections.deque()
+        asked: t.Dict[int, t.Tuple[int, int]] = {}
+        arrived: t.Dict[int, memoryview] = {}
+        position = 0
+
+        def ask(offset: int, count: int) -> int:
+            number = channel.next_number()
+            channel.send_packet(struct.pack(">BI", packets.READ, number) + pack_bytes(handle) + struct.pack(">QI", offset, count))
+            asked[number] = (offset, count)
+            return number
+
+        while position < size or order:
+            with self._connection.deadline(channel.login.timeout):
+                while position < size and len(order) * self.max_read < WINDOW:
+                    count = min(self.max_read, size - position)
+                    order.append(ask(position, count))
+                    position += count
+                number, kind, reader = channel.answer()
+                try:
+                    expect(kind, reader, packets.DATA)
+                except Status as status:
+                    if status.code != packets.EOF:
+                        raise
+                    raise IntegrityError("the file ended before its size") from status
+                data = reader.string()
+                offset, count = asked.pop(number)
+                arrived[number] = data
+                if not data:
+                    raise StoreUnavailableError("the server answered a read with no bytes", channel.login.address)
+                if len(data) < count:
+                    again = ask(offset + len(data), count - len(data))
+                    order.insert(order.index(number) + 1, again)
+            while order and order[0] in arrived:
+                yield arrived.pop(order.popleft())
+
+    # -- digests ------------------------------------------------------------------------------------------------------
+
+    def check_file(self, path: str, size: int) -> t.Optional[t.Tuple[str, str]]:
+        """(algorithm, hex digest) of a file as the server computes it by check-file-name; None if the server does not support it.
+
+        Requested whatever the extensions are: ProFTPD supports it and does not announce it.
+        """
+        request = pack_text("check-file-name") + pack_text(path) + pack_text("sha256,md5") + struct.pack(">QQI", 0, 0, 0)
+        try:
+            reader = self._channel.request(packets.EXTENDED, request, packets.EXTENDED_REPLY, self._channel.seconds_for(size))
+        except Status as status:
+            if status.code == packets.NO_SUCH_FILE:
+                raise
+            return None
+        algorithm = reader.text()
+        # ProFTPD repeats the name of the extension before the algorithm, as the draft's text does and its example does not.
+        if algorithm.startswith("check-file"):
+            algorithm = reader.text()
+        return algorithm.lower(), bytes(reader.rest()).hex()
+
+    def run(self, command: str, size: int) -> t.Optional[str]:
+        """The output of a command on the server; None if there is no shell or the command fails. size: bytes that it will read."""
+        return self._connection.run(command, self._channel.seconds_for(size))
+
+    def _ask_limits(self) -> None:
+        try:
+            reader = self._channel.request(packets.EXTENDED, pack_text("limits@openssh.com"), packets.EXTENDED_REPLY)
+        except Status:
+            return  # announced and yet refused: keep to what every server must take
+        _packet, most_read, most_write = (reader.u64() for _index in range(3))
+        # 0 means that the server knows no limit.
+        self.max_read = min(most_read or _PIECE_UNKNOWN, _PIECE_MOST)
+        self.max_write = min(most_write or _PIECE_UNKNOWN, _PIECE_MOST)
+
+
+def _read_local(source: t.BinaryIO, count: int) -> bytes:
+    try:
+        data = source.read(count)
+    except OSError as error:
+        raise SourceError("the local file cannot be read: %s" % error.strerror, str(source.name)) from error
+    if not data:
+        raise IntegrityError("the local file is shorter than expected", str(source.name))
+    return data

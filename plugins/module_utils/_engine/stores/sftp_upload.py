@@ -1,0 +1,160 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The upload of one file to an SFTP server: under a temporary name, resumed after a cut, then renamed without replacing."""
+
+from __future__ import annotations
+
+import posixpath
+import typing as t
+
+from ..base.durable import TEMP_PREFIX
+from ..base.errors import IntegrityError, StoreError, StoreExistsError, StoreFullError, StoreUnavailableError
+from . import sftp_packets as packets
+from .base import Digests, Progress
+from .sftp_packets import Status
+from .sftp_root import RemoteRoot
+from .sftp_session import WINDOW, Session
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+
+_GO_BACK = 2 * WINDOW
+"""A resumed upload goes back this far: at most WINDOW bytes of the earlier one were not confirmed, so holes can only be there."""
+
+
+class Upload:
+    """The upload of a file to a key. final, temporary: its paths on the server. resume: whether to continue an earlier upload.
+
+    Requests that the server refuses raise Status, except those that write: these raise the error of a store.
+    """
+
+    def __init__(self, root: RemoteRoot, key: str, digests: Digests, resume: bool) -> None:
+        self.final = root.path_of(key)
+        folder, name = posixpath.split(self.final)
+        # 200 of 255 bytes, so that a long name still leaves room for the rest.
+        self.temporary = posixpath.join(folder, "%s%s.%s.part" % (TEMP_PREFIX, name[:200], digests.sha256[:16]))
+        self._root = root
+        self._key = key
+        self._digests = digests
+        self._resume = resume
+
+    def refuse_taken_key(self, session: Session) -> None:
+        """Raise StoreExistsError if the key is taken."""
+        if session.find(self.final) is not None:
+            raise self._taken(session)
+
+    def send(self, session: Session, path: str, progress: Progress) -> bool:
+        """Write the local file to the temporary name, complete and synced; return whether an earlier upload was resumed."""
+        size = self._digests.size
+        handle, offset = self._open(session)
+        written = offset
+
+        def count(moved: int) -> None:
+            nonlocal written
+            written += moved
+            progress(moved)
+
+        try:
+            with open(path, "rb", buffering=0) as source:
+                self._require_room(session, size - offset)
+                if offset:
+                    progress(offset)
+                    source.seek(offset)
+                try:
+                    session.write_file(handle, source, offset, size, count)
+                    session.sync_file(handle, size)
+                    session.close_file(handle, size)
+                except Status as status:
+                    raise self._write_error(session, status, size - written) from status
+        except (StoreError, IntegrityError) as error:
+            # The end of the connection closes the handle, whatever became of it.
+            self._root.close()
+            if isinstance(error, StoreFullError):
+                # The part of the archive that is there would keep the server full.
+                self.discard(self._root.session())
+            raise
+        return offset > 0
+
+    def publish(self, session: Session) -> None:
+        """Give the file its final name, atomically and without replacing another; StoreExistsError if it is taken.
+
+        SFTP's own rename is the one that does not replace: OpenSSH makes it of link(2), which refuses an existing name, and unlink(2);
+        ProFTPD refuses too. posix-rename replaces silently. It is used only if the server cannot do the other (a file system
+        without hard links) and the name is seen to be free.
+        """
+        try:
+            session.rename(self.temporary, self.final)
+        except Status as status:
+            if session.find(self.final) is not None:
+                raise self._taken(session) from status
+            if "posix-rename@openssh.com" not in session.extensions:
+                raise
+            session.replace(self.temporary, self.final)
+
+    def discard(self, session: Session) -> None:
+        """Remove the temporary file, if there is one."""
+        session.remove_if_there(self.temporary)
+
+    def _taken(self, session: Session) -> StoreExistsError:
+        # A run that was killed while it renamed may have left both names (OpenSSH: link, then unlink).
+        self.discard(session)
+        return StoreExistsError("something already exists there", self._root.location(self._key))
+
+    def _open(self, session: Session) -> t.Tuple[bytes, int]:
+        """Open the temporary file for writing; return its handle and the offset from which to send."""
+        flags = packets.FLAG_WRITE | packets.FLAG_CREATE | packets.FLAG_EXCLUSIVE
+        for _attempt in range(3):
+            try:
+                return session.open_file(self.temporary, flags, FILE_MODE), 0
+            except Status as status:
+                if status.code == packets.NO_SUCH_FILE:
+                    # A folder is missing: the first archive of a day, or one that 'delete' found empty a moment ago.
+                    _make_folders(session, posixpath.dirname(self.temporary))
+                    continue
+                existing = session.find(self.temporary)
+                if existing is None:
+                    raise
+            # Its name holds the SHA-256 of the archive, so it is the start of these very bytes.
+            size = existing.size or 0
+            offset = size - _GO_BACK
+            if self._resume and existing.is_file() and offset > 0 and size <= self._digests.size:
+                return session.open_file(self.temporary, packets.FLAG_WRITE), offset
+            session.remove(self.temporary)
+        raise StoreUnavailableError("a temporary name or its folder vanishes while we use it", self.temporary)
+
+    def _require_room(self, session: Session, need: int) -> None:
+        free = session.free_bytes(self.temporary)
+        if free is not None and free < need:
+            raise self._root.full(self._key, need, free)
+
+    def _write_error(self, session: Session, status: Status, missing: int) -> StoreError:
+        """The error for a refused write, sync or close. missing: bytes that the server has not confirmed."""
+        known = self._root.error(status, self._key, "write")
+        if status.code not in (packets.FAILURE, packets.BAD_MESSAGE) or isinstance(known, StoreFullError):
+            return known
+        # SFTP 3 has one code for all else, and ENOSPC is the likely case.
+        try:
+            free = session.free_bytes(self.temporary)
+        except Status:
+            free = None
+        need = max(missing, 1024 * 1024)
+        if free is not None and free < need:
+            return self._root.full(self._key, need, free)
+        return StoreUnavailableError(
+            "the server could not write: %s" % status, self._root.location(self._key), "Check its disk, its quota and its log"
+        )
+
+
+def _make_folders(session: Session, folder: str) -> None:
+    if session.find(folder, follow=True) is not None:
+        return
+    parent = posixpath.dirname(folder)
+    if parent not in ("", folder):
+        _make_folders(session, parent)
+    try:
+        session.make_folder(folder, FOLDER_MODE)
+    except Status:
+        # Another run may have made it meanwhile.
+        if session.find(folder, follow=True) is None:
+            raise

@@ -1,0 +1,220 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Staged files take their places all together or not at all, and nothing leads them out of the destination."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import typing as t
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import staging
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import TEMP_PREFIX
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
+    DiskFullError,
+    IntegrityError,
+    LogArchiveError,
+)
+
+MTIME = 1_700_000_000_123_456_789
+
+
+@pytest.fixture
+def destination(tmp_path: pathlib.Path) -> pathlib.Path:
+    folder = tmp_path / "destination"
+    folder.mkdir()
+    return folder
+
+
+def staged_file(folder: str, name: str, data: bytes, mode: int = 0o640) -> staging.StagedFile:
+    path = os.path.join(folder, hashlib.md5(name.encode()).hexdigest())
+    with open(path, "wb") as file:
+        file.write(data)
+    return staging.StagedFile(name, path, len(data), hashlib.sha256(data).hexdigest(), mode, MTIME)
+
+
+def publish(destination: pathlib.Path, files: t.Mapping[str, bytes], overwrite: bool = False) -> t.List[staging.ExtractedFile]:
+    with staging.staging_folder(str(destination)) as folder:
+        return staging.publish([staged_file(folder, name, data) for name, data in files.items()], str(destination), overwrite)
+
+
+def files_below(folder: pathlib.Path) -> t.Dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../x", "a/../../x", "a//b", "", ".", "a/.", "nul\0", TEMP_PREFIX + "x", TEMP_PREFIX + "x/y"]
+)
+def test_a_name_that_leads_out_or_is_reserved_is_refused(name: str) -> None:
+    with pytest.raises(IntegrityError, match="refused"):
+        staging.check_name(name, "the archive")
+
+
+@pytest.mark.parametrize("name", ["syslog", "a/b/c", "..a/b..", ".hidden", "a/%sx" % TEMP_PREFIX, "caf\u00e9\udcff"])
+def test_a_plain_name_is_accepted(name: str) -> None:
+    staging.check_name(name, "the archive")
+
+
+# -- the staging folder -----------------------------------------------------------------------------------------------
+
+
+def test_the_staging_folder_is_private_and_goes_at_the_end(destination: pathlib.Path) -> None:
+    with staging.staging_folder(str(destination)) as folder:
+        assert os.path.dirname(folder) == str(destination)
+        assert os.stat(folder).st_mode & 0o777 == 0o700
+        pathlib.Path(folder, "file").write_bytes(b"x")
+    assert os.listdir(destination) == []
+
+
+def test_the_staging_folder_goes_when_the_body_fails(destination: pathlib.Path) -> None:
+    with pytest.raises(ZeroDivisionError), staging.staging_folder(str(destination)) as folder:
+        pathlib.Path(folder, "file").write_bytes(b"x")
+        raise ZeroDivisionError
+    assert os.listdir(destination) == []
+
+
+def test_the_staging_folder_of_a_killed_process_is_removed_by_the_next(destination: pathlib.Path) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import staging\n"
+        "with staging.staging_folder(sys.argv[1]) as folder:\n"
+        "    open(folder + '/file', 'wb').close()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(destination)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(os.listdir(destination)) == 1
+    with staging.staging_folder(str(destination)) as folder:
+        assert os.listdir(destination) == [os.path.basename(folder)]
+
+
+def test_the_staging_folder_of_a_living_process_stays(destination: pathlib.Path) -> None:
+    living = destination / (staging.STAGING_PREFIX + "living")
+    living.mkdir()
+    handle = os.open(living, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with staging.staging_folder(str(destination)):
+            pass
+        assert living.is_dir()
+    finally:
+        os.close(handle)
+
+
+# -- publishing -------------------------------------------------------------------------------------------------------
+
+
+def test_files_get_their_names_modes_and_times(destination: pathlib.Path) -> None:
+    published = publish(destination, {"a": b"1", "b/c/d": b"22"})
+    assert [(file.name, file.path, file.size, file.state) for file in published] == [
+        ("a", str(destination / "a"), 1, "written"),
+        ("b/c/d", str(destination / "b/c/d"), 2, "written"),
+    ]
+    assert published[1].sha256 == hashlib.sha256(b"22").hexdigest()
+    assert files_below(destination) == {"a": b"1", "b/c/d": b"22"}
+    status = (destination / "b/c/d").stat()
+    assert (status.st_mode & 0o7777, status.st_mtime_ns) == (0o640, MTIME)
+    assert [(destination / name).stat().st_mode & 0o777 for name in ("b", "b/c")] == [0o700, 0o700]
+
+
+def test_a_file_with_the_same_bytes_is_left_alone(destination: pathlib.Path) -> None:
+    (destination / "a").write_bytes(b"same")
+    before = (destination / "a").stat()
+    published = publish(destination, {"a": b"same", "b": b"new"})
+    assert [file.state for file in published] == ["unchanged", "written"]
+    after = (destination / "a").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_one_file_with_other_bytes_stops_all(destination: pathlib.Path) -> None:
+    (destination / "b").write_bytes(b"older")
+    with pytest.raises(LogArchiveError, match="nothing was extracted") as raised:
+        publish(destination, {"a": b"1", "b": b"newer", "c": b"3"})
+    assert raised.value.subject == repr(str(destination / "b"))
+    assert files_below(destination) == {"b": b"older"}
+
+
+def test_other_bytes_are_replaced_on_request(destination: pathlib.Path) -> None:
+    (destination / "b").write_bytes(b"older")
+    assert [file.state for file in publish(destination, {"b": b"newer"}, overwrite=True)] == ["written"]
+    assert files_below(destination) == {"b": b"newer"}
+
+
+def test_a_plan_changes_nothing(destination: pathlib.Path) -> None:
+    with staging.staging_folder(str(destination)) as folder:
+        plan = staging.planned([staged_file(folder, "a/b", b"1")], str(destination), False)
+        assert [(file.name, file.state) for file in plan] == [("a/b", "written")]
+        assert not (destination / "a").exists()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("obstacle", ["link to a folder", "link to a file", "file for a folder", "folder for a file", "broken link"])
+def test_obstacles_are_refused_before_anything_is_written(
+    destination: pathlib.Path, tmp_path: pathlib.Path, obstacle: str, overwrite: bool
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    if obstacle == "link to a folder":
+        (destination / "b").symlink_to(outside)
+    elif obstacle == "link to a file":
+        (destination / "b").mkdir()
+        (outside / "file").write_bytes(b"theirs")
+        (destination / "b/c").symlink_to(outside / "file")
+    elif obstacle == "broken link":
+        (destination / "b").mkdir()
+        (destination / "b/c").symlink_to(outside / "missing")
+    elif obstacle == "file for a folder":
+        (destination / "b").write_bytes(b"x")
+    else:
+        (destination / "b/c").mkdir(parents=True)
+    with pytest.raises(LogArchiveError, match="Choose another destination"):
+        publish(destination, {"a": b"1", "b/c": b"2"}, overwrite)
+    assert not (destination / "a").exists()
+    assert files_below(outside) == ({"file": b"theirs"} if obstacle == "link to a file" else {})
+
+
+def test_a_name_that_is_a_file_and_a_folder_is_refused(destination: pathlib.Path) -> None:
+    with pytest.raises(LogArchiveError, match="Choose another destination"):
+        publish(destination, {"a": b"1", "a/b": b"2"})
+    assert os.listdir(destination) == []
+
+
+# -- has and errors ---------------------------------------------------------------------------------------------------
+
+
+def test_has_compares_kind_size_and_digest(destination: pathlib.Path) -> None:
+    data = bytes(range(256)) * 1000
+    (destination / "file").write_bytes(data)
+    (destination / "link").symlink_to(destination / "file")
+    digest = hashlib.sha256(data).hexdigest()
+    assert staging.has(str(destination / "file"), len(data), digest)
+    assert not staging.has(str(destination / "file"), len(data) - 1, digest)
+    assert not staging.has(str(destination / "file"), len(data), hashlib.sha256(b"").hexdigest())
+    assert not staging.has(str(destination / "link"), len(data), digest)
+    assert not staging.has(str(destination), len(data), digest)
+    assert not staging.has(str(destination / "missing"), 0, digest)
+    assert not staging.has(str(destination / "file/below"), 0, digest)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_an_error_of_ours(destination: pathlib.Path, number: int) -> None:
+    with pytest.raises(DiskFullError) as raised, staging.failing_clearly(str(destination)):
+        raise OSError(number, os.strerror(number))
+    assert raised.value.subject == str(destination)
+
+
+def test_another_error_of_the_system_names_the_file(destination: pathlib.Path) -> None:
+    with pytest.raises(LogArchiveError, match="No such file") as raised, staging.failing_clearly(str(destination)):
+        open(destination / "missing/file").close()
+    assert raised.value.subject == str(destination / "missing/file")
