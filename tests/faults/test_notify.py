@@ -162,7 +162,11 @@ def test_the_attached_log_is_cut_to_its_end(host, smtp):
         ({"password": "marker-of-a-wrong-password"}, "the server refuses the login (535)", 2),
         ({"ca_bundle": None}, "its TLS certificate is not accepted (unable to get local issuer certificate)", 0),
         ({"tls": "tls"}, "TLS failed (", 0),
-        ({"ca_bundle": "/nonexistent/ca.pem"}, "the CA certificates in /nonexistent/ca.pem cannot be used (No such file or directory)", 0),
+        (
+            {"ca_bundle": "/nonexistent/ca.pem"},
+            "/nonexistent/ca.pem: cannot read the CA certificates: No such file or directory",
+            0,
+        ),
         ({"server": "no-such-host.invalid"}, "its name cannot be resolved", 0),
         ({"user": None, "password": None}, "the server refuses it (530", 0),
     ],

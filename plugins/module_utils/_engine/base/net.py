@@ -139,7 +139,7 @@ def tls_context(ca_bundle: t.Optional[str] = None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_bundle)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError("the CA certificates cannot be read (%s)" % (error.strerror or error), ca_bundle, "Check ca_bundle") from error
+        raise ConfigError("cannot read the CA certificates: %s" % (error.strerror or error), ca_bundle, "Check ca_bundle") from error
 
 
 def load_client_certificate(context: ssl.SSLContext, certificate: str, key: t.Optional[str]) -> None:
@@ -152,4 +152,4 @@ def load_client_certificate(context: ssl.SSLContext, certificate: str, key: t.Op
         # An empty passphrase, because OpenSSL would ask for one on the terminal.
         context.load_cert_chain(certificate, key, lambda: "")
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError("the client certificate cannot be used (%s)" % (error.strerror or error), certificate) from error
+        raise ConfigError("cannot use the client certificate: %s" % (error.strerror or error), certificate) from error

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 import typing as t
 
-from ...base.errors import LogArchiveError
+from ...base import net
+from ...base.errors import ConfigError, LogArchiveError
 from ...base.units import parse_duration
+
+if t.TYPE_CHECKING:
+    import ssl
 
 
 class ReceiverError(LogArchiveError):
@@ -46,39 +48,14 @@ def seconds_of(target: t.Mapping[str, t.Any]) -> float:
 
 
 def tls_context(ca_bundle: t.Optional[str]) -> ssl.SSLContext:
-    """Certificates and names are always checked."""
+    """TLS settings that check certificates and names; ReceiverError if the CA certificates cannot be read."""
     try:
-        return ssl.create_default_context(cafile=ca_bundle)
-    except (OSError, ssl.SSLError) as error:
-        raise ReceiverError("the CA certificates in %s cannot be used (%s)" % (ca_bundle, error.strerror), retryable=False) from error
+        return net.tls_context(ca_bundle)
+    except ConfigError as error:
+        raise ReceiverError(str(error), retryable=False) from error
 
 
 def cause(error: BaseException) -> t.Optional[ReceiverError]:
-    """Of an error of a network library the reason in words, without what the library says: that may hold the URL. None if unknown."""
-    seen: t.List[t.Optional[BaseException]] = []
-    waiting: t.List[t.Any] = [error]
-    while waiting:
-        inner = waiting.pop(0)
-        if not isinstance(inner, BaseException) or inner in seen:
-            continue
-        seen.append(inner)
-        known = _known(inner)
-        if known is not None:
-            return known
-        waiting += [inner.__cause__, inner.__context__, getattr(inner, "reason", None), *inner.args]
-    return None
-
-
-def _known(error: BaseException) -> t.Optional[ReceiverError]:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return ReceiverError("its TLS certificate is not accepted (%s)" % error.verify_message, retryable=False)
-    if isinstance(error, (socket.timeout, TimeoutError)):
-        return ReceiverError("it did not answer in time")
-    if isinstance(error, ssl.SSLError):
-        return ReceiverError("TLS failed (%s)" % (error.reason or "no reason given"))
-    if isinstance(error, socket.gaierror):
-        return ReceiverError("its name cannot be resolved (%s)" % error.strerror)
-    # URLError and requests' errors are OSErrors too, without a number: what they hold comes after them.
-    if isinstance(error, OSError) and error.errno is not None and isinstance(error.strerror, str):
-        return ReceiverError(error.strerror[:1].lower() + error.strerror[1:])
-    return None
+    """The cause of an error of a network library, or None if it is unknown; without the library's message, which may hold the URL."""
+    found = net.find_cause(error)
+    return None if found is None else ReceiverError(found.message, retryable=not found.is_certificate)
