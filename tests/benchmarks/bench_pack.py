@@ -28,7 +28,7 @@ import datetime, os, sys
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.create import create_archive
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto.keyring import Key, key_id
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import Source
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import source_at
 
 def peak():
     with open("/proc/self/status") as status:
@@ -38,8 +38,7 @@ source, folder, report = sys.argv[1:]
 before = peak()
 now = datetime.datetime(2024, 1, 12, 12, tzinfo=datetime.timezone.utc)
 period = Period(now, now)
-status = os.stat(source)
-chosen = [Source(source, status.st_size, status.st_mtime_ns, period)]
+chosen = [source_at(source, period)]
 secret = bytes(range(32))
 key = Key(key_id(secret), secret)
 create_archive(os.path.join(folder, "archive.tgz.fernet"), chosen, key, "web1", "syslog", period)

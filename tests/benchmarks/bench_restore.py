@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import pathlib
 import sys
 import typing as t
@@ -67,8 +66,7 @@ class Restoring:
         generate_syslog.write_single(str(source), size)
         now = datetime.datetime(2024, 1, 12, 12, tzinfo=datetime.timezone.utc)
         period = periods.Period(now, now)
-        status = os.stat(source)
-        chosen = [selection.Source(str(source), status.st_size, status.st_mtime_ns, period)]
+        chosen = [selection.source_at(str(source), period)]
         archiving.create_archive(str(self.archive), chosen, keyring.Key(keyring.key_id(SECRET), SECRET), "web1", "syslog", period)
         source.unlink()
 

@@ -20,7 +20,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import Source
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import source_at
 
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ def archive(request, tmp_path, loghub):
     key = keyring.load_current(str(tmp_path / "keyring"))
     now = datetime.datetime(2024, 1, 12, 12, tzinfo=datetime.timezone.utc)
     period = Period(now, now + datetime.timedelta(hours=1))
-    chosen = Source(str(source), source.stat().st_size, source.stat().st_mtime_ns, period)
+    chosen = source_at(str(source), period)
     path = tmp_path / "syslog.20240112.12.tgz.fernet"
     archiving.create_archive(str(path), [chosen], key, "web1", "syslog", period)
     return tmp_path / "keyring" / (key.id + ".key"), path, source

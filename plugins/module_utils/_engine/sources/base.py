@@ -22,11 +22,13 @@
 from __future__ import annotations
 
 import abc
+import os
 import typing as t
 
 if t.TYPE_CHECKING:
     import datetime
 
+    from ..base.beneath import Identity
     from ..base.periods import Period
     from ..base.progress import Progress
     from ..config.document import JobDocument
@@ -37,12 +39,22 @@ class Source(t.NamedTuple):
 
     ``period`` comes from the file's name (it may be finer than the period asked for), else it is the period asked for that contains
     the modification time, else (period "none") that time, in whole seconds, as start and end.
+
+    root: the folder below which the path is opened, without following a symbolic link; the path of ``root`` itself is trusted.
+    identity: device and inode of the file that was selected.
     """
 
     path: str
     size: int
     mtime_ns: int
     period: Period
+    root: str
+    identity: Identity
+
+    @property
+    def relative(self) -> str:
+        """The path below ``root``."""
+        return os.path.relpath(self.path, self.root)
 
 
 class Skipped(t.NamedTuple):

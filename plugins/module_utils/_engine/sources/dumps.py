@@ -16,6 +16,7 @@ import os
 import shutil
 import typing as t
 
+from ..base.beneath import identity
 from ..base.durable import write_atomically
 from ..base.errors import LogArchiveError
 from ..base.periods import load_timezone, period_containing
@@ -24,7 +25,9 @@ from . import web
 from .base import Collected, Collector, Source
 
 if t.TYPE_CHECKING:
+    from ..base.periods import Period
     from ..base.progress import Progress
+    from ..base.staging import ExtractedFile
     from ..config.document import JobDocument, WebOptions
 
 
@@ -75,11 +78,15 @@ class WebCollector(Collector):
                 return
             today = period_containing("day", now, self.timezone)
             # In a dry run, too, a file has the path that it will have in the archive.
-            files = [Source(os.path.join(self.folder, f.name), f.size, os.stat(f.path).st_mtime_ns, today) for f in got.files]
+            files = [self._source(f, today) for f in got.files]
             if got.problem is None:
                 yield Collected(files, folder, remember=lambda: remember(self.memory, got))
             else:
                 yield Collected(files, folder, problem=got.problem)
+
+    def _source(self, file: ExtractedFile, period: Period) -> Source:
+        status = os.stat(file.path)
+        return Source(os.path.join(self.folder, file.name), file.size, status.st_mtime_ns, period, self.folder, identity(status))
 
 
 def _remove(folder: str) -> None:

@@ -13,6 +13,7 @@ import re
 import stat
 import typing as t
 
+from ..base.beneath import identity, open_below, open_folder
 from ..base.errors import ConfigError, SelectionError, SourceError
 from ..base.periods import NameMatch, Period, expected_periods, is_coarser
 from ..base.units import UTC, format_duration, format_size, format_utc, parse_duration
@@ -49,12 +50,17 @@ class Selection(t.NamedTuple):
 
 
 class _Candidate(t.NamedTuple):
-    """A name that matches. ``real`` is the path without links; ``period`` is None if the modification time decides."""
+    """A name that matches. ``real`` is the path without links; ``period`` is None if the modification time decides.
+
+    root: the folder below which ``path`` is opened. holder: a descriptor of the folder that holds it, open until the next candidate.
+    """
 
     path: str
     real: str
     period: t.Optional[Period]
     excluded: bool
+    root: str
+    holder: int
 
 
 class FileCollector(Collector):
@@ -117,7 +123,7 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
     wanted = read(options, now)
     skipped: t.Dict[str, Skipped] = {}
     unwanted: t.List[t.Tuple[Period, Skipped]] = []
-    found: t.List[t.Tuple[Source, t.Optional[Period], str, t.Tuple[int, int]]] = []
+    found: t.List[t.Tuple[Source, t.Optional[Period], str]] = []
     seen: t.Set[str] = set()
     for candidate in _candidates(wanted, skipped):
         if candidate.real in seen:
@@ -131,7 +137,7 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
                 unwanted.append((expected, Skipped(candidate.path, "excluded by name")))
             continue
         try:
-            status = os.lstat(candidate.path)
+            status = os.lstat(os.path.basename(candidate.path), dir_fd=candidate.holder)
         except OSError as error:
             skipped[candidate.real] = Skipped(candidate.path, _why(error, "vanished after it was listed"))
             continue
@@ -158,22 +164,22 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
             if expected:
                 unwanted.append((expected, Skipped(candidate.path, reason)))
             continue
-        reason = _not_ready(wanted, candidate.path, status)
+        reason = _not_ready(wanted, candidate, status)
         if reason:
             skipped[candidate.real] = Skipped(candidate.path, reason)
             continue
         period = candidate.period or expected or Period(modified, modified)
-        source = Source(candidate.path, status.st_size, status.st_mtime_ns, period)
-        found.append((source, expected, candidate.real, (status.st_dev, status.st_ino)))
+        source = Source(candidate.path, status.st_size, status.st_mtime_ns, period, candidate.root, identity(status))
+        found.append((source, expected, candidate.real))
     if wanted.require_closed and found:
         from .writers import writers_of
 
-        writers = writers_of({identity for _source, _expected_period, _real, identity in found})
-        for source, _expected_period, real, identity in found:
-            if identity in writers:
-                skipped[real] = Skipped(source.path, "open for writing by %s" % ", ".join(writers[identity]))
-        found = [entry for entry in found if entry[3] not in writers]
-    present = {expected for _source, expected, _real, _identity in found}
+        writers = writers_of({source.identity for source, _expected_period, _real in found})
+        for source, _expected_period, real in found:
+            if source.identity in writers:
+                skipped[real] = Skipped(source.path, "open for writing by %s" % ", ".join(writers[source.identity]))
+        found = [entry for entry in found if entry[0].identity not in writers]
+    present = {expected for _source, expected, _real in found}
     missing = [period for period in wanted.expected if period not in present]
     absent = set(missing)
     selection = Selection(
@@ -221,7 +227,8 @@ def source_at(path: str, period: t.Optional[Period] = None) -> Source:
         modified = _EPOCH + datetime.timedelta(seconds=status.st_mtime_ns // 10**9)
     except OverflowError as error:
         raise SourceError("its modification time is not a valid date (%d s)" % (status.st_mtime_ns // 10**9), path) from error
-    return Source(path, status.st_size, status.st_mtime_ns, period or Period(modified, modified))
+    period = period or Period(modified, modified)
+    return Source(path, status.st_size, status.st_mtime_ns, period, os.path.dirname(path), identity(status))
 
 
 # -- walking ----------------------------------------------------------------------------------------------------------
@@ -248,30 +255,40 @@ def _candidates(wanted: Criteria, skipped: t.Dict[str, Skipped]) -> t.Iterator[_
         if matched is None:
             skipped[real] = Skipped(path, "its name matches no pattern")
         else:
-            yield _Candidate(path, real, matched.period, _is_excluded(wanted, name, name))
+            with open_folder(folder) as holder:
+                yield _Candidate(path, real, matched.period, _is_excluded(wanted, name, name), folder, holder)
 
 
 def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, Skipped]) -> t.Iterator[_Candidate]:
-    folders = [(root, os.path.realpath(root), "")]
-    while folders:
-        folder, real_folder, relative_folder = folders.pop()
+    """Walk below ``root``, which is held open: whoever owns a folder below it cannot lead us elsewhere by a symbolic link."""
+    real_root = os.path.realpath(root)
+    folders = [""]
+    with contextlib.ExitStack() as stack:
         try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    name = entry.name
-                    relative = relative_folder + name
-                    real = os.path.join(real_folder, name)
-                    if entry.is_dir(follow_symlinks=False):
-                        if wanted.recurse and not _is_excluded(wanted, name, relative):
-                            folders.append((entry.path, real, relative + "/"))
-                        continue
-                    matched = _match(wanted, name, relative)
-                    if matched is not None:
-                        yield _Candidate(entry.path, real, matched.period, _is_excluded(wanted, name, relative))
-                    elif wanted.recurse and entry.is_symlink() and _leads_to_folder(entry) and not _is_excluded(wanted, name, relative):
-                        skipped[real] = Skipped(entry.path, "a symbolic link to a folder, which is never followed")
+            held = stack.enter_context(open_folder(root))
         except OSError as error:
-            skipped[real_folder] = Skipped(folder, _why(error, "vanished after it was listed"))
+            skipped[real_root] = Skipped(root, _why(error, "vanished after it was listed"))
+            return
+        while folders:
+            relative_folder = folders.pop()
+            try:
+                with open_below(held, relative_folder) as holder, os.scandir(holder) as entries:
+                    for entry in entries:
+                        name = entry.name
+                        relative = os.path.join(relative_folder, name)
+                        path, real = os.path.join(root, relative), os.path.join(real_root, relative)
+                        if entry.is_dir(follow_symlinks=False):
+                            if wanted.recurse and not _is_excluded(wanted, name, relative):
+                                folders.append(relative)
+                            continue
+                        matched = _match(wanted, name, relative)
+                        if matched is not None:
+                            yield _Candidate(path, real, matched.period, _is_excluded(wanted, name, relative), root, holder)
+                        elif wanted.recurse and entry.is_symlink() and _leads_to_folder(entry) and not _is_excluded(wanted, name, relative):
+                            skipped[real] = Skipped(path, "a symbolic link to a folder, which is never followed")
+            except OSError as error:
+                folder, real_folder = (os.path.join(each, relative_folder) if relative_folder else each for each in (root, real_root))
+                skipped[real_folder] = Skipped(folder, _why(error, "vanished after it was listed"))
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
@@ -318,14 +335,15 @@ def _not_asked_for(wanted: Criteria, status: os.stat_result, modified: datetime.
     return None
 
 
-def _not_ready(wanted: Criteria, path: str, status: os.stat_result) -> t.Optional[str]:
+def _not_ready(wanted: Criteria, candidate: _Candidate, status: os.stat_result) -> t.Optional[str]:
     if wanted.quiet:
         age = (wanted.now - _EPOCH).total_seconds() - status.st_mtime_ns / 1e9
         if age < 0:
             return "modified in the future (%s from now): check the clock" % format_duration(-age)
         if age < wanted.quiet:
             return "modified %s ago, less than %s (quiet)" % (format_duration(age), format_duration(wanted.quiet))
-    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+    effective_ids = os.access in os.supports_effective_ids
+    if not os.access(os.path.basename(candidate.path), os.R_OK, dir_fd=candidate.holder, effective_ids=effective_ids):
         return "no permission to read it"
     return None
 

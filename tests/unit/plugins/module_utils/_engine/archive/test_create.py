@@ -31,7 +31,7 @@ def make(tmp_path):
     def created(content):
         log.write_bytes(content)
         path = str(tmp_path / ("%d.tgz" % len(made)))
-        made.append(archiving.create_archive(path, [selection.Source(str(log), len(content), 0, PERIOD)], KEY, "h", "j", PERIOD))
+        made.append(archiving.create_archive(path, [selection.source_at(str(log), PERIOD)], KEY, "h", "j", PERIOD))
         return path, made[-1].manifest
 
     return created
@@ -40,7 +40,7 @@ def make(tmp_path):
 def test_find_unchanged(make, tmp_path):
     path, manifest = make(b"log")
     (source,) = manifest["sources"]
-    same = selection.Source(source["path"], source["size"], source["mtime_ns"], PERIOD)
+    same = selection.source_at(source["path"], PERIOD)
     assert archiving.find_unchanged(path, [same]) == manifest
     assert archiving.find_unchanged(path, [same._replace(mtime_ns=1)]) is None
     assert archiving.find_unchanged(path, [same, same]) is None
@@ -50,7 +50,7 @@ def test_find_unchanged(make, tmp_path):
 
 
 def test_nothing_half_written_is_left_where_a_source_cannot_be_read(tmp_path):
-    missing = selection.Source(str(tmp_path / "missing"), 1, 0, PERIOD)
+    missing = selection.Source(str(tmp_path / "missing"), 1, 0, PERIOD, str(tmp_path), (0, 0))
     with pytest.raises(archiving.SourceError) as caught:
         archiving.create_archive(str(tmp_path / "x.tgz"), [missing], KEY, "h", "j", PERIOD)
     assert caught.value.vanished

@@ -21,7 +21,7 @@ FIELDS = {"host": "web1", "job": "syslog"}
 
 
 def source(path, period=HOUR):
-    return selection.Source(path, 1, 0, period)
+    return selection.Source(path, 1, 0, period, "/", (0, 0))
 
 
 @given(strategies.binary(min_size=1, max_size=300).filter(lambda name: b"/" not in name and b"\0" not in name))

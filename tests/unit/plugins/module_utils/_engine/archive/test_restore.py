@@ -74,7 +74,7 @@ def made(tmp_path):
         path.write_bytes(content)
         path.chmod(0o640)
         os.utime(path, (1705068000, 1705068000))
-        sources.append(selection.Source(str(path), len(content), 1705068000 * 10**9, PERIOD))
+        sources.append(selection.source_at(str(path), PERIOD))
     key = keyring.Key(keyring.key_id(KEY), KEY)
     created = archiving.create_archive(str(tmp_path / "x.tgz.fernet"), sources, key, "web1", "job", PERIOD)
     with open(created.path, "rb") as file:

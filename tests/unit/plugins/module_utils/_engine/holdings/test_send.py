@@ -34,7 +34,7 @@ def make(tmp_path):
     def created(content):
         log.write_bytes(content)
         path = str(tmp_path / ("%d.tgz" % len(made)))
-        made.append(archiving.create_archive(path, [selection.Source(str(log), len(content), 0, PERIOD)], KEY, "h", "j", PERIOD))
+        made.append(archiving.create_archive(path, [selection.source_at(str(log), PERIOD)], KEY, "h", "j", PERIOD))
         return path, made[-1].manifest
 
     return created

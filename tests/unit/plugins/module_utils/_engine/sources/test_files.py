@@ -61,7 +61,7 @@ def test_the_seeds_case_the_syslog_of_the_last_hour(tmp_path):
     write(tmp_path / "syslog.20240112.12.gz")
     result = run(tmp_path, patterns=["syslog.%Y%m%d.%H"], period="hour")
     period = Period(utc("2024-01-12T12:00"), utc("2024-01-12T13:00"))
-    assert result.files == [selection.Source(str(tmp_path / "syslog.20240112.12"), 5, 978307200 * 10**9, period)]
+    assert result.files == [selection.source_at(str(tmp_path / "syslog.20240112.12"), period)]
     assert result.missing == [] and result.skipped == []
 
 
@@ -529,3 +529,31 @@ def test_nothing_without_a_period_is_the_problem_even_if_it_must_exist(tmp_path)
     assert result.problem == "nothing matches *.log in %s" % tmp_path
     write(tmp_path / "a.log")
     assert collected(tmp_path, patterns=["*.log"], period="none")[1].problem is None
+
+
+# -- folders that somebody exchanges ----------------------------------------------------------------------------------
+
+
+def test_a_folder_that_becomes_a_link_after_it_was_listed_is_not_entered(tmp_path, monkeypatch):
+    write(tmp_path / "logs" / "app" / "a.log")
+    write(tmp_path / "private" / "secret.log")
+    opened = selection.open_below
+
+    def exchanged(held, relative):
+        if relative == "app":
+            (tmp_path / "logs" / "app").rename(tmp_path / "logs" / "was-app")
+            (tmp_path / "logs" / "app").symlink_to(tmp_path / "private")
+        return opened(held, relative)
+
+    monkeypatch.setattr(selection, "open_below", exchanged)
+    result = run(tmp_path / "logs", recurse=True)
+    assert result.files == []
+    assert [os.path.basename(skipped.path) for skipped in result.skipped] == ["app"]
+
+
+def test_a_source_knows_the_folder_that_was_asked_for_and_the_file_that_was_seen(tmp_path):
+    write(tmp_path / "logs" / "app" / "a.log")
+    (tmp_path / "link").symlink_to("logs")
+    (source,) = run(tmp_path / "link", recurse=True).files
+    status = (tmp_path / "logs" / "app" / "a.log").stat()
+    assert (source.root, source.relative, source.identity) == (str(tmp_path / "link"), "app/a.log", (status.st_dev, status.st_ino))
