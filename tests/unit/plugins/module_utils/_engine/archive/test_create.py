@@ -84,3 +84,10 @@ def test_an_archive_whose_manifest_nobody_would_read_is_not_made(make, tmp_path,
     with pytest.raises(archiving.LogArchiveError, match="too many sources"):
         make(b"log")
     assert os.listdir(tmp_path) == ["log"]
+
+
+def test_creating_an_archive_where_one_stands_is_refused(tmp_path):
+    path = tmp_path / "a.tgz.fernet"
+    path.write_bytes(b"x")
+    with pytest.raises(FileExistsError):
+        archiving.create_archive(str(path), [], None, "h", "j", PERIOD)

@@ -1,26 +1,14 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The catalog: what it records survives, is found again, and a damaged or newer file is told."""
+"""The catalog: archives, copies and pruning."""
 
 from __future__ import annotations
-
-import os
-import sqlite3
-import stat
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.database import FILE_NAME, SCHEMA_VERSION
-
-
-def manifest(name="x", size=10, **source):
-    return {
-        "archive": {"name": name, "size": size, "md5": "m", "sha256": name},
-        "period": {"start": "2024-01-12T14:00:00Z", "end": "2024-01-12T15:00:00Z"},
-        "sources": [dict({"path": "/var/log/%s\udcff" % name, "size": 1, "mtime_ns": 2, "changed": False}, **source)],
-    }
+from rigs.manifests import manifest
 
 
 @pytest.fixture
@@ -28,18 +16,6 @@ def catalog(tmp_path):
     opened = Catalog(str(tmp_path))
     yield opened
     opened.close()
-
-
-def test_it_is_private_from_its_first_moment(tmp_path):
-    old = os.umask(0)
-    try:
-        catalog = Catalog(str(tmp_path))
-        catalog.runs.begin("job", 1.0)
-        for name in os.listdir(tmp_path):
-            assert stat.S_IMODE(os.stat(tmp_path / name).st_mode) & 0o077 == 0, name
-        catalog.close()
-    finally:
-        os.umask(old)
 
 
 def test_the_life_of_an_archive(catalog):
@@ -72,7 +48,7 @@ def test_a_source_that_changed_while_it_was_read_is_not_archived_yet(catalog):
     assert catalog.archived_sources("job", ["/var/log/x\udcff"]) == {}
 
 
-def test_what_is_forgotten_is_archived_again(catalog):
+def test_a_forgotten_archive_is_made_again(catalog):
     entry = catalog.add("host", "job", "k", manifest(), ["a"])
     catalog.forget(entry)
     assert catalog.archived_sources("job", ["/var/log/x\udcff"]) == {}
@@ -98,7 +74,7 @@ def test_covered_periods(catalog):
     assert not catalog.covers("other", "2024-01-12T14:00:00Z", "2024-01-12T15:00:00Z")
 
 
-def test_a_prune_is_due_after_something_came_or_the_policy_changed(catalog):
+def test_a_prune_is_due_after_a_new_copy_or_a_new_policy(catalog):
     entry = catalog.add("host", "job", "k", manifest(), ["a"])
     assert catalog.needs_prune("job", "a", "policy")
     catalog.set_prune_done("job", "a", "policy")
@@ -116,63 +92,7 @@ def test_a_transaction_is_whole_or_not_there(catalog):
     catalog.set_verified(entry, "a", "k", "size", None)
 
 
-def test_readonly_leaves_no_trace(tmp_path):
-    catalog = Catalog(str(tmp_path))
-    catalog.add("host", "job", "k", manifest(), ["a"])
-    catalog.close()
-    before = {name: os.stat(tmp_path / name).st_mtime_ns for name in [".", *os.listdir(tmp_path)]}
-    reader = Catalog(str(tmp_path), readonly=True)
-    assert reader.by_key("k")
-    reader.runs.begin("job", 1.0)
-    reader.close()
-    assert before == {name: os.stat(tmp_path / name).st_mtime_ns for name in [".", *os.listdir(tmp_path)]}
-
-
-def test_readonly_sees_what_a_killed_run_left_in_the_write_ahead_log(tmp_path):
-    writer = Catalog(str(tmp_path))
-    writer.add("host", "job", "k", manifest(), ["a"])
-    reader = Catalog(str(tmp_path), readonly=True)
-    assert reader.by_key("k")
-    reader.close()
-    writer.close()
-
-
-def test_readonly_of_a_file_that_was_never_filled_is_an_empty_catalog(tmp_path):
-    (tmp_path / FILE_NAME).touch()
-    reader = Catalog(str(tmp_path), readonly=True)
-    assert reader.entries("job") == []
-    reader.close()
-
-
-def test_a_newer_catalog_is_left_alone(tmp_path):
-    Catalog(str(tmp_path)).close()
-    database = sqlite3.connect(tmp_path / FILE_NAME)
-    database.execute("PRAGMA user_version=%d" % (SCHEMA_VERSION + 1))
-    database.close()
-    with pytest.raises(LogArchiveError, match="newer version"):
-        Catalog(str(tmp_path))
-
-
-@pytest.mark.parametrize("damage", ["text", "cut", "folder"])
-def test_a_damaged_catalog_is_told(tmp_path, damage):
-    path = tmp_path / FILE_NAME
-    if damage == "folder":
-        path.mkdir()
-    elif damage == "text":
-        path.write_bytes(b"no database\n" * 500)
-    else:
-        catalog = Catalog(str(tmp_path))
-        for number in range(100):
-            catalog.add("host", "job", "k%d" % number, manifest(), ["a"])
-        catalog.close()
-        os.truncate(path, path.stat().st_size // 2)
-    with pytest.raises(LogArchiveError, match="move it away"):
-        catalog = Catalog(str(tmp_path))
-        catalog.entries("job")
-        catalog.awaited("job")
-
-
-def test_an_idle_run_asks_no_question_that_reads_every_archive(catalog):
+def test_no_query_of_an_idle_run_reads_every_archive(catalog):
     """Ten years of hourly archives must not make an idle run slow."""
     plans = [
         "SELECT id, host, job, key, manifest, spooled FROM archives WHERE job = 'j' AND spooled >= 1",

@@ -32,7 +32,7 @@ def test_a_line_per_event(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) & 0o027 == 0
 
 
-def test_without_a_path_it_keeps_silent():
+def test_without_a_path_nothing_is_written():
     EventLog(None, "job", "host").write("one")
 
 
@@ -45,14 +45,14 @@ def test_a_rotation_is_followed(tmp_path):
     assert json.loads(path.read_text())["event"] == "two"
 
 
-def test_a_line_that_was_cut_spoils_no_other(tmp_path):
+def test_a_cut_line_does_not_spoil_the_next(tmp_path):
     path = tmp_path / "events"
     path.write_text('{"event": "cu')
     EventLog(str(path), "job", "host").write("next")
     assert json.loads(path.read_text().splitlines()[1])["event"] == "next"
 
 
-def test_what_cannot_be_written_is_an_error(tmp_path):
+def test_a_log_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(LogArchiveError, match="cannot write the event log"):
         EventLog(str(tmp_path / "missing" / "events"), "job", "host").write("one")
 

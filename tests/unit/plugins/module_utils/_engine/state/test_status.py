@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What monitoring is told, and with which exit code."""
+"""The status of a job for monitoring, and its exit code."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_no_catalog_yet(host):
     assert list(host.state.iterdir()) == []
 
 
-def test_an_age_of_ones_own(host):
+def test_the_maximum_age_of_the_caller(host):
     record(host, (10, 0))
     assert status.of(host.document(), max_age=660.0, now=NOW)["exit_code"] == 0
     assert status.of(host.document(), max_age=540.0, now=NOW)["exit_code"] == 1
@@ -83,7 +83,7 @@ def test_the_next_run_follows_the_schedule_and_the_spread(host):
     assert status.of(host.document(), now=NOW)["next_run"] is None
 
 
-def test_what_is_held_and_how_it_was_verified(host, tmp_path):
+def test_archives_and_how_they_were_verified(host, tmp_path):
     host.write_logs(12, 13, 14, size=1000)
     weak = {"type": "file", "name": "weak", "path": str(tmp_path / "weak"), "verify": "size"}
     assert host.run(stores=[*host.stores, weak])["exit_code"] == 0

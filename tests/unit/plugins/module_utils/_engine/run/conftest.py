@@ -1,0 +1,22 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The host of the tests of runs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import pytest
+from rigs.host import Host
+
+
+@pytest.fixture
+def host(tmp_path):
+    """A host whose folder is in memory where there is such a place: hundreds of runs need not wait for a disk."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield Host(tmp_path)
+        return
+    with tempfile.TemporaryDirectory(prefix="log-archive-test-", dir="/dev/shm") as folder:
+        yield Host(folder)

@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Delivery: stores that are down, names that are taken, leftovers of killed runs."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import naming
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
+from rigs.host import JOB, NAME, NOW, archives_in, assert_complete, file_store
+from rigs.runs import read_logs
+
+pytest.importorskip("cryptography")
+
+
+def test_one_dead_store_does_not_stop_the_other(host, tmp_path):
+    down = tmp_path / "not" / "mounted"
+    host.stores = [{"type": "file", "name": "down", "path": str(down), "attempts": 1}, {"type": "file", "path": str(host.store)}]
+    wanted_paths = host.write_logs(13, 14)
+    record = host.run()
+    assert (record["outcome"], record["exit_code"]) == ("partly done", 3)
+    assert record["spool"]["archives"] == 2
+    assert len(host.spooled()) == 4
+    assert_complete(file_store(host.store), host, read_logs(host))
+    for path in wanted_paths:
+        path.unlink()
+    down.mkdir(parents=True)
+    later = host.run()
+    assert (later["outcome"], later["exit_code"]) == ("done", 0)
+    assert host.spooled() == []
+    assert archives_in(file_store(down)) == archives_in(file_store(host.store))
+
+
+def test_a_store_that_is_not_required_keeps_nothing_in_the_spool(host, tmp_path):
+    host.stores.append({"type": "file", "name": "extra", "path": str(tmp_path / "no" / "where"), "required": False, "attempts": 1})
+    host.write_logs(14)
+    assert host.run()["exit_code"] == 3
+    assert host.spooled() == []
+    assert host.run()["outcome"] == "nothing to do"
+
+
+def test_the_file_of_another_tool_is_not_overwritten(host):
+    """Where something else stands at the key already, the archive gets the next name."""
+    key = "%s/%s/2024/01/12/syslog.20240112.14.tgz.fernet" % (NAME, JOB)
+    for name in (key, naming.manifest_key(key)):
+        (host.store / name).parent.mkdir(parents=True, exist_ok=True)
+        (host.store / name).write_bytes(b"foreign")
+    host.write_logs(14)
+    assert host.run()["exit_code"] == 0
+    assert (host.store / key).read_bytes() == b"foreign"
+    assert "syslog.20240112.14.r2.tgz.fernet" in os.listdir((host.store / key).parent)
+
+
+def test_the_next_run_cleans_after_a_run_that_was_killed_while_it_cleaned(host):
+    """An upload was cut in a first run, a second completed it and was killed while it cleaned: the third has nothing else to do."""
+    host.write_logs(14)
+    host.run()
+    leftover = host.store / NAME / JOB / "2024" / "01" / "12" / ".log-archive-syslog.part"
+    leftover.write_bytes(b"x")
+    assert host.run()["outcome"] == "nothing to do"
+    assert leftover.exists(), "a run after a good one does not look"
+    catalog = Catalog(str(host.state))
+    catalog.runs.begin(JOB, NOW.timestamp())
+    catalog.close()
+    assert host.run()["outcome"] == "nothing to do"
+    assert not leftover.exists()
