@@ -10,31 +10,32 @@ module: archive_run
 short_description: Run a whole archiving job
 version_added: 0.1.0
 description:
-  - Does in one call what a job document says - selects logs, packs and encrypts them, sends them to every store, verifies what arrived,
-    applies retention, and returns a recap. The command C(log-archive run) does the same on the host from cron or a timer.
-  - A job has a catalog of what it has archived. It also archives the periods that earlier runs have missed since the last success, and
-    completes what an interrupted run has left.
-  - Each store fails by itself. An archive that a store could not take waits in O(job.spool) for the next run.
-  - The module fails where the job did not come to its end, also where it came to a part of it. The recap is returned in any case.
+  - Runs a job in one call. It selects logs, packs and encrypts them, sends them to every store, verifies what arrived, applies retention,
+    and returns the record of the run. The command C(log-archive run) does the same on the host, from cron or a timer.
+  - A job has a catalog of what it has archived. A run also archives the periods that were missed since the last success, and completes
+    what an interrupted run left.
+  - One store that fails does not stop the others. An archive that a store could not take waits in O(job.spool) for the next run.
+  - The module fails if the job failed or was only partly done. It returns RV(recap) in any case.
 requirements:
   - cryptography (Python library on the host that runs the module)
   - boto3 (Python library on the host that runs the module, for S3)
   - paramiko (Python library on the host that runs the module, for SFTP)
 notes:
-  - With the Python libraries isal and pybase64 packing is several times faster; the archives are the same.
+  - The Python libraries isal and pybase64 make packing several times faster. The archives are the same.
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.job
 attributes:
   check_mode:
     support: full
-    details: Says which logs would be archived and which archives sent and pruned. Nothing is written, not even to the catalog.
+    details: Returns which logs the run would archive, and which archives it would send and prune. Nothing is written, not even to the
+      catalog.
   diff_mode:
     support: full
     details: The keys of the archives that this run makes, and of those that it prunes.
   idempotent:
     support: full
-    details: What is archived already is not archived again, until a log changes or the next period ends.
+    details: A log that is already archived is archived again only if it changes.
 seealso:
   - module: infra_ops.log_archive.fernet_key
   - module: infra_ops.log_archive.archive_restore
@@ -44,7 +45,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Make sure that there is a key
+- name: Ensure that there is a key
   infra_ops.log_archive.fernet_key:
     keyring: /etc/log-archive/keyring
 
@@ -75,15 +76,15 @@ EXAMPLES = r"""
         keep_within: 1y
   register: archived
 
-- name: Run the job that a file on the controller describes
+- name: Run the job from a document on the controller
   infra_ops.log_archive.archive_run:
     job: "{{ lookup('ansible.builtin.file', 'jobs/syslog.json') | from_json }}"
 """
 
 RETURN = r"""
 recap:
-  description: What the run did. In check mode what it would do.
-  returned: always, unless the job document is wrong or another run of the job is under way
+  description: The record of the run. In check mode what the run would do.
+  returned: always, unless the job document is wrong or another run of the job is active
   type: dict
   contains:
     job:
@@ -92,22 +93,22 @@ recap:
       returned: always
       sample: syslog
     host:
-      description: Name of the host as stores have it.
+      description: Name of the host in the stores.
       type: str
       returned: always
       sample: web1
     check:
-      description: Whether it ran in check mode.
+      description: Whether this was a dry run (check mode).
       type: bool
       returned: always
       sample: false
     started:
-      description: When it began, in UTC.
+      description: When the run began, in UTC.
       type: str
       returned: always
       sample: "2024-01-12T13:05:00Z"
     seconds:
-      description: How long it took.
+      description: How long the run took.
       type: float
       returned: always
       sample: 1.42
@@ -117,44 +118,110 @@ recap:
       returned: always
       sample: done
     exit_code:
-      description: The status of the command C(log-archive run) for this outcome.
+      description: The exit code of C(log-archive run) for this outcome.
       type: int
       returned: always
       sample: 0
     changed:
-      description: Whether anything was changed.
+      description: Whether the run changed anything.
       type: bool
       returned: always
       sample: true
     steps:
       description:
-        - What was done, in its order; by the name of the step (C(select) or C(fetch), C(pack), C(store NAME), C(prune NAME), C(notify) and
-          others) its C(state) (C(done), C(warning) or C(failed)) and how many C(errors) and C(warnings) it had.
+        - The steps of the run in order, by name (C(select) or C(fetch), C(pack), C(store NAME), C(prune NAME), C(notify) and others). Each
+          has a C(state) (C(done), C(warning) or C(failed)) and the number of its C(errors) and C(warnings).
       type: dict
       returned: always
       sample: {"select": {"state": "done", "errors": 0, "warnings": 0}}
     archives:
-      description:
-        - The archives that were made or sent; C(name), C(key), C(state) (C(done), C(spooled), in check mode C(would be archived) or
-          C(would be sent)), C(size), C(sha256), C(key_id), C(sources), C(source_bytes), and C(stores), by the name of the store C(state),
-          C(location), C(verified_by), C(md5), C(etag), C(attempts) or C(error).
+      description: The archives that the run made or sent.
       type: list
       elements: dict
       returned: always
+      contains:
+        name:
+          description: File name of the archive.
+          type: str
+          returned: always
+          sample: syslog.20240112.12.tgz.fernet
+        key:
+          description: Path of the archive in a store.
+          type: str
+          returned: always
+          sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
+        state:
+          description:
+            - V(done), or V(spooled) if a store still awaits it. In check mode V(would be archived) or V(would be sent).
+          type: str
+          returned: always
+          sample: done
+        size:
+          description: Size of the archive in bytes.
+          type: int
+          returned: if the archive exists
+          sample: 2048
+        sha256:
+          description: SHA-256 of the archive.
+          type: str
+          returned: if the archive exists
+        key_id:
+          description: Id of the key that encrypts the archive, or null if it is not encrypted.
+          type: str
+          returned: if the archive exists
+          sample: 0f1e2d3c4b5a6978
+        sources:
+          description: Paths of the logs in the archive.
+          type: list
+          elements: str
+          returned: always
+          sample: ["/var/log/events/syslog.20240112.12"]
+        source_bytes:
+          description: Size of these logs together.
+          type: int
+          returned: always
+          sample: 65536
+        stores:
+          description:
+            - The archive's copies by the name of the store. Each has a C(state) (C(verified) or C(pending)); if it was sent, its
+              C(location), C(verified_by) (the level of verification), C(md5) and C(etag) as the store reports them,
+              and C(attempts); else its C(error).
+          type: dict
+          returned: always
     missing:
-      description: Periods that should have a log and have none; C(start) and C(end) in UTC.
+      description: Periods that should have a log and have none.
       type: list
       elements: dict
       returned: always
+      contains:
+        start:
+          description: Start of the period in UTC.
+          type: str
+          returned: always
+          sample: "2024-01-12T12:00:00Z"
+        end:
+          description: End of the period in UTC.
+          type: str
+          returned: always
+          sample: "2024-01-12T13:00:00Z"
     skipped:
-      description: Logs that were left out; C(path) and C(reason).
+      description: Logs that match and were skipped.
       type: list
       elements: dict
       returned: always
+      contains:
+        path:
+          description: Path of the log.
+          type: str
+          returned: always
+        reason:
+          description: Why it was skipped.
+          type: str
+          returned: always
     pruned:
       description:
-        - By the name of the store how many archives were C(kept), which were C(removed), C(bytes_freed), and C(refusals) of guards. In
-          check mode C(plan) says for each archive why it stays or goes.
+        - The result of retention by the name of the store. Each has the number of archives C(kept), the keys of those C(removed),
+          C(bytes_freed), and the C(refusals) of guards. In check mode it has a C(plan) with the reason why each archive stays or goes.
       type: dict
       returned: always
     sources_deleted:
@@ -163,12 +230,22 @@ recap:
       elements: str
       returned: always
     spool:
-      description: C(archives) and C(bytes) that wait in the spool.
+      description: What waits in the spool for the next run.
       type: dict
       returned: always
-      sample: {"archives": 0, "bytes": 0}
+      contains:
+        archives:
+          description: Number of archives.
+          type: int
+          returned: always
+          sample: 0
+        bytes:
+          description: Their size together.
+          type: int
+          returned: always
+          sample: 0
     warnings:
-      description: What deserves attention; the module shows it as warnings too.
+      description: Warnings. The module shows them as warnings too.
       type: list
       elements: str
       returned: always
@@ -197,28 +274,31 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
     warn,
 )
 
+if t.TYPE_CHECKING:
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.record import RunRecord
+
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(JOB_OPTION), supports_check_mode=True)
     with reporting(module) as result:
-        recap = job.run(normalise(unescaped_paths(module.params["job"], JOB), "job"), check=module.check_mode)
-        result.update(recap=recap, changed=recap["changed"])
-        warn(module, recap["warnings"])
+        record = job.run(normalise(unescaped_paths(module.params["job"], JOB), "job"), check=module.check_mode)
+        result.update(recap=record, changed=record["changed"])
+        warn(module, record["warnings"])
         if module._diff:
-            pruned = [key for store in recap["pruned"].values() for key in store["removed"]]
-            result["diff"] = difference(sorted(set(pruned)), [archive["key"] for archive in recap["archives"]])
-        if recap["exit_code"] != EXIT_DONE:
-            raise _failure(recap)
+            pruned = [key for store in record["pruned"].values() for key in store["removed"]]
+            result["diff"] = difference(sorted(set(pruned)), [archive["key"] for archive in record["archives"]])
+        if record["exit_code"] != EXIT_DONE:
+            raise _failure(record)
 
 
-def _failure(recap: t.Dict[str, t.Any]) -> LogArchiveError:
-    waiting = recap["spool"]["archives"]
+def _failure(record: RunRecord) -> LogArchiveError:
+    waiting = record["spool"]["archives"]
     error = LogArchiveError(
-        "%s (%s)" % (recap["outcome"], "; ".join(recap["errors"]) or "archives wait for a store"),
-        "job " + recap["job"],
+        "%s (%s)" % (record["outcome"], "; ".join(record["errors"]) or "archives wait for a store"),
+        "job " + record["job"],
         "%d archive(s) wait in the spool for the next run" % waiting if waiting else None,
     )
-    error.exit_code = recap["exit_code"]
+    error.exit_code = record["exit_code"]
     return error
 
 

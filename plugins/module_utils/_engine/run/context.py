@@ -18,12 +18,10 @@ from .record import Recorder
 from .stores import OpenStores
 
 if t.TYPE_CHECKING:
+    from ..base.progress import Progress
     from ..config.document import JobDocument
     from ..holdings.retention import Item
 
-Advance = t.Callable[[int], None]
-Progress = t.Callable[[str, int], t.ContextManager[Advance]]
-"""Called with the title and the size in bytes of an operation that begins; returns the function that takes the bytes moved."""
 Confirm = t.Callable[[str, str, int], bool]
 """Called with an archive's name, its location in the store and its size in bytes; returns whether it may be sent."""
 

@@ -12,10 +12,11 @@ from ..archive import manifest as manifests, naming
 from ..base.errors import LogArchiveError, SourceError
 
 if t.TYPE_CHECKING:
+    from ..base.progress import Advance
     from ..state.catalog import Entry
     from ..state.record import ArchiveRecord, CopyRecord
     from ..stores.base import Store
-    from .context import Advance, Context
+    from .context import Context
 
 REMOTE_TYPES = ("s3", "sftp")
 """Types of stores on other machines: ``confirm`` is asked before an archive goes there."""

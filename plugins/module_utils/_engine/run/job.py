@@ -28,9 +28,10 @@ from .recover import recover
 if t.TYPE_CHECKING:
     from datetime import datetime
 
+    from ..base.progress import Progress
     from ..config.document import JobDocument
     from ..state.record import RunRecord
-    from .context import Confirm, Progress
+    from .context import Confirm
 
 
 def run(

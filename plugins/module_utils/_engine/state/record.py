@@ -3,8 +3,8 @@
 
 """The run record: what one run of a job did, or in a dry run would do.
 
-The catalog keeps the record of each run, ``log-archive run --json`` and the module archive_run return it, and reports and notifications
-read it. Import this module for type checking only.
+The catalog keeps the record of each run. ``log-archive run --json`` and the module archive_run return it, as its RETURN block documents.
+Reports and notifications read it. Import this module for type checking only: building the types takes longer than an idle run's queries.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ class StepRecord(t.TypedDict):
 
 
 class CopyRecord(t.TypedDict, total=False):
-    """What became of one archive in one store. ``state`` (verified, pending or declined) is always there.
+    """One archive in one store. ``state`` is always there: verified or pending; in a dry run also pruned.
 
-    After a put: ``location``, ``verified_by`` (a verification level), ``md5``, ``etag``, ``attempts``. After a failure: ``error``.
+    After a put: ``location``, ``verified_by`` (a verification level), ``md5``, ``etag``, ``attempts``. After a failure, or if the put
+    was not confirmed: ``error``.
     """
 
     state: str
@@ -41,7 +42,8 @@ class CopyRecord(t.TypedDict, total=False):
 class ArchiveRecord(t.TypedDict, total=False):
     """An archive that the run made or sent. Sizes are in bytes.
 
-    ``state``: done, archived, spooled; in a dry run "would be archived" (then without size, sha256 and key_id) or "would be sent".
+    ``state``: done, or spooled if a store still awaits it; "archived" if the run ended in between. In a dry run "would be archived"
+    (then without size, sha256 and key_id) or "would be sent". ``stores``: by the name of the store.
     """
 
     name: str
