@@ -115,8 +115,7 @@ def prune_documents(
             {
                 "name": name,
                 "host": document["host"],
-                # Asked for, and not used to prune, but for the time zone of names that other tools have given.
-                "select": {option: value for option, value in document["select"].items() if option in ("paths", "timezone")},
+                "select": _selection(document),
                 # There is no key on the server: whoever runs the job there by mistake archives nothing.
                 "encryption": {"keyring": "/nonexistent"},
                 "stores": [],
@@ -133,6 +132,13 @@ def prune_documents(
             }
         )
     return made
+
+
+def _selection(document: Document) -> Document:
+    """The document needs one. Pruning uses only its time zone, for the dates in names that other tools gave."""
+    source = document.get("select") or document["web"]
+    selection = {"paths": source.get("paths") or ["/nonexistent"]}
+    return dict(selection, timezone=source["timezone"]) if "timezone" in source else selection
 
 
 def _is_of(store: Document, account: str) -> bool:

@@ -67,6 +67,14 @@ def test_a_document_that_prunes_one_store_and_holds_no_secret() -> None:
     normalise(documents["syslog"])
 
 
+def test_a_job_that_fetches_from_the_web_selects_nothing_on_the_server() -> None:
+    jobs = changed(web={"url": "https://web1.example.com/dump.zip", "timezone": "Europe/Paris"})
+    del jobs["syslog"]["select"]
+    documents = made(jobs)
+    assert documents["syslog"]["select"] == {"paths": ["/nonexistent"], "timezone": "Europe/Paris"}
+    normalise(documents["syslog"])
+
+
 def test_the_retention_of_the_store_goes_first() -> None:
     documents = made(changed({"retention": {"keep_last": 3}}))
     assert documents["syslog"]["stores"][0]["retention"] == {"keep_last": 3}
