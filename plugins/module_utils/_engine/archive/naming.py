@@ -75,11 +75,8 @@ def safe_name(name: str) -> str:
 
 def host_name(configured: t.Optional[str] = None) -> str:
     """The name under which stores hold this host's archives: the configured one, or the host's own."""
-    if configured:
-        return configured
-    import socket
-
-    return safe_name(socket.gethostname())
+    # What socket.gethostname() returns, without the 3 ms that importing socket adds to an idle run.
+    return configured or safe_name(os.uname().nodename)
 
 
 def revised(key: str, suffix: str, revision: int) -> str:
