@@ -37,8 +37,8 @@ STORE_OPTION: Spec = {
         "required": True,
         "options": STORE,
         "description": [
-            "Where the archives are: a folder (V(file)), an S3 bucket (V(s3)) or an SFTP server (V(sftp)).",
-            "V(s3) needs the Python library boto3 on the host that runs the module, V(sftp) needs paramiko.",
+            "The store of the archives: a folder (V(file)), an S3 bucket (V(s3)) or an SFTP server (V(sftp)).",
+            "The type V(s3) requires the Python library boto3 on the host that runs the module, V(sftp) requires paramiko.",
         ],
     }
 }
@@ -62,8 +62,8 @@ POLICY_OPTION: Spec = {
         "required": True,
         "options": RETENTION,
         "description": [
-            "What to keep, with the semantics of C(restic forget): per host and job, on the periods of the archives, in UTC."
-            " One rule that keeps an archive is enough, and at least one rule must be given."
+            "The retention policy, with the semantics of C(restic forget). It applies to the archives of each host and job separately, by"
+            " their periods in UTC. An archive is kept if at least one rule keeps it. At least one rule is required."
         ],
     }
 }
@@ -78,12 +78,12 @@ NOTIFY_OPTION: Spec = {
             when=dict(
                 NOTIFY["when"],
                 description=[
-                    "Of which runs, if not of all: V(change), if one changed something; V(warning), if one has warnings; V(failure), if one"
-                    " has errors. V(recovery) is known to the job alone.",
+                    "Send the notification only if a run changed something (V(change)), has warnings (V(warning)) or has errors"
+                    " (V(failure)). By default it is always sent. V(recovery) works only in jobs.",
                 ],
             ),
         ),
-        "description": ["Who is told. V(textfile) and C(attach_log) are for a job's own notifications."],
+        "description": ["The receivers of the notification. The type V(textfile) and the option C(attach_log) work only in jobs."],
     }
 }
 
@@ -92,20 +92,20 @@ JOB_OPTION: Spec = {
         "type": "dict",
         "required": True,
         "options": JOB,
-        "description": ["The job document, as the command C(log-archive) reads it from a file."],
+        "description": ["The job document, in the form that the command C(log-archive) reads from a file."],
     }
 }
 
 
 def _as_written(spec: Spec) -> Spec:
-    """The table for a document of which only what is given is written: nothing is filled in, and defaults are told in words."""
+    """The table for a document of which only what is given is written: no default is filled in, but the descriptions state them."""
     written = {}
     for name, option in spec.items():
         written[name] = described = {field: value for field, value in option.items() if field != "default"}
         if option.get("default") not in (None, "", [], {}):
             default = option["default"]
             shown = ", ".join(default) if isinstance(default, list) else str(default).lower() if isinstance(default, bool) else default
-            described["description"] = [*option["description"], "Without it V(%s) holds." % shown]
+            described["description"] = [*option["description"], "The default is V(%s)." % shown]
         if "options" in option:
             described["options"] = _as_written(option["options"])
     return written
@@ -123,40 +123,39 @@ PACKING: Spec = dict(
     ARCHIVE,
     period=dict(
         SELECTION["period"],
-        description=[
-            "The span of time of one archive with O(group=period), in O(timezone). With V(none) each log has its own, as its name tells."
-        ],
+        description=["The span of time of one archive with O(group=period), in O(timezone). With V(none) each log has its own period."],
     ),
     timezone=dict(
-        SELECTION["timezone"], description=["The time zone of times in names of archives, as C(Europe/Paris); V(local) is the host's own."]
+        SELECTION["timezone"],
+        description=["The time zone of times in names of archives, such as V(Europe/Paris). V(local) is the time zone of the host."],
     ),
     host=JOB["host"],
-    job=dict(JOB["name"], description=["The name of the job that the archives belong to; it is part of their keys in a store."]),
+    job=dict(JOB["name"], description=["The name of the job that the archives belong to. It is part of their keys in a store."]),
 )
-"""How sources become archives, where no job document says so."""
+"""The options of archives for modules without a job document."""
 
 CHOICE: Spec = {
     "host": {
         "type": "str",
-        "description": ["Only the archives of the host that is stored under this name. By default of every host."],
+        "description": ["Only archives of the host with this name. By default of all hosts."],
     },
-    "job": {"type": "str", "description": ["Only the archives of this job. By default of every job."]},
+    "job": {"type": "str", "description": ["Only archives of this job. By default of all jobs."]},
     "names": {
         "type": "list",
         "elements": "str",
         "default": [],
         "description": [
-            "Only archives with one of these names (C(syslog.20240112.12.tgz.fernet)) or keys, or that hold a log of this path.",
-            "A name that no archive has is an error.",
+            "Only archives with one of these names (such as V(syslog.20240112.12.tgz.fernet)) or keys, or with a log of this path.",
+            "A name without an archive is an error.",
         ],
     },
     "start": {
         "type": "str",
         "description": [
-            "Only archives whose period ends after this time, such as V(2024-01-12) or V(2024-01-12T13:00Z). Without an offset it is UTC."
+            "Only archives of periods that end after this time, such as V(2024-01-12) or V(2024-01-12T13:00Z). The default offset is UTC."
         ],
     },
-    "end": {"type": "str", "description": ["Only archives whose period begins before this time, written as O(start)."]},
+    "end": {"type": "str", "description": ["Only archives of periods that begin before this time, in the format of O(start)."]},
 }
 
 _MARKUP = re.compile(r"\bO\(([a-z_]+)")
@@ -196,7 +195,7 @@ def _documented(spec: Spec, outer: t.Sequence[t.Tuple[str, Spec]]) -> t.Dict[str
         sentences = list(option["description"])
         if "types" in option:
             kinds = ["V(%s)" % kind for kind in option["types"]]
-            sentences.append("Where O(type) is %s." % " or ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]])))
+            sentences.append("Only with O(type) %s." % " or ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]])))
         if "minimum" in option:
             sentences.append("At least V(%s)." % option["minimum"])
         if "maximum" in option:
@@ -214,7 +213,7 @@ def _full_name(name: str, scopes: t.Sequence[t.Tuple[str, Spec]]) -> str:
     for depth in range(len(scopes) - 1, -1, -1):
         if name in scopes[depth][1]:
             return ".".join([step for step, _spec in scopes[:depth]] + [name])
-    raise KeyError("a description names the option '%s', which there is not" % name)
+    raise KeyError("a description names the option '%s', which does not exist" % name)
 
 
 def _ansible_type(kind: str) -> str:
