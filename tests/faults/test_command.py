@@ -11,6 +11,7 @@ import select
 import subprocess
 import time
 
+import lab
 import pytest
 from rigs.host import COMMAND, JOB, Host, archives_in, file_store, files_below
 
@@ -47,7 +48,7 @@ def on_a_terminal(host, *arguments, typed=b"", **options):
     shown = b""
     if typed:
         os.write(master, typed)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + lab.patience(60)
     while time.monotonic() < deadline:
         if select.select([master], [], [], 0.1)[0]:
             try:

@@ -15,6 +15,7 @@ import sys
 import time
 import typing as t
 
+import lab
 import pytest
 from rigs.host import COMMAND, ENGINE_PATH, Host, archives_in, assert_complete, assert_tidy, file_store, files_below, random_bytes
 
@@ -101,7 +102,7 @@ def test_a_run_that_is_interrupted(host: Host, number: int) -> None:
         assert run.poll() is None
         time.sleep(0.01)
     run.send_signal(number)
-    _out, err = run.communicate(timeout=60)
+    _out, err = run.communicate(timeout=lab.patience(60))
     assert "Traceback" not in err
     assert run.returncode == (130 if number == signal.SIGINT else -number)
     os.truncate(host.logs / "large", 1000)

@@ -88,7 +88,7 @@ class Site:
         before = len(self.runs())
         eleven = self.cron.at("%s 23:00" % day)
         self.cron.let_pass(eleven - datetime.timedelta(seconds=1))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + lab.patience(60)
         while len(self.runs()) < before + len(JOBS) or not self.cron.is_idle():
             assert time.monotonic() < deadline, "cron ran %s; it says: %s" % (self.runs(), self.cron.daemon.log_tail())
             time.sleep(0.05)

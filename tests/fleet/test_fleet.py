@@ -149,7 +149,7 @@ class Site:
         """Run a playbook of the collection at -vvv; return the recap's counts by host."""
         with self.watched():
             done = self.fleet.playbook(
-                "infra_ops.log_archive." + name, "-vvv", *arguments, **{"inventory": self.inventory, **options}, timeout=300
+                "infra_ops.log_archive." + name, "-vvv", *arguments, **{"inventory": self.inventory, **options}, timeout=lab.patience(300)
             )
         self.said = done.stdout + done.stderr
         self.output.append(self.said)
@@ -239,7 +239,7 @@ class Site:
 
 
 def wait_for(condition: t.Callable[[], t.Any], seconds: float, what: t.Callable[[], t.Any]) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + lab.patience(seconds)
     while not condition():
         assert time.monotonic() < deadline, what()
         time.sleep(0.5)

@@ -19,6 +19,7 @@ import sys
 import time
 import typing as t
 
+import lab
 import pytest
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
@@ -42,7 +43,7 @@ class Demo:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def finish(self, process: subprocess.Popen[str]) -> t.Tuple[int, str]:
-        output = process.communicate(timeout=600)[0]
+        output = process.communicate(timeout=lab.patience(600))[0]
         self.outputs.append(output)
         self.outputs.append((self.folder / "ansible.log").read_text(encoding="utf-8"))
         self._note_secrets()
@@ -98,7 +99,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
 def stopped(demo: Demo) -> t.Tuple[int, str]:
     """Exit code and output of a run that got Ctrl-C while it archived."""
     process = demo.start()
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + lab.patience(300)
     while time.monotonic() < deadline and process.poll() is None:
         if any((demo.folder / "hosts" / host / "var" / "backups" / "log-archive" / host).exists() for host in HOSTS):
             break

@@ -14,7 +14,7 @@ from __future__ import annotations
 from .filesystems import small_filesystem
 from .fleet import Fleet, Host, fleet
 from .openssh import SftpServer, openssh_server
-from .processes import HOST, NotReady, Unavailable, free_port
+from .processes import HOST, NotReady, Unavailable, free_port, patience
 from .proftpd import proftpd_server
 from .proxy import TcpProxy, tcp_proxy
 from .swift import S3Server, swift_s3
@@ -31,6 +31,7 @@ __all__ = [
     "fleet",
     "free_port",
     "openssh_server",
+    "patience",
     "proftpd_server",
     "small_filesystem",
     "swift_s3",

@@ -26,7 +26,7 @@ import time
 import typing as t
 
 from .openssh import new_key
-from .processes import NAMESPACES, NotReady, Unavailable, answers, children_of, need_program, send, within
+from .processes import NAMESPACES, NotReady, Unavailable, answers, children_of, need_program, patience, send, within
 from .swift import S3Server, swift_s3
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
@@ -133,7 +133,8 @@ def root_filesystem(packages: t.Sequence[str] = LIGHT_PACKAGES) -> pathlib.Path:
     ]
     if "nginx" in packages:
         hooks.append('chroot "$1" systemctl disable nginx; rm "$1"/etc/nginx/sites-enabled/default')
-    argv = [program, "--mode=root", "--variant=minbase", "--include=" + ",".join(packages)]
+    # It mounts /proc and /sys there. In a mount namespace of its own nothing stays mounted, however it ends.
+    argv = ["unshare", "--mount", "--propagation=private", program, "--mode=root", "--variant=minbase", "--include=" + ",".join(packages)]
     argv += ["--customize-hook=" + hook for hook in hooks]
 
     def make(folder: pathlib.Path) -> None:
@@ -142,7 +143,7 @@ def root_filesystem(packages: t.Sequence[str] = LIGHT_PACKAGES) -> pathlib.Path:
             raise Unavailable("no root file system for hosts: mmdebstrap said: %s" % done.stderr[-2000:])
         folder.chmod(0o755)
 
-    return _made_once("rootfs", [SUITE, argv[1:]], make)
+    return _made_once("rootfs", [SUITE, argv[argv.index(program) + 1 :]], make)
 
 
 def wheelhouse() -> pathlib.Path:
@@ -251,7 +252,7 @@ class Host:
 
     def wait_ready(self, seconds: float = 60.0) -> None:
         """Return once sshd answers."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patience(seconds)
         while time.monotonic() < deadline:
             try:
                 if within(self.fleet.namespace, lambda: answers(22, b"SSH-2.0", self.address)):
