@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The checks of this folder, on real repositories."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+import typing as t
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Repository:
+    """A repository with a module, at version 0.1.0, not released."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.write("galaxy.yml", "version: 0.1.0\n")
+        self.write("changelogs/changelog.yaml", "releases: {}\n")
+        self.write("plugins/modules/log_select.py", "")
+        self.write("plugins/module_utils/_engine/base/errors.py", "")
+
+    def git(self, *arguments: str) -> None:
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", "-C", str(self.folder), *identity, *arguments], check=True, capture_output=True)
+
+    def write(self, path: str, text: str) -> None:
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+    def fragment(self, name: str, text: str) -> None:
+        self.write("changelogs/fragments/" + name, "minor_changes:\n  - %s\n" % text)
+
+    def commit(self, subject: str = "all: change something") -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", subject)
+
+    def release(self, tag: str) -> None:
+        """Release 0.1.0 with all fragments that there are."""
+        names = [path.name for path in (self.folder / "changelogs" / "fragments").glob("*.yml")]
+        self.write("changelogs/changelog.yaml", "releases: {0.1.0: {fragments: [%s]}}\n" % ", ".join(names))
+        self.commit("release: 0.1.0")
+        self.git("tag", tag)
+
+    def check(self, script: str, folder: t.Optional[pathlib.Path] = None) -> t.List[str]:
+        """What the script prints; its status says whether it prints anything."""
+        command = [sys.executable, str(HERE / script), str(folder or self.folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.stderr == "" and done.returncode == bool(done.stdout)
+        return done.stdout.splitlines()
+
+
+@pytest.fixture
+def repository(tmp_path: pathlib.Path) -> Repository:
+    made = Repository(tmp_path / "repository")
+    made.fragment("select.yml", "log_select module - selects logs.")
+    made.commit()
+    return made
+
+
+def test_every_new_thing_is_named_in_a_fragment(repository: Repository) -> None:
+    assert repository.check("fragments.py") == []
+    for path in ("plugins/modules/web_dump.py", "plugins/filter/rows.py", "roles/keys/tasks/main.yml", "playbooks/site.yml"):
+        repository.write(path, "")
+    # Not for users.
+    for path in ("plugins/module_utils/_module.py", "roles/_common/tasks/main.yml", "playbooks/tasks/check.yml"):
+        repository.write(path, "")
+    names = [line.split()[4].rstrip(",") for line in repository.check("fragments.py")]
+    assert names == ["keys", "rows", "site", "web_dump"]
+
+
+@pytest.mark.parametrize("tag", ["0.1.0", "v0.1.0"])
+def test_a_change_after_a_release_needs_a_fragment_of_its_own(repository: Repository, tag: str) -> None:
+    repository.release(tag)
+    assert repository.check("fragments.py") == []
+    repository.write("README.md", "not code")
+    assert repository.check("fragments.py") == []
+    repository.write("plugins/module_utils/_engine/base/errors.py", "changed = True\n")
+    (missing,) = repository.check("fragments.py")
+    assert "plugins/module_utils/_engine/base/errors.py" in missing
+    repository.commit()
+    assert repository.check("fragments.py") == [missing]
+    repository.fragment("errors.yml", "errors - are clearer.")
+    assert repository.check("fragments.py") == []
+
+
+def test_the_next_version_needs_fragments_that_no_release_has_used(repository: Repository) -> None:
+    repository.release("v0.1.0")
+    repository.write("galaxy.yml", "version: 0.2.0\n")
+    repository.write("roles/keys/tasks/main.yml", "")
+    first, second = repository.check("fragments.py")
+    assert "names keys" in first and "There is no changelog fragment" in second
+    repository.fragment("keys.yml", "keys role - makes keys.")
+    assert repository.check("fragments.py") == []
+
+
+def test_a_shallow_clone_has_no_tags_and_checks_what_it_can(repository: Repository, tmp_path: pathlib.Path) -> None:
+    def clone(name: str) -> pathlib.Path:
+        command = ["git", "clone", "--quiet", "--depth=1", "--no-tags", repository.folder.as_uri(), str(tmp_path / name)]
+        subprocess.run(command, check=True, capture_output=True)
+        return tmp_path / name
+
+    repository.write("plugins/modules/web_dump.py", "")
+    repository.commit()
+    assert "names web_dump" in repository.check("fragments.py", clone("unreleased"))[0]
+    repository.fragment("dump.yml", "web_dump module - downloads dumps.")
+    repository.release("v0.1.0")
+    assert repository.check("fragments.py", clone("released")) == []
+    repository.write("galaxy.yml", "version: 0.2.0\n")
+    repository.write("plugins/modules/web_dump.py", "changed = True\n")
+    repository.commit()
+    assert "There is no changelog fragment" in repository.check("fragments.py", clone("changed"))[0]
+    repository.fragment("faster.yml", "web_dump module - is faster.")
+    repository.commit()
+    assert repository.check("fragments.py", clone("complete")) == []
+
+
+def test_subjects_of_commits(repository: Repository) -> None:
+    repository.commit("Whatever is on main is not checked")
+    repository.git("checkout", "--quiet", "-b", "work")
+    assert repository.check("commits.py") == []
+    for subject in ("stores: retry after a disconnect", "base,crypto: refuse partial blocks", "tests/lab: start faster"):
+        repository.commit(subject)
+    assert repository.check("commits.py") == []
+    wrong = ["Fix things", "stores: retry after a disconnect.", "stores: " + "x" * 65]
+    for subject in wrong:
+        repository.commit(subject)
+    assert [line for line in repository.check("commits.py") if not line.startswith("  ")] == wrong[::-1]
+    subprocess.run(["git", "-C", str(repository.folder), "branch", "--quiet", "-D", "main"], check=True, capture_output=True)
+    assert repository.check("commits.py") == []

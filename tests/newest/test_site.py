@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every playbook of a fleet on one host and an archive server. 'make newest' runs it with the newest ansible-core.
+
+The whole story, with every kind of host and every guard, is tests/fleet/test_fleet.py, which runs with the oldest ansible-core that we
+support. Here it counts that each playbook, role and plugin works, and that a second run changes nothing.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import typing as t
+
+import lab
+import pytest
+from fleet.roles import difference, snapshot, wheels
+from lab.fleet import ADMIN
+
+LOGS = "/var/log/app"
+HOURS = ["app.20240112.%02d" % hour for hour in range(3)]
+SSH = "/etc/log-archive/ssh"
+
+pytestmark = pytest.mark.xdist_group("newest_site")
+
+
+class Site:
+    """A fleet of web1 and archive1, and its inventory."""
+
+    def __init__(self, fleet: lab.Fleet, escrow: pathlib.Path) -> None:
+        self.fleet = fleet
+        self.host = fleet.hosts["web1"]
+        for name in HOURS:
+            self.host.run(["install", "-D", "-m", "640", "-g", "adm", "/dev/stdin", "%s/%s" % (LOGS, name)], input=name * 100)
+        self.fresh = snapshot(self.host)
+        sftp = {
+            "type": "sftp",
+            "host": "{{ hostvars['archive1'].ansible_host }}",
+            "user": "{{ inventory_hostname | infra_ops.log_archive.sftp_account }}",
+            "path": "/archive",
+            "private_key_file": SSH + "/id_ed25519",
+            "known_hosts_file": SSH + "/known_hosts",
+        }
+        job = {
+            "select": {"paths": [LOGS], "patterns": ["app.%Y%m%d.%H"], "period": "hour"},
+            "schedule": {"at": "04:00 daily", "spread": "10m"},
+            "retention": {"keep_last": 2},
+        }
+        variables = {
+            "log_archive_jobs": {"app": job},
+            "log_archive_stores": {"sftp": sftp},
+            "log_archive_escrow": str(escrow),
+            "log_archive_escrow_vault_secret": "correct horse battery staple",
+            "dependencies_wheelhouse": wheels(self.host, "cryptography", "cffi", "pycparser", "paramiko", "bcrypt", "pynacl", "invoke"),
+        }
+        groups = {"web": {"hosts": {"web1": {}}}, "archive_server": {"hosts": {"archive1": {}}}}
+        self.inventory = fleet.inventory({"all": {"children": groups, "vars": variables}}, user=ADMIN)
+
+    def play(self, name: str, *arguments: str) -> t.Dict[str, int]:
+        """Run a playbook of the collection; return by host how many tasks changed something."""
+        done = self.fleet.playbook("infra_ops.log_archive." + name, *arguments, inventory=self.inventory, timeout=lab.patience(300))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "[DEPRECATION WARNING]" not in done.stderr, done.stderr
+        return {host: int(count) for host, count in re.findall(r"^(\S+) .*changed=(\d+)", done.stdout, re.MULTILINE)}
+
+    def stored(self) -> t.Set[str]:
+        """The names of the logs that the archive server holds an archive of."""
+        base = self.fleet.hosts["archive1"].path("/srv/log-archive/la-web1/archive")
+        return {path.name.partition(".tgz")[0] for path in base.rglob("*.fernet")}
+
+
+@pytest.fixture(scope="module")
+def site(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_factory: pytest.TempPathFactory) -> Site:
+    fleet = start_part(lab.fleet(tmp_path_factory.mktemp("fleet"), light=("web1", "archive1")))
+    return Site(fleet, tmp_path_factory.mktemp("escrow"))
+
+
+def test_site_then_nothing_to_change(site: Site) -> None:
+    assert all(count > 0 for count in site.play("site").values())
+    assert site.play("site", "--check", "--diff") == {"web1": 0, "archive1": 0}
+
+
+def test_archive_status_and_verify(site: Site) -> None:
+    assert site.play("archive")["web1"] == 1
+    assert site.stored() == set(HOURS)
+    site.play("status", "-e", "log_archive_fail_when_bad=true")
+    site.play("verify", "-e", "log_archive_level=read_back")
+
+
+def test_rotate_and_restore_on_the_controller(site: Site, tmp_path: pathlib.Path) -> None:
+    site.play("rotate_keys")
+    wanted = {"restore_host": "web1", "restore_on": "localhost", "restore_to": tmp_path, "start": "1970-01-01"}
+    site.play("restore", "-e", " ".join("log_archive_%s=%s" % item for item in wanted.items()))
+    for name in HOURS:
+        assert (tmp_path / LOGS[1:] / name).read_text(encoding="ascii") == name * 100
+
+
+def test_prune_then_remove(site: Site) -> None:
+    site.play("prune")
+    kept = site.stored()
+    assert kept == set(HOURS[-2:])
+    assert site.play("remove")["web1"] > 0
+    assert difference(site.fresh, snapshot(site.host)) == set()
+    assert site.stored() == kept
