@@ -104,11 +104,13 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_receiver
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import NOTIFY
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import messages, notifying
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import notifying
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.messages import Message
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import NOTIFY_OPTION, argument_spec, reporting, unescaped_paths
 
 WANTED = {"host": str, "job": str, "outcome": str, "errors": list}
-"""What a recap must have at least; the rest is told where it is there."""
+"""What a recap must have. Everything else is optional."""
 
 
 def main() -> None:
@@ -118,10 +120,10 @@ def main() -> None:
     with reporting(module) as result:
         targets = _targets(module.params["notify"])
         recaps = _recaps(module.params["recaps"])
-        outcomes = notifying.tell(targets, recaps, module.check_mode) if recaps else []
+        outcomes = notifying.send(targets, recaps, module.check_mode) if recaps else []
         if recaps:
-            news = messages.news(recaps)
-            result.update(subject=news.subject, text=news.text())
+            message = Message(recaps)
+            result.update(subject=message.subject, text=message.text())
         result["notifications"] = [{"type": each.type, "state": each.state, "error": each.error} for each in outcomes]
         result["changed"] = any(each.state in ("sent", "would be sent") for each in outcomes)
         errors = [each.error for each in outcomes if each.error]
@@ -146,14 +148,14 @@ def _targets(given_targets: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[t.Dict[
 
 def _recaps(recaps: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[t.Dict[str, t.Any]]:
     problems = [
-        "recaps[%d].%s: is missing, or is no %s" % (index, name, "text" if kind is str else "list")
+        "recaps[%d].%s: is missing, or is not a %s" % (index, name, "string" if kind is str else "list")
         for index, recap in enumerate(recaps)
         for name, kind in WANTED.items()
         if not isinstance(recap.get(name), kind)
     ]
     if problems:
-        raise ConfigError("what was given is no recap of a run", problems=problems)
-    return [dict({"changed": False, "warnings": []}, **recap) for recap in recaps]
+        raise ConfigError("recaps are not recaps of runs", problems=problems)
+    return [complete(recap) for recap in recaps]
 
 
 if __name__ == "__main__":

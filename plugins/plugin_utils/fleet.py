@@ -12,10 +12,11 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_size
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.store_spec import LEVELS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report as texts
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, errors as errors_of_result, rows as rows_of_result
 
 TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
-    "prune": lambda rows: "\n".join(texts.recap(row) for row in rows),
+    "prune": lambda rows: "\n".join(texts.recap(complete(row)) for row in rows),
     "verify": texts.verified,
 }
 """What the command prints for people, by the name of the command."""

@@ -128,7 +128,7 @@ def test_a_mail_over_the_hosts_own_mail_system(host, start_part, tmp_path, autho
     assert server.mails[0].message.get_body(["html"]) is not None
     server.refused["root"] = "550 there is no root here"
     (warning,) = run(host, local)
-    assert "/sendmail ended with" in warning and "there is no root here" in warning and "tried twice" in warning
+    assert "/sendmail ended with status" in warning and "there is no root here" in warning and "tried twice" in warning
 
 
 def test_without_a_sendmail_a_mail_goes_to_the_port_of_the_hosts_mail_system(host, start_part, tmp_path, authority, monkeypatch):
@@ -168,7 +168,7 @@ def test_the_attached_log_is_cut_to_its_end(host, smtp):
             0,
         ),
         ({"server": "no-such-host.invalid"}, "its name cannot be resolved", 0),
-        ({"user": None, "password": None}, "the server refuses it (530", 0),
+        ({"user": None, "password": None}, "the server refuses the mail (530", 0),
     ],
 )
 def test_why_a_mail_was_not_sent_is_told(host, smtp, changes, reason, logins):
@@ -187,7 +187,7 @@ def test_a_name_that_is_not_in_the_certificate(host, smtp):
 
 def test_a_server_without_starttls_gets_no_password(host, start_part, tmp_path, authority):
     server = start_part(smtp_server(tmp_path / "old", tls="none", authority=authority))
-    assert run(host, mail(server)) == ["notify[0] (mail): the server offers no STARTTLS"]
+    assert run(host, mail(server)) == ["notify[0] (mail): the server does not support STARTTLS"]
     assert server.logins == 0
 
 
@@ -205,7 +205,7 @@ def test_what_a_server_does_not_take_now_it_may_take_at_once(host, smtp):
     assert run(host, mail(smtp)) == []
     assert len(smtp.mails) == 1
     smtp.answers = ["451 busy", "451 busy"]
-    assert run(host, mail(smtp)) == ["notify[0] (mail): the server refuses it (451 busy) (tried twice)"]
+    assert run(host, mail(smtp)) == ["notify[0] (mail): the server refuses the mail (451 busy) (tried twice)"]
 
 
 # -- chat -------------------------------------------------------------------------------------------------------------
@@ -263,8 +263,8 @@ def test_another_service_that_apprise_knows(host, receiver):
         ({}, [403], "it answered with status 403"),
         ({"ca_bundle": None}, [], "its TLS certificate is not accepted (unable to get local issuer certificate)"),
         ({"url": "https://no-such-host.invalid/hooks/marker-of-a-token"}, [], "its name cannot be resolved"),
-        ({"url": "nothing://marker-of-a-token/x"}, [], "Apprise knows no service with such a URL"),
-        ({"url": "slack://marker-of-a-token/x"}, [], "Apprise knows no service with such a URL"),
+        ({"url": "nothing://marker-of-a-token/x"}, [], "Apprise supports no service with this URL"),
+        ({"url": "slack://marker-of-a-token/x"}, [], "Apprise supports no service with this URL"),
     ],
 )
 def test_why_a_message_was_not_sent_is_told(host, receiver, caplog, changes, statuses, reason):
@@ -317,12 +317,12 @@ def test_receivers_that_are_down(host, authority, tmp_path):
     down.port, down.authority = port, authority
     targets = [mail(down), chat(down), ping(down), {"type": "log", "path": str(tmp_path / "missing" / "log")}]
     assert run(host, *targets, {"type": "textfile", "path": str(tmp_path / "missing")}) == [
-        "notify[2] (ping): the start was not told: connection refused",
+        "notify[2] (ping): cannot report the start of the run: connection refused",
         "notify[0] (mail): connection refused (tried twice)",
         "notify[1] (chat): connection refused (tried twice)",
         "notify[2] (ping): connection refused (tried twice)",
-        "notify[3] (log): %s cannot be written (No such file or directory) (tried twice)" % (tmp_path / "missing" / "log"),
-        "notify[4] (textfile): %s cannot be written (No such file or directory) (tried twice)"
+        "notify[3] (log): cannot write %s: No such file or directory (tried twice)" % (tmp_path / "missing" / "log"),
+        "notify[4] (textfile): cannot write %s: No such file or directory (tried twice)"
         % (tmp_path / "missing" / "log_archive_syslog.prom"),
     ]
 
@@ -348,7 +348,7 @@ def test_an_answer_byte_by_byte_is_not_waited_for(host, receiver):
     began = time.monotonic()
     warnings = run(host, chat(receiver, timeout="0.3"), ping(receiver, timeout="0.3"))
     assert [warning.partition(": ")[2] for warning in warnings] == [
-        "the start was not told: it took longer than 0.3 s",
+        "cannot report the start of the run: it took longer than 0.3 s",
         "it took longer than 0.3 s (tried twice)",
         "it took longer than 0.3 s (tried twice)",
     ]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the README says is done as it is written there."""
+"""The README is correct: its commands, its examples, its tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import sys
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import parser
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
@@ -66,7 +66,7 @@ def test_an_archive_opens_with_openssl_and_tar_as_written(archive, tmp_path):
     assert [entry.name for entry in out.iterdir()] == [str(source).split("/")[1]]
 
 
-def test_the_written_way_with_openssl_refuses_a_damaged_archive(archive, tmp_path):
+def test_the_commands_with_openssl_refuse_a_damaged_archive(archive, tmp_path):
     key_file, path, _source = archive
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 1
@@ -86,22 +86,22 @@ def test_the_job_of_the_five_minute_path_is_a_valid_job_document():
     assert [store["name"] for store in normal["stores"]] == ["local", "bucket"]
 
 
-def test_every_command_of_the_readme_is_one_that_the_parser_knows():
+def test_the_parser_accepts_every_command_of_the_readme():
     commands = [line.split("`")[1] for line in TEXT.splitlines() if re.match(r"\| .* \| `log-archive ", line)]
     assert len(commands) > 8
     for command in commands:
         arguments = [argument.strip("'") for argument in command.split()[1:]]
-        cli.parse(arguments)
+        parser.parse(arguments)
 
 
-def test_every_exit_code_of_the_readme_is_that_of_the_command():
+def test_the_exit_codes_are_those_of_the_command():
     table = dict(re.findall(r"^\| (\d) \| (.*?) \|$", TEXT, re.MULTILINE))
     for code, meaning in table.items():
-        assert "  %s  %s" % (code, meaning) in cli.EXIT_CODES
+        assert "  %s  %s" % (code, meaning) in parser.EXIT_CODES
     assert len(table) == 6
 
 
-def test_the_layout_of_a_store_is_the_one_that_the_readme_draws(tmp_path):
+def test_a_store_has_the_layout_of_the_readme(tmp_path):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "syslog.20240112.12").write_bytes(b"x\n")
     keyring.create(str(tmp_path / "keyring"))

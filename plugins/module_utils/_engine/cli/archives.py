@@ -17,27 +17,10 @@ from .progress import progress_of
 if t.TYPE_CHECKING:
     import argparse
 
-    from ..archive.manifest import PeriodText
     from ..config.document import JobDocument, JobStore
     from ..holdings.inventory import StoredArchive
     from ..holdings.verify import Checked
-
-    class ArchiveRow(t.TypedDict):
-        """An archive in the result of ``list``. Sizes are in bytes. sources: paths.
-
-        stores: by store name ``held`` with ``--store``; else, by the catalog, the verification level or the state of the copy.
-        """
-
-        key: str
-        host: str
-        job: str
-        period: PeriodText
-        size: int
-        source_bytes: int
-        sources: t.List[str]
-        key_id: t.Optional[str]
-        sha256: str
-        stores: t.Dict[str, str]
+    from ..tell.report import ArchiveRow, VerifiedRow
 
 
 def add_list_options(parser: argparse.ArgumentParser) -> None:
@@ -111,10 +94,12 @@ def verify_archives(options: argparse.Namespace) -> int:
     """Verify what the stores hold."""
     from ..tell import report
 
-    results: t.List[t.Dict[str, t.Any]] = []
+    results: t.List[VerifiedRow] = []
     for document in documents(options):
         for store in stores(document, options.store):
-            results += [dict(one._asdict(), store=store["name"], job=document["name"]) for one in _verify_store(document, store, options)]
+            for one in _verify_store(document, store, options):
+                row: VerifiedRow = {"key": one.key, "level": one.level, "error": one.error, "store": store["name"], "job": document["name"]}
+                results.append(row)
     if options.json:
         output.print_json(results)
     else:

@@ -16,6 +16,8 @@ from .progress import progress_of
 if t.TYPE_CHECKING:
     import argparse
 
+    from ..tell.report import RestoredRow
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``restore``."""
@@ -43,7 +45,7 @@ def restore(options: argparse.Namespace) -> int:
         unencrypted = options.unencrypted or encryption["format"] == "none"
         where = stores(document, options.store), host_of(document, options), document["name"]
         holdings.append(Holdings(*where, encryption["keyring"], unencrypted))
-    results: t.List[t.Dict[str, t.Any]] = []
+    results: t.List[RestoredRow] = []
     for restored in restore_from_stores(
         holdings,
         Choice(options.name, options.since, options.until, options.latest),
@@ -55,7 +57,17 @@ def restore(options: argparse.Namespace) -> int:
     ):
         for file in restored.files:
             state = "would be written" if options.dry_run and file.state == "written" else file.state
-            results.append(dict(file._asdict(), archive=restored.archive.key, store=restored.store, state=state))
+            results.append(
+                {
+                    "archive": restored.archive.key,
+                    "store": restored.store,
+                    "path": file.path,
+                    "name": file.name,
+                    "size": file.size,
+                    "sha256": file.sha256,
+                    "state": state,
+                }
+            )
     if options.json:
         output.print_json(results)
     else:

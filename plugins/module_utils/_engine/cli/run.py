@@ -97,9 +97,10 @@ def _record_of_error(path: str, error: LogArchiveError) -> t.Dict[str, t.Any]:
 
 def _print_record(record: t.Mapping[str, t.Any]) -> None:
     from ..tell import report
+    from ..tell.records import complete
 
     try:
-        (output.print_error if record["errors"] else output.print_text)(report.recap(record))
+        (output.print_error if record["errors"] else output.print_text)(report.recap(complete(record)))
     except BrokenPipeError:
         # The reader is gone; the other jobs run all the same.
         output.close_stdout()

@@ -82,7 +82,7 @@ def _run_and_remember(context: Context) -> None:
         if notify:
             from ..tell import notifying
 
-            warnings = notifying.notify(context.document, record, previous and previous.record)
+            warnings = notifying.report_run(context.document, record, previous and previous.record)
             if warnings:
                 _warn_of_notifications(context, warnings)
                 # The event log may be what fails now.
@@ -127,7 +127,7 @@ def _notify_of_start(context: Context) -> None:
     if context.document["notify"]:
         from ..tell import notifying
 
-        _warn_of_notifications(context, notifying.started(context.document))
+        _warn_of_notifications(context, notifying.report_start(context.document))
 
 
 def _warn_of_notifications(context: Context, warnings: t.Sequence[str]) -> None:

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who is told of a run: which of a job's ``notify`` want this one, in what order, each tried twice and none for longer than it may take.
+"""Send notifications: which receivers want a message, in which order, with a second attempt and a time limit.
 
-Nothing here raises: a notification that fails is a warning, and never a reason to lose an archive. By the time it is called the run is over
-and written down.
+Nothing here raises. A notification that fails is a warning, and never a reason to lose an archive. When ``report_run`` is called, the
+run has ended and its record is in the catalog.
 """
 
 from __future__ import annotations
@@ -13,131 +13,105 @@ import time
 import typing as t
 
 from ..base.errors import LogArchiveError
-from . import messages
-from .receivers.base import News, ReceiverError, seconds_of
+from .messages import Message
+from .receivers import RECEIVERS
+from .receivers.base import ReceiverError, seconds_of
+from .records import has_failed
 
-Target = t.Mapping[str, t.Any]
-Recap = t.Mapping[str, t.Any]
+if t.TYPE_CHECKING:
+    from ..config.document import JobDocument, NotifyTarget
+    from ..state.record import RunRecord
+    from .metrics import JobFacts
 
-FAR = ("ping", "mail", "chat")
-"""They come first, so that log and metrics know of those that failed."""
 PAUSE = 1.0
 """Seconds before the second attempt."""
+LONGEST_START = 5.0
+"""Seconds. A run waits no longer for the report of its start."""
 LONGEST_LOCAL = 30.0
-"""Seconds that a file may take: somebody else may hold its lock, or its file system may hang."""
+"""Seconds that writing a local file may take: another process may hold its lock, or its file system may hang."""
 
 
 class Outcome(t.NamedTuple):
-    """What became of one target. state: 'sent', 'failed', 'not due' or, in check mode, 'would be sent'."""
+    """The result of one notification. state: 'sent', 'failed', 'not due' or, in check mode, 'would be sent'."""
 
-    index: int
     type: str
     state: str
     error: t.Optional[str]
 
 
-def started(document: t.Mapping[str, t.Any]) -> t.List[str]:
-    """Tell those who are pinged that a run begins; returns warnings."""
-    from .receivers import ping
-
+def report_start(document: JobDocument) -> t.List[str]:
+    """Report the start of a run to the receivers that want it; returns warnings."""
     warnings = []
     for index, target in enumerate(document["notify"]):
-        if target["type"] == "ping":
-            call, seconds = _start_of(ping.start, target), min(ping.LONGEST_START, seconds_of(target))
-            error = _within(seconds, call)
+        start = RECEIVERS[target["type"]]().start
+        if start is not None:
+            error = _report_start_to(start, target)
             if error is not None:
-                warnings.append(_warning(index, target, "the start was not told: %s" % error))
+                warnings.append(_warning(index, target, "cannot report the start of the run: %s" % error))
     return warnings
 
 
-def _start_of(start: t.Callable[[Target], None], target: Target) -> t.Callable[[], None]:
-    return lambda: start(target)
+def _report_start_to(start: t.Callable[[NotifyTarget, float], None], target: NotifyTarget) -> t.Optional[LogArchiveError]:
+    seconds = min(LONGEST_START, seconds_of(target))
+    return _within(seconds, lambda: start(target, seconds))
 
 
-def notify(document: t.Mapping[str, t.Any], recap: Recap, previous: t.Optional[Recap]) -> t.List[str]:
-    """Tell those who want it of a run that has ended; returns warnings. previous: the recap of the run before it that ended."""
-    recovered = previous is not None and messages.failed(previous) and not messages.failed(recap)
+def report_run(document: JobDocument, record: RunRecord, previous: t.Optional[RunRecord]) -> t.List[str]:
+    """Report a run that has ended to the receivers that want it; returns warnings. previous: the last completed run before it."""
+    recovered = previous is not None and has_failed(previous) and not has_failed(record)
     warnings: t.List[str] = []
-    targets = list(enumerate(document["notify"]))
-    for index, target in sorted(targets, key=lambda item: item[1]["type"] not in FAR):
-        if not wanted(target, [recap], recovered):
-            continue
-        known = dict(recap, warnings=[*recap["warnings"], *warnings])
-        error = deliver(target, _news_of(document, known, recovered))
-        if error is not None:
-            warnings.append(_warning(index, target, error))
+    # Local receivers come last: log and metrics then include the notifications that failed.
+    for index, target in sorted(enumerate(document["notify"]), key=lambda item: RECEIVERS[item[1]["type"]]().is_local):
+        if wants(target, [record], recovered):
+            known = t.cast("RunRecord", {**record, "warnings": [*record["warnings"], *warnings]})
+            error = deliver(target, Message([known], recovered, document["log"], lambda: _facts(document)))
+            if error is not None:
+                warnings.append(_warning(index, target, error))
     return warnings
 
 
-def _news_of(document: t.Mapping[str, t.Any], recap: Recap, recovered: bool) -> t.Callable[[], News]:
-    return lambda: messages.news([recap], recovered, document["log"], lambda: _status(document))
-
-
-def tell(targets: t.Sequence[Target], recaps: t.Sequence[Recap], check: bool = False) -> t.List[Outcome]:
-    """Tell of these runs in one message each target; ``when`` is always unless it is given."""
+def send(targets: t.Sequence[NotifyTarget], records: t.Sequence[RunRecord], check: bool = False) -> t.List[Outcome]:
+    """Send one message about these runs to each target. A target without ``when`` wants every message. check: send nothing."""
+    message = Message(records)
     outcomes = []
     for index, target in enumerate(targets):
-        if target["when"] and not wanted(target, recaps, False):
-            outcomes.append(Outcome(index, target["type"], "not due", None))
+        if target["when"] and not wants(target, records, recovered=False):
+            outcomes.append(Outcome(target["type"], "not due", None))
         elif check:
-            outcomes.append(Outcome(index, target["type"], "would be sent", None))
+            outcomes.append(Outcome(target["type"], "would be sent", None))
         else:
-            error = deliver(target, lambda: messages.news(recaps))
-            outcomes.append(Outcome(index, target["type"], "failed" if error else "sent", error and _warning(index, target, error)))
+            error = deliver(target, message)
+            outcomes.append(Outcome(target["type"], "failed" if error else "sent", _warning(index, target, error) if error else None))
     return outcomes
 
 
-def wanted(target: Target, recaps: t.Sequence[Recap], recovered: bool) -> bool:
-    """Whether the target wants to hear of these runs."""
-    if target["type"] in ("ping", "textfile"):
-        return True
-    when = target["when"] or (["always"] if target["type"] == "log" else ["failure", "recovery"])
+def wants(target: NotifyTarget, records: t.Sequence[RunRecord], recovered: bool) -> bool:
+    """Whether the target wants a message about these runs."""
     holds = {
         "always": True,
-        "change": any(recap["changed"] for recap in recaps),
-        "warning": any(recap["warnings"] for recap in recaps),
-        "failure": any(messages.failed(recap) for recap in recaps),
+        "change": any(record["changed"] for record in records),
+        "warning": any(record["warnings"] for record in records),
+        "failure": any(map(has_failed, records)),
         "recovery": recovered,
     }
-    return any(holds[each] for each in when)
+    return any(holds[each] for each in target["when"] or RECEIVERS[target["type"]]().default_when)
 
 
-def deliver(target: Target, news: t.Callable[[], News]) -> t.Optional[str]:
-    """Deliver, and try once more what may pass; returns what went wrong."""
-    seconds = seconds_of(target) if target["type"] in FAR else LONGEST_LOCAL
-    error = _within(seconds, lambda: _receiver(target["type"])(target, news()))
+def deliver(target: NotifyTarget, message: Message) -> t.Optional[str]:
+    """Deliver the message, with a second attempt if it may help; returns the error, or None."""
+    receiver = RECEIVERS[target["type"]]()
+    seconds = LONGEST_LOCAL if receiver.is_local else seconds_of(target)
+    error = _within(seconds, lambda: receiver.deliver(target, message))
     if error is None or not getattr(error, "retryable", False):
-        return error and str(error)
+        return None if error is None else str(error)
     time.sleep(PAUSE)
     rest = getattr(error, "rest", None) or target
-    again = _within(seconds, lambda: _receiver(target["type"])(rest, news()))
-    return again and "%s (tried twice)" % again
-
-
-def _receiver(kind: str) -> t.Callable[[Target, News], None]:
-    if kind == "mail":
-        from .receivers import mail
-
-        return mail.deliver
-    if kind == "chat":
-        from .receivers import chat
-
-        return chat.deliver
-    if kind == "ping":
-        from .receivers import ping
-
-        return ping.deliver
-    if kind == "textfile":
-        from .receivers import textfile
-
-        return textfile.deliver
-    from .receivers import log
-
-    return log.deliver
+    error = _within(seconds, lambda: receiver.deliver(rest, message))
+    return None if error is None else "%s (tried twice)" % error
 
 
 def _within(seconds: float, call: t.Callable[[], None]) -> t.Optional[LogArchiveError]:
-    """Call it in a thread that is waited for this long: a server that answers one byte a second meets every timeout of a socket."""
+    """Call it in a thread and wait this long: a server that answers one byte a second never reaches the timeout of a socket."""
     import threading
 
     ended: t.List[t.Optional[BaseException]] = []
@@ -145,35 +119,34 @@ def _within(seconds: float, call: t.Callable[[], None]) -> t.Optional[LogArchive
     def work() -> None:
         try:
             call()
-        except BaseException as error:  # it is judged below
+        except BaseException as error:
             ended.append(error)
         else:
             ended.append(None)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    # The socket's own timeout is the same, and knows better what was waited for.
+    # The timeout of the socket is the same, and its error is more exact.
     thread.join(seconds + 0.5)
     if not ended:
         return ReceiverError("it took longer than %g s" % seconds)
     if ended[0] is None or isinstance(ended[0], LogArchiveError):
         return ended[0]
-    # A mistake of ours, or of a library: what it says may hold a secret.
+    # A defect, here or in a library: its text may hold a secret.
     return ReceiverError("unexpected %s" % type(ended[0]).__name__, retryable=False)
 
 
-def _warning(index: int, target: Target, error: t.Union[str, LogArchiveError]) -> str:
+def _warning(index: int, target: NotifyTarget, error: str) -> str:
     return "notify[%d] (%s): %s" % (index, target["type"], error)
 
 
-def _status(document: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+def _facts(document: JobDocument) -> JobFacts:
+    import contextlib
+
     from ..state import status
     from ..state.catalog import Catalog
+    from .metrics import JobFacts
 
-    row = status.of(dict(document))
-    catalog = Catalog(document["state"])
-    try:
-        row["runs"] = catalog.runs.outcomes(document["name"])
-    finally:
-        catalog.close()
-    return dict(row, stores=[store["name"] for store in document["stores"]])
+    row = status.of(document)
+    with contextlib.closing(Catalog(document["state"])) as catalog:
+        return JobFacts(row, catalog.runs.outcomes(document["name"]), [store["name"] for store in document["stores"]])

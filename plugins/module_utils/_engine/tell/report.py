@@ -11,80 +11,131 @@ import typing as t
 from ..base.units import format_size
 
 if t.TYPE_CHECKING:
+    from ..archive.manifest import PeriodText
     from ..crypto.keyring import KeyInfo
+    from ..state.record import ArchiveRecord, PruneRecord, RunRecord
+    from ..state.status import StatusRow
 
-Row = t.Dict[str, t.Any]
+    # Not at run time: the command would build these types at every start.
+    class ArchiveRow(t.TypedDict):
+        """An archive in the result of ``list``. Sizes are in bytes. sources: paths of the logs.
+
+        stores: by store name, ``held`` in the list of a store; in the list of the catalog the verification level of the copy, or its
+        state if it is not verified.
+        """
+
+        key: str
+        host: str
+        job: str
+        period: PeriodText
+        size: int
+        source_bytes: int
+        sources: t.List[str]
+        key_id: t.Optional[str]
+        sha256: str
+        stores: t.Dict[str, str]
+
+    class VerifiedRow(t.TypedDict):
+        """An archive in the result of ``verify``. level: proven verification level; None with an error."""
+
+        job: str
+        store: str
+        key: str
+        level: t.Optional[str]
+        error: t.Optional[str]
+
+    class RestoredRow(t.TypedDict):
+        """A file in the result of ``restore``. path: in the destination. name: in the archive, a key. size: bytes.
+
+        state: written, unchanged, or in a dry run "would be written". store: the store that gave the archive; None if none was needed.
+        """
+
+        archive: str
+        store: t.Optional[str]
+        path: str
+        name: str
+        size: int
+        sha256: str
+        state: str
 
 
-def recap(recap: t.Mapping[str, t.Any]) -> str:
-    """One run: the outcome first, then failures, then what was done."""
-    lines = ["%s: %s%s" % (recap["job"], recap["outcome"], " (dry run, nothing was changed)" if recap.get("check") else "")]
-    lines += ["  ERROR    %s" % text for text in recap["errors"]]
-    lines += ["  warning  %s" % text for text in recap.get("warnings", [])]
-    for archive in recap.get("archives", []):
-        lines.append("  %-8s %s" % (archive["state"], archive["name"] + _sizes(archive)))
-        for name, copy in archive["stores"].items():
-            how = copy.get("verified_by") or copy.get("error") or copy["state"]
-            lines.append("           %s %s: %s" % ("ok" if copy["state"] == "verified" else "--", name, how))
-    for name, pruned in recap.get("pruned", {}).items():
-        count = len(pruned["removed"])
-        if count or recap.get("check"):
-            lines.append("  pruned   %s: %d removed (%s), %d kept" % (name, count, format_size(pruned["bytes_freed"]), pruned["kept"]))
-        lines += _plan(pruned) if recap.get("check") else ["             %s" % key for key in pruned["removed"]]
-    if recap.get("sources_deleted"):
-        lines.append("  deleted  %d source(s) that every required store has" % len(recap["sources_deleted"]))
-    if recap.get("skipped"):
-        lines.append("  skipped  %d file(s):" % len(recap["skipped"]))
-        lines += ["             %s: %s" % (_shown(skipped["path"]), skipped["reason"]) for skipped in recap["skipped"][:10]]
-    if recap.get("spool", {}).get("archives"):
-        lines.append(
-            "  spool    %d archive(s), %s, wait for the next run" % (recap["spool"]["archives"], format_size(recap["spool"]["bytes"]))
-        )
+MOST_SKIPPED = 10
+"""Skipped files that are listed; their number is always shown."""
+
+
+def recap(record: RunRecord) -> str:
+    """One run: the outcome first, then errors and warnings, then what was done."""
+    lines = ["%s: %s%s" % (record["job"], record["outcome"], " (dry run, nothing was changed)" if record["check"] else "")]
+    lines += ["  ERROR    %s" % text for text in record["errors"]]
+    lines += ["  warning  %s" % text for text in record["warnings"]]
+    for archive in record["archives"]:
+        lines += _archive(archive)
+    for name, pruned in record["pruned"].items():
+        lines += _pruned(name, pruned, record["check"])
+    if record["sources_deleted"]:
+        lines.append("  deleted  %d source(s) that every required store has" % len(record["sources_deleted"]))
+    if record["skipped"]:
+        lines.append("  skipped  %d file(s):" % len(record["skipped"]))
+        lines += [_DETAIL + "%s: %s" % (_shown(skipped["path"]), skipped["reason"]) for skipped in record["skipped"][:MOST_SKIPPED]]
+    spool = record["spool"]
+    if spool["archives"]:
+        lines.append("  spool    %d archive(s), %s, wait for the next run" % (spool["archives"], format_size(spool["bytes"])))
     return "\n".join(lines)
 
 
-def _plan(pruned: Row) -> t.List[str]:
-    return ["             %-6s %s  (%s)" % (item["action"], item["key"], item["reason"]) for item in pruned["plan"]]
+_DETAIL = " " * 13
 
 
-def _sizes(archive: Row) -> str:
-    if "size" not in archive:
-        return "  (%s)" % format_size(archive["source_bytes"])
-    return "  (%s from %s)" % (format_size(archive["size"]), format_size(archive["source_bytes"]))
+def _archive(archive: ArchiveRecord) -> t.List[str]:
+    logs = format_size(archive["source_bytes"])
+    sizes = "%s from %s" % (format_size(archive["size"]), logs) if "size" in archive else logs
+    lines = ["  %-8s %s  (%s)" % (archive["state"], archive["name"], sizes)]
+    for name, copy in archive["stores"].items():
+        result = copy.get("verified_by") or copy.get("error") or copy["state"]
+        lines.append("           %s %s: %s" % ("ok" if copy["state"] == "verified" else "--", name, result))
+    return lines
 
 
-def archives(rows: t.Sequence[Row]) -> str:
+def _pruned(store: str, pruned: PruneRecord, check: bool) -> t.List[str]:
+    lines = []
+    removed = pruned["removed"]
+    if removed or check:
+        counts = len(removed), format_size(pruned["bytes_freed"]), pruned["kept"]
+        lines.append("  pruned   %s: %d removed (%s), %d kept" % (store, *counts))
+    if check:
+        return lines + [_DETAIL + "%-6s %s  (%s)" % (item["action"], item["key"], item["reason"]) for item in pruned["plan"]]
+    return lines + [_DETAIL + key for key in removed]
+
+
+def archives(rows: t.Sequence[ArchiveRow]) -> str:
     """A table of archives and a line of totals."""
     if not rows:
         return "no archives"
-    cells = [
-        (row["period"]["start"], row["key"], format_size(row["size"]), " ".join("%s=%s" % item for item in sorted(row["stores"].items())))
-        for row in rows
-    ]
-    total = "%d archive(s), %s, from %s of logs" % (
-        len(rows),
-        format_size(sum(row["size"] for row in rows)),
-        format_size(sum(row["source_bytes"] for row in rows)),
-    )
+    cells = []
+    for row in rows:
+        copies = " ".join("%s=%s" % item for item in sorted(row["stores"].items()))
+        cells.append((row["period"]["start"], row["key"], format_size(row["size"]), copies))
+    size, source_bytes = (format_size(sum(sizes)) for sizes in zip(*((row["size"], row["source_bytes"]) for row in rows)))
+    total = "%d archive(s), %s, from %s of logs" % (len(rows), size, source_bytes)
     return table(("PERIOD", "ARCHIVE", "SIZE", "STORES"), cells) + "\n" + total
 
 
-def verified(results: t.Sequence[Row]) -> str:
-    """What a verification found: failures first."""
-    bad = [result for result in results if result["error"]]
-    lines = ["FAILED  %s  %s: %s" % (result["store"], result["key"], result["error"]) for result in bad]
+def verified(results: t.Sequence[VerifiedRow]) -> str:
+    """The results of a verification: failures first."""
+    lines = ["FAILED  %s  %s: %s" % (result["store"], result["key"], result["error"]) for result in results if result["error"]]
     counts: t.Dict[t.Tuple[str, str], int] = {}
     for result in results:
         if not result["error"]:
-            counts[(result["store"], result["level"])] = counts.get((result["store"], result["level"]), 0) + 1
+            key = result["store"], str(result["level"])
+            counts[key] = counts.get(key, 0) + 1
     lines += ["ok      %s  %d archive(s) by %s" % (store, count, level) for (store, level), count in sorted(counts.items())]
     return "\n".join(lines) if lines else "no archives"
 
 
-def restored(results: t.Sequence[Row]) -> str:
+def restored(results: t.Sequence[RestoredRow]) -> str:
     """The files of a restore."""
     lines = ["%-9s  %s" % (row["state"], _shown(row["path"])) for row in results]
-    return "\n".join(lines + ["%d file(s), %s" % (len(results), format_size(sum(row["size"] for row in results)))])
+    return "\n".join([*lines, "%d file(s), %s" % (len(results), format_size(sum(row["size"] for row in results)))])
 
 
 def keys(folder: str, infos: t.Sequence[KeyInfo], changed: t.Optional[bool]) -> str:
@@ -97,16 +148,16 @@ def keys(folder: str, infos: t.Sequence[KeyInfo], changed: t.Optional[bool]) -> 
     return "\n".join([*lines, table(("KEY ID", "SINCE", "USE"), cells)])
 
 
-def status(rows: t.Sequence[Row]) -> str:
+def status(rows: t.Sequence[StatusRow]) -> str:
     """One line per job."""
     cells = []
     for row in rows:
         spool = "%d (%s)" % (row["spool"]["archives"], format_size(row["spool"]["bytes"]))
         backlog = " ".join("%s=%d" % item for item in sorted(row["backlog"].items())) or "-"
         held = "%d (%s)" % (row["archives"], format_size(row["bytes"]))
-        verified = " ".join("%s=%s" % item for item in sorted(row["verified"].items())) or "-"
+        levels = " ".join("%s=%s" % item for item in sorted(row["verified"].items())) or "-"
         following = row["next_run"] or row["next_due"] or "-"
-        cells.append((row["job"], row["state"], row["last_success"] or "never", following, held, verified, spool, backlog))
+        cells.append((row["job"], row["state"], row["last_success"] or "never", following, held, levels, spool, backlog))
     return table(("JOB", "STATE", "LAST SUCCESS", "NEXT", "ARCHIVES", "VERIFIED", "SPOOL", "BACKLOG"), cells)
 
 

@@ -1,61 +1,88 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What all receivers share: the news that they deliver, and why they could not."""
+"""What all receivers share: their contract, their error, and checks of their options."""
 
 from __future__ import annotations
 
 import typing as t
 
-from ...base import net
-from ...base.errors import ConfigError, LogArchiveError
+from ...base.errors import LogArchiveError
 from ...base.units import parse_duration
 
 if t.TYPE_CHECKING:
-    import ssl
+    from ...config.document import NotifyTarget
+    from ..messages import Message
 
 
 class ReceiverError(LogArchiveError):
-    """A notification was not delivered. ``retryable``: whether it may pass; ``rest``: the target of what is left to be delivered."""
+    """A notification was not delivered.
 
-    def __init__(self, message: str, retryable: bool = True, rest: t.Optional[t.Mapping[str, t.Any]] = None) -> None:
+    retryable: whether a second attempt may help. rest: the target without the recipients that have it already.
+    """
+
+    kind = "receiver"
+
+    def __init__(self, message: str, retryable: bool = True, rest: t.Optional[NotifyTarget] = None) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.rest = rest
 
 
-class News(t.NamedTuple):
-    """What there is to tell: texts, each called only by who needs it.
+def no_problems(_target: NotifyTarget, _log: t.Optional[str]) -> t.List[str]:
+    """For receivers with options that their table describes completely."""
+    return []
 
-    state: 'done', 'warning' or 'failed'. table: Markdown with Mattermost's pictograms, of so many characters at most. recaps: what the
-    texts are made of. metrics: the text of a Prometheus file. log: the file that may be attached.
+
+class Receiver(t.NamedTuple):
+    """One type of receiver.
+
+    deliver(target, message): one attempt; raises LogArchiveError, with ``retryable`` if a second attempt may help.
+    problems(target, log): see ``receivers.problems``.
+    start(target, seconds): report the start of a run within this time; None if the receiver does not want that.
+    default_when: the runs to report if the target does not say (``when``).
+    is_local: whether it writes a file on this host.
     """
 
-    job: t.Optional[str]
-    state: str
-    subject: str
-    text: t.Callable[[], str]
-    html: t.Callable[[], str]
-    table: t.Callable[[int], str]
-    recaps: t.Sequence[t.Mapping[str, t.Any]]
-    metrics: t.Callable[[], str]
-    log: t.Optional[str] = None
+    deliver: t.Callable[[NotifyTarget, Message], None]
+    problems: t.Callable[[NotifyTarget, t.Optional[str]], t.List[str]] = no_problems
+    start: t.Optional[t.Callable[[NotifyTarget, float], None]] = None
+    default_when: t.Sequence[str] = ("always",)
+    is_local: bool = False
 
 
-def seconds_of(target: t.Mapping[str, t.Any]) -> float:
-    """How long one attempt may take."""
+def seconds_of(target: NotifyTarget) -> float:
+    """The time limit for one attempt."""
     return parse_duration(target["timeout"])
 
 
-def tls_context(ca_bundle: t.Optional[str]) -> ssl.SSLContext:
-    """TLS settings that check certificates and names; ReceiverError if the CA certificates cannot be read."""
+def network_error(error: BaseException) -> t.Optional[ReceiverError]:
+    """The cause of an exception of a network library, without the text of the library, which may hold the URL. None if it is unknown."""
+    from ...base.net import find_cause
+
+    cause = find_cause(error)
+    return ReceiverError(cause.message, retryable=not cause.is_certificate) if cause is not None else None
+
+
+def status_error(status: int) -> ReceiverError:
+    """The answer of an HTTP server that refused."""
+    return ReceiverError("it answered with status %d" % status, retryable=status >= 500 or status in (408, 429))
+
+
+def url_problems(url: t.Optional[str], schemes: t.Sequence[str] = ()) -> t.List[str]:
+    """Mistakes in a URL. schemes: the allowed ones, all if empty. The URL is a secret: no message contains it."""
+    from urllib.parse import urlsplit
+
+    url = url or ""
     try:
-        return net.tls_context(ca_bundle)
-    except ConfigError as error:
-        raise ReceiverError(str(error), retryable=False) from error
-
-
-def cause(error: BaseException) -> t.Optional[ReceiverError]:
-    """The cause of an error of a network library, or None if it is unknown; without the library's message, which may hold the URL."""
-    found = net.find_cause(error)
-    return None if found is None else ReceiverError(found.message, retryable=not found.is_certificate)
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        return ["url: is not a URL"]
+    if not parts.scheme or "://" not in url or not url.isprintable() or " " in url:
+        return ["url: is not a URL"]
+    if schemes and parts.scheme not in schemes:
+        return ["url: must begin with %s" % " or ".join(scheme + "://" for scheme in schemes)]
+    if parts.scheme in ("http", "https") and not host:
+        return ["url: has no host"]
+    return []

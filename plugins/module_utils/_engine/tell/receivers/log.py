@@ -1,39 +1,46 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A log file of recaps, rotated by size. Several jobs may share it."""
+"""A log file of run records, rotated by size. Several jobs may share it."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import json
 import os
 import typing as t
 
-from ...base import durable
-from ...base.units import parse_size
-from .base import News, ReceiverError
+from .base import Receiver, ReceiverError
+
+if t.TYPE_CHECKING:
+    from ...config.document import NotifyTarget
+    from ..messages import Message
 
 
-def deliver(target: t.Mapping[str, t.Any], news: News) -> None:
-    """Append the recaps, each as a line of JSON, or as people read them."""
-    lines = [json.dumps(recap) for recap in news.recaps] if target["format"] == "json" else [news.text()]
+def deliver(target: NotifyTarget, message: Message) -> None:
+    """Append the runs: each as a line of JSON, or all as readable text."""
+    import json
+
+    from ...base.units import parse_size
+
+    lines = [json.dumps(record) for record in message.records] if target["format"] == "json" else [message.text()]
+    path = t.cast(str, target["path"])
     try:
-        append(target["path"], "".join(line + "\n" for line in lines).encode("utf-8"), parse_size(target["max_size"]), target["keep"])
+        append(path, "".join(line + "\n" for line in lines).encode("utf-8"), parse_size(target["max_size"]), target["keep"])
     except OSError as error:
-        raise ReceiverError("%s cannot be written (%s)" % (target["path"], error.strerror)) from error
+        raise ReceiverError("cannot write %s: %s" % (path, error.strerror)) from error
 
 
 def append(path: str, data: bytes, max_size: int, keep: int) -> None:
-    """Append whole or not at all, and rotate first where the file would become larger than ``max_size``."""
+    """Append all of the data or nothing. Rotate first if the file would become larger than ``max_size`` bytes. Raises OSError."""
+    import fcntl
+
     while True:
         fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
-            # Whoever holds the lock of the file that has the name may write and rename, and nobody else.
+            # Only the process that holds the lock of the file with this name may write or rename.
             fcntl.flock(fd, fcntl.LOCK_EX)
-            if not _is(path, fd):
+            if not _is_same_file(path, fd):
                 continue
             size = os.fstat(fd).st_size
             if size and size + len(data) > max_size:
@@ -45,7 +52,7 @@ def append(path: str, data: bytes, max_size: int, keep: int) -> None:
             os.close(fd)
 
 
-def _is(path: str, fd: int) -> bool:
+def _is_same_file(path: str, fd: int) -> bool:
     try:
         return os.path.samestat(os.stat(path), os.fstat(fd))
     except FileNotFoundError:
@@ -60,12 +67,22 @@ def _rotate(path: str, keep: int) -> None:
 
 
 def _write(fd: int, size: int, data: bytes) -> None:
-    # What others have left unfinished is ended first, so that this line can be read.
+    from ...base.durable import write_all
+
+    # If another program left an unfinished line, end it first.
     if size and os.pread(fd, 1, size - 1) != b"\n":
         data = b"\n" + data
     try:
-        durable.write_all(fd, data)
+        write_all(fd, data)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             os.ftruncate(fd, size)
         raise
+
+
+def problems(target: NotifyTarget, log: t.Optional[str]) -> t.List[str]:
+    """See ``receivers.problems``."""
+    return ["path: is the event log of the job; use a separate file"] if target["path"] == log else []
+
+
+RECEIVER = Receiver(deliver, problems, is_local=True)

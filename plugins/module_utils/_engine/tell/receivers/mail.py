@@ -1,76 +1,76 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Mail, as text and HTML: over the host's own mail system or over an SMTP server.
+"""Mail, as text and HTML: over the mail system of the host or over an SMTP server.
 
-By Python's own library and not by Apprise, which knows no sendmail and no CA bundle of a recipient's own, makes the text of a mail out of
-its HTML, and does not tell why a server refused.
+With Python's own library and not with Apprise, which has no sendmail and no CA bundle per recipient, makes the text of a mail from its
+HTML, and does not report why a server refused.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import smtplib
-import socket
 import typing as t
 
-from ...base.units import parse_size
+from ...base.errors import LogArchiveError
 from . import addresses
-from .base import News, ReceiverError, cause, seconds_of, tls_context
+from .base import Receiver, ReceiverError, network_error, seconds_of
 
 if t.TYPE_CHECKING:
+    import smtplib
     from email.message import EmailMessage
+
+    from ...config.document import NotifyTarget
+    from ..messages import Message
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 SENDMAIL_FOLDERS = ("/usr/sbin", "/usr/lib", "/sbin")
 RATIO = 10
-"""A log is at least this many times as large as it is compressed, mostly; so much of its end is tried to be attached."""
+"""A log compresses at least this well, usually. The attachment is tried with this many times its limit of the end of the log."""
 
 
-def deliver(target: t.Mapping[str, t.Any], news: News) -> None:
-    """Send one mail to all recipients. Where some were refused, the rest of the error names them."""
-    message = compose(target, news)
+def deliver(target: NotifyTarget, message: Message) -> None:
+    """Send one mail to all recipients. If some were refused, ``rest`` of the error has only these."""
+    mail = compose(target, message)
     if target["server"]:
-        _over_smtp(target, message, target["server"], target["tls"] or "starttls")
+        _send_over_smtp(target, mail, target["server"], target["tls"] or "starttls")
         return
     program = _sendmail()
     if program is not None:
-        _over_program(target, message, program)
+        _send_with_program(target, mail, program)
     else:
-        _over_smtp(target, message, "localhost", "none")
+        _send_over_smtp(target, mail, "localhost", "none")
 
 
-def compose(target: t.Mapping[str, t.Any], news: News) -> EmailMessage:
+def compose(target: NotifyTarget, message: Message) -> EmailMessage:
     """The mail itself."""
     from email.message import EmailMessage
     from email.utils import format_datetime, localtime, make_msgid
 
-    message = EmailMessage()
-    message["Subject"] = news.subject
-    message["From"] = addresses.of(_sender(target))
-    message["To"] = [addresses.of(address) for address in target["to"]]
-    message["Date"] = format_datetime(localtime())
-    message["Message-ID"] = make_msgid(domain=message["From"].addresses[0].domain or None)
-    # No answer of an absent person's mailbox is wanted (RFC 3834).
-    message["Auto-Submitted"] = "auto-generated"
-    # Lines of any length, on servers of any age.
-    message.set_content(news.text(), cte="quoted-printable")
-    message.add_alternative(news.html(), subtype="html", cte="quoted-printable")
-    if target["attach_log"] and news.log is not None:
-        data = end_of(news.log, parse_size(target["attach_limit"]))
+    mail = EmailMessage()
+    mail["Subject"] = message.subject
+    mail["From"] = addresses.parse(_sender(target))
+    mail["To"] = [addresses.parse(address) for address in _recipients(target)]
+    mail["Date"] = format_datetime(localtime())
+    mail["Message-ID"] = make_msgid(domain=addresses.parse(_sender(target)).domain or None)
+    # Suppresses out-of-office replies (RFC 3834).
+    mail["Auto-Submitted"] = "auto-generated"
+    # Old servers limit the length of lines.
+    mail.set_content(message.text(), cte="quoted-printable")
+    mail.add_alternative(message.html(), subtype="html", cte="quoted-printable")
+    if target["attach_log"] and message.log is not None:
+        from ...base.units import parse_size
+
+        data = end_of_log(message.log, parse_size(target["attach_limit"]))
         if data is not None:
-            name = os.path.basename(news.log) + ".gz"
-            message.add_attachment(data, maintype="application", subtype="gzip", filename=name)
-    return message
+            name = os.path.basename(message.log) + ".gz"
+            mail.add_attachment(data, maintype="application", subtype="gzip", filename=name)
+    return mail
 
 
-def _sender(target: t.Mapping[str, t.Any]) -> str:
-    return target["from"] or "Log archive <log-archive@%s>" % socket.gethostname()
-
-
-def end_of(path: str, limit: int) -> t.Optional[bytes]:
-    """The last lines of a file, as many as are no larger than ``limit`` when compressed, compressed; None where there is none."""
+def end_of_log(path: str, limit: int) -> t.Optional[bytes]:
+    """The last lines of a file, gzip-compressed to at most ``limit`` bytes; None if there is no file, or no line is that small."""
     import gzip
 
     try:
@@ -81,7 +81,7 @@ def end_of(path: str, limit: int) -> t.Optional[bytes]:
                 file.seek(size - wanted)
                 data = file.read(wanted)
                 if wanted < size:
-                    # Where it was cut there is half a line.
+                    # The first line is incomplete.
                     data = data.partition(b"\n")[2]
                 packed = gzip.compress(data, mtime=0)
                 if len(packed) <= limit:
@@ -90,50 +90,67 @@ def end_of(path: str, limit: int) -> t.Optional[bytes]:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ReceiverError("%s cannot be attached (%s)" % (path, error.strerror), retryable=False) from error
+        raise ReceiverError("cannot attach %s: %s" % (path, error.strerror), retryable=False) from error
     return None
 
 
-# -- the host's own mail system ---------------------------------------------------------------------------------------
+def _sender(target: NotifyTarget) -> str:
+    import socket
+
+    return target["from"] or "Log archive <log-archive@%s>" % socket.gethostname()
+
+
+def _recipients(target: NotifyTarget) -> t.List[str]:
+    return target["to"] or []
+
+
+def _envelope(target: NotifyTarget) -> t.Tuple[str, t.List[str]]:
+    """The addresses of the sender and the recipients, without names."""
+    return addresses.bare(_sender(target)), [addresses.bare(address) for address in _recipients(target)]
+
+
+# -- the mail system of the host --------------------------------------------------------------------------------------
 
 
 def _sendmail() -> t.Optional[str]:
-    """cron's PATH has no sbin, where sendmail is."""
+    """The path of sendmail. cron's PATH lacks sbin, its usual place."""
     import shutil
 
     return shutil.which("sendmail", path=os.pathsep.join([os.environ.get("PATH", os.defpath), *SENDMAIL_FOLDERS]))
 
 
-def _over_program(target: t.Mapping[str, t.Any], message: EmailMessage, program: str) -> None:
+def _send_with_program(target: NotifyTarget, mail: EmailMessage, program: str) -> None:
     import subprocess
 
     sender, recipients = _envelope(target)
     command = [program, "-i", "-f", sender, "--", *recipients]
     try:
-        done = subprocess.run(command, input=message.as_bytes(), capture_output=True, timeout=seconds_of(target), check=False)
+        done = subprocess.run(command, input=mail.as_bytes(), capture_output=True, timeout=seconds_of(target), check=False)
     except subprocess.TimeoutExpired:
         raise ReceiverError("%s did not end in time" % program) from None
     except OSError as error:
-        raise ReceiverError("%s cannot be run (%s)" % (program, error.strerror)) from error
+        raise ReceiverError("cannot run %s: %s" % (program, error.strerror)) from error
     if done.returncode != 0:
-        said = _shown((done.stderr or done.stdout).strip(), None)
-        raise ReceiverError("%s ended with %d (%s)" % (program, done.returncode, said or "it said nothing"))
+        text = _shown((done.stderr or done.stdout).strip(), None)
+        raise ReceiverError("%s ended with status %d (%s)" % (program, done.returncode, text or "no output"))
 
 
 # -- an SMTP server ---------------------------------------------------------------------------------------------------
 
 
-def _over_smtp(target: t.Mapping[str, t.Any], message: EmailMessage, server: str, tls: str) -> None:
+def _send_over_smtp(target: NotifyTarget, mail: EmailMessage, server: str, tls: str) -> None:
+    import smtplib
+
     sender, recipients = _envelope(target)
     smtp: t.Optional[smtplib.SMTP] = None
     try:
         smtp = _connected(target, server, tls)
-        refused = smtp.send_message(message, sender, recipients)
-        # Whatever becomes of the farewell: the server has the mail.
+        refused = smtp.send_message(mail, sender, recipients)
+        # If QUIT fails, the server has the mail all the same.
         with contextlib.suppress(OSError, smtplib.SMTPException):
             smtp.quit()
     except (OSError, smtplib.SMTPException) as error:
-        raise _told(error, target) from None
+        raise _smtp_error(error, target) from None
     finally:
         if smtp is not None:
             smtp.close()
@@ -141,61 +158,86 @@ def _over_smtp(target: t.Mapping[str, t.Any], message: EmailMessage, server: str
         raise _refused(refused, target)
 
 
-def _connected(target: t.Mapping[str, t.Any], server: str, tls: str) -> smtplib.SMTP:
-    port = target["port"] or PORTS[tls]
+def _connected(target: NotifyTarget, server: str, tls: str) -> smtplib.SMTP:
+    import smtplib
+
+    from ...base.net import tls_context
+
+    port, seconds = target["port"] or PORTS[tls], seconds_of(target)
     if tls == "tls":
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(server, port, timeout=seconds_of(target), context=tls_context(target["ca_bundle"]))
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(server, port, timeout=seconds, context=tls_context(target["ca_bundle"]))
     else:
-        smtp = smtplib.SMTP(server, port, timeout=seconds_of(target))
+        smtp = smtplib.SMTP(server, port, timeout=seconds)
     try:
         if tls == "starttls":
             smtp.starttls(context=tls_context(target["ca_bundle"]))
         if target["user"]:
-            smtp.login(target["user"], target["password"])
+            smtp.login(target["user"], target["password"] or "")
     except BaseException:
         smtp.close()
         raise
     return smtp
 
 
-def _envelope(target: t.Mapping[str, t.Any]) -> t.Tuple[str, t.List[str]]:
-    """The bare addresses of the sender and the recipients."""
-    return _bare(_sender(target)), [_bare(address) for address in target["to"]]
+def _smtp_error(error: Exception, target: NotifyTarget) -> LogArchiveError:
+    """Why the mail was not sent."""
+    import smtplib
 
-
-def _bare(text: str) -> str:
-    address = addresses.of(text)
-    return address.addr_spec if address.domain else address.username
-
-
-def _told(error: Exception, target: t.Mapping[str, t.Any]) -> ReceiverError:
-    """Why the server did not take it, told apart."""
     if isinstance(error, smtplib.SMTPAuthenticationError):
-        # Its text is left out: there are servers that repeat what they were sent.
+        # Without the text of the server: some repeat what they received.
         return ReceiverError("the server refuses the login (%d)" % error.smtp_code, retryable=error.smtp_code < 500)
     if isinstance(error, smtplib.SMTPNotSupportedError):
         missing = "login" if "AUTH" in str(error) else "STARTTLS" if "STARTTLS" in str(error) else "such addresses"
-        return ReceiverError("the server offers no %s" % missing, retryable=False)
+        return ReceiverError("the server does not support %s" % missing, retryable=False)
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return _refused(error.recipients, target)
     if isinstance(error, smtplib.SMTPResponseException):
-        said = _shown(error.smtp_error, target["password"])
-        return ReceiverError("the server refuses it (%d %s)" % (error.smtp_code, said), retryable=error.smtp_code < 500)
+        text = _shown(error.smtp_error, target["password"])
+        return ReceiverError("the server refuses the mail (%d %s)" % (error.smtp_code, text), retryable=error.smtp_code < 500)
     if isinstance(error, smtplib.SMTPServerDisconnected):
-        # Also where it did not answer: the library then says no more than this.
-        return cause(error) or ReceiverError("the server closed the connection")
-    return cause(error) or ReceiverError("it was not sent (%s)" % type(error).__name__)
+        # The library raises it after a timeout too.
+        return network_error(error) or ReceiverError("the server closed the connection")
+    return network_error(error) or ReceiverError("the mail was not sent (%s)" % type(error).__name__)
 
 
-def _refused(refused: t.Mapping[str, t.Tuple[int, bytes]], target: t.Mapping[str, t.Any]) -> ReceiverError:
-    named = ", ".join("%s (%d %s)" % (name, code, _shown(said, target["password"])) for name, (code, said) in sorted(refused.items()))
-    left = [address for address in target["to"] if _bare(address) in refused]
-    retryable = any(code < 500 for code, _said in refused.values())
-    return ReceiverError("the server refuses %s" % named, retryable, dict(target, to=left))
+def _refused(refused: t.Mapping[str, t.Tuple[int, bytes]], target: NotifyTarget) -> ReceiverError:
+    answers = ["%s (%d %s)" % (name, code, _shown(text, target["password"])) for name, (code, text) in sorted(refused.items())]
+    left = [address for address in _recipients(target) if addresses.bare(address) in refused]
+    retryable = any(code < 500 for code, _text in refused.values())
+    return ReceiverError("the server refuses %s" % ", ".join(answers), retryable, t.cast("NotifyTarget", {**target, "to": left}))
 
 
-def _shown(said: t.Union[bytes, str], secret: t.Optional[str]) -> str:
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+def _shown(text: t.Union[bytes, str], secret: t.Optional[str]) -> str:
+    """The text of a server on one line, without the secret."""
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     if secret and secret in text:
-        return "its answer holds the password"
+        return "its answer contains the password"
     return "".join(character if character.isprintable() else " " for character in text)[:300]
+
+
+# -- the options ------------------------------------------------------------------------------------------------------
+
+
+def problems(target: NotifyTarget, log: t.Optional[str]) -> t.List[str]:
+    """See ``receivers.problems``."""
+    found = []
+    for index, address in enumerate(_recipients(target)):
+        wrong = addresses.problem(address, local=not target["server"])
+        if wrong:
+            found.append("to[%d]: %r %s" % (index, address, wrong))
+    wrong = addresses.problem(target["from"], local=False) if target["from"] else None
+    if wrong:
+        found.append("from: %r %s" % (target["from"], wrong))
+    if not target["server"]:
+        given = [name for name in ("port", "tls", "user", "password", "ca_bundle") if target.get(name) is not None]
+        found += ["%s: requires a server; add server, or remove this option" % name for name in given]
+    if bool(target["user"]) != bool(target["password"]):
+        found.append("user: user and password must be given together")
+    if target["tls"] == "none" and target["password"]:
+        found.append("tls: none would send the password unencrypted; use starttls or tls")
+    if target["attach_log"] and not log:
+        found.append("attach_log: the job has no event log to attach; set log")
+    return found
+
+
+RECEIVER = Receiver(deliver, problems, default_when=("failure", "recovery"))

@@ -1,45 +1,64 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A healthchecks-style URL, called when a run starts, succeeds or fails: a job that no longer runs is missed there."""
+"""A healthchecks-style URL, requested when a run starts, succeeds or fails: the service notices a job that no longer runs."""
 
 from __future__ import annotations
 
 import typing as t
 
-from .base import News, ReceiverError, cause, seconds_of, tls_context
+from .base import Receiver, ReceiverError, network_error, seconds_of, status_error, url_problems
 
-LONGEST_START = 5.0
-"""Seconds; a run does not wait longer for the call that says that it begins."""
+if t.TYPE_CHECKING:
+    from ...config.document import NotifyTarget
+    from ..messages import Message
+
 LONGEST_BODY = 10_000
-"""Characters of the recap that go with the call at the end; these services show them and cut them to a size of their own."""
+"""Characters of the report that are sent at the end of a run. The services show it, and cut it to a size of their choice."""
 
 
-def deliver(target: t.Mapping[str, t.Any], news: News) -> None:
-    """Say how the run ended."""
-    _call(target, "/fail" if news.state == "failed" else "", news.text()[:LONGEST_BODY].encode("utf-8"), seconds_of(target))
+def deliver(target: NotifyTarget, message: Message) -> None:
+    """Report the end of a run."""
+    body = message.text()[:LONGEST_BODY].encode("utf-8")
+    _request(target, "/fail" if message.state == "failed" else "", body, seconds_of(target))
 
 
-def start(target: t.Mapping[str, t.Any]) -> None:
-    """Say that a run begins."""
-    _call(target, "/start", b"", min(LONGEST_START, seconds_of(target)))
+def start(target: NotifyTarget, seconds: float) -> None:
+    """Report the start of a run."""
+    _request(target, "/start", b"", seconds)
 
 
-def _call(target: t.Mapping[str, t.Any], event: str, body: bytes, seconds: float) -> None:
+def url_of(url: str, event: str) -> str:
+    """The URL with the event appended to its path."""
+    from urllib.parse import urlsplit, urlunsplit
+
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + event))
+
+
+def _request(target: NotifyTarget, event: str, body: bytes, seconds: float) -> None:
     from http.client import HTTPException
     from urllib.error import HTTPError
-    from urllib.parse import urlsplit, urlunsplit
     from urllib.request import HTTPSHandler, Request, build_opener
 
-    parts = urlsplit(target["url"])
-    url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + event))
+    from ...base.net import tls_context
+
+    url = url_of(t.cast(str, target["url"]), event)
     headers = {"Content-Type": "text/plain; charset=utf-8", "User-Agent": "log-archive"}
     opener = build_opener(HTTPSHandler(context=tls_context(target["ca_bundle"])))
     try:
-        # The service is told by the path; what it answers beyond its status is of no use.
+        # Only the status of the answer matters.
         opener.open(Request(url, data=body, headers=headers), timeout=seconds).close()
     except HTTPError as error:
         error.close()
-        raise ReceiverError("it answered with status %d" % error.code, retryable=error.code >= 500 or error.code in (408, 429)) from None
+        raise status_error(error.code) from None
     except (OSError, HTTPException) as error:
-        raise cause(error) or ReceiverError("the call failed (%s)" % type(error).__name__) from None
+        raise network_error(error) or ReceiverError("the request failed (%s)" % type(error).__name__) from None
+
+
+def problems(target: NotifyTarget, _log: t.Optional[str]) -> t.List[str]:
+    """See ``receivers.problems``."""
+    return url_problems(target["url"], ("http", "https"))
+
+
+RECEIVER = Receiver(deliver, problems, start)

@@ -8,16 +8,25 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ...base import durable
-from .base import News, ReceiverError
+from .base import Receiver, ReceiverError
+
+if t.TYPE_CHECKING:
+    from ...config.document import NotifyTarget
+    from ..messages import Message
 
 MODE = 0o644
+"""The collector runs as another user."""
 
 
-def deliver(target: t.Mapping[str, t.Any], news: News) -> None:
-    """Replace the job's file in one step; the collector runs as another user and reads only whole files that end with .prom."""
-    path = os.path.join(target["path"], "log_archive_%s.prom" % news.job)
+def deliver(target: NotifyTarget, message: Message) -> None:
+    """Replace the file of the job in one step. The collector reads only names that end in .prom, so never an unfinished file."""
+    from ...base.durable import write_atomically
+
+    path = os.path.join(t.cast(str, target["path"]), "log_archive_%s.prom" % message.records[0]["job"])
     try:
-        durable.write_atomically(path, news.metrics().encode("utf-8"), MODE)
+        write_atomically(path, message.metrics().encode("utf-8"), MODE)
     except OSError as error:
-        raise ReceiverError("%s cannot be written (%s)" % (path, error.strerror)) from error
+        raise ReceiverError("cannot write %s: %s" % (path, error.strerror)) from error
+
+
+RECEIVER = Receiver(deliver, is_local=True)

@@ -1,14 +1,17 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What notifications say: of one run and of many, in each form, whatever names and errors hold."""
+"""The content of notifications about one run and about many, in each form, with any names and errors."""
 
 from __future__ import annotations
 
 import html.parser
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import messages
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import metrics, plain
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.messages import Message
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.summary import subject
 from hypothesis import given, strategies as st
 
 NASTY = [
@@ -94,35 +97,35 @@ def cells_of(page):
     return parser
 
 
-def test_all_that_was_asked_for_is_told_in_each_form():
-    news = messages.news([FULL])
+def test_each_form_has_the_whole_content():
+    message = Message([FULL])
     wanted = ["web1", "syslog", "partly done", "1.4s", "2024-01-12T15:05:00Z"]
     wanted += ["select", "1 skipped", "pack", "1 archive", "2.0 KiB", "store local", "1 verified by read_back", "store bucket", "1 waiting"]
     wanted += ["prune local", "1 removed", "5 kept", "store bucket: timed out", "/var/log/x was skipped"]
     wanted += ["syslog.20240112.14.tgz.fernet", "web1/old.tgz.fernet"]
-    for told in (news.text(), "\n".join(cells_of(news.html()).texts), news.table(16383)):
-        assert [each for each in wanted if each not in told] == []
-    assert (news.state, news.subject) == ("failed", "[log-archive] web1 syslog: partly done")
+    for shown in (message.text(), "\n".join(cells_of(message.html()).texts), message.markdown(16383)):
+        assert [each for each in wanted if each not in shown] == []
+    assert (message.state, message.subject) == ("failed", "[log-archive] web1 syslog: partly done")
 
 
-def test_a_fleet_is_told_in_one_message_the_worst_first():
+def test_one_message_about_a_fleet_has_the_worst_runs_first():
     runs = [recap(host="web%d" % number) for number in range(3)]
     runs.append(recap(host="web9", outcome="failed", errors=["no key"], exit_code=1))
-    runs.append({"host": "db1", "job": "syslog", "outcome": "unreachable", "errors": ["no route"]})
+    runs.append(complete({"host": "db1", "job": "syslog", "outcome": "unreachable", "errors": ["no route"]}))
     runs.append(recap(host="web1", job="auth", warnings=["it was empty"]))
-    news = messages.news(runs)
-    assert news.subject == "[log-archive] 6 runs on 5 hosts: 2 failed"
-    rows = [line.split(" | ")[1:4] for line in news.table(16383).splitlines() if line.startswith("| :")]
+    message = Message(runs)
+    assert message.subject == "[log-archive] 6 runs on 5 hosts: 2 failed"
+    rows = [line.split(" | ")[1:4] for line in message.markdown(16383).splitlines() if line.startswith("| :")]
     assert rows[:3] == [["`db1`", "`syslog`", "`unreachable`"], ["`web9`", "`syslog`", "`failed`"], ["`web1`", "`auth`", "`done`"]]
-    for told in (news.text(), news.html(), news.table(16383)):
-        assert "web9 syslog: no key" in told and "db1 syslog: no route" in told and "web1 auth: it was empty" in told
+    for shown in (message.text(), message.html(), message.markdown(16383)):
+        assert "web9 syslog: no key" in shown and "db1 syslog: no route" in shown and "web1 auth: it was empty" in shown
 
 
 def test_states():
-    assert messages.news([recap()]).state == "done"
-    assert messages.news([recap(warnings=["x"])]).state == "warning"
-    assert messages.news([recap(), recap(errors=["x"])]).state == "failed"
-    assert messages.subject([recap()], recovered=True) == "web1 syslog: done, recovered"
+    assert Message([recap()]).state == "done"
+    assert Message([recap(warnings=["x"])]).state == "warning"
+    assert Message([recap(), recap(errors=["x"])]).state == "failed"
+    assert subject([recap()], recovered=True) == "web1 syslog: done, recovered"
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -133,12 +136,12 @@ def test_names_and_errors_from_elsewhere_stay_text(name):
         warnings=[name],
         pruned={"local": {"removed": [name], "bytes_freed": 0, "kept": 0, "refusals": []}},
     )
-    news = messages.news([run])
-    for told in (news.text(), news.html(), news.table(16383)):
-        told.encode("utf-8")
-        assert all(character.isprintable() or character == "\n" for character in told)
-    assert cells_of(news.html()).names == {"html", "head", "meta", "body", "h2", "table", "tr", "th", "td"}
-    for line in news.table(16383).splitlines():
+    message = Message([run])
+    for shown in (message.text(), message.html(), message.markdown(16383)):
+        shown.encode("utf-8")
+        assert all(character.isprintable() or character == "\n" for character in shown)
+    assert cells_of(message.html()).names == {"html", "head", "meta", "body", "h2", "table", "tr", "th", "td"}
+    for line in message.markdown(16383).splitlines():
         assert line.count("`") % 2 == 0
         outside = "".join(line.split("`")[::2])
         assert not any(character in outside for character in "@<*\\")
@@ -146,19 +149,19 @@ def test_names_and_errors_from_elsewhere_stay_text(name):
 
 @given(st.lists(st.text(max_size=200), max_size=200), st.integers(min_value=200, max_value=2000))
 def test_a_table_is_never_longer_than_its_limit(errors, limit):
-    table = messages.news([recap(errors=errors)]).table(limit)
+    table = Message([recap(errors=errors)]).markdown(limit)
     assert len(table) <= limit
     assert table.endswith("(cut)") or table.count("- :x:") == len(errors)
 
 
 def test_a_mail_of_thousands_of_archives_stays_a_mail():
     run = recap(archives=[archive("log.%05d.tgz.fernet" % number) for number in range(20_000)])
-    news = messages.news([run])
-    assert len(news.text()) <= messages.LONGEST + 10 and news.text().endswith("\n(cut)\n")
-    assert "and 19800 more" in news.html() and len(news.html()) < 200_000
+    message = Message([run])
+    assert len(message.text()) <= plain.LONGEST + 10 and message.text().endswith("\n(cut)\n")
+    assert "and 19800 more" in message.html() and len(message.html()) < 200_000
 
 
-def test_metrics_are_valid_and_say_what_they_mean():
+def test_metrics_are_valid_and_have_their_values():
     parser = pytest.importorskip("prometheus_client.parser")
     status = {
         "last_success": "2024-01-12T14:05:00Z",
@@ -168,10 +171,8 @@ def test_metrics_are_valid_and_say_what_they_mean():
         "spool": {"archives": 1, "bytes": 2048},
         "backlog": {"bucket": 1},
         "verified": {"local": "read_back", "bucket": "server_digest"},
-        "runs": {0: 10, 3: 2},
-        "stores": ["local", "bucket"],
     }
-    text = messages.news([FULL], status=lambda: status).metrics()
+    text = Message([FULL], facts=lambda: metrics.JobFacts(status, {0: 10, 3: 2}, ["local", "bucket"])).metrics()
     found = {}
     for family in parser.text_string_to_metric_families(text):
         assert family.documentation and family.type in ("gauge", "counter")
@@ -205,5 +206,5 @@ def test_metrics_are_valid_and_say_what_they_mean():
 
 def test_no_success_yet_is_no_number():
     status = dict.fromkeys(("archives", "bytes", "source_bytes"), 0)
-    status.update(last_success=None, spool={"archives": 0, "bytes": 0}, backlog={}, verified={}, runs={1: 1}, stores=[])
-    assert "last_success" not in messages.metrics(recap(), status)
+    status.update(last_success=None, spool={"archives": 0, "bytes": 0}, backlog={}, verified={})
+    assert "last_success" not in metrics.render(recap(), metrics.JobFacts(status, {1: 1}, []))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who is told of which run; with receivers that need no server. Those that do are in tests/faults/test_notify.py."""
+"""Which runs are reported to whom, with receivers that need no server. Those that do are in tests/faults/test_notify.py."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import notifying
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.receivers import RECEIVERS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.receivers.base import Receiver
 from rigs.host import Host
 
 GOOD = {"changed": False, "warnings": [], "errors": []}
@@ -38,14 +40,14 @@ GOOD = {"changed": False, "warnings": [], "errors": []}
 )
 def test_when(when, run, recovered, wanted):
     for kind in ("mail", "chat"):
-        assert notifying.wanted({"type": kind, "when": when}, [dict(GOOD, **run)], recovered) == wanted
+        assert notifying.wants({"type": kind, "when": when}, [dict(GOOD, **run)], recovered) == wanted
     if when is not None:
-        assert notifying.wanted({"type": "log", "when": when}, [dict(GOOD, **run)], recovered) == (wanted or when == [])
+        assert notifying.wants({"type": "log", "when": when}, [dict(GOOD, **run)], recovered) == (wanted or when == [])
 
 
-def test_log_metrics_and_pings_are_told_of_every_run_unless_a_log_says_otherwise():
+def test_log_metrics_and_pings_get_every_run_by_default():
     for kind in ("log", "textfile", "ping"):
-        assert notifying.wanted({"type": kind, "when": None}, [GOOD], False)
+        assert notifying.wants({"type": kind, "when": None}, [GOOD], False)
 
 
 def test_each_run_adds_a_line_and_replaces_the_metrics(tmp_path):
@@ -64,11 +66,11 @@ def test_each_run_adds_a_line_and_replaces_the_metrics(tmp_path):
     assert sorted(each.name for each in tmp_path.iterdir()) == ["host", "log_archive_syslog.prom", "recaps"]
 
 
-def test_a_mistake_of_a_receiver_is_a_warning_that_says_nothing_of_what_it_said(tmp_path, monkeypatch):
-    def broken(_kind):
+def test_a_defect_of_a_receiver_is_a_warning_without_its_text(tmp_path, monkeypatch):
+    def broken(_target, _message):
         raise KeyError("marker-of-a-secret")
 
-    monkeypatch.setattr(notifying, "_receiver", broken)
+    monkeypatch.setitem(RECEIVERS, "log", lambda: Receiver(broken, is_local=True))
     host = Host(tmp_path / "host")
     host.write_logs(14)
     recap = host.run(notify=[{"type": "log", "path": str(tmp_path / "recaps")}])
@@ -128,7 +130,7 @@ def test_good_options(target):
     ("target", "found"),
     [
         ({"type": "log"}, ["notify[0].path: is missing; a notification of type log requires it"]),
-        ({"type": "log", "path": "/var/log/events.jsonl"}, ["notify[0].path: is the job's event log; give the recaps a file of their own"]),
+        ({"type": "log", "path": "/var/log/events.jsonl"}, ["notify[0].path: is the event log of the job; use a separate file"]),
         (
             {"type": "textfile", "path": "/x", "when": ["always"]},
             ["notify[0].when: a notification of type textfile does not have this option"],
@@ -137,25 +139,25 @@ def test_good_options(target):
         ({"type": "mail", "to": []}, ["notify[0].to: is missing; a notification of type mail requires it"]),
         (
             {"type": "mail", "to": ["a@b@c", "root"], "server": "s"},
-            ["notify[0].to[0]: is 'a@b@c', is no", "notify[0].to[1]: is 'root', is"],
+            ["notify[0].to[0]: 'a@b@c' is not a mail address", "notify[0].to[1]: 'root' is not a mail address"],
         ),
-        ({"type": "mail", "to": ["root"], "from": "root"}, ["notify[0].from: is 'root', is no mail address"]),
+        ({"type": "mail", "to": ["root"], "from": "root"}, ["notify[0].from: 'root' is not a mail address"]),
         (
             {"type": "mail", "to": ["root"], "user": "u", "password": "p", "tls": "tls"},
-            ["notify[0].tls: is for a server", "notify[0].user: is for a server", "notify[0].password: is for a server"],
+            ["notify[0].tls: requires a server", "notify[0].user: requires a server", "notify[0].password: requires a server"],
         ),
-        ({"type": "mail", "to": ["a@b.c"], "server": "s", "user": "u"}, ["notify[0].user: and password go together; give both or none"]),
+        ({"type": "mail", "to": ["a@b.c"], "server": "s", "user": "u"}, ["notify[0].user: user and password must be given together"]),
         (
             {"type": "mail", "to": ["a@b.c"], "server": "s", "user": "u", "password": "p", "tls": "none"},
-            ["notify[0].tls: is none, which would send the password for everyone to read; use starttls or tls"],
+            ["notify[0].tls: none would send the password unencrypted; use starttls or tls"],
         ),
         ({"type": "mail", "to": ["a@b.c"], "server": "s", "port": 70000}, ["notify[0].port: must be at most 65535, not 70000"]),
-        ({"type": "chat", "url": "marker-of-a-secret"}, ["notify[0].url: is no URL"]),
-        ({"type": "chat", "url": "https:///hooks/marker"}, ["notify[0].url: names no host"]),
-        ({"type": "chat", "url": "https://h/hooks/mar ker"}, ["notify[0].url: is no URL"]),
-        ({"type": "chat", "url": "https://h:port/hooks/marker"}, ["notify[0].url: is no URL"]),
+        ({"type": "chat", "url": "marker-of-a-secret"}, ["notify[0].url: is not a URL"]),
+        ({"type": "chat", "url": "https:///hooks/marker"}, ["notify[0].url: has no host"]),
+        ({"type": "chat", "url": "https://h/hooks/mar ker"}, ["notify[0].url: is not a URL"]),
+        ({"type": "chat", "url": "https://h:port/hooks/marker"}, ["notify[0].url: is not a URL"]),
         ({"type": "ping", "url": "ftp://example.com/marker"}, ["notify[0].url: must begin with http:// or https://"]),
-        ({"type": "ping", "url": "https://[::1/marker"}, ["notify[0].url: is no URL"]),
+        ({"type": "ping", "url": "https://[::1/marker"}, ["notify[0].url: is not a URL"]),
         ({"type": "ping", "url": "https://x/", "timeout": "soon"}, ["notify[0].timeout: 'soon': not a duration"]),
         ({"type": "pager"}, ["notify[0].type: must be one of log, mail, chat, textfile, ping, not 'pager'"]),
         ({}, ["notify[0].type: is missing"]),
@@ -169,4 +171,4 @@ def test_mistakes_are_named(target, found):
 
 def test_a_log_to_attach_must_be_there():
     target = {"type": "mail", "to": ["root"], "attach_log": True}
-    assert problems(target, log=None) == ["notify[0].attach_log: there is no log to attach; say where the job writes one (log)"]
+    assert problems(target, log=None) == ["notify[0].attach_log: the job has no event log to attach; set log"]

@@ -1,20 +1,21 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What people read."""
+"""What the command prints for people."""
 
 from __future__ import annotations
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto.keyring import KeyInfo
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
 
 
 def test_a_recap_of_a_job_that_could_not_begin():
     recap = {"job": "x", "exit_code": 2, "outcome": "failed", "errors": ["why"]}
-    assert report.recap(recap) == "x: failed\n  ERROR    why"
+    assert report.recap(complete(recap)) == "x: failed\n  ERROR    why"
 
 
-def test_a_recap_tells_failures_first_and_shows_any_name():
+def test_a_recap_has_failures_first_and_shows_any_name():
     recap = {
         "job": "x",
         "outcome": "partly done",
@@ -28,7 +29,7 @@ def test_a_recap_tells_failures_first_and_shows_any_name():
         "skipped": [{"path": "/a\nb\udcff", "reason": "a pipe"}] * 12,
         "spool": {"archives": 1, "bytes": 10},
     }
-    lines = report.recap(recap).splitlines()
+    lines = report.recap(complete(recap)).splitlines()
     assert lines[1:3] == ["  ERROR    bad", "  warning  odd"]
     assert "           -- s: down" in lines
     assert any("1 removed" in line and "3 kept" in line for line in lines)

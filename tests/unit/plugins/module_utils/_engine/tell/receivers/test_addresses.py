@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Addresses of mail: which are taken."""
+"""Mail addresses: which are accepted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell
 )
 def test_an_address(text, bare):
     assert addresses.problem(text, local=False) is None
-    assert addresses.of(text).addr_spec == bare
+    assert addresses.parse(text).addr_spec == bare
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,12 @@ def test_an_address(text, bare):
         "ops@example.com\x00",
     ],
 )
-def test_what_is_none(text):
+def test_not_an_address(text):
     assert addresses.problem(text, local=False)
 
 
 def test_a_user_of_this_host():
     assert addresses.problem("root", local=True) is None
-    assert addresses.of("root").username == "root"
+    assert addresses.parse("root").username == "root"
     for text in ("", "no user", "-f", "root\nBcc: x@example.com", "a@b@c"):
         assert addresses.problem(text, local=True)

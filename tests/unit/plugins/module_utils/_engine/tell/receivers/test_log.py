@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The log of recaps: whole lines, rotated by size, shared by several processes."""
+"""The log file of run records: whole lines, rotated by size, shared by several processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import multiprocessing
 import os
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_receiver
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.messages import Message
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.receivers import log
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.receivers.base import ReceiverError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
 
 
 def lines_of(path, keep=0):
@@ -18,7 +22,7 @@ def lines_of(path, keep=0):
     return [line for name in reversed(names) if (path.parent / name).exists() for line in (path.parent / name).read_bytes().splitlines()]
 
 
-def test_it_is_rotated_before_it_grows_beyond_its_size(tmp_path):
+def test_it_is_rotated_before_it_exceeds_its_size(tmp_path):
     path = tmp_path / "log"
     for number in range(10):
         log.append(str(path), b"line %d\n" % number, 14, keep=3)
@@ -34,7 +38,7 @@ def test_a_line_larger_than_the_size_is_written_all_the_same(tmp_path):
     assert [len(line) for line in lines_of(path, 1)] == [100, 100]
 
 
-def test_a_line_that_somebody_left_unfinished_is_ended(tmp_path):
+def test_an_unfinished_line_of_another_program_is_ended(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"half")
     log.append(str(path), b"whole\n", 1000, keep=1)
@@ -67,3 +71,23 @@ def test_several_processes_lose_and_mix_nothing(tmp_path):
     for writer in range(4):
         assert [each["number"] for each in told if each["writer"] == writer] == list(range(100))
     assert all(os.path.getsize(tmp_path / name) <= 500 for name in os.listdir(tmp_path))
+
+
+RECORDS = [complete({"host": "web1", "job": job, "outcome": "done", "errors": []}) for job in ("syslog", "auth")]
+
+
+def test_a_run_is_a_line_of_json(tmp_path):
+    path = tmp_path / "log"
+    log.deliver(normalise_receiver({"type": "log", "path": str(path)}), Message(RECORDS))
+    assert [json.loads(line) for line in lines_of(path)] == RECORDS
+
+
+def test_a_run_is_readable_text(tmp_path):
+    path = tmp_path / "log"
+    log.deliver(normalise_receiver({"type": "log", "path": str(path), "format": "plain"}), Message(RECORDS[:1]))
+    assert path.read_text().startswith("web1 syslog: done\n")
+
+
+def test_a_log_that_cannot_be_written_is_an_error(tmp_path):
+    with pytest.raises(ReceiverError, match="cannot write .*/log: No such file or directory"):
+        log.deliver(normalise_receiver({"type": "log", "path": str(tmp_path / "missing" / "log")}), Message(RECORDS))

@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run records as reports need them."""
+
+from __future__ import annotations
+
+import typing as t
+
+if t.TYPE_CHECKING:
+    from ..state.record import RunRecord
+
+
+def complete(given: t.Mapping[str, t.Any]) -> RunRecord:
+    """A run record with every key, from one that may have only job, outcome and errors: of a job that could not start, or of a host
+    that could not be reached."""
+    record: RunRecord = {
+        "job": "-",
+        "host": "-",
+        "check": False,
+        "started": "",
+        "seconds": 0.0,
+        "outcome": "-",
+        "exit_code": 1,
+        "changed": False,
+        "steps": {},
+        "archives": [],
+        "missing": [],
+        "skipped": [],
+        "pruned": {},
+        "sources_deleted": [],
+        "spool": {"archives": 0, "bytes": 0},
+        "warnings": [],
+        "errors": [],
+    }
+    return t.cast("RunRecord", {**record, **given})
+
+
+def has_failed(record: RunRecord) -> bool:
+    """Whether the run had errors. Archives that wait because the operator declined their upload are not errors."""
+    return bool(record["errors"])
+
+
+def state_of(record: RunRecord) -> str:
+    """'failed', 'warning' or 'done'."""
+    return "failed" if has_failed(record) else "warning" if record["warnings"] else "done"
+
+
+def worst_state(records: t.Iterable[RunRecord]) -> str:
+    """The same for several runs."""
+    states = {state_of(record) for record in records}
+    return next((state for state in ("failed", "warning") if state in states), "done")
