@@ -113,7 +113,7 @@ def _cause_of(error: BaseException) -> t.Optional[Cause]:
     if isinstance(error, socket.timeout) or "TimeoutError" in names:
         return Cause("timeout", "it did not answer in time")
     if isinstance(error, ssl.SSLError):
-        return Cause("tls", "TLS failed (%s)" % (error.reason or error.strerror or "no reason given"))
+        return Cause("tls", "TLS failed (%s)" % (getattr(error, "reason", None) or error.strerror or "no reason given"))
     if isinstance(error, socket.gaierror):
         return Cause("dns", "its name cannot be resolved (%s)" % error.strerror)
     if "IncompleteRead" in names:

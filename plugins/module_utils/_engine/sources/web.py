@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
 import hashlib
 import os
 import re
-import socket
-import ssl
-import time
 import typing as t
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
+from ..base import net
 from ..base.errors import EXIT_CONFIG, ConfigError, IntegrityError, LogArchiveError, MissingLibraryError
 from ..base.periods import load_timezone
 from ..base.staging import ExtractedFile, failing_clearly
@@ -28,6 +25,8 @@ from ..base.units import format_size, parse_duration, parse_size
 from . import zips
 
 if t.TYPE_CHECKING:
+    import ssl
+
     from ..config.document import WebOptions
 
 CHUNK = 1 << 16
@@ -232,18 +231,17 @@ def fetch(options: WebOptions, path: str, known: t.Optional[Validators] = None, 
 
     The file exists only if it is complete, its size is within the limits, and it begins like a zip. Raises WebError.
     """
-    delay = parse_duration(options["retry_delay"])
-    for attempt in range(1, options["attempts"] + 1):
+    retries = net.Retries(options["attempts"], parse_duration(options["retry_delay"]))
+
+    def fetch_once() -> Download:
         try:
-            return _fetch_once(options, path, known, progress, attempt)
-        except WebError as error:
+            return _fetch_once(options, path, known, progress, retries.count)
+        except WebError:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-            if error.reason not in _RETRYABLE or attempt == options["attempts"]:
-                raise
-        time.sleep(delay)
-        delay *= 2
-    raise AssertionError("the last attempt returns or raises")
+            raise
+
+    return retries.call(fetch_once, lambda error: isinstance(error, WebError) and error.reason in _RETRYABLE)
 
 
 def _fetch_once(options: WebOptions, path: str, known: t.Optional[Validators], progress: t.Optional[Progress], attempt: int) -> Download:
@@ -327,20 +325,13 @@ def redirect_target(url: str, location: str) -> str:
 
 
 def _tls_context(options: WebOptions) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=options["ca_bundle"])
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError("cannot read the CA certificates: %s" % (error.strerror or error), options["ca_bundle"]) from error
-    if options["client_certificate"]:
+    context = net.tls_context(options["ca_bundle"])
+    certificate = options["client_certificate"]
+    if certificate:
         try:
-            # Without a password function, OpenSSL asks for the passphrase of the key on the terminal.
-            context.load_cert_chain(options["client_certificate"], options["client_key"], lambda: "")
-        except (OSError, ssl.SSLError) as error:
-            raise WebError(
-                "client_certificate",
-                "cannot use the client certificate: %s" % (error.strerror or error),
-                options["client_certificate"],
-            ) from error
+            net.load_client_certificate(context, certificate, options["client_key"])
+        except ConfigError as error:
+            raise WebError("client_certificate", error.message, certificate) from error
     return context
 
 
@@ -423,45 +414,11 @@ def network_errors(url: str) -> t.Iterator[None]:
     except LocationParseError as error:
         raise WebError("redirect", _BAD_REDIRECT, shown(url)) from error
     except HTTPError as error:
-        causes = list(_chain(error))
-        reason, message = next(
-            filter(None, map(_reason, causes)), ("connection_lost", "the connection was lost (%s)" % type(error).__name__)
-        )
+        cause = net.find_cause(error)
+        reason, message = "connection_lost", "the connection was lost (%s)" % type(error).__name__
+        if cause is not None:
+            reason, message = reason if cause.kind == "other" else cause.kind, cause.message
         # The proxy cannot be reached, or refuses the connection.
-        if any(isinstance(cause, ProxyError) for cause in causes) and not reason.startswith("tls"):
+        if any(isinstance(wrapped, ProxyError) for wrapped in net.wrapped_errors(error)) and not reason.startswith("tls"):
             reason, message = "proxy", "the proxy failed: %s" % message
         raise WebError(reason, message, shown(url)) from error
-
-
-def _chain(error: BaseException) -> t.Iterator[BaseException]:
-    """An error and its causes, the innermost first. urllib3 nests them in several ways, depending on its version."""
-    seen: t.List[BaseException] = []
-    waiting: t.List[t.Any] = [error]
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, BaseException) and not any(one is other for other in seen):
-            seen.append(one)
-            waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), getattr(one, "original_error", None), *one.args]
-    return reversed(seen)
-
-
-def _reason(error: BaseException) -> t.Optional[t.Tuple[str, str]]:
-    from urllib3.exceptions import IncompleteRead, TimeoutError as UrllibTimeout
-
-    if isinstance(error, ssl.SSLCertVerificationError):
-        # X509_V_ERR_HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH; CERT_HAS_EXPIRED, CERT_NOT_YET_VALID.
-        reason = "tls_name" if error.verify_code in (62, 64) else "tls_expired" if error.verify_code in (9, 10) else "tls_untrusted"
-        return reason, "the certificate of the server is not accepted: %s" % error.verify_message
-    if isinstance(error, ssl.SSLError):
-        return "tls", "TLS failed (%s)" % (getattr(error, "reason", None) or error.strerror)
-    if isinstance(error, socket.gaierror):
-        return "dns", "cannot resolve the host name (%s)" % error.strerror
-    if isinstance(error, ConnectionRefusedError):
-        return "refused", "the connection was refused"
-    if isinstance(error, (socket.timeout, UrllibTimeout)):
-        return "timeout", "the server did not respond in time"
-    if isinstance(error, OSError) and error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT):
-        return "unreachable", "cannot reach the server (%s)" % error.strerror
-    if type(error).__name__ == "IncompleteRead" or isinstance(error, IncompleteRead):
-        return "truncated", "the connection ended before the file was complete"
-    return None

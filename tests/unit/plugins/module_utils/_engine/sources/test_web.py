@@ -185,7 +185,7 @@ def test_a_body_is_written_and_hashed(tmp_path: t.Any) -> None:
             b"PK\3\4",
             100,
             "truncated",
-            "the response has 4 bytes; the server announced 100|the connection ended before the file was complete",
+            "the response has 4 bytes; the server announced 100|the connection ended before all bytes had arrived",
         ),
     ],
 )
@@ -232,7 +232,7 @@ def test_a_network_error_has_the_reason_of_its_innermost_cause(cause: Exception,
 
 def test_an_error_of_the_proxy_is_not_an_error_of_the_server() -> None:
     refused = ConnectionRefusedError(111, "Connection refused")
-    with pytest.raises(web.WebError, match="the proxy failed: the connection was refused") as raised, web.network_errors(URL):
+    with pytest.raises(web.WebError, match="the proxy failed: connection refused") as raised, web.network_errors(URL):
         raise urllib3.exceptions.ProxyError("Cannot connect to proxy", refused)
     assert raised.value.reason == "proxy"
 
