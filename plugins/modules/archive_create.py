@@ -186,14 +186,18 @@ archives:
       sample: 0.12
 """
 
-import functools
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving, naming
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.create import (
+    Contents,
+    create_archive,
+    local_archive,
+    place,
+)
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import group, host_name
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_time
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import Source, source_at
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     PACKING,
@@ -226,26 +230,26 @@ def main() -> None:
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     with reporting(module) as result:
         options = given(module.params, PACKING)
-        keys = given(module.params, KEYRING)
-        host = options["host"] or naming.host_name()
+        encryption = {"format": envelope.FERNET, "keyring": given(module.params, KEYRING)["keyring"]}
+        host, job, suffix = host_name(options["host"]), options["job"], options["suffix"] or envelope.suffix(envelope.FERNET)
         sources = [_source(source) for source in module.params["sources"]]
-        by, fields = options["group"], {"host": host, "job": options["job"]}
-        groups = naming.group(sources, by, options["name"], options["period"], options["timezone"], fields)
-        current_key = functools.lru_cache(None)(keyring.load_current)
+        fields = {"host": host, "job": job}
+        groups = group(sources, options["group"], options["name"], options["period"], options["timezone"], fields)
+        enclosing = None
         result["archives"] = []
-        for group in groups:
-            path, manifest = archiving.place(unescaped(module.params["folder"]), group, options["suffix"] or naming.SUFFIXES["fernet"])
+        for each in groups:
+            path, manifest = place(unescaped(module.params["folder"]), each, suffix)
             state, seconds = "present", {}
             if manifest is None:
                 state = "created"
                 if not module.check_mode:
-                    key = current_key(keys["keyring"])
-                    refuse = options["changed"] == "refuse"
-                    created = archiving.create_archive(path, group.sources, key, host, options["job"], group.period, refuse)
+                    enclosing = enclosing or envelope.for_new_archives(encryption)
+                    contents = Contents(each.sources, host, job, each.period)
+                    created = create_archive(path, contents, enclosing, options["changed"] == "refuse")
                     manifest, seconds = created.manifest, {"seconds": round(created.seconds, 3)}
                     warn(module, created.warnings)
                 result["changed"] = True
-            result["archives"].append(dict(archiving.described(path, group, manifest), state=state, **seconds))
+            result["archives"].append(dict(local_archive(path, each, manifest), state=state, **seconds))
         if module._diff:
             names = [archive["name"] for archive in result["archives"]]
             result["diff"] = difference([a["name"] for a in result["archives"] if a["state"] == "present"], names)

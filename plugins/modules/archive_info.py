@@ -209,7 +209,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(STORE_OPTION, CHOICE), supports_check_mode=True)
     with reporting(module) as result, opened(module.params) as store:
         held, archives = chosen(module.params, store)
-        result["archives"] = [inventory.described(store, archive) for archive in archives]
+        result["archives"] = [inventory.held_archive(store, archive) for archive in archives]
         result["totals"] = inventory.totals(archives)
         result["damaged"] = held.damaged
         result["without_archive"] = [orphan.key for orphan in held.orphans]

@@ -162,7 +162,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_utc
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import RETENTION, SELECTION
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import prune as pruning
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.retention import Item, parse_policy
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.retention import Item, read_policy
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     CHOICE,
     POLICY_OPTION,
@@ -183,18 +183,15 @@ def main() -> None:
     with reporting(module) as result:
         own = given(module.params, OWN)
         policy = given(module.params["policy"], RETENTION, "policy")
-        template = policy.pop("name_template")
-        now = datetime.now(timezone.utc)
+        scope = pruning.Scope(own["host"], own["job"], policy["name_template"], own["timezone"])
         with opened(module.params) as store:
-            pruning_plan = pruning.plan(store, parse_policy(policy), now, own["host"], own["job"], template, own["timezone"])
+            pruning_plan = pruning.plan(store, read_policy(policy), datetime.now(timezone.utc), scope)
             plan = pruning_plan.plan
-            done = pruning.Pruned([item.key for item, _reason in plan.remove], plan.bytes_freed, {})
-            if not module.check_mode:
-                done = pruning.execute(store, pruning_plan)
+            done = pruning.predict(pruning_plan) if module.check_mode else pruning.execute(store, pruning_plan)
             result.update(
                 changed=bool(done.removed or pruning_plan.leftovers),
-                keep=[_told(item, reasons) for item, reasons in plan.keep],
-                remove=[_told(item, [reason]) for item, reason in plan.remove],
+                keep=[_row(item, reasons) for item, reasons in plan.keep],
+                remove=[_row(item, [reason]) for item, reason in plan.remove],
                 removed=done.removed,
                 bytes_freed=done.bytes_freed,
                 refusals=plan.refusals,
@@ -210,9 +207,9 @@ def main() -> None:
                 raise StoreError("%d object(s) cannot be removed, failed_keys says why" % len(done.failed), store.location())
 
 
-def _told(item: Item, reasons: t.Sequence[str]) -> t.Dict[str, t.Any]:
-    told = {"key": item.key, "time": format_utc(item.time), "host": item.host, "job": item.job, "size": item.size}
-    return dict(told, reasons=list(reasons))
+def _row(item: Item, reasons: t.Sequence[str]) -> t.Dict[str, t.Any]:
+    row = {"key": item.key, "time": format_utc(item.time), "host": item.host, "job": item.job, "size": item.size}
+    return dict(row, reasons=list(reasons))
 
 
 if __name__ == "__main__":

@@ -145,7 +145,7 @@ files:
       returned: success
       sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
     store:
-      description: Name of the store that gave the archive. Null in check mode, and if the archive did not have to be fetched.
+      description: Name of the store that gave the archive. V(null) if all its files were in place.
       type: str
       returned: success
       sample: s3

@@ -148,10 +148,11 @@ archives:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import naming
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.manifest import period_of
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import archive_key
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import ARCHIVE
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import send as shipping
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import send as sending
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     STORE_OPTION,
     argument_spec,
@@ -174,14 +175,14 @@ def main() -> None:
         result["archives"] = []
         with opened(module.params) as store:
             for path in map(unescaped, module.params["archives"]):
-                manifest = shipping.manifest_beside(path)
-                suffix = given_suffix or naming.SUFFIXES[manifest["encryption"]["format"]]
-                key = naming.archive_key(manifest["host"], manifest["job"], period_of(manifest), manifest["archive"]["name"])
+                manifest = sending.manifest_beside(path)
+                suffix = given_suffix or envelope.suffix(manifest["encryption"]["format"])
+                key = archive_key(manifest["host"], manifest["job"], period_of(manifest), manifest["archive"]["name"])
                 if module.check_mode:
-                    key, sent = shipping.look(store, manifest, key, suffix)
+                    key, sent = sending.look(store, manifest, key, suffix)
                 else:
-                    sent = shipping.send(store, path, manifest, key, suffix)
-                result["archives"].append(dict(shipping.described(store, key, manifest, sent), path=path))
+                    sent = sending.send(store, path, manifest, key, suffix)
+                result["archives"].append(dict(sending.sent_archive(store, key, manifest, sent), path=path))
                 result["changed"] = result["changed"] or result["archives"][-1]["changed"]
         if module._diff:
             keys = [archive["key"] for archive in result["archives"]]

@@ -25,8 +25,9 @@ MIB = 1 << 20
 
 OURS = """
 import datetime, os, sys
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.create import create_archive
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.create import Contents, create_archive
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto.envelope import FernetEnvelope
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto.keyring import Key, key_id
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import source_at
 
@@ -41,7 +42,8 @@ period = Period(now, now)
 chosen = [source_at(source, period)]
 secret = bytes(range(32))
 key = Key(key_id(secret), secret)
-create_archive(os.path.join(folder, "archive.tgz.fernet"), chosen, key, "web1", "syslog", period)
+contents = Contents(chosen, "web1", "syslog", period)
+create_archive(os.path.join(folder, "archive.tgz.fernet"), contents, FernetEnvelope(key))
 with open(report, "w") as file:
     file.write(str(peak() - before))
 """

@@ -16,9 +16,9 @@ import typing as t
 
 import generate_syslog
 from _measure import Benchmark, Sides, Target, run
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.create import Contents, create_archive
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
 from bench_pack import MIB, emptied
 
@@ -26,8 +26,10 @@ SECRET = bytes(range(32))
 
 OURS = """
 import sys
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.manifest import parse
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.manifest import load
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.restore import restore
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto.envelope import FernetEnvelope
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto.keyring import Key, key_id
 
 def peak():
     with open("/proc/self/status") as status:
@@ -35,10 +37,10 @@ def peak():
 
 archive, destination, report = sys.argv[1:]
 before = peak()
-with open(archive + ".manifest.json", "rb") as file:
-    described = parse(file.read(), archive)
+secret = bytes(range(32))
+manifest = load(archive + ".manifest.json")
 with open(archive, "rb") as file:
-    restore(file, bytes(range(32)), destination, archive, described)
+    restore(file, FernetEnvelope(Key(key_id(secret), secret)), destination, archive, manifest)
 with open(report, "w") as file:
     file.write(str(peak() - before))
 """
@@ -67,7 +69,8 @@ class Restoring:
         now = datetime.datetime(2024, 1, 12, 12, tzinfo=datetime.timezone.utc)
         period = periods.Period(now, now)
         chosen = [selection.source_at(str(source), period)]
-        archiving.create_archive(str(self.archive), chosen, keyring.Key(keyring.key_id(SECRET), SECRET), "web1", "syslog", period)
+        enclosing = envelope.FernetEnvelope(keyring.Key(keyring.key_id(SECRET), SECRET))
+        create_archive(str(self.archive), Contents(chosen, "web1", "syslog", period), enclosing)
         source.unlink()
 
     def ours(self) -> float:

@@ -13,12 +13,12 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.create import Contents, create_archive
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import parser
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import source_at
 
@@ -45,7 +45,7 @@ def archive(request, tmp_path, loghub):
     period = Period(now, now + datetime.timedelta(hours=1))
     chosen = source_at(str(source), period)
     path = tmp_path / "syslog.20240112.12.tgz.fernet"
-    archiving.create_archive(str(path), [chosen], key, "web1", "syslog", period)
+    create_archive(str(path), Contents([chosen], "web1", "syslog", period), envelope.FernetEnvelope(key))
     return tmp_path / "keyring" / (key.id + ".key"), path, source
 
 

@@ -17,10 +17,14 @@ import typing as t
 from datetime import datetime, timezone
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engine
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest as manifests, restore as restoring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import (
+    facts,
+    manifest as manifests,
+    restore as restoring,
+)
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import TEMP_PREFIX
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Store
@@ -142,7 +146,7 @@ def files_below(folder: t.Union[str, pathlib.Path]) -> t.List[str]:
     return sorted(found)
 
 
-def archives_in(store: t.Any) -> t.Dict[str, manifests.Manifest]:
+def archives_in(store: t.Any) -> t.Dict[str, facts.Manifest]:
     """Every archive of a store by key, after a check that each has its manifest and each manifest its archive."""
     held = inventory.read(store)
     assert held.damaged == {}
@@ -164,15 +168,15 @@ def assert_complete(store: t.Any, host: Host, wanted: t.Mapping[str, bytes]) -> 
         assert_restores(store, key, manifest, host, wanted)
 
 
-def assert_restores(store: t.Any, key: str, manifest: manifests.Manifest, host: Host, wanted: t.Mapping[str, bytes]) -> None:
+def assert_restores(store: t.Any, key: str, manifest: facts.Manifest, host: Host, wanted: t.Mapping[str, bytes]) -> None:
     """The archive restores to these bytes."""
     import tempfile
 
     data = io.BytesIO()
     store.get(key, data)
-    secret = keyring.load(str(host.keyring), manifest["encryption"]["key_id"]).secret
+    opener = envelope.for_archive(manifest["encryption"], str(host.keyring), False, key)
     with tempfile.TemporaryDirectory() as folder:
-        for file in restoring.restore(data, secret, folder, key, manifest):
+        for file in restoring.restore(data, opener, folder, key, manifest):
             with open(file.path, "rb") as restored:
                 assert restored.read() == wanted["/" + file.name]
 

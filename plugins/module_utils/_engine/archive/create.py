@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make one archive in a folder: pack, manifest beside it, and nothing half-written whatever happens."""
+"""Make one archive with its manifest in a folder. A failure or a kill leaves no unfinished archive under its final name."""
 
 from __future__ import annotations
 
@@ -18,33 +18,47 @@ from .. import __version__
 from ..base.durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite
 from ..base.errors import DiskFullError, LogArchiveError, SourceError
 from ..base.periods import Period
-from ..base.units import format_utc
-from ..crypto.keyring import Key
-from ..sources.base import Source
-from . import manifest as manifests
+from ..base.progress import Advance
+from ..base.units import format_size, format_utc
+from .manifest import LARGEST, VERSION, dump, load, source_bytes
 from .naming import Group, manifest_key, revised
 from .packing import Packed, PackedSource, pack
 
+if t.TYPE_CHECKING:
+    from ..crypto.envelope import Envelope
+    from ..sources.base import Source
+    from .facts import LocalArchive, Manifest, PeriodText, SourceFacts
+
 ATTEMPTS = 3
-"""How often a source that changes while it is read is packed again before the caller's choice applies."""
+"""How often a source that changes while it is read is packed before the caller's choice applies."""
+
+
+class Contents(t.NamedTuple):
+    """The logs of one archive, and what its manifest states of them. below: the folder of all; their names in the tar begin there."""
+
+    sources: t.Sequence[Source]
+    host: str
+    job: str
+    period: Period
+    below: str = "/"
 
 
 class Created(t.NamedTuple):
     """One finished archive. seconds: wall-clock time of the packing; warnings: sentences about sources that changed."""
 
     path: str
-    manifest: manifests.Manifest
+    manifest: Manifest
     seconds: float
     warnings: t.List[str]
 
 
-def find_unchanged(path: str, sources: t.Sequence[Source]) -> t.Optional[manifests.Manifest]:
-    """The manifest of the archive at ``path`` if it is whole in size and made of these sources as they are now; else None.
+def find_unchanged(path: str, sources: t.Sequence[Source]) -> t.Optional[Manifest]:
+    """The manifest of the archive at ``path`` if the archive has the right size and holds these sources as they are now; else None.
 
     A source is unchanged when path, size and modification time are: its bytes are not read.
     """
     try:
-        manifest = manifests.load(manifest_key(path))
+        manifest = load(manifest_key(path))
         size = os.path.getsize(path)
     except FileNotFoundError:
         return None
@@ -53,58 +67,49 @@ def find_unchanged(path: str, sources: t.Sequence[Source]) -> t.Optional[manifes
     return manifest if held == now and size == manifest["archive"]["size"] else None
 
 
-def place(folder: str, group: Group, suffix: str) -> t.Tuple[str, t.Optional[manifests.Manifest]]:
-    """Where in a folder the archive of a group belongs: at one that holds these sources already, with its manifest, else at the
-    first revision of the name that is free, with None."""
+def place(folder: str, group: Group, suffix: str) -> t.Tuple[str, t.Optional[Manifest]]:
+    """The path of a group's archive in a folder, and its manifest.
+
+    It is the path of an archive that holds these sources already, or, with None, the first revision of the name that is free.
+    """
     for revision in itertools.count(1):
         path = os.path.join(folder, revised(group.name + suffix, suffix, revision))
         manifest = find_unchanged(path, group.sources)
         if manifest is not None or not os.path.lexists(path):
             return path, manifest
-    raise AssertionError("itertools.count ends never")
+    raise AssertionError("unreachable: revisions do not end")
 
 
-def described(path: str, group: Group, manifest: t.Optional[manifests.Manifest]) -> t.Dict[str, t.Any]:
-    """What a caller tells of the archive of a group: all of it where there is a manifest, else what is known before it is made."""
-    sources = sum(source.size for source in group.sources) if manifest is None else manifests.source_bytes(manifest)
-    told: t.Dict[str, t.Any] = {
+def local_archive(path: str, group: Group, manifest: t.Optional[Manifest]) -> LocalArchive:
+    """What is reported of a group's archive at ``path``: everything if there is a manifest, else what is known before it is made."""
+    facts: LocalArchive = {
         "path": path,
         "name": os.path.basename(path),
         "manifest_path": manifest_key(path),
         "period": _period(group.period),
         "sources": [source.path for source in group.sources],
-        "source_bytes": sources,
+        "source_bytes": group.source_bytes if manifest is None else source_bytes(manifest),
     }
     if manifest is not None:
         archive = manifest["archive"]
-        told.update(
-            period=manifest["period"],
-            size=archive["size"],
-            md5=archive["md5"],
-            sha256=archive["sha256"],
-            key_id=manifest["encryption"].get("key_id"),
-            ratio=round(sources / archive["size"], 2),
-        )
-    return told
+        facts["period"] = manifest["period"]
+        facts["size"] = archive["size"]
+        facts["md5"] = archive["md5"]
+        facts["sha256"] = archive["sha256"]
+        facts["key_id"] = manifest["encryption"].get("key_id")
+        facts["ratio"] = round(facts["source_bytes"] / archive["size"], 2)
+    return facts
 
 
 def create_archive(
-    path: str,
-    sources: t.Sequence[Source],
-    key: t.Optional[Key],
-    host: str,
-    job: str,
-    period: Period,
-    refuse_changed: bool = False,
-    progress: t.Optional[t.Callable[[int], None]] = None,
-    below: str = "/",
+    path: str, contents: Contents, envelope: Envelope, refuse_changed: bool = False, progress: t.Optional[Advance] = None
 ) -> Created:
-    """Pack the sources to the archive ``path`` with its manifest beside it; the folder is made (0700) if it is missing.
+    """Pack logs to the archive ``path`` with its manifest beside it; the folder is made (0700) if it is missing.
 
-    key: encrypts it; without one it stays a plain tgz. below: the folder of all sources; their names in the tar begin there.
-    The archive appears last and under its final name only when both are on the disk. refuse_changed: raise SourceError for a
-    source that still changes at the last of three attempts, instead of keeping what was read with ``changed: true``.
-    Raises FileExistsError where an archive stands at ``path``, DiskFullError, SourceError, MissingLibraryError.
+    The archive appears last and under its final name only when both are on the disk. Leftovers of killed calls are removed from the
+    folder first. refuse_changed: raise SourceError for a source that still changes at the last of three attempts; without it the
+    archive keeps what was read, with ``changed: true``. progress: called with the number of source bytes read since the last call.
+    Raises FileExistsError if there is something at ``path``, DiskFullError, SourceError, MissingLibraryError, LogArchiveError.
     """
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
@@ -116,12 +121,13 @@ def create_archive(
         os.makedirs(folder, mode=0o700, exist_ok=True)
         _remove_leftovers(folder)
         with _locked(part) as file:
-            packed = _pack_steady(file, sources, key, refuse_changed, progress, below)
-            manifest = _manifest(name, packed, sources, key, host, job, period)
-            text = manifests.dump(manifest)
-            if len(text) > manifests.LARGEST:
+            packed = _pack_steady(file, contents, envelope, refuse_changed, progress)
+            manifest = _manifest(name, packed, contents, envelope)
+            text = dump(manifest)
+            if len(text) > LARGEST:
                 raise LogArchiveError(
-                    "too many sources for one archive (%d): no reader takes a manifest as large as its would be" % len(sources),
+                    "too many sources for one archive (%d): the manifest would be %d bytes; the limit is %s"
+                    % (len(contents.sources), len(text), format_size(LARGEST)),
                     name,
                     "Make one archive per file or per period",
                 )
@@ -133,13 +139,13 @@ def create_archive(
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(
-                "no space left while the archive '%s' was written; it was removed, its sources are untouched" % name,
+                "no space left to write the archive '%s'; the unfinished archive was removed, its sources are untouched" % name,
                 folder,
                 "Free some space there, or set another folder",
             ) from error
         if isinstance(error, FileExistsError):
             raise
-        raise LogArchiveError("the archive '%s' cannot be written (%s)" % (name, error.strerror), folder) from error
+        raise LogArchiveError("cannot write the archive '%s' (%s)" % (name, error.strerror), folder) from error
     finally:
         for leftover in (part, manifest_key(part)):
             with contextlib.suppress(FileNotFoundError):
@@ -148,17 +154,17 @@ def create_archive(
 
 
 def _locked(part: str) -> t.BinaryIO:
-    """A new file that is locked until it is closed: so it is told from what a killed process left."""
+    """A new file that is locked until it is closed: a leftover of a killed process has no lock."""
     while True:
         file = open(part, "wb", opener=_private)  # noqa: SIM115
         fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return file
-        file.close()  # Taken for a leftover before it was locked.
+        file.close()  # Another process took it for a leftover before it was locked.
 
 
 def _remove_leftovers(folder: str) -> None:
-    """Remove what killed processes left in the folder of archives: the unfinished ones that nobody holds."""
+    """Remove the unfinished archives of killed processes from a folder: those that no process has locked."""
     for entry in os.listdir(folder):
         if not (entry.startswith(TEMP_PREFIX) and entry.endswith(".part")):
             continue
@@ -170,25 +176,18 @@ def _remove_leftovers(folder: str) -> None:
                     os.unlink(leftover)
 
 
-def _pack_steady(
-    file: t.BinaryIO,
-    sources: t.Sequence[Source],
-    key: t.Optional[Key],
-    refuse_changed: bool,
-    progress: t.Optional[t.Callable[[int], None]],
-    below: str,
-) -> Packed:
+def _pack_steady(file: t.BinaryIO, contents: Contents, envelope: Envelope, refuse_changed: bool, progress: t.Optional[Advance]) -> Packed:
     for attempt in range(1, ATTEMPTS + 1):
         file.seek(0)
         file.truncate()
-        packed = pack([source.path for source in sources], file, None if key is None else key.secret, progress, below)
+        packed = pack([source.path for source in contents.sources], file, envelope, progress, contents.below)
         changed = [source for source in packed.sources if source.changed]
         if not changed or (attempt == ATTEMPTS and not refuse_changed):
             file.flush()
             os.fsync(file.fileno())
             return packed
     raise SourceError(
-        "it changed each of the %d times that it was read" % ATTEMPTS,
+        "the file changed during each of %d attempts to read it" % ATTEMPTS,
         changed[0].path,
         "Archive it after its rotation (quiet, require_closed), or accept changed sources",
     )
@@ -205,25 +204,27 @@ def _write_new(path: str, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _manifest(
-    name: str, packed: Packed, sources: t.Sequence[Source], key: t.Optional[Key], host: str, job: str, period: Period
-) -> manifests.Manifest:
-    periods = {source.path: source.period for source in sources}
+def _manifest(name: str, packed: Packed, contents: Contents, envelope: Envelope) -> Manifest:
+    periods = {source.path: source.period for source in contents.sources}
     return {
-        "version": manifests.VERSION,
+        "version": VERSION,
         "engine": __version__,
-        "host": host,
-        "job": job,
+        "host": contents.host,
+        "job": contents.job,
         "created": format_utc(datetime.now(timezone.utc)),
         "archive": {"name": name, "size": packed.size, "md5": packed.md5, "sha256": packed.sha256},
         "tgz": {"size": packed.tgz_size, "sha256": packed.tgz_sha256},
-        "encryption": {"format": "none", "key_id": None} if key is None else {"format": "fernet", "key_id": key.id},
-        "period": _period(period),
-        "sources": [dict(s._asdict(), mode="%04o" % s.mode, period=_period(periods[s.path])) for s in packed.sources],
+        "encryption": envelope.facts,
+        "period": _period(contents.period),
+        "sources": [_source_facts(source, periods[source.path]) for source in packed.sources],
     }
 
 
-def _period(period: Period) -> t.Dict[str, str]:
+def _source_facts(source: PackedSource, period: Period) -> SourceFacts:
+    return t.cast("SourceFacts", dict(source._asdict(), mode="%04o" % source.mode, period=_period(period)))
+
+
+def _period(period: Period) -> PeriodText:
     return {"start": format_utc(period.start), "end": format_utc(period.end)}
 
 

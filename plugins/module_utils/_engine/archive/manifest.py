@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The manifest beside each archive: what it holds, how big and whole it is, which key opens it.
+"""The manifest beside each archive: its logs, sizes and digests, and the key that opens it.
 
 Canonical JSON: keys sorted, no spaces, ASCII (a path that is not UTF-8 carries surrogate escapes, PEP 383), one line.
 Readers accept fields that they do not know; ``version`` changes only when a known field changes its meaning.
@@ -18,73 +18,11 @@ from ..base.periods import Period
 
 VERSION = 1
 LARGEST = 64 << 20
-"""Bytes; a manifest that is larger is refused unread. One of 100,000 sources has about 30 MiB."""
+"""Bytes; a larger manifest is refused unread. A manifest of 100,000 sources has about 30 MiB."""
 
 if t.TYPE_CHECKING:
     from ..stores.base import Digests
-
-# Not at run time: building TypedDicts would take an idle run longer than reading its catalog.
-if t.TYPE_CHECKING:
-
-    class ArchiveFacts(t.TypedDict):
-        """The archive as stores hold it. ``size`` in bytes; digests in lowercase hex."""
-
-        name: str
-        size: int
-        md5: str
-        sha256: str
-
-    class TgzFacts(t.TypedDict):
-        """The tgz inside the archive."""
-
-        size: int
-        sha256: str
-
-    class _EncryptionFormat(t.TypedDict):
-        format: str
-
-    class EncryptionFacts(_EncryptionFormat, total=False):
-        """``format``: fernet or none; ``key_id`` only with fernet."""
-
-        key_id: str
-
-    class PeriodText(t.TypedDict):
-        """A span of time in UTC, each end as "2024-01-12T13:00:00Z"."""
-
-        start: str
-        end: str
-
-    class _SourceNeeded(t.TypedDict):
-        path: str
-        name: str
-        size: int
-        mtime_ns: int
-        mode: str
-        sha256: str
-
-    class SourceFacts(_SourceNeeded, total=False):
-        """One log in the archive. ``path`` on the host, ``name`` in the tar. ``changed``: it changed while it was read."""
-
-        uid: int
-        gid: int
-        changed: bool
-        vanished: bool
-        period: PeriodText
-
-    class Manifest(t.TypedDict):
-        """The manifest of one archive, version 1."""
-
-        version: int
-        engine: str
-        host: str
-        job: str
-        created: str
-        archive: ArchiveFacts
-        tgz: TgzFacts
-        encryption: EncryptionFacts
-        period: PeriodText
-        sources: t.List[SourceFacts]
-
+    from .facts import Manifest
 
 _NEEDED: t.Dict[str, t.Any] = {
     "version": int,
@@ -106,13 +44,15 @@ def dump(manifest: Manifest) -> bytes:
 
 
 def load(path: str) -> Manifest:
-    """Read a manifest's file; raises FileNotFoundError, IntegrityError."""
+    """Read a manifest's file. Raises FileNotFoundError, IntegrityError."""
     with open(path, "rb") as file:
         return parse(file.read(LARGEST), path)
 
 
 def parse(data: bytes, subject: str) -> Manifest:
-    """Read a manifest that came from a store or a disk; IntegrityError names what is wrong with it."""
+    """Read a manifest that came from a store or a disk. Raises IntegrityError, which states the defect; subject names the manifest."""
+    from ..crypto.envelope import check_facts
+
     try:
         manifest = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -124,15 +64,7 @@ def parse(data: bytes, subject: str) -> Manifest:
             subject,
             "Use a newer version of infra_ops.log_archive",
         )
-    encryption = manifest["encryption"]
-    if encryption["format"] not in ("fernet", "none"):
-        raise IntegrityError(
-            "the manifest names an encryption that this engine does not know: %r" % encryption["format"],
-            subject,
-            "Use a newer version of infra_ops.log_archive",
-        )
-    if encryption["format"] == "fernet" and not isinstance(encryption.get("key_id"), str):
-        raise IntegrityError("the manifest lacks 'encryption.key_id' (str)", subject)
+    check_facts(manifest["encryption"], subject)
     for index, source in enumerate(manifest["sources"]):
         _check(source, _NEEDED_OF_SOURCE, "sources[%d]." % index, subject)
     try:
@@ -167,7 +99,7 @@ def period_of(manifest: Manifest) -> Period:
 
 
 def source_bytes(manifest: Manifest) -> int:
-    """Bytes of all its sources."""
+    """The size of all its logs together, in bytes."""
     return sum(source["size"] for source in manifest["sources"])
 
 

@@ -11,10 +11,10 @@ import typing as t
 from datetime import timezone as utc_timezone
 
 from ..base.periods import Period, period_containing, render_name
-from ..sources.base import Source
 
-SUFFIXES = {"fernet": ".tgz.fernet", "none": ".tgz"}
-"""How the name of an archive ends where nobody says otherwise, by the format of its encryption."""
+if t.TYPE_CHECKING:
+    from ..sources.base import Source
+
 MANIFEST_SUFFIX = ".manifest.json"
 LONGEST_NAME = 180
 """Bytes of an archive's name without suffix: a file system's 255 less what suffix, manifest and temporary names add."""
@@ -30,6 +30,11 @@ class Group(t.NamedTuple):
     name: str
     period: Period
     sources: t.List[Source]
+
+    @property
+    def source_bytes(self) -> int:
+        """The size of the sources together, in bytes, as they were selected."""
+        return sum(source.size for source in self.sources)
 
 
 def group(

@@ -16,8 +16,11 @@ import tarfile
 import typing as t
 
 from ..base.errors import SourceError
-from ..crypto.fernet import Encryptor
+from ..base.progress import Advance
 from ..sources.files import SECRET, holds_secrets
+
+if t.TYPE_CHECKING:
+    from ..crypto.envelope import Envelope, Seal
 
 BLOCK = 1 << 21
 """Bytes that one deflate call compresses; each block is primed with the 32 KiB before it, as pigz does."""
@@ -71,19 +74,20 @@ def member_name(path: str, below: str = "/") -> str:
 def pack(
     paths: t.Iterable[str],
     sink: t.BinaryIO,
-    key: t.Optional[bytes],
-    progress: t.Optional[t.Callable[[int], None]] = None,
+    envelope: Envelope,
+    progress: t.Optional[Advance] = None,
     below: str = "/",
 ) -> Packed:
     """Write one archive of these sources to ``sink``.
 
     paths: absolute paths of regular files; packed in the order of their member names, so that the same sources give the same tgz.
-    key: the 32 raw bytes of a Fernet key; None leaves the tgz as it is. progress: called with the number of source bytes read since the
-    last call. below: the folder of them all; their names in the tar begin there.
+    envelope: encloses the tgz. progress: called with the number of source bytes read since the last call. below: the folder of all
+    sources; their names in the tar begin there.
     A source that grows is packed with the size that it had at first; one that shrinks is filled with zeros to that size: the tar
-    stays whole, and ``changed`` tells. Raises SourceError for what cannot be read, OSError for what ``sink`` raises.
+    stays whole, and ``changed`` is set. Raises SourceError for a source that cannot be read, MissingLibraryError, and the OSError of
+    ``sink``.
     """
-    archive = _Archive(sink, key)
+    archive = _Archive(sink, envelope.seal())
     gzip = _Gzip(archive.write)
     sources = []
     tar_size = 0
@@ -101,7 +105,7 @@ def pack(
     return Packed(archive.size, *digests, archive.tgz_size, archive.tgz_sha256.hexdigest(), sources)
 
 
-def _pack_source(path: str, below: str, gzip: _Gzip, progress: t.Optional[t.Callable[[int], None]]) -> t.Tuple[PackedSource, int]:
+def _pack_source(path: str, below: str, gzip: _Gzip, progress: t.Optional[Advance]) -> t.Tuple[PackedSource, int]:
     try:
         # O_NONBLOCK: a FIFO put in a log's place must not hang the run.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -195,11 +199,11 @@ def _unreadable(path: str, error: OSError) -> SourceError:
 
 
 class _Archive:
-    """Takes the tgz, writes the token (without a key the tgz) to ``sink`` and keeps the digests of both."""
+    """Takes the tgz, writes it sealed to ``sink`` and keeps the digests of both."""
 
-    def __init__(self, sink: t.BinaryIO, key: t.Optional[bytes]) -> None:
+    def __init__(self, sink: t.BinaryIO, seal: Seal) -> None:
         self._sink = sink
-        self._encryptor = None if key is None else Encryptor(key)
+        self._seal = seal
         self.tgz_sha256 = hashlib.sha256()
         self.tgz_size = 0
         self.sha256 = hashlib.sha256()
@@ -209,11 +213,10 @@ class _Archive:
     def write(self, tgz: bytes) -> None:
         self.tgz_sha256.update(tgz)
         self.tgz_size += len(tgz)
-        self._emit(tgz if self._encryptor is None else self._encryptor.update(tgz))
+        self._emit(self._seal.update(tgz))
 
     def finish(self) -> None:
-        if self._encryptor is not None:
-            self._emit(self._encryptor.finish())
+        self._emit(self._seal.finish())
 
     def _emit(self, text: bytes) -> None:
         self.sha256.update(text)
@@ -306,7 +309,7 @@ def _deflater() -> t.Tuple[t.Callable[[memoryview, bytes], t.List[bytes]], t.Cal
         level = ZLIB_LEVEL
 
     def deflate(block: memoryview, before: bytes) -> t.List[bytes]:
-        options = {"zdict": before} if before else {}
+        options: t.Dict[str, t.Any] = {"zdict": before} if before else {}
         compressor = library.compressobj(level=level, method=library.DEFLATED, wbits=-15, **options)
         pieces = [compressor.compress(block[start : start + SLICE]) for start in range(0, len(block), SLICE)]
         return [piece for piece in [*pieces, compressor.flush(library.Z_SYNC_FLUSH)] if piece]

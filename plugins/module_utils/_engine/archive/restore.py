@@ -15,11 +15,12 @@ import typing as t
 
 from ..base.durable import write_all
 from ..base.errors import IntegrityError
+from ..base.progress import Advance
 from ..base.staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, publish, staging_folder
-from ..crypto.fernet import authenticate, decrypt
 
 if t.TYPE_CHECKING:
-    from .manifest import Manifest
+    from ..crypto.envelope import Envelope
+    from .facts import Manifest
 
 LARGEST_HEADER = 1 << 20
 """Bytes of a pax or GNU header; tarfile reads it into memory. A path has at most 4,096."""
@@ -33,52 +34,38 @@ QUEUED = 4
 
 def restore(
     stream: t.BinaryIO,
-    key: t.Optional[bytes],
+    envelope: Envelope,
     destination: str,
     subject: str,
     manifest: t.Optional[Manifest] = None,
     overwrite: bool = False,
-    progress: t.Optional[t.Callable[[int], None]] = None,
+    progress: t.Optional[Advance] = None,
 ) -> t.List[ExtractedFile]:
     """Extract one archive below a folder, in bounded memory.
 
-    stream: the archive, seekable. key: the 32 raw bytes of its Fernet key; None where it is not encrypted. subject: how errors name
-    it. manifest: what it must hold; every file's SHA-256 is compared with it. overwrite: replace files that differ (else they are an
-    error and nothing is written). progress: called with the number of file bytes written since the last call.
-    Modes (without set-id bits) and modification times are restored; owners are not: the files belong to who restores.
+    stream: the archive, seekable. envelope: encloses it. subject: how errors name the archive. manifest: every file's SHA-256 is
+    compared with it. overwrite: replace files that differ; without it they are an error and nothing is written. progress: called with
+    the number of file bytes written since the last call.
+    Modes (without set-id bits) and modification times are restored; owners are not: the files belong to the user that restores.
     Raises IntegrityError for an archive that is damaged, foreign or hostile, DiskFullError, LogArchiveError; then no file is left.
     """
     with failing_clearly(destination):
         os.makedirs(destination, mode=0o700, exist_ok=True)
         with staging_folder(destination) as staging:
             stream.seek(0)
-            if key is not None:
-                authenticate(stream, key, subject)
-            elif manifest is not None:
-                _compare_digest(stream, manifest, subject)
-            staged = _extract(stream, key, staging, subject, progress)
+            envelope.authenticate(stream, None if manifest is None else manifest["archive"]["sha256"], subject)
+            stream.seek(0)
+            staged = _extract(envelope.open(stream, subject), staging, subject, progress)
             if manifest is not None:
                 _compare(staged, manifest, subject)
             return publish(staged, destination, overwrite)
 
 
-def _compare_digest(stream: t.BinaryIO, manifest: Manifest, subject: str) -> None:
-    sha256 = hashlib.sha256()
-    for chunk in iter(lambda: stream.read(CHUNK), b""):
-        sha256.update(chunk)
-    if sha256.hexdigest() != manifest["archive"]["sha256"]:
-        raise IntegrityError("it is not the archive that its manifest describes: other bytes", subject)
-
-
-def _extract(
-    stream: t.BinaryIO, key: t.Optional[bytes], staging: str, subject: str, progress: t.Optional[t.Callable[[int], None]]
-) -> t.List[StagedFile]:
+def _extract(tgz: t.Iterator[bytes], staging: str, subject: str, progress: t.Optional[Advance]) -> t.List[StagedFile]:
     from concurrent.futures import ThreadPoolExecutor
 
-    stream.seek(0)
     staged: t.List[StagedFile] = []
     names = set()
-    tgz = iter(lambda: stream.read(CHUNK), b"") if key is None else decrypt(stream, key, subject)
     with ThreadPoolExecutor(1) as hasher, _ahead(_inflated(tgz, subject)) as chunks:
         plaintext = _Plaintext(chunks)
         for member in _members(plaintext, subject):
@@ -151,6 +138,7 @@ def _inflated(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
         from isal import isal_zlib as library
     except ImportError:
         import zlib as library  # type: ignore[no-redef]
+    error_class = t.cast("t.Type[Exception]", library.error)
     inflater = library.decompressobj(wbits=31)
     for chunk in chunks:
         while chunk:
@@ -158,7 +146,7 @@ def _inflated(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
                 raise IntegrityError("it has bytes after the end of the tgz", subject)
             try:
                 plain = inflater.decompress(chunk, CHUNK)
-            except (library.error, ValueError) as error:
+            except (error_class, ValueError) as error:
                 raise IntegrityError("the tgz inside it is damaged (%s)" % error, subject) from error
             chunk = inflater.unconsumed_tail or inflater.unused_data
             if plain:
@@ -264,8 +252,8 @@ class _Plaintext:
 
 def _compare(staged: t.Sequence[StagedFile], manifest: Manifest, subject: str) -> None:
     found = {file.name: (file.size, file.sha256) for file in staged}
-    described = {source["name"]: (source["size"], source["sha256"]) for source in manifest["sources"]}
-    for name in sorted(found.keys() | described.keys()):
-        if found.get(name) != described.get(name):
-            what = "is missing from the archive" if name not in found else "is not in its manifest" if name not in described else "differs"
-            raise IntegrityError("it is not the archive that its manifest describes: %s %s" % (ascii(name), what), subject)
+    expected = {source["name"]: (source["size"], source["sha256"]) for source in manifest["sources"]}
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name):
+            what = "is missing from the archive" if name not in found else "is not in the manifest" if name not in expected else "differs"
+            raise IntegrityError("the archive does not match its manifest: %s %s" % (ascii(name), what), subject)

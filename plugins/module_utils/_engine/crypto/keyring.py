@@ -387,7 +387,7 @@ def _current_id(folder: str) -> t.Optional[str]:
 def _created(folder: str) -> t.Dict[str, float]:
     path = os.path.join(folder, "keyring.json")
     try:
-        created = json.loads(_content(path))["created"]
+        created: t.Dict[str, float] = json.loads(_content(path))["created"]
         if all(_ID.fullmatch(id) and isinstance(when, (int, float)) for id, when in created.items()):
             return created
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a store holds: archives with their manifests, chosen by host, job, name and time."""
+"""The archives of a store with their manifests, chosen by host, job, name and time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ import io
 import typing as t
 from datetime import datetime
 
-from ..archive import manifest as manifests
+from ..archive.manifest import LARGEST, parse, period_of, source_bytes
 from ..archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key
 from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreNotFoundError
+from ..base.units import format_size
 from ..stores.base import Store, StoredObject
+
+if t.TYPE_CHECKING:
+    from ..archive.facts import Manifest
+    from .facts import HeldArchive, Totals
 
 
 class StoredArchive(t.NamedTuple):
@@ -21,7 +26,7 @@ class StoredArchive(t.NamedTuple):
     key: str
     size: int
     modified: t.Optional[float]
-    manifest: manifests.Manifest
+    manifest: Manifest
 
 
 class Choice(t.NamedTuple):
@@ -40,8 +45,8 @@ class Choice(t.NamedTuple):
 class Inventory(t.NamedTuple):
     """Everything below a prefix of a store.
 
-    archives: by key. damaged: {key of an archive: why its manifest cannot be used}. orphans: manifests whose archive is not there
-    (an upload under way, or a prune that was interrupted). others: objects that are neither.
+    archives: by key. damaged: {key of an archive: why its manifest cannot be used}. orphans: manifests without an archive (an upload
+    is under way, or a prune was interrupted). others: objects that are neither archives nor manifests.
     """
 
     archives: t.List[StoredArchive]
@@ -54,11 +59,11 @@ def read(
     store: Store,
     host: t.Optional[str] = None,
     job: t.Optional[str] = None,
-    known: t.Optional[t.Mapping[str, manifests.Manifest]] = None,
+    known: t.Optional[t.Mapping[str, Manifest]] = None,
 ) -> Inventory:
     """List a store, or a host's or job's part of it, with the manifest of each archive.
 
-    known: manifests by key that need not be fetched again.
+    known: manifests by key that need not be fetched again. Raises StoreError.
     """
     prefix = "" if host is None else "%s/" % host if job is None else folder_key(host, job)
     objects = {item.key: item for item in store.list(prefix)}
@@ -80,14 +85,14 @@ def read(
     )
 
 
-def fetch_manifest(store: Store, key: str, size: t.Optional[int] = None) -> manifests.Manifest:
-    """The manifest of the archive ``key``, as the store holds it; ``size`` in bytes as the store lists it."""
-    where = store.location(manifest_key(key))
-    if size is not None and size > manifests.LARGEST:
-        raise IntegrityError("the manifest is %d bytes large; none of ours is" % size, where)
+def fetch_manifest(store: Store, key: str, size: t.Optional[int] = None) -> Manifest:
+    """The manifest of the archive ``key``. size: of the manifest in bytes, as the store lists it. Raises IntegrityError, StoreError."""
+    location = store.location(manifest_key(key))
+    if size is not None and size > LARGEST:
+        raise IntegrityError("the manifest is %d bytes; the limit is %s" % (size, format_size(LARGEST)), location)
     data = io.BytesIO()
     store.get(manifest_key(key), data)
-    return manifests.parse(data.getvalue(), where)
+    return parse(data.getvalue(), location)
 
 
 def choose(archives: t.Iterable[StoredArchive], choice: Choice) -> t.List[StoredArchive]:
@@ -98,34 +103,34 @@ def choose(archives: t.Iterable[StoredArchive], choice: Choice) -> t.List[Stored
     return latest(chosen) if choice.latest else chosen
 
 
-def described(store: Store, archive: StoredArchive) -> t.Dict[str, t.Any]:
-    """What a caller tells of an archive: the fields of its manifest, and where and how big it is."""
-    return dict(
-        archive.manifest,
-        key=archive.key,
-        location=store.location(archive.key),
-        size=archive.size,
-        modified=archive.modified,
-        source_bytes=manifests.source_bytes(archive.manifest),
-    )
+def held_archive(store: Store, archive: StoredArchive) -> HeldArchive:
+    """What is reported of an archive: the fields of its manifest, its place and its size."""
+    return {
+        **archive.manifest,
+        "key": archive.key,
+        "location": store.location(archive.key),
+        "size": archive.size,
+        "modified": archive.modified,
+        "source_bytes": source_bytes(archive.manifest),
+    }
 
 
-def totals(archives: t.Sequence[StoredArchive]) -> t.Dict[str, t.Any]:
-    """Several archives together; sizes in bytes."""
+def totals(archives: t.Sequence[StoredArchive]) -> Totals:
+    """What is reported of several archives together."""
     return {
         "archives": len(archives),
         "size": sum(archive.size for archive in archives),
-        "source_bytes": sum(manifests.source_bytes(archive.manifest) for archive in archives),
+        "source_bytes": sum(source_bytes(archive.manifest) for archive in archives),
         "hosts": sorted({archive.manifest["host"] for archive in archives}),
         "jobs": sorted({archive.manifest["job"] for archive in archives}),
     }
 
 
 def overlapping(archives: t.Iterable[StoredArchive], start: t.Optional[datetime], end: t.Optional[datetime]) -> t.List[StoredArchive]:
-    """The archives whose period touches the time from ``start`` to ``end`` (either may be open), oldest first."""
+    """The archives with a period that touches the time from ``start`` to ``end`` (either may be open), oldest first."""
     chosen = []
     for archive in archives:
-        period = manifests.period_of(archive.manifest)
+        period = period_of(archive.manifest)
         if (end is None or period.start < end) and (start is None or period.end > start or period.start >= start):
             chosen.append(archive)
     return oldest_first(chosen)
@@ -146,9 +151,9 @@ def named(archives: t.Iterable[StoredArchive], names: t.Sequence[str]) -> t.List
 
         near = difflib.get_close_matches(missing[0], [archive.manifest["archive"]["name"] for archive in archives], 3)
         raise ArchiveNotFoundError(
-            "no archive has this name (%d looked at)" % len(archives),
+            "no archive has this name (%d archives searched)" % len(archives),
             ", ".join(missing),
-            "Near names: %s" % ", ".join(near) if near else "List the store to see what is there",
+            "Near names: %s" % ", ".join(near) if near else "List the store to see which archives it has",
         )
     return oldest_first(chosen.values())
 
@@ -183,11 +188,11 @@ def _fetched(
     store: Store,
     archives: t.Sequence[StoredObject],
     objects: t.Mapping[str, StoredObject],
-    known: t.Mapping[str, manifests.Manifest],
-) -> t.Iterable[t.Union[manifests.Manifest, LogArchiveError]]:
-    """The manifest of each archive, or the IntegrityError that says why there is none."""
+    known: t.Mapping[str, Manifest],
+) -> t.Iterable[t.Union[Manifest, LogArchiveError]]:
+    """The manifest of each archive, or the error that says why it cannot be used."""
 
-    def fetch(item: StoredObject) -> t.Union[manifests.Manifest, LogArchiveError]:
+    def fetch(item: StoredObject) -> t.Union[Manifest, LogArchiveError]:
         if item.key in known:
             return known[item.key]
         try:

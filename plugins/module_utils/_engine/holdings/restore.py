@@ -11,17 +11,16 @@ import typing as t
 
 from ..archive.manifest import source_bytes
 from ..archive.restore import restore
-from ..base.errors import ArchiveNotFoundError, IntegrityError, KeyringError, LogArchiveError, StoreError, StoreUnavailableError
+from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreError, StoreUnavailableError
 from ..base.progress import Advance, Progress, no_progress
 from ..base.staging import ExtractedFile, failing_clearly, has, staging_folder
-from ..crypto import keyring
+from ..crypto.envelope import for_archive
 from ..stores.base import Store
 from ..stores.opening import open_store
 from . import inventory
 from .inventory import Choice, Inventory, StoredArchive
 
 if t.TYPE_CHECKING:
-    from ..archive.manifest import Manifest
     from ..config.document import StoreOptions
 
 Warn = t.Callable[[str], None]
@@ -43,7 +42,8 @@ class Holdings(t.NamedTuple):
 
 
 class Restored(t.NamedTuple):
-    """One archive that was restored, or in a dry run would be. store: name of the store that gave it; None if none had to."""
+    """One archive that was restored, or in a dry run would be. store: name of the store that gave it; None if all its files were in
+    place."""
 
     archive: StoredArchive
     store: t.Optional[str]
@@ -114,12 +114,12 @@ def restore_from_store(
     the last call. The ciphertext is kept in the destination's staging folder meanwhile.
     """
     subject = store.location(archive.key)
-    key = _key_of(archive.manifest, keyring_folder, unencrypted, subject)
+    envelope = for_archive(archive.manifest["encryption"], keyring_folder, unencrypted, subject)
     with failing_clearly(destination):
         os.makedirs(destination, mode=0o700, exist_ok=True)
         with staging_folder(destination) as staging, open(os.path.join(staging, "archive"), "w+b") as file:
             store.get(archive.key, file)
-            return restore(file, key, destination, subject, archive.manifest, overwrite, progress)
+            return restore(file, envelope, destination, subject, archive.manifest, overwrite, progress)
 
 
 def is_restored(archive: StoredArchive, destination: str) -> bool:
@@ -272,7 +272,7 @@ def _restore_copy(stock: _Stock, archive: StoredArchive, destination: str, overw
     if is_restored(archive, destination):
         return Restored(archive, None, files_by_manifest(archive, destination, "unchanged"))
     if check:
-        return Restored(archive, None, files_by_manifest(archive, destination, "written"))
+        return Restored(archive, next(stock.copies(archive))[0].name, files_by_manifest(archive, destination, "written"))
     errors: t.List[LogArchiveError] = []
     holdings = stock.holdings
     for store, copy in stock.copies(archive):
@@ -287,17 +287,3 @@ def _restore_copy(stock: _Stock, archive: StoredArchive, destination: str, overw
             if len(holdings.stores) > 1:
                 stock.warn("store %s: %s" % (store.name, error))
     raise errors[0]
-
-
-def _key_of(manifest: Manifest, keyring_folder: t.Optional[str], unencrypted: bool, subject: str) -> t.Optional[bytes]:
-    if manifest["encryption"]["format"] == "fernet":
-        if keyring_folder is None:
-            raise KeyringError("it is encrypted, and no keyring is given", subject, "Name the keyring that holds its key")
-        return keyring.load(keyring_folder, manifest["encryption"]["key_id"]).secret
-    if not unencrypted:
-        raise IntegrityError(
-            "it is not encrypted: whoever can write to the store can have made it, in place of one that was",
-            subject,
-            "If it is what you expect, say so: --unencrypted, or the module's option of that name",
-        )
-    return None

@@ -183,13 +183,13 @@ def _apply(times: t.Sequence[int], policy: Policy) -> t.List[t.Tuple[str, ...]]:
 
     oldest = len(times) - 1
     for label, start_of, count, span in _rules(policy):
-        cutoff = _before(times[0], span) if span else None
+        border = _before(times[0], span) if span else None
         number = 0
         # Times fall, so a unit not seen before begins where a time lies before the start of the unit kept last.
         start = times[0] + 1
         for index, time in enumerate(times):
             if time < start or index == oldest:
-                if cutoff is not None and time <= cutoff:
+                if border is not None and time <= border:
                     break
                 number += 1
                 reasons[index] += ("%s%s #%d" % ("" if time < start else "oldest ", label, number),)
@@ -325,6 +325,11 @@ def parse_policy(mapping: t.Mapping[str, t.Any]) -> Policy:
     if problems:
         raise ConfigError("the retention policy is wrong", problems=problems)
     return policy
+
+
+def read_policy(options: t.Mapping[str, t.Any]) -> Policy:
+    """Read the policy of a ``config.document.RetentionOptions``; see ``parse_policy``."""
+    return parse_policy({name: value for name, value in options.items() if name != "name_template"})
 
 
 def _nearest(name: str) -> str:

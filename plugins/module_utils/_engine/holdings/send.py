@@ -10,79 +10,84 @@ import itertools
 import os
 import typing as t
 
-from ..archive import manifest as manifests, naming
+from ..archive.manifest import digests, load, same_sources
+from ..archive.naming import manifest_key, revised
 from ..base.errors import IntegrityError, LogArchiveError, StoreExistsError, StoreNotFoundError
 from ..stores.base import Digests, Progress, Store, Verification
-from . import inventory
+from .inventory import fetch_manifest
+
+if t.TYPE_CHECKING:
+    from ..archive.facts import Manifest
+    from .facts import SentArchive
 
 
 class Sent(t.NamedTuple):
-    """One archive in a store. existed: the very same bytes were there already. adopted: the manifest of what the store holds, where
-    that is another ciphertext of the same sources, which was there before and is kept."""
+    """One archive in a store. existed: the same bytes were there already. adopted: the manifest of another archive of the same logs
+    that was there already and is kept; None if there was none."""
 
     key: str
     existed: bool
     attempts: int
     verification: Verification
-    adopted: t.Optional[manifests.Manifest]
+    adopted: t.Optional[Manifest]
 
 
-def send(store: Store, path: str, manifest: manifests.Manifest, key: str, suffix: str, progress: t.Optional[Progress] = None) -> Sent:
+def send(store: Store, path: str, manifest: Manifest, key: str, suffix: str, progress: t.Optional[Progress] = None) -> Sent:
     """Send the archive ``path`` and the manifest beside it to ``key``.
 
-    The manifest goes first: an archive that stands in a store always has one. Where other logs already stand at the key, the next
-    free revision of it is used ('syslog.r2.tgz.fernet'; ``suffix`` says where the name ends); where the same logs stand there (the
-    catalog was lost, say), they are verified and kept. Raises StoreError, IntegrityError, OSError where the local file cannot be read.
+    The manifest goes first: an archive in a store always has one. If an archive of other logs is at the key, this one gets the next free
+    revision of the key ('syslog.r2.tgz.fernet'; ``suffix`` is the end that stays). If an archive of the same logs is there (the catalog
+    was lost, for example), it is verified and kept. Raises StoreError, IntegrityError, and OSError if the local file cannot be read.
     """
-    described = digests_of_file(naming.manifest_key(path))
+    manifest_digests = digests_of_file(manifest_key(path))
     for revision in itertools.count(1):
-        candidate = naming.revised(key, suffix, revision)
+        candidate = revised(key, suffix, revision)
         try:
-            noted = store.put(naming.manifest_key(path), naming.manifest_key(candidate), described)
+            manifest_put = store.put(manifest_key(path), manifest_key(candidate), manifest_digests)
             try:
-                result = store.put(path, candidate, manifests.digests(manifest), progress)
+                result = store.put(path, candidate, digests(manifest), progress)
             except StoreExistsError:
-                if not noted.existed:
-                    store.delete([naming.manifest_key(candidate)])
+                if not manifest_put.existed:
+                    store.delete([manifest_key(candidate)])
                 raise
             return Sent(candidate, result.existed, result.attempts, result.verification, None)
         except StoreExistsError:
             found = _same_logs(store, candidate, manifest)
             if found is not None:
                 return Sent(candidate, True, 1, found[1], found[0])
-    raise AssertionError("itertools.count ends never")
+    raise AssertionError("unreachable: revisions do not end")
 
 
-def look(store: Store, manifest: manifests.Manifest, key: str, suffix: str) -> t.Tuple[str, t.Optional[Sent]]:
-    """What ``send`` would do, and nothing is sent: the key, and None where the archive would go there, else what is there already."""
+def look(store: Store, manifest: Manifest, key: str, suffix: str) -> t.Tuple[str, t.Optional[Sent]]:
+    """Predict ``send``: the key, and None if the archive would be sent there, else the archive that is there already."""
     for revision in itertools.count(1):
-        candidate = naming.revised(key, suffix, revision)
+        candidate = revised(key, suffix, revision)
         found = _same_logs(store, candidate, manifest)
         if found is not None:
             return candidate, Sent(candidate, True, 1, found[1], None if found[0]["archive"] == manifest["archive"] else found[0])
         if all(item.key != candidate for item in store.list(candidate)):
             return candidate, None
-    raise AssertionError("itertools.count ends never")
+    raise AssertionError("unreachable: revisions do not end")
 
 
-def manifest_beside(path: str) -> manifests.Manifest:
-    """The manifest of a local archive; LogArchiveError where archive or manifest is not there, IntegrityError."""
-    for needed in (path, naming.manifest_key(path)):
+def manifest_beside(path: str) -> Manifest:
+    """The manifest of a local archive. Raises LogArchiveError if the archive or the manifest is missing, IntegrityError."""
+    for needed in (path, manifest_key(path)):
         if not os.path.isfile(needed):
-            raise LogArchiveError("there is no such file", needed, "An archive is sent together with the manifest beside it")
+            raise LogArchiveError("the file does not exist", needed, "An archive is sent together with the manifest beside it")
     try:
-        return manifests.load(naming.manifest_key(path))
+        return load(manifest_key(path))
     except OSError as error:
-        raise LogArchiveError("the manifest cannot be read (%s)" % error.strerror, naming.manifest_key(path)) from error
+        raise LogArchiveError("cannot read the manifest: %s" % error.strerror, manifest_key(path)) from error
 
 
-def _same_logs(store: Store, key: str, manifest: manifests.Manifest) -> t.Optional[t.Tuple[manifests.Manifest, Verification]]:
+def _same_logs(store: Store, key: str, manifest: Manifest) -> t.Optional[t.Tuple[Manifest, Verification]]:
     try:
-        there = inventory.fetch_manifest(store, key)
-        if manifests.same_sources(there, manifest):
-            return there, store.verify(key, manifests.digests(there))
+        there = fetch_manifest(store, key)
+        if same_sources(there, manifest):
+            return there, store.verify(key, digests(there))
     except (IntegrityError, StoreNotFoundError):
-        pass  # Not a whole archive of ours: it stays as it is, and ours gets another name.
+        pass  # Not a whole archive: it stays as it is, and the new one gets another name.
     return None
 
 
@@ -99,16 +104,19 @@ def digests_of_file(path: str) -> Digests:
     return Digests(size, md5.hexdigest(), sha256.hexdigest())
 
 
-def described(store: Store, key: str, manifest: manifests.Manifest, sent: t.Optional[Sent]) -> t.Dict[str, t.Any]:
-    """What a caller tells of an archive that was sent to ``key``, or (None) would be."""
-    told: t.Dict[str, t.Any] = {"state": "sent", "size": manifest["archive"]["size"], "md5": manifest["archive"]["md5"]}
+def sent_archive(store: Store, key: str, manifest: Manifest, sent: t.Optional[Sent]) -> SentArchive:
+    """What is reported of an archive that was sent to ``key``, or (None) would be."""
+    facts: SentArchive = {
+        "key": key if sent is None else sent.key,
+        "location": store.location(key if sent is None else sent.key),
+        "state": "sent" if sent is None or not sent.existed else "present" if sent.adopted is None else "adopted",
+        "changed": sent is None or not sent.existed,
+        "size": manifest["archive"]["size"],
+        "md5": manifest["archive"]["md5"],
+    }
     if sent is not None:
-        key = sent.key
-        told.update(
-            state="sent" if not sent.existed else "present" if sent.adopted is None else "adopted",
-            remote_md5=sent.verification.md5,
-            etag=sent.verification.etag,
-            verified_by=sent.verification.level,
-            attempts=sent.attempts,
-        )
-    return dict(told, key=key, location=store.location(key), changed=told["state"] == "sent")
+        facts["remote_md5"] = sent.verification.md5
+        facts["etag"] = sent.verification.etag
+        facts["verified_by"] = sent.verification.level
+        facts["attempts"] = sent.attempts
+    return facts

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..archive import manifest as manifests
+from ..archive.manifest import digests
 from ..archive.naming import MANIFEST_SUFFIX, is_archive_key
 from ..base.errors import IntegrityError, StoreNotFoundError
 from ..stores.base import Store
@@ -15,7 +15,7 @@ from .inventory import Inventory, StoredArchive
 
 
 class Checked(t.NamedTuple):
-    """One archive: ``level`` at which it was proven (None where it was not) and ``error``, why it is not what it must be."""
+    """One archive. level: at which the store's copy was proven, None if it was not; error: why the copy is not as it must be."""
 
     key: str
     level: t.Optional[str]
@@ -23,20 +23,20 @@ class Checked(t.NamedTuple):
 
 
 def verify(store: Store, archive: StoredArchive, level: t.Optional[str]) -> Checked:
-    """Prove one archive at ``level`` (the store's own by default). A store that cannot be asked raises StoreError."""
+    """Prove the store's copy of an archive. level: None is the store's own. Raises StoreError if the store fails."""
     try:
-        return Checked(archive.key, store.verify(archive.key, manifests.digests(archive.manifest), level).level, None)
+        return Checked(archive.key, store.verify(archive.key, digests(archive.manifest), level).level, None)
     except (IntegrityError, StoreNotFoundError) as error:
         return Checked(archive.key, None, str(error))
 
 
 def unusable(held: Inventory) -> t.List[Checked]:
-    """What an inventory alone shows to be wrong: manifests that cannot be read, that are alone, or that are not there."""
+    """What an inventory alone shows to be wrong: a manifest that cannot be used, a manifest or an archive that is alone. By key."""
     damaged = [Checked(key, None, why) for key, why in held.damaged.items()]
     missing = [
-        Checked(orphan.key[: -len(MANIFEST_SUFFIX)], None, "its manifest is there, the archive is not (removed, or an upload that was cut)")
+        Checked(orphan.key[: -len(MANIFEST_SUFFIX)], None, "there is only its manifest (the archive was removed, or its upload was cut)")
         for orphan in held.orphans
     ]
-    # Whatever lies elsewhere is none of ours.
-    bare = [Checked(other.key, None, "it has no manifest beside it") for other in held.others if is_archive_key(other.key)]
+    # Other tools put their files at other keys.
+    bare = [Checked(other.key, None, "there is no manifest beside the archive") for other in held.others if is_archive_key(other.key)]
     return sorted(damaged + missing + bare)

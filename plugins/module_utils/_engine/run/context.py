@@ -63,7 +63,9 @@ class Context:
     @property
     def suffix(self) -> str:
         """How the names of the job's archives end."""
-        return self.document["archive"]["suffix"] or naming.SUFFIXES[self.document["encryption"]["format"]]
+        from ..crypto.envelope import suffix
+
+        return self.document["archive"]["suffix"] or suffix(self.document["encryption"]["format"])
 
     def expect(self, key: str, start: datetime) -> None:
         """Dry run: note that the run would send the archive ``key`` of the period that begins at ``start``."""

@@ -16,7 +16,7 @@ from .recover import relearn
 
 if t.TYPE_CHECKING:
     from ..archive.create import Created
-    from ..crypto.keyring import Key
+    from ..crypto.envelope import Envelope
     from ..sources.base import Source
     from .context import Context
 
@@ -32,15 +32,15 @@ def archive_new(run: Context, sources: t.Sequence[Source], below: str) -> None:
     except LogArchiveError as error:
         run.recorder.fail(error)
         return
-    key = None
+    envelope = None
     for group in groups:
         run.recorder.begin("pack")
         try:
             if run.check:
                 _expect(run, group)
             else:
-                key = key or _load_key(run)
-                _archive(run, group, key, below)
+                envelope = envelope or _envelope(run)
+                _archive(run, group, envelope, below)
         except LogArchiveError as error:
             run.recorder.fail(error)
             break  # No room, no key, no library: the next archive would fail in the same way.
@@ -73,7 +73,7 @@ def _expect(run: Context, group: naming.Group) -> None:
             "key": key,
             "state": "would be archived",
             "sources": [source.path for source in group.sources],
-            "source_bytes": sum(source.size for source in group.sources),
+            "source_bytes": group.source_bytes,
             "stores": {},
         }
     )
@@ -81,17 +81,15 @@ def _expect(run: Context, group: naming.Group) -> None:
     run.expect(key, group.period.start)
 
 
-def _load_key(run: Context) -> t.Optional[Key]:
-    if run.document["encryption"]["format"] != "fernet":
-        return None
-    from ..crypto.keyring import load_current
+def _envelope(run: Context) -> Envelope:
+    from ..crypto.envelope import for_new_archives
 
-    return load_current(run.document["encryption"]["keyring"])
+    return for_new_archives(run.document["encryption"])
 
 
-def _archive(run: Context, group: naming.Group, encryption_key: t.Optional[Key], below: str) -> None:
+def _archive(run: Context, group: naming.Group, envelope: Envelope, below: str) -> None:
     key = _free_key(run, group)
-    created = _create(run, run.spool.path(key), group, encryption_key, below)
+    created = _create(run, run.spool.path(key), group, envelope, below)
     if created is None:
         return
     run.recorder.set_changed()
@@ -103,16 +101,16 @@ def _archive(run: Context, group: naming.Group, encryption_key: t.Optional[Key],
     deliver(run, entry, run.recorder.add_archive(entry, "archived"))
 
 
-def _create(run: Context, path: str, group: naming.Group, key: t.Optional[Key], below: str) -> t.Optional[Created]:
+def _create(run: Context, path: str, group: naming.Group, envelope: Envelope, below: str) -> t.Optional[Created]:
     """Make one archive, without the sources that cannot be read: each is a warning or an error. None if no source is left."""
-    from ..archive.create import create_archive
+    from ..archive.create import Contents, create_archive
 
     sources = group.sources
     refuse = run.document["archive"]["changed"] == "refuse"
     while sources:
         try:
             with run.progress("pack %s" % os.path.basename(path), sum(source.size for source in sources)) as advance:
-                return create_archive(path, sources, key, run.host, run.job, group.period, refuse, advance, below)
+                return create_archive(path, Contents(sources, run.host, run.job, group.period, below), envelope, refuse, advance)
         except SourceError as error:
             if error.vanished:
                 run.recorder.warn(str(error))

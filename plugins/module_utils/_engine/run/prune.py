@@ -51,21 +51,11 @@ def _prune_store(run: Context, name: str, policy: RetentionOptions, awaited: t.M
 
     run.recorder.begin("prune %s" % name)
     store = run.stores.open(name)
-    pruning_plan = pruning.plan(
-        store,
-        retention.parse_policy({rule: value for rule, value in policy.items() if rule != "name_template"}),
-        run.now,
-        run.host,
-        run.job,
-        policy["name_template"],
-        run.collector.timezone,
-        run.catalog.held(run.job, name),
-        awaited,
-        run.coming,
-        lambda key: run.catalog.was_pruned(name, key),
-    )
+    scope = pruning.Scope(run.host, run.job, policy["name_template"], run.collector.timezone)
+    known = pruning.Known(run.catalog.held(run.job, name), awaited, run.coming, lambda key: run.catalog.was_pruned(name, key))
+    pruning_plan = pruning.plan(store, retention.read_policy(policy), run.now, scope, known)
     plan = pruning_plan.plan
-    done = pruning.Pruned([item.key for item, _reason in plan.remove], plan.bytes_freed, {})
+    done = pruning.predict(pruning_plan)
     if not run.check:
         # The catalog first: it never says that a store holds an archive that was deleted.
         run.catalog.set_pruned(name, done.removed)
@@ -77,7 +67,7 @@ def _prune_store(run: Context, name: str, policy: RetentionOptions, awaited: t.M
         "refusals": plan.refusals,
     }
     if run.check:
-        record["plan"] = pruning.described(plan)
+        record["plan"] = pruning.rows(plan)
     for refusal in plan.refusals:
         run.recorder.warn("store %s: %s" % (name, refusal))
     for key, why in pruning_plan.damaged.items():

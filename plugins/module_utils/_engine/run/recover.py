@@ -13,7 +13,7 @@ from ..archive.naming import manifest_key
 from ..base.errors import IntegrityError, LogArchiveError
 
 if t.TYPE_CHECKING:
-    from ..archive.manifest import Manifest
+    from ..archive.facts import Manifest
     from ..sources.base import Source
     from ..state.catalog import Entry, SourceState
     from ..stores.base import Store

@@ -17,7 +17,7 @@ from .database import Database, path_in, text
 from .runs import Runs
 
 if t.TYPE_CHECKING:
-    from ..archive.manifest import Manifest
+    from ..archive.facts import Manifest
     from .record import SpoolRecord
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 if t.TYPE_CHECKING:
-    from ..archive.manifest import PeriodText
+    from ..archive.facts import PeriodText
 
 
 class StepRecord(t.TypedDict):

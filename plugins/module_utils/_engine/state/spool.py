@@ -14,7 +14,7 @@ from ..archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key
 from ..base.durable import TEMP_PREFIX, fsync_folder, write_atomically
 
 if t.TYPE_CHECKING:
-    from ..archive.manifest import Manifest
+    from ..archive.facts import Manifest
 
 
 class Spool:

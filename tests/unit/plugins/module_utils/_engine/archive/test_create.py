@@ -10,16 +10,17 @@ import os
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving, manifest as manifests
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.create import Contents
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import manifest_key
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import send as shipping
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
 from rigs.host import at
 
 pytest.importorskip("cryptography")
 PERIOD = periods.Period(at("2024-01-12 14:00"), at("2024-01-12 15:00"))
-KEY = keyring.Key(keyring.key_id(bytes(32)), bytes(32))
+ENVELOPE = envelope.FernetEnvelope(keyring.Key(keyring.key_id(bytes(32)), bytes(32)))
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def make(tmp_path):
     def created(content):
         log.write_bytes(content)
         path = str(tmp_path / ("%d.tgz" % len(made)))
-        made.append(archiving.create_archive(path, [selection.source_at(str(log), PERIOD)], KEY, "h", "j", PERIOD))
+        made.append(archiving.create_archive(path, Contents([selection.source_at(str(log), PERIOD)], "h", "j", PERIOD), ENVELOPE))
         return path, made[-1].manifest
 
     return created
@@ -52,7 +53,7 @@ def test_find_unchanged(make, tmp_path):
 def test_nothing_half_written_is_left_where_a_source_cannot_be_read(tmp_path):
     missing = selection.Source(str(tmp_path / "missing"), 1, 0, PERIOD, str(tmp_path), (0, 0))
     with pytest.raises(archiving.SourceError) as caught:
-        archiving.create_archive(str(tmp_path / "x.tgz"), [missing], KEY, "h", "j", PERIOD)
+        archiving.create_archive(str(tmp_path / "x.tgz"), Contents([missing], "h", "j", PERIOD), ENVELOPE)
     assert caught.value.vanished
     assert os.listdir(tmp_path) == []
 
@@ -80,7 +81,7 @@ def test_the_manifest_beside_an_archive_describes_it(make):
 
 
 def test_an_archive_whose_manifest_nobody_would_read_is_not_made(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(archiving.manifests, "LARGEST", 100)
+    monkeypatch.setattr(archiving, "LARGEST", 100)
     with pytest.raises(archiving.LogArchiveError, match="too many sources"):
         make(b"log")
     assert os.listdir(tmp_path) == ["log"]

@@ -20,14 +20,16 @@ import time
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import packing
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import SourceError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring
 from cryptography.fernet import Fernet
 
 KEY = bytes(range(32))
+ENVELOPE = envelope.FernetEnvelope(keyring.Key(keyring.key_id(KEY), KEY))
 
 
 def pack(*paths):
     sink = io.BytesIO()
-    packed = packing.pack([os.fspath(path) for path in paths], sink, KEY)
+    packed = packing.pack([os.fspath(path) for path in paths], sink, ENVELOPE)
     return packed, sink.getvalue()
 
 
@@ -149,7 +151,7 @@ class _AtByte:
 
 def pack_while(source, action):
     sink = io.BytesIO()
-    packed = packing.pack([str(source)], sink, KEY, _AtByte(1, action))
+    packed = packing.pack([str(source)], sink, ENVELOPE, _AtByte(1, action))
     return packed.sources[0], contents_of(sink.getvalue())[str(source).lstrip("/")]
 
 

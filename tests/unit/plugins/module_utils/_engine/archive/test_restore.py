@@ -16,16 +16,24 @@ import tarfile
 import zlib
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving, restore as restoring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import restore as restoring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.create import Contents, create_archive
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods, staging
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
 from rigs.host import at, files_below
 
 fernet = pytest.importorskip("cryptography.fernet")
 
 KEY = bytes(range(32))
+
+
+def envelope_of(secret):
+    return envelope.FernetEnvelope(keyring.Key(keyring.key_id(secret), secret))
+
+
+ENVELOPE = envelope_of(KEY)
 PERIOD = periods.Period(at("2024-01-12 14:00"), at("2024-01-12 15:00"))
 
 
@@ -54,7 +62,7 @@ def info(name, kind=tarfile.REGTYPE, **fields):
 
 
 def restore(token, destination, **options):
-    return restoring.restore(io.BytesIO(token), KEY, str(destination), "the archive", **options)
+    return restoring.restore(io.BytesIO(token), ENVELOPE, str(destination), "the archive", **options)
 
 
 @pytest.fixture
@@ -75,8 +83,7 @@ def made(tmp_path):
         path.chmod(0o640)
         os.utime(path, (1705068000, 1705068000))
         sources.append(selection.source_at(str(path), PERIOD))
-    key = keyring.Key(keyring.key_id(KEY), KEY)
-    created = archiving.create_archive(str(tmp_path / "x.tgz.fernet"), sources, key, "web1", "job", PERIOD)
+    created = create_archive(str(tmp_path / "x.tgz.fernet"), Contents(sources, "web1", "job", PERIOD), ENVELOPE)
     with open(created.path, "rb") as file:
         return file.read(), created.manifest, {str(tmp_path / name)[1:]: content for name, content in contents.items()}
 
@@ -166,12 +173,12 @@ def test_trailing_bytes(made, destination, tail):
 
 def test_another_key(made, destination):
     with pytest.raises(IntegrityError):
-        restoring.restore(io.BytesIO(made[0]), bytes(32), str(destination), "the archive")
+        restoring.restore(io.BytesIO(made[0]), envelope_of(bytes(32)), str(destination), "the archive")
     assert os.listdir(destination) == []
 
 
 def test_another_archive_than_the_manifest_describes(made, destination):
-    refused(encrypted(gzip.compress(tar_of(("a", b"x")))), destination, "not the archive that its manifest describes", manifest=made[1])
+    refused(encrypted(gzip.compress(tar_of(("a", b"x")))), destination, "does not match its manifest", manifest=made[1])
 
 
 def described(token, sources):
@@ -184,7 +191,7 @@ def described(token, sources):
 @pytest.mark.parametrize(
     ("sources", "said"),
     [
-        ([], "'a' is not in its manifest"),
+        ([], "'a' is not in the manifest"),
         ([("a", b"y")], "'a' differs"),
         ([("a", b"x"), ("b", b"")], "'b' is missing from the archive"),
     ],

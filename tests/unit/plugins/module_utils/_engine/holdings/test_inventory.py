@@ -80,7 +80,7 @@ def test_known_manifests_are_not_fetched(store):
 def test_a_manifest_that_is_too_large_is_not_fetched(store):
     path = os.path.join(store.root, manifest_key(KEYS[0]))
     os.truncate(path, 65 << 20)
-    assert "none of ours is" in inventory.read(store).damaged[KEYS[0]]
+    assert "is 68157440 bytes; the limit is 64" in inventory.read(store).damaged[KEYS[0]]
     with pytest.raises(IntegrityError):
         inventory.fetch_manifest(store, KEYS[0], 65 << 20)
 
@@ -145,7 +145,7 @@ def test_prune_removes_archive_and_manifest(store):
 
 
 def test_prune_spares_what_another_store_awaits(store):
-    planned = pruning.plan(store, policy(keep_last=1), NOW, awaited={KEYS[0]: ["offsite"]})
+    planned = pruning.plan(store, policy(keep_last=1), NOW, known=pruning.Known(awaited={KEYS[0]: ["offsite"]}))
     assert [item.key for item, _reason in planned.plan.remove] == [KEYS[1]]
     assert "store offsite does not have it yet" in str(planned.plan.keep)
 
@@ -162,7 +162,7 @@ def test_prune_never_touches_what_it_cannot_judge(store):
 def test_prune_dates_other_tools_files_by_their_name_alone(store):
     for name in ("20240101.tgz", "20240201.tgz", "20240301.tgz", "notes.txt", "20241301.tgz", "sub/20240101.tgz"):
         put(store, name)
-    planned = pruning.plan(store, policy(keep_last=1), at("2024-06-01 00:00"), name_template="%Y%d%m.tgz")
+    planned = pruning.plan(store, policy(keep_last=1), at("2024-06-01 00:00"), pruning.Scope(name_template="%Y%d%m.tgz"))
     done = pruning.execute(store, planned)
     # 1 January, 2 January, 3 January; 20241301 is 13 January.
     assert [key for key in done.removed if "/" not in key] == ["20240101.tgz", "20240201.tgz", "20240301.tgz"]
@@ -173,10 +173,10 @@ def test_for_one_job_other_tools_files_age_as_its_own_archives_come(store):
     names = ["20243112.tgz", "20240101.tgz", "20241001.tgz", "notes.txt"]
     for name in names:
         put(store, name)
-    job = {"host": "web1", "job": "syslog", "name_template": "%Y%d%m.tgz"}
+    scope = pruning.Scope("web1", "syslog", "%Y%d%m.tgz")
     newest = max(archive.manifest["period"]["start"] for archive in inventory.read(store, "web1", "syslog").archives)
     assert newest.startswith("2024-01-12")
-    planned = pruning.plan(store, policy(keep_within="5d", max_delete_share=1.0), NOW, **job)
+    planned = pruning.plan(store, policy(keep_within="5d", max_delete_share=1.0), NOW, scope)
     assert [item.key for item, _reason in planned.plan.remove if "/" not in item.key] == ["20240101.tgz"]
     assert pruning.execute(store, planned).failed == {}
     assert {"20241001.tgz", "notes.txt"} <= {item.key for item in store.list()}
@@ -187,13 +187,13 @@ def test_a_lone_manifest_goes_when_it_is_old_or_its_removal_had_begun(store):
         os.unlink(os.path.join(store.root, key))
         os.utime(os.path.join(store.root, manifest_key(key)), (NOW.timestamp() - age,) * 2)
     assert pruning.plan(store, policy(keep_last=5), NOW).leftovers == [manifest_key(KEYS[0])]
-    planned = pruning.plan(store, policy(keep_last=5), NOW, let_go=lambda key: key == KEYS[1])
+    planned = pruning.plan(store, policy(keep_last=5), NOW, known=pruning.Known(was_pruned=lambda key: key == KEYS[1]))
     assert planned.leftovers == [manifest_key(KEYS[0]), manifest_key(KEYS[1])]
     pruning.execute(store, planned)
     assert [item.key for item in store.list()] == [KEYS[2], manifest_key(KEYS[2])]
 
 
 def test_a_plan_in_rows_tells_what_goes_first(store):
-    rows = pruning.described(pruning.plan(store, policy(keep_last=2), NOW).plan)
+    rows = pruning.rows(pruning.plan(store, policy(keep_last=2), NOW).plan)
     assert [row["action"] for row in rows] == ["remove", "keep", "keep"]
     assert rows[0]["key"] == KEYS[0] and rows[0]["time"] == "2024-01-12T12:00:00Z" and rows[0]["reason"]

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a manifest states, and what is reported of an archive in a folder. Sizes are in bytes, digests in lowercase hex.
+
+Import this module for type checking only: building the types takes longer than an idle run takes to read its catalog.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..crypto.envelope import EncryptionFacts
+
+
+class ArchiveFacts(t.TypedDict):
+    """The archive as stores hold it."""
+
+    name: str
+    size: int
+    md5: str
+    sha256: str
+
+
+class TgzFacts(t.TypedDict):
+    """The tgz inside the archive."""
+
+    size: int
+    sha256: str
+
+
+class PeriodText(t.TypedDict):
+    """A span of time in UTC, each end as "2024-01-12T13:00:00Z"."""
+
+    start: str
+    end: str
+
+
+class _SourceNeeded(t.TypedDict):
+    path: str
+    name: str
+    size: int
+    mtime_ns: int
+    mode: str
+    sha256: str
+
+
+class SourceFacts(_SourceNeeded, total=False):
+    """One log in the archive.
+
+    ``path`` on the host, ``name`` in the tar; ``mtime_ns`` in nanoseconds since the epoch; ``mode`` in octal, as "0640"; ``changed``: it
+    changed while it was read; ``vanished``: it was removed or replaced after it was opened. Other makers may leave out the rest.
+    """
+
+    uid: int
+    gid: int
+    changed: bool
+    vanished: bool
+    period: PeriodText
+
+
+class Manifest(t.TypedDict):
+    """The manifest of one archive, version 1. ``created`` in UTC."""
+
+    version: int
+    engine: str
+    host: str
+    job: str
+    created: str
+    archive: ArchiveFacts
+    tgz: TgzFacts
+    encryption: EncryptionFacts
+    period: PeriodText
+    sources: t.List[SourceFacts]
+
+
+class _LocalNeeded(t.TypedDict):
+    path: str
+    name: str
+    manifest_path: str
+    period: PeriodText
+    sources: t.List[str]
+    source_bytes: int
+
+
+class LocalArchive(_LocalNeeded, total=False):
+    """An archive in a folder. An archive that is not made yet has no ``size``, digests, ``key_id`` and ``ratio``.
+
+    ``ratio``: bytes of the logs divided by bytes of the archive.
+    """
+
+    size: int
+    md5: str
+    sha256: str
+    key_id: t.Optional[str]
+    ratio: float
