@@ -187,7 +187,7 @@ def _pack_steady(file: t.BinaryIO, contents: Contents, envelope: Envelope, refus
             os.fsync(file.fileno())
             return packed
     raise SourceError(
-        "the file changed during each of %d attempts to read it" % ATTEMPTS,
+        "it changed each of the %d times that it was read" % ATTEMPTS,
         changed[0].path,
         "Archive it after its rotation (quiet, require_closed), or accept changed sources",
     )

@@ -71,7 +71,7 @@ class PruneRecord(t.TypedDict, total=False):
     removed: t.List[str]
     bytes_freed: int
     refusals: t.List[str]
-    plan: t.List[t.Dict[str, t.Any]]
+    plan: t.Sequence[t.Mapping[str, object]]
 
 
 class SpoolRecord(t.TypedDict):
