@@ -41,7 +41,7 @@ def store(template, tmp_path):
 
 
 def put(store, key, data=b"x", age=0):
-    path = os.path.join(store.root, key)
+    path = os.path.join(store.location(), key)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
         file.write(data)
@@ -49,7 +49,7 @@ def put(store, key, data=b"x", age=0):
 
 
 def test_archives_orphans_damaged_and_others_are_told_apart(store):
-    os.unlink(os.path.join(store.root, KEYS[0]))
+    os.unlink(os.path.join(store.location(), KEYS[0]))
     put(store, manifest_key(KEYS[1]), b"{")
     put(store, "20241201.tgz")
     held = inventory.read(store)
@@ -78,7 +78,7 @@ def test_known_manifests_are_not_fetched(store):
 
 
 def test_a_manifest_that_is_too_large_is_not_fetched(store):
-    path = os.path.join(store.root, manifest_key(KEYS[0]))
+    path = os.path.join(store.location(), manifest_key(KEYS[0]))
     os.truncate(path, 65 << 20)
     assert "is 68157440 bytes; the limit is 64" in inventory.read(store).damaged[KEYS[0]]
     with pytest.raises(IntegrityError):
@@ -114,16 +114,16 @@ def test_named_and_latest(store):
 def test_verify_each_archive(store):
     held = inventory.read(store)
     put(store, KEYS[1], b"other bytes")
-    os.unlink(os.path.join(store.root, KEYS[2]))
+    os.unlink(os.path.join(store.location(), KEYS[2]))
     checked = [verifying.verify(store, archive, None) for archive in held.archives]
     assert [one.level for one in checked] == ["read_back", None, None]
     assert checked[0].error is None and "bytes" in checked[1].error and "no such archive" in checked[2].error
 
 
 def test_what_an_inventory_alone_shows(store):
-    os.unlink(os.path.join(store.root, KEYS[0]))
+    os.unlink(os.path.join(store.location(), KEYS[0]))
     put(store, manifest_key(KEYS[1]), b"{")
-    os.unlink(os.path.join(store.root, manifest_key(KEYS[2])))
+    os.unlink(os.path.join(store.location(), manifest_key(KEYS[2])))
     put(store, "20241201.tgz")
     found = verifying.unusable(inventory.read(store))
     assert [one.key for one in found] == KEYS
@@ -184,8 +184,8 @@ def test_for_one_job_other_tools_files_age_as_its_own_archives_come(store):
 
 def test_a_lone_manifest_goes_when_it_is_old_or_its_removal_had_begun(store):
     for key, age in ((KEYS[0], 2 * 86400), (KEYS[1], 3600)):
-        os.unlink(os.path.join(store.root, key))
-        os.utime(os.path.join(store.root, manifest_key(key)), (NOW.timestamp() - age,) * 2)
+        os.unlink(os.path.join(store.location(), key))
+        os.utime(os.path.join(store.location(), manifest_key(key)), (NOW.timestamp() - age,) * 2)
     assert pruning.plan(store, policy(keep_last=5), NOW).leftovers == [manifest_key(KEYS[0])]
     planned = pruning.plan(store, policy(keep_last=5), NOW, known=pruning.Known(was_pruned=lambda key: key == KEYS[1]))
     assert planned.leftovers == [manifest_key(KEYS[0]), manifest_key(KEYS[1])]

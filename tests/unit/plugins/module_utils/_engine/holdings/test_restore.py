@@ -24,6 +24,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.hold
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import Holdings, Restored, restore_from_stores
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
 from rigs.host import Host, at, files_below
+from rigs.stores import store_options
 
 pytest.importorskip("cryptography")
 KEYS = ["web1/syslog/2024/01/12/syslog.20240112.%d.tgz.fernet" % hour for hour in (12, 13, 14)]
@@ -41,8 +42,12 @@ class Site:
         self.warnings: t.List[str] = []
 
     def holdings(self, *stores: str, **options: t.Any) -> Holdings:
-        written = [{"type": "file", "name": name, "path": str(getattr(self, name))} for name in stores or ("near", "far")]
+        written = [store_options("file", name=name, path=str(getattr(self, name))) for name in stores or ("near", "far")]
         return Holdings(written, "web1", options.get("job", "syslog"), str(self.host.keyring), options.get("unencrypted", False))
+
+    def written(self, *stores: str) -> t.List[t.Dict[str, t.Any]]:
+        """The stores as a job document has them."""
+        return [{"type": "file", "name": name, "path": str(getattr(self, name))} for name in stores or ("near", "far")]
 
     def restore(self, *holdings: Holdings, choice: Choice = ALL, **options: t.Any) -> t.List[Restored]:
         return list(restore_from_stores(holdings or [self.holdings()], choice, str(self.destination), warn=self.warnings.append, **options))
@@ -61,7 +66,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     site = Site(folder)
     for store in (site.near, site.far):
         store.parent.mkdir()
-    site.host.stores = list(site.holdings().stores)
+    site.host.stores = site.written()
     site.host.write_logs(12, 13, 14)
     site.host.run()
     return folder
@@ -156,7 +161,7 @@ def test_a_name_that_the_first_store_does_not_have(site: Site) -> None:
 def test_another_ciphertext_of_the_same_logs_is_as_good(site: Site, template: pathlib.Path) -> None:
     shutil.rmtree(site.far)
     site.host.state = site.host.folder / "another-catalog"
-    site.host.stores = list(site.holdings("far").stores)
+    site.host.stores = site.written("far")
     site.host.logs = template / "logs"  # The manifests name these paths.
     site.host.run()
     assert (site.near / KEYS[1]).read_bytes() != (site.far / KEYS[1]).read_bytes()
@@ -256,7 +261,7 @@ def test_other_content_is_overwritten_only_on_request(site: Site) -> None:
 
 def test_an_unencrypted_archive_is_accepted_only_on_request(site: Site) -> None:
     shutil.rmtree(site.near)
-    site.host.stores = list(site.holdings("near").stores)
+    site.host.stores = site.written("near")
     site.host.state = site.host.folder / "another-catalog"
     site.host.run(encryption={"format": "none"})
     with pytest.raises(IntegrityError, match="not encrypted"):

@@ -83,7 +83,7 @@ def test_other_logs_get_the_next_name(make, store):
 @pytest.mark.parametrize("what", ["archive", "manifest", "archive is damaged", "manifest is damaged"])
 def test_half_of_something_or_something_damaged_stays_and_ours_gets_the_next_name(make, store, what):
     shipping.send(store, *make(b"log"), NAME, ".tgz")
-    victim = os.path.join(store.root, NAME if what.startswith("archive") else manifest_key(NAME))
+    victim = os.path.join(store.location(), NAME if what.startswith("archive") else manifest_key(NAME))
     if "damaged" in what:
         with open(victim, "wb") as file:
             file.write(b"damaged")
