@@ -91,4 +91,4 @@ def test_creating_an_archive_where_one_stands_is_refused(tmp_path):
     path = tmp_path / "a.tgz.fernet"
     path.write_bytes(b"x")
     with pytest.raises(FileExistsError):
-        archiving.create_archive(str(path), [], None, "h", "j", PERIOD)
+        archiving.create_archive(str(path), Contents([], "h", "j", PERIOD), ENVELOPE)
