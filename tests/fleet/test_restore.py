@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A host is lost: its logs come back from the archive server, with the copies of its keys, or it is said why they cannot."""
+"""A host is lost: its logs come back from the archive server with the copies of its keys, or an error says why they cannot.
+
+At the end the host is back and is retired with its archives.
+"""
 
 from __future__ import annotations
 
@@ -54,13 +57,18 @@ def lost(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_fact
         "log_archive_escrow": str(folder / "escrow"),
         "log_archive_escrow_vault_secret": ESCROW_SECRET,
         "log_archive_stores": stores,
-        "log_archive_jobs": {"syslog": {"select": {"paths": ["/var/log/events"], "patterns": ["syslog.%Y%m%d.%H"]}}},
+        "log_archive_jobs": {
+            # Archives under another name, and nothing in the range that is restored.
+            "cluster": {"host": "cluster1", "select": {"paths": ["/var/log/events"], "patterns": ["cluster.%Y%m%d"]}},
+            "syslog": {"select": {"paths": ["/var/log/events"], "patterns": ["syslog.%Y%m%d.%H"]}},
+        },
     }
     inventory = fleet.inventory({"all": {"children": {"archive_server": {"hosts": {"archive1": {}}}}, "vars": variables}})
     logs = fleet.hosts["web1"].path("/var/log/events")
     logs.mkdir(parents=True)
     for hour in range(3):
         (logs / datetime.datetime(2024, 1, 12, hour).strftime("syslog.%Y%m%d.%H")).write_text(LINES, encoding="ascii")
+    (logs / "cluster.20240114").write_text(LINES, encoding="ascii")
     made = Lost(fleet, inventory, folder / "escrow", [])
     for playbook in ("site", "archive"):
         done = made.play(playbook)
@@ -87,7 +95,7 @@ def test_its_logs_come_back_and_nothing_stays_open(lost: Lost, tmp_path: pathlib
     files = sorted(path for path in (tmp_path / "restored").rglob("*") if path.is_file())
     assert [path.name for path in files] == ["syslog.20240112.00", "syslog.20240112.01"]
     assert {path.read_text(encoding="ascii") for path in files} == {LINES}
-    assert "restrict,expiry-time=" in done.stdout, "the key that was let in would have expired by itself"
+    assert "restrict,expiry-time=" in done.stdout, "the key expires even if the play is killed"
     assert lost.authorized == before
     assert list(pathlib.Path(tempfile.gettempdir()).glob("log-archive-restore-*")) == []
     assert lost.keys
@@ -118,7 +126,29 @@ def test_a_check_lets_nobody_in(lost: Lost, tmp_path: pathlib.Path) -> None:
     before = lost.authorized
     done = restore(lost, tmp_path / "restored", "--check", "--diff")
     assert done.returncode == 0, done.stdout
-    assert "the archive server is asked in a real run only" in done.stdout
-    assert "Let the key in" not in done.stdout
+    assert "The archive server is asked only in a real run." in done.stdout
+    assert "Authorize the key" not in done.stdout
     assert lost.authorized == before
     assert not (tmp_path / "restored").exists()
+
+
+def test_a_retired_host_loses_the_archives_of_all_its_jobs_but_only_on_request(lost: Lost) -> None:
+    web1, archive1 = lost.fleet.hosts["web1"], lost.fleet.hosts["archive1"]
+    web1.start()
+    local, server = web1.path("/var/backups/log-archive"), archive1.path("/srv/log-archive/la-web1")
+
+    def archives() -> t.List[str]:
+        return sorted("/".join(path.parts[-6:-4]) for folder in (local, server) for path in folder.rglob("*.fernet"))
+
+    assert archives() == 2 * ["cluster1/cluster"] + 6 * ["web1/syslog"]
+    refused = lost.play("remove", "-e", "log_archive_remove_archives=true")
+    assert refused.returncode != 0
+    assert "log_archive_remove_last_copies=true" in refused.stdout
+    assert "changed=0" in refused.stdout, "it refuses before anything is changed"
+    for arguments in (["--check"], []):
+        assert len(archives()) == 8
+        wanted = "log_archive_remove_archives=true log_archive_remove_last_copies=true"
+        done = lost.play("remove", "-e", wanted, *arguments)
+        assert done.returncode == 0, done.stdout
+    assert archives() == []
+    assert not local.exists() and not server.exists()
