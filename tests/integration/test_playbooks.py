@@ -226,7 +226,7 @@ ELSEWHERE = {
     "endpoint_url": "http://127.0.0.1:9",
     "region": "us-east-1",
     "access_key_id": "id",
-    "secret_access_key": "secret",
+    "secret_access_key": "s3cret-of-the-bucket",
     "attempts": 1,
 }
 
@@ -318,6 +318,44 @@ def test_prune_shows_its_plan_in_check_mode_and_does_it_then(local_fleet: LocalF
     assert [name[:18] for name in local_fleet.stored("web1")] == ["syslog.20240112.01", "syslog.20240112.02"]
     again = local_fleet.play("prune")
     assert (again.returncode, states(again.stdout)["web1"]["changed"]) == (0, 0)
+
+
+def test_restore_on_the_host_itself_and_on_another_host(local_fleet: LocalFleet) -> None:
+    local_fleet.add("web1")
+    assert local_fleet.play("archive").returncode == 0
+    document = json.loads((local_fleet.folder / "web1" / "jobs.d" / "syslog.json").read_text())
+    # A store that fails, before the one that has the archives.
+    document["stores"].insert(0, dict(ELSEWHERE))
+    keyring = str(local_fleet.folder / "web1" / "keyring")
+    local_fleet.hosts["web1"] = {"log_archive_jobs": {"syslog": document}, "log_archive_keyring": keyring}
+    local_fleet.hosts["web2"] = {}
+
+    def restore(to: str, *arguments: str, **inputs: str) -> subprocess.CompletedProcess[str]:
+        given = {"restore_host": "web1", "restore_to": str(local_fleet.folder / to), "start": "2024-01-12T01:00Z", **inputs}
+        words = " ".join("log_archive_%s=%s" % item for item in given.items())
+        return local_fleet.play("restore", "-vvv", "-e", words, *arguments)
+
+    def restored(to: str) -> t.List[str]:
+        return sorted(path.name for path in (local_fleet.folder / to).rglob("syslog.*"))
+
+    checked = restore("checked", "--check")
+    assert checked.returncode == 0, checked.stdout
+    assert "2 file(s), 34 Bytes, would be restored to" in checked.stdout
+    assert restored("checked") == []
+    home = restore("home")
+    assert home.returncode == 0, home.stdout
+    assert restored("home") == ["syslog.20240112.01", "syslog.20240112.02"]
+    # The folder of web1 is a store for web2 only if it is named, because it is shared.
+    other = restore("other", restore_on="web2", only_store="local", names="syslog.20240112.01.tgz.fernet")
+    assert other.returncode == 0, other.stdout
+    assert restored("other") == ["syslog.20240112.01"]
+    assert states(other.stdout)["web2"]["changed"] == 1
+    nothing = restore("nothing", start="2025-01-01", only_store="local")
+    assert nothing.returncode != 0 and "no archive is in this range" in nothing.stdout
+    for done in (checked, home, other, nothing):
+        for key in pathlib.Path(keyring).glob("*.key"):
+            assert key.read_text().strip() not in done.stdout
+        assert ELSEWHERE["secret_access_key"] not in done.stdout
 
 
 def test_the_example_inventory_merges_as_it_says(tmp_path: pathlib.Path, collections_path: pathlib.Path) -> None:
