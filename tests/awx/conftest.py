@@ -30,23 +30,23 @@ SECRETS = {
     "escrow": "s3cret-of-the-escrow",
 }
 SETTINGS: t.Dict[str, t.Any] = {
-    "awx_project_url": REPOSITORY,
-    "awx_execution_environment_image": "registry.example.com/log-archive-ee:0.1.0",
-    "awx_time_zone": "Europe/Paris",
-    "awx_extra_vars": {"log_archive_batch": "100%"},
-    "awx_credentials": [
+    "log_archive_awx_project_url": REPOSITORY,
+    "log_archive_awx_execution_environment_image": "registry.example.com/log-archive-ee:0.1.0",
+    "log_archive_awx_time_zone": "Europe/Paris",
+    "log_archive_awx_extra_vars": {"log_archive_batch": "100%"},
+    "log_archive_awx_credentials": [
         {"name": "hosts", "type": "Machine"},
         {"name": "bucket", "type": "Amazon Web Services"},
         {"name": "offsite", "type": "log-archive SFTP store"},
         {"name": "keys", "type": "log-archive Fernet key"},
     ],
-    "awx_credential_inputs": {
+    "log_archive_awx_credential_inputs": {
         "hosts": {"username": "ansible", "password": SECRETS["login"]},
         "bucket": {"username": "AKIDEXAMPLE", "password": SECRETS["aws"]},
         "offsite": {"host": "sftp.example.com", "user": "backup", "host_key": "ssh-ed25519 AAAA", "password": SECRETS["sftp"]},
         "keys": {"fernet_keys": SECRETS["fernet"], "escrow_vault_secret": SECRETS["escrow"]},
     },
-    "awx_notification": {
+    "log_archive_awx_notification": {
         "type": "email",
         "configuration": {
             "host": "mail.example.com",

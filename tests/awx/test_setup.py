@@ -41,7 +41,7 @@ def test_every_playbook_of_the_project_has_a_job_template(controller: Controller
         assert entry["ask_limit_on_launch"] and entry["ask_job_type_on_launch"] and entry["ask_diff_mode_on_launch"], name
         # Only what a survey asks for is taken, so that nobody slips another variable into a job.
         assert not entry["ask_variables_on_launch"], name
-        assert json.loads(entry["extra_vars"]) == SETTINGS["awx_extra_vars"]
+        assert json.loads(entry["extra_vars"]) == SETTINGS["log_archive_awx_extra_vars"]
         assert controller.awx.associated("job_templates", name, "credentials") == ["bucket", "hosts", "keys", "offsite"]
         assert entry["survey_enabled"] == bool(controller.awx.survey(name).get("spec"))
 
@@ -55,7 +55,7 @@ def test_the_project_and_its_inventory(controller: Controller) -> None:
     assert source["inventory"] == awx.named("inventories")["log-archive fleet"]["id"]
     assert source["overwrite"] and source["overwrite_vars"] and source["update_on_launch"]
     environment = awx.named("execution_environments")["log-archive execution environment"]
-    assert environment["image"] == SETTINGS["awx_execution_environment_image"]
+    assert environment["image"] == SETTINGS["log_archive_awx_execution_environment_image"]
     assert {entry["execution_environment"] for entry in awx.named("job_templates").values()} == {environment["id"]}
 
 
@@ -99,10 +99,10 @@ def test_the_secrets_are_there_and_are_not_shown(controller: Controller) -> None
 
 def test_what_is_set_otherwise_is_changed_and_nothing_else(controller: Controller) -> None:
     schedules = controller.awx.named("schedules")
-    done = controller.set_up("--tags=schedules", "--check", awx_schedules_enabled=False)
+    done = controller.set_up("--tags=schedules", "--check", log_archive_awx_schedules_enabled=False)
     assert (done.returncode, changed(done.stdout)) == (0, 1), done.stdout + done.stderr
     assert controller.awx.writes() == []
-    done = controller.set_up("--tags=schedules", awx_schedules_enabled=False)
+    done = controller.set_up("--tags=schedules", log_archive_awx_schedules_enabled=False)
     assert (done.returncode, changed(done.stdout)) == (0, 1), done.stdout + done.stderr
     assert controller.awx.writes() == [("PATCH", "/api/v2/schedules/%d/" % entry["id"]) for entry in schedules.values()]
     assert [entry["enabled"] for entry in schedules.values()] == [False, False]
@@ -111,20 +111,20 @@ def test_what_is_set_otherwise_is_changed_and_nothing_else(controller: Controlle
 
 
 def test_a_secret_is_written_anew_where_that_is_wanted(controller: Controller) -> None:
-    inputs = {name: dict(given) for name, given in SETTINGS["awx_credential_inputs"].items()}
+    inputs = {name: dict(given) for name, given in SETTINGS["log_archive_awx_credential_inputs"].items()}
     inputs["offsite"]["password"] = "another-s3cret"
-    done = controller.set_up("--tags=credentials", awx_credential_inputs=inputs)
+    done = controller.set_up("--tags=credentials", log_archive_awx_credential_inputs=inputs)
     assert (done.returncode, changed(done.stdout)) == (0, 0), done.stdout + done.stderr
-    done = controller.set_up("--tags=credentials", awx_credential_inputs=inputs, awx_update_secrets=True)
+    done = controller.set_up("--tags=credentials", log_archive_awx_credential_inputs=inputs, log_archive_awx_update_secrets=True)
     assert (done.returncode, changed(done.stdout)) == (0, 1), done.stdout + done.stderr
     assert controller.awx.named("credentials")["offsite"]["inputs"]["password"] == "another-s3cret"
     assert "another-s3cret" not in done.stdout + done.stderr
 
 
 def test_a_notification_with_a_password_is_changed_only_on_request(controller: Controller) -> None:
-    configuration = {**SETTINGS["awx_notification"]["configuration"], "username": "awx", "password": "a-s3cret"}
-    settings: t.Dict[str, t.Any] = {"awx_notification": {"type": "email", "configuration": configuration}}
-    done = controller.set_up("--tags=notification", awx_update_secrets=True, **settings)
+    configuration = {**SETTINGS["log_archive_awx_notification"]["configuration"], "username": "awx", "password": "a-s3cret"}
+    settings: t.Dict[str, t.Any] = {"log_archive_awx_notification": {"type": "email", "configuration": configuration}}
+    done = controller.set_up("--tags=notification", log_archive_awx_update_secrets=True, **settings)
     assert (done.returncode, changed(done.stdout)) == (0, 1), done.stdout + done.stderr
     assert "a-s3cret" not in done.stdout + done.stderr
     assert (
@@ -137,9 +137,9 @@ def test_a_notification_with_a_password_is_changed_only_on_request(controller: C
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"awx_project_url": ""}, "awx_project_url"),
-        ({"awx_notification": {"type": "pigeon", "configuration": {}}}, "awx_notification"),
-        ({"awx_credentials": [{"name": "hosts"}]}, "type"),
+        ({"log_archive_awx_project_url": ""}, "log_archive_awx_project_url"),
+        ({"log_archive_awx_notification": {"type": "pigeon", "configuration": {}}}, "log_archive_awx_notification"),
+        ({"log_archive_awx_credentials": [{"name": "hosts"}]}, "type"),
     ],
 )
 def test_a_mistake_in_the_settings_is_named_before_anything_is_done(controller: Controller, settings: t.Any, message: str) -> None:

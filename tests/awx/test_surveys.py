@@ -20,8 +20,8 @@ PLAYBOOKS = sorted(path.stem for path in (PROJECT / "playbooks").glob("*.yml"))
 # Arguments that no survey asks for, and why.
 LEFT_OUT = {
     "log_archive_target": "AWX's limit says which hosts",
-    "log_archive_batch": "one value for the fleet: awx_extra_vars",
-    "log_archive_max_fail_percent": "one value for the fleet: awx_extra_vars",
+    "log_archive_batch": "one value for the fleet: log_archive_awx_extra_vars",
+    "log_archive_max_fail_percent": "one value for the fleet: log_archive_awx_extra_vars",
 }
 # Choices that no survey offers, and why.
 CHOICES_LEFT_OUT = {("archive", "log_archive_upload", "ask"): "no one can answer while a job runs in AWX"}
