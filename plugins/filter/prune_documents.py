@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an archive server needs of a host's jobs to prune for it."""
+"""The job documents with which an archive server prunes for a host."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ansible.errors import AnsibleFilterError
 
 DOCUMENTATION = r"""
 name: prune_documents
-short_description: What an archive server needs of a host's jobs to prune for it
+short_description: The job documents with which an archive server prunes for a host
 version_added: 0.1.0
 description:
-  - An append-only host does not prune on its archive server, the server does. This takes the host's job documents and returns those with
-    which C(log-archive prune) does so there. Of each it keeps the names, the retention and the folder, and nothing that is secret.
-  - A job that has no store on this server, or that keeps everything there, is left out.
-  - It is an error if no store of any job goes to this address, though one logs in with this account, for then the host does not trust the
-    address that it uses; and if a store's C(append_only) is not what O(append_only) says, for then nobody prunes, or the host tries in
-    vain.
+  - The archive server prunes for a host that is append-only there. This filter takes the host's job documents and returns the documents
+    for C(log-archive prune) on the server. They hold the names, the retention and the folder, and no secret.
+  - It leaves out a job that has no store on this server, or that keeps everything there.
+  - It is an error if a store logs in with this account but no store uses this address, because the host does not trust the address that
+    the store uses. It is also an error if a store's C(append_only) differs from O(append_only), because then neither the host nor the
+    server could prune.
 options:
   _input:
     description: The job documents by name, as the lookup P(infra_ops.log_archive.jobs#lookup) returns them.
@@ -31,15 +31,15 @@ options:
     type: str
     required: true
   address:
-    description: The server as the stores name it.
+    description: The address of the server as the stores have it.
     type: str
     required: true
   port:
-    description: The port as the stores name it.
+    description: The port of the server as the stores have it.
     type: int
     default: 22
   append_only:
-    description: Whether the host may only add. If not there is nothing to prune for it, and the result is empty.
+    description: Whether the host may only add archives. If not, the server prunes nothing for it, and the result is empty.
     type: bool
     default: true
   chroot:
@@ -51,7 +51,7 @@ options:
     type: str
     required: true
   log:
-    description: The file on the server that gets one JSON line per event.
+    description: The file on the server for one JSON line per event.
     type: str
     required: true
 author:
@@ -59,7 +59,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Show what the archive server prunes of this host
+- name: Show what the archive server prunes for this host
   vars:
     account: "{{ inventory_hostname | infra_ops.log_archive.sftp_account }}"
   ansible.builtin.debug:
@@ -93,9 +93,10 @@ def prune_documents(
     here = [(name, store) for name, store in stores if (store.get("host"), int(store.get("port") or 22)) == (address, int(port))]
     if stores and not here:
         job, store = stores[0]
+        used = "%s:%s" % (store.get("host"), store.get("port") or 22)
         raise AnsibleFilterError(
-            "no store of %s goes to the archive server at %s:%s, but that of job %s goes to %s:%s. Set archive_server_address and"
-            " archive_server_port to what the store has" % (account, address, port, job, store.get("host"), store.get("port") or 22)
+            "the stores of %s do not use the archive server at %s:%s: the store of job %s uses %s. Set archive_server_address and"
+            " archive_server_port to the host and port of the store" % (account, address, port, job, used)
         )
     wrong = [
         "%s of job %s" % (store.get("name") or store["type"], name) for name, store in here if bool(store.get("append_only")) != append_only
@@ -116,7 +117,7 @@ def prune_documents(
                 "name": name,
                 "host": document["host"],
                 "select": _selection(document),
-                # There is no key on the server: whoever runs the job there by mistake archives nothing.
+                # The server has no key: running the job there by mistake archives nothing.
                 "encryption": {"keyring": "/nonexistent"},
                 "stores": [],
                 "state": state,
@@ -146,10 +147,10 @@ def _is_of(store: Document, account: str) -> bool:
 
 
 def _folder(chroot: str, path: str) -> str:
-    """A path of the store's, which sees the chroot folder as /, as the server sees it."""
+    """The path on the server of a path of the store, which sees the chroot folder as /."""
     inside = posixpath.normpath("/" + path.lstrip("/"))
     if inside.split("/")[1] != "archive":
-        raise AnsibleFilterError("the path of the store is %s; on the archive server the host writes in /archive alone" % path)
+        raise AnsibleFilterError("the path of the store is %s, but on the archive server the host can write only below /archive" % path)
     return chroot + inside
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""When which job of a host runs, in the words of cron and of systemd."""
+"""When each job of a host runs, for cron and for systemd."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 
 DOCUMENTATION = r"""
 name: schedule_entries
-short_description: When which job of a host runs, for cron and for systemd
+short_description: When each job of a host runs, for cron and for systemd
 version_added: 0.1.0
 description:
-  - Takes the job documents of a host and returns what a crontab or a systemd timer says of those that have a C(schedule), sorted by name.
-  - It holds nothing else of the documents, so it can be shown.
+  - Takes the job documents of a host and returns the times for a crontab or a systemd timer, for each job that has a C(schedule), sorted by
+    name.
+  - It returns nothing else from the documents, so the result holds no secret.
 positional: host
 options:
   _input:
@@ -30,7 +31,7 @@ options:
     type: dict
     required: true
   host:
-    description: The name of the host, for a document that gives none. The spread depends on it.
+    description: The name of the host, for a document without one. The spread depends on it.
     type: str
     required: true
 author:
@@ -62,7 +63,7 @@ _value:
       description: The value of C(OnCalendar) of a timer.
       type: str
     offset:
-      description: How many seconds later this host begins, always the same.
+      description: The delay of this host in seconds, always the same.
       type: int
 """
 
@@ -73,22 +74,22 @@ def schedule_entries(documents: t.Mapping[str, t.Mapping[str, t.Any]], host: str
 
 
 def _entry(name: str, document: t.Mapping[str, t.Any], host: str) -> t.Dict[str, t.Any]:
-    # It becomes a file's name and a word of a command.
+    # It becomes the name of a file and an argument of a command.
     if not re.fullmatch(PLAIN_NAME, name):
-        raise AnsibleFilterError("%s: the job's name %r is not made of %s" % (host, name, PLAIN_NAME_MEANS))
+        raise AnsibleFilterError("%s: the name of job %r must be made of %s" % (host, name, PLAIN_NAME_MEANS))
     try:
         given = normalise_options(document["schedule"], SCHEDULE, "schedule")
         parsed = schedule.parse(given["at"])
         return {
             "name": name,
-            # In one line: it stands in a comment of the crontab.
+            # On one line, for a comment in the crontab.
             "at": " ".join(given["at"].split()),
             "cron": schedule.cron(parsed),
             "on_calendar": schedule.on_calendar(parsed),
             "offset": schedule.offset(parse_duration(given["spread"]), document.get("host") or host, name),
         }
     except LogArchiveError as error:
-        raise AnsibleFilterError("%s: the schedule of the job %s: %s" % (host, name, error)) from None
+        raise AnsibleFilterError("%s: the schedule of job %s: %s" % (host, name, error)) from None
 
 
 class FilterModule:

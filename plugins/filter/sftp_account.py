@@ -16,9 +16,9 @@ name: sftp_account
 short_description: The name of a host's account on the SFTP archive server
 version_added: 0.1.0
 description:
-  - Returns C(la-) and the name of the host, as a user name that any Unix takes; at most 32 lower-case letters, digits and C(-).
-  - Where letters must be changed or left out for that, and where the name itself looks like it, it ends with C(-) and six hexadecimal
-    digits of the name's SHA-256, so that two hosts do not get the same account.
+  - Returns C(la-) and the name of the host, as a user name that every Unix accepts, of at most 32 lower-case letters, digits and C(-).
+  - If the name of the host must be changed for that, or looks like a changed one, the account ends with C(-) and six hexadecimal digits of
+    the SHA-256 of the name, so that two hosts never get the same account.
 options:
   _input:
     description: The name of the host in the inventory.
@@ -46,13 +46,13 @@ _value:
 
 PREFIX = "la-"
 LONGEST = 32
-"""What useradd takes."""
+"""The limit of useradd."""
 
 
 def sftp_account(host: t.Any) -> str:
     """See DOCUMENTATION."""
     if not isinstance(host, str) or not host:
-        raise AnsibleFilterError("sftp_account: the name of a host is wanted, not %r" % (host,))
+        raise AnsibleFilterError("sftp_account: the input must be the name of a host, not %r" % (host,))
     if re.fullmatch(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", host) and len(PREFIX + host) <= LONGEST and not _could_be_made(host):
         return PREFIX + host
     end = "-" + hashlib.sha256(host.encode("utf-8", "surrogateescape")).hexdigest()[:6]
@@ -61,7 +61,7 @@ def sftp_account(host: t.Any) -> str:
 
 
 def _could_be_made(host: str) -> bool:
-    """Whether it looks like the shortened name of another host. Then it is changed too, so that the two stay apart."""
+    """Whether it looks like the changed name of another host. Then it is changed too, so that the two differ."""
     return re.fullmatch(r".*-[0-9a-f]{6}", host) is not None
 
 

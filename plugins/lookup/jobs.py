@@ -11,39 +11,39 @@ version_added: 0.1.0
 author:
   - infra_ops.log_archive contributors (@infra-ops)
 description:
-  - Merges what C(all), groups and the host itself say about the host's jobs, checks the result, and returns the job documents by their
-    names, as the module M(infra_ops.log_archive.job_document) writes them and M(infra_ops.log_archive.archive_run) takes them.
-  - No variable needs to repeat what another one says. Ansible lets a host's variable replace a group's of the same name, so each place uses
-    a name of its own, C(log_archive_jobs__) and whatever follows.
-  - The variable C(log_archive_jobs), and every C(log_archive_jobs__*) that the host has, is a dict of job documents by the names of the
-    jobs. They are merged in the alphabetical order of the variables' names, C(log_archive_jobs) first. What comes later wins. Dicts are
-    merged key by key at every depth, lists are replaced, and V(null) takes a job, or an option, away.
-  - Under each job lies the dict C(log_archive_job_defaults), and under that what tells where things are, see the list below. V(null) takes
-    these away too.
+  - Merges the jobs that C(all), the groups and the host itself define, checks the result, and returns the job documents by name, for the
+    modules M(infra_ops.log_archive.job_document) and M(infra_ops.log_archive.archive_run).
+  - No variable needs to repeat another. In Ansible a variable of a host replaces the group's variable of the same name, so each place uses
+    its own name, C(log_archive_jobs__) with any ending.
+  - The variable C(log_archive_jobs), and every C(log_archive_jobs__*) of the host, is a dict of job documents by name. They are merged in
+    the alphabetical order of the names of the variables, C(log_archive_jobs) first; the later one wins. Dicts are merged key by key at
+    every depth, lists are replaced, and V(null) removes a job or an option.
+  - Each job starts from the dict C(log_archive_job_defaults), and that from the files and folders of the host, see the notes. V(null)
+    removes these too.
   - C(stores) of a job is a list. An element is the name of a store in the dict C(log_archive_stores); or a dict with such a C(name) and
-    options that go over that store's, such as C(retention); or, with a C(type) and a C(name) that is not there, a whole store of its own.
-    Without C(stores) a job uses all of C(log_archive_stores).
+    options that replace those of the store, such as C(retention); or a complete store with a C(type) and a C(name) that is not in
+    C(log_archive_stores). Without C(stores) a job uses all of C(log_archive_stores).
   - The options of a job document are those of the option C(job) of M(infra_ops.log_archive.archive_run). C(encryption) may be V(none).
-  - Every mistake of every job of the host is told at once, with the job, the key and what is allowed. No secret is told.
+  - The error lists every mistake in every job of the host, with the job, the key and what is allowed. It shows no secret.
 options:
   _terms:
-    description: There are none. The plugin reads the variables of the host.
+    description: The plugin takes no terms. It reads the variables of the host.
     type: list
     elements: str
 notes:
-  - Without C(log_archive_jobs) and C(log_archive_jobs__*), and where all jobs are taken away, it is an empty dict.
-  - These options are filled in where no job and no C(log_archive_job_defaults) gives them - C(name) is the job's key; C(host) is
-    C(inventory_hostname); C(encryption.keyring), unless nothing is encrypted, is C(log_archive_keyring), by default
+  - Without C(log_archive_jobs) and C(log_archive_jobs__*), and if all jobs are removed, it returns an empty dict.
+  - It fills in these options if neither the job nor C(log_archive_job_defaults) gives them - C(name) is the job's key; C(host) is
+    C(inventory_hostname); C(encryption.keyring), for a job that encrypts, is C(log_archive_keyring), by default
     C(/etc/log-archive/keyring); C(spool) is C(log_archive_spool), by default C(/var/spool/log-archive); C(state) is C(log_archive_state),
     by default C(/var/lib/log-archive); C(log) is the file C(events.jsonl) in C(log_archive_log_dir), by default C(/var/log/log-archive).
-  - Types are not converted. What a template makes must have the type that the document wants.
+  - Types are not converted. A template must return the type that the document needs.
 seealso:
   - module: infra_ops.log_archive.job_document
   - module: infra_ops.log_archive.archive_run
 """
 
 EXAMPLES = r"""
-# group_vars/all.yml: what holds for every host.
+# group_vars/all.yml: for every host.
 #
 #   log_archive_stores:
 #     local:
@@ -72,7 +72,7 @@ EXAMPLES = r"""
 #         patterns: ["auth.log-%Y%m%d"]
 #         period: day
 #
-# group_vars/web.yml: web servers have another job, and keep less of the syslog.
+# group_vars/web.yml: web servers have one more job, and keep the syslog for a shorter time.
 #
 #   log_archive_jobs__web:
 #     syslog:
@@ -88,7 +88,7 @@ EXAMPLES = r"""
 #         - name: bucket
 #           prefix: web
 #
-# host_vars/web2.yml: this one has its logs elsewhere, and no job auth.
+# host_vars/web2.yml: this host has its logs in another folder, and no job auth.
 #
 #   log_archive_jobs__web__web2:
 #     access:
@@ -156,8 +156,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _raw:
   description:
-    - One dict of the host's job documents by their names. They hold what was given and what was filled in, and no option that nobody gave.
-    - With C(query) it is the only element of a list.
+    - One dict of the host's job documents by name, with the options that were given or filled in and no others.
+    - C(query) returns it as the only element of a list.
   type: list
   elements: dict
 """
@@ -174,10 +174,10 @@ class LookupModule(LookupBase):
     """See the documentation above."""
 
     def run(self, terms: t.Sequence[t.Any], variables: t.Any = None, **kwargs: t.Any) -> t.List[t.Any]:
-        """The documents of the host whose variables these are."""
+        """The job documents of the host that has these variables."""
         self.set_options(var_options=variables, direct=kwargs)
         if terms:
-            raise AnsibleLookupError("The lookup infra_ops.log_archive.jobs takes no terms.")
+            raise AnsibleLookupError("the lookup infra_ops.log_archive.jobs takes no terms")
         wanted = [*jobs.names(variables), jobs.DEFAULTS, jobs.STORES, *jobs.PLACES, "inventory_hostname"]
         given = {name: _plain(self._templar.template(variables[name])) for name in wanted if name in variables}
         try:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The job documents of a host, out of the variables of its groups and its own."""
+"""The job documents of a host, from its own variables and those of its groups."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ PLACES = {
     "log_archive_state": "/var/lib/log-archive",
     "log_archive_log_dir": "/var/log/log-archive",
 }
-"""Variables that say where a host keeps things, and what they are where nobody gives them."""
+"""The variables for the files and folders of a host, with their defaults."""
 
 
 def names(variables: t.Iterable[str]) -> t.List[str]:
-    """The variables out of these that hold jobs, in the order in which they are merged."""
+    """Those of the variables that hold jobs, in the order in which they are merged."""
     return sorted(name for name in variables if re.fullmatch(JOBS + "(__.+)?", name, re.DOTALL))
 
 
 def effective(host: str, variables: t.Mapping[str, t.Any]) -> t.Dict[str, Document]:
-    """The job documents of ``host`` by their names, each with what was given and where things are, and nothing else.
+    """The job documents of ``host`` by name, with the options that were given and the files and folders of the host.
 
-    ``variables`` holds those that ``names`` chooses, and ``DEFAULTS``, ``STORES`` and ``PLACES`` where they are defined, all as plain data.
-    Raises ConfigError whose ``problems`` name every mistake of every job.
+    variables: those that ``names`` returns, and ``DEFAULTS``, ``STORES`` and ``PLACES`` if they are defined, all as plain data.
+    Raises ConfigError; its ``problems`` list every mistake in every job.
     """
     problems: t.List[str] = []
 
@@ -49,14 +49,14 @@ def effective(host: str, variables: t.Mapping[str, t.Any]) -> t.Dict[str, Docume
 
     jobs: Document = {}
     for name in names(variables):
-        given = dict_of(name, "job documents by their names")
+        given = dict_of(name, "job documents by name")
         jobs = merged(jobs, {name: _written_out(job) for name, job in given.items()})
-    stores = {name: store for name, store in dict_of(STORES, "stores by their names").items() if store is not None}
+    stores = {name: store for name, store in dict_of(STORES, "stores by name").items() if store is not None}
     for name, store in stores.items():
         if not isinstance(store, dict):
             problems.append("%s.%s: must be a dict of a store's options" % (STORES, name))
         elif store.get("name", name) != name:
-            problems.append("%s.%s.name: must be %r or be left out, for its key is its name" % (STORES, name, name))
+            problems.append("%s.%s.name: must be %r or be left out, because the key is the name" % (STORES, name, name))
     places = {name: default if variables.get(name) is None else variables[name] for name, default in PLACES.items()}
     under = merged(_places(host, places), _written_out(dict_of(DEFAULTS, "a job's options")))
 
@@ -70,13 +70,13 @@ def effective(host: str, variables: t.Mapping[str, t.Any]) -> t.Dict[str, Docume
         document = merged({"name": name}, merged(_without_replaced(under, job), job))
         if isinstance(document["encryption"], dict) and document["encryption"].get("format") != "none":
             document["encryption"].setdefault("keyring", places["log_archive_keyring"])
-        mistakes = [] if document["name"] == name else ["name: must be %r or be left out, for its key is its name" % name]
+        mistakes = [] if document["name"] == name else ["name: must be %r or be left out, because the key is the name" % name]
         if document.get("stores") is None:
             document["stores"] = list(stores)
         if isinstance(document["stores"], list):
             document["stores"] = [_store(store, stores, "stores[%d]" % index, mistakes) for index, store in enumerate(document["stores"])]
         documents[name] = document = without_none(document)
-        # Of a store that is not known nothing more can be said, and of another no more than was said here.
+        # A store with a mistake is reported once.
         said = tuple(mistake.partition(":")[0] + end for mistake in mistakes for end in (":", "."))
         try:
             normalise(document)
@@ -100,20 +100,20 @@ def _places(host: str, places: Document) -> Document:
 
 
 def _written_out(job: t.Any) -> t.Any:
-    """The job with objects where a word stands for one, so that it can be merged, and so that a module takes it."""
+    """The job with a dict for each word that is short for one, so that it can be merged and given to a module."""
     if not isinstance(job, dict):
         return job
     return {key: JOB.get(key, {}).get("shorthand", {}).get(value, value) if isinstance(value, str) else value for key, value in job.items()}
 
 
 def _without_replaced(under: Document, job: Document) -> Document:
-    """The defaults without the parts whose place another part of the job takes, as that of ``select`` is taken by ``web``."""
+    """The defaults without the parts that another part of the job replaces, as ``web`` replaces ``select``."""
     taken = {option.get("instead_of") for name, option in JOB.items() if job.get(name) is not None}
     return {name: value for name, value in under.items() if name not in taken}
 
 
 def _store(given: t.Any, stores: Document, where: str, mistakes: t.List[str]) -> t.Any:
-    """A store as a document has it: ``given`` is the name of one of ``stores``, or options that go over one of them, or a whole store."""
+    """A store of a document. given: the name of one of ``stores``, or options that replace some of its options, or a complete store."""
     own = {"name": given} if isinstance(given, str) else given
     if not isinstance(own, dict):
         return own
@@ -127,14 +127,14 @@ def _store(given: t.Any, stores: Document, where: str, mistakes: t.List[str]) ->
 
 
 def merged(under: t.Any, over: t.Any) -> t.Any:
-    """``over`` on top of ``under``: dicts key by key, at every depth; of anything else the upper one, also None, which takes away."""
+    """``under`` with the values of ``over``: dicts are merged key by key at every depth, anything else is replaced, also by None."""
     if not isinstance(under, dict) or not isinstance(over, dict):
         return over
     return {**under, **{key: merged(under.get(key), value) for key, value in over.items()}}
 
 
 def without_none(value: t.Any) -> t.Any:
-    """The value without the keys that are None, at every depth."""
+    """The value without keys that are None, at every depth."""
     if isinstance(value, dict):
         return {key: without_none(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

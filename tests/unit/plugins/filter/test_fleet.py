@@ -129,7 +129,7 @@ def test_the_recap_shows_failures_first_and_counts_everything(ran: t.Dict[str, t
     assert lines[-1].endswith("verified at least by read_back")
 
 
-def test_the_weakest_level_is_the_one_that_counts() -> None:
+def test_the_weakest_level_counts() -> None:
     def archive(**levels: t.Optional[str]) -> t.Dict[str, t.Any]:
         return {"stores": {name: {"state": "verified" if level else "failed", "verified_by": level} for name, level in levels.items()}}
 
@@ -145,7 +145,7 @@ def test_the_weakest_level_is_the_one_that_counts() -> None:
     assert lines[-1] == "1 host ok; 2 archives, 0 B in, 0 B out, ratio -, verified at least by size"
 
 
-def test_a_dry_run_says_so(fleet: t.Dict[str, Host], tmp_path: pathlib.Path) -> None:
+def test_a_dry_run_is_marked(fleet: t.Dict[str, Host], tmp_path: pathlib.Path) -> None:
     host = Host(tmp_path / "web3")
     host.log("syslog.20240112", 2048)
     host.job("syslog")
@@ -153,7 +153,7 @@ def test_a_dry_run_says_so(fleet: t.Dict[str, Host], tmp_path: pathlib.Path) -> 
     assert (row["OUTCOME"], row["ARCHIVES"], row["IN"], row["OUT"], row["VERIFIED"]) == ("done (dry run)", "1", "2.0 KiB", "0 B", "-")
 
 
-def test_the_runs_of_all_hosts_are_told_those_that_failed_first(ran: t.Dict[str, t.Any]) -> None:
+def test_the_runs_of_all_hosts_come_with_failures_first(ran: t.Dict[str, t.Any]) -> None:
     told = fleet_runs.FilterModule().filters()["fleet_runs"]({**ran, "down": UNREACHABLE, "idle": {"no_jobs": True}})
     assert {run["host"] for run in told} == {*ran, "down"}
     assert [run for run in told if run["host"] == "down"][0]["outcome"] == "unreachable"

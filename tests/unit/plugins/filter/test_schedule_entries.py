@@ -27,13 +27,13 @@ def test_jobs_with_a_schedule_in_order_and_nothing_secret() -> None:
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("a", {"at": "noon"}, "web1: the schedule of the job a: .*is not understood"),
-        ("a", {"at": "23:00 daily", "spread": "soon"}, "web1: the schedule of the job a: "),
+        ("a", {"at": "noon"}, "web1: the schedule of job a: .*is not understood"),
+        ("a", {"at": "23:00 daily", "spread": "soon"}, "web1: the schedule of job a: "),
         ("a", {"at": "23:00 daily", "when": 1}, "unknown key"),
-        ("a;reboot", {"at": "23:00 daily"}, "the job's name 'a;reboot' is not made of letters"),
-        ("a\n", {"at": "23:00 daily"}, "is not made of letters"),
+        ("a;reboot", {"at": "23:00 daily"}, "the name of job 'a;reboot' must be made of letters"),
+        ("a\n", {"at": "23:00 daily"}, "must be made of letters"),
     ],
 )
-def test_what_cannot_be_scheduled_is_told(name: str, given: t.Any, message: str) -> None:
+def test_a_schedule_or_name_that_cannot_be_used_is_an_error(name: str, given: t.Any, message: str) -> None:
     with pytest.raises(AnsibleFilterError, match="(?s)" + message):
         schedule_entries({name: {"schedule": given}}, "web1")

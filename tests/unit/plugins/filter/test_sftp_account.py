@@ -46,8 +46,8 @@ def test_hosts_do_not_share_an_account() -> None:
 
 
 @pytest.mark.parametrize("host", [None, "", 7, ["web1"]])
-def test_what_is_no_name_is_refused(host: object) -> None:
-    with pytest.raises(AnsibleFilterError, match="the name of a host is wanted"):
+def test_an_input_that_is_no_name_is_refused(host: object) -> None:
+    with pytest.raises(AnsibleFilterError, match="the input must be the name of a host"):
         sftp_account(host)
 
 

@@ -94,7 +94,7 @@ def example() -> t.Tuple[t.Dict[str, str], t.Any]:
     return files, yaml.safe_load("\n".join(line[2:] for line in after.splitlines() if line.startswith("#")))
 
 
-def test_the_example_of_the_documentation_says_what_comes_out(project: Project) -> None:
+def test_the_example_in_the_documentation_is_right(project: Project) -> None:
     files, expected = example()
     assert sorted(files) == ["group_vars/all.yml", "group_vars/web.yml", "host_vars/web2.yml"]
     for name, text in files.items():
@@ -104,7 +104,7 @@ def test_the_example_of_the_documentation_says_what_comes_out(project: Project) 
     assert list(project.documents("lonely")) == ["auth", "syslog"]
 
 
-def test_no_job_is_no_document(project: Project) -> None:
+def test_without_jobs_there_is_no_document(project: Project) -> None:
     assert project.documents("lonely") == {}
 
 

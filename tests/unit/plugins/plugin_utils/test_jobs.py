@@ -36,7 +36,7 @@ def test_without_a_job_there_is_none() -> None:
     assert effective(log_archive_jobs=None, log_archive_job_defaults={"archive": {"group": "day"}}) == {}
 
 
-def test_a_document_holds_what_was_given_and_where_things_are() -> None:
+def test_a_document_holds_the_given_options_and_the_places() -> None:
     assert effective(log_archive_jobs={"syslog": SYSLOG}) == {
         "syslog": {
             "name": "syslog",
@@ -51,7 +51,7 @@ def test_a_document_holds_what_was_given_and_where_things_are() -> None:
     }
 
 
-def test_variables_tell_the_places_and_a_job_may_tell_others_or_none() -> None:
+def test_variables_set_the_places_and_a_job_may_change_or_remove_them() -> None:
     document = effective(
         log_archive_keyring="/k",
         log_archive_spool="/s",
@@ -62,7 +62,7 @@ def test_variables_tell_the_places_and_a_job_may_tell_others_or_none() -> None:
     assert "log" not in document
 
 
-def test_the_variables_are_found_by_their_names_and_merged_in_alphabetical_order() -> None:
+def test_variables_are_found_by_name_and_merged_in_alphabetical_order() -> None:
     some = [
         "log_archive_jobs__web",
         "log_archive_jobs_",
@@ -78,7 +78,7 @@ def test_the_variables_are_found_by_their_names_and_merged_in_alphabetical_order
     ]
 
 
-def test_later_variables_go_over_earlier_ones_key_by_key_and_replace_lists() -> None:
+def test_later_variables_win_key_by_key_and_replace_lists() -> None:
     document = effective(
         log_archive_jobs__b={"syslog": {"select": {"paths": ["/srv/log"], "quiet": "30s"}}},
         log_archive_jobs__a={"syslog": {"select": {"quiet": "1m", "recurse": True}}},
@@ -93,7 +93,7 @@ def test_later_variables_go_over_earlier_ones_key_by_key_and_replace_lists() -> 
     }
 
 
-def test_null_takes_a_job_or_an_option_away_also_one_of_the_defaults() -> None:
+def test_null_removes_a_job_or_an_option_also_one_of_the_defaults() -> None:
     documents = effective(
         log_archive_job_defaults={"retention": {"keep_within": "1y"}, "schedule": {"at": "23:00 daily"}},
         log_archive_jobs={"syslog": SYSLOG, "auth": SYSLOG},
@@ -104,14 +104,14 @@ def test_null_takes_a_job_or_an_option_away_also_one_of_the_defaults() -> None:
     assert documents["auth"]["retention"] == {"keep_within": "1y"}
 
 
-def test_what_was_taken_away_can_be_given_again() -> None:
+def test_a_removed_job_can_be_given_again() -> None:
     documents = effective(
         log_archive_jobs={"a": SYSLOG}, log_archive_jobs__b={"a": None}, log_archive_jobs__c={"a": {"select": {"paths": ["/c"]}}}
     )
     assert documents["a"]["select"] == {"paths": ["/c"]}
 
 
-def test_stores_are_named_overridden_or_whole() -> None:
+def test_stores_are_named_overridden_or_complete() -> None:
     whole = {"name": "usb", "type": "file", "path": "/media/usb"}
     wanted = ["local", {"name": "bucket", "retention": {"keep_last": 3}}, whole, {"type": "file", "path": "/unnamed"}]
     stores = effective(log_archive_jobs={"a": dict(SYSLOG, stores=wanted)})["a"]["stores"]
@@ -123,7 +123,7 @@ def test_stores_are_named_overridden_or_whole() -> None:
     ]
 
 
-def test_an_override_can_take_an_option_of_the_store_away() -> None:
+def test_an_override_can_remove_an_option_of_the_store() -> None:
     job = dict(SYSLOG, stores=[{"name": "local", "retention": None}])
     assert effective(log_archive_jobs={"a": job})["a"]["stores"] == [{"name": "local", "type": "file", "path": "/backup"}]
 
@@ -137,7 +137,7 @@ def test_encryption_none_is_an_object_in_the_document_and_can_be_merged() -> Non
     assert documents["a"]["encryption"] == {"format": "none"}
 
 
-def test_what_the_defaults_say_of_a_selection_is_not_for_a_job_that_has_another_source() -> None:
+def test_the_default_selection_is_not_used_by_a_job_with_another_source() -> None:
     dump = {"web": {"url": "https://example.org/export.zip"}}
     documents = effective(log_archive_job_defaults={"select": {"quiet": "30s"}}, log_archive_jobs={"dump": dump, "syslog": SYSLOG})
     assert "select" not in documents["dump"]
@@ -146,7 +146,7 @@ def test_what_the_defaults_say_of_a_selection_is_not_for_a_job_that_has_another_
     assert problems == ["dump: select: cannot be combined with web; give one of them"]
 
 
-def test_jobs_do_not_share_what_is_filled_in() -> None:
+def test_jobs_do_not_share_filled_in_values() -> None:
     documents = effective(log_archive_jobs={"a": dict(SYSLOG, encryption={"keyring": "/a"}), "b": SYSLOG})
     assert [document["encryption"]["keyring"] for document in documents.values()] == ["/a", "/etc/log-archive/keyring"]
 
@@ -162,7 +162,7 @@ def test_the_variables_stay_as_they_are() -> None:
     assert given == before
 
 
-def test_every_mistake_of_every_job_is_told_with_its_key_and_what_is_allowed() -> None:
+def test_the_error_lists_every_mistake_with_its_key_and_what_is_allowed() -> None:
     problems = mistakes(
         log_archive_jobs={
             "a": {"select": {"paths": ["/var/log"], "period": "hourly", "patern": ["x"]}},
@@ -175,7 +175,7 @@ def test_every_mistake_of_every_job_is_told_with_its_key_and_what_is_allowed() -
     for part in (
         "a: select.period: must be one of hour, day, week, month, none, not 'hourly'; did you mean 'hour'?",
         "a: select.patern: unknown key; did you mean 'patterns'?",
-        "b: name: must be 'b' or be left out, for its key is its name",
+        "b: name: must be 'b' or be left out, because the key is the name",
         "b: stores[0]: there is no store 'lokal' in log_archive_stores, which has bucket, local",
         "b: stores[1]: there is no store 'tape' in log_archive_stores, which has bucket, local",
         "b: stores[2].type: must be one of file, s3, sftp, not 'ftp'; did you mean 'sftp'?",
@@ -188,21 +188,21 @@ def test_a_job_without_any_store_is_a_mistake() -> None:
         jobs.effective("web1", {"log_archive_jobs": {"syslog": SYSLOG}})
 
 
-def test_a_secret_of_the_wrong_type_is_not_told() -> None:
+def test_a_secret_of_the_wrong_type_is_not_shown() -> None:
     stores = {"bucket": dict(STORES["bucket"], secret_access_key=["s3cr3t-of-the-bucket"])}
     problems = mistakes(log_archive_stores=stores, log_archive_jobs={"syslog": SYSLOG})
     assert problems[0] == "syslog: stores[0].secret_access_key: must be text, not a list"
 
 
-def test_a_store_that_is_no_dict_or_goes_by_another_name_is_told() -> None:
+def test_a_store_that_is_no_dict_or_has_another_name_is_an_error() -> None:
     problems = mistakes(
         log_archive_stores={"a": "/backup", "b": {"name": "c", "type": "file", "path": "/b"}}, log_archive_jobs={"x": SYSLOG}
     )
     assert problems[:2] == [
         "log_archive_stores.a: must be a dict of a store's options",
-        "log_archive_stores.b.name: must be 'b' or be left out, for its key is its name",
+        "log_archive_stores.b.name: must be 'b' or be left out, because the key is the name",
     ]
 
 
-def test_a_name_that_is_no_text_is_told() -> None:
+def test_a_name_that_is_no_text_is_an_error() -> None:
     assert any("name: must be text" in problem for problem in mistakes(log_archive_jobs={1: SYSLOG, "a": None}))
