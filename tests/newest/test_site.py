@@ -43,7 +43,7 @@ class Site:
             "known_hosts_file": SSH + "/known_hosts",
         }
         job = {
-            "select": {"paths": [LOGS], "patterns": ["app.%Y%m%d.%H"], "period": "hour"},
+            "select": {"paths": [LOGS], "patterns": ["app.%Y%m%d.%H"]},
             "schedule": {"at": "04:00 daily", "spread": "10m"},
             "retention": {"keep_last": 2},
         }
