@@ -11,8 +11,7 @@ import typing as t
 from ..base.errors import EXIT_DONE, EXIT_INTEGRITY
 from ..config.store_spec import LEVELS
 from . import output
-from .options import add_archives, add_store, documents, host_of, opened, stores
-from .progress import progress_of
+from .options import add_archives, add_store, documents, host_of, opened, progress_of, stores
 
 if t.TYPE_CHECKING:
     import argparse

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import typing as t
 
 from ..base.errors import ConfigError
+from ..base.progress import no_progress
 
 if t.TYPE_CHECKING:
     import argparse
     from datetime import datetime
 
+    from ..base.progress import Progress
     from ..config.document import JobDocument, JobStore
     from ..stores.base import Store
 
@@ -66,6 +69,15 @@ def host_of(document: JobDocument, options: argparse.Namespace) -> t.Optional[st
     from ..archive.naming import host_name
 
     return None if options.host == "*" else options.host or host_name(document["host"])
+
+
+def progress_of(options: argparse.Namespace) -> Progress:
+    """A progress bar if standard error is a terminal and the result is not JSON."""
+    if options.json or not sys.stderr.isatty():
+        return no_progress
+    from .progress import progress_bar
+
+    return progress_bar
 
 
 def _time(text: str) -> datetime:

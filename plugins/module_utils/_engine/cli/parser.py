@@ -14,6 +14,9 @@ from .. import __version__
 from ..base.errors import UsageError
 from ..config.spec import DEFAULT_CONFIG
 
+# argparse would look for a translation of its own texts, which takes longer than parsing; the other texts are English anyway.
+vars(argparse)["_"] = str
+
 EXIT_CODES = """exit codes:
   0  done, or nothing to do
   1  failed

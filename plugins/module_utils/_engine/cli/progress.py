@@ -11,13 +11,10 @@ import sys
 import time
 import typing as t
 
-from ..base.progress import no_progress
 from ..base.units import format_size
 
 if t.TYPE_CHECKING:
-    import argparse
-
-    from ..base.progress import Advance, Progress
+    from ..base.progress import Advance
 
 SHOWN_AFTER = 0.5
 """Seconds; shorter work shows nothing."""
@@ -25,11 +22,6 @@ INTERVAL = 0.1
 """Seconds between two updates of the line."""
 BAR = 20
 """Characters of the bar."""
-
-
-def progress_of(options: argparse.Namespace) -> Progress:
-    """A progress bar if standard error is a terminal and the result is not JSON."""
-    return progress_bar if sys.stderr.isatty() and not options.json else no_progress
 
 
 @contextlib.contextmanager

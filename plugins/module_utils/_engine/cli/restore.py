@@ -10,8 +10,7 @@ import typing as t
 
 from ..base.errors import EXIT_DONE
 from . import output
-from .options import add_archives, add_store, documents, host_of, stores
-from .progress import progress_of
+from .options import add_archives, add_store, documents, host_of, progress_of, stores
 
 if t.TYPE_CHECKING:
     import argparse

@@ -11,8 +11,7 @@ import typing as t
 
 from ..base.errors import LogArchiveError, UsageError
 from . import output
-from .options import add_jobs, add_store, stores
-from .progress import progress_of
+from .options import add_jobs, add_store, progress_of, stores
 
 if t.TYPE_CHECKING:
     import argparse
@@ -69,23 +68,25 @@ def _each(options: argparse.Namespace, call: t.Callable[[JobDocument], RunRecord
     """Call it for each job document and print its record. If one job fails, the others run all the same."""
     from ..config import files
 
-    records: t.List[t.Mapping[str, t.Any]] = []
+    rows: t.List[t.Mapping[str, t.Any]] = []
     for path in files.find(options.config, options.jobs):
-        record: t.Mapping[str, t.Any]
         try:
             record = call(files.load(path))
+            rows.append(record)
         except LogArchiveError as error:
-            record = _record_of_error(path, error)
-        records.append(record)
+            from ..tell.records import complete
+
+            rows.append(_row_of_error(path, error))
+            record = complete(rows[-1])
         if not options.json:
             _print_record(record)
     if options.json:
-        output.print_json(records)
-    return output.worst(record["exit_code"] for record in records)
+        output.print_json(rows)
+    return output.worst(row["exit_code"] for row in rows)
 
 
-def _record_of_error(path: str, error: LogArchiveError) -> t.Dict[str, t.Any]:
-    """What stands for the record of a job that could not begin."""
+def _row_of_error(path: str, error: LogArchiveError) -> t.Dict[str, t.Any]:
+    """The result of a job that could not start, in place of its run record."""
     return {
         "job": os.path.basename(path)[: -len(".json")],
         "exit_code": error.exit_code,
@@ -95,12 +96,11 @@ def _record_of_error(path: str, error: LogArchiveError) -> t.Dict[str, t.Any]:
     }
 
 
-def _print_record(record: t.Mapping[str, t.Any]) -> None:
+def _print_record(record: RunRecord) -> None:
     from ..tell import report
-    from ..tell.records import complete
 
     try:
-        (output.print_error if record["errors"] else output.print_text)(report.recap(complete(record)))
+        (output.print_error if record["errors"] else output.print_text)(report.recap(record))
     except BrokenPipeError:
         # The reader is gone; the other jobs run all the same.
         output.close_stdout()

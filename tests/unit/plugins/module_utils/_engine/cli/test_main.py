@@ -383,7 +383,7 @@ HEAVY = {"boto3", "botocore", "paramiko", "cryptography", "isal", "pybase64", "c
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
     [
-        (["run", "--all"], HEAVY),
+        (["run", "--all"], HEAVY | {"locale"}),
         (["status"], HEAVY),
         (["list"], HEAVY),
         (["check-config"], HEAVY | {"sqlite3"}),

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.progress import no_progress
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import progress
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import options, progress
 
 
 class Terminal(io.StringIO):
@@ -55,5 +55,5 @@ def test_a_title_cannot_control_the_terminal():
 @pytest.mark.parametrize(("stream", "json", "shown"), [(Terminal, False, True), (Terminal, True, False), (io.StringIO, False, False)])
 def test_only_a_person_at_a_terminal_sees_it(monkeypatch, stream, json, shown):
     monkeypatch.setattr(sys, "stderr", stream())
-    chosen = progress.progress_of(argparse.Namespace(json=json))
+    chosen = options.progress_of(argparse.Namespace(json=json))
     assert chosen is (progress.progress_bar if shown else no_progress)
