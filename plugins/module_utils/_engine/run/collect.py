@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 
 from ..base.errors import LogArchiveError, SelectionError
 from ..base.units import format_utc
-from .pack import archive_new
+from .recover import relearn
 
 if t.TYPE_CHECKING:
     from ..sources.base import Collected, Source
@@ -33,11 +33,27 @@ def collect(run: Context) -> t.List[Source]:
             return []
         run.recorder.record["skipped"] = [{"path": skipped.path, "reason": skipped.reason} for skipped in collected.skipped]
         errors = len(run.recorder.record["errors"])
-        archive_new(run, collected.files, collected.folder)
+        _archive_new(run, collected)
         if not run.check and len(run.recorder.record["errors"]) == errors:
             collected.remember()
     _report_missing(run, collected)
     return collected.files if run.collector.deletable else []
+
+
+def _archive_new(run: Context, collected: Collected) -> None:
+    new = _not_archived(run, collected.files)
+    if new and run.catalog.runs.last_success(run.job, run.now.timestamp()) is None:
+        relearn(run, new)
+        new = _not_archived(run, new)
+    if new:
+        from .pack import pack
+
+        pack(run, new, collected.folder)
+
+
+def _not_archived(run: Context, sources: t.Sequence[Source]) -> t.List[Source]:
+    archived = run.catalog.archived_sources(run.job, [source.path for source in sources])
+    return [source for source in sources if (source.path, source.size, source.mtime_ns) not in archived]
 
 
 def _report_missing(run: Context, collected: Collected) -> None:

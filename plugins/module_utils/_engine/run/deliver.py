@@ -13,7 +13,7 @@ from ..base.errors import LogArchiveError, SourceError
 
 if t.TYPE_CHECKING:
     from ..base.progress import Advance
-    from ..state.catalog import Entry
+    from ..state.entry import Entry
     from ..state.record import ArchiveRecord, CopyRecord
     from ..stores.base import Store
     from .context import Context

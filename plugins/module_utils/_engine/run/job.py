@@ -22,7 +22,6 @@ from ..state import folders
 from . import prune as pruning
 from .collect import collect, delete_sources
 from .context import Context
-from .deliver import clean, deliver
 from .recover import recover
 
 if t.TYPE_CHECKING:
@@ -110,16 +109,26 @@ def _carry_out(context: Context, work: t.Callable[[], None]) -> None:
 
 
 def _archive_and_prune(context: Context, after_kill: bool) -> None:
-    """The pipeline. after_kill: the last run was killed; it may have left unfinished uploads anywhere."""
+    """The pipeline. after_kill: the last run was killed; it may have left unfinished uploads anywhere.
+
+    A step that an idle run does not need is imported when it is needed.
+    """
     if not context.check:
         _notify_of_start(context)
         recover(context)
-    for entry in context.catalog.entries(context.job, spooled=True):
-        deliver(context, entry, context.recorder.add_archive(entry, "spooled"))
+    waiting = context.catalog.entries(context.job, spooled=True)
+    if waiting:
+        from .deliver import deliver
+
+        for entry in waiting:
+            deliver(context, entry, context.recorder.add_archive(entry, "spooled"))
     sources = collect(context)
     if context.document["delete_sources"]:
         delete_sources(context, sources)
-    clean(context, everywhere=after_kill)
+    if after_kill or context.stores.written:
+        from .deliver import clean
+
+        clean(context, everywhere=after_kill)
     pruning.prune(context, context.stores.names, always=False)
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Pack the sources that are not archived yet into the spool, and hand each archive on to the stores."""
+"""Pack sources into archives in the spool, and deliver each archive to the stores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import typing as t
 from ..archive import naming
 from ..base.errors import LogArchiveError, SourceError
 from .deliver import deliver
-from .recover import relearn
 
 if t.TYPE_CHECKING:
     from ..archive.create import Created
@@ -21,14 +20,10 @@ if t.TYPE_CHECKING:
     from .context import Context
 
 
-def archive_new(run: Context, sources: t.Sequence[Source], below: str) -> None:
-    """Archive those of the sources that the job has not archived yet. below: the folder of all sources."""
-    new = _not_archived(run, sources)
-    if new and run.catalog.runs.last_success(run.job, run.now.timestamp()) is None:
-        relearn(run, new)
-        new = _not_archived(run, sources)
+def pack(run: Context, sources: t.Sequence[Source], below: str) -> None:
+    """Archive these sources and deliver each archive. below: the folder that holds all of them."""
     try:
-        groups = _groups(run, new)
+        groups = _groups(run, sources)
     except LogArchiveError as error:
         run.recorder.fail(error)
         return
@@ -44,11 +39,6 @@ def archive_new(run: Context, sources: t.Sequence[Source], below: str) -> None:
         except LogArchiveError as error:
             run.recorder.fail(error)
             break  # No room, no key, no library: the next archive would fail in the same way.
-
-
-def _not_archived(run: Context, sources: t.Sequence[Source]) -> t.List[Source]:
-    archived = run.catalog.archived_sources(run.job, [source.path for source in sources])
-    return [source for source in sources if (source.path, source.size, source.mtime_ns) not in archived]
 
 
 def _groups(run: Context, sources: t.Sequence[Source]) -> t.List[naming.Group]:

@@ -15,7 +15,7 @@ from ..state.events import EventLog
 if t.TYPE_CHECKING:
     from datetime import datetime
 
-    from ..state.catalog import Entry
+    from ..state.entry import Entry
     from ..state.record import ArchiveRecord, RunRecord, SpoolRecord, StepRecord
 
 

@@ -15,7 +15,8 @@ from ..base.errors import IntegrityError, LogArchiveError
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
     from ..sources.base import Source
-    from ..state.catalog import Entry, SourceState
+    from ..state.catalog import SourceState
+    from ..state.entry import Entry
     from ..stores.base import Store
     from .context import Context
 

@@ -13,55 +13,13 @@ import json
 import os
 import typing as t
 
-from .database import Database, path_in, text
+from .database import Database, Row, path_in, text
 from .runs import Runs
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
+    from .entry import Copy, Entry
     from .record import SpoolRecord
-
-
-class Copy(t.NamedTuple):
-    """An archive's copy in one store. ``state``: pending, verified or pruned.
-
-    manifest: what the store holds, if that is another ciphertext than the catalog's (the store had it first).
-    """
-
-    store: str
-    key: str
-    state: str
-    verified_by: t.Optional[str]
-    error: t.Optional[str]
-    manifest: t.Optional[Manifest]
-
-
-class Entry(t.NamedTuple):
-    """One archive in the catalog. spooled: it is still in the spool."""
-
-    id: int
-    host: str
-    job: str
-    key: str
-    manifest: Manifest
-    spooled: bool
-
-    @property
-    def name(self) -> str:
-        """The archive's file name."""
-        return self.manifest["archive"]["name"]
-
-    @property
-    def size(self) -> int:
-        """The archive's size in bytes."""
-        return self.manifest["archive"]["size"]
-
-
-class Totals(t.NamedTuple):
-    """Archives together: how many, their bytes, and the bytes of their sources."""
-
-    archives: int
-    bytes: int
-    source_bytes: int
 
 
 SourceState = t.Tuple[str, int, int]
@@ -92,6 +50,8 @@ class Catalog:
 
     def add(self, host: str, job: str, key: str, manifest: Manifest, stores: t.Iterable[str]) -> Entry:
         """Record an archive that is whole in the spool, to be copied to these stores."""
+        from .entry import Entry
+
         with self._database.transaction():
             period = manifest["period"]
             archive = self._database.insert(
@@ -132,7 +92,7 @@ class Catalog:
         rows = self._database.execute(
             "SELECT id, host, job, key, manifest, spooled FROM archives WHERE %s ORDER BY period_start, key" % condition, values
         )
-        return [Entry(row[0], row[1], row[2], row[3], json.loads(row[4]), bool(row[5])) for row in rows]
+        return [_entry(row) for row in rows]
 
     def archived_sources(self, job: str, paths: t.Iterable[str]) -> t.Dict[SourceState, int]:
         """The sources with these paths that the job has archived, each with the id of its archive.
@@ -175,7 +135,7 @@ class Catalog:
         rows = self._database.execute(
             "SELECT store, key, state, verified_by, error, manifest FROM copies WHERE archive = ? ORDER BY store", (entry.id,)
         )
-        return {row[0]: Copy(row[0], row[1], row[2], row[3], row[4], json.loads(row[5]) if row[5] else None) for row in rows}
+        return {row[0]: _copy(row) for row in rows}
 
     def set_verified(
         self, entry: Entry, store: str, key: str, verified_by: str, etag: t.Optional[str], manifest: t.Optional[Manifest] = None
@@ -261,15 +221,30 @@ class Catalog:
 
     # -- totals -------------------------------------------------------------------------------------------------------
 
-    def totals(self, job: str) -> Totals:
-        """The archives of a job that exist somewhere: in the spool, or verified in a store."""
+    def totals(self, job: str) -> t.Tuple[int, int, int]:
+        """The archives of a job that exist in the spool or are verified in a store: their number, their bytes, their sources' bytes."""
         somewhere = "job = ? AND (spooled OR EXISTS (SELECT 1 FROM copies WHERE copies.archive = archives.id AND state = 'verified'))"
         archives, size = self._database.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM archives WHERE %s" % somewhere, (job,))[0]
         query = "SELECT COALESCE(SUM(sources.size), 0) FROM sources JOIN archives ON archives.id = sources.archive WHERE %s" % somewhere
-        return Totals(archives, size, self._database.execute(query, (job,))[0][0])
+        return archives, size, self._database.execute(query, (job,))[0][0]
 
     def spooled(self, job: str) -> SpoolRecord:
         """The archives of a job in the spool."""
         query = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM archives WHERE job = ? AND spooled >= 1"
         archives, size = self._database.execute(query, (job,))[0]
         return {"archives": archives, "bytes": size}
+
+
+# An idle run has no entries: it does not need to load their types.
+
+
+def _entry(row: Row) -> Entry:
+    from .entry import Entry
+
+    return Entry(row[0], row[1], row[2], row[3], json.loads(row[4]), bool(row[5]))
+
+
+def _copy(row: Row) -> Copy:
+    from .entry import Copy
+
+    return Copy(row[0], row[1], row[2], row[3], row[4], json.loads(row[5]) if row[5] else None)
