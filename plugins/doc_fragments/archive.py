@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import PACKING, documentation
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import PACKING
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documentation import documentation
 
 
 class ModuleDocFragment:

@@ -5,10 +5,17 @@
 
 from __future__ import annotations
 
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import STORE_OPTION, documentation
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import STORE_OPTION
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documentation import documentation
 
 
 class ModuleDocFragment:
     """Generated from the tables of the engine, like the argument specs of the modules."""
 
-    DOCUMENTATION: str = documentation(STORE_OPTION)
+    DOCUMENTATION: str = documentation(
+        STORE_OPTION,
+        requirements=[
+            "boto3 (Python library on the host that runs the module, for O(store.type=s3))",
+            "paramiko (Python library on the host that runs the module, for O(store.type=sftp))",
+        ],
+    )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import WEB
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import documentation
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documentation import documentation
 
 
 class ModuleDocFragment:

@@ -200,7 +200,6 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import Source, source_at
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
-    PACKING,
     argument_spec,
     difference,
     given,
@@ -208,6 +207,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
     unescaped,
     warn,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import PACKING
 
 SOURCE = {
     "type": "list",

@@ -12,9 +12,6 @@ version_added: 0.1.0
 description:
   - Lists the archives of a store with all that their manifests say - logs, sizes, digests, key, period, host and job.
   - The archives themselves are not read, and no key is needed.
-requirements:
-  - boto3 (Python library on the host that runs the module, for S3)
-  - paramiko (Python library on the host that runs the module, for SFTP)
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
@@ -195,14 +192,8 @@ others:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
-    CHOICE,
-    STORE_OPTION,
-    argument_spec,
-    chosen,
-    opened,
-    reporting,
-)
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, chosen, opened, reporting
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import CHOICE, STORE_OPTION
 
 
 def main() -> None:

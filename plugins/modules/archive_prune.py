@@ -29,9 +29,6 @@ options:
     description: The time zone of the dates in names that O(policy.name_template) reads, as C(Europe/Paris); V(local) is the host's own.
     type: str
     default: UTC
-requirements:
-  - boto3 (Python library on the host that runs the module, for S3)
-  - paramiko (Python library on the host that runs the module, for SFTP)
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
@@ -163,17 +160,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import RETENTION, SELECTION
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import prune as pruning
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.retention import Item, read_policy
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
-    CHOICE,
-    POLICY_OPTION,
-    STORE_OPTION,
-    argument_spec,
-    difference,
-    given,
-    opened,
-    reporting,
-    warn,
-)
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, difference, given, opened, reporting, warn
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import CHOICE, POLICY_OPTION, STORE_OPTION
 
 OWN = {"host": CHOICE["host"], "job": CHOICE["job"], "timezone": SELECTION["timezone"]}
 

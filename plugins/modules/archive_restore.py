@@ -41,8 +41,6 @@ options:
     default: false
 requirements:
   - cryptography (Python library on the host that runs the module)
-  - boto3 (Python library on the host that runs the module, for S3)
-  - paramiko (Python library on the host that runs the module, for SFTP)
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
@@ -155,20 +153,19 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING, STORE
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import Holdings, restore_from_stores
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
-    CHOICE,
-    FALLBACK_STORES_OPTION,
-    STORE_OPTION,
     argument_spec,
     choice,
     difference,
     given,
     reporting,
+    store_options,
     unescaped,
     warn,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import CHOICE, FALLBACK_STORES_OPTION, STORE_OPTION
 
 OPENING = {
     "keyring": dict(KEYRING["keyring"], required=False),
@@ -188,8 +185,8 @@ def main() -> None:
     with reporting(module) as result:
         if not (params["names"] or params["start"] or params["end"] or params["latest"]):
             raise ConfigError("nothing says which archives", hint="Give at least one of names, start, end and latest")
-        stores = [given(params["store"], STORE, "store")]
-        stores += [given(store, STORE, "fallback_stores[%d]" % number) for number, store in enumerate(params["fallback_stores"])]
+        stores = [store_options(params["store"], "store")]
+        stores += [store_options(store, "fallback_stores[%d]" % number) for number, store in enumerate(params["fallback_stores"])]
         holdings = Holdings(stores, params["host"], params["job"], **given(params, OPENING))
         result["files"] = []
         for restored in restore_from_stores(

@@ -266,13 +266,13 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
-    JOB_OPTION,
     argument_spec,
     difference,
     reporting,
     unescaped_paths,
     warn,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import JOB_OPTION
 
 if t.TYPE_CHECKING:
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.record import RunRecord

@@ -28,9 +28,6 @@ options:
       - The suffix with which the archives were made, so that a further revision gets the right name. By default V(.tgz.fernet), and V(.tgz)
         for one that is not encrypted.
     type: str
-requirements:
-  - boto3 (Python library on the host that runs the module, for S3)
-  - paramiko (Python library on the host that runs the module, for SFTP)
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
@@ -154,7 +151,6 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import send as sending
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
-    STORE_OPTION,
     argument_spec,
     difference,
     given,
@@ -162,6 +158,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
     reporting,
     unescaped,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import STORE_OPTION
 
 SUFFIX = {"suffix": ARCHIVE["suffix"]}
 

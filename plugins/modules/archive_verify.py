@@ -21,9 +21,6 @@ options:
       - By default O(store.verify), or what is usual for the store. Where a store cannot do what is asked, it does the next stronger.
     type: str
     choices: [size, server_digest, remote_hash, read_back]
-requirements:
-  - boto3 (Python library on the host that runs the module, for S3)
-  - paramiko (Python library on the host that runs the module, for SFTP)
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
@@ -94,14 +91,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.store_spec import LEVELS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import verify as verifying
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
-    CHOICE,
-    STORE_OPTION,
-    argument_spec,
-    chosen,
-    opened,
-    reporting,
-)
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, chosen, opened, reporting
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import CHOICE, STORE_OPTION
 
 
 def main() -> None:

@@ -98,13 +98,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_options
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.option import Spec
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import DEFAULT_CONFIG, JOB
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
-    DOCUMENT_OPTION,
-    argument_spec,
-    document,
-    reporting,
-    unescaped,
-)
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, document, reporting, unescaped
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import DOCUMENT_OPTION
 
 HEADER = "// Managed by Ansible (infra_ops.log_archive): changes here are overwritten\n"
 MASK = "********"

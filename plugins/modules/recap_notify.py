@@ -107,7 +107,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import notifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.messages import Message
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import NOTIFY_OPTION, argument_spec, reporting, unescaped_paths
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, reporting, unescaped_paths
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import NOTIFY_OPTION
 
 WANTED = {"host": str, "job": str, "outcome": str, "errors": list}
 """What a recap must have. Everything else is optional."""

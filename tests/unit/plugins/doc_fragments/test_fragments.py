@@ -27,7 +27,7 @@ def test_a_fragment_is_yaml_with_a_description_for_each_option(name: str) -> Non
 
 def test_options_of_one_kind_of_store_say_so() -> None:
     bucket = options_of("store")["store"]["suboptions"]["bucket"]
-    assert bucket == {"type": "str", "description": ["The bucket. It must exist.", "Where O(store.type) is V(s3)."]}
+    assert bucket == {"type": "str", "description": ["The S3 bucket. It must exist.", "Only with O(store.type) V(s3)."]}
 
 
 def test_names_in_the_job_are_those_from_the_top() -> None:

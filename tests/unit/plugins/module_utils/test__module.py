@@ -11,16 +11,17 @@ import re
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils import _module
+from ansible_collections.infra_ops.log_archive.plugins.module_utils import _module, _options
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
     ConfigError,
     IntegrityError,
     MissingLibraryError,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING, SELECTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING, SELECTION, STORE
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documentation import documentation
 from hypothesis import given, strategies
 
-TABLES = [_module.STORE_OPTION, _module.POLICY_OPTION, _module.JOB_OPTION, _module.PACKING, _module.CHOICE, SELECTION, KEYRING]
+TABLES = [_options.STORE_OPTION, _options.POLICY_OPTION, _options.JOB_OPTION, _options.PACKING, _options.CHOICE, SELECTION, KEYRING]
 
 
 class Ended(Exception):
@@ -51,7 +52,7 @@ def walk(
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: ",".join(table)[:30])
 def test_documentation_and_argument_spec_agree(table: t.Any) -> None:
-    documented = dict(walk(json.loads(_module.documentation(table))["options"], "suboptions"))
+    documented = dict(walk(json.loads(documentation(table))["options"], "suboptions"))
     accepted = dict(walk(_module.argument_spec(table), "options"))
     assert documented.keys() == accepted.keys()
     for path, option in accepted.items():
@@ -61,7 +62,7 @@ def test_documentation_and_argument_spec_agree(table: t.Any) -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: ",".join(table)[:30])
 def test_markup_names_options_that_exist_by_their_full_name(table: t.Any) -> None:
-    documented = dict(walk(json.loads(_module.documentation(table))["options"], "suboptions"))
+    documented = dict(walk(json.loads(documentation(table))["options"], "suboptions"))
     lists = {path for path, option in documented.items() if option["type"] == "list"}
     for path, option in documented.items():
         for name in re.findall(r"O\(([^)=]+)", " ".join(option["description"])):
@@ -72,14 +73,14 @@ def test_markup_names_options_that_exist_by_their_full_name(table: t.Any) -> Non
 
 
 def test_every_secret_of_a_store_is_no_log_and_nothing_else_is() -> None:
-    store = _module.argument_spec(_module.STORE_OPTION)["store"]["options"]
+    store = _module.argument_spec(_options.STORE_OPTION)["store"]["options"]
     secrets = {name for name, option in store.items() if option["no_log"]}
     assert secrets == {"secret_access_key", "session_token", "password", "private_key_passphrase"}
 
 
 def test_a_description_that_names_no_option_is_an_error() -> None:
     with pytest.raises(KeyError, match="nowhere"):
-        _module.documentation({"here": {"type": "str", "description": ["See O(nowhere)."]}})
+        documentation({"here": {"type": "str", "description": ["See O(nowhere)."]}})
 
 
 @given(strategies.binary())
@@ -107,7 +108,7 @@ def test_options_that_take_a_path_read_escapes_back_and_others_do_not() -> None:
 
 
 def test_mistakes_in_a_store_are_told_in_the_words_of_the_command() -> None:
-    store = {name: option.get("default") for name, option in _module.STORE.items()}
+    store = {name: option.get("default") for name, option in STORE.items()}
     with pytest.raises(ConfigError) as caught:
         _module.opened({"store": dict(store, type="sftp", bucket="b", attempts=0)})
     assert caught.value.problems == ["attempts: must be at least 1, not 0"]

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.infra_ops.log_archive.plugins.module_utils import _module
+from ansible_collections.infra_ops.log_archive.plugins.module_utils import _module, _options
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config, spec as job_spec
 from ansible_collections.infra_ops.log_archive.plugins.modules import job_document
 
@@ -28,7 +28,7 @@ DOCUMENT: t.Dict[str, t.Any] = {
 
 def written(document: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """The document as a module gets it: through Ansible's argument spec."""
-    validated = ArgumentSpecValidator(_module.argument_spec(_module.DOCUMENT_OPTION)).validate({"job": document})
+    validated = ArgumentSpecValidator(_module.argument_spec(_options.DOCUMENT_OPTION)).validate({"job": document})
     assert not validated.error_messages
     return _module.document(validated.validated_parameters)
 

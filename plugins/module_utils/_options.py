@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options that modules share, in the tables of the engine (``config.option.Spec``) or made from them."""
+
+from __future__ import annotations
+
+from ._engine.config.option import Spec
+from ._engine.config.spec import ARCHIVE, JOB, NOTIFY, RETENTION, SELECTION, STORE
+
+STORE_OPTION: Spec = {
+    "store": {
+        "type": "dict",
+        "required": True,
+        "options": STORE,
+        "description": [
+            "The store of the archives: a folder (V(file)), an S3 bucket (V(s3)) or an SFTP server (V(sftp)).",
+            "The type V(s3) requires the Python library boto3 on the host that runs the module, V(sftp) requires paramiko.",
+        ],
+    }
+}
+
+FALLBACK_STORES_OPTION: Spec = {
+    "fallback_stores": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": STORE,
+        "description": [
+            "Further stores of the same archives, in order of preference. If the store does not have an archive, cannot give it or has a"
+            " damaged copy, the archive is taken from the first of these that can give it.",
+        ],
+    }
+}
+
+POLICY_OPTION: Spec = {
+    "policy": {
+        "type": "dict",
+        "required": True,
+        "options": RETENTION,
+        "description": [
+            "The retention policy, with the semantics of C(restic forget). It applies to the archives of each host and job separately, by"
+            " their periods in UTC. An archive is kept if at least one rule keeps it. At least one rule is required."
+        ],
+    }
+}
+
+NOTIFY_OPTION: Spec = {
+    "notify": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": dict(
+            NOTIFY,
+            when=dict(
+                NOTIFY["when"],
+                description=[
+                    "Send the notification only if a run changed something (V(change)), has warnings (V(warning)) or has errors"
+                    " (V(failure)). By default it is always sent. V(recovery) works only in jobs.",
+                ],
+            ),
+        ),
+        "description": ["The receivers of the notification. The type V(textfile) and the option C(attach_log) work only in jobs."],
+    }
+}
+
+JOB_OPTION: Spec = {
+    "job": {
+        "type": "dict",
+        "required": True,
+        "options": JOB,
+        "description": ["The job document, in the form that the command C(log-archive) reads from a file."],
+    }
+}
+
+
+def _as_written(spec: Spec) -> Spec:
+    """The table for a document of which only what is given is written: no default is filled in, but the descriptions state them."""
+    written = {}
+    for name, option in spec.items():
+        written[name] = described = {field: value for field, value in option.items() if field != "default"}
+        if option.get("default") not in (None, "", [], {}):
+            default = option["default"]
+            shown = ", ".join(default) if isinstance(default, list) else str(default).lower() if isinstance(default, bool) else default
+            described["description"] = [*option["description"], "The default is V(%s)." % shown]
+        if "options" in option:
+            described["options"] = _as_written(option["options"])
+    return written
+
+
+DOCUMENT_OPTION: Spec = {
+    "job": {
+        "type": "dict",
+        "options": _as_written(JOB),
+        "description": ["The job document. What is left out is left out of the file too. Needed with C(state=present)."],
+    }
+}
+
+PACKING: Spec = dict(
+    ARCHIVE,
+    period=dict(
+        SELECTION["period"],
+        description=["The span of time of one archive with O(group=period), in O(timezone). With V(none) each log has its own period."],
+    ),
+    timezone=dict(
+        SELECTION["timezone"],
+        description=["The time zone of times in names of archives, such as V(Europe/Paris). V(local) is the time zone of the host."],
+    ),
+    host=JOB["host"],
+    job=dict(JOB["name"], description=["The name of the job that the archives belong to. It is part of their keys in a store."]),
+)
+"""How sources become archives, for modules without a job document."""
+
+CHOICE: Spec = {
+    "host": {
+        "type": "str",
+        "description": ["Only archives of the host with this name. By default of all hosts."],
+    },
+    "job": {"type": "str", "description": ["Only archives of this job. By default of all jobs."]},
+    "names": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "description": [
+            "Only archives with one of these names (such as V(syslog.20240112.12.tgz.fernet)) or keys, or with a log of this path.",
+            "A name without an archive is an error.",
+        ],
+    },
+    "start": {
+        "type": "str",
+        "description": [
+            "Only archives of periods that end after this time, such as V(2024-01-12) or V(2024-01-12T13:00Z). The default offset is UTC."
+        ],
+    },
+    "end": {"type": "str", "description": ["Only archives of periods that begin before this time, in the format of O(start)."]},
+}
