@@ -75,7 +75,7 @@ host: ## Install the command log-archive in a virtualenv: make host PREFIX=/opt/
 
 build: $(B)/dist/.stamp ## Build the collection's tarball in build/dist
 
-changelog: $(B)/venv-test/.stamp ## Write CHANGELOG.md anew from changelogs/ and the plugins' documentation
+changelog: $(B)/venv-test/.stamp ## Generate CHANGELOG.md from changelogs/ and the plugins' documentation
 	PATH="$(abspath $(B)/venv-test/bin):$$PATH" antsibull-changelog release --reload-plugins --update-existing \
 	    --refresh --version $$(sed -n 's/^version: //p' galaxy.yml)
 
@@ -84,7 +84,7 @@ clean: ## Remove everything that was made
 
 # -- tests ------------------------------------------------------------------------------------------------------------
 
-# What is quick fails first. Then two lines of work share the machine, because tests wait for hosts; each ends with summaries of its own.
+# Quick checks fail first. Then two lines of work share the machine, because tests wait for hosts. Each prints its own summaries.
 test: ## Install what the tests need, then run all of them and lint
 	@$(MAKE) --no-print-directory system
 	@$(MAKE) --no-print-directory -j2 environments
@@ -118,7 +118,7 @@ units: $(B)/venv-test/.stamp $(SELF) ## Unit tests; what is not installed is ski
 integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests with playbooks, servers and faults
 	$(RUN_TESTS) $(RUN_PYTEST) tests/stores tests/integration tests/faults $(PYTEST)
 
-fleet: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests on real hosts of their own, over OpenSSH
+fleet: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests on real hosts, over OpenSSH
 	$(RUN_TESTS) $(RUN_PYTEST) tests/lab/test_fleet.py tests/fleet $(PYTEST)
 
 newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp $(B)/awx/.stamp installed $(SELF) ## Tests of what touches Ansible with the newest ansible-core

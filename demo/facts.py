@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the demo tells: facts taken from the results of the modules, and from the files themselves."""
+"""The facts that the demo prints, from the results of the modules and from the files themselves."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _sha256(path: str) -> str:
 
 
 def of_host(host: str, results: Results, compared: t.Mapping[str, Compared]) -> t.Dict[str, t.Any]:
-    """What recap.j2 tells of one host; ``compared`` by store."""
+    """What recap.j2 prints about one host; ``compared`` by store."""
     recaps = [result["recap"] for result in results.of("archive_run", host).values()]
     archives = [archive for recap in recaps for archive in recap["archives"]]
     stores = [_of_store(store, host, results, recaps, archives) for store in results.of("archive_info", host)]

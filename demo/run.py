@@ -37,7 +37,7 @@ LINES = {"web1": 2000, "db1": 1200, "files1": 800}
 
 FIRST_HOURS = 26
 LONGEST_PAUSE = 24
-"""Hours: after a longer pause the demo begins afresh, because nobody wrote logs meanwhile."""
+"""Hours: after a longer pause the demo starts over, because no logs were written in between."""
 
 BUCKET = "log-archive"
 DUMP = "dump.sql"
@@ -64,7 +64,7 @@ class Failed(Exception):
 
 
 class Screen:
-    """Where progress goes: one line per step, that of the running step drawn anew on a terminal; colours only there."""
+    """Prints progress: one line per step. On a terminal it redraws the line of the running step and uses colours."""
 
     def __init__(self) -> None:
         self.terminal = sys.stdout.isatty()
@@ -136,7 +136,7 @@ def write_logs(folder: pathlib.Path, screen: Screen) -> bool:
         last = datetime.datetime.fromisoformat(json.loads(known.read_text(encoding="ascii"))["last"])
         hours = int((end - last).total_seconds() // 3600)
         if hours > LONGEST_PAUSE:
-            again = "nobody ran it for %d hours: beginning afresh; " % hours
+            again = "the last run was %d hours ago: starting over; " % hours
             for name in OWN:
                 remove(folder / name)
             hours = FIRST_HOURS
@@ -265,13 +265,13 @@ def play(folder: pathlib.Path, s3: t.Any, sftp: t.Any, intranet: t.Any, verbosit
                     shown.take(lines)
                     time.sleep(0.1)
         finally:
-            # An Ansible that was stopped leaves its files there, with what modules were to be told.
+            # An Ansible that was stopped leaves its files there, with the arguments of modules.
             remove(state / "ansible")
         shown.take(lines)
     if process.returncode or results.failed:
         shown.end()
         texts = ["%s: %s: %s" % failure for failure in results.failed] or ["ansible-playbook ended with %d" % process.returncode]
-        raise Failed("\n  ".join(texts) + "\n  All that Ansible said is in %s" % shown_path(folder / "ansible.log"))
+        raise Failed("\n  ".join(texts) + "\n  The output of Ansible is in %s" % shown_path(folder / "ansible.log"))
     shown.end()
     return results
 
@@ -299,13 +299,13 @@ class _Tasks:
         self.screen.tick()
 
     def end(self) -> None:
-        """Say what the task that ran has done."""
+        """Print what the task that ran has done."""
         if self.module and not self.results.failed:
-            self.screen.end(told(self.module, self.results))
+            self.screen.end(summary(self.module, self.results))
         self.module = ""
 
 
-def told(module: str, results: t.Any) -> str:
+def summary(module: str, results: t.Any) -> str:
     """What a task of the play has done on all hosts, in a line."""
     all_of = results.all_of(module)
     if module == "file":
@@ -324,7 +324,7 @@ def told(module: str, results: t.Any) -> str:
         )
         return (text if archives else "nothing new") + ("; %d copies pruned" % pruned if pruned else "")
     if module == "archive_verify":
-        return "%d copies are what their manifests say" % sum(result["verified"] for result in all_of)
+        return "%d copies match their manifests" % sum(result["verified"] for result in all_of)
     if module == "archive_info":
         totals = [result["totals"] for result in all_of]
         return "%d copies, %s, in the stores" % (sum(one["archives"] for one in totals), sized(sum(one["size"] for one in totals)))
@@ -337,7 +337,7 @@ def told(module: str, results: t.Any) -> str:
 
 @contextlib.contextmanager
 def process_tree(command: t.Sequence[str], env: t.Mapping[str, str], log: t.TextIO) -> t.Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a session of its own; when the context is left early, end it and all that it has started."""
+    """Run a command in its own session; if the context ends early, end the command and every process that it started."""
     from lab.processes import children_of, send
 
     with subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True) as process:
@@ -380,7 +380,7 @@ def compare(folder: pathlib.Path, results: t.Any, screen: Screen) -> t.Dict[str,
     identical = sum(one.identical for one in everything)
     since = sum(len(one.since) for one in everything)
     text = "%d files, %s, identical to their logs" % (identical, sized(sum(one.identical_bytes for one in everything)))
-    screen.end(text + ("; %d whose log has been written to since" % since if since else ""))
+    screen.end(text + ("; %d more have a log that was written to since" % since if since else ""))
     return compared
 
 
@@ -440,7 +440,7 @@ def recap(folder: pathlib.Path, results: t.Any, compared: t.Any, first: bool, be
     places = [
         (shown + "/hosts/", "the hosts' folders: logs, keyring, catalog, archives, restored files"),
         (shown + "/stores/", "what the S3 and the SFTP server keep, and the intranet offers"),
-        (shown + "/ansible.log", "all that Ansible said"),
+        (shown + "/ansible.log", "the output of Ansible"),
         (shown_path(DEMO / "playbook.yml"), "what ran"),
         (shown_path(CHECKOUT / "inventory.example"), "on which hosts, which jobs, which stores: begin your own here"),
     ]

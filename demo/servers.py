@@ -65,7 +65,7 @@ def sftp_server(folder: t.Union[str, pathlib.Path]) -> t.Iterator[SftpAddress]:
 
 
 def _public_key(path: pathlib.Path) -> str:
-    """The public key, as ``type base64``, of the private key in this file, which is made where there is none."""
+    """The public key, as ``type base64``, of the private key in this file, which is created if it does not exist."""
     import asyncssh
 
     if path.exists():
@@ -157,7 +157,7 @@ def _serve_https(folder: str) -> None:
     server = http.server.ThreadingHTTPServer((HOST, 0), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain("%s/certificate.pem" % folder, "%s/https_key" % folder)
-    # The handshake in the connection's own thread, where it keeps nobody waiting.
+    # The handshake runs in the connection's own thread, so that other connections do not wait.
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     print(server.server_address[1], flush=True)
     server.serve_forever()

@@ -56,8 +56,8 @@ class CallbackModule(CallbackBase):
 
     def _write_result(self, event: str, result: t.Any) -> None:
         # Of a loop, each result came as an item.
-        told = None if "results" in result.result else result.result
-        self._write(event, host=result.host.get_name(), task=result.task.get_name(), action=result.task.action, result=told)
+        result_of_item = None if "results" in result.result else result.result
+        self._write(event, host=result.host.get_name(), task=result.task.get_name(), action=result.task.action, result=result_of_item)
 
     def _write(self, event: str, **fields: t.Any) -> None:
         with open(os.environ["LOG_ARCHIVE_DEMO_EVENTS"], "a", encoding="utf-8", errors="surrogateescape") as file:

@@ -21,7 +21,7 @@ Measure = t.Callable[[], float]
 
 
 class Sides(t.NamedTuple):
-    """The two sides of a benchmark; ``peer`` is None where there is nothing to compare with."""
+    """The two sides of a benchmark; ``peer`` is None if there is nothing to compare with."""
 
     ours: Measure
     peer: t.Optional[Measure] = None
@@ -91,7 +91,7 @@ def run(argv: t.Sequence[t.Union[str, os.PathLike]], **options: t.Any) -> Usage:
     """Run a command to its end; raise RuntimeError with its output unless it succeeds.
 
     options are those of ``subprocess.run`` (env, cwd, stdin). The peak is the largest of the command and the children that it
-    waited for, not their sum; below about 9 MiB it cannot be told.
+    waited for, not their sum; below about 9 MiB it cannot be measured.
     """
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report")

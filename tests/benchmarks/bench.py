@@ -60,7 +60,7 @@ def measure(benchmark: Benchmark, rounds: int, quick: bool) -> Row:
 
 
 def judge(benchmark: Benchmark, ours: t.Optional[float], peer: t.Optional[float]) -> Row:
-    """The row of these medians; ``reached`` is None where there is no target or nothing was measured."""
+    """The row of these medians; ``reached`` is None without a target or a measurement."""
     target = benchmark.target
     ratio = reached = None
     if ours is not None and peer is not None:

@@ -38,7 +38,7 @@ assert result.verification.level == "server_digest" and not result.existed, resu
 
 
 def aws_command() -> str:
-    """The ``aws`` of a virtual environment of its own, or the one that is installed."""
+    """The ``aws`` of the peer's virtualenv, or the one that is installed."""
     found = shutil.which("aws", path=str(AWSCLI_VENV / "bin")) or shutil.which("aws")
     if found is None:
         raise lab.Unavailable("awscli is not installed: 'python3 -m venv %s && %s/bin/pip install awscli'" % (AWSCLI_VENV, AWSCLI_VENV))

@@ -23,7 +23,7 @@ MEMORY = "/dev/shm"
 
 @pytest.fixture
 def quick_path() -> t.Iterator[pathlib.Path]:
-    """A folder in memory where there is one: what a killed process has written is there all the same, and nothing waits for a disk."""
+    """A folder in memory, if possible: it keeps what a killed process has written, and nothing waits for a disk."""
     folder = tempfile.mkdtemp(prefix="log-archive-test-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
     yield pathlib.Path(folder)
     shutil.rmtree(folder)
@@ -48,7 +48,7 @@ class Killer:
         )
 
     def run(self, document: t.Dict[str, t.Any], now: datetime = NOW, **how: t.Any) -> t.Dict[str, t.Any]:
-        """One run in a process of its own: {killed, steps, recap, error}."""
+        """One run in its own process: {killed, steps, recap, error}."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(json.dumps(dict(how, document=document, now=now.isoformat())) + "\n")
         self._process.stdin.flush()

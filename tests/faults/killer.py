@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs a job in forked children that kill themselves with SIGKILL at a chosen step: a program, told what to do on standard input.
+"""Runs a job in forked children that kill themselves with SIGKILL at a chosen step. A program that reads its orders from standard input.
 
 A step is what may change the world: just before a function in C is called that is not one of Python's own types (a system call,
 SQLite, a library), and where a function of a network store begins and ends. The first and the second time that a run comes by each

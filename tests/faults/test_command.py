@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command as a process of its own: terminals, closed pipes, encodings, and that it tells no secret."""
+"""The command as a process: terminals, closed pipes, encodings, and that it prints no secret."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECRET = "marker-of-a-secret-17"
 
 @pytest.fixture
 def host(tmp_path):
-    """A host whose job takes every log there is, whatever the clock says."""
+    """A host with a job that takes every log, whatever the time."""
     made = Host(tmp_path)
     made.write_logs(13, 14)
     made.write_document(select=SELECT)

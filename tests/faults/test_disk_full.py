@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A full disk under each part of a job: told, nothing half-made, and the next run completes once there is room."""
+"""A full disk under each part of a job: it is reported, nothing is half-made, and the next run completes once there is room."""
 
 from __future__ import annotations
 

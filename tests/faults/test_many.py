@@ -32,7 +32,7 @@ def wanted(host: Host) -> t.Dict[str, bytes]:
 
 
 def test_twenty_runs_at_once(host: Host) -> None:
-    """One works, the others say that it does; everything is archived once."""
+    """One works, the others report that it holds the lock; everything is archived once."""
     for hour in (12, 13, 14):
         (host.logs / ("syslog.20240112.%d" % hour)).write_bytes(random_bytes(1 << 20))
     host.write_document(select=ALL)

@@ -76,7 +76,7 @@ class Site:
         return [line.split() for line in path.read_text(encoding="ascii").splitlines()] if path.exists() else []
 
     def recaps(self, name: str) -> t.List[t.Dict[str, t.Any]]:
-        """What each run of a job has told."""
+        """What each run of a job printed."""
         text, found = (self.host.folder / (name + ".json")).read_text(encoding="utf-8").strip(), []
         while text:
             told, end = json.JSONDecoder().raw_decode(text)

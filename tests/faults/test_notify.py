@@ -135,7 +135,7 @@ def test_without_a_sendmail_a_mail_goes_to_the_port_of_the_hosts_mail_system(hos
     server = start_part(smtp_server(tmp_path / "mta", tls="none", login=False, authority=authority))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(mail_receiver, "SENDMAIL_FOLDERS", ())
-    # Port 25 of this machine may be taken, or be nobody's to take.
+    # Port 25 of this machine may be taken, or need root.
     monkeypatch.setitem(mail_receiver.PORTS, "none", server.port)
     assert run(host, {"type": "mail", "when": ["change"], "to": ["root", "ops@example.com"]}) == []
     assert server.mails[0].recipients == ["root", "ops@example.com"]
@@ -373,7 +373,7 @@ def test_failure_and_recovery(host, receiver):
     assert len(receiver.posts) == 2
 
 
-# -- what is kept, and what is told nobody ----------------------------------------------------------------------------
+# -- what is kept, and what is not disclosed ---------------------------------------------------------------------------
 
 
 def test_no_secret_of_a_notification_is_told_anywhere(host, smtp, receiver, tmp_path):

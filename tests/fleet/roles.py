@@ -90,5 +90,5 @@ def difference(before: Snapshot, after: Snapshot) -> t.Set[str]:
 
 
 def as_user(host: t.Any, user: str, *argv: str, **options: t.Any) -> t.Any:
-    """Run a command on the host as one of its users, in a login of its own; returns it, whatever it returned."""
+    """Run a command on the host as one of its users, in a new login; returns the process, also if it failed."""
     return host.run(["runuser", "--user", user, "--", *argv], check=False, cwd="/", **options)

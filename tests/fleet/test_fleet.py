@@ -4,7 +4,7 @@
 """The whole fleet, as an Ansible user has it: from fresh hosts to hosts from which everything was taken off again.
 
 web1 and db1 (cron, a virtualenv without internet, both stores; db1 may only add on the archive server), files1 (systemd, the
-distribution's libraries, S3 alone), archive1 (SFTP), and Swift beside the controller. The tests tell one story, in this order.
+distribution's libraries, S3 alone), archive1 (SFTP), and Swift beside the controller. The tests are one story, in this order.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ OPERATOR = "olga"
 ALIVE = re.compile(r"/var/(log|lib|spool)/log-archive(-server)?(/|$)|/srv/log-archive/[^/]+/(archive/|\.seal$)")
 
 
-# What a check tells in place of what it cannot try, and of a folder that an earlier task would have made.
+# Changes that only a check reports: for a task that it cannot try, and for a folder that an earlier task would have made.
 STANDS_FOR = {"Say what would be installed", "Make the folder above the keyring", "Make the folder of the configuration"}
-# What a real run tells besides, because it follows from what was told: the parts of an installation, what is done with a key pair or a
+# Changes that only a real run reports, because they follow from others: the parts of an installation, what is done with a key pair or a
 # unit once it is there, and a service that reads its new configuration.
 FOLLOWS = {
     "Make the virtualenv",
@@ -68,8 +68,8 @@ class Site:
         self.vault_secret = secrets.token_urlsafe(18)
         self.output: t.List[str] = []
         self.command_lines: t.Set[bytes] = set()
-        self.told_by_check: t.Set[t.Tuple[str, str]] = set()
-        # Once: an hour may end while the story is told.
+        self.reported_by_check: t.Set[t.Tuple[str, str]] = set()
+        # Once: an hour may end during the story.
         self.hours = [hour(ago) for ago in range(4)]
         for name in MANAGED:
             host = self.hosts[name]
@@ -141,7 +141,7 @@ class Site:
             try:
                 return self.play("archive")
             except AssertionError:
-                if "another run holds the lock" not in self.said:
+                if "another run holds the lock" not in self.printed:
                     raise
         return self.play("archive")
 
@@ -151,26 +151,26 @@ class Site:
             done = self.fleet.playbook(
                 "infra_ops.log_archive." + name, "-vvv", *arguments, **{"inventory": self.inventory, **options}, timeout=lab.patience(300)
             )
-        self.said = done.stdout + done.stderr
-        self.output.append(self.said)
+        self.printed = done.stdout + done.stderr
+        self.output.append(self.printed)
         # For who looks why a test failed.
-        (self.fleet.folder / ("play-%02d-%s.log" % (len(self.output), name))).write_text(self.said, encoding="utf-8")
-        assert (done.returncode == 0) == fine, self.said
+        (self.fleet.folder / ("play-%02d-%s.log" % (len(self.output), name))).write_text(self.printed, encoding="utf-8")
+        assert (done.returncode == 0) == fine, self.printed
         recap = done.stdout.rpartition("PLAY RECAP")[2]
         found = re.findall(r"^(\S+)\s+: (.*)$", recap, re.MULTILINE)
-        assert found, self.said
+        assert found, self.printed
         return {host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", counts)} for host, counts in found}
 
     def changed(self) -> t.Set[t.Tuple[str, str]]:
-        """The tasks of the last play that told a change, with the host."""
+        """The tasks of the last play that reported a change, with the host."""
         found = set()
         task = ""
-        for line in self.said.splitlines():
+        for line in self.printed.splitlines():
             if line.startswith(("TASK [", "RUNNING HANDLER [")):
                 task = line[line.index("[") + 1 : line.rindex("]")]
-            told = re.match(r"changed: \[([^] ]+)", line)
-            if told:
-                found.add((told[1], task))
+            reported = re.match(r"changed: \[([^] ]+)", line)
+            if reported:
+                found.add((reported[1], task))
         return found
 
     @contextlib.contextmanager
@@ -226,7 +226,7 @@ class Site:
         }
 
     def secrets(self) -> t.Dict[str, bytes]:
-        """By name every text that nobody may see. Call it before 'remove' takes the keys away."""
+        """By name every text that must not show anywhere. Call it before 'remove' takes the keys away."""
         found = {"secret of S3": self.s3.secret_key.encode(), "password of the escrow": self.vault_secret.encode()}
         for name in MANAGED:
             for key in self.hosts[name].path("/etc/log-archive/keyring").glob("*.key"):
@@ -256,16 +256,16 @@ def test_a_check_of_fresh_hosts_changes_nothing(site: Site) -> None:
     assert site.differences(site.fresh) == {}
     assert list(site.escrow.iterdir()) == []
     assert all(recap[name]["changed"] > 0 and recap[name]["failed"] == 0 for name in site.hosts)
-    site.told_by_check = site.changed()
+    site.reported_by_check = site.changed()
 
 
-def test_site_does_what_the_check_said(site: Site) -> None:
+def test_site_does_what_the_check_reported(site: Site) -> None:
     recap = site.play("site")
     assert all(counts["failed"] == counts["unreachable"] == 0 for counts in recap.values())
-    told, done = site.told_by_check, site.changed()
-    assert {task.rpartition(" : ")[2] for _host, task in told - done} == STANDS_FOR
-    assert {task.rpartition(" : ")[2] for _host, task in done - told} == FOLLOWS
-    assert {host for host, _task in told} == {host for host, _task in done} == set(site.hosts)
+    reported, done = site.reported_by_check, site.changed()
+    assert {task.rpartition(" : ")[2] for _host, task in reported - done} == STANDS_FOR
+    assert {task.rpartition(" : ")[2] for _host, task in done - reported} == FOLLOWS
+    assert {host for host, _task in reported} == {host for host, _task in done} == set(site.hosts)
 
 
 def test_a_second_site_changes_nothing(site: Site) -> None:
@@ -287,12 +287,12 @@ def test_cron_and_the_timer_fire_the_jobs(site: Site) -> None:
     assert not site.hosts["files1"].path("/etc/cron.d/log-archive").exists()
 
 
-def test_status_tells_of_every_host(site: Site) -> None:
+def test_status_shows_every_host(site: Site) -> None:
     site.play("status", "-e", "log_archive_fail_when_bad=true")
     for name in MANAGED:
-        told = json.loads(site.hosts[name].run([COMMAND, "status", "--json"]).stdout)
-        assert [(job["job"], job["archives"], job["state"]) for job in told] == [("app", 2, "fine")]
-        assert re.search(r"\b%s\b.*\bapp\b" % name, site.said)
+        rows = json.loads(site.hosts[name].run([COMMAND, "status", "--json"]).stdout)
+        assert [(job["job"], job["archives"], job["state"]) for job in rows] == [("app", 2, "fine")]
+        assert re.search(r"\b%s\b.*\bapp\b" % name, site.printed)
 
 
 def test_limit_touches_only_that_host(site: Site) -> None:
@@ -399,7 +399,7 @@ def test_a_host_and_a_store_that_are_down_do_not_harm_the_others(site: Site) -> 
     recap = site.play("archive", fine=False)
     assert recap["db1"]["unreachable"] + recap["db1"]["failed"] >= 1
     assert site.hours[1] in "".join(site.on_sftp("web1"))
-    assert "unreachable" in site.said
+    assert "unreachable" in site.printed
     site.play("status", fine=False)
     site.hosts["db1"].start()
     site.s3.start()

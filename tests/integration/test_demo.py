@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""'make demo', as it is: stopped in the middle, run to its end, run again; in a folder of its own."""
+"""'make demo': stopped in the middle, run to its end, run again; in its own folder."""
 
 from __future__ import annotations
 

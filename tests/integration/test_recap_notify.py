@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A fleet's recap out of a play, to a real SMTP server and a real webhook receiver; no secret is told at -vvv."""
+"""A fleet's recap out of a play, to a real SMTP server and a real webhook receiver; no secret shows at -vvv."""
 
 from __future__ import annotations
 

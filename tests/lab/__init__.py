@@ -3,7 +3,7 @@
 
 """Real servers and real hosts for tests and benchmarks: context managers that start, wait, and stop by pid.
 
-Servers listen on 127.0.0.1; hosts live in network namespaces of their own.
+Servers listen on 127.0.0.1; hosts live in their own network namespaces.
 
 Put the folder ``tests`` on sys.path and ``import lab``. Nothing here needs pytest; nothing installs anything: what is missing raises
 Unavailable, which says how to get it.

@@ -3,7 +3,7 @@
 
 """A receiver in AWX's place: as much of its REST API (v2) as the modules of the collection awx.awx use, on 127.0.0.1.
 
-It is no AWX and runs no job. It keeps what it is told to create and refuses what AWX documents to refuse: unknown and missing fields,
+It is not AWX and runs no job. It stores what clients create and refuses what AWX documents to refuse: unknown and missing fields,
 wrong types, references to what is not there, names that are taken, injectors that use a field that is not there, surveys, recurrence
 rules and notifications that are not well formed, playbooks that AWX would not find in the project. In one thing it is stricter: AWX
 passes over a field that it does not know, and here it is an error.
@@ -840,7 +840,7 @@ class Awx:
         self.surveys.pop(number, None)
 
     def login(self, header: str) -> t.Optional[str]:
-        """'basic' or 'token' where the header says who asks."""
+        """'basic' or 'token' if the header has credentials."""
         kind, _space, rest = header.partition(" ")
         if kind == "Basic":
             given = base64.b64decode(rest).decode()

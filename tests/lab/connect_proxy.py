@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An HTTP proxy on 127.0.0.1 that tunnels (CONNECT) for who shows the right login, and tells where to."""
+"""An HTTP proxy on 127.0.0.1 that tunnels (CONNECT) for clients with the right login, and prints the destinations."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A real cron in a mount namespace of its own, on a clock that a test sets (libfaketime), and with it all that this cron starts."""
+"""A real cron in its own mount namespace, on a clock that a test sets (libfaketime), and with it all that this cron starts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Cron:
         self.environment = {
             "TZ": zone,
             "LD_PRELOAD": libraries[0],
-            # Every look at the clock reads it anew. Files keep the times that they have.
+            # Every look at the clock reads it again. Files keep their times.
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -92,13 +92,13 @@ def faked_cron(
     lines: as in a file of /etc/cron.d, with a user; environment: of what they start, beside what fakes the clock.
     """
     if os.geteuid() != 0:
-        raise Unavailable("a cron of its own needs root")
+        raise Unavailable("a separate cron needs root")
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     cron = Cron(folder, zone)
     cron.set(cron.at(start))
     table = folder / "crontab"
-    # cron hands nothing of its own environment on.
+    # cron passes none of its environment on.
     settings = ['%s="%s"' % item for item in {"MAILTO": "", **cron.environment, **environment}.items()]
     table.write_text("\n".join([*settings, *lines]) + "\n", encoding="utf-8")
     argv = [need_program("unshare", "util-linux"), "--mount", "--propagation=private", "sh", "-c", START, "sh", str(table)]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Real hosts that Ansible manages over OpenSSH, in namespaces of their own on this machine, and a controller in their network.
+"""Real hosts that Ansible manages over OpenSSH, in their own namespaces on this machine, and a controller in their network.
 
 A *light* host is an overlay on one Debian root file system with its own processes, host name, network, sshd and cron, and no
 systemd; it is up in less than a second. A *systemd* host is the same kind of disk, run by Podman with systemd as its first process.
@@ -39,7 +39,7 @@ LIGHT_PACKAGES = ("openssh-server", "python3", "python3-venv", "cron", "iproute2
 SYSTEMD_PACKAGES = (*LIGHT_PACKAGES, "systemd", "systemd-sysv", "dbus", "python3-cryptography", "python3-paramiko", "python3-boto3")
 # As on a host that has it and runs no site.
 SYSTEMD_PACKAGES = (*SYSTEMD_PACKAGES, "nginx", "openssl")
-# The login without rights of its own that may do everything by sudo, as on most fleets; root can log in too.
+# An unprivileged login that may do everything with sudo, as on most fleets. root can log in, too.
 ADMIN = "admin"
 NETWORK = "10.99.0.%d"
 
@@ -123,7 +123,7 @@ def root_filesystem(packages: t.Sequence[str] = LIGHT_PACKAGES) -> pathlib.Path:
     """A Debian root file system with these packages, to be used as an overlay's lower layer."""
     program = need_program("mmdebstrap", "mmdebstrap")
     hooks = [
-        # Each host has keys of its own, and an identity of its own.
+        # Each host gets its own keys and its own identity.
         'rm -f "$1"/etc/ssh/ssh_host_*',
         ': > "$1"/etc/machine-id',
         'chroot "$1" useradd --create-home --shell /bin/sh --password "*" %s' % ADMIN,
@@ -133,14 +133,14 @@ def root_filesystem(packages: t.Sequence[str] = LIGHT_PACKAGES) -> pathlib.Path:
     ]
     if "nginx" in packages:
         hooks.append('chroot "$1" systemctl disable nginx; rm "$1"/etc/nginx/sites-enabled/default')
-    # It mounts /proc and /sys there. In a mount namespace of its own nothing stays mounted, however it ends.
+    # It mounts /proc and /sys there. In its own mount namespace nothing stays mounted, however it ends.
     argv = ["unshare", "--mount", "--propagation=private", program, "--mode=root", "--variant=minbase", "--include=" + ",".join(packages)]
     argv += ["--customize-hook=" + hook for hook in hooks]
 
     def make(folder: pathlib.Path) -> None:
         done = subprocess.run([*argv, SUITE, str(folder)], capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Unavailable("no root file system for hosts: mmdebstrap said: %s" % done.stderr[-2000:])
+            raise Unavailable("no root file system for hosts: mmdebstrap failed: %s" % done.stderr[-2000:])
         folder.chmod(0o755)
 
     return _made_once("rootfs", [SUITE, argv[argv.index(program) + 1 :]], make)
@@ -160,7 +160,7 @@ def wheelhouse() -> pathlib.Path:
             [*argv, "--dest", str(folder), "--requirement", str(CHECKOUT / "requirements.txt")], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise Unavailable("no wheels for hosts: pip said: %s" % done.stderr[-2000:])
+            raise Unavailable("no wheels for hosts: pip failed: %s" % done.stderr[-2000:])
 
     return _made_once("wheelhouse", [requirements, argv[3:]], make)
 
@@ -288,7 +288,7 @@ class Host:
 
 
 class SystemdHost(Host):
-    """A host whose first process is systemd."""
+    """A host with systemd as its first process."""
 
     systemd = True
     packages = SYSTEMD_PACKAGES
@@ -343,7 +343,7 @@ def _kill_all(namespace: str) -> None:
 
 
 class Fleet:
-    """Hosts on a network of their own, and the controller in it.
+    """Hosts on their own network, and the controller in it.
 
     hosts: by name; folder: everything of this fleet; address: the controller's; private_key_file: opens every host as root and as
     ADMIN; known_hosts_file: the hosts' keys, taken from their disks.
@@ -381,7 +381,7 @@ class Fleet:
         return subprocess.run([*enter, *[str(each) for each in argv]], check=options.pop("check", False), **options)
 
     def within(self, function: t.Callable[[], t.Any]) -> t.Any:
-        """Call ``function`` in a thread whose sockets are the controller's."""
+        """Call ``function`` in a thread with the controller's sockets."""
         return within(self.namespace, function)
 
     @property
@@ -420,7 +420,7 @@ class Fleet:
         """Run ansible-playbook, of the environment that runs this, on the controller.
 
         arguments: a playbook's name or path and further arguments; inventory: ``inventory()`` by default; env: further variables;
-        collections: where collections are, by default what LOG_ARCHIVE_COLLECTIONS says, else this checkout.
+        collections: where collections are, by default LOG_ARCHIVE_COLLECTIONS, else this checkout.
         """
         program = pathlib.Path(sys.executable).with_name("ansible-playbook")
         if not program.exists():
@@ -540,7 +540,7 @@ def _remove(fleet_id: str, folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def _recorded(fleet_id: str, folder: pathlib.Path) -> t.Iterator[t.Callable[[], None]]:
-    """Note that this fleet exists, and take away those noted whose process does not live any more; yields what ends the note."""
+    """Record this fleet, and remove recorded fleets if their process has ended; yields a function that removes the record."""
     records = CACHE / "running"
     with contextlib.ExitStack() as stack:
         with _locked("running"):
@@ -568,7 +568,7 @@ def fleet(folder: t.Union[str, os.PathLike[str]], light: t.Sequence[str] = (), s
     The first fleet on a machine makes the root file systems, which needs the network and takes about half a minute.
     """
     if os.geteuid() != 0:
-        raise Unavailable("hosts in namespaces of their own need root")
+        raise Unavailable("hosts in their own namespaces need root")
     for program, package in (("ip", "iproute2"), ("unshare", "util-linux"), ("nsenter", "util-linux"), ("setpriv", "util-linux")):
         need_program(program, package)
     made = Fleet(pathlib.Path(os.path.abspath(os.fspath(folder))), light, systemd)
@@ -578,6 +578,6 @@ def fleet(folder: t.Union[str, os.PathLike[str]], light: t.Sequence[str] = (), s
             made.open()
             yield made
         finally:
-            # What cannot be taken away now stays noted for the next fleet.
+            # What cannot be removed now stays recorded for the next fleet.
             made.close()
             forget()

@@ -62,7 +62,7 @@ class Answer(t.NamedTuple):
 class Fault(t.NamedTuple):
     """What happens to the requests that ``when`` accepts.
 
-    refuse: answer this at once, before the body is read, and tell the server nothing. rewrite: change the server's answer.
+    refuse: answer this at once, before the body is read, and send nothing to the server. rewrite: change the server's answer.
     cut_up, cut_down: reset the connection after that many bytes of the request's body or of the answer's.
     """
 
@@ -81,7 +81,7 @@ def s3_error(status: int, code: str, message: str = "made by the fault proxy", *
 
 
 def with_etag(etag: str, **headers: str) -> t.Callable[[Answer], Answer]:
-    """A rewrite: tell this ETag, in the header and in the XML, and add headers ('_' in their names stands for '-')."""
+    """A rewrite: answer with this ETag, in the header and in the XML, and add headers ('_' in their names stands for '-')."""
 
     def rewrite(answer: Answer) -> Answer:
         changed = dict(answer.headers, **{name.replace("_", "-"): value for name, value in headers.items()})
@@ -149,7 +149,7 @@ class _Server(http.server.ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, request: t.Any, client_address: t.Any) -> None:
-        """A client or we ourselves broke the connection: nothing to tell."""
+        """A client or this proxy broke the connection: nothing to report."""
 
 
 def _handler(proxy: HttpFaultProxy) -> t.Type[http.server.BaseHTTPRequestHandler]:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A real HTTPS server on 127.0.0.1 with a CA of its own, that serves what a test puts there, and fails in the ways a test asks for."""
+"""A real HTTPS server on 127.0.0.1 with its own CA, that serves what a test puts there, and fails in the ways a test asks for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEY_USAGES = (
 
 
 class Authority:
-    """A CA in a folder, that signs certificates. since: when they began to be valid, for clients whose clock stands there."""
+    """A CA in a folder, that signs certificates. since: the start of their validity, for clients with a clock in the past."""
 
     def __init__(self, folder: pathlib.Path, name: str = "lab CA", since: t.Optional[datetime.datetime] = None) -> None:
         try:
@@ -166,7 +166,7 @@ class _Server(http.server.ThreadingHTTPServer):
     context: ssl.SSLContext
 
     def finish_request(self, request: t.Any, client_address: t.Any) -> None:
-        # The handshake in the connection's own thread: a client that hangs up, or shows no certificate, stops nobody else.
+        # The handshake in the connection's own thread: a client that hangs up, or shows no certificate, does not stop the others.
         request.settimeout(20)
         try:
             super().finish_request(self.context.wrap_socket(request, server_side=True), client_address)
@@ -221,6 +221,6 @@ def _handler_of(state: HttpsServer) -> t.Type[http.server.BaseHTTPRequestHandler
             return state.token is None or self.headers.get(state.token[0]) == state.token[1]
 
         def log_message(self, *_arguments: t.Any) -> None:
-            """Silent: ``requests`` tells."""
+            """Silent: see ``requests``."""
 
     return Handler

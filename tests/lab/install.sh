@@ -29,13 +29,13 @@ need msmtp msmtp
 need shellcheck shellcheck
 need proftpd-core proftpd
 [ -e /usr/lib/proftpd/mod_sftp.so ] || missing="$missing proftpd-mod-crypto"
-# A cron with a clock of its own (lab/cron.py).
+# A cron with its own clock (lab/cron.py).
 need cron cron
 set -- /usr/lib/*/faketime/libfaketime.so.1
 [ -e "$1" ] || missing="$missing libfaketime"
 # Reads the calendar of a timer as systemd does.
 need systemd systemd-analyze
-# Hosts in namespaces of their own (lab/fleet.py).
+# Hosts in their own namespaces (lab/fleet.py).
 need mmdebstrap mmdebstrap
 need iproute2 ip
 need util-linux nsenter setpriv unshare
@@ -49,7 +49,7 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     exit 1
 fi
 echo "Installing$missing"
-# RUNLEVEL=1: the services of these packages are not started; each test starts a server of its own.
+# RUNLEVEL=1: the services of these packages are not started; each test starts its own server.
 export RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 # shellcheck disable=SC2086

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A real OpenSSH server on 127.0.0.1 with keys and configuration of its own."""
+"""A real OpenSSH server on 127.0.0.1 with its own keys and configuration."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class SftpServer:
 def temporary_user(home: str) -> t.Iterator[t.Tuple[str, str]]:
     """A Unix user without any right, removed afterwards; yields its name and its random password. Needs root."""
     if os.geteuid() != 0:
-        raise Unavailable("a password login needs a user of its own, and only root can create one")
+        raise Unavailable("a password login needs a temporary user, and only root can create one")
     useradd = need_program("useradd", "passwd")
     userdel = need_program("userdel", "passwd")
     chpasswd = need_program("chpasswd", "passwd")

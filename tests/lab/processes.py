@@ -26,7 +26,7 @@ USUAL_START = 0.08
 
 
 class Unavailable(RuntimeError):
-    """A part of the lab cannot be had on this machine; the message says what is missing and how to get it."""
+    """This machine lacks a part of the lab; the message names it and the package to install."""
 
 
 class NotReady(RuntimeError):
@@ -52,7 +52,7 @@ def need_program(name: str, package: str) -> str:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nothing listens on, and that the kernel gives to nobody else within the next minute."""
+    """A TCP port on 127.0.0.1 that nothing listens on, and that the kernel gives to no other process within the next minute."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, 0))

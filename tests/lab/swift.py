@@ -138,7 +138,7 @@ class S3Server:
         )
 
     def make_bucket(self, name: t.Optional[str] = None) -> str:
-        """Create a bucket, with a name of its own where none is given, and return its name."""
+        """Create a bucket, by default with a new name, and return its name."""
         name = name or "bucket-%s" % secrets.token_hex(6)
         self.client().create_bucket(Bucket=name)
         return name

@@ -145,6 +145,6 @@ def _handler_of(state: Webhook) -> t.Type[http.server.BaseHTTPRequestHandler]:
             return wrong or (200, "ok")
 
         def log_message(self, *_arguments: t.Any) -> None:
-            """Silent: ``posts`` tells."""
+            """Silent: see ``posts``."""
 
     return Handler

@@ -3,7 +3,7 @@
 
 """Find the CPython interpreters of this machine: on PATH, in the usual folders, and those that pyenv installed.
 
-``find_python.py 3.9`` prints the path of a Python 3.9, ``find_python.py 3.12+`` that of the newest from 3.12 on; nothing where there
+``find_python.py 3.9`` prints the path of a Python 3.9, ``find_python.py 3.12+`` that of the newest from 3.12 on; nothing if there
 is none.
 """
 

@@ -6,7 +6,7 @@
 Two rules:
 
 - every module, plugin, role and playbook that the last release did not have is named in a fragment;
-- a change below plugins/, roles/ or playbooks/ since the last release needs at least one fragment of its own. Refactoring may use the
+- a change below plugins/, roles/ or playbooks/ since the last release needs at least one new fragment. Refactoring may use the
   section ``trivial``, which no changelog shows.
 
 A release is a tag with its version, ``0.1.0`` or ``v0.1.0``. If the clone does not have the tag of the version in galaxy.yml (shallow

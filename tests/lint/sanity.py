@@ -3,7 +3,7 @@
 
 """Run 'ansible-test sanity --venv' on an installed collection: ``sanity.py COLLECTION_FOLDER HOME [ARGUMENT...]``.
 
-ansible-test downloads a bootstrap script for pip from a server of its own, which many networks do not let through. Here pip comes from
+ansible-test downloads a bootstrap script for pip from its own server, which many networks do not let through. Here pip comes from
 the package index that pip is set up for, as everything else. HOME is a folder that ansible-test gets as its home, for its caches.
 """
 
@@ -38,7 +38,7 @@ def wanted_pip() -> str:
     source = pathlib.Path(ansible_test.__file__).parent / "_internal" / "python_requirements.py"
     match = re.search(r"\bpip='([0-9.]+)'", source.read_text(encoding="utf-8"))
     if match is None:
-        raise SystemExit("this ansible-test does not say which pip it wants: %s" % source)
+        raise SystemExit("this ansible-test does not name the version of pip that it needs: %s" % source)
     return match[1]
 
 

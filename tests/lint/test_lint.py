@@ -51,7 +51,7 @@ class Repository:
         self.git("tag", tag)
 
     def check(self, script: str, folder: t.Optional[pathlib.Path] = None) -> t.List[str]:
-        """What the script prints; its status says whether it prints anything."""
+        """The lines that the script prints. Its status must be 1 exactly if it prints something."""
         command = [sys.executable, str(HERE / script), str(folder or self.folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.stderr == "" and done.returncode == bool(done.stdout)

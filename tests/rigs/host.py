@@ -59,7 +59,7 @@ class Host:
         keyring.create(str(self.keyring))
 
     def write_logs(self, *hours: int, size: int = 3000) -> t.List[pathlib.Path]:
-        """The logs of these hours of 2024-01-12, each with bytes of its own, about ``size`` of them."""
+        """The logs of these hours of 2024-01-12, each with its own bytes, about ``size`` of them."""
         paths = []
         for hour in hours:
             path = self.logs / ("syslog.20240112.%02d" % hour)
@@ -102,7 +102,7 @@ class Host:
         return path
 
     def command(self, *arguments: str, **options: t.Any) -> subprocess.CompletedProcess[str]:
-        """Run the command ``log-archive`` in a process of its own."""
+        """Run the command ``log-archive`` in its own process."""
         options.setdefault("capture_output", True)
         return subprocess.run([*COMMAND, *arguments], check=False, text=True, env=self.environment(), **options)
 
