@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Dumps from a web server, over real TLS: fetched once, refused with the right word, and archived as any other log."""
+"""Dumps from a web server, over real TLS: downloaded once, refused with the right reason, and archived like any other log."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def assert_fails(server: HttpsServer, folder: t.Any, reason: str, **changes: t.A
 # -- fetching ---------------------------------------------------------------------------------------------------------
 
 
-def test_one_member_or_all_with_the_times_that_the_zip_gives_them(server: HttpsServer, tmp_path: t.Any) -> None:
+def test_one_member_or_all_are_extracted_with_their_times(server: HttpsServer, tmp_path: t.Any) -> None:
     one = fetch(server, tmp_path / "one", member="dump.sql", modified="today")
     assert (one.problem, [file.name for file in one.files]) == (None, ["dump.sql"])
     assert (tmp_path / "one" / "dump.sql").read_bytes() == DUMP
@@ -93,7 +93,7 @@ def test_one_member_or_all_with_the_times_that_the_zip_gives_them(server: HttpsS
     assert files_below(tmp_path / "all") == ["dump.sql", "readme"]
 
 
-def test_a_version_that_is_known_is_not_sent_again(server: HttpsServer, tmp_path: t.Any) -> None:
+def test_a_known_version_is_not_downloaded_again(server: HttpsServer, tmp_path: t.Any) -> None:
     first = fetch(server, tmp_path / "a")
     again = fetch(server, tmp_path / "b", first.validators)
     assert (again.unchanged, again.files) == (True, [])
@@ -114,7 +114,7 @@ def test_a_version_that_is_known_is_not_sent_again(server: HttpsServer, tmp_path
         (zip_of(("dump.sql", (2024, 2, 30, 1, 0, 0), b"x")), NOW, "has no date, not from today"),
     ],
 )
-def test_a_member_that_is_not_there_or_not_of_today(
+def test_a_member_that_is_missing_or_not_from_today_is_a_problem(
     server: HttpsServer, tmp_path: t.Any, zipped: bytes, now: datetime.datetime, problem: t.Optional[str]
 ) -> None:
     server.files["/export.zip"] = zipped
@@ -128,7 +128,7 @@ def test_a_member_that_is_not_there_or_not_of_today(
 
 
 @pytest.mark.parametrize(("status", "reason"), [(401, "unauthorized"), (403, "forbidden"), (404, "not_found"), (418, "status")])
-def test_what_the_server_refuses_is_told_apart_and_not_asked_for_again(
+def test_each_refusal_of_the_server_has_its_reason_and_is_not_retried(
     server: HttpsServer, tmp_path: t.Any, status: int, reason: str
 ) -> None:
     server.statuses["/export.zip"] = [status] * 5
@@ -137,7 +137,7 @@ def test_what_the_server_refuses_is_told_apart_and_not_asked_for_again(
 
 
 @pytest.mark.parametrize(("status", "reason"), [(500, "server_error"), (502, "server_error"), (503, "busy"), (429, "busy")])
-def test_what_may_pass_is_tried_again(server: HttpsServer, tmp_path: t.Any, status: int, reason: str) -> None:
+def test_temporary_errors_are_retried(server: HttpsServer, tmp_path: t.Any, status: int, reason: str) -> None:
     server.statuses["/export.zip"] = [status]
     assert fetch(server, tmp_path / "to").problem is None
     server.statuses["/export.zip"] = [status] * 9
@@ -145,7 +145,7 @@ def test_what_may_pass_is_tried_again(server: HttpsServer, tmp_path: t.Any, stat
     assert server.statuses_given() == [status, 200, status, status]
 
 
-def test_names_addresses_and_silence_are_told_apart(server: HttpsServer, tmp_path: t.Any) -> None:
+def test_network_errors_have_different_reasons(server: HttpsServer, tmp_path: t.Any) -> None:
     assert_fails(server, tmp_path / "to", "dns", url="https://no-such-host.invalid/export.zip")
     assert_fails(server, tmp_path / "to", "refused", url="https://localhost:%d/export.zip" % free_port())
     server.stall = 1.0
@@ -168,7 +168,7 @@ def test_a_server_that_is_no_tls_server(server: HttpsServer, tmp_path: t.Any) ->
         assert_fails(server, tmp_path / "to", "tls", url="https://localhost:%d/" % listener.getsockname()[1], attempts=1)
 
 
-def test_certificates_of_another_name_that_are_old_or_that_nobody_knows(tmp_path: t.Any, authority: Authority) -> None:
+def test_certificates_that_are_misnamed_expired_or_untrusted(tmp_path: t.Any, authority: Authority) -> None:
     with https_server(tmp_path / "a", authority=authority, names=["other.example.com"]) as misnamed:
         assert_fails(misnamed, tmp_path / "to", "tls_name")
     with https_server(tmp_path / "b", authority=authority, expired=True) as expired:
@@ -186,7 +186,7 @@ def test_a_client_certificate_that_is_missing_or_cannot_be_read(server: HttpsSer
         fetch(server, tmp_path / "to", ca_bundle=str(tmp_path / "missing.pem"))
 
 
-def test_a_password_or_a_token_opens_and_neither_is_shown(server: HttpsServer, tmp_path: t.Any) -> None:
+def test_passwords_and_tokens_work_and_are_never_shown(server: HttpsServer, tmp_path: t.Any) -> None:
     server.login = ("dump", SECRET)
     assert_fails(server, tmp_path / "to", "unauthorized")
     error = assert_fails(server, tmp_path / "to", "unauthorized", user="dump", password="wrong " + SECRET)
@@ -199,7 +199,7 @@ def test_a_password_or_a_token_opens_and_neither_is_shown(server: HttpsServer, t
     assert fetch(server, tmp_path / "c", token=SECRET).problem is None
 
 
-def test_a_redirect_is_followed_where_it_stays_encrypted_and_takes_no_credentials_to_another_server(
+def test_encrypted_redirects_are_followed_without_credentials_for_another_server(
     server: HttpsServer, tmp_path: t.Any, authority: Authority
 ) -> None:
     server.locations["/here"] = "/export.zip"
@@ -217,7 +217,7 @@ def test_a_redirect_is_followed_where_it_stays_encrypted_and_takes_no_credential
     assert_fails(server, tmp_path / "to", "redirect", url=server.url("/loop"), **login)
 
 
-def test_a_file_that_is_cut_is_fetched_again_and_never_taken(server: HttpsServer, tmp_path: t.Any) -> None:
+def test_a_truncated_download_is_retried_and_never_used(server: HttpsServer, tmp_path: t.Any) -> None:
     server.cut = 100
     assert_fails(server, tmp_path / "to", "truncated")
     server.cut, server.lie = None, 50
@@ -226,13 +226,13 @@ def test_a_file_that_is_cut_is_fetched_again_and_never_taken(server: HttpsServer
     assert fetch(server, tmp_path / "to").problem is None
 
 
-def test_sizes_that_are_not_right(server: HttpsServer, tmp_path: t.Any) -> None:
+def test_a_download_that_is_too_large_or_too_small_is_refused(server: HttpsServer, tmp_path: t.Any) -> None:
     assert_fails(server, tmp_path / "to", "too_large", max_size="100")
     assert_fails(server, tmp_path / "to", "too_small", min_size="1M")
     assert len(server.requests) == 2
 
 
-def test_what_is_no_zip(server: HttpsServer, tmp_path: t.Any) -> None:
+def test_a_download_that_is_not_a_zip_is_refused(server: HttpsServer, tmp_path: t.Any) -> None:
     server.files["/export.zip"] = b"<html>please log in</html>"
     assert "<html>please log in<" in str(assert_fails(server, tmp_path / "to", "not_zip"))
     server.files["/export.zip"] = b""
@@ -243,7 +243,7 @@ def test_what_is_no_zip(server: HttpsServer, tmp_path: t.Any) -> None:
     assert files_below(tmp_path / "to") == []
 
 
-def test_through_a_proxy_and_through_one_that_refuses(server: HttpsServer, tmp_path: t.Any) -> None:
+def test_downloads_through_a_proxy_and_a_proxy_that_refuses(server: HttpsServer, tmp_path: t.Any) -> None:
     from lab.connect_proxy import connect_proxy
 
     with connect_proxy(login=("p", SECRET)) as proxy:
@@ -256,7 +256,7 @@ def test_through_a_proxy_and_through_one_that_refuses(server: HttpsServer, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"url": "http://localhost/x.zip"}, "url: must begin with https://"),
         ({"url": "https://"}, "url: contains no host name"),
@@ -271,7 +271,7 @@ def test_through_a_proxy_and_through_one_that_refuses(server: HttpsServer, tmp_p
         ({"timezone": "Paris"}, "timezone: "),
     ],
 )
-def test_mistakes_in_the_options_are_named(server: HttpsServer, changes: t.Dict[str, t.Any], says: str) -> None:
+def test_mistakes_in_the_options_are_named(server: HttpsServer, changes: t.Dict[str, t.Any], message: str) -> None:
     document = {
         "name": "nightly",
         "web": options(server, **changes),
@@ -280,7 +280,7 @@ def test_mistakes_in_the_options_are_named(server: HttpsServer, changes: t.Dict[
     }
     with pytest.raises(ConfigError) as raised:
         normalise(document)
-    assert [problem for problem in raised.value.problems if says in problem], raised.value.problems
+    assert [problem for problem in raised.value.problems if message in problem], raised.value.problems
 
 
 # -- as a job ---------------------------------------------------------------------------------------------------------
@@ -313,20 +313,20 @@ def hostile(name: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "member", "says"),
+    ("name", "member", "message"),
     [
         ("corrupt", "dump.sql", "the member 'dump.sql' is damaged"),
         ("bomb", "dump.sql", "the expansion ratio of the member 'dump.sql' exceeds 100"),
         ("outside", None, "the member name '../../dump.sql' would leave the destination"),
     ],
 )
-def test_a_zip_that_would_do_harm_is_an_error_of_the_run_and_nothing_of_it_is_archived(
-    host: Host, server: HttpsServer, name: str, member: t.Optional[str], says: str
+def test_a_harmful_zip_is_an_error_of_the_run_and_is_not_archived(
+    host: Host, server: HttpsServer, name: str, member: t.Optional[str], message: str
 ) -> None:
     server.files["/export.zip"] = hostile(name)
     recap = run(host, server, web={"member": member, "modified": "any", "max_ratio": 100})
     assert (recap["exit_code"], recap["archives"]) == (4, [])
-    assert says in recap["errors"][0] and "/export.zip" in recap["errors"][0]
+    assert message in recap["errors"][0] and "/export.zip" in recap["errors"][0]
     assert [path for path in files_below(host.folder) if "dump" in path] == []
     server.files["/export.zip"] = TODAY
     assert run(host, server)["exit_code"] == 0
@@ -360,9 +360,7 @@ def test_all_files_of_the_zip_become_one_encrypted_archive_that_restores(host: H
 
 
 @pytest.mark.parametrize(("absent", "code"), [("warning", 0), ("error", 3)])
-def test_what_is_not_of_today_is_not_archived_and_the_rest_of_the_run_goes_on(
-    host: Host, server: HttpsServer, absent: str, code: int
-) -> None:
+def test_a_dump_that_is_not_from_today_is_not_archived_and_the_run_goes_on(host: Host, server: HttpsServer, absent: str, code: int) -> None:
     """Retention still runs: it prunes what an earlier tool has put there, by the date in its name."""
     host.store.mkdir(mode=0o700)
     for day in range(1, 11):
@@ -372,12 +370,12 @@ def test_what_is_not_of_today_is_not_archived_and_the_rest_of_the_run_goes_on(
     policy = {"keep_last": 3, "name_template": "%Y%d%m.tgz", "max_delete_share": 1}
     recap = run(host, server, web={"absent": absent}, retention=policy)
     assert (recap["exit_code"], recap["archives"]) == (code, [])
-    told = recap["errors"] if code else recap["warnings"]
-    assert "not from today (2024-01-12, Europe/Paris)" in told[0]
+    reported = recap["errors"] if code else recap["warnings"]
+    assert "not from today (2024-01-12, Europe/Paris)" in reported[0]
     assert files_below(host.store) == ["20240801.tgz", "20240901.tgz", "20241001.tgz", "notes.txt"]
 
 
-def test_a_dump_that_stays_the_same_is_told_the_next_day(host: Host, server: HttpsServer) -> None:
+def test_an_unchanged_dump_is_reported_the_next_day(host: Host, server: HttpsServer) -> None:
     run(host, server)
     recap = run(host, server, now=NOW + datetime.timedelta(days=1))
     assert server.statuses_given() == [200, 304]
@@ -394,7 +392,7 @@ def test_a_run_that_could_not_archive_fetches_again(host: Host, server: HttpsSer
     assert server.statuses_given() == [200, 200]
 
 
-def test_no_secret_is_in_what_a_run_leaves(host: Host, server: HttpsServer) -> None:
+def test_a_run_leaves_no_secret_behind(host: Host, server: HttpsServer) -> None:
     server.login = ("dump", SECRET)
     login = {"user": "dump", "password": SECRET, "url": server.url("/export.zip?key=" + SECRET)}
     recap = run(host, server, web=login)

@@ -3,8 +3,8 @@
 
 """The types of a job document and its parts, as ``config.check.normalise`` returns them: every key is present.
 
-A key without a value and without a default is None. The tables in ``spec`` say what each option means; a unit test holds the two
-together. Import this module for type checking only: building the types takes longer than the rest of an idle run's imports.
+A key without a value and without a default is None. The tables in ``spec`` document each option; a unit test compares both.
+Import this module for type checking only: building the types takes longer than the rest of the imports of an idle run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Size = t.Union[str, int]
 
 
 class SelectOptions(t.TypedDict):
-    """Which log files a job takes (``spec.SELECTION``)."""
+    """Which log files a job archives (``spec.SELECTION``)."""
 
     paths: t.List[str]
     patterns: t.List[str]
@@ -47,14 +47,14 @@ class ArchiveOptions(t.TypedDict):
 
 
 class EncryptionOptions(t.TypedDict):
-    """With which keys archives are encrypted (``spec.ENCRYPTION``)."""
+    """How archives are encrypted (``spec.ENCRYPTION``)."""
 
     format: str
     keyring: t.Optional[str]
 
 
 class RetentionOptions(t.TypedDict):
-    """A retention policy as written (``spec.RETENTION``)."""
+    """A retention policy (``spec.RETENTION``), not parsed yet."""
 
     keep_last: t.Optional[int]
     keep_hourly: t.Optional[int]
@@ -74,7 +74,7 @@ class RetentionOptions(t.TypedDict):
 
 
 class StoreOptions(t.TypedDict):
-    """One store (``spec.STORE``). Options of other store types keep their defaults."""
+    """One store (``store_spec.STORE``). Options of other store types keep their defaults."""
 
     type: str
     name: str
@@ -110,7 +110,7 @@ class StoreOptions(t.TypedDict):
 
 
 class JobStore(StoreOptions):
-    """A store in a job document: a store, and what the job wants of it."""
+    """A store in a job document: its own options, and how the job uses it."""
 
     required: bool
     retention: t.Optional[RetentionOptions]
@@ -173,7 +173,7 @@ NotifyTarget = t.TypedDict(
         "timeout": Duration,
     },
 )
-"""One receiver of notifications (``spec.NOTIFY``)."""
+"""One receiver of notifications (``notify_spec.NOTIFY``)."""
 
 
 class JobDocument(t.TypedDict):

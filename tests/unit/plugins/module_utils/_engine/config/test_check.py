@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The job document's declaration: every kind of mistake is told, all of them at once."""
+"""Checks of job documents: every kind of mistake is reported, all of them at once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_store_by_itself_is_named_after_its_type():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"encryption": {}}, "encryption.keyring: is missing (The folder of Fernet keys"),
         ({"encryption": "aes"}, "encryption: must be an object, not text"),
@@ -117,13 +117,13 @@ def test_a_store_by_itself_is_named_after_its_type():
         ({"spool": ""}, "spool: must not be empty"),
     ],
 )
-def test_a_mistake_names_its_key_and_what_is_allowed(changes, said):
+def test_a_mistake_names_its_key_and_what_is_allowed(changes, expected):
     found = problems(**changes)
     assert len(found) == 1, found
-    assert found[0].startswith(said)
+    assert found[0].startswith(expected)
 
 
-def test_all_mistakes_are_told_at_once():
+def test_all_mistakes_are_reported_at_once():
     """Also those that show only when options are seen together."""
     found = problems(
         nmae="x",

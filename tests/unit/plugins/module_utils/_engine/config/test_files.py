@@ -32,7 +32,7 @@ def test_comments_are_lines_that_begin_with_two_slashes(tmp_path):
     assert config.load(write(tmp_path, "// first\n" + text))["name"] == "syslog"
 
 
-def test_a_mistake_in_the_json_is_told_with_its_line_and_column(tmp_path):
+def test_a_json_error_is_reported_with_line_and_column(tmp_path):
     with pytest.raises(ConfigError, match=r"line 4, column 3") as caught:
         config.load(write(tmp_path, '// comment\n{\n  "name": "x"\n  "select": 1\n}'))
     assert "syslog.json" in str(caught.value)
@@ -40,12 +40,12 @@ def test_a_mistake_in_the_json_is_told_with_its_line_and_column(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100000, '{"name": %s}' % ("9" * 5000), "\x00", "nul", "{'name': 1}"])
-def test_what_is_no_json_is_a_config_error(tmp_path, text):
+def test_invalid_json_is_a_config_error(tmp_path, text):
     with pytest.raises(ConfigError):
         config.load(write(tmp_path, text))
 
 
-def test_a_link_to_something_else_is_not_quoted(tmp_path):
+def test_the_target_of_a_link_is_not_quoted(tmp_path):
     key = tmp_path / "0123456789abcdef.key"
     key.write_text("c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=\n")
     for path in (tmp_path / "job.json", key):
@@ -63,13 +63,13 @@ def test_bytes_that_are_not_utf8_are_a_config_error(tmp_path):
         config.load(str(path))
 
 
-def test_line_separators_of_unicode_are_no_line_ends(tmp_path):
+def test_unicode_line_separators_do_not_end_lines(tmp_path):
     """JSON allows U+2028 and U+0085 within a text."""
     document = dict(GOOD_JOB, select=dict(GOOD_JOB["select"], exclude=["a\u2028b\u0085c"]))
     assert config.load(write(tmp_path, json.dumps(document, ensure_ascii=False)))["select"]["exclude"] == ["a\u2028b\u0085c"]
 
 
-def test_a_key_that_stands_twice_is_refused(tmp_path):
+def test_a_repeated_key_is_refused(tmp_path):
     text = json.dumps(GOOD_JOB).replace('"name": "syslog"', '"name": "syslog", "spool": "/a", "spool": "/b"')
     with pytest.raises(ConfigError) as caught:
         config.load(write(tmp_path, text))
@@ -119,7 +119,7 @@ def test_find_by_name_by_path_and_all(tmp_path):
 # -- the template -----------------------------------------------------------------------------------------------------
 
 
-def test_the_template_is_valid_as_it_stands(tmp_path):
+def test_the_template_is_valid_without_changes(tmp_path):
     document = config.load(write(tmp_path, config.sample()))
     assert document["name"] == "syslog"
     assert document["stores"][0]["type"] == "file"

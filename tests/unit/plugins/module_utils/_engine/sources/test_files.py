@@ -65,7 +65,7 @@ def test_the_seeds_case_the_syslog_of_the_last_hour(tmp_path):
     assert result.missing == [] and result.skipped == []
 
 
-def test_missing_periods_are_told_and_the_rest_is_selected_oldest_first(tmp_path):
+def test_missing_periods_are_reported_and_the_rest_is_selected_oldest_first(tmp_path):
     for hour in (12, 9, 11):
         write(tmp_path / ("syslog.20240112.%02d" % hour))
     result = run(tmp_path, patterns=["syslog.%Y%m%d.%H"], period="hour", catch_up="3h")
@@ -111,7 +111,7 @@ def test_without_a_time_in_the_name_the_modification_time_decides(tmp_path):
     assert {source.period for source in result.files} == {Period(utc("2024-01-12T12:00"), utc("2024-01-12T13:00"))}
 
 
-def test_without_a_period_everything_that_matches_is_taken_each_with_what_its_name_or_its_time_tells(tmp_path):
+def test_without_a_period_all_matching_files_are_selected_with_the_period_of_their_name_or_time(tmp_path):
     write(tmp_path / "a.20240101", modified=NOW)
     write(tmp_path / "b", modified=utc("2023-05-05T05:05"))
     result = run(tmp_path, patterns=["*", "a.%Y%m%d"])
@@ -170,7 +170,7 @@ def test_a_path_may_be_a_file_which_is_matched_like_one_in_a_folder(tmp_path):
     assert reasons(result) == {"other": "its name matches no pattern"}
 
 
-# -- what is skipped --------------------------------------------------------------------------------------------------
+# -- skipped files --------------------------------------------------------------------------------------------------
 
 
 def test_links_pipes_sockets_and_devices_are_skipped_with_the_reason_and_never_opened(tmp_path):
@@ -204,7 +204,7 @@ def test_a_device_given_as_a_path_is_skipped():
     assert reasons(selection.select({"paths": ["/dev/null"]}, NOW)) == {"null": "not a regular file but a character device"}
 
 
-def as_nobody(call):
+def unprivileged(call):
     """Run ``call`` in a child that has given up root, return what it gives (JSON)."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -238,7 +238,7 @@ def open_folder(tmp_path):
     shutil.rmtree(folder)
 
 
-def test_what_cannot_be_read_is_skipped_with_the_reason(open_folder):
+def test_unreadable_files_are_skipped_with_the_reason(open_folder):
     write(open_folder / "a.log")
     write(open_folder / "secret.log").chmod(0)
     write(open_folder / "closed/b.log")
@@ -248,7 +248,7 @@ def test_what_cannot_be_read_is_skipped_with_the_reason(open_folder):
         result = run(open_folder, recurse=True)
         return [names(result), reasons(result)]
 
-    assert as_nobody(call) == [["a.log"], {"secret.log": "no permission to read it", "closed": "no permission to access it"}]
+    assert unprivileged(call) == [["a.log"], {"secret.log": "no permission to read it", "closed": "no permission to access it"}]
 
 
 def test_a_file_that_vanishes_after_it_was_listed_is_skipped(tmp_path, monkeypatch):
@@ -293,7 +293,7 @@ def test_modified_today_is_the_day_of_the_zone(tmp_path):
     assert names(run(tmp_path, modified="14h")) == []
 
 
-def test_quiet_files_only_and_a_future_time_is_told(tmp_path):
+def test_only_quiet_files_are_selected_and_a_future_time_is_reported(tmp_path):
     write(tmp_path / "old", modified=NOW - datetime.timedelta(seconds=60))
     write(tmp_path / "busy", modified=NOW - datetime.timedelta(seconds=59))
     write(tmp_path / "future", modified=NOW + datetime.timedelta(hours=2))
@@ -334,7 +334,7 @@ print(json.dumps([holders[1].pid, *answers, run("?.%Y%m%d.%H")]))
 """
 
 OWN_PROCESSES = ["unshare", "--fork", "--pid", "--mount-proc"]
-"""A PID name space of its own, because root may have fewer capabilities than the first process of the machine."""
+"""A new PID namespace, because root may have fewer capabilities than the first process of the machine."""
 
 
 def can_unshare():
@@ -363,7 +363,7 @@ def test_a_file_that_a_process_holds_open_for_writing_is_skipped_until_it_is_clo
     assert closed == [["a.20240112.12", "b.20240112.12"], 0, []]
 
 
-def test_who_cannot_see_the_files_of_others_is_told_what_to_do(open_folder):
+def test_without_permission_to_inspect_processes_the_error_states_what_to_do(open_folder):
     write(open_folder / "a.log")
 
     def call():
@@ -373,11 +373,11 @@ def test_who_cannot_see_the_files_of_others_is_told_what_to_do(open_folder):
             return str(error)
         return None
 
-    assert "Run as root or with CAP_SYS_PTRACE" in as_nobody(call)
+    assert "Run as root or with CAP_SYS_PTRACE" in unprivileged(call)
 
 
 def test_nothing_is_scanned_where_nothing_was_found(open_folder):
-    assert as_nobody(lambda: run(open_folder, require_closed=True).files) == []
+    assert unprivileged(lambda: run(open_folder, require_closed=True).files) == []
 
 
 def test_require_closed_is_refused_where_it_cannot_be_known(tmp_path, monkeypatch):
@@ -413,7 +413,7 @@ def test_a_missing_period_is_an_error_that_names_folder_pattern_period_and_near_
     assert run(tmp_path, patterns=["syslog.%Y%m%d.%H"], period="hour", must_exist=True, offset=-2).missing == []
 
 
-def test_nothing_at_all_is_an_error_only_where_it_must_exist(tmp_path):
+def test_no_match_is_an_error_only_with_must_exist(tmp_path):
     with open(os.fsencode(tmp_path) + b"/access\n\xff.log", "wb"):
         pass
     assert run(tmp_path, patterns=["acces?.log"]) == ([], [], [])
@@ -426,7 +426,7 @@ def test_nothing_at_all_is_an_error_only_where_it_must_exist(tmp_path):
 # -- options ----------------------------------------------------------------------------------------------------------
 
 
-def test_all_problems_of_the_options_are_told_at_once(tmp_path):
+def test_all_problems_of_the_options_are_reported_at_once(tmp_path):
     with pytest.raises(errors.ConfigError) as caught:
         selection.select(
             {
@@ -454,7 +454,7 @@ def test_all_problems_of_the_options_are_told_at_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"patterns": ["a.%Y%m%d"], "period": "hour"}, "contains only the day, but period is hour"),
         ({"patterns": ["a.%Y"], "period": "month"}, "contains only the year.*or set period to none"),
@@ -471,8 +471,8 @@ def test_all_problems_of_the_options_are_told_at_once(tmp_path):
         ({"paths": None}, "paths"),
     ],
 )
-def test_an_option_that_cannot_be_used_is_refused(tmp_path, options, says):
-    with pytest.raises(errors.ConfigError, match=says):
+def test_an_invalid_option_is_refused(tmp_path, options, message):
+    with pytest.raises(errors.ConfigError, match=message):
         run(tmp_path, **options)
 
 

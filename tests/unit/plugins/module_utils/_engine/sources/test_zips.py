@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Zips from elsewhere: what is sound comes out whole, what is not is refused by name, and then nothing is left."""
+"""Untrusted zips: valid members are extracted completely; anything else is refused by name and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def destination(tmp_path):
     return tmp_path / "to"
 
 
-def assert_refused(path, destination, says, **options):
+def assert_refused(path, destination, message, **options):
     with pytest.raises(IntegrityError) as raised:
         extract(path, str(destination), **options)
-    assert says in str(raised.value)
+    assert message in str(raised.value)
     assert not destination.exists() or os.listdir(destination) == []
 
 
@@ -116,11 +116,12 @@ def test_a_name_with_a_zero_byte_is_refused(tmp_path, destination):
 
 
 @pytest.mark.parametrize(
-    ("mode", "says"), [(stat.S_IFLNK | 0o777, "a symbolic link"), (stat.S_IFIFO | 0o600, "special file"), (stat.S_IFCHR | 0o600, "special")]
+    ("mode", "message"),
+    [(stat.S_IFLNK | 0o777, "a symbolic link"), (stat.S_IFIFO | 0o600, "special file"), (stat.S_IFCHR | 0o600, "special")],
 )
-def test_links_and_devices_are_refused(tmp_path, destination, mode, says):
+def test_links_and_devices_are_refused(tmp_path, destination, mode, message):
     path = write_zip(tmp_path / "z.zip", (info("link", mode), b"/etc/passwd"))
-    assert_refused(path, destination, says)
+    assert_refused(path, destination, message)
 
 
 def test_a_link_in_the_destination_is_not_followed(tmp_path, destination):
@@ -202,10 +203,10 @@ def test_a_damaged_member_is_named(tmp_path, destination, compression):
     assert extract(path, str(destination), ["good"])[0].size == 1
 
 
-@pytest.mark.parametrize(("compression", "says"), [(zipfile.ZIP_BZIP2, "bzip2"), (zipfile.ZIP_LZMA, "lzma")])
-def test_a_compression_without_a_bound_on_memory_is_refused(tmp_path, destination, compression, says):
+@pytest.mark.parametrize(("compression", "message"), [(zipfile.ZIP_BZIP2, "bzip2"), (zipfile.ZIP_LZMA, "lzma")])
+def test_a_compression_without_a_bound_on_memory_is_refused(tmp_path, destination, compression, message):
     path = write_zip(tmp_path / "z.zip", ("a", DUMP), compression=compression)
-    assert_refused(path, destination, "the member 'a' is compressed by %s" % says)
+    assert_refused(path, destination, "the member 'a' is compressed by %s" % message)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\3\4" + bytes(100), b"<html>404</html>" * 1000])
