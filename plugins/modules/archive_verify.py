@@ -89,7 +89,7 @@ verified:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.store_spec import LEVELS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.levels import VERIFICATION_LEVELS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import verify as verifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, chosen, opened, reporting
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import CHOICE, STORE_OPTION
@@ -97,7 +97,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._options imp
 
 def main() -> None:
     arguments = argument_spec(STORE_OPTION, CHOICE)
-    arguments.update(level={"type": "str", "choices": LEVELS})
+    arguments.update(level={"type": "str", "choices": list(VERIFICATION_LEVELS)})
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     params = module.params
     with reporting(module) as result, opened(params) as store:

@@ -9,8 +9,8 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_PARTLY
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.levels import VERIFICATION_LEVELS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_size
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.store_spec import LEVELS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report as texts
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, errors as errors_of_result, rows as rows_of_result
@@ -77,7 +77,7 @@ def counted(hosts: t.Sequence[Host]) -> str:
 
 def weakest(levels: t.Iterable[str]) -> t.Optional[str]:
     """The weakest of these verification levels."""
-    return min(levels, key=LEVELS.index, default=None)
+    return min(levels, key=VERIFICATION_LEVELS.index, default=None)
 
 
 def stores(values: t.Mapping[str, t.Any]) -> str:

@@ -9,7 +9,7 @@ import contextlib
 import typing as t
 
 from ..base.errors import EXIT_DONE, EXIT_INTEGRITY
-from ..config.store_spec import LEVELS
+from ..base.levels import VERIFICATION_LEVELS
 from . import output
 from .options import add_archives, add_store, documents, host_of, opened, progress_of, stores
 
@@ -86,7 +86,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``verify``."""
     add_archives(parser)
     add_store(parser, "verify only this store")
-    parser.add_argument("--level", choices=LEVELS, help="how thorough the check is (default: the level of the store)")
+    parser.add_argument("--level", choices=VERIFICATION_LEVELS, help="how thorough the check is (default: the level of the store)")
 
 
 def verify_archives(options: argparse.Namespace) -> int:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from ..base.levels import VERIFICATION_LEVELS
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 
-LEVELS = list(VERIFICATION_LEVELS)
-
 STORE: Spec = {
     "type": {"type": "str", "required": True, "choices": ["file", "s3", "sftp"], "description": ["The type of the store."]},
     "name": {
@@ -20,7 +18,7 @@ STORE: Spec = {
     },
     "verify": {
         "type": "str",
-        "choices": LEVELS,
+        "choices": list(VERIFICATION_LEVELS),
         "description": [
             "How to verify that the store holds what was sent, weakest first. V(size) compares the size. With V(server_digest) the server"
             " checks a digest that we send, or reports the right one. With V(remote_hash) the server hashes the stored file. With"

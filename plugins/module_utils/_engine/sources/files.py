@@ -260,7 +260,7 @@ def _candidates(wanted: Criteria, skipped: t.Dict[str, Skipped]) -> t.Iterator[_
 
 
 def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, Skipped]) -> t.Iterator[_Candidate]:
-    """Walk below ``root``, which is held open: whoever owns a folder below it cannot lead us elsewhere by a symbolic link."""
+    """Walk below ``root``, which is held open, so that the owner of a folder below it cannot redirect the walk by a symbolic link."""
     real_root = os.path.realpath(root)
     folders = [""]
     with contextlib.ExitStack() as stack:

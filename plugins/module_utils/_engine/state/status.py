@@ -11,8 +11,8 @@ from datetime import datetime, timezone
 
 from ..archive import naming
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
+from ..base.levels import VERIFICATION_LEVELS
 from ..base.units import format_duration, format_utc, parse_duration
-from ..config.store_spec import LEVELS
 from ..sources.opening import collector_of
 from . import catalog as catalogs
 
@@ -81,7 +81,7 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         success = catalog.runs.last_success(job, now.timestamp())
         row["spool"] = catalog.spooled(job)
         row["archives"], row["bytes"], row["source_bytes"] = catalog.totals(job)
-        row["verified"] = {store: min(levels, key=LEVELS.index) for store, levels in catalog.levels(job).items()}
+        row["verified"] = {store: min(levels, key=VERIFICATION_LEVELS.index) for store, levels in catalog.levels(job).items()}
         for stores in catalog.awaited(job).values():
             for store in stores:
                 row["backlog"][store] = row["backlog"].get(store, 0) + 1

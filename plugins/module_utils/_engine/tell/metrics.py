@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ..base.levels import VERIFICATION_LEVELS
 from ..base.units import parse_utc
-from ..config.store_spec import LEVELS
 from .summary import size_of
 from .texts import printable
 
@@ -89,7 +89,9 @@ def _samples(record: RunRecord, facts: JobFacts) -> t.Dict[str, t.List[Sample]]:
     samples: t.Dict[str, t.List[Sample]] = {name: [({}, value)] for name, value in plain.items()}
     samples["runs_total"] = [({"exit_code": str(code)}, count) for code, count in sorted(facts.runs.items())]
     samples["backlog_archives"] = [({"store": store}, status["backlog"].get(store, 0)) for store in facts.stores]
-    samples["verified_level"] = [({"store": store}, LEVELS.index(level) + 1) for store, level in sorted(status["verified"].items())]
+    samples["verified_level"] = [
+        ({"store": store}, VERIFICATION_LEVELS.index(level) + 1) for store, level in sorted(status["verified"].items())
+    ]
     return samples
 
 

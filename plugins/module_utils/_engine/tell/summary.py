@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ..base.levels import VERIFICATION_LEVELS
 from ..base.units import format_duration, format_size
-from ..config.store_spec import LEVELS
 from .records import has_failed, state_of
 from .texts import one_line
 
@@ -119,7 +119,7 @@ def _copies(archives: t.Sequence[ArchiveRecord], store: str) -> t.List[str]:
     copies = [archive["stores"][store] for archive in archives if store in archive["stores"]]
     levels = [copy.get("verified_by") for copy in copies]
     waiting = sum(copy["state"] == "pending" for copy in copies)
-    texts = ["%d verified by %s" % (levels.count(level), level) for level in LEVELS if level in levels]
+    texts = ["%d verified by %s" % (levels.count(level), level) for level in VERIFICATION_LEVELS if level in levels]
     return texts + ["%d waiting" % waiting] * bool(waiting)
 
 
