@@ -234,25 +234,24 @@ WEB: Spec = {
     "max_members": {"type": "int", "default": 100_000, "minimum": 1, "description": ["The maximum number of entries in the zip file."]},
 }
 
-RETENTION: Spec = {}
-for _unit in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
-    RETENTION["keep_" + _unit] = {
+RETENTION: Spec = {
+    "keep_last": {"type": "int", "minimum": -1, "description": ["Keep the newest N archives. V(-1) keeps all."]},
+}
+_SPANS = {"hourly": "hour", "daily": "day", "weekly": "ISO week", "monthly": "month", "yearly": "year"}
+for _rule, _span in _SPANS.items():
+    RETENTION["keep_" + _rule] = {
         "type": "int",
         "minimum": -1,
-        "description": [
-            "Keep the newest N archives. V(-1) keeps all."
-            if _unit == "last"
-            else "Keep the last archive of each of the newest N %s that have archives. V(-1) means all of them."
-            % {"hourly": "hours", "daily": "days", "weekly": "ISO weeks", "monthly": "months", "yearly": "years"}[_unit]
-        ],
+        "description": ["Keep the last archive of each of the newest N %ss that have archives. V(-1) means all of them." % _span],
     }
-for _unit in ("", "_hourly", "_daily", "_weekly", "_monthly", "_yearly"):
-    RETENTION["keep_within" + _unit] = {
+RETENTION["keep_within"] = {
+    "type": "str",
+    "description": ["Keep all archives within this duration before the newest archive, such as V(2y5m7d3h) (years, months, days, hours)."],
+}
+for _rule, _span in _SPANS.items():
+    RETENTION["keep_within_" + _rule] = {
         "type": "str",
-        "description": [
-            "Keep %s within this duration before the newest archive, such as V(2y5m7d3h) (years, months, days, hours)."
-            % ("all archives" if not _unit else "the archives that O(keep%s=-1) keeps" % _unit)
-        ],
+        "description": ["Keep the last archive of each %s within this duration before the newest archive, such as V(1y6m)." % _span],
     }
 RETENTION["keep_within"]["example"] = "31d"
 RETENTION.update(
@@ -351,7 +350,7 @@ JOB: Spec = {
                 "type": "bool",
                 "default": True,
                 "description": [
-                    "Whether archives wait in the spool until this store has them. Otherwise they are sent to it if it is available."
+                    "Whether archives wait in the spool until this store has them. They do not wait for a store that is not required."
                 ],
             },
             retention={
