@@ -129,56 +129,18 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
         if candidate.real in seen:
             continue
         seen.add(candidate.real)
-        expected = _expected(wanted, candidate.period.start) if candidate.period else None
-        if wanted.expected and candidate.period and not expected:
-            continue
-        if candidate.excluded:
-            if expected:
-                unwanted.append((expected, Skipped(candidate.path, "excluded by name")))
-            continue
         try:
-            status = os.lstat(os.path.basename(candidate.path), dir_fd=candidate.holder)
-        except OSError as error:
-            skipped[candidate.real] = Skipped(candidate.path, _why(error, "vanished after it was listed"))
-            continue
-        if not stat.S_ISREG(status.st_mode):
-            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "of an unknown kind")
-            skipped[candidate.real] = Skipped(candidate.path, "not a regular file but %s" % kind)
-            continue
-        if holds_secrets(candidate.real):
-            skipped[candidate.real] = Skipped(candidate.path, SECRET)
-            continue
-        try:
-            modified = _EPOCH + datetime.timedelta(seconds=status.st_mtime_ns // 10**9)
-        except OverflowError:
-            skipped[candidate.real] = Skipped(
-                candidate.path, "its modification time is not a valid date (%d s)" % (status.st_mtime_ns // 10**9)
-            )
-            continue
-        if wanted.expected and not expected:
-            expected = _expected(wanted, modified)
-            if not expected:
-                continue
-        reason = _not_asked_for(wanted, status, modified)
-        if reason:
-            if expected:
-                unwanted.append((expected, Skipped(candidate.path, reason)))
-            continue
-        reason = _not_ready(wanted, candidate, status)
-        if reason:
-            skipped[candidate.real] = Skipped(candidate.path, reason)
-            continue
-        period = candidate.period or expected or Period(modified, modified)
-        source = Source(candidate.path, status.st_size, status.st_mtime_ns, period, candidate.root, identity(status))
-        found.append((source, expected, candidate.real))
+            judged = _judge(wanted, candidate)
+        except _Unwanted as reason:
+            if reason.expected is not None:
+                unwanted.append((reason.expected, Skipped(candidate.path, str(reason))))
+        except _Unusable as reason:
+            skipped[candidate.real] = Skipped(candidate.path, str(reason))
+        else:
+            if judged is not None:
+                found.append((*judged, candidate.real))
     if wanted.require_closed and found:
-        from .writers import writers_of
-
-        writers = writers_of({source.identity for source, _expected_period, _real in found})
-        for source, _expected_period, real in found:
-            if source.identity in writers:
-                skipped[real] = Skipped(source.path, "open for writing by %s" % ", ".join(writers[source.identity]))
-        found = [entry for entry in found if entry[0].identity not in writers]
+        found = _closed(found, skipped)
     present = {expected for _source, expected, _real in found}
     missing = [period for period in wanted.expected if period not in present]
     absent = set(missing)
@@ -214,19 +176,12 @@ def source_at(path: str, period: t.Optional[Period] = None) -> Source:
         raise ConfigError("the period ends (%s) before it begins (%s)" % (period.end, period.start), printable(path))
     try:
         status = os.lstat(path)
+        modified = _modified(status)
     except OSError as error:
-        raise SourceError(
-            "cannot be archived: %s" % _why(error, "does not exist"),
-            path,
-            vanished=isinstance(error, (FileNotFoundError, NotADirectoryError)),
-        ) from error
-    if not stat.S_ISREG(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "of an unknown kind")
-        raise SourceError("cannot be archived: not a regular file but %s" % kind, path)
-    try:
-        modified = _EPOCH + datetime.timedelta(seconds=status.st_mtime_ns // 10**9)
-    except OverflowError as error:
-        raise SourceError("its modification time is not a valid date (%d s)" % (status.st_mtime_ns // 10**9), path) from error
+        gone = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        raise SourceError("cannot be archived: %s" % _why(error, "does not exist"), path, vanished=gone) from error
+    except _Unusable as error:
+        raise SourceError("cannot be archived: %s" % error, path) from error
     period = period or Period(modified, modified)
     return Source(path, status.st_size, status.st_mtime_ns, period, os.path.dirname(path), identity(status))
 
@@ -316,6 +271,73 @@ def _is_excluded(wanted: Criteria, name: str, relative: str) -> bool:
 
 
 # -- judging ----------------------------------------------------------------------------------------------------------
+
+
+class _Unwanted(Exception):
+    """The options exclude a file. expected: the period that the file belongs to, if it is an expected one."""
+
+    def __init__(self, reason: str, expected: t.Optional[Period]) -> None:
+        super().__init__(reason)
+        self.expected = expected
+
+
+class _Unusable(Exception):
+    """A file that matches cannot be archived."""
+
+
+def _judge(wanted: Criteria, candidate: _Candidate) -> t.Optional[t.Tuple[Source, t.Optional[Period]]]:
+    """The candidate as a source, and the expected period that it belongs to; None if it belongs to another period.
+
+    Raises _Unwanted or _Unusable with the reason why it is not selected.
+    """
+    expected = _expected(wanted, candidate.period.start) if candidate.period else None
+    if wanted.expected and candidate.period and not expected:
+        return None
+    if candidate.excluded:
+        raise _Unwanted("excluded by name", expected)
+    try:
+        status = os.lstat(os.path.basename(candidate.path), dir_fd=candidate.holder)
+    except OSError as error:
+        raise _Unusable(_why(error, "vanished after it was listed")) from error
+    if stat.S_ISREG(status.st_mode) and holds_secrets(candidate.real):
+        raise _Unusable(SECRET)
+    modified = _modified(status)
+    if wanted.expected and not expected:
+        expected = _expected(wanted, modified)
+        if not expected:
+            return None
+    reason = _not_asked_for(wanted, status, modified)
+    if reason:
+        raise _Unwanted(reason, expected)
+    reason = _not_ready(wanted, candidate, status)
+    if reason:
+        raise _Unusable(reason)
+    period = candidate.period or expected or Period(modified, modified)
+    return Source(candidate.path, status.st_size, status.st_mtime_ns, period, candidate.root, identity(status)), expected
+
+
+def _modified(status: os.stat_result) -> datetime.datetime:
+    """When a file was modified, in whole seconds. Raises _Unusable if it is not a regular file, or the time is not a date."""
+    if not stat.S_ISREG(status.st_mode):
+        raise _Unusable("not a regular file but %s" % _KINDS.get(stat.S_IFMT(status.st_mode), "of an unknown kind"))
+    seconds = status.st_mtime_ns // 10**9
+    try:
+        return _EPOCH + datetime.timedelta(seconds=seconds)
+    except OverflowError:
+        raise _Unusable("its modification time is not a valid date (%d s)" % seconds) from None
+
+
+def _closed(
+    found: t.Sequence[t.Tuple[Source, t.Optional[Period], str]], skipped: t.Dict[str, Skipped]
+) -> t.List[t.Tuple[Source, t.Optional[Period], str]]:
+    """Those of the files that no process has open for writing; add the others to ``skipped``."""
+    from .writers import writers_of
+
+    writers = writers_of({source.identity for source, _expected_period, _real in found})
+    for source, _expected_period, real in found:
+        if source.identity in writers:
+            skipped[real] = Skipped(source.path, "open for writing by %s" % ", ".join(writers[source.identity]))
+    return [entry for entry in found if entry[0].identity not in writers]
 
 
 def _expected(wanted: Criteria, moment: datetime.datetime) -> t.Optional[Period]:
