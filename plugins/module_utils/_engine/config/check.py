@@ -263,7 +263,7 @@ def _receiver_problems(target: t.Mapping[str, t.Any], where: str, log: t.Optiona
     from ..tell.receivers import problems
 
     of_type = _problems_of_type(target, NOTIFY, NEEDED_BY_NOTIFY, where, "a notification")
-    return of_type or [where + problem for problem in problems(target, log)]
+    return of_type or [where + problem for problem in problems(t.cast("NotifyTarget", target), log)]
 
 
 def _problems_of_type(
