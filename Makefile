@@ -140,6 +140,7 @@ lint-quick: $(B)/venv-test/.stamp $(B)/lint/log_archive ## The part of lint that
 	$(B)/venv-test/bin/ruff check .
 	$(B)/venv-test/bin/ruff format --check .
 	PYTHONPATH=$(B)/lint $(B)/venv-test/bin/lint-imports --no-cache
+	$(B)/venv-test/bin/mypy
 	$(B)/venv-test/bin/antsibull-changelog lint
 	$(B)/venv-test/bin/python tests/lint/fragments.py
 	$(B)/venv-test/bin/python tests/lint/commits.py

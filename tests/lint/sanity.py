@@ -31,6 +31,9 @@ sys.exit(main(["install", "--upgrade", "--force-reinstall", wheel] + arguments))
 """
 
 
+OLDEST = (3, 9)
+
+
 def wanted_pip() -> str:
     """Version of pip that this ansible-test puts into its virtualenvs."""
     import ansible_test
@@ -72,7 +75,10 @@ def main() -> int:
     programs = home / "bin"
     shutil.rmtree(programs, ignore_errors=True)
     programs.mkdir()
-    for version, paths in candidates().items():
+    found = candidates()
+    # The oldest Python that hosts may have, the controller's, the newest: each costs a virtualenv, and those in between show nothing new.
+    for version in {OLDEST, sys.version_info[:2], max(found)} & set(found):
+        paths = found[version]
         (programs / ("python%d.%d" % version)).symlink_to(os.path.realpath(paths[0]))
     path = [os.path.dirname(sys.executable), str(programs)]
     path += [name for name in os.environ["PATH"].split(os.pathsep) if os.path.basename(name) != "shims"]
