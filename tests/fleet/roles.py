@@ -19,6 +19,8 @@ IGNORED = re.compile(
     r"|etc/(passwd|group|shadow|gshadow|subuid|subgid)-"
     r"|etc/\.pwd\.lock)(/|$)"
 )
+# What a host needs to encrypt and to send to an SFTP store.
+SFTP_PROJECTS = ("cryptography", "cffi", "pycparser", "paramiko", "bcrypt", "pynacl", "invoke")
 PLACES = ("etc", "home", "opt", "root", "srv", "tmp", "usr/local", "var")
 Snapshot = t.Dict[str, t.Tuple[t.Any, ...]]
 

@@ -16,6 +16,7 @@ import typing as t
 
 import lab
 import pytest
+from fleet.roles import SFTP_PROJECTS, wheels
 
 ESCROW_SECRET = "correct horse battery staple"
 LINES = "a line of the hour\n"
@@ -53,7 +54,7 @@ def lost(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_fact
         },
     }
     variables = {
-        "dependencies_wheelhouse": str(fleet.wheelhouse),
+        "dependencies_wheelhouse": wheels(fleet.hosts["web1"], *SFTP_PROJECTS),
         "log_archive_escrow": str(folder / "escrow"),
         "log_archive_escrow_vault_secret": ESCROW_SECRET,
         "log_archive_stores": stores,

@@ -15,7 +15,7 @@ import typing as t
 
 import lab
 import pytest
-from fleet.roles import difference, snapshot, wheels
+from fleet.roles import SFTP_PROJECTS, difference, snapshot, wheels
 from lab.fleet import ADMIN
 
 LOGS = "/var/log/app"
@@ -52,7 +52,7 @@ class Site:
             "log_archive_stores": {"sftp": sftp},
             "log_archive_escrow": str(escrow),
             "log_archive_escrow_vault_secret": "correct horse battery staple",
-            "dependencies_wheelhouse": wheels(self.host, "cryptography", "cffi", "pycparser", "paramiko", "bcrypt", "pynacl", "invoke"),
+            "dependencies_wheelhouse": wheels(self.host, *SFTP_PROJECTS),
         }
         groups = {"web": {"hosts": {"web1": {}}}, "archive_server": {"hosts": {"archive1": {}}}}
         self.inventory = fleet.inventory({"all": {"children": groups, "vars": variables}}, user=ADMIN)
