@@ -11,7 +11,7 @@ import typing as t
 from ..base.units import format_size
 
 if t.TYPE_CHECKING:
-    from ..archive.manifest import PeriodText
+    from ..archive.facts import PeriodText
     from ..crypto.keyring import KeyInfo
     from ..state.record import ArchiveRecord, PruneRecord, RunRecord
     from ..state.status import StatusRow
