@@ -170,7 +170,7 @@ class Site:
         known_hosts = str(self.fleet.hosts[host].path(SSH + "/known_hosts"))
         strict = ["-oUserKnownHostsFile=" + known_hosts, "-oGlobalKnownHostsFile=/dev/null", "-oStrictHostKeyChecking=yes"]
         common = ["-F", "none", *strict, "-oIdentitiesOnly=yes", "-oBatchMode=yes", "-i", self.key(host)]
-        return self.fleet.run([program, *common, *options, *arguments], timeout=20, **more)
+        return self.fleet.run([program, *common, *options, *arguments], timeout=lab.patience(20), **more)
 
     @contextlib.contextmanager
     def attacker(self, host: str) -> t.Iterator[t.Any]:
@@ -333,7 +333,7 @@ def first_bytes(host: str, port: int) -> bytes:
     import socket
     import time
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + lab.patience(10)
     while True:
         with socket.socket() as client:
             client.settimeout(10)

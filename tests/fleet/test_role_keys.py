@@ -20,6 +20,7 @@ import sys
 import time
 import typing as t
 
+import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from fleet.roles import Played, difference, play, snapshot
@@ -229,7 +230,7 @@ def start(site: Site, **variables: t.Any) -> multiprocessing.process.BaseProcess
 
 def wait_for(condition: t.Callable[[], t.Any], playing: multiprocessing.process.BaseProcess) -> None:
     """Return once it holds; fail where the play ends before."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + lab.patience(120)
     while not condition():
         assert playing.is_alive() and time.monotonic() < deadline, "it did not come to that"
         time.sleep(0.02)

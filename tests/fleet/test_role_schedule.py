@@ -18,6 +18,7 @@ import tarfile
 import time
 import typing as t
 
+import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import schedule
 from cryptography.fernet import Fernet
@@ -93,7 +94,7 @@ def output(host: t.Any, job: str) -> str:
 
 def wait_for(condition: t.Callable[[], t.Any], seconds: float = 90.0) -> None:
     """Return once it holds."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + lab.patience(seconds)
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"
         time.sleep(0.2)

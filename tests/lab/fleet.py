@@ -328,7 +328,7 @@ def _kill_all(namespace: str) -> None:
     """Kill every process in a network namespace, if there is one, and wait until none is left."""
     if not (NAMESPACES / namespace).exists():
         return
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patience(20)
     while True:
         pids = [int(pid) for pid in _command("ip", "netns", "pids", namespace).stdout.split()]
         if not pids:
