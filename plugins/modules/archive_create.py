@@ -10,15 +10,16 @@ module: archive_create
 short_description: Pack and encrypt logs to archives in a folder
 version_added: 0.1.0
 description:
-  - Packs logs to tgz, encrypts them with the current key of a keyring, and writes a manifest beside each archive that tells what it
-    holds and how to check it.
-  - Each archive is one standard Fernet token around a plain tgz. Whatever its size, it is made in one pass and in little memory.
-  - An archive gets its name last, when it is whole. Logs that are archived already, unchanged, are not archived again. Where an archive
-    of the name holds other logs, or another state of the log, the new one is called C(name.r2.tgz.fernet); none is ever overwritten.
+  - Packs logs into tgz files and encrypts them with the current key of a keyring. Writes a manifest beside each archive, with the logs,
+    sizes and digests.
+  - Each archive is one standard Fernet token around a plain tgz. It is made in one pass and in little memory, whatever its size.
+  - An archive gets its final name when it is complete. Leftovers of a killed run are removed from the folder.
+  - Unchanged logs that are archived already are skipped. If an archive with the same name holds other logs, or an earlier state of a log,
+    the new archive is named C(name.r2.tgz.fernet). The module never overwrites an archive.
 options:
   sources:
     description:
-      - The logs, such as RV(infra_ops.log_archive.log_select#module:files).
+      - The logs to archive, such as RV(infra_ops.log_archive.log_select#module:files).
     type: list
     elements: dict
     required: true
@@ -29,26 +30,26 @@ options:
         required: true
       period_start:
         description:
-          - Where the log's period begins, such as V(2024-01-12T12:00:00Z). Without an offset it is UTC.
-          - By default the period is the moment of the last modification.
+          - Start of the log's period, such as V(2024-01-12T12:00:00Z). The default offset is UTC.
+          - By default the period starts and ends at the last modification of the log.
         type: str
       period_end:
-        description: Where the log's period ends. Needed with O(sources[].period_start).
+        description: End of the log's period. Required with O(sources[].period_start).
         type: str
       size:
-        description: Not used; it is here so that the result of M(infra_ops.log_archive.log_select) can be given.
+        description: Ignored. It is accepted so that the result of M(infra_ops.log_archive.log_select) can be passed.
         type: int
       mtime:
-        description: Not used; it is here so that the result of M(infra_ops.log_archive.log_select) can be given.
+        description: Ignored. It is accepted so that the result of M(infra_ops.log_archive.log_select) can be passed.
         type: float
   folder:
-    description: The folder for the archives. It is made, open to its owner only, if it is missing.
+    description: The folder of the archives. It is created with mode 0700 if it is missing.
     type: path
     required: true
 requirements:
   - cryptography (Python library on the host that runs the module)
 notes:
-  - With the Python libraries isal and pybase64 packing is several times faster; the archives are the same.
+  - The Python libraries isal and pybase64 make packing several times faster. The archives are the same without them.
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.archive
@@ -56,13 +57,13 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: The keyring is not looked at, because a task before may be the one that would have made it.
+    details: The keyring is not read, because an earlier task may create it only in a real run.
   diff_mode:
     support: full
     details: The names of the archives before and after.
   idempotent:
     support: full
-    details: A log is archived again only if its size or modification time has changed, or its archive is no longer in the folder.
+    details: A log is archived again only if its size or modification time changed, or if its archive is no longer in the folder.
 seealso:
   - module: infra_ops.log_archive.log_select
   - module: infra_ops.log_archive.archive_upload
@@ -103,8 +104,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 archives:
-  description: The archives of these logs, those that were there already too, by period and name.
-  returned: always, as far as the module has come
+  description: The archives of the logs, ordered by period and name. Archives that were there already are included.
+  returned: always; if the module fails, the archives until then
   type: list
   elements: dict
   contains:
@@ -124,22 +125,22 @@ archives:
       returned: success
       sample: /var/spool/syslog-archives/syslog.20240112.12.tgz.fernet.manifest.json
     state:
-      description: V(created) (in check mode it would be), or V(present) where it was there already.
+      description: V(created), or V(present) if the archive was there already. In check mode the state that a real run would give it.
       type: str
       returned: success
       sample: created
     period:
-      description: RV(archives[].period.start) and RV(archives[].period.end) of what it covers, in UTC.
+      description: The period that the archive covers, in UTC.
       type: dict
       returned: success
       contains:
         start:
-          description: Where it begins.
+          description: Start of the period.
           type: str
           returned: success
           sample: "2024-01-12T12:00:00Z"
         end:
-          description: Where it ends.
+          description: End of the period.
           type: str
           returned: success
           sample: "2024-01-12T13:00:00Z"
@@ -150,39 +151,39 @@ archives:
       returned: success
       sample: [/var/log/events/syslog.20240112.12]
     source_bytes:
-      description: Bytes of the logs in it.
+      description: Size of the logs in it, in bytes.
       type: int
       returned: success
       sample: 1048576
     size:
-      description: Bytes of the archive.
+      description: Size of the archive in bytes.
       type: int
-      returned: success, not where check mode would create it
+      returned: success, except in check mode if the archive would be created
       sample: 143360
     md5:
-      description: MD5 of the archive, in hex; what stores compare.
+      description: MD5 of the archive in hex. Stores compare it.
       type: str
-      returned: success, not where check mode would create it
+      returned: success, except in check mode if the archive would be created
       sample: 9e107d9d372bb6826bd81d3542a419d6
     sha256:
-      description: SHA-256 of the archive, in hex.
+      description: SHA-256 of the archive in hex.
       type: str
-      returned: success, not where check mode would create it
+      returned: success, except in check mode if the archive would be created
       sample: d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592
     key_id:
-      description: Id of the key that opens it.
+      description: ID of the key that opens it.
       type: str
-      returned: success, not where check mode would create it
+      returned: success, except in check mode if the archive would be created
       sample: 0f1e2d3c4b5a6978
     ratio:
-      description: Bytes of the logs by bytes of the archive.
+      description: Size of the logs divided by the size of the archive.
       type: float
-      returned: success, not where check mode would create it
+      returned: success, except in check mode if the archive would be created
       sample: 7.31
     seconds:
-      description: How long it took.
+      description: Time to make the archive, in seconds.
       type: float
-      returned: when RV(archives[].state) is V(created), not in check mode
+      returned: if RV(archives[].state) is V(created), except in check mode
       sample: 0.12
 """
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: archive_info
-short_description: List the archives that a store holds
+short_description: List the archives of a store
 version_added: 0.1.0
 description:
-  - Lists the archives of a store with all that their manifests say - logs, sizes, digests, key, period, host and job.
-  - The archives themselves are not read, and no key is needed.
+  - Lists the archives of a store with the contents of their manifests, such as logs, sizes, digests, key ID, period, host and job.
+  - It reads the manifests only, and needs no key.
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
@@ -21,10 +21,10 @@ attributes:
     support: full
   diff_mode:
     support: N/A
-    details: It changes nothing.
+    details: The module changes nothing.
   idempotent:
     support: full
-    details: It changes nothing.
+    details: The module changes nothing.
 seealso:
   - module: infra_ops.log_archive.archive_verify
   - module: infra_ops.log_archive.archive_restore
@@ -33,7 +33,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: List what a host has archived since the new year
+- name: List the archives of a host since the new year
   infra_ops.log_archive.archive_info:
     store:
       type: file
@@ -43,7 +43,7 @@ EXAMPLES = r"""
     start: '2024-01-01'
   register: held
 
-- name: Say how much it is
+- name: Show their number and size
   ansible.builtin.debug:
     msg: "{{ held.totals.archives }} archives, {{ held.totals.size | human_readable }}"
 """
@@ -61,27 +61,27 @@ archives:
       returned: success
       sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
     location:
-      description: Where that is, for people.
+      description: Location of the archive, to show to people.
       type: str
       returned: success
       sample: /var/backups/log-archive/web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
     size:
-      description: Bytes of the archive, as the store lists it.
+      description: Size of the archive in bytes, as the store lists it.
       type: int
       returned: success
       sample: 143360
     modified:
-      description: When it was stored, in seconds since the epoch; V(null) where the store does not tell.
+      description: Time when it was stored, in seconds since the epoch. V(null) if the store does not report it.
       type: float
       returned: success
       sample: 1705066201.0
     source_bytes:
-      description: Bytes of the logs in it.
+      description: Size of the logs in it, in bytes.
       type: int
       returned: success
       sample: 1048576
     host:
-      description: Name of the host whose logs it holds.
+      description: Name of the host of the logs.
       type: str
       returned: success
       sample: web1
@@ -91,44 +91,151 @@ archives:
       returned: success
       sample: syslog
     created:
-      description: When it was made, in UTC.
+      description: Time when it was made, in UTC.
       type: str
       returned: success
       sample: "2024-01-12T13:05:00Z"
     period:
-      description: RV(archives[].period.start) and RV(archives[].period.end) of what it covers, in UTC.
+      description: The period that the archive covers, in UTC.
       type: dict
       returned: success
       contains:
         start:
-          description: Where it begins.
+          description: Start of the period.
           type: str
           returned: success
           sample: "2024-01-12T12:00:00Z"
         end:
-          description: Where it ends.
+          description: End of the period.
           type: str
           returned: success
           sample: "2024-01-12T13:00:00Z"
     archive:
-      description: The archive as it was made; C(name), C(size), C(md5) and C(sha256).
+      description: The archive as it was made.
       type: dict
       returned: success
+      contains:
+        name:
+          description: Its name.
+          type: str
+          returned: success
+          sample: syslog.20240112.12.tgz.fernet
+        size:
+          description: Its size in bytes.
+          type: int
+          returned: success
+          sample: 143360
+        md5:
+          description: Its MD5 in hex.
+          type: str
+          returned: success
+          sample: 9e107d9d372bb6826bd81d3542a419d6
+        sha256:
+          description: Its SHA-256 in hex.
+          type: str
+          returned: success
+          sample: d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592
     tgz:
-      description: The tgz inside it; C(size) and C(sha256).
+      description: The tgz inside the archive.
       type: dict
       returned: success
+      contains:
+        size:
+          description: Its size in bytes.
+          type: int
+          returned: success
+          sample: 107520
+        sha256:
+          description: Its SHA-256 in hex.
+          type: str
+          returned: success
+          sample: 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
     encryption:
-      description: How it is encrypted; C(format) and C(key_id), the id of the key that opens it.
+      description: The encryption of the archive.
       type: dict
       returned: success
+      contains:
+        format:
+          description: V(fernet), or V(none) if the archive is a plain tgz.
+          type: str
+          returned: success
+          sample: fernet
+        key_id:
+          description: ID of the key that opens it. V(null) if it is not encrypted.
+          type: str
+          returned: success
+          sample: 0f1e2d3c4b5a6978
     sources:
-      description:
-        - The logs in it; C(path) on its host, C(name) in the archive, C(size), C(mtime_ns), C(mode), C(uid), C(gid), C(sha256),
-          C(changed) and C(vanished) (whether it changed or vanished while it was read), C(period).
+      description: The logs in the archive.
       type: list
       elements: dict
       returned: success
+      contains:
+        path:
+          description: Path of the log on its host.
+          type: str
+          returned: success
+          sample: /var/log/events/syslog.20240112.12
+        name:
+          description: Its name in the archive.
+          type: str
+          returned: success
+          sample: var/log/events/syslog.20240112.12
+        size:
+          description: Its size in bytes.
+          type: int
+          returned: success
+          sample: 1048576
+        mtime_ns:
+          description: Its last modification, in nanoseconds since the epoch.
+          type: int
+          returned: success
+          sample: 1705064399000000000
+        mode:
+          description: Its mode in octal.
+          type: str
+          returned: success
+          sample: "0640"
+        sha256:
+          description: Its SHA-256 in hex.
+          type: str
+          returned: success
+          sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+        uid:
+          description: ID of its owner.
+          type: int
+          returned: if the manifest has it
+          sample: 0
+        gid:
+          description: ID of its group.
+          type: int
+          returned: if the manifest has it
+          sample: 4
+        changed:
+          description: Whether it changed while it was read.
+          type: bool
+          returned: if the manifest has it
+          sample: false
+        vanished:
+          description: Whether it was removed or replaced while it was read. The archive has all of it.
+          type: bool
+          returned: if the manifest has it
+          sample: false
+        period:
+          description: Its period, in UTC.
+          type: dict
+          returned: if the manifest has it
+          contains:
+            start:
+              description: Start of the period.
+              type: str
+              returned: success
+              sample: "2024-01-12T12:00:00Z"
+            end:
+              description: End of the period.
+              type: str
+              returned: success
+              sample: "2024-01-12T13:00:00Z"
     version:
       description: Version of the manifest.
       type: int
@@ -140,22 +247,22 @@ archives:
       returned: success
       sample: 0.1.0
 totals:
-  description: The archives together.
+  description: Totals of RV(archives).
   returned: success
   type: dict
   contains:
     archives:
-      description: How many there are.
+      description: Number of archives.
       type: int
       returned: success
       sample: 48
     size:
-      description: Their bytes.
+      description: Their size in bytes.
       type: int
       returned: success
       sample: 6881280
     source_bytes:
-      description: Bytes of the logs in them.
+      description: Size of the logs in them, in bytes.
       type: int
       returned: success
       sample: 50331648
@@ -172,18 +279,18 @@ totals:
       returned: success
       sample: [syslog]
 damaged:
-  description: Archives whose manifest cannot be used, and why. They are not in RV(archives).
+  description: Keys of archives with a manifest that cannot be used, and why. They are not in RV(archives).
   returned: success
   type: dict
   sample: {}
 without_archive:
-  description: Keys of manifests whose archive is not there; an upload is under way, or was cut.
+  description: Keys of manifests without an archive. An upload is under way, or was interrupted.
   returned: success
   type: list
   elements: str
   sample: []
 others:
-  description: Keys of what is neither an archive nor a manifest; another tool put it there.
+  description: Keys of objects that are neither archives nor manifests, such as files of other tools.
   returned: success
   type: list
   elements: str

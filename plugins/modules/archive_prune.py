@@ -7,26 +7,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: archive_prune
-short_description: Remove from a store the archives that no retention rule keeps
+short_description: Remove archives from a store by retention rules
 version_added: 0.1.0
 description:
-  - Applies retention to a store, with the semantics of C(restic forget) - each host and job by itself, on the start of the archives'
-    periods, in UTC.
-  - Several archives of one host, job and period are kept or removed together.
-  - Says for each archive why it stays or goes. Check mode returns the same plan that the real run executes.
-  - Guards - archives dated in the future are neither counted nor removed, O(policy.min_keep) archives always stay, and where more than
-    O(policy.max_delete_share) of the archives of a host and job would go, none of them goes and RV(refusals) says so.
-  - What other tools put into the store is touched only where O(policy.name_template) dates it.
-  - For a local folder of archives, give it as a store of type V(file).
+  - Applies retention to a store, with the semantics of C(restic forget). The rules apply to each host and job separately, by the start of
+    the archives' periods in UTC. Archives of one host, job and period are kept or removed together.
+  - Returns for each archive why it is kept or removed. Check mode returns the plan that a real run executes.
+  - Guards prevent accidents. Archives dated in the future are neither counted nor removed. O(policy.min_keep) archives are always kept. If
+    more than O(policy.max_delete_share) of the archives of a host and job would be removed, none of them is, and RV(refusals) says why.
+  - Files of other tools are removed only if O(policy.name_template) matches their names.
+  - For a local folder of archives, use a store of type V(file).
 options:
   host:
-    description: Only the archives of the host that is stored under this name. By default of every host.
+    description: Only archives of the host with this name. By default of all hosts.
     type: str
   job:
-    description: Only the archives of this job. By default of every job.
+    description: Only archives of this job. By default of all jobs.
     type: str
   timezone:
-    description: The time zone of the dates in names that O(policy.name_template) reads, as C(Europe/Paris); V(local) is the host's own.
+    description:
+      - The time zone of dates in names that O(policy.name_template) matches, such as V(Europe/Paris).
+      - V(local) is the time zone of the host that runs the module.
     type: str
     default: UTC
 extends_documentation_fragment:
@@ -36,25 +37,25 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: The plan is the one that a real run executes.
+    details: Returns the plan that a real run executes.
   diff_mode:
     support: full
     details: The keys of the archives before and after.
   idempotent:
     support: full
-    details: What a policy keeps, it keeps again as long as no archive is added.
+    details: A policy keeps the same archives until new ones are added.
 seealso:
   - module: infra_ops.log_archive.archive_info
   - module: infra_ops.log_archive.archive_run
   - name: restic forget
-    description: Where the rules come from.
+    description: The origin of the rules.
     link: https://restic.readthedocs.io/en/stable/060_forget.html
 author:
   - infra_ops.log_archive contributors (@infra-ops)
 """
 
 EXAMPLES = r"""
-- name: Keep all of 31 days, and of the year before one archive a day
+- name: Keep all archives of 31 days, and one a day of the year before
   infra_ops.log_archive.archive_prune:
     store:
       type: s3
@@ -67,7 +68,7 @@ EXAMPLES = r"""
       keep_within_daily: 1y
   register: pruned
 
-- name: Remove old archives that another tool has named by day and month
+- name: Remove old archives that another tool named by year, day and month
   infra_ops.log_archive.archive_prune:
     store:
       type: file
@@ -80,7 +81,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 keep:
-  description: The archives that stay, for each host and job newest first.
+  description: The archives that are kept, newest first for each host and job.
   returned: success, or when an archive could not be removed
   type: list
   elements: dict
@@ -91,12 +92,12 @@ keep:
       returned: success
       sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
     time:
-      description: Where its period begins, in UTC.
+      description: Start of its period, in UTC.
       type: str
       returned: success
       sample: "2024-01-12T12:00:00Z"
     host:
-      description: Its host; empty for what another tool put there.
+      description: Its host. Empty for files of other tools.
       type: str
       returned: success
       sample: web1
@@ -106,46 +107,46 @@ keep:
       returned: success
       sample: syslog
     size:
-      description: Its bytes.
+      description: Its size in bytes.
       type: int
       returned: success
       sample: 143360
     reasons:
-      description: Why it stays, or goes.
+      description: Why it is kept or removed.
       type: list
       elements: str
       returned: success
       sample: ["hourly #1", "daily #1"]
 remove:
-  description: The archives that go, oldest first.
+  description: The archives that the rules remove, oldest first.
   returned: success, or when an archive could not be removed
   type: list
   elements: dict
   contains: *item
 removed:
-  description: Keys of the archives that are gone (in check mode - would be gone).
+  description: Keys of the archives that were removed. In check mode of those that would be.
   returned: success, or when an archive could not be removed
   type: list
   elements: str
   sample: [web1/syslog/2024/01/10/syslog.20240110.12.tgz.fernet]
 bytes_freed:
-  description: Bytes of the archives that are gone (in check mode - would be gone).
+  description: Size in bytes of the archives that were removed. In check mode of those that would be.
   returned: success, or when an archive could not be removed
   type: int
   sample: 143360
 refusals:
-  description: Where a guard kept everything that the policy would have removed, and why. Also shown as warnings.
+  description: For each host and job that O(policy.max_delete_share) protected, why. Also shown as warnings.
   returned: success, or when an archive could not be removed
   type: list
   elements: str
   sample: []
 damaged:
-  description: Archives that could not be judged, because their manifest cannot be used, and why. They stay. Also shown as warnings.
+  description: Keys of archives that retention ignored because their manifest cannot be used, and why. Also shown as warnings.
   returned: success, or when an archive could not be removed
   type: dict
   sample: {}
 failed_keys:
-  description: What could not be removed, and why.
+  description: Keys of objects that could not be removed, and why.
   returned: success, or when an archive could not be removed
   type: dict
   sample: {}
@@ -187,12 +188,12 @@ def main() -> None:
                 failed_keys=done.failed,
             )
             warn(module, plan.refusals)
-            warn(module, ("%s is not judged, its manifest cannot be used (%s)" % each for each in pruning_plan.damaged.items()))
+            warn(module, ("retention ignores %s: its manifest cannot be used (%s)" % each for each in pruning_plan.damaged.items()))
             if module._diff:
                 kept = sorted(item.key for item, _reasons in plan.keep)
                 result["diff"] = difference(sorted(kept + done.removed), kept)
             if done.failed:
-                raise StoreError("%d object(s) cannot be removed, failed_keys says why" % len(done.failed), store.location())
+                raise StoreError("cannot remove %d object(s); failed_keys says why" % len(done.failed), store.location())
 
 
 def _row(item: Item, reasons: t.Sequence[str]) -> t.Dict[str, t.Any]:

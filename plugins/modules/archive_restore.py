@@ -7,36 +7,39 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: archive_restore
-short_description: Fetch, authenticate, decrypt and extract archives
+short_description: Restore logs from archives in a store
 version_added: 0.1.0
 description:
-  - Fetches archives from a store and extracts their logs below a folder, each under the path that it had (V(var/log/syslog) below O(dest)).
-  - An archive is authenticated as a whole before a single byte of it is decrypted. One that is cut, extended, altered, or encrypted with
-    another key is refused, and so is one that would write outside of O(dest). Of an archive that is refused nothing is left on the disk.
-  - Each file is checked against the SHA-256 in the manifest. Modes and modification times are restored, owners are not.
-  - Where a log of one period was archived in several states, only the last is restored; name an archive to get that one.
-  - Logs of several hosts, or of several periods under one name, would stand in each other's way below one O(dest). That is an error;
-    restore them one after the other.
-  - At least one of O(names), O(start), O(end) and O(latest) must be given; they can be combined.
+  - Fetches archives from a store and extracts their logs below a folder, each under its original path. C(/var/log/syslog) becomes
+    C(var/log/syslog) below O(dest).
+  - Authenticates a whole archive before it decrypts any of it. Refuses an archive that is damaged, altered or encrypted with another key,
+    or that would write outside of O(dest). A refused archive leaves nothing on the disk.
+  - Compares each file with the SHA-256 in the manifest. Restores modes and modification times, but not owners.
+  - If a log of one period was archived in several states, only the last one is restored. To restore another one, set O(names) to its
+    archive.
+  - Logs of several hosts, or of several periods with one name, conflict below one O(dest), which is an error. Restore them to different
+    folders.
+  - At least one of O(names), O(start), O(end) and O(latest) is required. They can be combined.
 options:
   dest:
-    description: The folder for the logs. It is made, open to its owner only, if it is missing.
+    description: The folder for the logs. It is created with mode 0700 if it is missing.
     type: path
     required: true
   latest:
-    description: Only the archives of the newest period of each host and job.
+    description: Only archives of the newest period of each host and job.
     type: bool
     default: false
   overwrite:
-    description: Whether files with other content are replaced. Without it they are an error and the archive is not restored.
+    description: Whether to replace files with other content. If not, such a file is an error and the archive is not restored.
     type: bool
     default: false
   keyring:
-    description: The folder of Fernet keys that open them. Needed unless O(unencrypted).
+    description: The keyring, a folder of Fernet keys. Required to restore encrypted archives.
     type: path
   unencrypted:
     description:
-      - Accept archives that are not encrypted. Whoever can write to the store can have made such a one, in the place of one that was.
+      - Whether to accept archives that are not encrypted. Anyone who can write to the store can put such an archive in place of an
+        encrypted one.
     type: bool
     default: false
 requirements:
@@ -49,13 +52,13 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Compares what is below O(dest) with the manifests; archives are not fetched and the keyring is not looked at.
+    details: Compares the files below O(dest) with the manifests. It does not fetch archives and does not read the keyring.
   diff_mode:
     support: full
     details: The paths of the restored files, before and after.
   idempotent:
     support: full
-    details: Archives whose logs all stand below O(dest) with the right bytes are not fetched again.
+    details: An archive is not fetched if all its logs are below O(dest) with the right content.
 seealso:
   - module: infra_ops.log_archive.archive_info
   - module: infra_ops.log_archive.archive_verify
@@ -78,7 +81,7 @@ EXAMPLES = r"""
     keyring: /etc/log-archive/keyring
     dest: /srv/restored
 
-- name: Restore from the bucket, and what it cannot give from the archive server
+- name: Restore from a bucket, or from the archive server if the bucket fails
   infra_ops.log_archive.archive_restore:
     store:
       type: s3
@@ -108,12 +111,12 @@ EXAMPLES = r"""
 RETURN = r"""
 files:
   description: The logs.
-  returned: always, as far as the module has come
+  returned: always; if the module fails, the logs until then
   type: list
   elements: dict
   contains:
     path:
-      description: Where it stands now.
+      description: Path of the restored log.
       type: str
       returned: success
       sample: /srv/restored/var/log/events/syslog.20240112.12
@@ -123,22 +126,22 @@ files:
       returned: success
       sample: var/log/events/syslog.20240112.12
     size:
-      description: Its bytes.
+      description: Its size in bytes.
       type: int
       returned: success
       sample: 1048576
     sha256:
-      description: Its SHA-256, in hex; the manifest has the same.
+      description: Its SHA-256 in hex, as in the manifest.
       type: str
       returned: success
       sample: d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592
     state:
-      description: V(written) (in check mode it would be), or V(unchanged) where the same bytes already stood there.
+      description: V(written), or V(unchanged) if the file was there already. In check mode the state that a real run would give it.
       type: str
       returned: success
       sample: written
     archive:
-      description: Key of the archive that it comes from.
+      description: Key of its archive.
       type: str
       returned: success
       sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
@@ -184,7 +187,7 @@ def main() -> None:
     params = module.params
     with reporting(module) as result:
         if not (params["names"] or params["start"] or params["end"] or params["latest"]):
-            raise ConfigError("nothing says which archives", hint="Give at least one of names, start, end and latest")
+            raise ConfigError("no archives are selected", hint="Set at least one of names, start, end and latest")
         stores = [store_options(params["store"], "store")]
         stores += [store_options(store, "fallback_stores[%d]" % number) for number, store in enumerate(params["fallback_stores"])]
         holdings = Holdings(stores, params["host"], params["job"], **given(params, OPENING))

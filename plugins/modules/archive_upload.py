@@ -7,26 +7,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: archive_upload
-short_description: Send archives to a store and prove that they arrived
+short_description: Send archives to a store and verify them there
 version_added: 0.1.0
 description:
-  - Sends archives, each with the manifest beside it, to a store, under the key C(<host>/<job>/<YYYY>/<MM>/<DD>/<archive>).
-  - Each archive is verified after it was sent, as strongly as O(store.verify) asks, and is visible under its name only when it is whole.
-  - Nothing in a store is ever overwritten. Where the same logs are there already, they are verified and nothing is sent; where other
-    logs are under the same name, the archive gets the next free name (C(name.r2.tgz.fernet)).
-  - What may pass (network, server error) is tried again, O(store.attempts) times in all; refused credentials and host keys are not.
+  - Sends archives, each with the manifest beside it, to a store. The key is C(<host>/<job>/<YYYY>/<MM>/<DD>/<archive>).
+  - Each archive is verified in the store at the level O(store.verify). It is visible under its name only when it is complete.
+  - The module never overwrites an object of a store. If the store has an archive of the same logs, it is verified and nothing is sent. If
+    an archive of other logs has the same name, the new archive gets the next free name (C(name.r2.tgz.fernet)).
+  - Temporary failures (network, server errors) are retried, up to O(store.attempts) attempts in all. Refused credentials and host keys are
+    not retried.
 options:
   archives:
     description:
       - Paths of the archives, such as those in RV(infra_ops.log_archive.archive_create#module:archives).
-      - The manifest must be beside each.
+      - The manifest of each must be beside it.
     type: list
     elements: path
     required: true
   suffix:
     description:
-      - The suffix with which the archives were made, so that a further revision gets the right name. By default V(.tgz.fernet), and V(.tgz)
-        for one that is not encrypted.
+      - The suffix of the names of the archives. A further revision of an archive keeps it.
+      - The default is V(.tgz.fernet), or V(.tgz) for archives that are not encrypted.
     type: str
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
@@ -34,13 +35,13 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: It looks into the store, and verifies what is there already.
+    details: The store is listed, and archives that it has already are verified.
   diff_mode:
     support: full
-    details: The keys of these archives in the store, before and after.
+    details: The keys of the archives in the store, before and after.
   idempotent:
     support: full
-    details: An archive that is in the store already, or another archive of the same logs, is verified and not sent again.
+    details: If the store has the archive, or another archive of the same logs, that is verified and nothing is sent.
 seealso:
   - module: infra_ops.log_archive.archive_create
   - module: infra_ops.log_archive.archive_verify
@@ -50,7 +51,16 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Send archives to a bucket
+- name: Archive a log
+  infra_ops.log_archive.archive_create:
+    sources:
+      - path: /var/log/events/syslog.20240112.12
+    folder: /var/spool/syslog-archives
+    job: syslog
+    keyring: /etc/log-archive/keyring
+  register: created
+
+- name: Send the archive to a bucket
   infra_ops.log_archive.archive_upload:
     archives: "{{ created.archives | map(attribute='path') }}"
     store:
@@ -72,7 +82,7 @@ EXAMPLES = r"""
       host_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGmV1UgzCvlKtIiOmnQxUQGeB1PZrRV2yyuxXPwRGJ0W
   register: sent
 
-- name: Say how sure it is
+- name: Show how each archive was verified
   ansible.builtin.debug:
     msg: "{{ item.location }} verified by {{ item.verified_by }}"
   loop: "{{ sent.archives }}"
@@ -80,8 +90,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 archives:
-  description: The archives in the store, in the order in which they were given.
-  returned: always, as far as the module has come
+  description: The archives, in the order of O(archives).
+  returned: always; if the module fails, the archives until then
   type: list
   elements: dict
   contains:
@@ -91,56 +101,57 @@ archives:
       returned: success
       sample: /var/spool/syslog-archives/syslog.20240112.12.tgz.fernet
     key:
-      description: Its key in the store.
+      description: Key of the archive in the store.
       type: str
       returned: success
       sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
     location:
-      description: Where that is, for people.
+      description: Location of the archive in the store, to show to people.
       type: str
       returned: success
       sample: s3://logs/fleet/web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
     state:
       description:
-        - V(sent) (in check mode it would be), V(present) where the very same archive was there already, or V(adopted) where another archive
-          of the same logs was, which is kept.
+        - V(sent); V(present) if the same archive was there already; V(adopted) if another archive of the same logs was there, which is
+          kept.
+        - In check mode the state that a real run would give it.
       type: str
       returned: success
       sample: sent
     changed:
-      description: Whether it was sent.
+      description: Whether it was sent. In check mode whether it would be.
       type: bool
       returned: success
       sample: true
     size:
-      description: Bytes of the archive.
+      description: Size of the archive in bytes.
       type: int
       returned: success
       sample: 143360
     md5:
-      description: MD5 of the archive, in hex, by the manifest on this host.
+      description: MD5 of the local archive in hex.
       type: str
       returned: success
       sample: 9e107d9d372bb6826bd81d3542a419d6
     remote_md5:
-      description: MD5 of what the store holds, in hex, as the server told it or as it was read back. V(null) where it was proven otherwise.
+      description: MD5 of the stored archive in hex, as the server reported it or as it was read back. V(null) if it was verified otherwise.
       type: str
-      returned: success, not where check mode would send it
+      returned: success, except in check mode if the archive would be sent
       sample: 9e107d9d372bb6826bd81d3542a419d6
     etag:
-      description: The ETag that an S3 server gave it. V(null) for other stores.
+      description: ETag of the archive on an S3 server. V(null) for other stores.
       type: str
-      returned: success, not where check mode would send it
+      returned: success, except in check mode if the archive would be sent
       sample: 9e107d9d372bb6826bd81d3542a419d6
     verified_by:
-      description: How it was proven; V(size), V(server_digest), V(remote_hash) or V(read_back).
+      description: Level of the verification; V(size), V(server_digest), V(remote_hash) or V(read_back).
       type: str
-      returned: success, not where check mode would send it
+      returned: success, except in check mode if the archive would be sent
       sample: server_digest
     attempts:
-      description: How many attempts it took.
+      description: Number of attempts to send it.
       type: int
-      returned: success, not where check mode would send it
+      returned: success, except in check mode if the archive would be sent
       sample: 1
 """
 

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: archive_verify
-short_description: Check what a store holds against the manifests
+short_description: Verify the archives of a store against their manifests
 version_added: 0.1.0
 description:
-  - Proves for each archive of a store that the store holds what the manifest describes, and fails if one is not whole.
-  - How sure it is depends on O(level). No key is needed, because the manifest has the digests of the encrypted archive.
-  - Without O(names), O(start) and O(end), manifests that cannot be used or that have no archive are found too.
+  - Verifies that each archive in a store has the size and digests that its manifest states. Fails if an archive does not.
+  - O(level) sets how thorough the check is. It needs no key, because the manifest has the digests of the encrypted archive.
+  - Without O(names), O(start) and O(end), it also reports manifests that cannot be used, manifests without an archive, and archives without
+    a manifest.
 options:
   level:
     description:
-      - How sure it must be. V(size), the weakest; V(server_digest), by a digest that the server has; V(remote_hash), by hashing the stored
-        file on the server; V(read_back), by reading it back and hashing it here.
-      - By default O(store.verify), or what is usual for the store. Where a store cannot do what is asked, it does the next stronger.
+      - The level of the verification, weakest first. V(size) compares the size. V(server_digest) compares a digest that the server keeps.
+        V(remote_hash) hashes the stored file on the server. V(read_back) reads it back and hashes it on the host that runs the module.
+      - The default is O(store.verify), or the default level of the store. A store that does not have the level uses the next stronger one.
     type: str
     choices: [size, server_digest, remote_hash, read_back]
 extends_documentation_fragment:
@@ -30,10 +31,10 @@ attributes:
     support: full
   diff_mode:
     support: N/A
-    details: It changes nothing.
+    details: The module changes nothing.
   idempotent:
     support: full
-    details: It changes nothing.
+    details: The module changes nothing.
 seealso:
   - module: infra_ops.log_archive.archive_info
   - module: infra_ops.log_archive.archive_restore
@@ -42,7 +43,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Read back what was archived since the new year and check every byte
+- name: Read back the archives since the new year and check every byte
   infra_ops.log_archive.archive_verify:
     store:
       type: s3
@@ -51,12 +52,17 @@ EXAMPLES = r"""
     job: syslog
     start: '2024-01-01'
     level: read_back
+  register: checked
+
+- name: Show the number of archives that are intact
+  ansible.builtin.debug:
+    msg: "{{ checked.verified }} archives are intact"
 """
 
 RETURN = r"""
 archives:
-  description: What was found for each archive.
-  returned: always, also where the module fails because an archive is not whole
+  description: The result for each archive.
+  returned: always, also if the module fails because an archive is damaged
   type: list
   elements: dict
   contains:
@@ -66,22 +72,22 @@ archives:
       returned: always
       sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
     ok:
-      description: Whether it is what it must be.
+      description: Whether the archive matches its manifest.
       type: bool
       returned: always
       sample: true
     level:
-      description: How that was proven; V(size), V(server_digest), V(remote_hash) or V(read_back). V(null) where it was not.
+      description: Level of the verification; V(size), V(server_digest), V(remote_hash) or V(read_back). V(null) if it failed.
       type: str
       returned: always
       sample: server_digest
     error:
-      description: Why it is not what it must be. V(null) where it is.
+      description: Why the verification failed. V(null) if it did not.
       type: str
       returned: always
-      sample:
+      sample: there is no manifest beside the archive
 verified:
-  description: How many archives are what they must be.
+  description: Number of archives that match their manifests.
   returned: always
   type: int
   sample: 48
@@ -108,7 +114,7 @@ def main() -> None:
         result["archives"] = [dict(one._asdict(), ok=one.error is None) for one in checked]
         result["verified"] = len(checked) - len(bad)
         if bad:
-            raise IntegrityError("%d of %d archives are not what they must be; %s: %s" % (len(bad), len(checked), bad[0].key, bad[0].error))
+            raise IntegrityError("%d of %d archives failed verification; %s: %s" % (len(bad), len(checked), bad[0].key, bad[0].error))
 
 
 if __name__ == "__main__":

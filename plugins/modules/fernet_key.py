@@ -7,40 +7,41 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: fernet_key
-short_description: Create, rotate, import and retire the keys of a keyring
+short_description: Create, rotate, import and remove the keys of a keyring
 version_added: 0.1.0
 description:
-  - Looks after a keyring, a folder of Fernet keys of which one is current and encrypts new archives. The others still open what they have
-    encrypted.
-  - Without further options it makes sure that there is a keyring with a current key.
-  - A key is never shown. Its id names it and tells nothing of it. Keep a copy of each in a safe place; without it its archives are lost.
+  - Manages a keyring, a folder of Fernet keys. The current key encrypts new archives. The other keys open the archives that they encrypted.
+  - Without further options it ensures that the keyring exists and has a current key.
+  - Keys are never shown. The ID of a key identifies it and reveals nothing of it. Keep a copy of each key in a safe place. Without its key
+    an archive is lost.
 options:
   state:
     description:
-      - V(present) creates, rotates or imports.
-      - V(absent) takes the key O(key_id) out of use. Its file is moved to the folder C(removed) of the keyring; no key is ever destroyed.
+      - V(present) creates, rotates or imports a key.
+      - V(absent) takes the key O(key_id) out of use. Its file is moved to the folder C(removed) of the keyring. The module never destroys a
+        key.
     type: str
     choices: [present, absent]
     default: present
   key:
-    description: A key to import, the 44 characters of its url-safe base64 text.
+    description: A key to import, as 44 characters of URL-safe base64.
     type: str
   key_file:
-    description: A file on the host that runs the module, with a key to import.
+    description: A file with a key to import, on the host that runs the module.
     type: path
   make_current:
-    description: Whether the imported key encrypts new archives from now on.
+    description: Whether the imported key becomes the current key.
     type: bool
     default: false
   rotate:
-    description: Whether to make a fresh key the current one, now.
+    description: Whether to create a new key and make it the current one.
     type: bool
     default: false
   max_age:
-    description: Make a fresh key the current one where the current one is older than this, such as V(90d), or of unknown age.
+    description: Rotate only if the current key is older than this, such as V(90d), or if its age is unknown.
     type: str
   key_id:
-    description: The key to take out of use, with O(state=absent). The current key is refused.
+    description: The ID of the key to take out of use, with O(state=absent). The current key cannot be taken out of use.
     type: str
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
@@ -50,10 +51,10 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: The ids of the keys, and which one is current. Never a key.
+    details: The IDs of the keys and which one is current, but no key.
   idempotent:
     support: partial
-    details: With O(rotate=true) each run makes a new key. Use O(max_age) to rotate when it is due.
+    details: With O(rotate=true) each run creates a key. Use O(max_age) to rotate when it is due.
 seealso:
   - module: infra_ops.log_archive.archive_create
   - module: infra_ops.log_archive.archive_run
@@ -65,13 +66,13 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Make sure that there is a key that is not older than a quarter of a year
+- name: Ensure that the current key is not older than 90 days
   infra_ops.log_archive.fernet_key:
     keyring: /etc/log-archive/keyring
     max_age: 90d
   register: keys
 
-- name: Give every host the fleet's key
+- name: Import the key of the fleet
   infra_ops.log_archive.fernet_key:
     keyring: /etc/log-archive/keyring
     key: "{{ vault_log_archive_key }}"
@@ -86,38 +87,38 @@ EXAMPLES = r"""
 
 RETURN = r"""
 current:
-  description: Id of the key that encrypts new archives. V(null) where there is none, and in check mode where it would be a new one.
+  description: ID of the current key. V(null) if there is none, and in check mode if it would be a new key.
   returned: success
   type: str
   sample: 0f1e2d3c4b5a6978
 previous:
-  description: Id of the key that did before. V(null) where there was none.
+  description: ID of the current key before. V(null) if there was none.
   returned: success
   type: str
   sample: 8796a5b4c3d2e1f0
 key_id:
-  description: Id of the key that was created, imported or taken out of use. V(null) where it would be a new one, in check mode.
+  description: ID of the key that was created, imported or taken out of use. V(null) in check mode if it would be a new key.
   returned: success
   type: str
   sample: 0f1e2d3c4b5a6978
 keys:
-  description: The keys of the keyring, oldest first. In check mode as they are before.
+  description: The keys of the keyring, oldest first. In check mode as they were before.
   returned: success
   type: list
   elements: dict
   contains:
     id:
-      description: Its id.
+      description: ID of the key.
       type: str
       returned: success
       sample: 0f1e2d3c4b5a6978
     created:
-      description: When this keyring got it, in seconds since the epoch; V(null) where that is not known.
+      description: Time when the keyring first got it, in seconds since the epoch. V(null) if unknown.
       type: float
       returned: success
       sample: 1705064400.0
     current:
-      description: Whether it encrypts new archives.
+      description: Whether it is the current key.
       type: bool
       returned: success
       sample: true
@@ -171,9 +172,11 @@ def main() -> None:
 def _change(params: t.Mapping[str, t.Any], folder: str, check: bool) -> keyring.Change:
     importing = params["key"] or params["key_file"]
     if params["key_id"] and params["state"] == "present":
-        raise ConfigError("key_id is for state=absent only", hint="Leave it out, or set state to absent")
+        raise ConfigError("key_id requires state=absent", hint="Remove key_id, or set state to absent")
     if params["rotate"] and (importing or params["key_id"]):
-        raise ConfigError("rotate goes with no other key", hint="Use one task to rotate and another one to import or remove")
+        raise ConfigError(
+            "rotate cannot be combined with key, key_file or key_id", hint="Use one task to rotate and another one to import or remove"
+        )
     max_age = parse_duration(params["max_age"]) if params["max_age"] else None
     if params["state"] == "absent":
         return keyring.remove(folder, params["key_id"], check)
