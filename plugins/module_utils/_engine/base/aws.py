@@ -76,7 +76,7 @@ def make_client(service: str, access: Access, subject: str, addressing_style: st
         connect_timeout=access.timeout,
         read_timeout=access.timeout,
     )
-    # botocore before 1.36 does not know these two, and does what when_required says.
+    # botocore before 1.36 does not know these two, and behaves as with when_required.
     if "request_checksum_calculation" in Config.OPTION_DEFAULTS:
         config = config.merge(Config(request_checksum_calculation="when_required", response_checksum_validation="when_required"))
     try:

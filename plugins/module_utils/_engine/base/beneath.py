@@ -3,12 +3,12 @@
 
 """Paths below a folder that is held open.
 
-A path is a list of names, and whoever owns a folder on the way can exchange it for a symbolic link between two looks. A descriptor of a
-folder cannot be exchanged. So a path from outside is trusted only once: ``open_folder`` follows the links that the administrator made.
+A path is a list of names, and the owner of a folder on the way can replace it by a symbolic link between two looks. A descriptor of a
+folder cannot be replaced. So a path from outside is trusted only once: ``open_folder`` follows the links that the administrator made.
 Everything below it is opened name by name, relative to the descriptor of the folder before, and a symbolic link is an error. That is what
 ``openat2`` does with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS, without needing a certain kernel.
 
-All functions raise OSError as the system gave it; ELOOP or ENOTDIR if a symbolic link stands in the way.
+All functions raise OSError as the system gave it; ELOOP or ENOTDIR if a symbolic link is in the way.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 Identity = t.Tuple[int, int]
-"""Device and inode of a file: what it is, whatever its name."""
+"""Device and inode of a file, which its name does not change."""
 
 
 def identity(status: os.stat_result) -> Identity:
@@ -84,7 +84,7 @@ def open_file(folder: int, relative: str, flags: int = os.O_RDONLY, mode: int = 
 
 
 def status_of(folder: int, relative: str) -> os.stat_result:
-    """What stands at ``relative`` below ``folder``, not followed if it is a symbolic link."""
+    """The status of the entry ``relative`` below ``folder``; a symbolic link is not followed."""
     with parent_of(folder, relative) as (holder, name):
         return os.lstat(name, dir_fd=holder)
 

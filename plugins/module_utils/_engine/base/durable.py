@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files that survive a crash: whole or not there, never overwritten by accident, changed by one process at a time.
+"""Files that survive a crash: complete or absent, never overwritten by accident, changed by one process at a time.
 
-All functions raise OSError with its errno as the system gave it: the caller knows what a full disk means to it.
+All functions raise OSError with the errno of the system: the caller knows what a full disk means to it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import typing as t
 from .errors import LockedError
 
 TEMP_PREFIX = ".log-archive-"
-"""Names that begin with this are unfinished: never listed, and removed when whoever wrote them was killed."""
+"""Names that begin with this are unfinished: they are never listed, and are removed after their writer was killed."""
 
 
 def fsync_folder(path: t.Union[str, int]) -> None:
-    """Bring the names in a folder (its path, or a descriptor of it) to the disk."""
+    """Write the names in a folder (its path, or a descriptor of it) to the disk."""
     if isinstance(path, int):
         os.fsync(path)
         return
@@ -46,19 +46,19 @@ def make_private_folders(path: str) -> None:
 
 
 def write_all(fd: int, data: t.Union[bytes, memoryview]) -> None:
-    """Write all of ``data``: a single write(2) may take less."""
+    """Write all of ``data``: a single write(2) may write less."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def write_atomically(path: str, data: bytes, mode: int = 0o600, owner: t.Optional[t.Tuple[int, int]] = None) -> None:
-    """Make ``path`` a file of exactly ``data`` and the permissions ``mode``, whatever stood there; on failure nothing has changed.
+    """Replace ``path`` by a file of exactly ``data`` with the permissions ``mode``; on failure nothing has changed.
 
-    owner: (uid, gid) that it gets; by default those of the process.
+    owner: its (uid, gid), by default those of the process.
     """
     folder, name = os.path.split(path)
-    # The name is cut so that the temporary one fits where the final one does.
+    # The name is cut so that the temporary one is not too long if the final one is not.
     part = os.path.join(folder, "%s%s-%s.part" % (TEMP_PREFIX, os.fsdecode(os.fsencode(name)[:200]), os.urandom(8).hex()))
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -79,14 +79,14 @@ def write_atomically(path: str, data: bytes, mode: int = 0o600, owner: t.Optiona
 
 
 def rename_without_overwrite(src: str, dst: str, dir_fd: t.Optional[int] = None) -> None:
-    """Rename a file within one file system; FileExistsError where ``dst`` is taken, by whatever it is.
+    """Rename a file within one file system; FileExistsError if ``dst`` exists, of whatever kind it is.
 
-    dir_fd: the folder to which both names are relative. The caller brings the folder to the disk (``fsync_folder``).
+    dir_fd: the folder to which both names are relative. The caller writes the folder to the disk (``fsync_folder``).
     """
     try:
         os.link(src, dst, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
     except FileExistsError:
-        # NFS may answer so to a call that it has carried out and whose first answer was lost.
+        # NFS may answer so after it has carried out the call, if its first answer was lost.
         if not os.path.samestat(os.lstat(src, dir_fd=dir_fd), os.lstat(dst, dir_fd=dir_fd)):
             raise
     except OSError as error:
@@ -98,7 +98,7 @@ def rename_without_overwrite(src: str, dst: str, dir_fd: t.Optional[int] = None)
 
 
 def _rename_where_links_are_unsupported(src: str, dst: str, dir_fd: t.Optional[int]) -> None:
-    # FAT, some FUSE and CIFS mounts. The lock on the folder keeps our own processes apart between the look and the rename.
+    # FAT, some FUSE and CIFS mounts. The lock on the folder keeps our other processes out between the look and the rename.
     folder = os.open(os.path.dirname(dst) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -114,9 +114,9 @@ def _rename_where_links_are_unsupported(src: str, dst: str, dir_fd: t.Optional[i
 
 @contextlib.contextmanager
 def lock(path: str, wait: bool) -> t.Iterator[None]:
-    """Hold the lock file ``path`` (made if missing, never removed) while the context lasts; the kernel frees it if we die.
+    """Hold the lock file ``path`` (made if missing, never removed) while the context lasts; the kernel releases it if we die.
 
-    wait: wait for another holder to end, else raise LockedError that names it. What the file says is for people only.
+    wait: wait for another holder to end; otherwise raise LockedError, which names it. The content of the file is for people only.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -127,10 +127,10 @@ def lock(path: str, wait: bool) -> t.Iterator[None]:
             raise LockedError(
                 "another run holds the lock (%s)" % (holder or "it has not written down its process id"),
                 path,
-                "Wait until it has ended; the lock goes with its process, there is no file to remove",
+                "Wait until it has ended. The lock ends with its process: there is no file to remove",
             ) from None
         note = "pid %d, since %s\n" % (os.getpid(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-        # A run on a full disk is needed most: it empties the spool. The note is not worth refusing it.
+        # A run on a full disk is the most useful one: it empties the spool. It must not fail for the sake of this note.
         with contextlib.suppress(OSError):
             os.ftruncate(fd, 0)
             os.pwrite(fd, note.encode("ascii"), 0)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The errors of the engine: each says what failed, on which object, and what to do."""
+"""The errors of the engine: what failed, on which object, and what to do."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ EXIT_LOCKED = 5
 class LogArchiveError(Exception):
     """Base of every error that the engine raises on purpose.
 
-    ``message`` says what failed, ``subject`` names the object (a path, a key, a host:port) and ``hint`` says what to do.
-    ``exit_code`` is the status with which the command ends when this error ends it. ``kind`` is what programs read: it never changes
-    when a message does.
+    message: what failed; subject: the object (a path, a key, a host:port); hint: what to do.
+    exit_code: the status of the command if this error ends it. kind: a word for programs, which does not change when a message does.
     """
 
     kind = "failed"
@@ -47,7 +46,7 @@ class UnexpectedError(LogArchiveError):
 
 
 class ConfigError(LogArchiveError):
-    """A value that the caller gave is wrong; ``problems`` lists every mistake found, one line each."""
+    """A value from the caller is wrong; ``problems`` lists every mistake, one line each."""
 
     kind = "config"
     exit_code = EXIT_CONFIG
@@ -104,7 +103,7 @@ class SelectionError(LogArchiveError):
 class SourceError(LogArchiveError):
     """A source could not be read, or changed while it was read and the caller refuses changed sources.
 
-    ``path`` is the source; ``vanished`` tells that it is no longer there.
+    path: the source; vanished: it does not exist any more.
     """
 
     kind = "source"
@@ -116,7 +115,7 @@ class SourceError(LogArchiveError):
 
 
 class DiskFullError(LogArchiveError):
-    """A local folder (spool, destination) has no room; nothing half-written was left there."""
+    """A local folder (spool, destination) has no room; no incomplete file was left there."""
 
     kind = "disk_full"
 
@@ -129,7 +128,7 @@ class KeyringError(LogArchiveError):
 
 
 class IntegrityError(LogArchiveError):
-    """Bytes are not what they must be: a token that does not authenticate, a digest that differs."""
+    """Bytes are wrong: a token does not authenticate, or a digest differs."""
 
     kind = "integrity"
     exit_code = EXIT_INTEGRITY
@@ -143,7 +142,7 @@ class LockedError(LogArchiveError):
 
 
 class StoreError(LogArchiveError):
-    """A store failed. ``retryable`` says whether the same call may succeed when it is made again."""
+    """A store failed. retryable: the same call may succeed later."""
 
     kind = "store"
     retryable = False
@@ -181,6 +180,6 @@ class ArchiveNotFoundError(StoreNotFoundError):
 
 
 class StoreExistsError(StoreError):
-    """Something else already stands at the key; it is never overwritten."""
+    """Another object is stored under the key; it is never overwritten."""
 
     kind = "store_exists"

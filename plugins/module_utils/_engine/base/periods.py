@@ -5,7 +5,7 @@
 
 A label is a local time without offset, such as the hour ``2024-10-27 02``. It covers the time from the first moment at which
 the clocks of its time zone show it (or jump past it) to the first moment at which they show the next label. So the labels of
-a unit tile the time line: where clocks go back, the repeated hour is one period of two hours; where they go forward, the
+a unit tile the time line: when clocks go back, the repeated hour is one period of two hours; when they go forward, the
 skipped hour is an empty period, which is never expected.
 """
 
@@ -37,7 +37,7 @@ _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 
-# The ranges are strict, so that a search with '*' does not settle on digits that are no date.
+# The ranges are strict, so that a search with '*' does not settle on digits that are not a date.
 _YEAR = "(?:19|2[0-9])[0-9]{2}"
 _SHAPES = {
     "Y": _YEAR,
@@ -74,8 +74,8 @@ _RENDER: t.Dict[str, t.Callable[[datetime.datetime], str]] = {
 }
 
 _CODES_HINT = "Allowed are %s and %%%%" % " ".join("%" + code for code in _SHAPES)
-_BRACKETS = "Time codes cannot stand inside [...]; a percent sign is written %%"
-_WHOLE_DATES = "Use %Y%m%d or %Y%j, with %H, %H%M or %H%M%S as needed, or %G%V (ISO week), %Y%m, %Y, or %s"
+_BRACKETS = "Time codes are not allowed inside [...]; write %% for a percent sign"
+_COMPLETE_DATES = "Use %Y%m%d or %Y%j, with %H, %H%M or %H%M%S as needed, or %G%V (ISO week), %Y%m, %Y, or %s"
 
 
 LONGEST_PATTERN = 4096
@@ -92,7 +92,7 @@ class Period(t.NamedTuple):
 
 
 class NameMatch(t.NamedTuple):
-    """What a matching name tells: ``unit`` (second ... year) and ``period``; both None where it tells no time."""
+    """The time in a matching name: ``unit`` (second ... year) and ``period``; both None if it has none."""
 
     unit: t.Optional[str]
     period: t.Optional[Period]
@@ -105,7 +105,7 @@ class NameMatch(t.NamedTuple):
 def load_timezone(name: str) -> datetime.tzinfo:
     """Return the time zone ``name``: an IANA name, "UTC" (needs no data base) or "local" (the host's own, with its DST).
 
-    Raise ConfigError with the nearest known names where there is none.
+    Raise ConfigError with the nearest known names if there is none.
     """
     if name == "UTC":
         return UTC
@@ -120,13 +120,13 @@ def load_timezone(name: str) -> datetime.tzinfo:
         raise ConfigError(
             "unknown time zone",
             repr(name),
-            "%sUse an IANA name such as Europe/Paris, 'UTC' or 'local'; where the host has no time zone data, install tzdata "
+            "%sUse an IANA name such as Europe/Paris, 'UTC' or 'local'; if the host has no time zone data, install tzdata "
             "(package tzdata, or 'pip install tzdata')" % did_you_mean(str(name), known),
         ) from error
 
 
 class _HostZone(datetime.tzinfo):
-    """The zone of the host as the C library has it (TZ or /etc/localtime), with fold as PEP 495 says."""
+    """The zone of the host as the C library has it (TZ or /etc/localtime), with fold as in PEP 495."""
 
     def utcoffset(self, dt: t.Optional[datetime.datetime]) -> t.Optional[datetime.timedelta]:
         if dt is None:
@@ -173,7 +173,7 @@ def expected_periods(unit: str, offset: int, catch_up_seconds: float, timezone: 
     if unit not in UNITS:
         raise ConfigError("unknown period", repr(unit), "%sUse %s" % (did_you_mean(str(unit), UNITS), ", ".join(UNITS)))
     if isinstance(offset, bool) or not isinstance(offset, int) or offset > 0:
-        raise ConfigError("not an offset", repr(offset), "Use 0 (the current period), -1 (the last closed one), -2 ...")
+        raise ConfigError("not a valid offset", repr(offset), "Use 0 (the current period), -1 (the last closed one), -2 ...")
     zone = load_timezone(timezone)
     try:
         label = _label_containing(unit, now, zone)
@@ -188,7 +188,7 @@ def expected_periods(unit: str, offset: int, catch_up_seconds: float, timezone: 
                 return periods[::-1]
             periods.append(period)
     except (OverflowError, ValueError) as error:
-        raise ConfigError("offset or catch_up reach back before the calendar begins", hint="Use smaller ones") from error
+        raise ConfigError("offset or catch_up reach back before year 1", hint="Use smaller values") from error
 
 
 def _label_containing(unit: str, moment: datetime.datetime, zone: datetime.tzinfo) -> datetime.datetime:
@@ -256,7 +256,7 @@ class NamePattern:
     """A compiled pattern; make it with ``compile_pattern``.
 
     pattern: the text; relative: whether it is matched against the path relative to the searched folder instead of the base
-    name; unit: the finest unit (second ... year) that its codes tell, None where it has none.
+    name; unit: the finest unit (second ... year) of its time codes, None if it has none.
     """
 
     def __init__(self, pattern: str, use_regex: bool) -> None:
@@ -271,15 +271,15 @@ class NamePattern:
             kind = "regular expression" if use_regex else "glob"
             raise ConfigError("not a valid %s: %s" % (kind, error), repr(pattern), _BRACKETS if self._groups else None) from error
         if set(self._groups) - set(self._regex.groupindex):
-            raise ConfigError("a time code is not read", repr(pattern), _BRACKETS)
+            raise ConfigError("a time code has no effect here", repr(pattern), _BRACKETS)
         self._codes = [group[0] for group in self._groups]
         self._distinct = len(set(self._codes))
         self.unit = _unit_of(frozenset(self._codes), pattern)
 
     def match(self, name: str, timezone: str) -> t.Optional[NameMatch]:
-        """Return what ``name`` (a base name, or a relative path where ``relative``) tells, None where it does not match.
+        """Return the time in ``name`` (a base name, or a relative path if ``relative``), or None if it does not match.
 
-        A name that has the shape of the pattern but is no date does not match. A label in an hour that clocks skip gives an
+        A name that has the shape of the pattern but is not a date does not match. A label in an hour that clocks skip gives an
         empty period at the moment of the jump.
         """
         found = self._regex.fullmatch(name)
@@ -310,7 +310,7 @@ class NamePattern:
             raise ConfigError("unknown time code '%%%s'" % code, repr(self.pattern), _CODES_HINT)
         count = sum(1 for group in self._groups if group[0] == code)
         if count == MOST_REPEATS:
-            raise ConfigError("the time code '%%%s' stands there more than %d times" % (code, MOST_REPEATS), repr(self.pattern[:60]))
+            raise ConfigError("the time code '%%%s' occurs more than %d times" % (code, MOST_REPEATS), repr(self.pattern[:60]))
         group = "%s__%d" % (code, count)
         self._groups.append(group)
         text = "(?P<%s>%s)" % (group, _SHAPES[code])
@@ -347,10 +347,10 @@ def compile_pattern(pattern: str, use_regex: bool) -> NamePattern:
     """Compile a glob or regular expression with time codes; both must match the whole name.
 
     Codes: %Y %y %m %d %H %M %S %j, %b %B (English), %G %V (ISO week), %s (seconds since the epoch), %z (+0100, Z), and %% for a
-    percent sign. A code that comes twice must have the same text. In a glob '*', '?' and '[...]' do not match '/', '**' does;
+    percent sign. A code that occurs twice must have the same text. In a glob '*', '?' and '[...]' do not match '/', '**' does;
     '**/' is any number of folders. In a regular expression refer back to groups by name: codes are groups too.
-    Raise ConfigError for a pattern that is not valid or longer than LONGEST_PATTERN, for an unknown code, for one that stands more
-    than MOST_REPEATS times, and for codes that tell no whole date.
+    Raise ConfigError for a pattern that is not valid or longer than LONGEST_PATTERN, for an unknown code, for one that occurs more
+    than MOST_REPEATS times, and for codes that do not make a complete date.
     """
     if not isinstance(pattern, str) or not pattern:
         raise ConfigError("not a pattern", repr(pattern), "Give a glob or a regular expression")
@@ -370,7 +370,7 @@ def is_coarser(unit: str, than: str) -> bool:
 
 @functools.cache
 def _unit_of(codes: t.FrozenSet[str], pattern: str) -> t.Optional[str]:
-    """The finest unit that the codes tell; raise ConfigError where they leave a part of the date open."""
+    """The finest unit of the codes; raise ConfigError if a part of the date is missing."""
     if not codes:
         return None
     if "s" in codes:
@@ -386,13 +386,13 @@ def _unit_of(codes: t.FrozenSet[str], pattern: str) -> t.Optional[str]:
     else:
         unit = None
     if unit is None:
-        told = " ".join("%" + code for code in _SHAPES if code in codes)
-        raise ConfigError("%s do not tell a whole date" % told, repr(pattern), _WHOLE_DATES)
+        given = " ".join("%" + code for code in _SHAPES if code in codes)
+        raise ConfigError("%s is not a complete date" % given, repr(pattern), _COMPLETE_DATES)
     return unit
 
 
 def _read_period(values: t.Dict[str, str], unit: str, zone: datetime.tzinfo) -> t.Optional[Period]:
-    """The period that the texts of the codes tell, None where there is no such date or the codes contradict each other."""
+    """The period in the texts of the codes, or None if there is no such date or the codes contradict each other."""
     if "z" in values:
         zone_of_label: datetime.tzinfo = _read_offset(values["z"])
     else:
@@ -419,7 +419,7 @@ def _period_of_label(unit: str, label: datetime.datetime, zone: datetime.tzinfo)
     start = label.astimezone(UTC)
     if unit in ("second", "minute", "hour"):
         return Period(start, start + _FIXED[unit])
-    # A day with the offset that the zone shows at its start is the zone's own day, be it of 23 or 25 hours.
+    # A day with the offset that the zone shows at its start is the zone's own day, of 23 or 25 hours if clocks change.
     own = _period(unit, naive, zone)
     return own if own.start.astimezone(zone).utcoffset() == label.utcoffset() else _period(unit, naive, label.tzinfo or UTC)
 
@@ -462,8 +462,8 @@ def render_name(template: str, period_start: datetime.datetime, timezone: str, f
     """Return the file name that ``template`` gives for a period.
 
     template: ``{field}`` (a key of ``fields``) and the codes of ``compile_pattern``, filled in from ``period_start`` (aware) in
-    ``timezone``. Values are inserted as they are. Raise ConfigError for unknown fields and codes, stray braces, and where the
-    result is no file name ('/' in it, empty).
+    ``timezone``. Values are inserted as they are. Raise ConfigError for unknown fields and codes, stray braces, and if the
+    result is not a file name ('/' in it, empty).
     """
     local = period_start.astimezone(load_timezone(timezone))
 
@@ -484,5 +484,7 @@ def render_name(template: str, period_start: datetime.datetime, timezone: str, f
 
     name = re.sub(r"%(.?)|\{([^{}]*)\}|[{}]", replace, template, flags=re.DOTALL)
     if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise ConfigError("the name template gives no file name but %r" % name, repr(template), "Leave out '/' and give it some text")
+        raise ConfigError(
+            "the name template gives %r, which is not a file name" % name, repr(template), "Do not use '/', and do not leave it empty"
+        )
     return name

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""When a job runs, as a person writes it ("23:00 daily", "5 past each hour"), for cron, for systemd and for the report.
+"""Schedules as people write them ("23:00 daily", "5 past each hour"), for cron, for systemd and for reports.
 
-Pure: nothing here makes a timer. Times are the host's local ones, as cron and systemd read them. crontab(5) of Debian's cron is the
-source of the five fields, systemd.time(7) of OnCalendar.
+Pure: nothing here makes a timer. Times are the host's local times, as in cron and systemd. Sources: crontab(5) of Debian's cron for the
+five fields, systemd.time(7) for OnCalendar.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FORMS = (
 )
 
 _YEARS = 29
-"""A date that never comes within so many years (29 February and its weekdays come back within 28) never comes."""
+"""A date that does not occur within this many years never occurs: 29 February and its weekdays recur within 28."""
 
 
 class Schedule(t.NamedTuple):
@@ -41,13 +41,13 @@ _FIELDS = ("minute", "hour", "day of the month", "month", "day of the week")
 
 
 def parse(at: str) -> Schedule:
-    """Read a schedule in one of FORMS; raises ConfigError that says what is allowed."""
+    """Read a schedule in one of FORMS; raises ConfigError, which lists the allowed forms."""
     text = " ".join(at.lower().split())
     found = re.fullmatch(r"(\d{1,2}):(\d{2}) (?:(daily|every day)|(?:every )?(%s)s?|on day (\d{1,2}))" % "|".join(WEEKDAYS), text)
     if found:
         hour, minute = int(found[1]), int(found[2])
         if hour > 23 or minute > 59:
-            raise ConfigError("'%s' is no time of the day" % text.split()[0], at, "Use 00:00 to 23:59")
+            raise ConfigError("'%s' is not a time of day" % text.split()[0], at, "Use 00:00 to 23:59")
         schedule = _ALL._replace(minutes=(minute,), hours=(hour,))
         if found[4]:
             return schedule._replace(weekdays=(WEEKDAYS.index(found[4]),))
@@ -64,13 +64,15 @@ def parse(at: str) -> Schedule:
         step, whole = int(found[1] or 1), 60 if found[2] == "minute" else 24
         if not step or whole % step:
             divisors = ", ".join(str(n) for n in range(1, whole // 2 + 1) if whole % n == 0)
-            raise ConfigError("'%s' does not come out even" % text, at, "Use one of %s" % divisors)
+            raise ConfigError(
+                "'%s' does not divide the %s evenly" % (text, "hour" if whole == 60 else "day"), at, "Use one of %s" % divisors
+            )
         steps = tuple(range(0, whole, step))
         return _ALL._replace(minutes=steps) if whole == 60 else _ALL._replace(minutes=(0,), hours=steps)
     fields = text.split()
     if len(fields) == 5 and all(re.fullmatch(r"[\d*,/-]+", field) for field in fields):
         return _from_cron(fields, at)
-    raise ConfigError("is not understood", repr(at), "Write it as %s" % FORMS)
+    raise ConfigError("not a schedule", repr(at), "Write it as %s" % FORMS)
 
 
 def _from_cron(fields: t.Sequence[str], at: str) -> Schedule:
@@ -86,9 +88,9 @@ def _from_cron(fields: t.Sequence[str], at: str) -> Schedule:
         schedule = schedule._replace(days=_ALL.days, weekdays=_ALL.weekdays)
     if schedule.days != _ALL.days and schedule.weekdays != _ALL.weekdays:
         # cron runs when one of them matches, systemd when both do.
-        raise ConfigError("a day of the month and a day of the week together mean different things to cron and systemd", at, "Give one")
+        raise ConfigError("cron and systemd disagree about a day of the month together with a day of the week", at, "Give only one of them")
     if next_run(schedule, 0, datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)) is None:
-        raise ConfigError("such a day never comes", at)
+        raise ConfigError("there is no such day", at)
     return schedule
 
 
@@ -97,9 +99,9 @@ def _values(field: str, low: int, high: int, name: str, at: str) -> t.Tuple[int,
     for part in field.split(","):
         found = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/(\d+))?", part)
         if found is None:
-            raise ConfigError("the field %s cannot be read: %r" % (name, part), at, "Write it as %s" % FORMS)
+            raise ConfigError("cannot read the field %s: %r" % (name, part), at, "Write it as %s" % FORMS)
         first = low if found[1] is None else int(found[1])
-        # cron reads "5/10" as "5-59/10", and a star of the weekdays as 0-6.
+        # cron takes "5/10" for "5-59/10", and a star in the weekdays for 0-6.
         last = (
             (high if name != _FIELDS[4] or found[1] else 6) if found[1] is None or (found[3] and not found[2]) else int(found[2] or first)
         )
@@ -131,9 +133,9 @@ def on_calendar(schedule: Schedule) -> str:
 
 
 def offset(spread: float, host: str, job: str) -> int:
-    """How many seconds after the scheduled moment this host begins this job: the same each time, evenly spread over the hosts.
+    """Seconds between the scheduled moment and the start of this job on this host: the same each time, evenly spread over the hosts.
 
-    spread: all hosts begin within so many seconds.
+    spread: all hosts begin within this many seconds.
     """
     digest = hashlib.sha256(("%s\0%s" % (host, job)).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") % max(1, int(spread))
@@ -142,12 +144,12 @@ def offset(spread: float, host: str, job: str) -> int:
 def next_run(
     schedule: Schedule, delay: float, now: datetime.datetime, zone: t.Optional[datetime.tzinfo] = None
 ) -> t.Optional[datetime.datetime]:
-    """The first moment after ``now`` at which a run begins, ``delay`` seconds after the scheduled one; None where there is none.
+    """The first moment after ``now`` at which a run begins, ``delay`` seconds after the scheduled one; None if there is none.
 
-    now: aware. zone: of the schedule's times, the host's own by default. An hour that a night leaves out is taken as its successor.
+    now: aware. zone: of the schedule's times, the host's own by default. An hour that clocks skip counts as the next one.
     """
     after = now - datetime.timedelta(seconds=delay)
-    # A day early: the local date may be another one than that of now's own zone.
+    # A day early: the local date may differ from the date in the zone of ``now``.
     date = after.date() - datetime.timedelta(days=1)
     for _day in range(366 * _YEARS):
         if date.day in schedule.days and date.month in schedule.months and date.weekday() in schedule.weekdays:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files out of an archive: first whole in a private folder inside the destination, then all of them under their names, or none."""
+"""Files from an archive: first complete in a private folder inside the destination, then renamed to their places, all or none."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .errors import DiskFullError, IntegrityError, LogArchiveError
 
 STAGING_PREFIX = TEMP_PREFIX + "restore-"
 CHUNK = 1 << 17
-"""Bytes of plaintext that are handled at once. Larger pieces than this the C library gets from the kernel, and gives back, each time."""
+"""Bytes of plaintext that are handled at once. For larger pieces the C library gets memory from the kernel and returns it each time."""
 
 
 class ExtractedFile(t.NamedTuple):
-    """One file of an archive, below the destination. state: 'written', or 'unchanged' where the same bytes already stood at ``path``."""
+    """One file of an archive, below the destination. state: 'written', or 'unchanged' if ``path`` already had the same bytes."""
 
     path: str
     name: str
@@ -31,7 +31,7 @@ class ExtractedFile(t.NamedTuple):
 
 
 class StagedFile(t.NamedTuple):
-    """One file in the staging folder. name: its relative path below the destination; staged: where it lies meanwhile."""
+    """One file in the staging folder. name: its relative path below the destination; staged: its path in the staging folder."""
 
     name: str
     staged: str
@@ -42,7 +42,7 @@ class StagedFile(t.NamedTuple):
 
 
 def check_name(name: str, subject: str) -> None:
-    """Raise IntegrityError for the name of a member that would not become a file of its own below the destination."""
+    """Raise IntegrityError for the name of a member that would lead out of the destination or is reserved."""
     if name.startswith("/") or "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
         raise IntegrityError("refused: the member name %s would leave the destination" % ascii(name), subject)
     if name.split("/")[0].startswith(TEMP_PREFIX):
@@ -51,7 +51,7 @@ def check_name(name: str, subject: str) -> None:
 
 @contextlib.contextmanager
 def staging_folder(destination: str) -> t.Iterator[str]:
-    """A private folder inside ``destination``, removed at the end; those of killed runs are removed first."""
+    """A private folder inside ``destination``, removed at the end; first those of killed runs are removed."""
     import fcntl
     import shutil
     import tempfile
@@ -62,12 +62,12 @@ def staging_folder(destination: str) -> t.Iterator[str]:
             try:
                 handle = os.open(stale, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             except FileNotFoundError:
-                continue  # The restore that it belonged to has ended.
+                continue  # its restore has ended
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(stale)
             except BlockingIOError:
-                pass  # A restore that is running now holds it.
+                pass  # a running restore holds it
             finally:
                 os.close(handle)
     staging = tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=destination)
@@ -81,7 +81,7 @@ def staging_folder(destination: str) -> t.Iterator[str]:
 
 
 def planned(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -> t.List[ExtractedFile]:
-    """What ``publish`` would return; raises LogArchiveError where a file may not take its place."""
+    """What ``publish`` would return; raises LogArchiveError if a file cannot be written to its place."""
     planned = []
     conflicts = []
     names = {file.name for file in staged}
@@ -94,28 +94,28 @@ def planned(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -
         planned.append(ExtractedFile(path, file.name, file.size, file.sha256, "unchanged" if unchanged else "written"))
     if conflicts:
         raise LogArchiveError(
-            "%d file(s) with other content already stand there and are not overwritten, nothing was extracted" % len(conflicts),
+            "%d existing file(s) with other content are not overwritten; nothing was extracted" % len(conflicts),
             ascii(conflicts[0]),
-            "Choose an empty destination, restore fewer archives (by name or time), or overwrite: the newest then wins",
+            "Choose an empty destination, restore fewer archives (by name or time), or overwrite: then the newest remains",
         )
     return planned
 
 
 def publish(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -> t.List[ExtractedFile]:
-    """Give the staged files their names; LogArchiveError, with nothing done, where one may not take its place."""
+    """Rename the staged files to their places; LogArchiveError, with nothing done, if one cannot be written to its place."""
     files = planned(staged, destination, overwrite)
     for file, extracted in zip(staged, files):
         if extracted.state == "written":
             make_private_folders(os.path.dirname(extracted.path))
             os.chmod(file.staged, file.mode)
             os.utime(file.staged, ns=(file.mtime_ns, file.mtime_ns))
-            # Not flushed to the disk: whoever loses power now extracts again, the archive is still there.
+            # Not flushed to the disk: after a loss of power the user extracts again, because the archive still exists.
             os.replace(file.staged, extracted.path)
     return files
 
 
 def _refuse_obstacles(destination: str, name: str, names: t.Container[str]) -> None:
-    """What would stop a restore halfway, or lead a file elsewhere: links, files where folders must be and the other way round."""
+    """Raise LogArchiveError for a symbolic link on the way, a file in the place of a folder, or a folder in the place of a file."""
     parts = name.split("/")
     for count in range(1, len(parts) + 1):
         path = os.path.join(destination, *parts[:count])
@@ -125,14 +125,16 @@ def _refuse_obstacles(destination: str, name: str, names: t.Container[str]) -> N
         except FileNotFoundError:
             mode = None
         if mode is not None and stat.S_ISLNK(mode):
-            raise LogArchiveError("a symbolic link stands in the way of a restored file", ascii(path), "Choose another destination")
+            raise LogArchiveError("a symbolic link is in the way of a restored file", ascii(path), "Choose another destination")
         if (mode is not None and stat.S_ISDIR(mode) != folder) or (folder and "/".join(parts[:count]) in names):
-            what = "a file stands where a folder" if folder else "a folder stands where a file"
-            raise LogArchiveError("%s of the archive must be" % what, ascii(path), "Choose another destination")
+            found, needed = ("file", "folder") if folder else ("folder", "file")
+            raise LogArchiveError(
+                "a %s is in the place of a %s of the archive" % (found, needed), ascii(path), "Choose another destination"
+            )
 
 
 def has(path: str, size: int, sha256: str) -> bool:
-    """Whether a regular file of this size and digest stands there."""
+    """Whether ``path`` is a regular file of this size and digest."""
     try:
         status = os.lstat(path)
         if not stat.S_ISREG(status.st_mode) or status.st_size != size:
@@ -148,14 +150,14 @@ def has(path: str, size: int, sha256: str) -> bool:
 
 @contextlib.contextmanager
 def failing_clearly(destination: str) -> t.Iterator[None]:
-    """Errors of the system below ``destination`` become ours."""
+    """Turn an OSError of the body into DiskFullError or LogArchiveError, which name ``destination`` or the file."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(
-                "no space left while the archive was extracted; what was written of it was removed",
+                "no space left while the archive was extracted; the part that was written was removed",
                 destination,
                 "Free some space there, or choose another folder",
             ) from error
-        raise LogArchiveError("cannot write there (%s)" % error.strerror, error.filename or destination) from error
+        raise LogArchiveError("cannot write the file: %s" % error.strerror, error.filename or destination) from error

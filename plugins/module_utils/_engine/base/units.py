@@ -73,7 +73,7 @@ def format_size(size: t.Union[int, float]) -> str:
 def format_duration(seconds: float) -> str:
     """Return seconds for people, in the two largest units: ``450ms``, ``12.3s``, ``15m 30s``, ``1d 12h``.
 
-    ``parse_duration`` reads it back, except milliseconds and what is below zero.
+    ``parse_duration`` reads it back, except milliseconds and negative values.
     """
     if seconds < 0:
         return "-" + format_duration(-seconds)
@@ -95,7 +95,7 @@ def format_duration(seconds: float) -> str:
 def format_utc(moment: datetime.datetime) -> str:
     """Return an aware datetime as ISO 8601 in UTC, cut to whole seconds: ``2024-01-12T12:00:00Z``."""
     if moment.utcoffset() is None:
-        raise ConfigError("a time without a time zone", str(moment), "Give an aware datetime")
+        raise ConfigError("the time has no time zone", str(moment), "Give an aware datetime")
     return moment.astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat() + "Z"
 
 

@@ -13,7 +13,8 @@ import typing as t
 from ..archive.manifest import digests, load, same_sources
 from ..archive.naming import manifest_key, revised
 from ..base.errors import IntegrityError, LogArchiveError, StoreExistsError, StoreNotFoundError
-from ..stores.base import Digests, Progress, Store, Verification
+from ..base.progress import Advance
+from ..stores.base import Digests, Store, Verification
 from .inventory import fetch_manifest
 
 if t.TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Sent(t.NamedTuple):
     adopted: t.Optional[Manifest]
 
 
-def send(store: Store, path: str, manifest: Manifest, key: str, suffix: str, progress: t.Optional[Progress] = None) -> Sent:
+def send(store: Store, path: str, manifest: Manifest, key: str, suffix: str, progress: t.Optional[Advance] = None) -> Sent:
     """Send the archive ``path`` and the manifest beside it to ``key``.
 
     The manifest goes first: an archive in a store always has one. If an archive of other logs is at the key, this one gets the next free

@@ -11,13 +11,11 @@ import typing as t
 from ..base.durable import TEMP_PREFIX
 from ..base.errors import ConfigError, IntegrityError, LogArchiveError, StoreError, StoreExistsError, StoreNotFoundError
 from ..base.net import Retries
+from ..base.progress import Advance
 from ..base.units import parse_duration
 
 if t.TYPE_CHECKING:
     from ..config.document import StoreOptions
-
-Progress = t.Callable[[int], None]
-"""Called with the number of bytes (not the total) that have moved since the last call."""
 
 Result = t.TypeVar("Result")
 
@@ -73,7 +71,7 @@ def required(value: t.Optional[str], option: str, store: str) -> str:
 
 
 class Store(abc.ABC):
-    """One place where archives go.
+    """A place for archives.
 
     Keys are relative paths with '/' between the parts; each store puts its own root (folder, bucket and prefix, SFTP path)
     before them. A key is visible to ``list`` and ``get`` only once its object is whole. All methods raise StoreError and its
@@ -102,7 +100,7 @@ class Store(abc.ABC):
         """The place of the key for people: a path or a URL without any secret."""
 
     @abc.abstractmethod
-    def _put(self, path: str, key: str, digests: Digests, progress: Progress) -> Verification:
+    def _put(self, path: str, key: str, digests: Digests, progress: Advance) -> Verification:
         """Send the local file to the key, atomically and without overwriting, and prove it at ``verify_level`` or better.
 
         If the object is found damaged after the transfer, remove it before raising IntegrityError: no unproven object of ours stays
@@ -114,7 +112,7 @@ class Store(abc.ABC):
         """Prove that the key holds these bytes, by the cheapest means that reaches ``level``; raise IntegrityError if it does not."""
 
     @abc.abstractmethod
-    def _get(self, key: str, sink: t.BinaryIO, progress: Progress) -> None:
+    def _get(self, key: str, sink: t.BinaryIO, progress: Advance) -> None:
         """Write the object's bytes to ``sink``, which is empty and at position 0: a retry begins again."""
 
     @abc.abstractmethod
@@ -141,7 +139,7 @@ class Store(abc.ABC):
 
     # -- what callers use ---------------------------------------------------------------------------------------------
 
-    def put(self, path: str, key: str, digests: Digests, progress: t.Optional[Progress] = None) -> PutResult:
+    def put(self, path: str, key: str, digests: Digests, progress: t.Optional[Advance] = None) -> PutResult:
         """Send a local file to ``key`` and prove that it arrived.
 
         If the key already holds the same bytes, nothing is sent and ``existed`` is true; if it holds other bytes, StoreExistsError is
@@ -169,7 +167,7 @@ class Store(abc.ABC):
         check_key(key)
         return self._retrying(lambda: self._verify(key, digests, level or self.verify_level))
 
-    def get(self, key: str, sink: t.BinaryIO, progress: t.Optional[Progress] = None) -> None:
+    def get(self, key: str, sink: t.BinaryIO, progress: t.Optional[Advance] = None) -> None:
         """Write the object's bytes to a seekable ``sink``."""
         check_key(key)
 

@@ -14,7 +14,8 @@ import typing as t
 
 from ..base.durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite, write_all
 from ..base.errors import IntegrityError, SourceError, StoreExistsError, StoreFullError, StoreUnavailableError
-from .base import Digests, Progress, Store, StoredObject, Verification, required
+from ..base.progress import Advance
+from .base import Digests, Store, StoredObject, Verification, required
 from .file_tree import ABSENT, FolderTree, exists
 
 if t.TYPE_CHECKING:
@@ -49,9 +50,9 @@ class FileStore(Store):
             status = os.statvfs(root if self._tree.has_root() else os.path.dirname(root))
             return status.f_bavail * status.f_frsize
 
-    def _put(self, path: str, key: str, digests: Digests, progress: Progress) -> Verification:
+    def _put(self, path: str, key: str, digests: Digests, progress: Advance) -> Verification:
         name = key.rpartition("/")[2]
-        # The name is cut so that the temporary one fits where the final one does.
+        # The name is cut so that the temporary one is not too long if the final one is not.
         part = "%s%s-%s.part" % (TEMP_PREFIX, os.fsdecode(os.fsencode(name)[:200]), digests.sha256[:16])
         with self._tree.reporting(self.location(key), "the archive cannot be written"):
             self._tree.make_root()
@@ -79,7 +80,7 @@ class FileStore(Store):
         with self._tree.reporting(self.location(key), "the archive cannot be read"), self._tree.file(key) as fd:
             return self._prove(fd, key, digests, level)
 
-    def _get(self, key: str, sink: t.BinaryIO, progress: Progress) -> None:
+    def _get(self, key: str, sink: t.BinaryIO, progress: Advance) -> None:
         with contextlib.ExitStack() as stack:
             with self._tree.reporting(self.location(key), "the archive cannot be read"):
                 fd = stack.enter_context(self._tree.file(key))
@@ -172,7 +173,7 @@ class FileStore(Store):
                 "Free some space, or let the retention keep less",
             )
 
-    def _copy(self, path: str, fd: int, digests: Digests, progress: Progress) -> None:
+    def _copy(self, path: str, fd: int, digests: Digests, progress: Advance) -> None:
         md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
         for data in _read_spooled(path):
             size += len(data)
@@ -184,7 +185,8 @@ class FileStore(Store):
             progress(len(data))
         if (size, md5.hexdigest(), sha256.hexdigest()) != digests:
             raise IntegrityError(
-                "the spooled file is not what was packed (%d of %d bytes, or other digests); nothing was stored" % (size, digests.size),
+                "the spooled file changed since it was packed (%d of %d bytes, or other digests); nothing was stored"
+                % (size, digests.size),
                 path,
                 "Remove it, so that the archive is made again from its sources; check the disk",
             )

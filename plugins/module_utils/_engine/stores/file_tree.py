@@ -174,7 +174,7 @@ class FolderTree:
 
 
 def exists(name: str, folder: int) -> bool:
-    """Whether the folder (a descriptor) has an entry of this name, be it a broken symlink."""
+    """Whether the folder (a descriptor) has an entry of this name; a broken symlink is one."""
     try:
         os.lstat(name, dir_fd=folder)
     except FileNotFoundError:

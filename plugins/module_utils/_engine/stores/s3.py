@@ -18,8 +18,9 @@ import typing as t
 from ..base.durable import TEMP_PREFIX
 from ..base.errors import ConfigError, IntegrityError, LogArchiveError, StoreExistsError, StoreNotFoundError, StoreUnavailableError
 from ..base.levels import reaches
+from ..base.progress import Advance
 from ..base.units import parse_size
-from .base import Digests, Progress, PutResult, Store, StoredObject, Verification
+from .base import Digests, PutResult, Store, StoredObject, Verification
 from .s3_errors import AccessDeniedError, BadDigestError, NoSuchUploadError
 from .s3_multipart import (
     ETAG_HINT,
@@ -71,13 +72,13 @@ class S3Store(Store):
 
     # -- put ----------------------------------------------------------------------------------------------------------
 
-    def put(self, path: str, key: str, digests: Digests, progress: t.Optional[Progress] = None) -> PutResult:
+    def put(self, path: str, key: str, digests: Digests, progress: t.Optional[Advance] = None) -> PutResult:
         try:
             return super().put(path, key, digests, progress)
         finally:
             self._uploads.abort()
 
-    def _put(self, path: str, key: str, digests: Digests, progress: Progress) -> Verification:
+    def _put(self, path: str, key: str, digests: Digests, progress: Advance) -> Verification:
         lock = threading.Lock()
 
         def moved(count: int) -> None:
@@ -88,7 +89,7 @@ class S3Store(Store):
         with open(path, "rb", buffering=0) as stream:
             file = LocalFile(stream.fileno(), path, digests)
             if os.fstat(file.descriptor).st_size != digests.size:
-                raise IntegrityError("the file is not what was packed: its size differs", path)
+                raise IntegrityError("the file changed since it was packed: its size differs", path)
             self._check_key_is_free(file, key)
             if digests.size <= self.part_size:
                 sent = self._put_whole(file, key, moved)
@@ -104,7 +105,7 @@ class S3Store(Store):
         try:
             found = self.bucket.head(key)
         except AccessDeniedError:
-            # Without the right to list, AWS does not say that an object does not exist. The put itself never replaces one.
+            # Without the right to list, AWS answers 403 for a missing object. The put itself never replaces an object.
             if not self.bucket.if_none_match:
                 raise
             return
@@ -120,7 +121,7 @@ class S3Store(Store):
     def _read_parts(self, file: LocalFile) -> t.Iterator[Part]:
         return read_parts(file, self.part_size, self.bucket.sends_sha256)
 
-    def _put_whole(self, file: LocalFile, key: str, progress: Progress) -> SentObject:
+    def _put_whole(self, file: LocalFile, key: str, progress: Advance) -> SentObject:
         md5, sha256 = bytes.fromhex(file.digests.md5), bytes.fromhex(file.digests.sha256)
         try:
             answer = self.bucket.write_new(
@@ -139,7 +140,7 @@ class S3Store(Store):
         return SentObject(answer, file.digests.md5, to_base64(sha256))
 
     def _remove_damaged(self, key: str, digests: Digests, sent: SentObject, hint: t.Optional[str]) -> str:
-        """Remove the object that the put made; return the hint that says so. StoreExistsError if another writer's object is there by now.
+        """Remove the object that the put made; return a hint about it. StoreExistsError if another writer's object is there by now.
 
         Not every server checks If-None-Match and stores in one step, so two writers can both be the first.
         """
@@ -231,7 +232,7 @@ class S3Store(Store):
 
     # -- get, list, delete, clean -------------------------------------------------------------------------------------
 
-    def _get(self, key: str, sink: t.BinaryIO, progress: Progress) -> None:
+    def _get(self, key: str, sink: t.BinaryIO, progress: Advance) -> None:
         for piece in self.bucket.read(key):
             sink.write(piece)
             progress(len(piece))

@@ -10,7 +10,8 @@ import os
 import typing as t
 
 from ..base.errors import IntegrityError, LogArchiveError
-from .base import Digests, Progress
+from ..base.progress import Advance
+from .base import Digests
 from .s3_errors import NoSuchUploadError
 from .s3_requests import READ_SIZE, Answer, Bucket, FileSlice, etag_of, to_base64
 
@@ -61,7 +62,7 @@ class MultipartUpload:
         self._bucket = bucket
         self._id = bucket.call_on("create_multipart_upload", key, **parameters)["UploadId"]
 
-    def send(self, file: LocalFile, part_size: int, progress: Progress) -> SentObject:
+    def send(self, file: LocalFile, part_size: int, progress: Advance) -> SentObject:
         """Send the parts that the server does not have yet and make the object of them.
 
         Raises NoSuchUploadError if the server forgot the upload; any other retryable error leaves it to be continued.
@@ -79,10 +80,10 @@ class MultipartUpload:
         try:
             self._bucket.call_on("abort_multipart_upload", self.key, UploadId=self._id)
         except LogArchiveError:
-            # The error that ended the upload says more; ``clean`` finds later what is left now.
+            # The error that ended the upload matters more; ``clean`` finds the leftover later.
             pass
 
-    def _send_parts(self, file: LocalFile, part_size: int, progress: Progress) -> t.List[Part]:
+    def _send_parts(self, file: LocalFile, part_size: int, progress: Advance) -> t.List[Part]:
         """Send the missing parts; the next one is read and hashed while others are on their way."""
         from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -103,7 +104,7 @@ class MultipartUpload:
                 one.result()
         return parts
 
-    def _send_part(self, descriptor: int, part: Part, progress: Progress) -> None:
+    def _send_part(self, descriptor: int, part: Part, progress: Advance) -> None:
         answer = self._bucket.call_on(
             "upload_part",
             self.key,
@@ -129,7 +130,7 @@ class MultipartUploads:
         self._bucket = bucket
         self._current: t.Optional[MultipartUpload] = None
 
-    def send(self, file: LocalFile, key: str, part_size: int, progress: Progress) -> SentObject:
+    def send(self, file: LocalFile, key: str, part_size: int, progress: Advance) -> SentObject:
         """Send a file in parts; continues the upload of an earlier try."""
         upload = self._current
         if upload is None or (upload.key, upload.digests) != (key, file.digests):
@@ -156,7 +157,7 @@ def size_of_parts(size: int, part_size: int) -> int:
 
 
 def read_parts(file: LocalFile, part_size: int, with_sha256: bool) -> t.Iterator[Part]:
-    """Each part with its digests, read once and in order; IntegrityError at the end if the file is not what was packed."""
+    """Each part with its digests, read once and in order; IntegrityError at the end if the file changed since it was packed."""
     descriptor, path, digests = file
     part_size = size_of_parts(digests.size, part_size)
     whole = hashlib.sha256()
@@ -177,7 +178,7 @@ def read_parts(file: LocalFile, part_size: int, with_sha256: bool) -> t.Iterator
             at += count
         yield Part(number, start, size, md5.digest(), sha256.digest())
     if whole.hexdigest() != digests.sha256:
-        raise IntegrityError("the file is not what was packed: its SHA-256 differs", path, "Nothing was stored; pack it again")
+        raise IntegrityError("the file changed since it was packed: its SHA-256 differs", path, "Nothing was stored; pack it again")
 
 
 def etag_of_parts(parts: t.Sequence[Part]) -> str:

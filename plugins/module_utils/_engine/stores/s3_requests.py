@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The requests of the S3 store to its bucket, and what the answers say about an object."""
+"""The requests of the S3 store to its bucket, and the properties of an object in their answers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import typing as t
 
 from ..base import aws
 from ..base.errors import ConfigError, IntegrityError, StoreExistsError, StoreNotFoundError, StoreUnavailableError
+from ..base.progress import Advance
 from ..base.units import parse_duration
-from .base import Progress, required
+from .base import required
 from .s3_errors import AccessDeniedError, NotImplementedByServerError, store_error
 
 if t.TYPE_CHECKING:
@@ -171,7 +172,7 @@ class Bucket:
         except aws.request_errors() as error:
             raise store_error(error, self.location(prefix), client.meta.region_name) from error
 
-    # -- what requests and answers say about an object ----------------------------------------------------------------
+    # -- properties of an object in requests and answers --------------------------------------------------------------
 
     def new_object_parameters(self) -> t.Dict[str, str]:
         """The parameters of a new object: its encryption and storage class."""
@@ -205,7 +206,7 @@ class Bucket:
 class FileSlice:
     """A piece of a file as the body of a request: read by position, so that many share one descriptor, and never held in memory."""
 
-    def __init__(self, descriptor: int, start: int, size: int, progress: Progress) -> None:
+    def __init__(self, descriptor: int, start: int, size: int, progress: Advance) -> None:
         self._descriptor = descriptor
         self._start = start
         self._size = size

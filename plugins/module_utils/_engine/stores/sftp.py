@@ -15,9 +15,10 @@ import typing as t
 from ..base.durable import TEMP_PREFIX
 from ..base.errors import ConfigError, IntegrityError, StoreNotFoundError
 from ..base.levels import VERIFICATION_LEVELS, reaches
+from ..base.progress import Advance
 from ..base.units import parse_duration
 from . import sftp_packets as packets
-from .base import Digests, Progress, Store, StoredObject, Verification, required
+from .base import Digests, Store, StoredObject, Verification, required
 from .sftp_host_keys import parse_host_key
 from .sftp_login import Login
 from .sftp_packets import Attributes, Status
@@ -73,7 +74,7 @@ class SftpStore(Store):
         self.close()
         self._missing.clear()
 
-    def _put(self, path: str, key: str, digests: Digests, progress: Progress) -> Verification:
+    def _put(self, path: str, key: str, digests: Digests, progress: Advance) -> Verification:
         session = self._root.session()
         # Without a hash nothing would show what an earlier upload left.
         upload = Upload(self._root, key, digests, resume=self.verify_level != "size")
@@ -107,7 +108,7 @@ class SftpStore(Store):
         except Status as status:
             raise self._root.error(status, key, "verify") from status
 
-    def _get(self, key: str, sink: t.BinaryIO, progress: Progress) -> None:
+    def _get(self, key: str, sink: t.BinaryIO, progress: Advance) -> None:
         session = self._root.session()
         try:
             for piece in self._read(session, self._root.path_of(key), key):

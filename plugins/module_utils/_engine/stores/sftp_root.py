@@ -60,7 +60,7 @@ class RemoteRoot:
         return "sftp://%s@%s%s" % (self.login.user, self.login.address, posixpath.join(root, key) if key else root)
 
     def error(self, status: Status, key: str, action: str) -> StoreError:
-        """The error of a store for a request that the server refused. action: what was tried, such as 'list'."""
+        """The error of a store for a request that the server refused. action: the attempt, such as 'list'."""
         location = self.location(key)
         if status.code == packets.NO_SUCH_FILE:
             return StoreNotFoundError("there is no such object or folder", location)

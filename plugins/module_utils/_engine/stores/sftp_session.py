@@ -243,7 +243,7 @@ class Session:
     def check_file(self, path: str, size: int) -> t.Optional[t.Tuple[str, str]]:
         """(algorithm, hex digest) of a file as the server computes it by check-file-name; None if the server does not support it.
 
-        Requested whatever the extensions are: ProFTPD supports it and does not announce it.
+        Requested in any case: ProFTPD supports it and does not announce it.
         """
         request = pack_text("check-file-name") + pack_text(path) + pack_text("sha256,md5") + struct.pack(">QQI", 0, 0, 0)
         try:

@@ -10,8 +10,9 @@ import typing as t
 
 from ..base.durable import TEMP_PREFIX
 from ..base.errors import IntegrityError, StoreError, StoreExistsError, StoreFullError, StoreUnavailableError
+from ..base.progress import Advance
 from . import sftp_packets as packets
-from .base import Digests, Progress
+from .base import Digests
 from .sftp_packets import Status
 from .sftp_root import RemoteRoot
 from .sftp_session import WINDOW, Session
@@ -44,7 +45,7 @@ class Upload:
         if session.find(self.final) is not None:
             raise self._taken(session)
 
-    def send(self, session: Session, path: str, progress: Progress) -> bool:
+    def send(self, session: Session, path: str, progress: Advance) -> bool:
         """Write the local file to the temporary name, complete and synced; return whether an earlier upload was resumed."""
         size = self._digests.size
         handle, offset = self._open(session)
@@ -68,7 +69,7 @@ class Upload:
                 except Status as status:
                     raise self._write_error(session, status, size - written) from status
         except (StoreError, IntegrityError) as error:
-            # The end of the connection closes the handle, whatever became of it.
+            # The end of the connection closes the handle in any case.
             self._root.close()
             if isinstance(error, StoreFullError):
                 # The part of the archive that is there would keep the server full.

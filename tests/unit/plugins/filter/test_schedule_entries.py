@@ -27,7 +27,7 @@ def test_jobs_with_a_schedule_in_order_and_nothing_secret() -> None:
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("a", {"at": "noon"}, "web1: the schedule of job a: .*is not understood"),
+        ("a", {"at": "noon"}, "web1: the schedule of job a: .*not a schedule"),
         ("a", {"at": "23:00 daily", "spread": "soon"}, "web1: the schedule of job a: "),
         ("a", {"at": "23:00 daily", "when": 1}, "unknown key"),
         ("a;reboot", {"at": "23:00 daily"}, "the name of job 'a;reboot' must be made of letters"),

@@ -66,7 +66,7 @@ def test_a_store_by_itself_is_named_after_its_type():
         ({"encryption": {}}, "encryption.keyring: is missing (The folder of Fernet keys"),
         ({"encryption": "aes"}, "encryption: must be an object, not text"),
         ({"schedule": {}}, "schedule.at: is missing"),
-        ({"schedule": {"at": "sometimes"}}, "schedule.at: 'sometimes': is not understood"),
+        ({"schedule": {"at": "sometimes"}}, "schedule.at: 'sometimes': not a schedule"),
         ({"schedule": {"at": "23:00 daily", "spread": "wide"}}, "schedule.spread: "),
         ({"selct": {}}, "selct: unknown key; did you mean 'select'?"),
         ({"zzzzzz": 1}, "zzzzzz: unknown key; known keys: archive, delete_sources"),

@@ -137,7 +137,7 @@ def test_levels_say_what_was_really_done(root, spooled, level, proven):
 def test_a_rotten_spool_file_is_named(store, root, spooled):
     with open(spooled, "r+b") as file:
         file.write(b"X")
-    with pytest.raises(IntegrityError, match="^%s: the spooled file is not what was packed" % spooled):
+    with pytest.raises(IntegrityError, match="^%s: the spooled file changed since it was packed" % spooled):
         store.put(spooled, "a/key", DIGESTS)
     assert everything(root) == ["a"]
 
