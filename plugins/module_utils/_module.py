@@ -24,12 +24,11 @@ from ._engine.base.units import parse_time
 from ._engine.config.check import normalise, normalise_options, normalise_store
 from ._engine.config.option import Option, Spec
 from ._engine.config.spec import STORE
-from ._engine.holdings import inventory
-from ._engine.stores.opening import open_store
 from ._options import JOB_OPTION
 
 if t.TYPE_CHECKING:
     from ._engine.config.document import StoreOptions
+    from ._engine.holdings import inventory
     from ._engine.stores.base import Store
 
 _FOREIGN = re.compile("[\udc80-\udcff]|\\\\(?=x[0-9a-f]{2})")
@@ -94,17 +93,24 @@ def store_options(params: t.Mapping[str, t.Any], subject: str) -> StoreOptions:
 
 def opened(params: t.Mapping[str, t.Any]) -> t.ContextManager[Store]:
     """The store of the option ``store``, closed at the end of the context. Raises ConfigError."""
+    # Here and below: most modules open no store, and a host compiles all that a module imports at each call.
+    from ._engine.stores.opening import open_store
+
     return contextlib.closing(open_store(store_options(params["store"], "store")))
 
 
 def choice(params: t.Mapping[str, t.Any]) -> inventory.Choice:
     """The archives that the options of ``CHOICE`` (and ``latest``, if the module has it) select. Raises ConfigError."""
+    from ._engine.holdings import inventory
+
     start, end = (parse_time(params[name]) if params[name] else None for name in ("start", "end"))
     return inventory.Choice([unescaped(name) for name in params["names"]], start, end, params.get("latest", False))
 
 
 def chosen(params: t.Mapping[str, t.Any], store: Store) -> t.Tuple[inventory.Inventory, t.List[inventory.StoredArchive]]:
     """The inventory of the store for the options ``host`` and ``job``, and the archives in it that the rest of ``CHOICE`` selects."""
+    from ._engine.holdings import inventory
+
     held = inventory.read(store, params["host"], params["job"])
     return held, inventory.choose(held.archives, choice(params))
 

@@ -92,8 +92,16 @@ DOCUMENT_OPTION: Spec = {
     "job": {
         "type": "dict",
         "options": _as_written(JOB),
-        "description": ["The job document. What is left out is left out of the file too. Needed with C(state=present)."],
-    }
+        "description": [
+            "The job document. What is left out is left out of the file too. With C(state=present), this or O(jobs) is needed."
+        ],
+    },
+    "jobs": {
+        "type": "list",
+        "elements": "dict",
+        "options": _as_written(JOB),
+        "description": ["Several job documents, each as O(job). One call writes them all."],
+    },
 }
 
 PACKING: Spec = dict(

@@ -19,6 +19,12 @@ options:
     description: The folder of job documents. It must exist.
     type: path
     default: /etc/log-archive/jobs.d
+  purge:
+    description:
+      - With O(jobs), remove the documents in O(folder) that Ansible has written and that are of no job in O(jobs). Documents that operators
+        wrote stay.
+    type: bool
+    default: false
   name:
     description: The name of the job. Required with O(state=absent). Otherwise it is O(job.name).
     type: str
@@ -58,10 +64,10 @@ author:
 EXAMPLES = r"""
 - name: Write the documents of all jobs of the host
   infra_ops.log_archive.job_document:
-    job: "{{ lookup('infra_ops.log_archive.jobs')[item] }}"
+    jobs: "{{ lookup('infra_ops.log_archive.jobs').values() }}"
+    purge: true
     group: log-archive-operators
     mode: "0660"
-  loop: "{{ lookup('infra_ops.log_archive.jobs').keys() }}"
 
 - name: Remove a job
   infra_ops.log_archive.job_document:
@@ -79,9 +85,21 @@ EXAMPLES = r"""
 RETURN = r"""
 path:
   description: The path of the file.
-  returned: success
+  returned: success, without O(jobs)
   type: str
   sample: /etc/log-archive/jobs.d/syslog.json
+written:
+  description: With O(jobs), the files that changed, or would change in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/log-archive/jobs.d/syslog.json]
+removed:
+  description: With O(jobs), the files that were removed, or would be in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 """
 
 import grp
@@ -102,6 +120,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import DOCUMENT_OPTION
 
 HEADER = "// Managed by Ansible (infra_ops.log_archive): changes here are overwritten\n"
+MARK = b"// Managed by Ansible (infra_ops.log_archive)"
 MASK = "********"
 
 
@@ -110,36 +129,81 @@ def main() -> None:
     arguments.update(
         folder={"type": "path", "default": DEFAULT_CONFIG},
         name={"type": "str"},
+        purge={"type": "bool", "default": False},
         state={"type": "str", "choices": ["present", "absent"], "default": "present"},
         mode={"type": "raw", "default": "0640"},
     )
     module = AnsibleModule(
         argument_spec=arguments,
-        required_if=[("state", "present", ["job"]), ("state", "absent", ["name"])],
-        mutually_exclusive=[("job", "name")],
+        required_if=[("state", "present", ["job", "jobs"], True), ("state", "absent", ["name"])],
+        mutually_exclusive=[("job", "jobs", "name")],
         add_file_common_args=True,
         supports_check_mode=True,
     )
     with reporting(module) as result:
-        wanted = document(module.params) if module.params["job"] else None
-        name = wanted["name"] if wanted else normalise_options({"name": module.params["name"]}, {"name": JOB["name"]})["name"]
-        path = os.path.join(unescaped(module.params["folder"]), name + ".json")
-        result["path"] = path
-        try:
-            _apply(module, path, wanted if module.params["state"] == "present" else None, result)
-        except OSError as error:
-            raise LogArchiveError("cannot write or remove the job document: %s" % error.strerror, error.filename or path) from error
+        folder = unescaped(module.params["folder"])
+        plan = _plan(module.params, folder)
+        differences: t.List[t.Dict[str, t.Any]] = []
+        changed: t.List[str] = []
+        for path, wanted in plan:
+            try:
+                if _apply(module, path, wanted, differences):
+                    changed.append(path)
+            except OSError as error:
+                message = "cannot write or remove the job document: %s" % error.strerror
+                raise LogArchiveError(message, error.filename or path) from error
+        result["changed"] = bool(changed)
+        if module.params["jobs"] is None:
+            result["path"] = plan[0][0]
+        else:
+            gone = [path for path, wanted in plan if wanted is None]
+            result.update(written=[path for path in changed if path not in gone], removed=gone)
+        if module._diff:
+            result["diff"] = differences
 
 
-def _apply(module: AnsibleModule, path: str, wanted: t.Optional[t.Dict[str, t.Any]], result: t.Dict[str, t.Any]) -> None:
+def _plan(params: t.Mapping[str, t.Any], folder: str) -> t.List[t.Tuple[str, t.Optional[t.Dict[str, t.Any]]]]:
+    """Each file with the document that it must hold, None if it must not exist. All documents are checked here, before any is written."""
+    if params["state"] == "absent":
+        name = normalise_options({"name": params["name"]}, {"name": JOB["name"]})["name"]
+        return [(os.path.join(folder, name + ".json"), None)]
+    jobs = [params["job"]] if params["jobs"] is None else params["jobs"]
+    plan: t.List[t.Tuple[str, t.Optional[t.Dict[str, t.Any]]]] = []
+    for job in jobs:
+        wanted = document({"job": job})
+        plan.append((os.path.join(folder, wanted["name"] + ".json"), wanted))
+    others = _others(folder, [path for path, _document in plan]) if params["purge"] else []
+    return plan + [(path, None) for path in others]
+
+
+def _others(folder: str, kept: t.Sequence[str]) -> t.List[str]:
+    """The documents in a folder that Ansible has written, but for those to keep. A folder that is not there has none."""
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    paths = [os.path.join(folder, name) for name in names if name.endswith(".json")]
+    return [path for path in paths if path not in kept and _is_of_ansible(path)]
+
+
+def _is_of_ansible(path: str) -> bool:
+    """Whether the first line of a regular file says so. No link is followed: operators may write to the folder."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        return False
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        return file.readline(len(HEADER) + 1).startswith(MARK)
+
+
+def _apply(module: AnsibleModule, path: str, wanted: t.Optional[t.Dict[str, t.Any]], differences: t.List[t.Dict[str, t.Any]]) -> bool:
+    """Write or remove one document; return whether that changes something."""
     there = os.lstat(path) if os.path.lexists(path) else None
     # Users who may write to the folder can put anything there. Only a regular file is read; anything else is replaced.
     before = _read(path) if there is not None and stat.S_ISREG(there.st_mode) else None
     attributes: t.Dict[str, t.Any] = {}
     after = None
     if wanted is None:
-        result["changed"] = there is not None
-        if result["changed"] and not module.check_mode:
+        changed = there is not None
+        if changed and not module.check_mode:
             os.unlink(path)
             durable.fsync_folder(os.path.dirname(path))
     else:
@@ -151,15 +215,16 @@ def _apply(module: AnsibleModule, path: str, wanted: t.Optional[t.Dict[str, t.An
                 "Set a mode such as 0640",
             )
         after = text(wanted).encode("utf-8", "backslashreplace")
-        result["changed"] = before != after
-        if result["changed"] and not module.check_mode:
+        changed = before != after
+        if changed and not module.check_mode:
             durable.write_atomically(path, after, mode, _owner(module.params, there))
-        if not result["changed"] or not module.check_mode:
+        if not changed or not module.check_mode:
             common = module.load_file_common_arguments(module.params, path)
-            result["changed"] = module.set_fs_attributes_if_different(common, result["changed"], attributes, expand=False)
+            changed = module.set_fs_attributes_if_different(common, changed, attributes, expand=False)
     if module._diff:
         content = {"before_header": path, "before": shown(before), "after_header": path, "after": shown(after)}
-        result["diff"] = [content] * (before != after) + [attributes] * bool(attributes)
+        differences += [content] * (before != after) + [attributes] * bool(attributes)
+    return changed
 
 
 def _read(path: str) -> bytes:

@@ -36,8 +36,8 @@ OPERATOR = "olga"
 ALIVE = re.compile(r"/var/(log|lib|spool)/log-archive(-server)?(/|$)|/srv/log-archive/[^/]+/(archive/|\.seal$)")
 
 
-# Changes that only a check reports: for a task that it cannot try, and for a folder that an earlier task would have made.
-STANDS_FOR = {"Say what would be installed", "Make the folder above the keyring", "Make the folder of the configuration"}
+# Changes that only a check reports, for a task that it cannot try.
+STANDS_FOR = {"Say what would be installed"}
 # Changes that only a real run reports, because they follow from others: the parts of an installation, what is done with a key pair or a
 # unit once it is there, and a service that reads its new configuration.
 FOLLOWS = {
@@ -45,7 +45,6 @@ FOLLOWS = {
     "Install the libraries",
     "Install optional libraries where there are wheels",
     "Give the private key to the user who sends",
-    "Let in the host's key, and no other",
     "Start the timers, now and at boot",
     "Let sshd read its configuration, where no service manager does",
 }

@@ -46,7 +46,9 @@ def operate(host: t.Any, *arguments: str, user: str = "alice", cwd: str = "/") -
 
 def test_a_check_of_a_fresh_host_tells_and_changes_nothing(host, fresh):
     played = succeed(host, ROLE, "--check", "--diff", **VARIABLES)
-    assert played.changed == 4, "engine, command, rotation, documents"
+    assert played.changed == 3, "engine, command and rotation, documents"
+    for path in ("/usr/local/bin/log-archive", "/etc/logrotate.d/log-archive", DOCUMENTS + "/private.json"):
+        assert "+++ after: %s\n" % path in played.output
     assert '+  "name": "syslog",' in played.output
     assert not difference(fresh, snapshot(host))
 

@@ -139,7 +139,8 @@ def test_check_mode_on_a_fresh_host_changes_nothing(host: t.Any) -> None:
     before = snapshot(host)
     played = scheduled(host, "--check", "--diff")
     assert played.code == 0 and not difference(before, snapshot(host)), played.output
-    assert played.changed == 2 and "+# log-archive: nightly (23:00 daily; this host " in played.output
+    assert played.changed == 1 and "+++ after: %s/nightly.log\n" % LOGS in played.output
+    assert "+# log-archive: nightly (23:00 daily; this host " in played.output
 
 
 def test_a_host_without_systemd_or_cron_is_told_so(host: t.Any) -> None:

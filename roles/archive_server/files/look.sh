@@ -1,15 +1,20 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-#
 # shellcheck shell=sh
-# What an archive server has of an account, one fact per line. Arguments: account, its folder, sshd.
+# What an archive server has of an account, one fact per line. Arguments: account, its folder, its file of public keys, sshd, folder of what is
+# pruned for it, command that prunes.
 getent passwd "$1" | sed 's/^/passwd /'
 # Not the field itself: were it a hash, it would be seen in the output.
 test "$(getent shadow "$1" | cut -d: -f2)" = '*' && echo 'password none'
 id -nG "$1" 2>/dev/null | sed 's/^/groups /'
-stat -c 'archive owner %u' "$2/archive" 2>/dev/null
+stat -c 'chroot %U:%G:%a' "$2" 2>/dev/null
+stat -c 'archive %U:%G:%a' "$2/archive" 2>/dev/null
+stat -c 'authorized %U:%G:%a' "$3" 2>/dev/null
+sed 's/^/authorized /' "$3" 2>/dev/null
+test -e "$5" && echo 'documents'
+test -e "$6" && echo 'prunes'
 sed 's/^/key /' /etc/ssh/ssh_host_ed25519_key.pub /etc/ssh/ssh_host_ecdsa_key.pub /etc/ssh/ssh_host_rsa_key.pub 2>/dev/null
 if id "$1" >/dev/null 2>&1; then
-    "$3" -T -C "user=$1,host=localhost,addr=127.0.0.1" | sed 's/^/sshd /'
+    "$4" -T -C "user=$1,host=localhost,addr=127.0.0.1" | sed 's/^/sshd /'
 fi
 exit 0
