@@ -25,6 +25,7 @@ from .naming import Group, manifest_key, revised
 from .packing import Packed, PackedSource, pack
 
 if t.TYPE_CHECKING:
+    from ..base.beneath import Identity
     from ..crypto.envelope import Envelope
     from ..sources.base import Source
     from .facts import LocalArchive, Manifest, PeriodText, SourceFacts
@@ -44,12 +45,16 @@ class Contents(t.NamedTuple):
 
 
 class Created(t.NamedTuple):
-    """One finished archive. seconds: wall-clock time of the packing; warnings: sentences about sources that changed."""
+    """One finished archive. seconds: wall-clock time of the packing; warnings: sentences about sources that changed.
+
+    identities: by path, device and inode of each file that was read.
+    """
 
     path: str
     manifest: Manifest
     seconds: float
     warnings: t.List[str]
+    identities: t.Dict[str, Identity]
 
 
 def find_unchanged(path: str, sources: t.Sequence[Source]) -> t.Optional[Manifest]:
@@ -150,7 +155,8 @@ def create_archive(
         for leftover in (part, manifest_key(part)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(leftover)
-    return Created(path, manifest, time.monotonic() - started, [_warning(s) for s in packed.sources if s.changed or s.vanished])
+    warnings = [_warning(source) for source in packed.sources if source.changed or source.vanished]
+    return Created(path, manifest, time.monotonic() - started, warnings, {source.path: source.identity for source in packed.sources})
 
 
 def _locked(part: str) -> t.BinaryIO:
@@ -180,7 +186,7 @@ def _pack_steady(file: t.BinaryIO, contents: Contents, envelope: Envelope, refus
     for attempt in range(1, ATTEMPTS + 1):
         file.seek(0)
         file.truncate()
-        packed = pack([source.path for source in contents.sources], file, envelope, progress, contents.below)
+        packed = pack(contents.sources, file, envelope, progress, contents.below)
         changed = [source for source in packed.sources if source.changed]
         if not changed or (attempt == ATTEMPTS and not refuse_changed):
             file.flush()
@@ -221,7 +227,9 @@ def _manifest(name: str, packed: Packed, contents: Contents, envelope: Envelope)
 
 
 def _source_facts(source: PackedSource, period: Period) -> SourceFacts:
-    return t.cast("SourceFacts", dict(source._asdict(), mode="%04o" % source.mode, period=_period(period)))
+    facts = dict(source._asdict(), mode="%04o" % source.mode, period=_period(period))
+    del facts["identity"]  # It means nothing on another host, or after a restore.
+    return t.cast("SourceFacts", facts)
 
 
 def _period(period: Period) -> PeriodText:

@@ -9,18 +9,22 @@ Formats: POSIX.1-2001 pax (tar), RFC 1952 with one member (gzip), Fernet (see fe
 from __future__ import annotations
 
 import collections
+import errno
 import hashlib
 import os
 import stat
 import tarfile
 import typing as t
 
+from ..base.beneath import identity, open_file, open_folder, status_of
 from ..base.errors import SourceError
 from ..base.progress import Advance
 from ..sources.files import SECRET, holds_secrets
 
 if t.TYPE_CHECKING:
+    from ..base.beneath import Identity
     from ..crypto.envelope import Envelope, Seal
+    from ..sources.base import Source
 
 BLOCK = 1 << 21
 """Bytes that one deflate call compresses; each block is primed with the 32 KiB before it, as pigz does."""
@@ -29,6 +33,8 @@ SLICE = 1 << 18
 WORKERS = 12
 """Threads that deflate, at the most: what reads and what encrypts cannot feed more, and each has a block in memory."""
 WINDOW = 1 << 15
+# No file there: it is gone, or a link now stands on the way to it.
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 LAST_DEFLATE_BLOCK = b"\x03\x00"
 ISAL_LEVEL = 1
@@ -40,7 +46,7 @@ class PackedSource(t.NamedTuple):
 
     name: its member name in the tar; size: bytes in the archive; mtime_ns: nanoseconds since the epoch when the reading began;
     sha256: of the bytes in the archive; changed: it was written to while it was read; vanished: it was removed or replaced
-    after it had been opened (what was read is whole).
+    after it had been opened (what was read is whole). identity: device and inode of the file that was read.
     """
 
     path: str
@@ -53,6 +59,7 @@ class PackedSource(t.NamedTuple):
     sha256: str
     changed: bool
     vanished: bool
+    identity: Identity
 
 
 class Packed(t.NamedTuple):
@@ -72,7 +79,7 @@ def member_name(path: str, below: str = "/") -> str:
 
 
 def pack(
-    paths: t.Iterable[str],
+    sources: t.Iterable[Source],
     sink: t.BinaryIO,
     envelope: Envelope,
     progress: t.Optional[Advance] = None,
@@ -80,7 +87,8 @@ def pack(
 ) -> Packed:
     """Write one archive of these sources to ``sink``.
 
-    paths: absolute paths of regular files; packed in the order of their member names, so that the same sources give the same tgz.
+    sources: regular files, opened below their ``root``; packed in the order of their member names, so that the same sources give the
+    same tgz.
     envelope: encloses the tgz. progress: called with the number of source bytes read since the last call. below: the folder of all
     sources; their names in the tar begin there.
     A source that grows is packed with the size that it had at first; one that shrinks is filled with zeros to that size: the tar
@@ -89,12 +97,12 @@ def pack(
     """
     archive = _Archive(sink, envelope.seal())
     gzip = _Gzip(archive.write)
-    sources = []
+    packed = []
     tar_size = 0
     try:
-        for path in sorted(paths, key=lambda path: os.fsencode(member_name(path, below))):
-            source, size = _pack_source(path, below, gzip, progress)
-            sources.append(source)
+        for source in sorted(sources, key=lambda source: os.fsencode(member_name(source.path, below))):
+            one, size = _pack_source(source, below, gzip, progress)
+            packed.append(one)
             tar_size += size
         gzip.write(bytes(2 * tarfile.BLOCKSIZE + -(tar_size + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE))
         gzip.finish()
@@ -102,13 +110,14 @@ def pack(
         gzip.close()
     archive.finish()
     digests = (archive.md5.hexdigest(), archive.sha256.hexdigest())
-    return Packed(archive.size, *digests, archive.tgz_size, archive.tgz_sha256.hexdigest(), sources)
+    return Packed(archive.size, *digests, archive.tgz_size, archive.tgz_sha256.hexdigest(), packed)
 
 
-def _pack_source(path: str, below: str, gzip: _Gzip, progress: t.Optional[Advance]) -> t.Tuple[PackedSource, int]:
+def _pack_source(selected: Source, below: str, gzip: _Gzip, progress: t.Optional[Advance]) -> t.Tuple[PackedSource, int]:
+    path = selected.path
     try:
-        # O_NONBLOCK: a FIFO put in a log's place must not hang the run.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open_folder(selected.root) as root:
+            descriptor = open_file(root, selected.relative)
     except OSError as error:
         raise _unreadable(path, error) from error
     before = os.fstat(descriptor)
@@ -145,8 +154,7 @@ def _pack_source(path: str, below: str, gzip: _Gzip, progress: t.Optional[Advanc
         padding = -before.st_size % tarfile.BLOCKSIZE
         gzip.write(bytes(padding))
         after = os.fstat(descriptor)
-    here = _stat_or_none(path)
-    vanished = here is None or (here.st_dev, here.st_ino) != (before.st_dev, before.st_ino)
+    vanished = _identity_now(selected) != identity(before)
     changed = bool(shrunk) or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
     if not vanished:
         # The clock of mtime can be set back by its owner, that of ctime cannot. (Rename and unlink move ctime too: then vanished tells.)
@@ -162,6 +170,7 @@ def _pack_source(path: str, below: str, gzip: _Gzip, progress: t.Optional[Advanc
         sha256=sha256.hexdigest(),
         changed=changed,
         vanished=vanished,
+        identity=identity(before),
     )
     return source, len(header) + before.st_size + padding
 
@@ -175,11 +184,15 @@ def _tar_header(name: str, status: os.stat_result) -> bytes:
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def _stat_or_none(path: str) -> t.Optional[os.stat_result]:
+def _identity_now(source: Source) -> t.Optional[Identity]:
+    """The file that has the source's path now, or None."""
     try:
-        return os.lstat(path)
-    except FileNotFoundError:
-        return None
+        with open_folder(source.root) as root:
+            return identity(status_of(root, source.relative))
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise
 
 
 def _real_path(descriptor: int, path: str) -> str:
@@ -191,6 +204,8 @@ def _real_path(descriptor: int, path: str) -> str:
 
 
 def _unreadable(path: str, error: OSError) -> SourceError:
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        return SourceError("cannot be read: a symbolic link stands on its path below the folder of the job", path, "Links are not followed")
     vanished = isinstance(error, FileNotFoundError)
     hint = "It vanished after it was selected" if vanished else "Run as a user that may read it"
     return SourceError(

@@ -18,6 +18,7 @@ from .record import Recorder
 from .stores import OpenStores
 
 if t.TYPE_CHECKING:
+    from ..base.beneath import Identity
     from ..base.progress import Progress
     from ..config.document import JobDocument
     from ..holdings.retention import Item
@@ -30,7 +31,7 @@ class Context:
     """One run of a job: its document, its time and its callbacks, and the collector, catalog, spool, stores and record it works with.
 
     A dry run (``check``) works on a copy of the catalog in memory. ``coming``, dry run only: the archives that the run would send,
-    which the plan of what it would prune must count.
+    which the plan of what it would prune must count. ``packed``: by path, device and inode of each file that this run has packed.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Context:
         self.stores = OpenStores(document["stores"])
         self.recorder = Recorder(self.job, self.host, self.now, check, document["log"])
         self.coming: t.List[Item] = []
+        self.packed: t.Dict[str, Identity] = {}
 
     def close(self) -> None:
         """Close the catalog."""

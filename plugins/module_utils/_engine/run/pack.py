@@ -82,6 +82,7 @@ def _archive(run: Context, group: naming.Group, envelope: Envelope, below: str) 
     created = _create(run, run.spool.path(key), group, envelope, below)
     if created is None:
         return
+    run.packed.update(created.identities)
     run.recorder.set_changed()
     for warning in created.warnings:
         run.recorder.warn(warning)

@@ -22,7 +22,6 @@
 from __future__ import annotations
 
 import abc
-import os
 import typing as t
 
 if t.TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Source(t.NamedTuple):
     @property
     def relative(self) -> str:
         """The path below ``root``."""
-        return os.path.relpath(self.path, self.root)
+        return self.path[len(self.root) :].lstrip("/")
 
 
 class Skipped(t.NamedTuple):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import gzip
 import hashlib
 import io
@@ -20,16 +21,25 @@ import time
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import packing
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import SourceError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.base import Source
 from cryptography.fernet import Fernet
 
 KEY = bytes(range(32))
 ENVELOPE = envelope.FernetEnvelope(keyring.Key(keyring.key_id(KEY), KEY))
 
 
+def selected(path):
+    """The source of this path, whatever there is now."""
+    path = os.fspath(path)
+    moment = datetime.datetime(2024, 1, 12, tzinfo=datetime.timezone.utc)
+    return Source(path, 0, 0, Period(moment, moment), os.path.dirname(path), (0, 0))
+
+
 def pack(*paths):
     sink = io.BytesIO()
-    packed = packing.pack([os.fspath(path) for path in paths], sink, ENVELOPE)
+    packed = packing.pack([selected(path) for path in paths], sink, ENVELOPE)
     return packed, sink.getvalue()
 
 
@@ -151,7 +161,7 @@ class _AtByte:
 
 def pack_while(source, action):
     sink = io.BytesIO()
-    packed = packing.pack([str(source)], sink, ENVELOPE, _AtByte(1, action))
+    packed = packing.pack([selected(source)], sink, ENVELOPE, _AtByte(1, action))
     return packed.sources[0], contents_of(sink.getvalue())[str(source).lstrip("/")]
 
 
@@ -207,6 +217,17 @@ def test_a_link_a_fifo_and_a_missing_source_are_refused_by_name(tmp_path):
         with pytest.raises(SourceError, match=name) as caught:
             pack(tmp_path / name)
         assert caught.value.vanished == (name == "missing")
+
+
+def test_a_source_whose_folder_has_become_a_link_is_refused(tmp_path):
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "log").write_bytes(b"secret")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "app").symlink_to(tmp_path / "private")
+    source = selected(tmp_path / "logs" / "app" / "log")._replace(root=str(tmp_path / "logs"))
+    with pytest.raises(SourceError, match="a symbolic link stands on its path") as caught:
+        packing.pack([source], io.BytesIO(), ENVELOPE)
+    assert not caught.value.vanished
 
 
 def test_the_mode_owner_and_time_of_a_source_are_in_the_tar(tmp_path):

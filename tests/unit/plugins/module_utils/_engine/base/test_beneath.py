@@ -5,64 +5,16 @@
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import os
 import pathlib
-import subprocess
-import sys
-import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import beneath
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
+from rigs.swaps import OTHER_USER, can_swap, opened_to_all, others_folder, swapping
 
-OTHER_USER = 65534
-RENAME_EXCHANGE = 2
-SWAPPER = """
-import ctypes, os, sys
-os.setuid(int(sys.argv[1]))
-libc = ctypes.CDLL(None, use_errno=True)
-one, other = os.fsencode(sys.argv[2]), os.fsencode(sys.argv[3])
-print(libc.renameat2(-100, one, -100, other, 2), flush=True)
-for _turn in range(200000):
-    libc.renameat2(-100, one, -100, other, 2)
-"""
-
-
-@pytest.fixture
-def swapped() -> t.Iterator[t.Callable[[pathlib.Path, pathlib.Path], None]]:
-    """Call with two paths of another user's: a process of that user exchanges them as fast as it can until the test ends."""
-    if os.geteuid() != 0 or not hasattr(ctypes.CDLL(None), "renameat2"):
-        pytest.skip("needs root and renameat2")
-    running: t.List[subprocess.Popen[str]] = []
-
-    def start(one: pathlib.Path, other: pathlib.Path) -> None:
-        arguments = [sys.executable, "-c", SWAPPER, str(OTHER_USER), str(one), str(other)]
-        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-        running.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "0\n", "the two cannot be exchanged on this file system"
-
-    yield start
-    for process in running:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
-
-
-def opened_to_all(folder: pathlib.Path) -> pathlib.Path:
-    """The folder, reachable for other users."""
-    for each in [folder, *folder.parents]:
-        if each.stat().st_mode & 0o001 == 0:
-            each.chmod(each.stat().st_mode | 0o111)
-    return folder
-
-
-def others_folder(path: pathlib.Path) -> pathlib.Path:
-    path.mkdir()
-    os.chown(path, OTHER_USER, OTHER_USER)
-    return path
+needs_swaps = pytest.mark.skipif(not can_swap(), reason="needs root and renameat2")
 
 
 def test_a_file_and_a_folder_are_opened_below_the_one_that_is_held(tmp_path: pathlib.Path) -> None:
@@ -136,9 +88,8 @@ def test_only_the_very_file_is_removed(tmp_path: pathlib.Path) -> None:
     assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"log": "new"}
 
 
-def test_while_another_user_exchanges_a_folder_for_a_link_no_file_elsewhere_is_read(
-    tmp_path: pathlib.Path, swapped: t.Callable[[pathlib.Path, pathlib.Path], None]
-) -> None:
+@needs_swaps
+def test_while_another_user_exchanges_a_folder_for_a_link_no_file_elsewhere_is_read(tmp_path: pathlib.Path) -> None:
     logs = others_folder(opened_to_all(tmp_path) / "logs")
     others_folder(logs / "app")
     (logs / "app" / "log").write_text("log")
@@ -146,9 +97,8 @@ def test_while_another_user_exchanges_a_folder_for_a_link_no_file_elsewhere_is_r
     (tmp_path / "private" / "log").write_text("secret")
     (logs / "link").symlink_to(tmp_path / "private")
     os.chown(logs / "link", OTHER_USER, OTHER_USER, follow_symlinks=False)
-    swapped(logs / "app", logs / "link")
     read = set()
-    with beneath.open_folder(str(logs)) as folder:
+    with swapping(logs / "app", logs / "link"), beneath.open_folder(str(logs)) as folder:
         for _turn in range(20000):
             try:
                 descriptor = beneath.open_file(folder, "app/log")
@@ -159,37 +109,29 @@ def test_while_another_user_exchanges_a_folder_for_a_link_no_file_elsewhere_is_r
     assert read == {b"log"}
 
 
-def test_while_another_user_exchanges_two_files_only_the_one_that_was_read_is_removed(
-    tmp_path: pathlib.Path, swapped: t.Callable[[pathlib.Path, pathlib.Path], None]
-) -> None:
+@needs_swaps
+def test_while_another_user_exchanges_two_files_only_the_one_that_was_read_is_removed(tmp_path: pathlib.Path) -> None:
     logs = others_folder(opened_to_all(tmp_path) / "logs")
     names = [logs / "one", logs / "two"]
     for path in names:
         path.write_text("log")
         os.chown(path, OTHER_USER, OTHER_USER)
-    kept = beneath.identity(names[0].lstat())
-    swapped(*names)
     removed = 0
-    with beneath.open_folder(str(logs)) as folder:
-        for _turn in range(3000):
-            there = {beneath.identity(each.lstat()) for each in logs.iterdir()}
-            assert kept in there, "a file was removed that was not the one asked for"
-            if there == {kept}:
-                removed += 1
+    with contextlib.ExitStack() as stack:
+        # An open file knows by its number of names whether it was removed; a look at names would race with the exchange.
+        kept, other = [stack.enter_context(path.open()) for path in names]
+        stack.enter_context(swapping(*names))
+        folder = stack.enter_context(beneath.open_folder(str(logs)))
+        for _turn in range(900):
+            with contextlib.suppress(FileNotFoundError, FileExistsError):
+                removed += beneath.remove(folder, "one", beneath.identity(os.fstat(other.fileno())))
+            assert os.fstat(kept.fileno()).st_nlink == 1, "a file was removed that was not the one asked for"
+            if not os.fstat(other.fileno()).st_nlink:
                 (logs / "new").write_text("log")
-                for path in names:
-                    if not path.exists():
-                        (logs / "new").rename(path)
-                        break
-                continue
-            wanted = next(each for each in there if each != kept)
-            try:
-                beneath.remove(folder, "one", wanted)
-            except FileExistsError:
-                # Both names were taken again: the other file keeps its private name.
-                break
-            except FileNotFoundError:
-                continue
+                other = stack.enter_context((logs / "new").open())
+                (logs / "new").rename(names[0] if names[1].exists() else names[1])
+            elif not all(path.exists() for path in names):
+                break  # Both names were taken again while one file had its private name, and it kept that.
     assert removed
 
 

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
-from rigs.host import archives_in, assert_complete, at, file_store
+from rigs.host import Host, archives_in, assert_complete, at, file_store
 from rigs.runs import ALL, assert_all_archived, read_logs
+from rigs.swaps import OTHER_USER, can_swap, opened_to_all, others_folder, swapping
 
 pytest.importorskip("cryptography")
 
@@ -92,3 +94,50 @@ def test_sources_are_deleted_once_every_required_store_has_them_and_if_unchanged
     # The first is safe now. The second was archived anew in the same run, and is safe too.
     assert sorted(record["sources_deleted"]) == [str(first), str(second)]
     assert len(archives_in(file_store(down))) == len(archives_in(file_store(host.store))) == 3
+
+
+def test_a_source_that_an_earlier_run_packed_is_deleted_only_if_it_still_has_the_same_bytes(host, tmp_path):
+    down = tmp_path / "not" / "mounted"
+    host.stores = [{"type": "file", "name": "late", "path": str(down), "attempts": 1}]
+    kept, replaced = host.write_logs(13, 14)
+    assert host.run(delete_sources=True)["exit_code"] == 3
+    before = replaced.stat()
+    other = replaced.with_name("other")
+    other.write_bytes(bytes(before.st_size))
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(replaced)
+    down.mkdir(parents=True)
+    record = host.run(delete_sources=True)
+    assert record["sources_deleted"] == [str(kept)]
+    assert "is not the file that was archived" in "".join(record["warnings"])
+    assert replaced.exists()
+
+
+@pytest.mark.skipif(not can_swap(), reason="needs root and renameat2")
+def test_a_user_who_exchanges_a_folder_for_a_link_gets_nothing_archived_or_deleted_elsewhere(tmp_path):
+    """The attack: the user owns a folder below 'paths', root runs the job with recurse and delete_sources."""
+    host = Host(opened_to_all(tmp_path) / "host")
+    host.logs.chmod(0o755)
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    secret = private / "a.log"
+    secret.write_text("secret")
+    theirs = others_folder(host.logs / "theirs")
+    app = others_folder(theirs / "app")
+    (theirs / "link").symlink_to(private)
+    os.chown(theirs / "link", OTHER_USER, OTHER_USER, follow_symlinks=False)
+    select = {"patterns": ["*.log"], "period": "none", "recurse": True, "require_closed": False}
+    with swapping(app, theirs / "link"):
+        for turn in range(25):
+            for folder in (app, theirs / "link"):
+                try:
+                    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                except OSError:
+                    continue
+                with open(os.open("a.log", os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=descriptor), "w") as file:
+                    file.write("log %d" % turn)
+                os.close(descriptor)
+            host.run(select=select, delete_sources=True)
+    assert secret.read_text() == "secret"
+    archived = {source["sha256"] for manifest in archives_in(file_store(host.store)).values() for source in manifest["sources"]}
+    assert archived and hashlib.sha256(b"secret").hexdigest() not in archived
