@@ -45,7 +45,7 @@ class Site:
         job = {
             "select": {"paths": [LOGS], "patterns": ["app.%Y%m%d.%H"]},
             "schedule": {"at": "04:00 daily", "spread": "10m"},
-            "retention": {"keep_last": 2},
+            "retention": {"keep_last": 3},
         }
         variables = {
             "log_archive_jobs": {"app": job},
@@ -97,7 +97,9 @@ def test_rotate_and_restore_on_the_controller(site: Site, tmp_path: pathlib.Path
 
 
 def test_prune_then_remove(site: Site) -> None:
-    site.play("prune")
+    document = site.host.path("/etc/log-archive/jobs.d/app.json")
+    document.write_text(document.read_text(encoding="utf-8").replace('"keep_last": 3', '"keep_last": 2'), encoding="utf-8")
+    assert site.play("prune")["web1"] == 1
     kept = site.stored()
     assert kept == set(HOURS[-2:])
     assert site.play("remove")["web1"] > 0
