@@ -44,7 +44,7 @@ DUMP = "dump.sql"
 DUMP_ROWS = 20_000
 
 OWN = ("hosts", "stores", "state", "ansible.log", "log-archive")
-"""What the demo makes in its folder."""
+"""What the demo creates in its folder."""
 
 LABELS = {
     "file": ("Folders", "making sure that every host has a folder for keys"),
@@ -122,9 +122,9 @@ class Screen:
 
 
 def write_logs(folder: pathlib.Path, screen: Screen) -> bool:
-    """Write the hourly logs that there are not yet, up to the last hour that has ended; return whether this is the first run.
+    """Write the missing hourly logs up to the last hour that has ended; return whether this is the first run.
 
-    What the last one is stands in the state, so that another run within the hour finds the logs as they are.
+    The state records the last hour, so that another run within the hour finds the logs unchanged.
     """
     from generate_syslog import write_hours
 
@@ -331,7 +331,7 @@ def summary(module: str, results: t.Any) -> str:
     if module == "archive_restore":
         files = [file for result in all_of for file in result["files"]]
         written = sum(file["state"] == "written" for file in files)
-        return "%d files restored" % written if written else "all %d files stood there already" % len(files)
+        return "%d files restored" % written if written else "all %d files were there already" % len(files)
     return "done"
 
 
@@ -420,7 +420,7 @@ def as_written(value: t.Any, spec: t.Mapping[str, t.Any]) -> t.Any:
 
 
 def recap(folder: pathlib.Path, results: t.Any, compared: t.Any, first: bool, began: float, played: float, screen: Screen) -> str:
-    """What a person reads at the end."""
+    """The text at the end."""
     import facts
     import jinja2
 
@@ -439,10 +439,10 @@ def recap(folder: pathlib.Path, results: t.Any, compared: t.Any, first: bool, be
     template = environment.from_string((DEMO / "recap.j2").read_text(encoding="utf-8"))
     places = [
         (shown + "/hosts/", "the hosts' folders: logs, keyring, catalog, archives, restored files"),
-        (shown + "/stores/", "what the S3 and the SFTP server keep, and the intranet offers"),
+        (shown + "/stores/", "the data of the S3 and the SFTP server, and the files of the intranet"),
         (shown + "/ansible.log", "the output of Ansible"),
-        (shown_path(DEMO / "playbook.yml"), "what ran"),
-        (shown_path(CHECKOUT / "inventory.example"), "on which hosts, which jobs, which stores: begin your own here"),
+        (shown_path(DEMO / "playbook.yml"), "the playbook"),
+        (shown_path(CHECKOUT / "inventory.example"), "the hosts, jobs and stores: copy it for your own inventory"),
     ]
     return template.render(
         hosts=[facts.of_host(host, results, compared[host]) for host in LINES],
