@@ -164,7 +164,7 @@ def test_status_and_the_plan_of_prune(set_up: Jobs) -> None:
     )
     assert outcome.code == 0, outcome.output
     assert outcome.changed() == []
-    outcome = set_up.launch("prune", {"store": "offsite"}, limit="web1:db1", check=True)
+    outcome = set_up.launch("prune", {"log_archive_only_store": "offsite"}, limit="web1:db1", check=True)
     assert outcome.code == 0, outcome.output
 
 

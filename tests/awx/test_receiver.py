@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The receiver in AWX's place refuses what AWX refuses; else nothing would be proven by what it accepts."""
+"""The receiver that stands in for AWX refuses what AWX refuses. Without that, an accepted request would prove nothing."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ EMAIL: Json = {
         ),
     ],
 )
-def test_an_object_that_awx_would_not_take(awx: Awx, table: str, fields: Json, wrong: str) -> None:
+def test_an_object_that_awx_would_refuse(awx: Awx, table: str, fields: Json, wrong: str) -> None:
     places = {
         "inventory": "inventories",
         "project": "projects",
@@ -163,7 +163,7 @@ def test_an_object_that_awx_would_not_take(awx: Awx, table: str, fields: Json, w
         {"type": "integer", "default": "7"},
     ],
 )
-def test_a_survey_that_awx_would_not_take(awx: Awx, change: Json) -> None:
+def test_a_survey_that_awx_would_refuse(awx: Awx, change: Json) -> None:
     template = awx.named("job_templates")["archive"]["id"]
     survey = {"name": "", "description": "", "spec": [{**QUESTION, **change}]}
     status, answer = ask(awx, "POST", "job_templates/%d/survey_spec/" % template, survey)
@@ -171,14 +171,14 @@ def test_a_survey_that_awx_would_not_take(awx: Awx, change: Json) -> None:
     assert awx.survey("archive")["spec"] == [QUESTION]
 
 
-def test_edges_of_a_workflow_make_no_circle(awx: Awx) -> None:
+def test_the_links_of_a_workflow_make_no_circle(awx: Awx) -> None:
     first, second = (awx.named("workflow_job_template_nodes")[name]["id"] for name in ("first", "second"))
     assert ask(awx, "POST", "workflow_job_template_nodes/%d/success_nodes/" % first, {"id": second})[0] == 204
     assert ask(awx, "POST", "workflow_job_template_nodes/%d/always_nodes/" % first, {"id": second})[0] == 400
     assert ask(awx, "POST", "workflow_job_template_nodes/%d/success_nodes/" % second, {"id": first})[0] == 400
 
 
-def test_a_job_takes_one_credential_of_a_type_and_none_of_some(awx: Awx) -> None:
+def test_a_job_takes_at_most_one_credential_of_a_type(awx: Awx) -> None:
     template = awx.named("job_templates")["archive"]["id"]
     types = awx.named("credential_types")
     ids = []
@@ -198,7 +198,7 @@ def test_a_secret_is_not_shown_and_kept_where_it_is_sent_back(awx: Awx) -> None:
     assert login["inputs"] == {"password": "s3cret", "username": "root"}
 
 
-def test_nobody_gets_in_without_a_token(awx: Awx) -> None:
+def test_a_request_without_a_token_is_refused(awx: Awx) -> None:
     assert ask(awx, "GET", "organizations/", token="guessed")[0] == 401
     assert ask(awx, "POST", "tokens/", {}, token="token")[0] == 401
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""playbooks/awx.yml, run with the real modules of awx.awx against a receiver in AWX's place."""
+"""playbooks/awx.yml, run with the real modules of awx.awx against a receiver that stands in for AWX."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_second_run_changes_nothing(controller: Controller) -> None:
     done = controller.set_up()
     assert done.returncode == 0, done.stdout + done.stderr
     assert changed(done.stdout) == 0, done.stdout
-    # The checkout is brought up to date each time, since AWX knows only the playbooks that it has seen.
+    # The checkout is updated each time, because AWX knows only the playbooks in it.
     project = controller.awx.named("projects")["log-archive project"]
     assert controller.awx.writes() == [("POST", "/api/v2/projects/%d/update/" % project["id"])]
 
@@ -39,7 +39,7 @@ def test_every_playbook_of_the_project_has_a_job_template(controller: Controller
     for name, entry in templates.items():
         assert entry["playbook"] == "playbooks/%s.yml" % name.rpartition(" ")[2]
         assert entry["ask_limit_on_launch"] and entry["ask_job_type_on_launch"] and entry["ask_diff_mode_on_launch"], name
-        # Only what a survey asks for is taken, so that nobody slips another variable into a job.
+        # A job accepts only the variables of its survey.
         assert not entry["ask_variables_on_launch"], name
         assert json.loads(entry["extra_vars"]) == SETTINGS["log_archive_awx_extra_vars"]
         assert controller.awx.associated("job_templates", name, "credentials") == ["bucket", "hosts", "keys", "offsite"]
@@ -59,7 +59,7 @@ def test_the_project_and_its_inventory(controller: Controller) -> None:
     assert {entry["execution_environment"] for entry in awx.named("job_templates").values()} == {environment["id"]}
 
 
-def test_the_workflow_archives_then_verifies_then_tells(controller: Controller) -> None:
+def test_the_workflow_archives_then_verifies_then_notifies(controller: Controller) -> None:
     awx = controller.awx
     templates = awx.named("job_templates")
     nodes = awx.named("workflow_job_template_nodes")
@@ -68,7 +68,7 @@ def test_the_workflow_archives_then_verifies_then_tells(controller: Controller) 
         "verify": templates["log-archive verify"]["id"],
     }
     assert awx.associated("workflow_job_template_nodes", "archive", "success_nodes") == ["verify"]
-    # An edge for failures would make AWX take a failed node for handled, and the workflow for successful: nobody would be told.
+    # With a failure link AWX treats a failed node as handled and the workflow as successful, and sends no notification.
     for name in nodes:
         assert awx.associated("workflow_job_template_nodes", name, "failure_nodes") == []
         assert awx.associated("workflow_job_template_nodes", name, "always_nodes") == []
@@ -86,18 +86,18 @@ def test_the_schedules(controller: Controller) -> None:
     assert weekly["unified_job_template"] == awx.named("job_templates")["log-archive verify"]["id"]
     assert weekly["extra_data"] == {"log_archive_level": "read_back"}
     assert nightly["enabled"] and weekly["enabled"]
-    # Nobody looks at what runs by itself, so its failures are told.
+    # A failure of a scheduled job sends the notification.
     assert awx.associated("job_templates", "log-archive verify", "notification_templates_error") == ["log-archive notification"]
 
 
-def test_the_secrets_are_there_and_are_not_shown(controller: Controller) -> None:
+def test_the_secrets_are_stored_and_not_shown(controller: Controller) -> None:
     credentials = controller.awx.named("credentials")
     assert credentials["bucket"]["inputs"] == {"username": "AKIDEXAMPLE", "password": SECRETS["aws"]}
     shown = controller.awx.list("credentials", {"name": "bucket"})["results"][0]["inputs"]
     assert shown == {"username": "AKIDEXAMPLE", "password": ENCRYPTED}
 
 
-def test_what_is_set_otherwise_is_changed_and_nothing_else(controller: Controller) -> None:
+def test_only_a_changed_setting_is_written(controller: Controller) -> None:
     schedules = controller.awx.named("schedules")
     done = controller.set_up("--tags=schedules", "--check", log_archive_awx_schedules_enabled=False)
     assert (done.returncode, changed(done.stdout)) == (0, 1), done.stdout + done.stderr
@@ -110,7 +110,7 @@ def test_what_is_set_otherwise_is_changed_and_nothing_else(controller: Controlle
         entry["enabled"] = True
 
 
-def test_a_secret_is_written_anew_where_that_is_wanted(controller: Controller) -> None:
+def test_a_secret_is_written_again_on_request(controller: Controller) -> None:
     inputs = {name: dict(given) for name, given in SETTINGS["log_archive_awx_credential_inputs"].items()}
     inputs["offsite"]["password"] = "another-s3cret"
     done = controller.set_up("--tags=credentials", log_archive_awx_credential_inputs=inputs)

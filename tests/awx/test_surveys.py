@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Each survey, as AWX has got it, agrees with the arguments that its playbook checks."""
+"""Each survey in AWX agrees with the inputs that its playbook checks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .conftest import CHECKOUT, PROJECT, Controller
 pytestmark = pytest.mark.xdist_group("awx")
 
 PLAYBOOKS = sorted(path.stem for path in (PROJECT / "playbooks").glob("*.yml"))
-# Arguments that no survey asks for, and why.
+# Inputs that no survey asks for, and why.
 LEFT_OUT = {
     "log_archive_target": "AWX's limit says which hosts",
     "log_archive_batch": "one value for the fleet: log_archive_awx_extra_vars",
@@ -37,12 +37,12 @@ def arguments_of(playbook: pathlib.Path) -> t.Dict[str, t.Any]:
 
 
 def as_answer(value: t.Any) -> t.Any:
-    """A default of an argument as a survey holds it: booleans are a choice of two words."""
+    """The default of an input in a survey: booleans are a choice of two words."""
     return str(value).lower() if isinstance(value, bool) else value
 
 
 @pytest.mark.parametrize("name", PLAYBOOKS)
-def test_a_survey_asks_for_the_arguments_of_its_playbook(controller: Controller, name: str) -> None:
+def test_a_survey_asks_for_the_inputs_of_its_playbook(controller: Controller, name: str) -> None:
     arguments = arguments_of(CHECKOUT / "playbooks" / (name + ".yml"))
     questions = {question["variable"]: question for question in controller.awx.survey("log-archive " + name).get("spec", [])}
     assert set(questions) == set(arguments) - set(LEFT_OUT)
@@ -60,7 +60,7 @@ def test_a_survey_asks_for_the_arguments_of_its_playbook(controller: Controller,
         else:
             assert question["type"] == {"str": "text", "path": "text", "int": "integer", "float": "float"}[kind], variable
         if question["type"] == "multiplechoice":
-            # One of them is always chosen: AWX has no empty choice.
+            # AWX has no empty choice, so one of them is always chosen.
             assert question["required"] and question["default"] in question["choices"], variable
         else:
             assert question["required"] == bool(argument.get("required") or "default" in argument), variable
@@ -69,11 +69,11 @@ def test_a_survey_asks_for_the_arguments_of_its_playbook(controller: Controller,
 
 
 @pytest.mark.parametrize("name", PLAYBOOKS)
-def test_the_answers_as_awx_gives_them_are_arguments(controller: Controller, name: str) -> None:
+def test_the_answers_in_awx_s_form_are_valid_inputs(controller: Controller, name: str) -> None:
     arguments = arguments_of(CHECKOUT / "playbooks" / (name + ".yml"))
     questions = controller.awx.survey("log-archive " + name).get("spec", [])
     validator = ArgumentSpecValidator(arguments)
-    # The least that somebody can answer: AWX's pages send what was left empty as an empty text.
+    # The least that a user can answer. AWX's pages send an empty answer as an empty text.
     least = {question["variable"]: question.get("default", "/web1" if question["required"] else "") for question in questions}
     assert validator.validate(least).error_messages == []
     for question in questions:
@@ -81,7 +81,7 @@ def test_the_answers_as_awx_gives_them_are_arguments(controller: Controller, nam
             assert validator.validate({**least, question["variable"]: choice}).error_messages == [], question["variable"]
 
 
-def test_what_is_left_out_is_an_argument_somewhere() -> None:
+def test_every_input_that_is_left_out_exists() -> None:
     specs = {name: arguments_of(CHECKOUT / "playbooks" / (name + ".yml")) for name in PLAYBOOKS}
     assert set(LEFT_OUT) <= {variable for spec in specs.values() for variable in spec}
     for name, variable, choice in CHOICES_LEFT_OUT:

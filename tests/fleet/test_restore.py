@@ -23,7 +23,7 @@ LINES = "a line of the hour\n"
 
 
 class Lost(t.NamedTuple):
-    """A fleet whose host web1 has archived its logs and is switched off since."""
+    """A fleet with the host web1, which has archived its logs and is now switched off."""
 
     fleet: lab.Fleet
     inventory: pathlib.Path
@@ -84,12 +84,12 @@ def lost(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_fact
 
 
 def restore(lost: Lost, to: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """To the controller, the first two hours."""
+    """Restore the first two hours to the controller."""
     wanted = {"restore_host": "web1", "restore_on": "localhost", "start": "2024-01-12", "end": "2024-01-12T02:00Z", "restore_to": to}
     return lost.play("restore", "-e", " ".join("log_archive_%s=%s" % item for item in wanted.items()), *arguments)
 
 
-def test_its_logs_come_back_and_nothing_stays_open(lost: Lost, tmp_path: pathlib.Path) -> None:
+def test_its_logs_are_restored_and_no_access_stays(lost: Lost, tmp_path: pathlib.Path) -> None:
     before = lost.authorized
     done = restore(lost, tmp_path / "restored", "-vvv")
     assert done.returncode == 0, done.stdout
@@ -107,7 +107,7 @@ def test_its_logs_come_back_and_nothing_stays_open(lost: Lost, tmp_path: pathlib
     assert again.stdout.count("changed=0") == 2, again.stdout
 
 
-def test_without_copies_of_its_keys_nothing_is_opened(lost: Lost, tmp_path: pathlib.Path) -> None:
+def test_without_copies_of_its_keys_the_account_is_not_opened(lost: Lost, tmp_path: pathlib.Path) -> None:
     before = lost.authorized
     done = restore(lost, tmp_path / "restored", "-e", "log_archive_escrow=")
     assert done.returncode != 0
@@ -123,7 +123,7 @@ def test_a_folder_of_the_lost_host_is_no_store_to_restore_from(lost: Lost, tmp_p
     assert "a store of type file is a folder of its host" in done.stdout
 
 
-def test_a_check_lets_nobody_in(lost: Lost, tmp_path: pathlib.Path) -> None:
+def test_a_check_opens_no_account(lost: Lost, tmp_path: pathlib.Path) -> None:
     before = lost.authorized
     done = restore(lost, tmp_path / "restored", "--check", "--diff")
     assert done.returncode == 0, done.stdout

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The playbooks that run the command, over local connections; one host cannot be reached. Whole fleets are in tests/fleet."""
+"""The playbooks that run the command, over local connections; one host is unreachable. Real fleets are in tests/fleet."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROGRAM = pathlib.Path(sys.executable).with_name("ansible-playbook")
 
 
 class LocalFleet:
-    """Hosts that are folders of this machine, and how to run a playbook on them."""
+    """Hosts that are folders on this machine. Runs playbooks on them."""
 
     def __init__(self, folder: pathlib.Path, collections: pathlib.Path) -> None:
         self.folder = folder
@@ -41,7 +41,7 @@ class LocalFleet:
         (folder / "ansible.cfg").touch()
 
     def add(self, host: str) -> None:
-        """Set a host up as the site playbook would."""
+        """Set up a host as the site playbook does."""
         home = self.folder / host
         (home / "jobs.d").mkdir(parents=True)
         document = {
@@ -80,14 +80,14 @@ class LocalFleet:
         return [str(PROGRAM), "--inventory", str(inventory), "infra_ops.log_archive." + playbook, *arguments], environment
 
     def play(self, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a playbook where nobody can answer a question."""
+        """Run a playbook without a terminal."""
         command, environment = self.call(playbook, *arguments)
         return subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=self.folder
         )
 
     def answered(self, answer: str, playbook: str, *arguments: str) -> t.Tuple[int, str]:
-        """Run a playbook on a terminal and answer its question; its status and what the terminal showed."""
+        """Run a playbook on a terminal and answer its question; returns its exit status and the output."""
         command, environment = self.call(playbook, *arguments)
         pid, terminal = pty.fork()
         if pid == 0:
@@ -95,7 +95,7 @@ class LocalFleet:
             os.execve(command[0], command, environment)
         shown = b""
         while True:
-            # What is typed while the question is being put is thrown away: say it again until it is heard.
+            # Input that comes before the prompt is ready is lost: repeat the answer until it is read.
             heard, _w, _x = select.select([terminal], [], [], 1)
             if not heard:
                 if b"anything else: do nothing:" in shown:
@@ -159,22 +159,22 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("playbook", "arguments", "told"), BAD, ids=["%s-%d" % (row[0], number) for number, row in enumerate(BAD)])
-def test_a_bad_variable_is_named_before_anything_is_done(local_fleet: LocalFleet, playbook: str, arguments: t.List[str], told: str) -> None:
+@pytest.mark.parametrize(("playbook", "arguments", "message"), BAD, ids=["%s-%d" % (row[0], number) for number, row in enumerate(BAD)])
+def test_a_bad_input_is_named_before_anything_is_done(local_fleet: LocalFleet, playbook: str, arguments: t.List[str], message: str) -> None:
     local_fleet.add("web1")
     done = local_fleet.play(playbook, *arguments)
     assert done.returncode != 0
-    assert told in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
     assert not any(counts["changed"] for counts in states(done.stdout).values())
     assert local_fleet.stored("web1") == []
 
 
-def test_every_host_runs_what_it_can_and_the_rest_is_told_first(local_fleet: LocalFleet) -> None:
+def test_every_host_runs_what_it_can_and_failures_come_first(local_fleet: LocalFleet) -> None:
     for host in ("web1", "web2"):
         local_fleet.add(host)
     local_fleet.hosts = {"dead": DEAD, **local_fleet.hosts, "bare": {}}
     (local_fleet.folder / "web2" / "jobs.d" / "syslog.json").write_text("{}")
-    # One host a batch, and the first one is dead: the others have their turn all the same.
+    # One host at a time, and the first one is dead: the others still run.
     done = local_fleet.play("archive", "-e", "log_archive_batch=1")
     assert done.returncode != 0
     assert local_fleet.stored("web1") != []
@@ -188,26 +188,26 @@ def test_every_host_runs_what_it_can_and_the_rest_is_told_first(local_fleet: Loc
     assert (again.returncode, states(again.stdout)["web1"]["changed"]) == (0, 0)
 
 
-def test_one_message_tells_of_all_hosts_and_one_that_does_not_arrive_is_no_failure(local_fleet: LocalFleet) -> None:
+def test_one_message_covers_all_hosts_and_a_lost_message_is_no_failure(local_fleet: LocalFleet) -> None:
     for host in ("web1", "web2"):
         local_fleet.add(host)
     log = local_fleet.folder / "fleet.jsonl"
     notify = [{"type": "log", "path": str(log)}, {"type": "ping", "url": "https://127.0.0.1:9/secret-of-the-url"}]
     done = local_fleet.play("archive", "-e", json.dumps({"log_archive_fleet_notify": notify}), "-vvv")
     assert done.returncode == 0, done.stdout
-    told = [json.loads(line) for line in log.read_text().splitlines()]
-    assert {(recap["host"], recap["job"]) for recap in told} == {("web1", "syslog"), ("web2", "syslog")}
+    recaps = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {(recap["host"], recap["job"]) for recap in recaps} == {("web1", "syslog"), ("web2", "syslog")}
     assert "notify[1] (ping)" in done.stdout
     assert "secret-of-the-url" not in done.stdout.partition("TASK [Notify")[2]
 
 
-def test_no_batch_begins_after_too_many_failures(local_fleet: LocalFleet) -> None:
+def test_no_batch_starts_after_too_many_failures(local_fleet: LocalFleet) -> None:
     local_fleet.hosts = {"dead": DEAD}
     local_fleet.add("web1")
     done = local_fleet.play("archive", "-e", "log_archive_batch=1", "-e", "log_archive_max_fail_percent=50")
     assert done.returncode != 0
     assert local_fleet.stored("web1") == []
-    assert states(done.stdout)["web1"]["failed"] == 1, "a host that had no turn is not told as one that is fine"
+    assert states(done.stdout)["web1"]["failed"] == 1, "a host that did not run is not reported as fine"
 
 
 def test_check_mode_archives_nothing(local_fleet: LocalFleet) -> None:
@@ -218,7 +218,7 @@ def test_check_mode_archives_nothing(local_fleet: LocalFleet) -> None:
     assert not (local_fleet.folder / "web1" / "state").exists()
 
 
-# A store off the host where nobody listens.
+# A store off the host; its port is closed.
 ELSEWHERE = {
     "type": "s3",
     "name": "bucket",
@@ -233,7 +233,7 @@ ELSEWHERE = {
 
 @pytest.fixture
 def sending(local_fleet: LocalFleet) -> LocalFleet:
-    """A host that has archived before (its first run asks each store what it holds) and is to send three new logs elsewhere."""
+    """A host that has archived before (its first run lists each store) and has three new logs to send to another store."""
     local_fleet.add("web1")
     assert local_fleet.play("archive").returncode == 0
     document = local_fleet.folder / "web1" / "jobs.d" / "syslog.json"
@@ -248,7 +248,7 @@ def waiting(fleet: LocalFleet) -> t.List[str]:
     return sorted(path.name for path in (fleet.folder / "web1" / "spool").rglob("*.fernet"))
 
 
-def test_upload_no_is_no_failure_and_a_store_that_is_down_is_one(sending: LocalFleet) -> None:
+def test_upload_no_is_no_failure_but_a_store_that_is_down_is(sending: LocalFleet) -> None:
     done = sending.play("archive", "-e", "log_archive_upload=no")
     assert done.returncode == 0, done.stdout
     assert len(waiting(sending)) == 3
@@ -258,7 +258,7 @@ def test_upload_no_is_no_failure_and_a_store_that_is_down_is_one(sending: LocalF
     assert states(done.stdout)["web1"]["failed"] == 1
 
 
-def test_asked_it_does_what_the_answer_says(sending: LocalFleet) -> None:
+def test_upload_ask_follows_the_answer(sending: LocalFleet) -> None:
     silent = sending.play("archive", "-e", "log_archive_upload=ask")
     assert silent.returncode != 0
     assert "nothing was done" in silent.stdout
@@ -270,20 +270,20 @@ def test_asked_it_does_what_the_answer_says(sending: LocalFleet) -> None:
     code, shown = sending.answered("no", "archive", "-e", "log_archive_upload=ask")
     assert code == 0, shown
     assert len(waiting(sending)) == 3
-    # The store is down: that it was tried shows that the answer was heard.
+    # The store is down: the failed attempt shows that the answer was read.
     code, shown = sending.answered("yes", "archive", "-e", "log_archive_upload=ask")
     assert code != 0
     assert "store bucket" in shown
 
 
-def test_status_is_a_look_unless_it_is_told_to_judge(local_fleet: LocalFleet) -> None:
+def test_status_fails_on_problems_only_on_request(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     never_run = local_fleet.play("status")
     assert never_run.returncode == 0
     assert "has never run" in never_run.stdout
     assert local_fleet.play("status", "-e", "log_archive_fail_when_bad=true").returncode != 0
     assert local_fleet.play("archive").returncode == 0
-    # Its logs are of the year 2024: only the time of the last success counts.
+    # Its logs are from 2024, but only the time of the last success counts.
     assert local_fleet.play("status", "-e", "log_archive_fail_when_bad=true").returncode == 0
     local_fleet.hosts["dead"] = DEAD
     done = local_fleet.play("status")
@@ -291,7 +291,7 @@ def test_status_is_a_look_unless_it_is_told_to_judge(local_fleet: LocalFleet) ->
     assert states(done.stdout)["web1"]["failed"] == 0
 
 
-def test_verify_names_the_archive_that_is_damaged(local_fleet: LocalFleet) -> None:
+def test_verify_names_a_damaged_archive(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     assert local_fleet.play("archive").returncode == 0
     assert local_fleet.play("verify", "-e", "log_archive_level=read_back", "-e", "log_archive_only_store=local").returncode == 0
@@ -305,7 +305,7 @@ def test_verify_names_the_archive_that_is_damaged(local_fleet: LocalFleet) -> No
     assert victim.name in done.stdout
 
 
-def test_prune_shows_its_plan_in_check_mode_and_does_it_then(local_fleet: LocalFleet) -> None:
+def test_prune_shows_its_plan_in_check_mode_and_then_applies_it(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     assert local_fleet.play("archive").returncode == 0
     document = local_fleet.folder / "web1" / "jobs.d" / "syslog.json"
