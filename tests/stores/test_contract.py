@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What every store promises, tried on each: a folder, Swift's S3 API, OpenSSH and ProFTPD.
+"""The contract of every store, tested on each: a folder, Swift's S3 API, OpenSSH and ProFTPD.
 
-``site`` is the place behind a store: it opens stores on itself, and looks at and tampers with what is really there.
+``site`` is the place behind a store: it opens stores, and reads and changes the stored bytes behind their backs.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def fetched(store, key):
 
 
 @pytest.mark.parametrize("size", [0, 1, 32767, MIB, 5 * MIB, 11 * MIB + 7])
-def test_what_is_put_arrives_and_comes_back(site, store, spool, size):
+def test_the_bytes_that_are_put_are_stored_and_read_back(site, store, spool, size):
     file = spool(size)
     result = store.put(file.path, KEY, file.digests)
     assert (result.key, result.existed) == (KEY, False)
@@ -341,12 +341,12 @@ def test_two_writers_of_one_key_end_with_one_whole_archive(site, spool):
     won = [file for file in files if not isinstance(results[file.path], LogArchiveError)]
     lost = [results[file.path] for file in files if file not in won]
     assert len(won) == 1, results
-    # A server whose If-None-Match is no lock (Swift's looks first, then writes) lets both write: the loser finds the other's bytes.
+    # Swift does not check If-None-Match and write in one step, so both may write: the loser finds the other's bytes.
     assert isinstance(lost[0], (StoreExistsError, IntegrityError) if isinstance(site, S3Site) else StoreExistsError)
     assert site.read(KEY) == won[0].data
 
 
-# -- what is not there, and what must not be asked ---------------------------------------------------------------------
+# -- missing and forbidden keys ----------------------------------------------------------------------------------------
 
 
 def test_get_and_verify_of_a_missing_key_say_so(site, store, spool):

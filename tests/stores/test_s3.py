@@ -98,8 +98,8 @@ def make_store(swift: t.Any, bucket: str) -> t.Iterator[MakeStore]:
         store.close()
 
 
-def stands_at(swift: t.Any, bucket: str, key: str = KEY) -> t.Optional[bytes]:
-    """What the bucket really holds, asked without our code."""
+def stored_bytes(swift: t.Any, bucket: str, key: str = KEY) -> t.Optional[bytes]:
+    """The bytes in the bucket, read without our code; None if there is no object."""
     client = swift.client()
     try:
         return t.cast(bytes, client.get_object(Bucket=bucket, Key="archives/" + key)["Body"].read())
@@ -111,12 +111,12 @@ def unfinished(swift: t.Any, bucket: str) -> t.List[str]:
     return [one["Key"] for one in swift.client().list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
 
 
-# -- what Swift itself shows ----------------------------------------------------------------------------------------------
+# -- a real Swift ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("checksums", ["when_required", "when_supported"])
 @pytest.mark.parametrize("size", [0, 1, 3000, PART, PART + 1, 2 * PART + 1000])
-def test_put_stores_the_bytes_and_says_how_it_knows(
+def test_put_stores_the_bytes_and_reports_the_proof(
     make_store: MakeStore, make_file: MakeFile, swift: t.Any, bucket: str, size: int, checksums: str
 ) -> None:
     file = make_file(size)
@@ -126,7 +126,7 @@ def test_put_stores_the_bytes_and_says_how_it_knows(
     assert result.verification.level == "server_digest"
     assert result.verification.etag == (file.digests.md5 if size <= PART else file.etag_of_parts())
     assert result.verification.md5 == (file.digests.md5 if size <= PART else None)
-    assert stands_at(swift, bucket) == file.data
+    assert stored_bytes(swift, bucket) == file.data
     assert unfinished(swift, bucket) == []
 
 
@@ -154,7 +154,7 @@ def test_the_same_bytes_are_not_sent_again(proxy: HttpFaultProxy, make_store: Ma
     make_store().put(file.path, KEY, file.digests)
     result = make_store(proxy).put(file.path, KEY, file.digests)
     assert (result.existed, result.verification.level) == (True, "server_digest")
-    # Nothing was sent, and the file at hand told the ETag of the parts, so that nothing was read back either.
+    # Nothing was sent, and the local file gave the ETag of the parts, so nothing was read back either.
     assert set(proxy.operations()) == {"head_object"}
 
 
@@ -168,24 +168,24 @@ def test_other_bytes_are_never_overwritten(
     store.put(first.path, KEY, first.digests)
     with pytest.raises(errors.StoreExistsError, match="not overwritten"):
         store.put(second.path, KEY, second.digests)
-    assert stands_at(swift, bucket) == first.data
+    assert stored_bytes(swift, bucket) == first.data
 
 
 @pytest.mark.parametrize("size", [3000, PART + 1000])
-def test_one_who_comes_between_look_and_put_is_not_overwritten(
+def test_an_object_that_appears_between_head_and_put_is_not_overwritten(
     proxy: HttpFaultProxy, make_store: MakeStore, make_file: MakeFile, swift: t.Any, bucket: str, size: int
 ) -> None:
     file = make_file(size)
 
     def other_writer(request: Request) -> bool:
-        swift.client().put_object(Bucket=bucket, Key="archives/" + KEY, Body=b"somebody else's")
+        swift.client().put_object(Bucket=bucket, Key="archives/" + KEY, Body=b"another writer's")
         return True
 
     # Swift itself refuses, by If-None-Match: the rewrite changes nothing.
     proxy.fault("put_object|complete_multipart_upload", when=other_writer, rewrite=lambda answer: answer)
     with pytest.raises(errors.StoreExistsError):
         make_store(proxy).put(file.path, KEY, file.digests)
-    assert stands_at(swift, bucket) == b"somebody else's"
+    assert stored_bytes(swift, bucket) == b"another writer's"
     assert unfinished(swift, bucket) == []
 
 
@@ -210,7 +210,7 @@ def test_a_file_that_is_not_what_was_packed_is_not_stored(
     os.truncate(file.path, size - 1)
     with pytest.raises(errors.IntegrityError, match="size differs"):
         make_store().put(file.path, KEY, file.digests)
-    assert stands_at(swift, bucket) is None
+    assert stored_bytes(swift, bucket) is None
     assert unfinished(swift, bucket) == []
 
 
@@ -219,7 +219,7 @@ def test_a_file_that_is_not_what_was_packed_is_not_stored(
     [({"secret_access_key": "wrong-s3cret"}, "secret_access_key"), ({"access_key_id": "no:body"}, "access_key_id")],
 )
 @pytest.mark.parametrize("call", ["put", "get", "verify", "list", "delete", "clean"])
-def test_refused_credentials_are_told_and_not_tried_again(
+def test_refused_credentials_are_reported_and_not_tried_again(
     proxy: HttpFaultProxy, make_store: MakeStore, small: File, options: t.Dict[str, str], hint: str, call: str
 ) -> None:
     store = make_store(proxy, **options)
@@ -227,12 +227,12 @@ def test_refused_credentials_are_told_and_not_tried_again(
     with pytest.raises(errors.StoreDeniedError, match=hint) as raised:
         getattr(store, call)(*arguments.get(call, ()))
     assert "s3cret" not in str(raised.value)
-    # At most a HEAD and the GET that tells its reason.
+    # At most a HEAD and the GET that gives its reason.
     assert len(proxy.requests) <= 2
     assert "put_object" not in proxy.operations()
 
 
-def test_no_credentials_at_all_says_where_to_put_them(swift: t.Any, bucket: str, monkeypatch: pytest.MonkeyPatch, small: File) -> None:
+def test_missing_credentials_are_reported_with_a_hint(swift: t.Any, bucket: str, monkeypatch: pytest.MonkeyPatch, small: File) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -245,7 +245,7 @@ def test_no_credentials_at_all_says_where_to_put_them(swift: t.Any, bucket: str,
 
 
 @pytest.mark.parametrize("call", ["put", "get", "verify", "list", "delete", "clean"])
-def test_a_missing_bucket_is_told(make_store: MakeStore, small: File, call: str) -> None:
+def test_a_missing_bucket_is_reported(make_store: MakeStore, small: File, call: str) -> None:
     store = make_store(bucket="no-such-bucket")
     arguments = {"put": (small.path, KEY, small.digests), "get": (KEY, io.BytesIO()), "verify": (KEY, small.digests), "delete": ([KEY],)}
     with pytest.raises(errors.StoreNotFoundError, match="Create the bucket"):
@@ -355,7 +355,7 @@ def test_options_that_cannot_work_are_refused_at_once(options: t.Dict[str, t.Any
         new_store("s3", bucket="bucket", **options)
 
 
-def test_clocks_that_differ_are_told_with_both_times(swift: t.Any, bucket: str) -> None:
+def test_clocks_that_differ_are_reported_with_both_times(swift: t.Any, bucket: str) -> None:
     code = (
         "import sys; sys.path[:0] = %r\n"
         "from rigs.stores import new_store\n"
@@ -414,7 +414,7 @@ def test_boto3_is_not_imported_before_the_first_call() -> None:
     assert ran.stdout.strip() == "[]"
 
 
-# -- what servers do on bad days ------------------------------------------------------------------------------------------
+# -- servers that fail ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
@@ -426,7 +426,7 @@ def test_a_server_error_is_tried_again(
     proxy.fault(operation, times=1, refuse=s3_error(status, "InternalError"))
     result = make_store(proxy).put(file.path, KEY, file.digests)
     assert (result.attempts, result.existed) == (2, False)
-    assert stands_at(swift, bucket) == file.data
+    assert stored_bytes(swift, bucket) == file.data
     assert unfinished(swift, bucket) == []
     # boto3 makes no tries of its own.
     assert proxy.operations().count(operation) <= 4
@@ -439,7 +439,7 @@ def test_a_server_that_stays_broken_is_unavailable_and_nothing_is_left(
     with pytest.raises(errors.StoreUnavailableError, match="503 SlowDown"):
         make_store(proxy).put(large.path, KEY, large.digests)
     assert proxy.operations().count("complete_multipart_upload") == 3
-    # Only what is missing is sent again.
+    # Only the missing parts are sent again.
     assert proxy.operations().count("upload_part") == 3
     assert proxy.operations().count("create_multipart_upload") == 1
     assert unfinished(swift, bucket) == []
@@ -451,7 +451,7 @@ def test_parts_that_arrived_are_not_sent_again(
     proxy.fault("upload_part", times=1, when=lambda request: request.query["partNumber"] == "2", cut_up=MIB)
     assert make_store(proxy).put(large.path, KEY, large.digests).attempts == 2
     assert proxy.operations().count("upload_part") == 4
-    assert stands_at(swift, bucket) == large.data
+    assert stored_bytes(swift, bucket) == large.data
 
 
 def test_an_upload_that_the_server_forgot_begins_again(
@@ -460,7 +460,7 @@ def test_an_upload_that_the_server_forgot_begins_again(
     proxy.fault("complete_multipart_upload", times=1, refuse=s3_error(404, "NoSuchUpload"))
     assert make_store(proxy).put(large.path, KEY, large.digests).attempts == 2
     assert proxy.operations().count("create_multipart_upload") == 2
-    assert stands_at(swift, bucket) == large.data
+    assert stored_bytes(swift, bucket) == large.data
 
 
 def test_an_error_inside_a_200_on_completion_is_seen(
@@ -468,7 +468,7 @@ def test_an_error_inside_a_200_on_completion_is_seen(
 ) -> None:
     proxy.fault("complete_multipart_upload", times=1, refuse=s3_error(200, "InternalError"))
     assert make_store(proxy).put(large.path, KEY, large.digests).attempts == 2
-    assert stands_at(swift, bucket) == large.data
+    assert stored_bytes(swift, bucket) == large.data
 
 
 @pytest.mark.parametrize("size", [3000, PART + 1000])
@@ -481,7 +481,7 @@ def test_an_answer_that_got_lost_after_the_object_was_made(
     assert result.existed
     assert result.verification.level == "server_digest"
     assert "get_object" not in proxy.operations()
-    assert stands_at(swift, bucket) == file.data
+    assert stored_bytes(swift, bucket) == file.data
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100000])
@@ -491,7 +491,7 @@ def test_a_connection_cut_while_sending(
     file = make_file(300000)
     proxy.fault("put_object", times=1, cut_up=cut)
     assert make_store(proxy).put(file.path, KEY, file.digests).attempts == 2
-    assert stands_at(swift, bucket) == file.data
+    assert stored_bytes(swift, bucket) == file.data
 
 
 def test_a_connection_cut_while_receiving(proxy: HttpFaultProxy, make_store: MakeStore, make_file: MakeFile) -> None:
@@ -516,7 +516,7 @@ def test_a_body_shorter_than_announced_is_not_taken_for_whole(proxy: HttpFaultPr
         store.verify(KEY, small.digests, "read_back")
 
 
-def test_nobody_listens(make_store: MakeStore, small: File, proxy: HttpFaultProxy) -> None:
+def test_a_refused_connection(make_store: MakeStore, small: File, proxy: HttpFaultProxy) -> None:
     proxy.close()
     with pytest.raises(errors.StoreUnavailableError, match="Could not connect"):
         make_store(proxy).put(small.path, KEY, small.digests)
@@ -576,7 +576,7 @@ def test_a_conflict_with_another_writer_is_tried_again(
     assert make_store(proxy).put(file.path, KEY, file.digests).attempts == 2
 
 
-def test_who_may_put_but_not_list_can_put(proxy: HttpFaultProxy, make_store: MakeStore, small: File) -> None:
+def test_a_user_without_the_right_to_list_can_put(proxy: HttpFaultProxy, make_store: MakeStore, small: File) -> None:
     # AWS answers 403, not 404, for an object that is not there to those who may not list.
     proxy.fault("head_object|get_object", times=2, refuse=s3_error(403, "AccessDenied"))
     assert make_store(proxy).put(small.path, KEY, small.digests).attempts == 1
@@ -593,41 +593,41 @@ def test_keys_that_could_not_be_deleted_are_reported_each(proxy: HttpFaultProxy,
     assert store.delete(["a", "b", "c"]) == {"a": "AccessDenied: locked until 2030", "b": None, "c": None}
 
 
-# -- servers that lie -----------------------------------------------------------------------------------------------------
+# -- servers that report wrong values -------------------------------------------------------------------------------------
 
 
-def lie_about(operation: str) -> t.Callable[[HttpFaultProxy], None]:
+def wrong_etag_of(operation: str) -> t.Callable[[HttpFaultProxy], None]:
     return lambda proxy: proxy.fault(operation, rewrite=with_etag("0123456789abcdef" * 2))
 
 
 @pytest.mark.parametrize("operation", ["put_object", "put_object|head_object"])
-def test_a_lie_about_the_etag_of_an_object_is_found_and_the_object_removed(
+def test_a_wrong_etag_of_an_object_is_found_and_the_object_removed(
     proxy: HttpFaultProxy, make_store: MakeStore, small: File, swift: t.Any, bucket: str, operation: str
 ) -> None:
-    lie_about(operation)(proxy)
+    wrong_etag_of(operation)(proxy)
     with pytest.raises(errors.IntegrityError, match="0123456789abcdef.*was removed again"):
         make_store(proxy).put(small.path, KEY, small.digests)
-    assert stands_at(swift, bucket) is None
+    assert stored_bytes(swift, bucket) is None
 
 
-def test_a_lie_about_the_etag_of_a_part_is_found_and_the_upload_aborted(
+def test_a_wrong_etag_of_a_part_is_found_and_the_upload_aborted(
     proxy: HttpFaultProxy, make_store: MakeStore, large: File, swift: t.Any, bucket: str
 ) -> None:
     proxy.fault("upload_part", when=lambda request: request.query["partNumber"] == "2", rewrite=with_etag("ab" * 16))
     with pytest.raises(errors.IntegrityError, match="part 2"):
         make_store(proxy).put(large.path, KEY, large.digests)
-    assert stands_at(swift, bucket) is None
+    assert stored_bytes(swift, bucket) is None
     assert unfinished(swift, bucket) == []
 
 
 @pytest.mark.parametrize("etag", ["0123456789abcdef" * 2 + "-3", "0123456789abcdef" * 2 + "-2"])
-def test_a_lie_about_the_etag_of_all_parts_is_found_and_the_object_removed(
+def test_a_wrong_etag_of_all_parts_is_found_and_the_object_removed(
     proxy: HttpFaultProxy, make_store: MakeStore, large: File, swift: t.Any, bucket: str, etag: str
 ) -> None:
     proxy.fault("complete_multipart_upload|head_object", rewrite=with_etag(etag))
     with pytest.raises(errors.IntegrityError, match="was removed again"):
         make_store(proxy).put(large.path, KEY, large.digests)
-    assert stands_at(swift, bucket) is None
+    assert stored_bytes(swift, bucket) is None
 
 
 def test_a_size_that_differs_is_found_and_the_object_removed(
@@ -636,7 +636,7 @@ def test_a_size_that_differs_is_found_and_the_object_removed(
     proxy.fault("head_object", rewrite=lambda answer: answer._replace(headers=dict(answer.headers, **{"content-length": "2999"})))
     with pytest.raises(errors.IntegrityError, match="2999 bytes, and 3000"):
         make_store(proxy).put(small.path, KEY, small.digests)
-    assert stands_at(swift, bucket) is None
+    assert stored_bytes(swift, bucket) is None
 
 
 def test_bytes_that_read_back_differently_are_removed(
@@ -645,11 +645,11 @@ def test_bytes_that_read_back_differently_are_removed(
     proxy.fault("get_object", rewrite=lambda answer: answer._replace(body=b"\0" + answer.body[1:]))
     with pytest.raises(errors.IntegrityError, match="read back.*was removed again"):
         make_store(proxy, verify="read_back").put(small.path, KEY, small.digests)
-    assert stands_at(swift, bucket) is None
+    assert stored_bytes(swift, bucket) is None
 
 
 def test_a_damaged_object_that_cannot_be_removed_is_named(proxy: HttpFaultProxy, make_store: MakeStore, small: File) -> None:
-    lie_about("put_object")(proxy)
+    wrong_etag_of("put_object")(proxy)
     proxy.fault("delete_object", refuse=s3_error(403, "AccessDenied"))
     with pytest.raises(errors.IntegrityError, match="could not be removed.*AccessDenied"):
         make_store(proxy).put(small.path, KEY, small.digests)
@@ -670,7 +670,7 @@ def test_a_server_without_if_none_match_is_asked_before_and_remembered(
     proxy.fault(operation, when=lambda request: "if-none-match" in request.headers, refuse=refusal)
     store = make_store(proxy)
     assert store.put(file.path, KEY, file.digests).attempts == 1
-    assert stands_at(swift, bucket) == file.data
+    assert stored_bytes(swift, bucket) == file.data
     proxy.requests.clear()
     store.put(file.path, "second", file.digests)
     writes = [request for request in proxy.requests if request.operation in operation]
@@ -678,10 +678,10 @@ def test_a_server_without_if_none_match_is_asked_before_and_remembered(
     with pytest.raises(errors.StoreExistsError):
         other = make_file(size, "other")
         store.put(other.path, KEY, other.digests)
-    assert stands_at(swift, bucket) == file.data
+    assert stored_bytes(swift, bucket) == file.data
 
 
-def test_a_501_that_is_not_for_if_none_match_is_told(proxy: HttpFaultProxy, make_store: MakeStore, small: File) -> None:
+def test_a_501_that_is_not_for_if_none_match_is_reported(proxy: HttpFaultProxy, make_store: MakeStore, small: File) -> None:
     proxy.fault("put_object", refuse=s3_error(501, "NotImplemented", "no such storage class"))
     with pytest.raises(errors.StoreError, match="no such storage class"):
         make_store(proxy, storage_class="GLACIER").put(small.path, KEY, small.digests)
@@ -694,20 +694,20 @@ def test_a_501_that_is_not_for_if_none_match_is_told(proxy: HttpFaultProxy, make
 def test_another_etag_on_head_than_before(
     proxy: HttpFaultProxy, make_store: MakeStore, make_file: MakeFile, swift: t.Any, bucket: str, size: int, etag: str, level: str
 ) -> None:
-    # It may be a proxy's invention or another writer's object: only the bytes can tell.
+    # A proxy may have made it up, or it is another writer's object: only the bytes can show it.
     file = make_file(size)
     proxy.fault("head_object", rewrite=with_etag(etag))
     result = make_store(proxy).put(file.path, KEY, file.digests)
     assert (result.existed, result.verification.level) == (False, level)
-    assert stands_at(swift, bucket) == file.data
+    assert stored_bytes(swift, bucket) == file.data
 
 
 @pytest.mark.parametrize("level", ["size", "server_digest", "read_back"])
 @pytest.mark.parametrize("size", [3000, PART + 1000])
-def test_the_object_of_a_writer_who_came_after_us_is_not_removed(
+def test_an_object_that_another_writer_stored_after_us_is_not_removed(
     proxy: HttpFaultProxy, make_store: MakeStore, make_file: MakeFile, swift: t.Any, bucket: str, size: int, level: str
 ) -> None:
-    # A server whose If-None-Match does not hold between the check and the end of the upload (Swift is one) takes both.
+    # Swift is one of the servers that do not check If-None-Match at the end of the upload: it takes both.
     file = make_file(size)
     others = bytes(size)
 
@@ -718,7 +718,7 @@ def test_the_object_of_a_writer_who_came_after_us_is_not_removed(
     proxy.fault("put_object|complete_multipart_upload", rewrite=overwritten)
     with pytest.raises(errors.StoreExistsError):
         make_store(proxy, verify=level).put(file.path, KEY, file.digests)
-    assert stands_at(swift, bucket) == others
+    assert stored_bytes(swift, bucket) == others
 
 
 def test_an_empty_etag_on_completion(proxy: HttpFaultProxy, make_store: MakeStore, large: File) -> None:
@@ -734,7 +734,7 @@ def test_etags_of_kms_are_not_taken_for_md5(
     proxy: HttpFaultProxy, make_store: MakeStore, make_file: MakeFile, size: int, level: str
 ) -> None:
     file = make_file(size)
-    # A part is known to the real server by its real ETag, so that only what is told of the whole is changed.
+    # The real server knows a part by its real ETag, so only the answers about the whole object are changed.
     proxy.fault("put_object|complete_multipart_upload|head_object", rewrite=with_etag("ab" * 16, **KMS))
     store = make_store(proxy, verify=level)
     assert store.put(file.path, KEY, file.digests).verification.level == level
@@ -743,9 +743,7 @@ def test_etags_of_kms_are_not_taken_for_md5(
     assert store.verify(KEY, file.digests, "server_digest").level == "read_back"
 
 
-def test_etags_of_kms_parts_are_not_compared_and_come_back_as_they_were_told(
-    proxy: HttpFaultProxy, make_store: MakeStore, large: File
-) -> None:
+def test_etags_of_kms_parts_are_not_compared_and_are_sent_back_unchanged(proxy: HttpFaultProxy, make_store: MakeStore, large: File) -> None:
     proxy.fault("upload_part|complete_multipart_upload", rewrite=with_etag("ab" * 16, **KMS))
     # Swift knows its parts by other ETags and refuses to complete: what matters here is that the parts were taken.
     with pytest.raises(errors.StoreError, match="InvalidPart"):
@@ -756,11 +754,14 @@ def test_etags_of_kms_parts_are_not_compared_and_come_back_as_they_were_told(
 def test_a_sha256_that_the_server_stored_is_a_remote_hash(proxy: HttpFaultProxy, make_store: MakeStore, small: File) -> None:
     store = make_store(proxy)
     store.put(small.path, KEY, small.digests)
-    told = {"x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(small.digests.sha256)).decode(), "x-amz-checksum-type": "FULL_OBJECT"}
-    proxy.fault("head_object", times=1, rewrite=lambda answer: answer._replace(headers=dict(answer.headers, **told)))
+    reported = {
+        "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(small.digests.sha256)).decode(),
+        "x-amz-checksum-type": "FULL_OBJECT",
+    }
+    proxy.fault("head_object", times=1, rewrite=lambda answer: answer._replace(headers=dict(answer.headers, **reported)))
     assert store.verify(KEY, small.digests, "remote_hash").level == "remote_hash"
-    told["x-amz-checksum-sha256"] = base64.b64encode(bytes(32)).decode()
-    proxy.fault("head_object", times=1, rewrite=lambda answer: answer._replace(headers=dict(answer.headers, **told)))
+    reported["x-amz-checksum-sha256"] = base64.b64encode(bytes(32)).decode()
+    proxy.fault("head_object", times=1, rewrite=lambda answer: answer._replace(headers=dict(answer.headers, **reported)))
     with pytest.raises(errors.IntegrityError, match="SHA-256"):
         store.verify(KEY, small.digests, "server_digest")
 
@@ -775,7 +776,7 @@ def test_another_sha256_of_the_parts_is_found_and_the_object_removed(
     )
     with pytest.raises(errors.IntegrityError, match="SHA-256.*was removed again"):
         make_store(proxy, checksum_calculation="when_supported").put(large.path, KEY, large.digests)
-    assert stands_at(swift, bucket) is None
+    assert stored_bytes(swift, bucket) is None
 
 
 def test_delete_sends_content_md5_and_no_other_checksum(proxy: HttpFaultProxy, make_store: MakeStore, small: File) -> None:
@@ -845,15 +846,13 @@ def test_a_server_over_tls_that_refuses_streamed_checksums(
     assert all("content-md5" in request.headers for request in sent)
 
 
-def test_a_certificate_that_nobody_trusts_is_told_and_not_tried_again(
-    tls_proxy: HttpFaultProxy, make_store: MakeStore, small: File
-) -> None:
+def test_an_untrusted_certificate_is_reported_and_not_tried_again(tls_proxy: HttpFaultProxy, make_store: MakeStore, small: File) -> None:
     with pytest.raises(errors.StoreError, match="certificate is not accepted.*ca_bundle") as raised:
         make_store(tls_proxy).put(small.path, KEY, small.digests)
     assert not raised.value.retryable
     assert tls_proxy.requests == []
 
 
-def test_tls_to_a_server_without_it_is_told(swift: t.Any, make_store: MakeStore) -> None:
+def test_tls_to_a_server_without_it_is_reported(swift: t.Any, make_store: MakeStore) -> None:
     with pytest.raises(errors.StoreUnavailableError, match="scheme"):
         make_store(endpoint_url=swift.endpoint_url.replace("http:", "https:")).list()

@@ -135,7 +135,7 @@ def test_files_and_folders_are_closed_to_others(openssh: t.Any, proftpd: t.Any, 
         assert [stat.S_IMODE(folder.stat().st_mode) for folder in (root, root / "a", root / "a/b")] == [0o700] * 3
 
 
-def test_a_path_relative_to_where_the_session_starts(openssh: t.Any, store: t.Any, local: t.Any) -> None:
+def test_a_path_relative_to_the_start_of_the_session(openssh: t.Any, store: t.Any, local: t.Any) -> None:
     one, file = store(openssh, path="relative folder/it's"), local(1000)
     assert one.put(file.path, KEY, file.digests).verification.level == "remote_hash"
     assert (pathlib.Path(openssh.root_folder) / "relative folder/it's" / KEY).read_bytes() == file.data
@@ -237,7 +237,7 @@ def test_a_server_without_any_extension(new_openssh: t.Any, store: t.Any, local:
     assert one.free_bytes() is None
 
 
-def test_where_rename_cannot_be_used_the_other_one_is(new_openssh: t.Any, store: t.Any, local: t.Any) -> None:
+def test_posix_rename_is_used_if_the_server_has_no_rename(new_openssh: t.Any, store: t.Any, local: t.Any) -> None:
     one, file = store(new_openssh(extra_config="ForceCommand %s -P rename" % SFTP_SERVER)), local(1000)
     one.put(file.path, KEY, file.digests)
     assert names_in(one) == [KEY]
@@ -280,11 +280,11 @@ def test_memory_does_not_grow_with_the_file(openssh: t.Any, store: t.Any, local:
     assert peak < 32 * MIB
 
 
-# -- what stands at the key --------------------------------------------------------------------------------------------
+# -- keys that are taken ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["openssh", "proftpd"])
-def test_what_stands_at_the_key_is_never_replaced(request: t.Any, store: t.Any, local: t.Any, kind: str) -> None:
+def test_an_existing_object_is_never_replaced(request: t.Any, store: t.Any, local: t.Any, kind: str) -> None:
     one, first, second = store(request.getfixturevalue(kind)), local(5000), local(5000)
     one.put(first.path, KEY, first.digests)
     again = one.put(first.path, KEY, first.digests)
@@ -297,16 +297,16 @@ def test_what_stands_at_the_key_is_never_replaced(request: t.Any, store: t.Any, 
 
 
 @pytest.mark.parametrize("kind", ["openssh", "proftpd"])
-def test_what_appears_at_the_key_during_the_upload_is_not_replaced(request: t.Any, store: t.Any, local: t.Any, kind: str) -> None:
+def test_an_object_that_appears_during_the_upload_is_not_replaced(request: t.Any, store: t.Any, local: t.Any, kind: str) -> None:
     one, file = store(request.getfixturevalue(kind)), local(5000)
     path = folder_of(one) / KEY
 
     def meanwhile(_count: int) -> None:
-        path.write_bytes(b"of somebody else")
+        path.write_bytes(b"of another writer")
 
     with pytest.raises(errors.StoreExistsError):
         one.put(file.path, KEY, file.digests, meanwhile)
-    assert path.read_bytes() == b"of somebody else"
+    assert path.read_bytes() == b"of another writer"
     assert names_in(one) == [KEY]
 
 
@@ -485,7 +485,7 @@ def test_no_space_at_close_is_not_hidden(new_openssh: t.Any, store: t.Any, local
     assert names_in(one) == []
 
 
-# -- who may ------------------------------------------------------------------------------------------------------------
+# -- logins and permissions ----------------------------------------------------------------------------------------------
 
 
 def test_a_folder_that_the_user_may_not_write(openssh_password: t.Any, store: t.Any, local: t.Any) -> None:
@@ -530,7 +530,7 @@ def test_a_key_that_the_server_does_not_know(openssh: t.Any, store: t.Any, tmp_p
         store(openssh, private_key_file=str(tmp_path / "other"), attempts=4).list()
 
 
-def test_the_password_is_used_where_the_key_is_refused(openssh_password: t.Any, store: t.Any, tmp_path: pathlib.Path) -> None:
+def test_the_password_is_used_if_the_key_is_refused(openssh_password: t.Any, store: t.Any, tmp_path: pathlib.Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
     one = store(openssh_password, private_key_file=str(tmp_path / "other"), password=openssh_password.password)
     assert one.list() == []
@@ -572,7 +572,7 @@ def test_a_private_key_file_that_is_none(openssh: t.Any, store: t.Any, tmp_path:
 
 
 def assert_nothing_was_sent(server: t.Any) -> None:
-    """By the server's own debug log: a client came, said its version, and left without asking for a login."""
+    """By the server's debug log: a client connected, sent its version, and left without requesting a login."""
     for _attempt in range(200):
         log = server.log().partition("remote software version paramiko")[2]
         if re.search(r"Connection (closed|reset) by|Disconnected from|kex_exchange|KEXINIT received", log):
@@ -623,7 +623,7 @@ def test_the_kind_of_host_key_that_is_known_is_asked_for(new_openssh: t.Any, sto
     assert store(server).list() == []
 
 
-def test_an_unknown_host_key_is_refused_and_says_what_to_do(new_openssh: t.Any, store: t.Any, tmp_path: pathlib.Path) -> None:
+def test_an_unknown_host_key_is_refused_with_a_hint(new_openssh: t.Any, store: t.Any, tmp_path: pathlib.Path) -> None:
     server = new_openssh(debug=True)
     with pytest.raises(errors.StoreDeniedError, match="not known.*SHA256:.*ssh-keyscan"):
         store(server, known_hosts_file=str(tmp_path / "none")).list()
@@ -631,7 +631,7 @@ def test_an_unknown_host_key_is_refused_and_says_what_to_do(new_openssh: t.Any, 
     assert not (tmp_path / "none").exists()
 
 
-def test_a_new_host_key_is_noted_where_that_is_asked_for(new_openssh: t.Any, store: t.Any, tmp_path: pathlib.Path) -> None:
+def test_a_new_host_key_is_written_down_on_request(new_openssh: t.Any, store: t.Any, tmp_path: pathlib.Path) -> None:
     server = new_openssh()
     file = tmp_path / "new folder" / "known_hosts"
     assert store(server, known_hosts_file=str(file), accept_new_host_key=True).list() == []
@@ -715,7 +715,7 @@ def test_delete_removes_folders_that_became_empty_but_not_the_root(openssh: t.An
     assert one.list() == []
 
 
-def test_delete_says_per_key_what_is_left(openssh: t.Any, store: t.Any) -> None:
+def test_delete_reports_each_key_that_is_left(openssh: t.Any, store: t.Any) -> None:
     one = store(openssh)
     (folder_of(one) / "folder/inside").mkdir(parents=True)
     (folder_of(one) / "file").write_bytes(b"x")
@@ -735,7 +735,7 @@ def test_clean_removes_our_unfinished_uploads_below_the_prefix(openssh: t.Any, s
     assert len(one.clean()) == 1
 
 
-def test_what_is_not_there_is_said_so(openssh: t.Any, store: t.Any, local: t.Any) -> None:
+def test_a_missing_object_is_not_found(openssh: t.Any, store: t.Any, local: t.Any) -> None:
     one, file = store(openssh), local(10)
     with pytest.raises(errors.StoreNotFoundError):
         one.get("a/b", io.BytesIO())

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files that survive a crash: what is on the disk after success, after failure and after kill -9."""
+"""Files that survive a crash: the state on disk after success, after failure and after kill -9."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ except FileExistsError:
 
 
 @pytest.mark.parametrize("taken", [False, True])
-def test_rename_works_and_never_overwrites_where_hard_links_are_refused(tmp_path, taken):
+def test_rename_works_and_never_overwrites_without_hard_links(tmp_path, taken):
     if os.geteuid() != 0:
         pytest.skip("only root can make a file of another owner, which protected_hardlinks refuses to link")
     (tmp_path / "src").write_bytes(b"new")

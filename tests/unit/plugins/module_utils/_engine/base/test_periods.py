@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Periods tile time in every zone, and names tell them; tables of the nights in which clocks change, and properties."""
+"""Periods tile time in every zone, and are read from names; tables of the nights in which clocks change, and properties."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def period_of(pattern, name, timezone="UTC", use_regex=False):
         ("America/Sao_Paulo", "2018110401", "2018-11-04T03:00", "2018-11-04T04:00"),
         ("America/Sao_Paulo", "2018021723", "2018-02-18T01:00", "2018-02-18T03:00"),
         ("Asia/Kathmandu", "2024011212", "2024-01-12T06:15", "2024-01-12T07:15"),
-        # 00:01 -> 23:01 of the day before: what is written then belongs to 00.
+        # 00:01 -> 23:01 of the day before: logs of that time belong to 00.
         ("America/St_Johns", "2010110623", "2010-11-07T01:30", "2010-11-07T02:30"),
         ("America/St_Johns", "2010110700", "2010-11-07T02:30", "2010-11-07T04:30"),
         # A whole day is skipped: each of its hours is empty.
@@ -188,7 +188,7 @@ def test_catch_up_adds_earlier_periods_by_their_start_and_leaves_out_the_skipped
         (("month", -1, 1e15, "UTC"), "before year 1"),
     ],
 )
-def test_what_cannot_be_expected_is_refused(arguments, says):
+def test_a_wrong_unit_or_offset_is_refused(arguments, says):
     with pytest.raises(errors.ConfigError, match=says):
         periods.expected_periods(*arguments, utc("2024-01-12T13:30"))
 
@@ -219,7 +219,7 @@ def test_what_cannot_be_expected_is_refused(arguments, says):
         ("a[!0-9]?%Y%m%d", "a-x20240112", "2024-01-12T00:00", "2024-01-13T00:00"),
     ],
 )
-def test_what_a_name_tells(pattern, name, start, end):
+def test_the_period_in_a_name(pattern, name, start, end):
     assert period_of(pattern, name) == span(start, end)
 
 
@@ -253,7 +253,7 @@ def test_a_name_of_the_right_shape_that_is_no_date_does_not_match(pattern, name)
     assert periods.compile_pattern(pattern, False).match(name, "UTC") is None
 
 
-def test_an_offset_or_epoch_in_the_name_tells_the_two_readings_of_the_repeated_hour_apart():
+def test_an_offset_or_epoch_in_the_name_separates_the_two_readings_of_the_repeated_hour():
     pattern = "a.%Y%m%d%H%z"
     assert period_of(pattern, "a.2024102702+0200", "Europe/Paris") == span("2024-10-27T00:00", "2024-10-27T01:00")
     assert period_of(pattern, "a.2024102702+01:00", "Europe/Paris") == span("2024-10-27T01:00", "2024-10-27T02:00")
@@ -281,7 +281,7 @@ def test_a_regular_expression_matches_the_whole_name_and_may_hold_alternatives()
     assert periods.compile_pattern(r"a\%Y.*", True).match("a%Y\n\udcff", "UTC") == (None, None)
 
 
-def test_a_pattern_without_codes_tells_no_period():
+def test_a_pattern_without_codes_has_no_period():
     pattern = periods.compile_pattern("*.log", False)
     assert pattern.unit is None and not pattern.relative
     assert pattern.match("a\n\udcff.log", "UTC") == (None, None)
@@ -343,7 +343,7 @@ def test_fields_of_a_name_are_inserted_as_they_are():
         ("{empty}", "not a file name"),
     ],
 )
-def test_a_template_that_cannot_be_used_is_refused_with_what_is_allowed(template, says):
+def test_a_template_that_cannot_be_used_is_refused_with_the_allowed_forms(template, says):
     with pytest.raises(errors.ConfigError, match=says):
         periods.render_name(template, utc("2024-01-12T12:00"), "UTC", {"stem": "a", "host": "b", "empty": ""})
 

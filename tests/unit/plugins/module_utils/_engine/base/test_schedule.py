@@ -46,7 +46,7 @@ def test_each_form_becomes_the_fields_of_cron_and_a_calendar_of_systemd(at: str)
 
 
 @pytest.mark.parametrize("at", FORMS)
-def test_what_is_written_for_cron_means_the_same_when_it_is_read_again(at: str) -> None:
+def test_the_fields_for_cron_are_read_back_as_the_same_schedule(at: str) -> None:
     assert parse(cron(parse(at))) == parse(at)
 
 
@@ -80,7 +80,7 @@ def test_systemd_understands_the_calendar(at: str) -> None:
         ("0 23 * * * rm", "not a schedule"),
     ],
 )
-def test_a_mistake_is_named_with_what_is_allowed(at: str, says: str) -> None:
+def test_a_mistake_is_named_with_the_allowed_values(at: str, says: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse(at)
     assert says in str(raised.value)
@@ -98,7 +98,7 @@ def test_the_next_run_is_later_than_now_and_delayed_by_the_offset() -> None:
     assert next_run(at, 70, now.replace(minute=6, second=10), UTC) == datetime.datetime(2024, 1, 12, 14, 6, 10, tzinfo=UTC)
 
 
-def test_times_are_those_of_the_zone_also_where_its_date_is_another() -> None:
+def test_times_are_those_of_the_zone_even_if_its_date_differs() -> None:
     now = datetime.datetime(2024, 1, 12, 23, 30, tzinfo=UTC)  # 00:30 on the 13th in Paris
     assert next_run(parse("01:00 daily"), 0, now, PARIS) == datetime.datetime(2024, 1, 13, 0, 0, tzinfo=UTC)
     tokyo = zoneinfo.ZoneInfo("Asia/Tokyo")

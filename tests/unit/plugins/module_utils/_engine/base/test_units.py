@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Durations, sizes and times: what is read, what is refused, and that what is written is read back."""
+"""Durations, sizes and times: accepted and refused texts, and round trips."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_durations_are_read(value, seconds):
 @pytest.mark.parametrize(
     "value", ["", " ", "h", "-1", -1, "12h1d", "1h1h", "1y", "1M", "1 2", True, None, [], float("nan"), float("inf"), "inf", "1e3", "٣s"]
 )
-def test_what_is_no_duration_is_refused_with_the_allowed_forms(value):
+def test_a_text_that_is_not_a_duration_is_refused_with_the_allowed_forms(value):
     with pytest.raises(errors.ConfigError, match="1d12h"):
         units.parse_duration(value)
 
@@ -45,7 +45,7 @@ def test_sizes_are_read_exactly(value, size):
 
 
 @pytest.mark.parametrize("value", ["", "M", "-1", -1, "1.5", 1.5, "1X", "1 i", "1iB", True, None, "1M2K"])
-def test_what_is_no_size_is_refused_with_the_allowed_forms(value):
+def test_a_text_that_is_not_a_size_is_refused_with_the_allowed_forms(value):
     with pytest.raises(errors.ConfigError, match="10M"):
         units.parse_size(value)
 
@@ -92,6 +92,6 @@ def test_a_time_without_a_zone_is_refused():
 
 
 @pytest.mark.parametrize("text", ["2024-01-12", "2024-01-12T12:00:00", "2024-02-30T12:00:00Z", "2024-01-12T12:00:00.5Z", "", None])
-def test_what_is_no_utc_time_is_refused(text):
+def test_a_text_that_is_not_a_time_in_utc_is_refused(text):
     with pytest.raises(errors.ConfigError, match="2024-01-12T12:00:00Z"):
         units.parse_utc(text)

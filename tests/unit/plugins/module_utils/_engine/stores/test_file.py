@@ -202,7 +202,7 @@ def test_a_symlinked_folder_below_the_root_is_followed_by_nothing(store, root, t
 
 
 @pytest.mark.parametrize("what", ["symlink to the same bytes", "dangling symlink", "folder", "pipe"])
-def test_what_is_no_file_at_the_key_is_neither_written_nor_read(store, root, tmp_path, spooled, what):
+def test_a_key_that_is_not_a_file_is_neither_written_nor_read(store, root, tmp_path, spooled, what):
     root.mkdir()
     at_key = root / "key"
     if what == "folder":
@@ -422,8 +422,8 @@ for call in (
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_root_of_somebody_else_is_denied(root, spooled):
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_root_of_another_user_is_denied(root, spooled):
     root.mkdir(mode=0o700)
     (root / "key").write_bytes(DATA)
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))

@@ -107,7 +107,7 @@ def test_clocks_that_differ_are_shown_both() -> None:
         (answer(400, "IllegalLocationConstraintException"), "Set region (and endpoint_url) to the bucket's"),
     ],
 )
-def test_a_bucket_elsewhere_says_where(error: t.Any, hint: str) -> None:
+def test_a_bucket_in_another_region_is_reported_with_its_region(error: t.Any, hint: str) -> None:
     found = translated(error, "us-east-1")
     assert type(found) is errors.StoreError
     assert "the bucket is not in region us-east-1" in found.message
@@ -125,7 +125,7 @@ def test_a_bucket_elsewhere_says_where(error: t.Any, hint: str) -> None:
         exceptions.UnauthorizedSSOTokenError(),
     ],
 )
-def test_missing_credentials_say_where_to_put_them(error: Exception) -> None:
+def test_missing_credentials_are_reported_with_a_hint(error: Exception) -> None:
     found = translated(error)
     assert type(found) is errors.StoreDeniedError
     assert "no usable credentials" in found.message and "AWS_*" in str(found)
@@ -173,7 +173,7 @@ def test_connections_that_fail_are_tried_again(error: Exception, texts: t.List[s
     assert "marker" not in str(found)
 
 
-def test_an_error_of_the_body_comes_through_as_it_is() -> None:
+def test_an_error_of_the_body_is_not_changed() -> None:
     own = errors.IntegrityError("the file became shorter while it was sent")
     assert s3_errors.store_error(exceptions.HTTPClientError(error=own), LOCATION) is own
 
