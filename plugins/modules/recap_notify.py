@@ -7,39 +7,39 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: recap_notify
-short_description: Tell people of runs, by mail, chat, log or ping
+short_description: Report runs by mail, chat, log file or ping
 version_added: 0.1.0
 description:
-  - Sends the recap of one run, or of all runs of a fleet in one message, to the same receivers that a job document knows as C(notify).
-  - Each notification is tried twice. One that fails makes the module fail, after all the others were tried.
-  - Neither a URL nor a password is in what the module returns, nor in what it says of a failure.
+  - Sends the recap of one run, or the recaps of a whole fleet in one message, to the receivers that a job document configures in C(notify).
+  - Each notification gets two attempts. If one fails, the module still tries all the others, and then fails.
+  - Neither the return values nor the error messages contain URLs or passwords.
 options:
   recaps:
     description:
-      - The recaps, as M(infra_ops.log_archive.archive_run) returns them and C(log-archive run --json) prints them.
-      - Of a host that has none, such as one that could not be reached, a dict with C(host), C(job), C(outcome) and C(errors) is enough.
-      - Without any the module does nothing.
+      - The recaps that M(infra_ops.log_archive.archive_run) returns or C(log-archive run --json) prints.
+      - For a host without a recap, for example an unreachable host, a dict with C(host), C(job), C(outcome) and C(errors) is sufficient.
+      - If the list is empty, the module does nothing.
     type: list
     elements: dict
     required: true
 requirements:
   - apprise (Python library on the host that runs the module, for O(notify[].type=chat))
 notes:
-  - Run it once and on the controller, C(run_once) and C(delegate_to=localhost), for one message of the whole fleet.
-  - A recap in which the module archive_run has removed what looks like a secret is sent as it is.
+  - To send one message for the whole fleet, run the module once, on the controller, with C(run_once) and C(delegate_to=localhost).
+  - The module sends recaps unchanged. The module M(infra_ops.log_archive.archive_run) has already removed what looks like a secret.
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.notify
 attributes:
   check_mode:
     support: full
-    details: Says which notifications would be sent, and what they say. Nobody is connected.
+    details: Returns the message, and which notifications would be sent. Connects to no server.
   diff_mode:
     support: none
-    details: A message that was sent replaces nothing.
+    details: A notification has no previous state.
   idempotent:
     support: none
-    details: Each run of the module tells again. O(notify[].when) says of what.
+    details: Each call sends the notifications again. O(notify[].when) selects the runs to report.
 seealso:
   - module: infra_ops.log_archive.archive_run
 author:
@@ -47,7 +47,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Tell of all runs in one message, where any of them has failed
+- name: Report all runs in one message if any of them failed
   infra_ops.log_archive.recap_notify:
     recaps: "{{ ansible_play_hosts_all | map('extract', hostvars, ['archived', 'recap']) | select('defined') }}"
     notify:
@@ -67,17 +67,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 subject:
-  description: What the message says in one line.
-  returned: success, where there are recaps
+  description: A one-line summary of the runs.
+  returned: success, if there are recaps
   type: str
   sample: "[log-archive] 12 runs on 4 hosts: 1 failed"
 text:
-  description: The message as text.
-  returned: success, where there are recaps
+  description: The message as plain text.
+  returned: success, if there are recaps
   type: str
 notifications:
-  description: What became of each of O(notify), in their order.
-  returned: always, unless the options are wrong
+  description: The result of each entry of O(notify), in the same order.
+  returned: always, unless the options are invalid
   type: list
   elements: dict
   contains:
@@ -87,12 +87,13 @@ notifications:
       returned: always
       sample: mail
     state:
-      description: V(sent), V(failed), V(not due) where O(notify[].when) did not want it, and in check mode V(would be sent).
+      description: >-
+        V(sent), V(failed), V(not due) if O(notify[].when) does not select these runs, or in check mode V(would be sent).
       type: str
       returned: always
       sample: sent
     error:
-      description: Why it failed. V(null) where it did not.
+      description: Why the notification failed, or V(null).
       type: str
       returned: always
       sample: "notify[0] (mail): the server refuses the login (535)"
@@ -141,7 +142,7 @@ def _targets(given_targets: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[t.Dict[
             problems += ["notify[%d].%s" % (index, problem) for problem in error.problems]
             continue
         if target["type"] == "textfile":
-            problems.append("notify[%d].type: textfile is for the job itself, which knows its stores" % index)
+            problems.append("notify[%d].type: textfile is available only in a job document" % index)
     if problems:
         raise ConfigError("%d mistake%s in the options" % (len(problems), "s" if len(problems) > 1 else ""), problems=problems)
     return targets

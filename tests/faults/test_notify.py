@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Notifications to real receivers: what arrives, and that one which is down, slow or refuses is a warning and nothing more."""
+"""Notifications to real receivers: what arrives, and that a receiver that is down, slow or refuses causes a warning and nothing more."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def ping(receiver, **changes):
 
 
 def run(host, *targets, **changes):
-    """A run that archives, whatever becomes of its notifications; returns its warnings."""
+    """A run that archives two logs even if its notifications fail; returns its warnings."""
     recap = host.run(notify=list(targets), **changes)
     assert (recap["exit_code"], recap["errors"], recap["spool"]["archives"]) == (0, [], 0)
     assert len(archives_in(file_store(host.store))) == 2
@@ -98,8 +98,8 @@ def test_a_mail_with_starttls_and_a_login(host, smtp):
     assert message["Auto-Submitted"] == "auto-generated" and message["Date"].datetime and message["Message-ID"]
     text = message.get_body(["plain"]).get_content()
     html = message.get_body(["html"]).get_content()
-    for said in ("syslog.20240112.13.tgz.fernet", "syslog.20240112.14.tgz.fernet", "read_back", "web1", "2024-01-12T15:05:00Z"):
-        assert said in text and said in html
+    for expected in ("syslog.20240112.13.tgz.fernet", "syslog.20240112.14.tgz.fernet", "read_back", "web1", "2024-01-12T15:05:00Z"):
+        assert expected in text and expected in html
     (attached,) = message.iter_attachments()
     assert (attached.get_filename(), attached.get_content_type()) == ("events.jsonl.gz", "application/gzip")
     events = [json.loads(line)["event"] for line in gzip.decompress(attached.get_content()).splitlines()]
@@ -118,7 +118,7 @@ def test_a_mail_without_tls_and_login(host, start_part, tmp_path, authority):
     assert not server.mails[0].encrypted
 
 
-def test_a_mail_over_the_hosts_own_mail_system(host, start_part, tmp_path, authority, monkeypatch):
+def test_a_mail_over_the_mail_system_of_the_host(host, start_part, tmp_path, authority, monkeypatch):
     server = start_part(smtp_server(tmp_path / "mta", tls="none", login=False, authority=authority))
     for name, value in start_part(sendmail_program(tmp_path / "home", server.port)).items():
         monkeypatch.setenv(name, value)
@@ -131,18 +131,18 @@ def test_a_mail_over_the_hosts_own_mail_system(host, start_part, tmp_path, autho
     assert "/sendmail ended with status" in warning and "there is no root here" in warning and "tried twice" in warning
 
 
-def test_without_a_sendmail_a_mail_goes_to_the_port_of_the_hosts_mail_system(host, start_part, tmp_path, authority, monkeypatch):
+def test_without_sendmail_a_mail_goes_to_the_smtp_port_of_the_host(host, start_part, tmp_path, authority, monkeypatch):
     server = start_part(smtp_server(tmp_path / "mta", tls="none", login=False, authority=authority))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(mail_receiver, "SENDMAIL_FOLDERS", ())
-    # Port 25 of this machine may be taken, or need root.
+    # Port 25 of this machine may be in use or forbidden.
     monkeypatch.setitem(mail_receiver.PORTS, "none", server.port)
     assert run(host, {"type": "mail", "when": ["change"], "to": ["root", "ops@example.com"]}) == []
     assert server.mails[0].recipients == ["root", "ops@example.com"]
     assert server.mails[0].sender == "log-archive@" + socket.gethostname()
 
 
-def test_the_attached_log_is_cut_to_its_end(host, smtp):
+def test_only_the_end_of_a_long_log_is_attached(host, smtp):
     lines = [json.dumps({"event": "old", "number": number, "noise": os.urandom(20).hex()}) for number in range(20_000)]
     host.events.write_text("\n".join(lines) + "\n")
     assert run(host, mail(smtp, attach_log=True, attach_limit="50K")) == []
@@ -158,7 +158,7 @@ def test_the_attached_log_is_cut_to_its_end(host, smtp):
 @pytest.mark.parametrize(
     ("changes", "reason", "logins"),
     [
-        # smtplib tries the ways of a login that the server offers, on the same connection.
+        # smtplib tries each login method of the server, on the same connection.
         ({"password": "marker-of-a-wrong-password"}, "the server refuses the login (535)", 2),
         ({"ca_bundle": None}, "its TLS certificate is not accepted (unable to get local issuer certificate)", 0),
         ({"tls": "tls"}, "TLS failed (", 0),
@@ -171,14 +171,14 @@ def test_the_attached_log_is_cut_to_its_end(host, smtp):
         ({"user": None, "password": None}, "the server refuses the mail (530", 0),
     ],
 )
-def test_why_a_mail_was_not_sent_is_told(host, smtp, changes, reason, logins):
+def test_the_warning_has_the_reason_why_a_mail_was_not_sent(host, smtp, changes, reason, logins):
     (warning,) = run(host, mail(smtp, **changes))
     assert warning.startswith("notify[0] (mail): ") and reason in warning
     assert smtp.mails == [] and smtp.logins == logins
     assert "marker" not in warning
 
 
-def test_a_name_that_is_not_in_the_certificate(host, smtp):
+def test_a_server_name_that_is_not_in_the_certificate(host, smtp):
     assert run(host, mail(smtp, server="127.1")) == [
         "notify[0] (mail): its TLS certificate is not accepted (Hostname mismatch, certificate is not valid for '127.1'.)"
     ]
@@ -191,7 +191,7 @@ def test_a_server_without_starttls_gets_no_password(host, start_part, tmp_path, 
     assert server.logins == 0
 
 
-def test_who_is_refused_is_named_and_tried_again_alone(host, smtp):
+def test_only_refused_recipients_are_tried_again(host, smtp):
     smtp.refused["root@example.com"] = "450 come back later"
     (warning,) = run(host, mail(smtp))
     assert warning == "notify[0] (mail): the server refuses root@example.com (450 come back later) (tried twice)"
@@ -200,7 +200,7 @@ def test_who_is_refused_is_named_and_tried_again_alone(host, smtp):
     assert run(host, mail(smtp)) == ["notify[0] (mail): the server refuses root@example.com (550 no such user)"]
 
 
-def test_what_a_server_does_not_take_now_it_may_take_at_once(host, smtp):
+def test_a_second_attempt_after_a_temporary_refusal(host, smtp):
     smtp.answers = ["451 busy"]
     assert run(host, mail(smtp)) == []
     assert len(smtp.mails) == 1
@@ -221,7 +221,7 @@ def test_a_post_to_mattermost(host, receiver):
     assert any("`syslog.20240112.13.tgz.fernet`" in line and "`file: read_back`" in line for line in lines)
 
 
-def test_names_from_elsewhere_are_no_markup(host, receiver):
+def test_file_names_are_not_markup(host, receiver):
     for name in ("@channel", "a|b", "`code`", ":tada:", "[link](https://example.com)", "line\nfeed", "\x1b[31mred", "**bold**"):
         (host.logs / name.replace("/", "_")).write_bytes(b"x")
     (host.logs / "link").symlink_to("x")
@@ -236,7 +236,7 @@ def test_names_from_elsewhere_are_no_markup(host, receiver):
         assert outside == "| :white_check_mark: |  |  |  |  |"
 
 
-def test_a_long_message_is_cut_to_the_servers_limit(host, receiver):
+def test_a_long_message_is_cut_to_the_limit_of_the_server(host, receiver):
     for number in range(120):
         (host.logs / ("a-rather-long-name-of-a-log-%03d-ünïcödé-%s" % (number, "x" * 80))).write_bytes(b"x")
     recap = host.run(notify=[chat(receiver)], select=EMPTY)
@@ -247,7 +247,7 @@ def test_a_long_message_is_cut_to_the_servers_limit(host, receiver):
     assert lines[-1] == "(cut)" and lines[-2].endswith("|")
 
 
-def test_another_service_that_apprise_knows(host, receiver):
+def test_another_service_that_apprise_supports(host, receiver):
     url = receiver.url("/any/marker-of-a-path").replace("https://", "jsons://")
     assert run(host, chat(receiver, url=url)) == []
     (post,) = receiver.taken()
@@ -267,16 +267,16 @@ def test_another_service_that_apprise_knows(host, receiver):
         ({"url": "slack://marker-of-a-token/x"}, [], "Apprise supports no service with this URL"),
     ],
 )
-def test_why_a_message_was_not_sent_is_told(host, receiver, caplog, changes, statuses, reason):
+def test_the_warning_has_the_reason_why_a_message_was_not_sent(host, receiver, caplog, changes, statuses, reason):
     receiver.statuses = list(statuses)
     (warning,) = run(host, chat(receiver, **changes))
     assert warning.startswith("notify[0] (chat): ") and reason in warning
     assert len(receiver.posts) == len(statuses)
-    for told in (warning, caplog.text):
-        assert "marker" not in told and TOKEN not in told
+    for shown in (warning, caplog.text):
+        assert "marker" not in shown and TOKEN not in shown
 
 
-def test_what_a_service_does_not_take_now_it_may_take_at_once(host, receiver):
+def test_a_second_attempt_after_a_server_error(host, receiver):
     receiver.statuses = [503]
     assert run(host, chat(receiver)) == []
     assert [post.status for post in receiver.posts] == [503, 200]
@@ -285,7 +285,7 @@ def test_what_a_service_does_not_take_now_it_may_take_at_once(host, receiver):
 # -- pings ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_job_pings_when_it_begins_and_when_it_ends(host, receiver):
+def test_a_ping_at_the_start_and_at_the_end_of_a_run(host, receiver):
     assert run(host, ping(receiver)) == []
     assert [post.path for post in receiver.posts] == ["/ping/a-uuid/start?rid=7", "/ping/a-uuid?rid=7"]
     assert b"syslog.20240112.13" in receiver.posts[1].body
@@ -294,7 +294,7 @@ def test_a_job_pings_when_it_begins_and_when_it_ends(host, receiver):
     assert [post.path for post in receiver.posts[2:]] == ["/ping/a-uuid/start?rid=7", "/ping/a-uuid/fail?rid=7"]
 
 
-def test_a_check_run_notifies_nobody(host, smtp, receiver, tmp_path):
+def test_a_dry_run_sends_no_notification(host, smtp, receiver, tmp_path):
     targets = [mail(smtp), chat(receiver), ping(receiver), {"type": "log", "path": str(tmp_path / "recaps.log")}]
     recap = host.run(check=True, notify=targets)
     assert recap["warnings"] == [] and recap["outcome"] == "done"
@@ -343,7 +343,7 @@ def test_receivers_that_never_answer(host, authority):
     assert all("it did not answer in time" in warning or "it took longer than 0.3 s" in warning for warning in warnings)
 
 
-def test_an_answer_byte_by_byte_is_not_waited_for(host, receiver):
+def test_a_very_slow_answer_is_abandoned(host, receiver):
     receiver.drip = 0.2
     began = time.monotonic()
     warnings = run(host, chat(receiver, timeout="0.3"), ping(receiver, timeout="0.3"))
@@ -352,7 +352,7 @@ def test_an_answer_byte_by_byte_is_not_waited_for(host, receiver):
         "it took longer than 0.3 s (tried twice)",
         "it took longer than 0.3 s (tried twice)",
     ]
-    # Its answers would never end; the bound is no measure of speed.
+    # The answers would never end; the limit does not measure speed.
     assert time.monotonic() - began < 60
 
 
@@ -373,11 +373,11 @@ def test_failure_and_recovery(host, receiver):
     assert len(receiver.posts) == 2
 
 
-# -- what is kept, and what is not disclosed ---------------------------------------------------------------------------
+# -- records and secrets ----------------------------------------------------------------------------------------------
 
 
-def test_no_secret_of_a_notification_is_told_anywhere(host, smtp, receiver, tmp_path):
-    """Neither in output nor recap, catalog, event log or process list, with receivers that refuse and with such that are down."""
+def test_no_secret_of_a_notification_appears_anywhere(host, smtp, receiver, tmp_path):
+    """Not in output, recap, catalog, event log or process list, with receivers that refuse and receivers that are down."""
     secrets = [PASSWORD, "marker-of-a-password", TOKEN, "marker-of-a-path", "a-uuid"]
     receiver.statuses = [500] * 2 + [404] * 4
     receiver.stall = 0.3
@@ -415,14 +415,14 @@ def test_no_secret_of_a_notification_is_told_anywhere(host, smtp, receiver, tmp_
     watcher.join()
     assert [each.returncode for each in ended] == [0, 0, 0], ended[0].stderr
     assert ended[0].stdout.count("notify[") == 8
-    told = [(each.stdout + each.stderr).encode() for each in ended] + seen
-    # They stand in the job's document and nowhere else.
-    told += [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "jobs"]
+    seen_bytes = [(each.stdout + each.stderr).encode() for each in ended] + seen
+    # They are in the job document and nowhere else.
+    seen_bytes += [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "jobs"]
     for secret in secrets:
-        assert not [data for data in told if secret.encode() in data], secret
+        assert not [data for data in seen_bytes if secret.encode() in data], secret
 
 
-def test_a_run_that_is_killed_while_it_notifies_is_written_down(host, receiver):
+def test_a_run_that_is_killed_while_it_notifies_is_already_recorded(host, receiver):
     receiver.stall = 60
     host.write_document(select=EMPTY, notify=[chat(receiver)])
     with subprocess.Popen([*COMMAND, "run", "--all"], env=host.environment()) as process:
@@ -437,7 +437,7 @@ def test_a_run_that_is_killed_while_it_notifies_is_written_down(host, receiver):
     assert host.run(select=EMPTY)["outcome"] == "nothing to do"
 
 
-def test_a_log_that_somebody_else_holds_is_not_waited_for(host, tmp_path, monkeypatch):
+def test_a_log_that_another_process_locks_is_abandoned(host, tmp_path, monkeypatch):
     monkeypatch.setattr(notifying, "LONGEST_LOCAL", 0.2)
     path = tmp_path / "recaps.log"
     with open(path, "wb") as held:
@@ -445,7 +445,7 @@ def test_a_log_that_somebody_else_holds_is_not_waited_for(host, tmp_path, monkey
         assert run(host, {"type": "log", "path": str(path)}) == ["notify[0] (log): it took longer than 0.2 s (tried twice)"]
 
 
-def test_a_notification_that_fails_is_in_the_catalog_and_the_event_log(host, receiver):
+def test_a_failed_notification_is_in_the_catalog_and_the_event_log(host, receiver):
     receiver.statuses = [403]
     (warning,) = run(host, chat(receiver))
     catalog = Catalog(str(host.state))
@@ -457,7 +457,7 @@ def test_a_notification_that_fails_is_in_the_catalog_and_the_event_log(host, rec
     assert [event["text"] for event in events if event["event"] == "warning"] == [warning]
 
 
-def test_the_log_knows_of_the_mail_that_was_not_sent(host, receiver, tmp_path):
+def test_the_log_includes_the_failed_notification(host, receiver, tmp_path):
     receiver.statuses = [403]
     path = tmp_path / "recaps.log"
     (warning,) = run(host, {"type": "log", "path": str(path)}, chat(receiver))

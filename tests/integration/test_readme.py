@@ -14,16 +14,18 @@ import sys
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.create import Contents, create_archive
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import parser
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main, parser
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.notify_spec import NOTIFY
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import source_at
 
-README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
-TEXT = README.read_text(encoding="utf-8")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def block(name: str) -> str:
@@ -122,3 +124,36 @@ def test_a_store_has_the_layout_of_the_readme(tmp_path):
         drawn,
         drawn + ".manifest.json",
     ]
+
+
+def first_cells(heading: str) -> set[str]:
+    """The names in the first column of the table with this heading in the first cell."""
+    table = re.search(r"^\| %s \|.*\n\| --- .*\n((?:\|.*\n)+)" % heading, TEXT, re.MULTILINE)[1]
+    return {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+
+
+def test_the_tables_list_every_playbook_role_module_and_receiver():
+    assert first_cells("playbook") == {path.stem for path in ROOT.glob("playbooks/*.yml")}
+    assert first_cells("role") == {path.name for path in ROOT.glob("roles/*") if not path.name.startswith("_")}
+    assert first_cells("module") == {path.stem for path in ROOT.glob("plugins/modules/*.py")}
+    assert first_cells("type") == set(NOTIFY["type"]["choices"])
+
+
+def test_every_variable_of_the_readme_exists():
+    names = set(re.findall(r"\blog_archive_\w+\b", TEXT)) - {"log_archive_backlog_archives", "log_archive_last_success_timestamp_seconds"}
+    files = (path for folder in ("playbooks", "roles", "plugins") for path in (ROOT / folder).rglob("*"))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in files if path.suffix in (".py", ".yml", ".j2"))
+    assert {name for name in names if not re.search(r"\b%s\b" % name, code)} == set()
+
+
+def test_the_kinds_of_errors_are_those_of_the_engine():
+    listed = re.search(r"`usage`.*?\(anything else\)", TEXT, re.DOTALL)[0]
+    assert set(re.findall(r"`(\w+)`", listed)) == {
+        vars(each)["kind"] for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.LogArchiveError)
+    }
+
+
+def test_the_error_in_json_is_the_one_of_the_command(tmp_path, capsys):
+    assert main.main(["list", "--json", "--config", str(tmp_path)]) == 2
+    printed = capsys.readouterr().out.replace(str(tmp_path), "/etc/log-archive/jobs.d")
+    assert re.search(r"```json\n(.*?)```", TEXT, re.DOTALL)[1] == printed

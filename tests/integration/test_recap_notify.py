@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A fleet's recap out of a play, to a real SMTP server and a real webhook receiver; no secret shows at -vvv."""
+"""The recap of a fleet, sent by a play to a real SMTP server and a real webhook receiver; no secret is shown with -vvv."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ runner = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(runner)
 
 
-def test_a_fleets_recap(start_part: t.Callable[..., t.Any], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recap_of_a_fleet(start_part: t.Callable[..., t.Any], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = Authority(tmp_path / "ca")
     smtp = start_part(smtp_server(tmp_path, authority=authority))
     receiver = start_part(webhook(tmp_path, authority=authority))

@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``key``."""
-    parser.add_argument("action", choices=("list", "create", "rotate", "import", "remove"))
+    parser.add_argument("action", choices=("list", "create", "rotate", "import", "remove"), help="what to do with the keyring")
     parser.add_argument("job", metavar="JOB", nargs="?", help="the job that uses the keyring (default: the only job)")
     parser.add_argument("--keyring", metavar="FOLDER", help="path of the keyring, instead of a job")
     parser.add_argument("--older-than", metavar="DURATION", help="rotate: only if the current key is older, such as 90d")

@@ -65,7 +65,7 @@ def opened(store: JobStore) -> t.ContextManager[Store]:
 
 
 def host_of(document: JobDocument, options: argparse.Namespace) -> t.Optional[str]:
-    """The host whose archives the options select; None for every host."""
+    """The host to select archives of; None for every host."""
     from ..archive.naming import host_name
 
     return None if options.host == "*" else options.host or host_name(document["host"])

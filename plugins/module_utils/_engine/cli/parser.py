@@ -15,7 +15,7 @@ from ..base.errors import UsageError
 from ..config.spec import DEFAULT_CONFIG
 
 # argparse would look for a translation of its own texts, which takes longer than parsing; the other texts are English anyway.
-vars(argparse)["_"] = str
+vars(argparse)["_"] = lambda text: text
 
 EXIT_CODES = """exit codes:
   0  done, or nothing to do
@@ -111,7 +111,7 @@ def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
             "--config",
             metavar="PATH",
             default=os.environ.get("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG),
-            help="folder of job documents, or one document (default: $LOG_ARCHIVE_CONFIG or %(default)s)",
+            help="folder of job documents, or one document (default: $LOG_ARCHIVE_CONFIG, or %s)" % DEFAULT_CONFIG,
         )
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
         add_options(parser)

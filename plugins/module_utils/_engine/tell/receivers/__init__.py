@@ -6,8 +6,7 @@
 A new receiver is one module with a ``RECEIVER``, one line in ``RECEIVERS``, and its options in ``config.notify_spec``. Receivers get the
 texts of a ``Message`` and know nothing about jobs. Their errors never contain a URL or a password.
 
-The modules import what they need to deliver inside functions: a job document is checked at the start of every run, and most runs notify
-nobody.
+The modules import what they need to deliver inside functions: every run checks its job document, and most runs send no notification.
 """
 
 from __future__ import annotations

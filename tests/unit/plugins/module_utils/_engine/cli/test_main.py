@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command: exit codes, JSON, keys, what to restore, and what it loads. Terminals, pipes and secrets: tests/faults/test_command.py."""
+"""The command: exit codes, JSON, keys, choosing archives, and imports. Terminals, pipes and secrets: tests/faults/test_command.py."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SELECT = {"patterns": ["*"], "period": "none"}
 
 @pytest.fixture
 def host(tmp_path, monkeypatch):
-    """A host whose job takes every log there is, whatever the clock says."""
+    """A host with a job that takes every log, at any time."""
     made = Host(tmp_path)
     for number, path in enumerate(made.write_logs(13, 14)):
         os.utime(path, (1705068000 + 3600 * number,) * 2)
@@ -36,8 +36,8 @@ def host(tmp_path, monkeypatch):
     return made
 
 
-def said(host, *arguments, code=0):
-    """What the command said; in this process, because starting another takes longer than the work."""
+def run(host, *arguments, code=0):
+    """Run the command in this process (starting another takes longer than the work); returns its output and exit code."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -48,63 +48,66 @@ def said(host, *arguments, code=0):
     return subprocess.CompletedProcess(arguments, returned, out.getvalue(), err.getvalue())
 
 
-def told(host, *arguments, code=0):
-    return json.loads(said(host, *arguments, "--json", code=code).stdout)
+def json_of(host, *arguments, code=0):
+    """The result of the command in JSON."""
+    return json.loads(run(host, *arguments, "--json", code=code).stdout)
 
 
-# -- a whole life, in JSON and in words -------------------------------------------------------------------------------
+# -- from the first run to the last, in JSON and in words --------------------------------------------------------------
 
 
 def test_every_command_from_the_first_run_to_the_last_prune(host):
-    assert told(host, "status", code=1)[0]["state"] == "has never run"
-    assert said(host, "list").stdout == "no archives\n"
-    dry = told(host, "run", "--all", "--dry-run")[0]
+    assert json_of(host, "status", code=1)[0]["state"] == "has never run"
+    assert run(host, "list").stdout == "no archives\n"
+    dry = json_of(host, "run", "--all", "--dry-run")[0]
     assert dry["check"] and not host.store.exists()
-    (recap,) = told(host, "run", "syslog")
+    (recap,) = json_of(host, "run", "syslog")
     assert (recap["outcome"], recap["exit_code"]) == ("done", 0)
-    assert told(host, "run", "--all")[0]["outcome"] == "nothing to do"
-    listed = told(host, "list")
+    assert json_of(host, "run", "--all")[0]["outcome"] == "nothing to do"
+    listed = json_of(host, "list")
     assert [row["stores"] for row in listed] == [{"file": "read_back"}] * 2
-    assert [row["key"] for row in told(host, "list", "--store", "file")] == [row["key"] for row in listed]
-    assert [row["error"] for row in told(host, "verify")] == [None, None]
-    (state,) = told(host, "status")
+    assert [row["key"] for row in json_of(host, "list", "--store", "file")] == [row["key"] for row in listed]
+    assert [row["error"] for row in json_of(host, "verify")] == [None, None]
+    (state,) = json_of(host, "status")
     assert state["state"] == "fine"
-    assert told(host, "key", "list")["changed"] is False
-    assert told(host, "check-config")[0]["ok"] is True
-    planned = told(host, "restore", "--to", str(host.folder / "to"), "--dry-run")
+    assert json_of(host, "key", "list")["changed"] is False
+    assert json_of(host, "check-config")[0]["ok"] is True
+    planned = json_of(host, "restore", "--to", str(host.folder / "to"), "--dry-run")
     assert {row["state"] for row in planned} == {"would be written"}
     assert not (host.folder / "to").exists()
-    restored = told(host, "restore", "--to", str(host.folder / "to"))
+    restored = json_of(host, "restore", "--to", str(host.folder / "to"))
     for row in restored:
         with open(row["path"], "rb") as one, open("/" + row["name"], "rb") as other:
             assert one.read() == other.read()
     host.write_document(select=SELECT, retention={"keep_last": 1, "max_delete_share": 1})
-    plan = told(host, "prune", "--dry-run")[0]["pruned"]["file"]
+    plan = json_of(host, "prune", "--dry-run")[0]["pruned"]["file"]
     assert len(plan["removed"]) == 1
     assert {row["action"] for row in plan["plan"]} == {"keep", "remove"}
     assert len(archives_in(file_store(host.store))) == 2
-    assert told(host, "prune")[0]["pruned"]["file"]["removed"] == plan["removed"]
+    assert json_of(host, "prune")[0]["pruned"]["file"]["removed"] == plan["removed"]
     assert len(archives_in(file_store(host.store))) == 1
 
 
 def test_words_for_people(host):
-    assert "would be archived" in said(host, "run", "--all", "--dry-run").stdout
-    done = said(host, "run", "--all").stdout
+    assert "would be archived" in run(host, "run", "--all", "--dry-run").stdout
+    done = run(host, "run", "--all").stdout
     assert done.startswith("syslog: done\n") and "ok file: read_back" in done
-    assert "2 archive(s)" in said(host, "list").stdout
-    assert "ok      file  2 archive(s) by read_back" in said(host, "verify").stdout
-    assert "2 file(s)" in said(host, "restore", "--to", str(host.folder / "to")).stdout
-    assert "fine" in said(host, "status").stdout
-    assert "current" in said(host, "key", "list").stdout
-    assert "syslog.json: fine" in said(host, "check-config").stdout
+    assert "2 archive(s)" in run(host, "list").stdout
+    assert "ok      file  2 archive(s) by read_back" in run(host, "verify").stdout
+    assert "2 file(s)" in run(host, "restore", "--to", str(host.folder / "to")).stdout
+    assert "fine" in run(host, "status").stdout
+    assert "current" in run(host, "key", "list").stdout
+    assert "syslog.json: fine" in run(host, "check-config").stdout
 
 
 def test_help_and_version(host):
-    assert "exit codes:" in said(host, "--help").stdout
+    assert "exit codes:" in run(host, "--help").stdout
+    assert "None" not in run(host, "--help").stdout
     for command in ("run", "list", "verify", "restore", "prune", "key", "check-config", "sample-config", "status"):
-        assert "exit codes:" in said(host, command, "--help").stdout
-        assert command in said(host, "--help").stdout
-    assert said(host, "--version").stdout.startswith("log-archive ")
+        assert "exit codes:" in run(host, command, "--help").stdout
+        assert command in run(host, "--help").stdout
+        assert "$LOG_ARCHIVE_CONFIG, or /etc/log-archive/jobs.d" in " ".join(run(host, command, "--help").stdout.split())
+    assert run(host, "--version").stdout.startswith("log-archive ")
 
 
 # -- exit codes -------------------------------------------------------------------------------------------------------
@@ -129,42 +132,42 @@ def test_help_and_version(host):
         ["sample-config", "--output", "/nonexistent/x.json"],
     ],
 )
-def test_2_a_mistake_in_the_call(host, arguments):
-    done = said(host, *arguments, code=2)
+def test_2_wrong_usage(host, arguments):
+    done = run(host, *arguments, code=2)
     assert done.stdout == ""
     assert done.stderr
 
 
-def test_2_a_mistake_in_a_document_and_the_other_jobs_run_all_the_same(host):
+def test_2_a_mistake_in_a_document_does_not_stop_the_other_jobs(host):
     (host.folder / "jobs" / "another.json").write_text('{"name": "another", "selct": 1}')
-    done = said(host, "run", "--all", code=2)
+    done = run(host, "run", "--all", code=2)
     assert "did you mean 'select'?" in done.stderr
     assert "syslog: done" in done.stdout
-    checked = told(host, "check-config", code=2)
+    checked = json_of(host, "check-config", code=2)
     assert [result["ok"] for result in checked] == [False, True]
     assert len(checked[0]["error"]["problems"]) == 4
 
 
 def test_1_failed(host):
     host.write_document(select={"paths": [str(host.folder / "missing")], "must_exist": True, **SELECT})
-    assert told(host, "run", "--all", code=1)[0]["outcome"] == "failed"
-    assert told(host, "status", code=1)[0]["state"] == "the last run failed"
+    assert json_of(host, "run", "--all", code=1)[0]["outcome"] == "failed"
+    assert json_of(host, "status", code=1)[0]["state"] == "the last run failed"
 
 
 def test_3_partly_done_then_done(host):
     stores = [*host.stores, {"type": "file", "name": "down", "path": str(host.folder / "a" / "b"), "attempts": 1}]
     host.write_document(select=SELECT, stores=stores)
-    assert told(host, "run", "--all", code=3)[0]["outcome"] == "partly done"
-    (state,) = told(host, "status", code=3)
+    assert json_of(host, "run", "--all", code=3)[0]["outcome"] == "partly done"
+    (state,) = json_of(host, "status", code=3)
     assert (state["state"], state["backlog"], state["spool"]["archives"]) == ("archives wait for a store", {"down": 2}, 2)
     (host.folder / "a").mkdir()
-    assert told(host, "run", "--all")[0]["outcome"] == "done"
-    assert told(host, "status")[0]["backlog"] == {}
+    assert json_of(host, "run", "--all")[0]["outcome"] == "done"
+    assert json_of(host, "status")[0]["backlog"] == {}
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "longer", "removed", "no manifest", "manifest is not JSON"])
 def test_4_integrity(host, damage):
-    said(host, "run", "--all")
+    run(host, "run", "--all")
     key = min(archives_in(file_store(host.store)))
     path = host.store / key
     data = bytearray(path.read_bytes())
@@ -181,10 +184,10 @@ def test_4_integrity(host, damage):
         (host.store / (key + ".manifest.json")).unlink()
     else:
         (host.store / (key + ".manifest.json")).write_bytes(b"{")
-    failures = [row for row in told(host, "verify", code=4) if row["error"]]
+    failures = [row for row in json_of(host, "verify", code=4) if row["error"]]
     assert [row["key"] for row in failures] == [key]
     if damage in ("flipped", "cut", "longer"):
-        said(host, "restore", "--to", str(host.folder / "to"), "--name", key, code=4)
+        run(host, "restore", "--to", str(host.folder / "to"), "--name", key, code=4)
         assert files_below(host.folder / "to") == []
 
 
@@ -193,10 +196,10 @@ def test_5_locked(host):
 
     host.state.mkdir()
     with durable.lock(str(host.state / "syslog.lock"), wait=False):
-        done = said(host, "run", "--all", code=5)
+        done = run(host, "run", "--all", code=5)
         assert "another run holds the lock (pid %d" % os.getpid() in done.stderr
-        said(host, "run", "--all", "--dry-run")
-    said(host, "run", "--all")
+        run(host, "run", "--all", "--dry-run")
+    run(host, "run", "--all")
 
 
 # -- errors in JSON ---------------------------------------------------------------------------------------------------
@@ -216,7 +219,7 @@ def test_5_locked(host):
     ],
 )
 def test_an_error_is_one_json_object_with_a_stable_kind(host, arguments, kind):
-    answer = told(host, *arguments, code=2)
+    answer = json_of(host, *arguments, code=2)
     assert sorted(answer) == ["error", "exit_code"]
     assert (answer["exit_code"], answer["error"]["kind"]) == (2, kind)
     error = answer["error"]
@@ -225,7 +228,7 @@ def test_an_error_is_one_json_object_with_a_stable_kind(host, arguments, kind):
 
 def test_a_job_that_failed_before_it_began_has_an_error_object_in_its_row(host):
     (host.folder / "jobs" / "another.json").write_text('{"name": "another", "selct": 1}')
-    broken, fine = told(host, "run", "--all", code=2)
+    broken, fine = json_of(host, "run", "--all", code=2)
     assert broken["errors"] == [broken["error"]["text"]]
     assert (broken["error"]["kind"], len(broken["error"]["problems"])) == ("config", 4)
     assert "error" not in fine
@@ -233,7 +236,7 @@ def test_a_job_that_failed_before_it_began_has_an_error_object_in_its_row(host):
 
 def test_a_defect_is_reported_with_its_traceback(host, monkeypatch):
     monkeypatch.setattr(config, "find", lambda *_: 1 / 0)
-    done = said(host, "list", "--json", code=1)
+    done = run(host, "list", "--json", code=1)
     assert json.loads(done.stdout)["error"]["kind"] == "unexpected"
     assert done.stderr.startswith("Traceback") and "log-archive: unexpected ZeroDivisionError" in done.stderr
 
@@ -243,7 +246,7 @@ def test_an_error_of_the_system_is_reported_without_a_traceback(host, monkeypatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/var/lib/x")
 
     monkeypatch.setattr(config, "find", fail)
-    done = said(host, "list", "--json", code=1)
+    done = run(host, "list", "--json", code=1)
     assert done.stderr == "log-archive: /var/lib/x: No space left on device\n"
     assert json.loads(done.stdout)["error"]["subject"] == "/var/lib/x"
 
@@ -266,41 +269,41 @@ def test_output_that_cannot_be_written_is_an_error(host):
 # -- keys -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_missing_key_is_named(host, tmp_path):
-    said(host, "run", "--all")
+def test_the_error_names_a_missing_key(host, tmp_path):
+    run(host, "run", "--all")
     (id,) = (info.id for info in keyring.list_keys(str(host.keyring)))
     shutil.rmtree(host.keyring)
     keyring.create(str(host.keyring))
-    done = said(host, "restore", "--to", str(tmp_path / "to"), code=2)
+    done = run(host, "restore", "--to", str(tmp_path / "to"), code=2)
     assert "the key %s is needed" % id in done.stderr
     assert files_below(tmp_path / "to") == []
 
 
 def test_old_archives_open_after_a_rotation(host):
-    said(host, "run", "--all")
-    assert told(host, "key", "rotate")["changed"] is True
+    run(host, "run", "--all")
+    assert json_of(host, "key", "rotate")["changed"] is True
     host.write_logs(15)
-    said(host, "run", "--all")
-    assert len({row["key_id"] for row in told(host, "list")}) == 2
-    assert len(told(host, "restore", "--to", str(host.folder / "to"))) == 3
+    run(host, "run", "--all")
+    assert len({row["key_id"] for row in json_of(host, "list")}) == 2
+    assert len(json_of(host, "restore", "--to", str(host.folder / "to"))) == 3
 
 
 @pytest.mark.parametrize("what", ["folder", "key"])
-def test_a_keyring_that_others_may_read_is_refused_with_the_chmod(host, what):
-    said(host, "run", "--all")
+def test_a_keyring_that_others_can_read_is_refused_with_the_chmod_command(host, what):
+    run(host, "run", "--all")
     (path,) = [host.keyring] if what == "folder" else host.keyring.glob("*.key")
     path.chmod(0o755)
-    done = said(host, "restore", "--to", str(host.folder / "to"), code=2)
+    done = run(host, "restore", "--to", str(host.folder / "to"), code=2)
     assert "chmod 0%o %s" % (0o700 if what == "folder" else 0o600, path) in done.stderr
     assert not (host.folder / "to").exists() or os.listdir(host.folder / "to") == []
 
 
 def test_another_key_of_the_same_id_does_not_open(host):
-    """A key file that was swapped is noticed before it is used."""
-    said(host, "run", "--all")
+    """A swapped key file is detected before it is used."""
+    run(host, "run", "--all")
     (path,) = host.keyring.glob("*.key")
     path.write_text("A" * 43 + "=\n")
-    done = said(host, "restore", "--to", str(host.folder / "to"), code=2)
+    done = run(host, "restore", "--to", str(host.folder / "to"), code=2)
     assert "holds another key than its name says" in done.stderr
 
 
@@ -312,7 +315,7 @@ def two_jobs(host):
     for name, hour in (("one", 13), ("two", 14)):
         host.write_document(name=name, select=dict(SELECT, patterns=["syslog.20240112.%d" % hour]))
     (host.folder / "jobs" / "syslog.json").unlink()
-    said(host, "run", "--all")
+    run(host, "run", "--all")
     return host
 
 
@@ -322,12 +325,12 @@ def test_restore_by_name_looks_in_every_job(two_jobs, hour, by):
     name = "syslog.20240112.%d" % hour
     key = next(key for key in archives_in(file_store(two_jobs.store)) if name in key)
     given = {"name": name + ".tgz.fernet", "key": key, "path": str(two_jobs.logs / name)}[by]
-    (row,) = told(two_jobs, "restore", "--to", str(two_jobs.folder / "to"), "--name", given)
+    (row,) = json_of(two_jobs, "restore", "--to", str(two_jobs.folder / "to"), "--name", given)
     assert row["archive"] == key
 
 
 def test_restore_of_a_name_that_no_job_has(two_jobs):
-    done = said(two_jobs, "restore", "--to", str(two_jobs.folder / "to"), "--name", "syslog.20240112.15.tgz.fernet", code=1)
+    done = run(two_jobs, "restore", "--to", str(two_jobs.folder / "to"), "--name", "syslog.20240112.15.tgz.fernet", code=1)
     assert "no archive has this name" in done.stderr
     assert "syslog.20240112.14.tgz.fernet" in done.stderr
 
@@ -337,32 +340,32 @@ def test_restore_by_time_and_latest(host):
     for hour in (13, 14):
         os.utime(host.logs / ("syslog.20240112.%d" % hour))
     host.write_document(select=dict(SELECT, patterns=["syslog.%Y%m%d.%H"]))
-    said(host, "run", "--all")
+    run(host, "run", "--all")
     to = str(host.folder / "to")
-    assert [row["size"] for row in told(host, "restore", "--to", to, "--dry-run", "--since", "2024-01-12T14:00Z")] == [3000]
-    assert len(told(host, "restore", "--to", to, "--dry-run", "--until", "2024-01-13")) == 2
-    assert len(told(host, "restore", "--to", to, "--dry-run", "--latest")) == 1
-    said(host, "restore", "--to", to, "--since", "2024-01-13", code=1)
+    assert [row["size"] for row in json_of(host, "restore", "--to", to, "--dry-run", "--since", "2024-01-12T14:00Z")] == [3000]
+    assert len(json_of(host, "restore", "--to", to, "--dry-run", "--until", "2024-01-13")) == 2
+    assert len(json_of(host, "restore", "--to", to, "--dry-run", "--latest")) == 1
+    run(host, "restore", "--to", to, "--since", "2024-01-13", code=1)
 
 
-def test_restore_of_a_log_that_grew_gives_its_last_state(host):
+def test_restore_of_a_log_that_grew_gives_its_newest_content(host):
     host.write_document(select=dict(SELECT, patterns=["syslog.%Y%m%d.%H"]))
-    said(host, "run", "--all")
+    run(host, "run", "--all")
     log = host.logs / "syslog.20240112.14"
     with log.open("ab") as file:
         file.write(b"a late line\n")
-    said(host, "run", "--all")
+    run(host, "run", "--all")
     assert len([key for key in archives_in(file_store(host.store)) if log.name in key]) == 2
     to = host.folder / "to"
-    told(host, "restore", "--to", str(to))
+    json_of(host, "restore", "--to", str(to))
     assert (to / str(log).lstrip("/")).read_bytes() == log.read_bytes()
 
 
-def test_restore_goes_to_the_next_store_where_the_first_cannot_be_reached(host):
+def test_restore_uses_the_next_store_if_the_first_is_unavailable(host):
     stores = [{"type": "file", "name": "gone", "path": str(host.folder / "a" / "b"), "attempts": 1}, *host.stores]
-    said(host, "run", "--all")
+    run(host, "run", "--all")
     host.write_document(select=SELECT, stores=stores)
-    done = said(host, "restore", "--to", str(host.folder / "to"))
+    done = run(host, "restore", "--to", str(host.folder / "to"))
     assert "log-archive: store gone: " in done.stderr
     assert "2 file(s)" in done.stdout
 
@@ -391,10 +394,10 @@ HEAVY = {"boto3", "botocore", "paramiko", "cryptography", "isal", "pybase64", "c
         (["key", "list"], (HEAVY | {"sqlite3"})),
     ],
 )
-def test_nothing_is_loaded_that_an_idle_command_does_not_need(host, arguments, unwanted):
+def test_a_command_imports_only_what_it_needs(host, arguments, unwanted):
     store = {"type": "s3", "bucket": "b"}
     other = {"type": "sftp", "host": "h", "user": "u", "path": "p", "password": "x"}
-    said(host, "run", "--all")
+    run(host, "run", "--all")
     host.write_document(select=SELECT, stores=[*host.stores, store, other])
     done = subprocess.run([sys.executable, "-c", LOADED, *arguments], env=host.environment(), capture_output=True, text=True, check=False)
     loaded = set(done.stderr.splitlines()[-1].split())
@@ -405,10 +408,10 @@ def test_nothing_is_loaded_that_an_idle_command_does_not_need(host, arguments, u
 # -- the template -----------------------------------------------------------------------------------------------------
 
 
-def test_sample_config_is_what_check_config_takes(host):
+def test_check_config_accepts_the_sample_config(host):
     path = host.folder / "jobs" / "syslog.json"
     path.unlink()
-    said(host, "sample-config", "--output", str(path))
+    run(host, "sample-config", "--output", str(path))
     assert path.read_text() == config.sample()
-    said(host, "check-config")
-    said(host, "sample-config", "--output", str(path), code=2)
+    run(host, "check-config")
+    run(host, "sample-config", "--output", str(path), code=2)
