@@ -25,7 +25,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT / "build" / "collection
 
 import hypothesis  # noqa: E402
 import lab  # noqa: E402
-from rigs.skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: E402, F401
+from rigs import skips  # noqa: E402
 
 # An example takes longer on a machine that does something else, too.
 hypothesis.settings.register_profile("log_archive", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -38,6 +38,11 @@ def started(stack: contextlib.ExitStack, part: t.ContextManager[t.Any]) -> t.Any
         return stack.enter_context(part)
     except lab.Unavailable as error:
         pytest.skip(str(error))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Add the rule of LOG_ARCHIVE_REQUIRE_ALL."""
+    config.pluginmanager.register(skips, "log-archive-skips")
 
 
 @pytest.hookimpl(trylast=True)
