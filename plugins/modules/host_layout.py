@@ -481,7 +481,8 @@ class Attributes(t.NamedTuple):
 
     def ids(self) -> t.Tuple[int, int]:
         """Uid and gid, for chown."""
-        assert self.uid is not None and self.gid is not None
+        if self.uid is None or self.gid is None:
+            raise AssertionError("the owner must be looked up first")
         return self.uid, self.gid
 
     def are_those_of(self, there: os.stat_result) -> bool:

@@ -45,7 +45,8 @@ class WebCollector(Collector):
     deletable = False
 
     def __init__(self, document: JobDocument) -> None:
-        assert document["web"] is not None
+        if document["web"] is None:
+            raise AssertionError("the job has no web options")
         self.options = document["web"]
         self.timezone = self.options["timezone"]
         self.strict = self.options["absent"] == "error"

@@ -70,7 +70,8 @@ class FileCollector(Collector):
     strict_hint = "The job requires it (select.must_exist)"
 
     def __init__(self, document: JobDocument) -> None:
-        assert document["select"] is not None
+        if document["select"] is None:
+            raise AssertionError("the job has no select options")
         self.options = document["select"]
         self.period = self.options["period"]
         self.timezone = self.options["timezone"]

@@ -75,5 +75,6 @@ class Message:
         """Prometheus metrics of the job; only for a message about one run of a job, with ``facts``."""
         from . import metrics
 
-        assert self._facts is not None
+        if self._facts is None:
+            raise AssertionError("a message about several runs has no metrics")
         return metrics.render(self.records[0], self._facts())
