@@ -21,7 +21,7 @@ from .recover import relearn
 if t.TYPE_CHECKING:
     from ..base.beneath import Identity
     from ..sources.base import Collected, Source
-    from ..state.catalog import Entry
+    from ..state.entry import Entry
     from .context import Context
 
 
