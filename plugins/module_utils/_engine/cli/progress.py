@@ -51,10 +51,10 @@ def line(title: str, done: int, total: int, seconds: float, columns: int) -> str
     """One line no wider than the terminal: a longer one would wrap, and the next update would leave a part of it behind."""
     filled = min(BAR, BAR * done // total) if total else 0
     rate = format_size(done / seconds) if seconds else "-"
-    bar = " [%s%s] %s  %s/s" % ("#" * filled, "." * (BAR - filled), format_size(done), rate)
+    figures = " [%s%s] %s  %s/s" % ("#" * filled, "." * (BAR - filled), format_size(done), rate)
     printable = "".join(character if character.isprintable() else "?" for character in title)
-    room = max(0, min(60, columns - 1 - len(bar)))
-    return (printable[:room] + bar)[: columns - 1]
+    room = max(0, min(60, columns - 1 - len(figures)))
+    return (printable[:room] + figures)[: columns - 1]
 
 
 def _columns() -> int:

@@ -33,7 +33,8 @@ def test_a_store_has_the_name_and_the_defaults_of_the_document(kind: str) -> Non
     store = new_store(kind, **NEEDED[kind])
     assert (store.type, store.name) == (kind, kind)
     assert (store.attempts, store.retry_delay) == (STORE["attempts"]["default"], float(STORE["retry_delay"]["default"]))
-    assert store.verify_level == CLASSES[kind]().default_level in VERIFICATION_LEVELS
+    assert store.verify_level == CLASSES[kind]().default_level
+    assert store.verify_level in VERIFICATION_LEVELS
     assert new_store(kind, **dict(NEEDED[kind], name="other", verify="size")).verify_level == "size"
 
 

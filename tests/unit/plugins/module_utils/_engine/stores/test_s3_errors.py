@@ -76,7 +76,7 @@ ANSWERS = [
 @pytest.mark.parametrize(("status", "code", "kind", "text"), ANSWERS, ids=["%d-%s" % (row[0], row[1]) for row in ANSWERS])
 def test_answers_of_the_server(status: int, code: str, kind: t.Type[errors.StoreError], text: str) -> None:
     found = translated(answer(status, code))
-    assert type(found) is kind
+    assert found.__class__ is kind
     assert isinstance(found, errors.StoreError)
     assert text.replace(".", "(") in str(found) or text in str(found)
 
@@ -89,7 +89,7 @@ def test_only_unavailable_servers_are_asked_again() -> None:
 
 def test_clocks_that_differ_are_shown_both() -> None:
     found = translated(answer(403, "RequestTimeTooSkewed", ServerTime="2024-01-12T12:00:00Z"))
-    assert type(found) is errors.StoreDeniedError
+    assert found.__class__ is errors.StoreDeniedError
     assert "the server 2024-01-12T12:00:00Z" in found.message and "NTP" in str(found)
     found = translated(answer(403, "RequestTimeTooSkewed", {"date": "Fri, 12 Jan 2024 12:00:00 GMT"}))
     assert "the server Fri, 12 Jan 2024 12:00:00 GMT" in found.message
@@ -109,7 +109,7 @@ def test_clocks_that_differ_are_shown_both() -> None:
 )
 def test_a_bucket_in_another_region_is_reported_with_its_region(error: t.Any, hint: str) -> None:
     found = translated(error, "us-east-1")
-    assert type(found) is errors.StoreError
+    assert found.__class__ is errors.StoreError
     assert "the bucket is not in region us-east-1" in found.message
     assert found.hint == hint
     assert "(none set)" in translated(error).message
@@ -127,13 +127,13 @@ def test_a_bucket_in_another_region_is_reported_with_its_region(error: t.Any, hi
 )
 def test_missing_credentials_are_reported_with_a_hint(error: Exception) -> None:
     found = translated(error)
-    assert type(found) is errors.StoreDeniedError
+    assert found.__class__ is errors.StoreDeniedError
     assert "no usable credentials" in found.message and "AWS_*" in str(found)
 
 
 def test_an_untrusted_certificate_is_not_tried_again() -> None:
     found = translated(tls_error(untrusted()))
-    assert type(found) is errors.StoreError
+    assert found.__class__ is errors.StoreError
     assert "its TLS certificate is not accepted (unable to get local issuer certificate)" in found.message
     assert "ca_bundle" in str(found) and "marker" not in str(found)
 
@@ -142,7 +142,7 @@ def test_another_failure_of_tls_names_the_scheme() -> None:
     inner = ssl.SSLError(1, "[SSL] x")
     inner.reason = "WRONG_VERSION_NUMBER"
     found = translated(tls_error(inner))
-    assert type(found) is errors.StoreUnavailableError
+    assert found.__class__ is errors.StoreUnavailableError
     assert "WRONG_VERSION_NUMBER" in found.message and "scheme" in str(found)
 
 
@@ -168,7 +168,7 @@ def test_another_failure_of_tls_names_the_scheme() -> None:
 )
 def test_connections_that_fail_are_tried_again(error: Exception, texts: t.List[str]) -> None:
     found = translated(error)
-    assert type(found) is errors.StoreUnavailableError
+    assert found.__class__ is errors.StoreUnavailableError
     assert [text for text in texts if text not in found.message] == []
     assert "marker" not in str(found)
 
@@ -180,7 +180,7 @@ def test_an_error_of_the_body_is_not_changed() -> None:
 
 def test_any_other_mistake_is_an_error_of_the_store() -> None:
     found = translated(exceptions.ParamValidationError(report="Invalid bucket name"))
-    assert type(found) is errors.StoreError and "Invalid bucket name" in found.message
+    assert found.__class__ is errors.StoreError and "Invalid bucket name" in found.message
 
 
 # -- the client -------------------------------------------------------------------------------------------------------

@@ -121,5 +121,5 @@ def test_an_answer_is_what_was_asked_for_or_an_error() -> None:
 def test_a_refusal_becomes_an_error_of_the_store(code: int, text: str, kind: type) -> None:
     store = new_store("sftp", host="h", user="u", path="/data", password="x")
     found = store._root.error(packets.Status(code, text), "a/b", "put")
-    assert type(found) is kind
+    assert found.__class__ is kind
     assert found.subject == "sftp://u@h:22/data/a/b"
