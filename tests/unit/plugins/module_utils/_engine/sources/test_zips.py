@@ -88,7 +88,7 @@ def test_existing_files_are_replaced_only_on_request(tmp_path, destination):
     path = write_zip(tmp_path / "z.zip", ("a", b"new"))
     destination.mkdir()
     (destination / "a").write_bytes(b"old")
-    with pytest.raises(LogArchiveError, match="not overwritten, nothing was extracted"):
+    with pytest.raises(LogArchiveError, match="not overwritten; nothing was extracted"):
         extract(path, str(destination))
     assert (destination / "a").read_bytes() == b"old"
     assert extract(path, str(destination), overwrite=True)[0].state == "written"
