@@ -86,7 +86,7 @@ def place(folder: str, group: Group, suffix: str) -> t.Tuple[str, t.Optional[Man
 
 
 def local_archive(path: str, group: Group, manifest: t.Optional[Manifest]) -> LocalArchive:
-    """What is reported of a group's archive at ``path``: everything if there is a manifest, else what is known before it is made."""
+    """The report of a group's archive at ``path``: complete if there is a manifest, else only the facts known before it is made."""
     facts: LocalArchive = {
         "path": path,
         "name": os.path.basename(path),

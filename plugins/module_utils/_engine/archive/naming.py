@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names: of archives, of their manifests, and of the keys under which stores hold them."""
+"""The names of archives and manifests, and their keys in stores."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def host_name(configured: t.Optional[str] = None) -> str:
 
 
 def revised(key: str, suffix: str, revision: int) -> str:
-    """The key (or name) of a later archive of the same name whose sources differ: 'syslog.tgz', 'syslog.r2.tgz', 'syslog.r3.tgz'."""
+    """The key (or name) of a later archive with the same name and other sources: 'syslog.tgz', 'syslog.r2.tgz', 'syslog.r3.tgz'."""
     if revision == 1:
         return key
     stem = key[: -len(suffix)] if key.endswith(suffix) else key
@@ -93,7 +93,7 @@ def revised(key: str, suffix: str, revision: int) -> str:
 
 
 def folder_key(host: str, job: str) -> str:
-    """Where a store holds a job's archives: '<host>/<job>/'."""
+    """The prefix of the keys of a job's archives in a store: '<host>/<job>/'."""
     return "%s/%s/" % (host, job)
 
 
@@ -103,7 +103,7 @@ def archive_key(host: str, job: str, period: Period, name: str) -> str:
 
 
 def is_archive_key(key: str) -> bool:
-    """Whether a store's object lies where archives lie (see ``archive_key``)."""
+    """Whether a store's object has the key of an archive (see ``archive_key``)."""
     return re.fullmatch(r"[^/]+/[^/]+/\d{4}/\d\d/\d\d/[^/]+", key) is not None
 
 

@@ -29,11 +29,11 @@ if t.TYPE_CHECKING:
 BLOCK = 1 << 21
 """Bytes that one deflate call compresses; each block is primed with the 32 KiB before it, as pigz does."""
 SLICE = 1 << 18
-"""Bytes of a block that become one piece of output. Larger pieces the C library gets from the kernel, and gives back, each time."""
+"""Bytes of a block that become one piece of output. For larger pieces the C library asks the kernel for memory each time."""
 WORKERS = 12
-"""Threads that deflate, at the most: what reads and what encrypts cannot feed more, and each has a block in memory."""
+"""The maximum number of threads that deflate: one reader and one encryptor cannot feed more, and each has a block in memory."""
 WINDOW = 1 << 15
-# No file there: it is gone, or a link now stands on the way to it.
+# The file is gone, or a link is now on the way to it.
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 LAST_DEFLATE_BLOCK = b"\x03\x00"
@@ -42,11 +42,11 @@ ZLIB_LEVEL = 6
 
 
 class PackedSource(t.NamedTuple):
-    """One source as it stands in the archive.
+    """One source as it is in the archive.
 
     name: its member name in the tar; size: bytes in the archive; mtime_ns: nanoseconds since the epoch when the reading began;
     sha256: of the bytes in the archive; changed: it was written to while it was read; vanished: it was removed or replaced
-    after it had been opened (what was read is whole). identity: device and inode of the file that was read.
+    after it was opened (the archive has all of it). identity: device and inode of the file that was read.
     """
 
     path: str
@@ -63,7 +63,7 @@ class PackedSource(t.NamedTuple):
 
 
 class Packed(t.NamedTuple):
-    """What ``pack`` wrote: the archive's size and digests, those of the tgz inside, and the sources."""
+    """The result of ``pack``: size and digests of the archive and of the tgz inside, and the sources."""
 
     size: int
     md5: str
@@ -157,7 +157,7 @@ def _pack_source(selected: Source, below: str, gzip: _Gzip, progress: t.Optional
     vanished = _identity_now(selected) != identity(before)
     changed = bool(shrunk) or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
     if not vanished:
-        # The clock of mtime can be set back by its owner, that of ctime cannot. (Rename and unlink move ctime too: then vanished tells.)
+        # The owner can set mtime back, but not ctime. (Rename and unlink change ctime too: then ``vanished`` is set.)
         changed = changed or after.st_ctime_ns != before.st_ctime_ns
     source = PackedSource(
         path=path,
@@ -196,7 +196,7 @@ def _identity_now(source: Source) -> t.Optional[Identity]:
 
 
 def _real_path(descriptor: int, path: str) -> str:
-    """Where the file that is open lies: its folder may have become a link to another one since it was selected."""
+    """The path of an open file: its folder may have become a link to another one since the file was selected."""
     try:
         return os.readlink("/proc/self/fd/%d" % descriptor)
     except OSError:
@@ -241,9 +241,9 @@ class _Archive:
 
 
 class _Gzip:
-    """One gzip member: blocks are deflated on all cores and given to ``output`` in order, by a thread of its own.
+    """One gzip member: blocks are deflated on all cores and given to ``output`` in order, by a separate thread.
 
-    Only so many blocks exist at once, and are used again: that bounds the memory, and saves the kernel clearing new pages.
+    The number of blocks is fixed and they are reused. That bounds the memory, and saves the kernel clearing new pages.
     """
 
     def __init__(self, output: t.Callable[[bytes], None]) -> None:
@@ -264,7 +264,7 @@ class _Gzip:
         output(GZIP_HEADER)
 
     def space(self, wanted: int) -> memoryview:
-        """Room for at most ``wanted`` bytes; say with ``advance`` how many were put there."""
+        """Room for at most ``wanted`` bytes. Call ``advance`` with the number of bytes that were written there."""
         return memoryview(self._block)[self._filled : min(BLOCK, self._filled + wanted)]
 
     def advance(self, count: int) -> None:

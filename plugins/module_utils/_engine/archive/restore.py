@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From an archive back to files: authenticate, then decrypt, check, and only then give the files their names."""
+"""Restore files from an archive: authenticate, then decrypt, check, and only then give the files their names."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def _extract(tgz: t.Iterator[bytes], staging: str, subject: str, progress: t.Opt
         plaintext = _Plaintext(chunks)
         for member in _members(plaintext, subject):
             if member.name in names:
-                raise IntegrityError("it holds %s twice" % ascii(member.name), subject)
+                raise IntegrityError("the archive has %s twice" % ascii(member.name), subject)
             names.add(member.name)
             path = os.path.join(staging, "%d" % len(names))
             sha256 = hashlib.sha256()
             hashed: t.Deque[t.Any] = collections.deque()
             with open(path, "xb", buffering=0) as file:
                 for pieces in _batches(plaintext.pieces(member.size)):
-                    # Hashed in a thread of its own: this one writes, another inflates.
+                    # A separate thread hashes, this one writes, another inflates.
                     hashed.append(hasher.submit(_hash, sha256, pieces))
                     if len(hashed) > QUEUED:
                         hashed.popleft().result()
@@ -91,7 +91,7 @@ def _extract(tgz: t.Iterator[bytes], staging: str, subject: str, progress: t.Opt
             if written != member.size:
                 raise IntegrityError("%s is cut inside the archive" % ascii(member.name), subject)
             staged.append(StagedFile(member.name, path, member.size, sha256.hexdigest(), member.mode & 0o777, int(member.mtime) * 10**9))
-        # What follows the tar's end must be read too: the token's signature and the gzip checksum are proven at its very end.
+        # The rest after the end of the tar must be read too: the signature and the gzip checksum are checked at the very end.
         for _chunk in chunks:
             pass
     return staged
@@ -111,15 +111,15 @@ def _batches(items: t.Iterator[t.Any]) -> t.Iterator[t.List[t.Any]]:
 
 
 def _members(plaintext: _Plaintext, subject: str) -> t.Iterator[tarfile.TarInfo]:
-    """The headers of the regular files of a tar; the caller takes each one's content before the next. What else it holds is refused."""
+    """The headers of the regular files of a tar; the caller takes the content of each before the next. Other members are refused."""
     try:
         with tarfile.open(fileobj=t.cast(t.Any, plaintext), mode="r:", errorlevel=2, tarinfo=_Header) as archive:
             for member in archive:
                 _check_member(member, subject)
                 yield member
     except (tarfile.TarError, ValueError, OverflowError) as error:
-        # tarfile lets numbers that are none, and other surprises in headers, through as they come.
-        raise IntegrityError("the tar inside it is damaged (%s)" % error, subject) from error
+        # tarfile does not catch errors of malformed numbers and other defects in headers.
+        raise IntegrityError("the tar in the archive is damaged (%s)" % error, subject) from error
 
 
 def _check_member(member: tarfile.TarInfo, subject: str) -> None:
@@ -127,7 +127,7 @@ def _check_member(member: tarfile.TarInfo, subject: str) -> None:
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
         kind = "a symbolic link" if member.issym() else "a hard link" if member.islnk() else "a device or another special file"
         kind = "a folder" if member.isdir() else kind
-        raise IntegrityError("refused: it holds %s (%s); archives of logs hold only regular files" % (kind, ascii(name)), subject)
+        raise IntegrityError("refused: the archive has %s (%s); archives of logs have only regular files" % (kind, ascii(name)), subject)
     check_name(name, subject)
     if not abs(member.mtime) < LARGEST_TIME:
         raise IntegrityError("refused: the time of %s is no time" % ascii(name), subject)
@@ -143,21 +143,21 @@ def _inflated(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
     for chunk in chunks:
         while chunk:
             if inflater.eof:
-                raise IntegrityError("it has bytes after the end of the tgz", subject)
+                raise IntegrityError("the archive has bytes after the end of the tgz", subject)
             try:
                 plain = inflater.decompress(chunk, CHUNK)
             except (error_class, ValueError) as error:
-                raise IntegrityError("the tgz inside it is damaged (%s)" % error, subject) from error
+                raise IntegrityError("the tgz in the archive is damaged (%s)" % error, subject) from error
             chunk = inflater.unconsumed_tail or inflater.unused_data
             if plain:
                 yield plain
     if not inflater.eof:
-        raise IntegrityError("the tgz inside it is cut", subject)
+        raise IntegrityError("the tgz in the archive is cut", subject)
 
 
 @contextlib.contextmanager
 def _ahead(chunks: t.Iterator[bytes]) -> t.Iterator[t.Iterator[bytes]]:
-    """Run an iterator in a thread of its own, a few chunks ahead; its error is raised where the chunk is taken."""
+    """Run an iterator in a separate thread, a few chunks ahead; its error is raised in the thread that takes the chunk."""
     import queue
     import threading
 
@@ -208,7 +208,7 @@ class _Header(tarfile.TarInfo):
 
 
 class _Plaintext:
-    """A tar as it comes: as much of a file as tarfile needs to read headers, and the content between them without a copy."""
+    """A tar as a stream: enough of a file for tarfile to read headers, and the content between them without a copy."""
 
     def __init__(self, chunks: t.Iterator[bytes]) -> None:
         self._chunks = chunks
@@ -233,7 +233,7 @@ class _Plaintext:
 
     def read(self, size: int) -> bytes:
         if self._before_last:
-            # tarfile reads a member's last byte before the next header, to see whether it is there.
+            # tarfile reads a member's last byte before the next header, to check that it is there.
             self._before_last = False
             return self._last
         return b"".join(self.pieces(size))

@@ -24,11 +24,11 @@ HEADER = 1 + 8 + BLOCK
 MAC = 32
 SMALLEST_TOKEN = 4 * -(-(HEADER + BLOCK + MAC) // 3)
 CHUNK = 1 << 16
-"""Characters of a token that are read at once: a multiple of 4, so that each chunk decodes by itself; inflated it still fits a cache."""
+"""Characters of a token that are read at once: a multiple of 4, so that each chunk decodes by itself; small enough for a CPU cache."""
 
 
 class Token(t.NamedTuple):
-    """What an authenticated token says of itself: seconds since the epoch when it was made, and the size of its text in bytes."""
+    """An authenticated token. created: in seconds since the epoch; size: of its text in bytes."""
 
     created: int
     size: int
@@ -70,7 +70,7 @@ class Encryptor:
 def authenticate(stream: t.BinaryIO, key: bytes, subject: str) -> Token:
     """Read a whole token and prove that this key signed it; nothing is decrypted.
 
-    subject: how errors name the archive. Raises IntegrityError for whatever is not exactly one well-formed token signed with the key.
+    subject: how errors name the archive. Raises IntegrityError for anything but exactly one well-formed token signed with the key.
     """
     mac = hmac.new(key[:16], digestmod="sha256")
     header = b""
@@ -87,8 +87,8 @@ def authenticate(stream: t.BinaryIO, key: bytes, subject: str) -> Token:
 def decrypt(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[bytes]:
     """Yield the plaintext of a token in order.
 
-    Call ``authenticate`` first: what this yields is proven only when the iterator ends without an error (the signature is checked
-    again, so that a file which changed between the two passes is refused as well).
+    Call ``authenticate`` first: the plaintext is proven only when the iterator ends without an error. The signature is checked again,
+    so a file that changed between the two passes is refused too.
     """
     mac = hmac.new(key[:16], digestmod="sha256")
     cipher = None
@@ -107,7 +107,7 @@ def decrypt(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[bytes]:
     _check_whole_blocks(signed, subject)
     padding = held[-1] if len(held) == BLOCK else 0
     if not 1 <= padding <= BLOCK or held[-padding:] != bytes([padding]) * padding:
-        raise IntegrityError("its padding is damaged", subject)
+        raise IntegrityError("the padding of the token is damaged", subject)
     yield held[:-padding]
 
 
@@ -155,7 +155,7 @@ def _checked_header(raw: bytes, subject: str) -> bytes:
 
 def _check_signature(mac: hmac.HMAC, signature: bytes, subject: str) -> None:
     if not hmac.compare_digest(mac.digest(), signature):
-        raise IntegrityError("it is damaged, or was not encrypted with this key", subject)
+        raise IntegrityError("the archive is damaged, or it was not encrypted with this key", subject)
 
 
 def _check_whole_blocks(signed: int, subject: str) -> None:

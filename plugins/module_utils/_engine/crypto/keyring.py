@@ -1,24 +1,24 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The keyring: a folder (0700) of Fernet keys, of which one is current.
+"""The keyring: a folder (0700) of Fernet keys; one is current.
 
 ==================  =====================================================================================================
 ``<id>.key``        0600; exactly the url-safe base64 text of one key and a newline, as any Fernet library reads it
 ``current``         the id of the key that encrypts new archives
-``keyring.json``    ``{"created": {"<id>": <seconds since the epoch>}}``: when this keyring first got each key. The times
-                    of the files say that no more once they were copied or restored. A key that is not in it has an unknown
-                    age, which counts as older than anything. Only ``rotate`` and ``list_keys`` read it: archives can be
-                    opened without it.
+``keyring.json``    ``{"created": {"<id>": <seconds since the epoch>}}``: when this keyring first got each key. (A copy or a
+                    restore changes the times of the files.) A key that is missing here has an unknown age, which counts as
+                    older than any other. Only ``rotate`` and ``list_keys`` read it: archives can be opened without it.
 ``removed/``        key files out of use; no function here destroys a key
 ``.lock``           held while something changes
 ==================  =====================================================================================================
 
-Whoever is not root can use only a keyring of root's or of their own. What root writes into the keyring of another user becomes that user's.
+A user other than root can use only keyrings that belong to root or to that user. Files that root writes into the keyring of another user
+are given to that user.
 
-Key id = the first 8 bytes, in hex, of HMAC-SHA256(the 32 bytes of the key, ``log-archive key id v1``): it names a key and tells
-nothing of it. Every function takes the folder first and raises KeyringError; those that change something take ``check``:
-say what would change and change nothing.
+Key id = the first 8 bytes, in hex, of HMAC-SHA256(the 32 bytes of the key, ``log-archive key id v1``). It identifies a key and reveals
+nothing of it. Every function takes the folder first and raises KeyringError. Functions that change something take ``check``: return
+what would change, and change nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Key(t.NamedTuple):
 
 
 class KeyInfo(t.NamedTuple):
-    """What may be told of a key. ``created``: when this keyring first got it, in seconds since the epoch, None if unknown."""
+    """The public facts of a key. ``created``: when this keyring first got it, in seconds since the epoch, None if unknown."""
 
     id: str
     created: t.Optional[float]
@@ -62,8 +62,8 @@ class KeyInfo(t.NamedTuple):
 
 
 class Change(t.NamedTuple):
-    """What a function changed, or would change: ``id`` is the key concerned (None where a key would have been generated),
-    ``previous`` and ``current`` are the ids of the current key before and after (None: no such key, or not known yet).
+    """What a function changed, or would change. ``id``: the key concerned (None if a key would be generated);
+    ``previous`` and ``current``: the ids of the current key before and after (None: no such key, or not known yet).
     """
 
     changed: bool
@@ -102,7 +102,7 @@ def load(folder: str, wanted: str) -> Key:
 
 
 def list_keys(folder: str) -> t.List[KeyInfo]:
-    """Return what is known of every key, those out of use too, oldest first."""
+    """Return the facts of every key, including those out of use, oldest first."""
     _check_folder(folder)
     created = _created(folder)
     current = _current_id(folder)
@@ -125,7 +125,7 @@ def create(folder: str, check: bool = False) -> Change:
 
 
 def rotate(folder: str, older_than: t.Optional[float] = None, check: bool = False) -> Change:
-    """Make a fresh key the current one; the previous one stays in use for what it has encrypted.
+    """Create a key and make it the current one; the previous one stays in use for the archives that it encrypted.
 
     older_than: only if the current key's age in seconds is at least this, or is unknown, or there is no current key.
     """
@@ -140,15 +140,13 @@ def rotate(folder: str, older_than: t.Optional[float] = None, check: bool = Fals
 
 
 def import_key(folder: str, key_text: t.Union[str, bytes], make_current: bool = False, check: bool = False) -> Change:
-    """Take a key in, given its base64 text; bring it back if it was removed, mend its file if that is damaged.
+    """Import a key, given its base64 text; bring it back if it was removed, rewrite its file if that is damaged.
 
     The folder is made if it is missing, as by ``create``.
     """
     secret = _decode(key_text.encode("utf-8", "replace") if isinstance(key_text, str) else key_text)
     if secret is None:
-        raise KeyringError(
-            "the text given is no Fernet key", folder, "A key is 44 characters of url-safe base64 for 32 bytes; nothing was imported"
-        )
+        raise KeyringError("the given text is not a Fernet key", folder, "A key is 44 characters of URL-safe base64; nothing was imported")
     id = key_id(secret)
     if not _make_folder(folder, check):
         return Change(True, id, None, id if make_current else None)
@@ -172,7 +170,7 @@ def read_key_text(path: str) -> str:
     try:
         return _content(path).decode("ascii", "replace")
     except FileNotFoundError:
-        raise KeyringError("there is no such file to import a key from", path) from None
+        raise KeyringError("the key file to import does not exist", path) from None
 
 
 def remove(folder: str, unwanted: str, check: bool = False) -> Change:
@@ -182,7 +180,7 @@ def remove(folder: str, unwanted: str, check: bool = False) -> Change:
     with _changing(folder, check):
         current = _current_id(folder)
         if unwanted == current:
-            raise KeyringError("the key %s is the current one and stays" % unwanted, folder, "Rotate first, then remove it")
+            raise KeyringError("cannot remove the key %s: it is the current key" % unwanted, folder, "Rotate first, then remove it")
         try:
             # What moves is whole: it must not replace a good copy in removed/ by a damaged one.
             _read_key(folder, unwanted)
@@ -227,14 +225,14 @@ def _set_current(folder: str, id: str) -> None:
 
 
 def _owner(folder: str) -> t.Optional[t.Tuple[int, int]]:
-    """Who gets what we write into the keyring, where that is not us anyway."""
+    """The owner to set for files that are written to the keyring; None to leave it."""
     status = os.stat(folder)
     return (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
 
 
 @contextlib.contextmanager
 def _changing(folder: str, check: bool) -> t.Iterator[None]:
-    """Lock the keyring; what the system refuses becomes a KeyringError."""
+    """Lock the keyring; an OSError becomes a KeyringError."""
     try:
         if check:
             yield
@@ -247,7 +245,7 @@ def _changing(folder: str, check: bool) -> t.Iterator[None]:
                     os.unlink(os.path.join(folder, name))
             yield
     except OSError as error:
-        raise KeyringError("the keyring cannot be changed (%s)" % error.strerror, folder) from error
+        raise KeyringError("cannot change the keyring: %s" % error.strerror, folder) from error
 
 
 def _give_away(path: str, folder: str) -> None:
@@ -268,7 +266,7 @@ def _make_folder(folder: str, check: bool) -> bool:
                 os.mkdir(folder, 0o700)
                 fsync_folder(parent)
         except OSError as error:
-            raise KeyringError("the keyring cannot be made (%s)" % error.strerror, folder) from error
+            raise KeyringError("cannot create the keyring: %s" % error.strerror, folder) from error
     _check_folder(folder)
     return True
 
@@ -281,7 +279,7 @@ def _check_folder(folder: str) -> None:
             "the keyring does not exist", folder, "Create it with 'log-archive key create' or the module fernet_key, or import your key"
         ) from None
     except OSError as error:
-        raise KeyringError("the keyring cannot be read (%s)" % error.strerror, folder) from error
+        raise KeyringError("cannot read the keyring: %s" % error.strerror, folder) from error
     if not stat.S_ISDIR(status.st_mode):
         raise KeyringError("the keyring is not a folder", folder)
     _check_private(status, folder, "0700")
@@ -297,14 +295,14 @@ def _check_private(status: os.stat_result, path: str, mode: str) -> None:
         commands.append("chmod %s %s" % (mode, shlex.quote(path)))
     if problems:
         raise KeyringError(
-            "it %s, so keys cannot be trusted to be secret" % " and ".join(problems),
+            "it %s, so its keys may not be secret" % " and ".join(problems),
             path,
-            "Run: %s; rotate the key if somebody may have read it" % " && ".join(commands),
+            "Run: %s; rotate the key if someone else may have read it" % " && ".join(commands),
         )
 
 
 def _content(path: str, private: bool = False) -> bytes:
-    """Read a small file; FileNotFoundError where there is none. private: demand that only root or we can read it."""
+    """Read a small file. private: require that only root or this user can read it. Raises FileNotFoundError, KeyringError."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -316,7 +314,7 @@ def _content(path: str, private: bool = False) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise KeyringError("it cannot be read (%s)" % error.strerror, path, "Run as the keyring's owner or as root") from error
+        raise KeyringError("cannot read the file: %s" % error.strerror, path, "Run as the keyring's owner or as root") from error
 
 
 def _decode(text: bytes) -> t.Optional[bytes]:
@@ -328,11 +326,11 @@ def _read_key(folder: str, id: str) -> Key:
     path = _key_path(folder, id)
     secret = _decode(_content(path, private=True))
     if secret is None or key_id(secret) != id:
-        why = "does not hold one Fernet key" if secret is None else "holds another key than its name says"
+        why = "does not hold one Fernet key" if secret is None else "holds another key than its name states"
         raise KeyringError(
             "the key file is damaged: it %s" % why,
             path,
-            "Import the key %s again from where you keep a copy, with 'log-archive key import' or the module fernet_key" % id,
+            "Import the key %s again from your copy, with 'log-archive key import' or the module fernet_key" % id,
         )
     return Key(id, secret)
 
@@ -342,9 +340,9 @@ def _missing(folder: str, wanted: str) -> KeyringError:
     held = "it holds %s" % ", ".join(ids) if ids else "it holds none"
     removed = os.path.join(folder, _REMOVED)
     if wanted in _ids(removed):
-        where = "it was taken out of use: bring it back from %s" % _key_path(removed, wanted)
+        where = "it was taken out of use: import it again from %s" % _key_path(removed, wanted)
     else:
-        where = "import it from where you keep a copy"
+        where = "import it from your copy"
     return KeyringError(
         "the key %s is needed and is not in use in the keyring (%s)" % (wanted, held),
         folder,
@@ -354,7 +352,7 @@ def _missing(folder: str, wanted: str) -> KeyringError:
 
 def _check_id(id: str) -> None:
     if not _ID.fullmatch(id):
-        raise KeyringError("not a key id", ascii(id), "A key id is 16 hexadecimal digits, in lower case")
+        raise KeyringError("this is not a key id", ascii(id), "A key id has 16 hexadecimal digits, in lower case")
 
 
 def _key_path(folder: str, id: str) -> str:
@@ -367,7 +365,7 @@ def _ids(folder: str) -> t.List[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise KeyringError("it cannot be read (%s)" % error.strerror, folder) from error
+        raise KeyringError("cannot read the folder: %s" % error.strerror, folder) from error
     return sorted(name[:-4] for name in names if name.endswith(".key") and _ID.fullmatch(name[:-4]))
 
 
@@ -394,6 +392,4 @@ def _created(folder: str) -> t.Dict[str, float]:
         return {}
     except (ValueError, TypeError, KeyError, AttributeError):
         pass
-    raise KeyringError(
-        "the file is damaged", path, "Remove it: the keys stay, only their ages become unknown, so that the next rotation is due"
-    )
+    raise KeyringError("the file is damaged", path, "Remove it: the keys stay, but their ages become unknown, so the next rotation is due")

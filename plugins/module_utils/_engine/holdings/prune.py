@@ -57,7 +57,7 @@ NOTHING_KNOWN = Known()
 
 
 class Pruning(t.NamedTuple):
-    """What pruning one store will do. leftovers: manifests without an archive that are removed too. damaged: {key of an archive that
+    """The plan for one store. leftovers: manifests without an archive that are removed too. damaged: {key of an archive that
     retention ignores: why its manifest cannot be used}."""
 
     plan: retention.Plan
@@ -95,7 +95,7 @@ def predict(pruning: Pruning) -> Pruned:
 
 
 def execute(store: Store, pruning: Pruning) -> Pruned:
-    """Remove what the plan says, oldest first; each archive before its manifest, so that what is left can still be understood.
+    """Remove archives by the plan, oldest first; each archive before its manifest, so that an interrupted prune leaves no bare archive.
 
     Raises StoreError if the store fails as a whole.
     """

@@ -27,7 +27,7 @@ Warn = t.Callable[[str], None]
 
 
 class Holdings(t.NamedTuple):
-    """The archives of a host and job (None: of every one): where they are, and what opens them.
+    """The archives of a host and job (None: of all), with their stores and keys.
 
     stores: options of each store (``config.document.StoreOptions``; a ``JobStore`` will do), in order of preference. keyring: folder of
     the Fernet keys; None if there is none. unencrypted: accept archives that are not encrypted; anyone who can write to the store can
@@ -62,7 +62,7 @@ def restore_from_stores(
     """Restore the chosen archives below a folder; yield each when it is done. Nothing happens before the first one is asked for.
 
     A name (``choice.names``) may be in any of the holdings. Without names, the first store of each of the holdings that answers and
-    has an archive in the range says which ones there are. Each archive is taken from the first store that can give it whole: an
+    has an archive in the range defines the archives. Each archive is taken from the first store that can give it whole: an
     archive that a store cannot give, or that is damaged there, is taken from the next store that has the same logs.
     Of several archives of a log and a period only the last is restored (``last_states``). An archive with all its files in place is
     not fetched again.
@@ -149,7 +149,7 @@ def files_by_manifest(archive: StoredArchive, destination: str, state: str) -> t
 
 
 class _Stock:
-    """Holdings as their stores list them. Each store is opened when it is first needed; one that fails is reported and left out."""
+    """Holdings as their stores list them. Each store is opened when it is first needed. A store that fails is reported and left out."""
 
     def __init__(self, holdings: Holdings, warn: Warn) -> None:
         self.holdings = holdings
@@ -192,7 +192,7 @@ class _Stock:
     def chosen(self, choice: Choice) -> t.List[StoredArchive]:
         """The archives of the choice, oldest first, by the first store that has any, or that has the name.
 
-        What that store cannot tell (manifests that it holds damaged, names that it has not) is looked up in the next one.
+        Archives with a damaged manifest in that store, and names that it does not have, are searched in the next one.
         """
         found: t.List[StoredArchive] = []
         missing = list(choice.names)
@@ -217,7 +217,7 @@ class _Stock:
         return inventory.latest(found) if choice.latest else found
 
     def copies(self, archive: StoredArchive) -> t.Iterator[t.Tuple[Store, StoredArchive]]:
-        """Where the logs of an archive are: each store with its archive of them, those that stopped answering last."""
+        """Each store that has the logs of an archive, with its archive of them; stores that stopped answering come last."""
         for unavailable in (False, True):
             for listed in self.listed():
                 if (listed.store.name in self.unavailable) == unavailable:
@@ -232,7 +232,7 @@ class _Stock:
 
 
 class _Listed:
-    """One store with what it holds."""
+    """One store with its inventory."""
 
     def __init__(self, store: Store, held: Inventory) -> None:
         self.store = store

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which archives stay and which go: the rules of ``restic forget`` plus guards, as a pure function of (items, policy, now).
+"""Retention: the rules of ``restic forget`` plus guards, as a pure function of (items, policy, now).
 
 Rules (restic: ``internal/data/snapshot_policy.go``, ``doc/060_forget.rst``), applied to each group alone, on the start of the
 period of each archive, in UTC, newest first:
@@ -9,12 +9,12 @@ period of each archive, in UTC, newest first:
 - ``keep_last`` N keeps the N newest; ``keep_hourly`` ... ``keep_yearly`` N keep the newest archive of each of the last N hours,
   days, ISO weeks, months, years that have any. -1 (written ``unlimited`` or -1) is no limit. The oldest archive is kept too
   while a counter has room.
-- ``keep_within`` D keeps what is younger than D, measured from the newest archive and not from now; ``keep_within_hourly`` ...
+- ``keep_within`` D keeps archives younger than D, measured from the newest archive and not from now; ``keep_within_hourly`` ...
   keep one per unit in that span. The border itself is outside. A month back from 31 October is 1 October, as in Go.
 - One rule that keeps an archive is enough.
 
 Guards, in this order: archives dated after ``now`` are neither counted nor removed; protected ones stay; ``min_keep`` are left
-in each group; and where more than ``max_delete_share`` of a group would go, nothing of that group goes and the plan says so
+in each group; and if more than ``max_delete_share`` of a group would be removed, nothing of that group is, and the plan says why
 (see ``ALWAYS_ALLOWED`` for small groups). A backlog cut for the first time, or a long catch-up, meets the last guard by
 design: look at the plan, then raise ``max_delete_share`` for that run.
 """
@@ -32,7 +32,7 @@ from ..base.errors import ConfigError
 UNLIMITED = -1
 
 ALWAYS_ALLOWED = 3
-"""So many removals per group and run are never refused by ``max_delete_share``: with ``keep_last: 1`` a run in steady state
+"""``max_delete_share`` never refuses this many removals per group and run: with ``keep_last: 1`` a run in steady state
 removes one archive of two, after two missed runs three of four. ``min_keep`` is the guard of groups that small."""
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
@@ -106,7 +106,7 @@ class Plan(t.NamedTuple):
 def plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Plan:
     """Decide for each item whether it stays; nothing is removed here.
 
-    Items are grouped by (host, job); the result depends on no order of the input. Raise ConfigError where the policy
+    Items are grouped by (host, job); the order of the input does not matter. Raises ConfigError if the policy
     keeps nothing, a time has no zone, or a key occurs twice (an archive counted twice would weaken the guards).
     """
     # Nothing here makes a cycle, but a million results would make the collector walk over all of them again and again.
@@ -169,7 +169,7 @@ def _plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Pl
 
 
 def _apply(times: t.Sequence[int], policy: Policy) -> t.List[t.Tuple[str, ...]]:
-    """restic's ApplyPolicy: per time (microseconds, newest first) the reasons to keep it, () where there is none."""
+    """restic's ApplyPolicy: per time (microseconds, newest first) the reasons to keep it, () if there is none."""
     reasons: t.List[t.Tuple[str, ...]] = [()] * len(times)
     if not times:
         return reasons
@@ -185,7 +185,7 @@ def _apply(times: t.Sequence[int], policy: Policy) -> t.List[t.Tuple[str, ...]]:
     for label, start_of, count, span in _rules(policy):
         border = _before(times[0], span) if span else None
         number = 0
-        # Times fall, so a unit not seen before begins where a time lies before the start of the unit kept last.
+        # Times descend, so a new unit begins at the first time before the start of the unit kept last.
         start = times[0] + 1
         for index, time in enumerate(times):
             if time < start or index == oldest:
@@ -290,7 +290,7 @@ def _before(time: int, span: Duration) -> int:
 
 
 def parse_duration(text: str) -> Duration:
-    """Read restic's form (``2y5m7d3h``, units in any order); raise ValueError that says what is wrong.
+    """Read restic's form (``2y5m7d3h``, units in any order); raises ValueError that states the mistake.
 
     Stricter than restic in one point: a unit given twice is refused, where restic takes the last.
     """
@@ -304,7 +304,7 @@ def parse_duration(text: str) -> Duration:
 
 
 def parse_policy(mapping: t.Mapping[str, t.Any]) -> Policy:
-    """Read a policy from plain values; raise one ConfigError whose ``problems`` lists every mistake.
+    """Read a policy from plain values. Raises one ConfigError; its ``problems`` list every mistake.
 
     Counters and min_keep are integers or their text, a counter also ``unlimited`` or -1; ``keep_within*`` are texts as for
     ``parse_duration``; max_delete_share is a number. None means not set. A policy that keeps nothing is a mistake too.

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Check what a store holds against the manifests."""
+"""Verify the archives of a store against their manifests."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_white_space_and_the_other_base64_alphabet_are_refused():
 
 
 def test_another_key_is_refused_and_the_error_names_the_archive():
-    with pytest.raises(IntegrityError, match="syslog.tgz.fernet: it is damaged, or was not encrypted with this key"):
+    with pytest.raises(IntegrityError, match="syslog.tgz.fernet: the archive is damaged, or it was not encrypted with this key"):
         fernet.authenticate(io.BytesIO(encrypt(b"x")), b"k" * 32, "syslog.tgz.fernet")
 
 

@@ -196,7 +196,7 @@ def test_import_takes_a_key_of_another_keyring(tmp_path, folder):
     ],
 )
 def test_import_refuses_what_is_no_key_and_does_not_show_it(folder, text):
-    with pytest.raises(KeyringError, match="no Fernet key") as failure:
+    with pytest.raises(KeyringError, match="not a Fernet key") as failure:
         keyring.import_key(folder, text)
     assert not text or text not in "".join(traceback.format_exception(None, failure.value, None))
     assert not os.path.exists(folder)
