@@ -90,36 +90,7 @@ def restore_from_stores(
     if unanswered and not choice.names:
         raise unanswered[0]
     if nothing:
-        raise (
-            errors[0]
-            if errors
-            else ArchiveNotFoundError(
-                "no archive is in this range", ", ".join(stock.location for stock in stocks), "List the store to see which archives it has"
-            )
-        )
-
-
-def restore_from_store(
-    store: Store,
-    archive: StoredArchive,
-    keyring_folder: t.Optional[str],
-    destination: str,
-    overwrite: bool = False,
-    progress: t.Optional[Advance] = None,
-    unencrypted: bool = False,
-) -> t.List[ExtractedFile]:
-    """Fetch an archive and extract it below ``destination`` (see ``archive.restore``); the key is found by the id in its manifest.
-
-    unencrypted: accept an archive that is not encrypted (see ``Holdings``). progress: called with the number of file bytes written since
-    the last call. The ciphertext is kept in the destination's staging folder meanwhile.
-    """
-    subject = store.location(archive.key)
-    envelope = for_archive(archive.manifest["encryption"], keyring_folder, unencrypted, subject)
-    with failing_clearly(destination):
-        os.makedirs(destination, mode=0o700, exist_ok=True)
-        with staging_folder(destination) as staging, open(os.path.join(staging, "archive"), "w+b") as file:
-            store.get(archive.key, file)
-            return restore(file, envelope, destination, subject, archive.manifest, overwrite, progress)
+        raise errors[0] if errors else _nothing_found(stocks)
 
 
 def is_restored(archive: StoredArchive, destination: str) -> bool:
@@ -162,10 +133,6 @@ class _Stock:
     @property
     def listed_any(self) -> bool:
         return any(self._tried)
-
-    @property
-    def location(self) -> str:
-        return "store %s" % ", ".join(_name(options) for options in self.holdings.stores)
 
     def listed(self) -> t.Iterator[_Listed]:
         """Each store that answers, in order."""
@@ -268,6 +235,11 @@ def _require_names(chosen: t.Sequence[StoredArchive], stocks: t.Sequence[_Stock]
         inventory.named(inventory.overlapping(everything, choice.start, choice.end), missing)
 
 
+def _nothing_found(stocks: t.Sequence[_Stock]) -> ArchiveNotFoundError:
+    locations = sorted({listed.store.location() for stock in stocks for listed in stock.listed()})
+    return ArchiveNotFoundError("no archive is in this range", ", ".join(locations), "List the store to see which archives it has")
+
+
 def _restore_copy(stock: _Stock, archive: StoredArchive, destination: str, overwrite: bool, check: bool, progress: Progress) -> Restored:
     if is_restored(archive, destination):
         return Restored(archive, None, files_by_manifest(archive, destination, "unchanged"))
@@ -278,7 +250,7 @@ def _restore_copy(stock: _Stock, archive: StoredArchive, destination: str, overw
     for store, copy in stock.copies(archive):
         try:
             with progress("restore %s" % store.location(copy.key), source_bytes(copy.manifest)) as advance:
-                files = restore_from_store(store, copy, holdings.keyring, destination, overwrite, advance, holdings.unencrypted)
+                files = _fetch_and_extract(store, copy, holdings, destination, overwrite, advance)
             return Restored(copy, store.name, files)
         except (StoreError, IntegrityError) as error:
             if isinstance(error, StoreUnavailableError):
@@ -287,3 +259,16 @@ def _restore_copy(stock: _Stock, archive: StoredArchive, destination: str, overw
             if len(holdings.stores) > 1:
                 stock.warn("store %s: %s" % (store.name, error))
     raise errors[0]
+
+
+def _fetch_and_extract(
+    store: Store, archive: StoredArchive, holdings: Holdings, destination: str, overwrite: bool, progress: Advance
+) -> t.List[ExtractedFile]:
+    """Fetch an archive to the destination's staging folder and extract it (see ``archive.restore``)."""
+    subject = store.location(archive.key)
+    envelope = for_archive(archive.manifest["encryption"], holdings.keyring, holdings.unencrypted, subject)
+    with failing_clearly(destination):
+        os.makedirs(destination, mode=0o700, exist_ok=True)
+        with staging_folder(destination) as staging, open(os.path.join(staging, "archive"), "w+b") as file:
+            store.get(archive.key, file)
+            return restore(file, envelope, destination, subject, archive.manifest, overwrite, progress)
