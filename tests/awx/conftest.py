@@ -73,6 +73,7 @@ class Controller:
             ANSIBLE_COLLECTIONS_PATH="%s:%s" % (collections, AWX_COLLECTIONS),
             ANSIBLE_HOME=str(home),
             ANSIBLE_NOCOLOR="1",
+            ANSIBLE_PIPELINING="1",
             CONTROLLER_HOST=awx.url,
             CONTROLLER_USERNAME=awx.username,
             CONTROLLER_PASSWORD=awx.password,

@@ -20,6 +20,9 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 DEFINITION = CHECKOUT / "docs" / "execution-environment.yml"
 PROGRAMS = pathlib.Path(sys.executable).parent
 
+# One worker builds the context.
+pytestmark = pytest.mark.xdist_group("execution_environment")
+
 
 def requirements(path: pathlib.Path) -> list[str]:
     """The lines of a requirements file that are no comments, in one form."""

@@ -27,7 +27,11 @@ RUN = CHECKOUT / "demo" / "run.py"
 HOSTS = ("db1", "files1", "web1")
 STORES = ("local", "s3", "sftp")
 
-pytestmark = pytest.mark.skipif(not RUN.exists(), reason="the collection's tarball has no demo")
+pytestmark = [
+    pytest.mark.skipif(not RUN.exists(), reason="the collection's tarball has no demo"),
+    # One worker: each would run the whole demo otherwise.
+    pytest.mark.xdist_group("demo"),
+]
 
 
 class Demo:

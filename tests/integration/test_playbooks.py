@@ -76,6 +76,7 @@ class LocalFleet:
             ANSIBLE_HOME=str(self.folder / "ansible"),
             ANSIBLE_COLLECTIONS_PATH=str(self.collections),
             ANSIBLE_NOCOLOR="1",
+            ANSIBLE_PIPELINING="1",
         )
         return [str(PROGRAM), "--inventory", str(inventory), "infra_ops.log_archive." + playbook, *arguments], environment
 
