@@ -67,6 +67,8 @@ def _rows_of_catalog(document: JobDocument, options: argparse.Namespace) -> t.Li
 
 
 def _row(archive: StoredArchive, copies: t.Dict[str, str]) -> ArchiveRow:
+    from ..archive.manifest import source_bytes
+
     manifest = archive.manifest
     return {
         "key": archive.key,
@@ -74,7 +76,7 @@ def _row(archive: StoredArchive, copies: t.Dict[str, str]) -> ArchiveRow:
         "job": manifest["job"],
         "period": manifest["period"],
         "size": manifest["archive"]["size"],
-        "source_bytes": sum(source["size"] for source in manifest["sources"]),
+        "source_bytes": source_bytes(manifest),
         "sources": [source["path"] for source in manifest["sources"]],
         "key_id": manifest["encryption"].get("key_id"),
         "sha256": manifest["archive"]["sha256"],

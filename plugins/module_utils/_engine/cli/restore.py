@@ -34,6 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def restore(options: argparse.Namespace) -> int:
     """Restore archives."""
+    from ..crypto.envelope import encrypts
     from ..holdings.inventory import Choice
     from ..holdings.restore import Holdings, restore_from_stores
     from ..tell import report
@@ -41,7 +42,7 @@ def restore(options: argparse.Namespace) -> int:
     holdings = []
     for document in documents(options):
         encryption = document["encryption"]
-        unencrypted = options.unencrypted or encryption["format"] == "none"
+        unencrypted = options.unencrypted or not encrypts(encryption)
         where = stores(document, options.store), host_of(document, options), document["name"]
         holdings.append(Holdings(*where, encryption["keyring"], unencrypted))
     results: t.List[RestoredRow] = []
