@@ -10,6 +10,7 @@ import re
 import typing as t
 from datetime import timezone as utc_timezone
 
+from ..base.named_tuple import NamedTuple
 from ..base.periods import Period, period_containing, render_name
 
 if t.TYPE_CHECKING:
@@ -24,7 +25,7 @@ SAFE = b"+,-.=@_~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 DEFAULT_TEMPLATES = {"file": "{stem}", "period": "{job}.%Y%m%dT%H%M", "run": "{job}.%Y%m%dT%H%M%S"}
 
 
-class Group(t.NamedTuple):
+class Group(NamedTuple):
     """Sources that become one archive, the period that they cover together, and the archive's name without suffix."""
 
     name: str

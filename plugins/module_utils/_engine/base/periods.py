@@ -17,6 +17,7 @@ import re
 import typing as t
 
 from .errors import ConfigError
+from .named_tuple import NamedTuple
 from .units import UTC
 
 UNITS = ("hour", "day", "week", "month")
@@ -84,14 +85,14 @@ MOST_REPEATS = 16
 """How often a pattern may hold the same time code. Each is compared with all before it, so the work grows with the square."""
 
 
-class Period(t.NamedTuple):
+class Period(NamedTuple):
     """A span of time: ``start`` belongs to it, ``end`` does not. Both are aware datetimes in UTC."""
 
     start: datetime.datetime
     end: datetime.datetime
 
 
-class NameMatch(t.NamedTuple):
+class NameMatch(NamedTuple):
     """The time in a matching name: ``unit`` (second ... year) and ``period``; both None if it has none."""
 
     unit: t.Optional[str]

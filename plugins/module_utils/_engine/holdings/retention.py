@@ -28,6 +28,7 @@ import re
 import typing as t
 
 from ..base.errors import ConfigError
+from ..base.named_tuple import NamedTuple
 
 UNLIMITED = -1
 
@@ -44,7 +45,7 @@ _DAY = 24 * _HOUR
 _WEEK = 7 * _DAY
 
 
-class Duration(t.NamedTuple):
+class Duration(NamedTuple):
     """A span as restic writes it: ``1y5m7d2h``; all zero means not set."""
 
     years: int = 0
@@ -56,7 +57,7 @@ class Duration(t.NamedTuple):
         return "".join("%d%s" % (number, unit) for number, unit in zip(self, "ymdh") if number)
 
 
-class Policy(t.NamedTuple):
+class Policy(NamedTuple):
     """What to keep; see the module's text. Counters: 0 is not set, -1 no limit.
 
     min_keep: archives left in each group at the least, 1 or more; max_delete_share: the part of a group, above 0 and up to 1
@@ -79,7 +80,7 @@ class Policy(t.NamedTuple):
     max_delete_share: float = 0.5
 
 
-class Item(t.NamedTuple):
+class Item(NamedTuple):
     """One archive that the policy judges.
 
     key: its name, unique in one plan; time: start of its period, aware; size: bytes; protected: why the caller forbids its
@@ -94,7 +95,7 @@ class Item(t.NamedTuple):
     protected: t.Optional[str] = None
 
 
-class Plan(t.NamedTuple):
+class Plan(NamedTuple):
     """What stays (by group, newest first) and what goes (oldest first), with words why; removals that a guard refused."""
 
     keep: t.List[t.Tuple[Item, t.Tuple[str, ...]]]

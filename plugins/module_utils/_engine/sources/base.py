@@ -24,6 +24,8 @@ from __future__ import annotations
 import abc
 import typing as t
 
+from ..base.named_tuple import NamedTuple
+
 if t.TYPE_CHECKING:
     import datetime
 
@@ -33,7 +35,7 @@ if t.TYPE_CHECKING:
     from ..config.document import JobDocument
 
 
-class Source(t.NamedTuple):
+class Source(NamedTuple):
     """A file to archive. ``path`` is absolute, bytes that are not UTF-8 in it are surrogate escapes; ``size`` is in bytes.
 
     ``period`` comes from the file's name (it may be finer than the period asked for), else it is the period asked for that contains
@@ -56,7 +58,7 @@ class Source(t.NamedTuple):
         return self.path[len(self.root) :].lstrip("/")
 
 
-class Skipped(t.NamedTuple):
+class Skipped(NamedTuple):
     """A file or folder that matches and is skipped, and the reason."""
 
     path: str
@@ -67,7 +69,7 @@ def _nothing() -> None:
     pass
 
 
-class Collected(t.NamedTuple):
+class Collected(NamedTuple):
     """What a collector found.
 
     files: what to archive, by period start and path. folder: the folder that holds them; their paths are opened below it. It differs

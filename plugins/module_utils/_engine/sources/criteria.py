@@ -10,6 +10,7 @@ import os
 import typing as t
 
 from ..base.errors import ConfigError
+from ..base.named_tuple import NamedTuple
 from ..base.periods import (
     UNITS,
     NamePattern,
@@ -28,7 +29,7 @@ DEFAULTS: t.Dict[str, t.Any] = {name: option.get("default") for name, option in 
 """Every option of ``select`` with its default; ``paths`` must be given."""
 
 
-class Criteria(t.NamedTuple):
+class Criteria(NamedTuple):
     """The parsed options of a selection. ``modified``: first and last allowed time; ``expected``: adjoining periods, oldest first."""
 
     now: datetime.datetime

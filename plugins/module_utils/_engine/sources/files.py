@@ -15,6 +15,7 @@ import typing as t
 
 from ..base.beneath import identity, open_below, open_folder
 from ..base.errors import ConfigError, SelectionError, SourceError
+from ..base.named_tuple import NamedTuple
 from ..base.periods import NameMatch, Period, expected_periods, is_coarser
 from ..base.units import UTC, format_duration, format_size, format_utc, parse_duration
 from ..config.spec import DEFAULT_CONFIG
@@ -41,7 +42,7 @@ _KINDS = {
 }
 
 
-class Selection(t.NamedTuple):
+class Selection(NamedTuple):
     """``files`` by period start and path; ``missing``: the expected periods without a file; ``skipped`` by path."""
 
     files: t.List[Source]
@@ -49,7 +50,7 @@ class Selection(t.NamedTuple):
     skipped: t.List[Skipped]
 
 
-class _Candidate(t.NamedTuple):
+class _Candidate(NamedTuple):
     """A name that matches. ``real`` is the path without links; ``period`` is None if the modification time decides.
 
     root: the folder below which ``path`` is opened. holder: a descriptor of the folder that holds it, open until the next candidate.

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import typing as t
 
+from ..base.named_tuple import NamedTuple
+
 if t.TYPE_CHECKING:
     from .database import Database
     from .record import RunRecord
 
 
-class Run(t.NamedTuple):
+class Run(NamedTuple):
     """One run of a job. Times are in seconds since the epoch; ``ended`` is None while the run lasts, or if it was killed."""
 
     started: float
