@@ -4,7 +4,7 @@
 """Runs a job in forked children that kill themselves with SIGKILL at a chosen step. A program that reads its orders from standard input.
 
 A step is what may change the world: just before a function in C is called that is not one of Python's own types (a system call,
-SQLite, a library), and where a function of a network store begins and ends. The first and the second time that a run comes by each
+SQLite, a library), and the begin and end of each function of a network store. The first and the second time that a run comes by each
 place in the engine count, in order. Everything is imported before the fork, so that a child costs milliseconds.
 
 One JSON object per line: {document, now, only_prune} and one of count (the steps), kill_at (a step's number), after (seconds, by the

@@ -4,7 +4,7 @@
 """A run of a job: recover, deliver what waits, collect, pack, deliver, delete sources, clean, prune, record, notify.
 
 The order of writing carries the guarantee. An archive is whole in the spool (manifest first, archive last) before the catalog
-knows it; the catalog knows it before any store gets it; a store's copy counts when it is verified and the catalog says so; the archive
+knows it; the catalog knows it before any store gets it; a store's copy counts when it is verified and recorded in the catalog; the archive
 leaves the spool after that; sources are deleted last. If a run is killed at any step, the next run finds that step undone and does
 it, or finds it done and recognises it.
 """

@@ -57,7 +57,7 @@ def _prune_store(run: Context, name: str, policy: RetentionOptions, awaited: t.M
     plan = pruning_plan.plan
     done = pruning.predict(pruning_plan)
     if not run.check:
-        # The catalog first: it never says that a store holds an archive that was deleted.
+        # The catalog first: it never lists a copy that was deleted.
         run.catalog.set_pruned(name, done.removed)
         done = pruning.execute(store, pruning_plan)
     record = run.recorder.record["pruned"][name] = {

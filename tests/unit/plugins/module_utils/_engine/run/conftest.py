@@ -14,7 +14,7 @@ from rigs.host import Host
 
 @pytest.fixture
 def host(tmp_path):
-    """A host whose folder is in memory where there is such a place: hundreds of runs need not wait for a disk."""
+    """A host in a folder in memory, if the machine has one: hundreds of runs need not wait for a disk."""
     if not os.access("/dev/shm", os.W_OK):
         yield Host(tmp_path)
         return

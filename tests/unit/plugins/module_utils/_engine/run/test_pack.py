@@ -172,7 +172,7 @@ def test_a_folder_that_becomes_a_link_to_the_keys_during_a_run_yields_none(host,
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("gone", ["removed", "a link now", "a folder now", "a pipe now"])
 def test_a_source_that_disappears_between_selection_and_packing(host, group, gone):
-    """The others of its archive are archived; what went is told, and is an error only where something else stands in its place."""
+    """The others of its archive are archived. It is reported, as an error only if something else has taken its place."""
     victim, other = host.write_logs(14, 13)
 
     def deed():
