@@ -108,7 +108,7 @@ def main() -> None:
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving, packing  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import prune, retention  # noqa: F401
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import deliver, job, pack  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import delete, deliver, job, pack  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import entry  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import file, s3, sftp  # noqa: F401

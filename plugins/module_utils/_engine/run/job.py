@@ -20,7 +20,7 @@ from ..base import durable
 from ..base.errors import LogArchiveError
 from ..state import folders
 from . import prune as pruning
-from .collect import collect, delete_sources
+from .collect import collect
 from .context import Context
 from .recover import recover
 
@@ -124,6 +124,8 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
             deliver(context, entry, context.recorder.add_archive(entry, "spooled"))
     sources = collect(context)
     if context.document["delete_sources"]:
+        from .delete import delete_sources
+
         delete_sources(context, sources)
     if after_kill or context.stores.written:
         from .deliver import clean

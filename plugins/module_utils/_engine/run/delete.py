@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Delete sources on request, once every required store has them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import typing as t
+
+from ..base.beneath import identity, open_file, open_folder, remove, status_of
+from ..base.errors import LogArchiveError
+from ..base.staging import CHUNK
+
+if t.TYPE_CHECKING:
+    from ..base.beneath import Identity
+    from ..sources.base import Source
+    from ..state.entry import Entry
+    from .context import Context
+
+
+def delete_sources(run: Context, sources: t.Sequence[Source]) -> None:
+    """Delete sources that every required store has verified and that have not changed since."""
+    run.recorder.begin("delete sources")
+    if run.check:
+        run.recorder.record["sources_deleted"] = [source.path for source in sources]
+        return
+    archived = run.catalog.archived_sources(run.job, [source.path for source in sources])
+    for source in sorted(sources, key=lambda source: source.path):
+        try:
+            with open_folder(source.root) as root:
+                status = status_of(root, source.relative)
+                archive = archived.get((source.path, status.st_size, status.st_mtime_ns))
+                entry = None if archive is None else run.catalog.entry(archive)
+                if entry is None or not stat.S_ISREG(status.st_mode) or _is_awaited(run, entry):
+                    continue
+                if not _was_packed(run, entry, source, root, identity(status)):
+                    run.recorder.warn("%s was not deleted: it is not the file that was archived" % ascii(source.path))
+                elif remove(root, source.relative, identity(status)):
+                    run.recorder.record["sources_deleted"].append(source.path)
+                    run.recorder.event("source_deleted", path=source.path, archive=entry.name)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            run.recorder.fail(LogArchiveError("cannot delete the archived source: %s" % error.strerror, source.path))
+
+
+def _is_awaited(run: Context, entry: Entry) -> bool:
+    """Whether a required store does not have the archive verified."""
+    copies = run.catalog.copies(entry)
+    return any(name not in copies or copies[name].state == "pending" for name in run.stores.required)
+
+
+def _was_packed(run: Context, entry: Entry, source: Source, root: int, file: Identity) -> bool:
+    """Whether this file is in the archive: this run has read the very file, or it has the bytes that an earlier run read."""
+    if run.packed.get(source.path) == file:
+        return True
+    expected = next((facts["sha256"] for facts in entry.manifest["sources"] if facts["path"] == source.path), None)
+    with open(open_file(root, source.relative), "rb") as reader:
+        if identity(os.fstat(reader.fileno())) != file:
+            return False
+        sha256 = hashlib.sha256()
+        for chunk in iter(lambda: reader.read(CHUNK), b""):
+            sha256.update(chunk)
+    return sha256.hexdigest() == expected
