@@ -16,7 +16,7 @@ import typing as t
 from ..base.durable import write_all
 from ..base.errors import IntegrityError
 from ..base.progress import Advance
-from ..base.staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, publish, staging_folder
+from ..base.staging import CHUNK, ExtractedFile, StagedFile, Staging, check_name, failing_clearly, staging_in
 
 if t.TYPE_CHECKING:
     from ..crypto.envelope import Envelope
@@ -49,19 +49,17 @@ def restore(
     Modes (without set-id bits) and modification times are restored; owners are not: the files belong to the user that restores.
     Raises IntegrityError for an archive that is damaged, foreign or hostile, DiskFullError, LogArchiveError; then no file is left.
     """
-    with failing_clearly(destination):
-        os.makedirs(destination, mode=0o700, exist_ok=True)
-        with staging_folder(destination) as staging:
-            stream.seek(0)
-            envelope.authenticate(stream, None if manifest is None else manifest["archive"]["sha256"], subject)
-            stream.seek(0)
-            staged = _extract(envelope.open(stream, subject), staging, subject, progress)
-            if manifest is not None:
-                _compare(staged, manifest, subject)
-            return publish(staged, destination, overwrite)
+    with failing_clearly(destination), staging_in(destination) as staging:
+        stream.seek(0)
+        envelope.authenticate(stream, None if manifest is None else manifest["archive"]["sha256"], subject)
+        stream.seek(0)
+        staged = _extract(envelope.open(stream, subject), staging, subject, progress)
+        if manifest is not None:
+            _compare(staged, manifest, subject)
+        return staging.publish(staged, overwrite)
 
 
-def _extract(tgz: t.Iterator[bytes], staging: str, subject: str, progress: t.Optional[Advance]) -> t.List[StagedFile]:
+def _extract(tgz: t.Iterator[bytes], staging: Staging, subject: str, progress: t.Optional[Advance]) -> t.List[StagedFile]:
     from concurrent.futures import ThreadPoolExecutor
 
     staged: t.List[StagedFile] = []
@@ -72,10 +70,10 @@ def _extract(tgz: t.Iterator[bytes], staging: str, subject: str, progress: t.Opt
             if member.name in names:
                 raise IntegrityError("the archive has %s twice" % ascii(member.name), subject)
             names.add(member.name)
-            path = os.path.join(staging, "%d" % len(names))
+            number = "%d" % len(names)
             sha256 = hashlib.sha256()
             hashed: t.Deque[t.Any] = collections.deque()
-            with open(path, "xb", buffering=0) as file:
+            with staging.create(number) as file:
                 for pieces in _batches(plaintext.pieces(member.size)):
                     # A separate thread hashes, this one writes, another inflates.
                     hashed.append(hasher.submit(_hash, sha256, pieces))
@@ -85,12 +83,12 @@ def _extract(tgz: t.Iterator[bytes], staging: str, subject: str, progress: t.Opt
                         write_all(file.fileno(), piece)
                         if progress is not None:
                             progress(len(piece))
-                written = file.tell()
+                written = os.fstat(file.fileno()).st_size
             for done in hashed:
                 done.result()
             if written != member.size:
                 raise IntegrityError("%s is cut inside the archive" % ascii(member.name), subject)
-            staged.append(StagedFile(member.name, path, member.size, sha256.hexdigest(), member.mode & 0o777, int(member.mtime) * 10**9))
+            staged.append(StagedFile(member.name, number, member.size, sha256.hexdigest(), member.mode & 0o777, int(member.mtime) * 10**9))
         # The rest after the end of the tar must be read too: the signature and the gzip checksum are checked at the very end.
         for _chunk in chunks:
             pass

@@ -25,6 +25,9 @@ from .errors import ConfigError
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
+_MOST_LINKS = 40
+"""Symbolic links on one path, as in Linux."""
+
 Identity = t.Tuple[int, int]
 """Device and inode of a file, which its name does not change."""
 
@@ -110,20 +113,90 @@ def remove(folder: int, relative: str, wanted: Identity) -> bool:
         return False
 
 
+@contextlib.contextmanager
+def open_private(path: str, create: bool = False) -> t.Iterator[int]:
+    """A descriptor of the folder ``path``, which only root and the running user can exchange, as each folder and link on the way to it.
+
+    create: make missing folders with the mode 0700. Raises ConfigError that names the folder or link of another user, or the folder that
+    others can write to. A folder above ``path`` may be writable for all if it is sticky, as /tmp is.
+    """
+    waiting = [name for name in os.path.abspath(path).split("/") if name][::-1]
+    links = 0
+    so_far: t.List[str] = []
+    here = os.open("/", _FOLDER)
+    try:
+        while waiting:
+            name = waiting.pop()
+            so_far.append(name)
+            target = _own_link(here, name, "/" + "/".join(so_far))
+            if target is not None:
+                links += 1
+                if links > _MOST_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+                so_far.pop()
+                beyond = os.path.normpath(os.path.join("/", *so_far, target))
+                waiting += [name for name in beyond.split("/") if name][::-1]
+                so_far, above = [], here
+                here = os.open("/", _FOLDER)
+                os.close(above)
+                continue
+            if create:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, 0o700, dir_fd=here)
+            inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=here)
+            os.close(here)
+            here = inner
+            if waiting:
+                _require_safe_way(here, "/" + "/".join(so_far))
+        require_private(here, "/" + "/".join(so_far))
+        yield here
+    finally:
+        os.close(here)
+
+
+def _own_link(folder: int, name: str, path: str) -> t.Optional[str]:
+    """The target of a symbolic link that root or the running user made; None if ``name`` is no link."""
+    try:
+        status = os.lstat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISLNK(status.st_mode):
+        return None
+    _require_owner(status, path, "symbolic link")
+    return os.readlink(name, dir_fd=folder)
+
+
 def require_private(folder: int, path: str) -> None:
     """Raise ConfigError unless only root and the running user can change names in this folder. path: how the message names it."""
     status = os.fstat(folder)
-    if status.st_uid not in (0, os.geteuid()):
-        raise ConfigError(
-            "the folder belongs to the user with id %d, who can exchange what is written there" % status.st_uid,
-            ascii(path),
-            "Choose a folder that belongs to root or to the user that runs this",
-        )
+    _require_owner(status, path)
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(
             "group or others can write to the folder (mode %04o) and exchange what is written there" % stat.S_IMODE(status.st_mode),
-            ascii(path),
+            ascii(path).strip("'"),
             "Choose another folder, or run: chmod go-w %s" % ascii(path).strip("'"),
+        )
+
+
+def _require_safe_way(folder: int, path: str) -> None:
+    status = os.fstat(folder)
+    _require_owner(status, path)
+    # A group of our own, or root's, is not another user. In a sticky folder only the owner of a name can exchange it.
+    others = stat.S_IWOTH if status.st_gid in (0, os.getegid()) else stat.S_IWGRP | stat.S_IWOTH
+    if status.st_mode & others and not status.st_mode & stat.S_ISVTX:
+        raise ConfigError(
+            "others can write to the folder (mode %04o) and exchange the folders in it" % stat.S_IMODE(status.st_mode),
+            ascii(path).strip("'"),
+            "Choose a folder elsewhere, or take that right from others (chmod)",
+        )
+
+
+def _require_owner(status: os.stat_result, path: str, what: str = "folder") -> None:
+    if status.st_uid not in (0, os.geteuid()):
+        raise ConfigError(
+            "the %s belongs to the user with id %d, who can exchange what is written there" % (what, status.st_uid),
+            ascii(path).strip("'"),
+            "Choose a folder that belongs to root or to the user that runs this",
         )
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import stat
 import typing as t
 
-from .durable import TEMP_PREFIX, make_private_folders
+from . import beneath
+from .durable import TEMP_PREFIX
 from .errors import DiskFullError, IntegrityError, LogArchiveError
 
 STAGING_PREFIX = TEMP_PREFIX + "restore-"
@@ -31,7 +33,7 @@ class ExtractedFile(t.NamedTuple):
 
 
 class StagedFile(t.NamedTuple):
-    """One file in the staging folder. name: its relative path below the destination; staged: its path in the staging folder."""
+    """One file in the staging folder. name: its relative path below the destination; staged: its name in the staging folder."""
 
     name: str
     staged: str
@@ -49,47 +51,78 @@ def check_name(name: str, subject: str) -> None:
         raise IntegrityError("refused: the member name %s is reserved" % ascii(name), subject)
 
 
-@contextlib.contextmanager
-def staging_folder(destination: str) -> t.Iterator[str]:
-    """A private folder inside ``destination``, removed at the end; first those of killed runs are removed."""
-    import fcntl
-    import shutil
-    import tempfile
+class Staging:
+    """A private folder inside a destination; both are held open, so that nobody can exchange them. Make it with ``staging_in``."""
 
-    for entry in os.listdir(destination):
-        if entry.startswith(STAGING_PREFIX):
-            stale = os.path.join(destination, entry)
+    def __init__(self, destination: str, root: int, folder: int) -> None:
+        self._destination = destination
+        self._root = root
+        self._folder = folder
+
+    def create(self, name: str) -> t.BinaryIO:
+        """A new file in the staging folder, open for reading and writing."""
+        return open(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._folder), "w+b")
+
+    def publish(self, staged: t.Sequence[StagedFile], overwrite: bool) -> t.List[ExtractedFile]:
+        """Rename the staged files to their places; LogArchiveError, with nothing done, if one cannot be written to its place."""
+        files = _planned(staged, self._destination, self._root, overwrite)
+        for file, extracted in zip(staged, files):
+            if extracted.state == "written":
+                with beneath.parent_of(self._root, file.name, create=True) as (holder, name):
+                    os.chmod(file.staged, file.mode, dir_fd=self._folder)
+                    os.utime(file.staged, ns=(file.mtime_ns, file.mtime_ns), dir_fd=self._folder)
+                    # Not flushed to the disk: after a loss of power the user extracts again, because the archive still exists.
+                    os.replace(file.staged, name, src_dir_fd=self._folder, dst_dir_fd=holder)
+        return files
+
+
+@contextlib.contextmanager
+def staging_in(destination: str) -> t.Iterator[Staging]:
+    """A staging folder inside ``destination``, removed at the end; first those of killed runs are removed.
+
+    The destination is made (0700) if it is missing. Raises ConfigError if another user could exchange it (see ``open_private``).
+    """
+    with beneath.open_private(destination, create=True) as root:
+        for entry in os.listdir(root):
+            if entry.startswith(STAGING_PREFIX):
+                with contextlib.suppress(FileNotFoundError, BlockingIOError), beneath.open_below(root, entry) as leftover:
+                    fcntl.flock(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: a running restore holds it.
+                    _remove(root, entry, leftover)
+        name = STAGING_PREFIX + os.urandom(8).hex()
+        os.mkdir(name, 0o700, dir_fd=root)
+        with beneath.open_below(root, name) as folder:
             try:
-                handle = os.open(stale, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            except FileNotFoundError:
-                continue  # its restore has ended
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(stale)
-            except BlockingIOError:
-                pass  # a running restore holds it
+                fcntl.flock(folder, fcntl.LOCK_EX)
+                yield Staging(destination, root, folder)
             finally:
-                os.close(handle)
-    staging = tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=destination)
-    handle = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield staging
-    finally:
-        shutil.rmtree(staging)
-        os.close(handle)
+                _remove(root, name, folder)
+
+
+def _remove(root: int, name: str, folder: int) -> None:
+    """Remove a staging folder, which holds only files."""
+    for entry in os.listdir(folder):
+        os.unlink(entry, dir_fd=folder)
+    os.rmdir(name, dir_fd=root)
 
 
 def planned(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -> t.List[ExtractedFile]:
-    """What ``publish`` would return; raises LogArchiveError if a file cannot be written to its place."""
+    """What ``Staging.publish`` would return; raises what it would raise."""
+    if not os.path.lexists(destination):
+        return [ExtractedFile(os.path.join(destination, file.name), file.name, file.size, file.sha256, "written") for file in staged]
+    with beneath.open_private(destination) as root:
+        return _planned(staged, destination, root, overwrite)
+
+
+def _planned(staged: t.Sequence[StagedFile], destination: str, root: int, overwrite: bool) -> t.List[ExtractedFile]:
     planned = []
     conflicts = []
     names = {file.name for file in staged}
+    sound: t.Set[str] = set()
     for file in staged:
         path = os.path.join(destination, file.name)
-        _refuse_obstacles(destination, file.name, names)
-        unchanged = has(path, file.size, file.sha256)
-        if not unchanged and os.path.lexists(path) and not overwrite:
+        there = _refuse_obstacles(root, destination, file.name, names, sound)
+        unchanged = there and has(root, file.name, file.size, file.sha256)
+        if there and not unchanged and not overwrite:
             conflicts.append(path)
         planned.append(ExtractedFile(path, file.name, file.size, file.sha256, "unchanged" if unchanged else "written"))
     if conflicts:
@@ -101,50 +134,51 @@ def planned(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -
     return planned
 
 
-def publish(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -> t.List[ExtractedFile]:
-    """Rename the staged files to their places; LogArchiveError, with nothing done, if one cannot be written to its place."""
-    files = planned(staged, destination, overwrite)
-    for file, extracted in zip(staged, files):
-        if extracted.state == "written":
-            make_private_folders(os.path.dirname(extracted.path))
-            os.chmod(file.staged, file.mode)
-            os.utime(file.staged, ns=(file.mtime_ns, file.mtime_ns))
-            # Not flushed to the disk: after a loss of power the user extracts again, because the archive still exists.
-            os.replace(file.staged, extracted.path)
-    return files
+def _refuse_obstacles(root: int, destination: str, name: str, names: t.Container[str], sound: t.Set[str]) -> bool:
+    """Whether something has this name already; raises LogArchiveError if it, or a folder on the way, is an obstacle.
 
-
-def _refuse_obstacles(destination: str, name: str, names: t.Container[str]) -> None:
-    """Raise LogArchiveError for a symbolic link on the way, a file in the place of a folder, or a folder in the place of a file."""
+    An obstacle is a symbolic link, a file in the place of a folder or the other way round, and a folder in which others can exchange
+    names. sound: folders that are known to be none; grows.
+    """
     parts = name.split("/")
     for count in range(1, len(parts) + 1):
-        path = os.path.join(destination, *parts[:count])
+        relative = "/".join(parts[:count])
         folder = count < len(parts)
+        if folder and relative in sound:
+            continue
+        path = os.path.join(destination, relative)
         try:
-            mode = os.lstat(path).st_mode
+            mode = beneath.status_of(root, relative).st_mode
         except FileNotFoundError:
             mode = None
         if mode is not None and stat.S_ISLNK(mode):
             raise LogArchiveError("a symbolic link is in the way of a restored file", ascii(path), "Choose another destination")
-        if (mode is not None and stat.S_ISDIR(mode) != folder) or (folder and "/".join(parts[:count]) in names):
+        if (mode is not None and stat.S_ISDIR(mode) != folder) or (folder and relative in names):
             found, needed = ("file", "folder") if folder else ("folder", "file")
             raise LogArchiveError(
                 "a %s is in the place of a %s of the archive" % (found, needed), ascii(path), "Choose another destination"
             )
+        if mode is not None and folder:
+            with beneath.open_below(root, relative) as below:
+                beneath.require_private(below, path)
+            sound.add(relative)
+    return mode is not None
 
 
-def has(path: str, size: int, sha256: str) -> bool:
-    """Whether ``path`` is a regular file of this size and digest."""
+def has(folder: int, relative: str, size: int, sha256: str) -> bool:
+    """Whether ``relative`` below the folder that is held open is a regular file of this size and digest."""
     try:
-        status = os.lstat(path)
+        status = beneath.status_of(folder, relative)
         if not stat.S_ISREG(status.st_mode) or status.st_size != size:
             return False
         found = hashlib.sha256()
-        with open(path, "rb") as existing:
+        with open(beneath.open_file(folder, relative), "rb") as existing:
             for chunk in iter(lambda: existing.read(CHUNK), b""):
                 found.update(chunk)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return False
+        raise
     return found.hexdigest() == sha256
 
 

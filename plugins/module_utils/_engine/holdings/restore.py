@@ -11,9 +11,10 @@ import typing as t
 
 from ..archive.manifest import source_bytes
 from ..archive.restore import restore
+from ..base.beneath import open_folder
 from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreError, StoreUnavailableError
 from ..base.progress import Advance, Progress, no_progress
-from ..base.staging import ExtractedFile, failing_clearly, has, staging_folder
+from ..base.staging import ExtractedFile, failing_clearly, has
 from ..crypto.envelope import for_archive
 from ..stores.base import Store
 from ..stores.opening import open_store
@@ -95,7 +96,11 @@ def restore_from_stores(
 
 def is_restored(archive: StoredArchive, destination: str) -> bool:
     """Whether every file of the archive stands below ``destination`` with the bytes that the manifest describes."""
-    return all(has(os.path.join(destination, source["name"]), source["size"], source["sha256"]) for source in archive.manifest["sources"])
+    try:
+        with open_folder(destination) as folder:
+            return all(has(folder, source["name"], source["size"], source["sha256"]) for source in archive.manifest["sources"])
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def last_states(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
@@ -267,8 +272,6 @@ def _fetch_and_extract(
     """Fetch an archive to the destination's staging folder and extract it (see ``archive.restore``)."""
     subject = store.location(archive.key)
     envelope = for_archive(archive.manifest["encryption"], holdings.keyring, holdings.unencrypted, subject)
-    with failing_clearly(destination):
-        os.makedirs(destination, mode=0o700, exist_ok=True)
-        with staging_folder(destination) as staging, open(os.path.join(staging, "archive"), "w+b") as file:
-            store.get(archive.key, file)
-            return restore(file, envelope, destination, subject, archive.manifest, overwrite, progress)
+    with failing_clearly(destination), staging_in(destination) as staging, staging.create("archive") as file:
+        store.get(archive.key, file)
+        return restore(file, envelope, destination, subject, archive.manifest, overwrite, progress)

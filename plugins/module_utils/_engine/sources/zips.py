@@ -19,7 +19,7 @@ import zipfile
 import zlib
 
 from ..base.errors import IntegrityError, LogArchiveError
-from ..base.staging import CHUNK, ExtractedFile, StagedFile, check_name, failing_clearly, planned, publish, staging_folder
+from ..base.staging import CHUNK, ExtractedFile, StagedFile, Staging, check_name, failing_clearly, planned, staging_in
 from ..base.units import format_size
 
 _UNIX = 3
@@ -80,9 +80,8 @@ def extract(
         chosen = _chosen(archive, names, path)
         if check:
             return planned(_staged(archive, chosen, None, limits, path, progress), destination, overwrite)
-        os.makedirs(destination, mode=0o700, exist_ok=True)
-        with staging_folder(destination) as staging:
-            return publish(_staged(archive, chosen, staging, limits, path, progress), destination, overwrite)
+        with staging_in(destination) as staging:
+            return staging.publish(_staged(archive, chosen, staging, limits, path, progress), overwrite)
 
 
 @contextlib.contextmanager
@@ -168,7 +167,7 @@ def _check(info: zipfile.ZipInfo, path: str) -> None:
 def _staged(
     archive: zipfile.ZipFile,
     chosen: t.Sequence[zipfile.ZipInfo],
-    staging: t.Optional[str],
+    staging: t.Optional[Staging],
     limits: Limits,
     path: str,
     progress: t.Optional[t.Callable[[int], None]],
@@ -176,28 +175,32 @@ def _staged(
     staged: t.List[StagedFile] = []
     room = limits.size
     for number, info in enumerate(chosen):
-        where = os.devnull if staging is None else os.path.join(staging, "%d" % number)
-        staged.append(_stage(archive, info, where, room, limits, path, progress))
-        room -= staged[-1].size
+        name = "%d" % number
+        with open(os.devnull, "wb") if staging is None else staging.create(name) as file:
+            size, sha256 = _extract(archive, info, file, room, limits, path, progress)
+        modified = _member(info).modified
+        mtime = os.stat(path).st_mtime_ns if modified is None else int(modified.timestamp()) * 10**9
+        staged.append(StagedFile(info.filename, name, size, sha256, 0o600, mtime))
+        room -= size
     return staged
 
 
-def _stage(
+def _extract(
     archive: zipfile.ZipFile,
     info: zipfile.ZipInfo,
-    staged: str,
+    file: t.BinaryIO,
     room: int,
     limits: Limits,
     path: str,
     progress: t.Optional[t.Callable[[int], None]],
-) -> StagedFile:
-    """Extract one member to the path ``staged``. The sizes in its headers are not trusted: the bytes are counted."""
+) -> t.Tuple[int, str]:
+    """Extract one member to ``file``; returns its size and SHA-256. The sizes in its headers are not trusted: the bytes are counted."""
     sha256 = hashlib.sha256()
     size = 0
     # A small file of repeated bytes is harmless, whatever its ratio.
     most = max(limits.ratio * info.compress_size, 1 << 20)
     try:
-        with archive.open(info) as member, open(staged, "wb") as file:
+        with archive.open(info) as member:
             for chunk in iter(lambda: member.read(CHUNK), b""):
                 size += len(chunk)
                 if size > room:
@@ -213,6 +216,4 @@ def _stage(
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         # RuntimeError: encrypted according to the header of the member. EOFError: truncated.
         raise IntegrityError("the member %s is damaged (%s)" % (ascii(info.filename), error or "truncated"), path) from error
-    modified = _member(info).modified
-    mtime = os.stat(path).st_mtime_ns if modified is None else int(modified.timestamp()) * 10**9
-    return StagedFile(info.filename, staged, size, sha256.hexdigest(), 0o600, mtime)
+    return size, sha256.hexdigest()

@@ -154,3 +154,28 @@ def test_a_folder_of_another_user_is_refused_and_our_own_is_not(tmp_path: pathli
         theirs = others_folder(tmp_path / "theirs")
         with beneath.open_folder(str(theirs)) as descriptor, pytest.raises(ConfigError, match="user with id 65534"):
             beneath.require_private(descriptor, str(theirs))
+
+
+def test_links_of_our_own_lead_to_a_private_folder_and_loops_end(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "absolute").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "relative").symlink_to("../real/deep")
+    with beneath.open_private(str(tmp_path / "absolute" / "relative")) as folder:
+        assert beneath.identity(os.fstat(folder)) == beneath.identity((tmp_path / "real" / "deep").stat())
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="symbolic links"), beneath.open_private(str(tmp_path / "loop")):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_the_link_of_another_user_in_a_sticky_folder_is_refused(tmp_path: pathlib.Path) -> None:
+    tmp_path.chmod(0o1777)
+    (tmp_path / "real").mkdir(mode=0o755)
+    (tmp_path / "link").symlink_to("real")
+    os.chown(tmp_path / "link", OTHER_USER, OTHER_USER, follow_symlinks=False)
+    with (
+        pytest.raises(ConfigError, match="the symbolic link belongs to the user"),
+        beneath.open_private(str(tmp_path / "link" / "x"), create=True),
+    ):
+        pass
+    assert list((tmp_path / "real").iterdir()) == []

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -16,13 +17,15 @@ import sys
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import staging
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import beneath, staging
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import TEMP_PREFIX
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
+    ConfigError,
     DiskFullError,
     IntegrityError,
     LogArchiveError,
 )
+from rigs.swaps import OTHER_USER, can_swap, opened_to_all, others_folder, swapping
 
 MTIME = 1_700_000_000_123_456_789
 
@@ -34,16 +37,21 @@ def destination(tmp_path: pathlib.Path) -> pathlib.Path:
     return folder
 
 
-def staged_file(folder: str, name: str, data: bytes, mode: int = 0o640) -> staging.StagedFile:
-    path = os.path.join(folder, hashlib.md5(name.encode()).hexdigest())
-    with open(path, "wb") as file:
+def staged_file(folder: staging.Staging, name: str, data: bytes, mode: int = 0o640) -> staging.StagedFile:
+    staged = hashlib.md5(name.encode()).hexdigest()
+    with folder.create(staged) as file:
         file.write(data)
-    return staging.StagedFile(name, path, len(data), hashlib.sha256(data).hexdigest(), mode, MTIME)
+    return staging.StagedFile(name, staged, len(data), hashlib.sha256(data).hexdigest(), mode, MTIME)
 
 
 def publish(destination: pathlib.Path, files: t.Mapping[str, bytes], overwrite: bool = False) -> t.List[staging.ExtractedFile]:
-    with staging.staging_folder(str(destination)) as folder:
-        return staging.publish([staged_file(folder, name, data) for name, data in files.items()], str(destination), overwrite)
+    with staging.staging_in(str(destination)) as folder:
+        return folder.publish([staged_file(folder, name, data) for name, data in files.items()], overwrite)
+
+
+def has(folder: pathlib.Path, relative: str, size: int, sha256: str) -> bool:
+    with beneath.open_folder(str(folder)) as held:
+        return staging.has(held, relative, size, sha256)
 
 
 def files_below(folder: pathlib.Path) -> t.Dict[str, bytes]:
@@ -70,16 +78,17 @@ def test_a_plain_name_is_accepted(name: str) -> None:
 
 
 def test_the_staging_folder_is_private_and_goes_at_the_end(destination: pathlib.Path) -> None:
-    with staging.staging_folder(str(destination)) as folder:
-        assert os.path.dirname(folder) == str(destination)
-        assert os.stat(folder).st_mode & 0o777 == 0o700
-        pathlib.Path(folder, "file").write_bytes(b"x")
+    with staging.staging_in(str(destination)) as folder:
+        (path,) = destination.iterdir()
+        assert path.stat().st_mode & 0o777 == 0o700
+        folder.create("file").close()
+        assert files_below(path) == {"file": b""}
     assert os.listdir(destination) == []
 
 
 def test_the_staging_folder_goes_when_the_body_fails(destination: pathlib.Path) -> None:
-    with pytest.raises(ZeroDivisionError), staging.staging_folder(str(destination)) as folder:
-        pathlib.Path(folder, "file").write_bytes(b"x")
+    with pytest.raises(ZeroDivisionError), staging.staging_in(str(destination)) as folder:
+        folder.create("file").close()
         raise ZeroDivisionError
     assert os.listdir(destination) == []
 
@@ -88,15 +97,16 @@ def test_the_staging_folder_of_a_killed_process_is_removed_by_the_next(destinati
     code = (
         "import os, signal, sys\n"
         "from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import staging\n"
-        "with staging.staging_folder(sys.argv[1]) as folder:\n"
-        "    open(folder + '/file', 'wb').close()\n"
+        "with staging.staging_in(sys.argv[1]) as folder:\n"
+        "    folder.create('file').close()\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(destination)], check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert len(os.listdir(destination)) == 1
-    with staging.staging_folder(str(destination)) as folder:
-        assert os.listdir(destination) == [os.path.basename(folder)]
+    (leftover,) = os.listdir(destination)
+    with staging.staging_in(str(destination)):
+        (new,) = os.listdir(destination)
+        assert new != leftover
 
 
 def test_the_staging_folder_of_a_living_process_stays(destination: pathlib.Path) -> None:
@@ -105,11 +115,80 @@ def test_the_staging_folder_of_a_living_process_stays(destination: pathlib.Path)
     handle = os.open(living, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        with staging.staging_folder(str(destination)):
+        with staging.staging_in(str(destination)):
             pass
         assert living.is_dir()
     finally:
         os.close(handle)
+
+
+# -- destinations that others control ---------------------------------------------------------------------------------
+
+
+def refused(destination: pathlib.Path, files: t.Mapping[str, bytes]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        publish(destination, files)
+    return str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("where", ["destination", "above", "inside"])
+def test_a_folder_of_another_user_is_refused_by_name_and_nothing_is_written(tmp_path: pathlib.Path, where: str) -> None:
+    destination = tmp_path / "above" / "destination"
+    inside = destination / "inside"
+    inside.mkdir(parents=True)
+    theirs = {"destination": destination, "above": destination.parent, "inside": inside}[where]
+    os.chown(theirs, OTHER_USER, OTHER_USER)
+    text = refused(destination, {"inside/file": b"x"})
+    assert str(theirs) in text
+    assert "belongs to the user with id %d" % OTHER_USER in text
+    assert files_below(destination) == {}
+
+
+@pytest.mark.parametrize("where", ["destination", "above", "inside"])
+@pytest.mark.parametrize("mode", [0o777, 0o702])
+def test_a_folder_that_others_can_write_to_is_refused_by_name_and_nothing_is_written(tmp_path: pathlib.Path, where: str, mode: int) -> None:
+    destination = tmp_path / "above" / "destination"
+    inside = destination / "inside"
+    inside.mkdir(parents=True)
+    theirs = {"destination": destination, "above": destination.parent, "inside": inside}[where]
+    theirs.chmod(mode)
+    text = refused(destination, {"inside/file": b"x"})
+    assert str(theirs) in text
+    assert "can write to the folder" in text
+    assert files_below(destination) == {}
+
+
+def test_a_new_folder_in_a_sticky_one_that_all_can_write_to_is_private_enough(tmp_path: pathlib.Path) -> None:
+    tmp_path.chmod(0o1777)
+    publish(tmp_path / "a" / "destination", {"file": b"x"})
+    assert files_below(tmp_path) == {"a/destination/file": b"x"}
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o700
+    assert "mode 1777" in refused(tmp_path, {"file": b"x"})
+
+
+def test_a_dry_run_refuses_what_a_run_would_refuse(tmp_path: pathlib.Path) -> None:
+    destination = tmp_path / "destination"
+    destination.mkdir()
+    destination.chmod(0o777)
+    with pytest.raises(ConfigError, match="can write to the folder"):
+        staging.planned([staging.StagedFile("a", "1", 1, "", 0o600, 0)], str(destination), False)
+
+
+@pytest.mark.skipif(not can_swap(), reason="needs root and renameat2")
+def test_while_another_user_exchanges_the_destination_for_a_link_nothing_is_written_elsewhere(tmp_path: pathlib.Path) -> None:
+    """The attack: the user owns the folder that holds the destination, and wants root to write into a folder like /etc/cron.d."""
+    theirs = others_folder(opened_to_all(tmp_path) / "theirs")
+    others_folder(theirs / "destination")
+    target = tmp_path / "target"
+    target.mkdir(mode=0o755)
+    (theirs / "link").symlink_to(target)
+    os.chown(theirs / "link", OTHER_USER, OTHER_USER, follow_symlinks=False)
+    with swapping(theirs / "destination", theirs / "link"):
+        for _turn in range(200):
+            with contextlib.suppress(ConfigError, OSError):
+                publish(theirs / "destination" / "below", {"job": b"* * * * * root id"})
+    assert files_below(target) == {} and list(target.iterdir()) == []
 
 
 # -- publishing -------------------------------------------------------------------------------------------------------
@@ -152,7 +231,7 @@ def test_other_bytes_are_replaced_on_request(destination: pathlib.Path) -> None:
 
 
 def test_a_plan_changes_nothing(destination: pathlib.Path) -> None:
-    with staging.staging_folder(str(destination)) as folder:
+    with staging.staging_in(str(destination)) as folder:
         plan = staging.planned([staged_file(folder, "a/b", b"1")], str(destination), False)
         assert [(file.name, file.state) for file in plan] == [("a/b", "written")]
         assert not (destination / "a").exists()
@@ -198,13 +277,13 @@ def test_has_compares_kind_size_and_digest(destination: pathlib.Path) -> None:
     (destination / "file").write_bytes(data)
     (destination / "link").symlink_to(destination / "file")
     digest = hashlib.sha256(data).hexdigest()
-    assert staging.has(str(destination / "file"), len(data), digest)
-    assert not staging.has(str(destination / "file"), len(data) - 1, digest)
-    assert not staging.has(str(destination / "file"), len(data), hashlib.sha256(b"").hexdigest())
-    assert not staging.has(str(destination / "link"), len(data), digest)
-    assert not staging.has(str(destination), len(data), digest)
-    assert not staging.has(str(destination / "missing"), 0, digest)
-    assert not staging.has(str(destination / "file/below"), 0, digest)
+    assert has(destination, "file", len(data), digest)
+    assert not has(destination, "file", len(data) - 1, digest)
+    assert not has(destination, "file", len(data), hashlib.sha256(b"").hexdigest())
+    assert not has(destination, "link", len(data), digest)
+    assert not has(destination.parent, "destination", len(data), digest)
+    assert not has(destination, "missing", 0, digest)
+    assert not has(destination, "file/below", 0, digest)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
