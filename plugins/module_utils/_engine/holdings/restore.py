@@ -14,7 +14,7 @@ from ..archive.restore import restore
 from ..base.beneath import open_folder
 from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreError, StoreUnavailableError
 from ..base.progress import Advance, Progress, no_progress
-from ..base.staging import ExtractedFile, failing_clearly, has
+from ..base.staging import ExtractedFile, failing_clearly, has, staging_in
 from ..crypto.envelope import for_archive
 from ..stores.base import Store
 from ..stores.opening import open_store
