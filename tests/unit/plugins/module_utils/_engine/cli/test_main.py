@@ -304,7 +304,7 @@ def test_another_key_of_the_same_id_does_not_open(host):
     (path,) = host.keyring.glob("*.key")
     path.write_text("A" * 43 + "=\n")
     done = run(host, "restore", "--to", str(host.folder / "to"), code=2)
-    assert "holds another key than its name says" in done.stderr
+    assert "holds another key than its name states" in done.stderr
 
 
 # -- choosing what to restore -----------------------------------------------------------------------------------------
