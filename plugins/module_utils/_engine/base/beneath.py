@@ -92,17 +92,32 @@ def status_of(folder: int, relative: str) -> os.stat_result:
         return os.lstat(name, dir_fd=holder)
 
 
-def remove(folder: int, relative: str, wanted: Identity) -> bool:
+def private_name(relative: str) -> str:
+    """A name for the file while it is being removed, in its own folder. It is new each time."""
+    name = relative.rpartition("/")[2]
+    return "%s%s-%s.removed" % (TEMP_PREFIX, os.fsdecode(os.fsencode(name)[:180]), os.urandom(8).hex())
+
+
+def remove(folder: int, relative: str, wanted: Identity, private: str) -> bool:
     """Delete the file ``relative`` if it is the one of this device and inode, and no other; returns whether it is gone by us.
 
-    The name may change hands between a look and an unlink (a rotation, or an attack). So the file gets a private name first; what turns
-    out to be another file gets its name back. If that name was taken meanwhile, FileExistsError names the private one; nothing is lost.
+    The name may change hands between a look and an unlink (a rotation, or an attack). So the file gets the name ``private`` first, see
+    ``private_name``; what turns out to be another file gets its name back. If that name was taken meanwhile, FileExistsError names the
+    private one; nothing is lost. After a kill, ``finish_removal`` completes what is left.
     """
     with parent_of(folder, relative) as (holder, name):
         if identity(os.lstat(name, dir_fd=holder)) != wanted:
             return False
-        private = "%s%s-%s.removed" % (TEMP_PREFIX, os.fsdecode(os.fsencode(name)[:180]), os.urandom(8).hex())
         os.rename(name, private, src_dir_fd=holder, dst_dir_fd=holder)
+    return finish_removal(folder, relative, wanted, private)
+
+
+def finish_removal(folder: int, relative: str, wanted: Identity, private: str) -> bool:
+    """Complete a removal from the private name on: delete the wanted file, give any other its name back, as ``remove`` does.
+
+    Raises FileNotFoundError if the private name is not there.
+    """
+    with parent_of(folder, relative) as (holder, name):
         if identity(os.lstat(private, dir_fd=holder)) == wanted:
             os.unlink(private, dir_fd=holder)
             return True

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
 import typing as t
 
-from ..base.beneath import identity, open_file, open_folder, remove, status_of
+from ..base.beneath import finish_removal, identity, open_file, open_folder, private_name, remove, status_of
 from ..base.errors import LogArchiveError
 from ..base.staging import CHUNK
+from ..state import removals
+from ..state.removals import Removal
 
 if t.TYPE_CHECKING:
     from ..base.beneath import Identity
@@ -28,23 +31,54 @@ def delete_sources(run: Context, sources: t.Sequence[Source]) -> None:
         run.recorder.record["sources_deleted"] = [source.path for source in sources]
         return
     archived = run.catalog.archived_sources(run.job, [source.path for source in sources])
+    planned: t.List[t.Tuple[Removal, str]] = []
     for source in sorted(sources, key=lambda source: source.path):
-        try:
-            with open_folder(source.root) as root:
-                status = status_of(root, source.relative)
-                archive = archived.get((source.path, status.st_size, status.st_mtime_ns))
-                entry = None if archive is None else run.catalog.entry(archive)
-                if entry is None or not stat.S_ISREG(status.st_mode) or _is_awaited(run, entry):
-                    continue
-                if not _was_packed(run, entry, source, root, identity(status)):
-                    run.recorder.warn("%s was not deleted: it is not the file that was archived" % ascii(source.path))
-                elif remove(root, source.relative, identity(status)):
-                    run.recorder.record["sources_deleted"].append(source.path)
-                    run.recorder.event("source_deleted", path=source.path, archive=entry.name)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            run.recorder.fail(LogArchiveError("cannot delete the archived source: %s" % error.strerror, source.path))
+        with _recording_errors(run, source.path), open_folder(source.root) as root:
+            status = status_of(root, source.relative)
+            archive = archived.get((source.path, status.st_size, status.st_mtime_ns))
+            entry = None if archive is None else run.catalog.entry(archive)
+            if entry is None or not stat.S_ISREG(status.st_mode) or _is_awaited(run, entry):
+                continue
+            if _was_packed(run, entry, source, root, identity(status)):
+                removal = Removal(source.root, source.relative, *identity(status), private_name(source.relative))
+                planned.append((removal, entry.name))
+            else:
+                run.recorder.warn("%s was not deleted: it is not the file that was archived" % ascii(source.path))
+    if planned:
+        path = removals.path_in(run.document["state"], run.job)
+        removals.begin(path, [removal for removal, _archive in planned])
+        for removal, archive_name in planned:
+            with _recording_errors(run, removal.path), open_folder(removal.root) as root:
+                if remove(root, removal.relative, (removal.device, removal.inode), removal.private):
+                    _record(run, removal, archive_name)
+        removals.end(path)
+
+
+def finish_deletions(run: Context) -> None:
+    """Complete what a killed run was deleting: those files have private names, and may be others than it meant to delete."""
+    run.recorder.begin("delete sources")
+    path = removals.path_in(run.document["state"], run.job)
+    for removal in removals.unfinished(path):
+        with _recording_errors(run, removal.path), open_folder(removal.root) as root:
+            if finish_removal(root, removal.relative, (removal.device, removal.inode), removal.private):
+                _record(run, removal, None)
+    removals.end(path)
+
+
+def _record(run: Context, removal: Removal, archive: t.Optional[str]) -> None:
+    run.recorder.record["sources_deleted"].append(removal.path)
+    run.recorder.event("source_deleted", path=removal.path, archive=archive)
+
+
+@contextlib.contextmanager
+def _recording_errors(run: Context, path: str) -> t.Iterator[None]:
+    """A source that is gone needs no deletion; any other error is recorded, and the next source is deleted."""
+    try:
+        yield
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        run.recorder.fail(LogArchiveError("cannot delete the archived source: %s" % error.strerror, path))
 
 
 def _is_awaited(run: Context, entry: Entry) -> bool:

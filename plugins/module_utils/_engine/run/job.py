@@ -18,7 +18,7 @@ import typing as t
 
 from ..base import durable
 from ..base.errors import LogArchiveError
-from ..state import folders
+from ..state import folders, removals
 from . import prune as pruning
 from .collect import collect
 from .context import Context
@@ -116,6 +116,10 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
     if not context.check:
         _notify_of_start(context)
         recover(context)
+        if os.path.exists(removals.path_in(context.document["state"], context.job)):
+            from .delete import finish_deletions
+
+            finish_deletions(context)
     waiting = context.catalog.entries(context.job, spooled=True)
     if waiting:
         from .deliver import deliver

@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The sources that a run is deleting, written down before the first of them gets its private name.
+
+A run that is killed meanwhile leaves files under private names in the folders of the logs. The next run finds them by this file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from ..base.durable import write_atomically
+from ..base.errors import LogArchiveError
+from ..base.named_tuple import NamedTuple
+
+
+class Removal(NamedTuple):
+    """One file: the folder below which its path is opened, that path, its device and inode, and the name it has while it is removed."""
+
+    root: str
+    relative: str
+    device: int
+    inode: int
+    private: str
+
+    @property
+    def path(self) -> str:
+        """Its absolute path."""
+        return os.path.join(self.root, self.relative)
+
+
+def path_in(state: str, job: str) -> str:
+    """Where a job writes down what it is deleting."""
+    return os.path.join(state, "%s.removals.json" % job)
+
+
+def begin(path: str, removals: t.Sequence[Removal]) -> None:
+    """Write the removals down; LogArchiveError if that fails, and then nothing may be removed."""
+    try:
+        write_atomically(path, json.dumps(removals).encode("ascii"))
+    except OSError as error:
+        raise LogArchiveError("cannot write down which sources are deleted: %s" % error.strerror, path) from error
+
+
+def unfinished(path: str) -> t.List[Removal]:
+    """What a killed run was deleting; LogArchiveError if the file cannot be read."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return [Removal(*removal) for removal in json.load(file)]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError) as error:
+        raise LogArchiveError(
+            "cannot read which sources a killed run was deleting (%s)" % error,
+            path,
+            "Look for files named .log-archive-*.removed beside the logs, give them their names back, and remove this file",
+        ) from error
+
+
+def end(path: str) -> None:
+    """All of it is done."""
+    os.unlink(path)
