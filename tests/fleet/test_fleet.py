@@ -37,16 +37,16 @@ ALIVE = re.compile(r"/var/(log|lib|spool)/log-archive(-server)?(/|$)|/srv/log-ar
 
 
 # Changes that only a check reports, for a task that it cannot try.
-STANDS_FOR = {"Say what would be installed"}
+STANDS_FOR = {"Report what would be installed"}
 # Changes that only a real run reports, because they follow from others: the parts of an installation, what is done with a key pair or a
 # unit once it is there, and a service that reads its new configuration.
 FOLLOWS = {
-    "Make the virtualenv",
+    "Create the virtualenv",
     "Install the libraries",
-    "Install optional libraries where there are wheels",
-    "Give the private key to the user who sends",
+    "Install optional libraries if there are wheels",
+    "Set the owner of the private key",
     "Start the timers, now and at boot",
-    "Let sshd read its configuration, where no service manager does",
+    "Reload sshd without a service manager",
 }
 
 

@@ -100,7 +100,7 @@ def test_libraries_come_from_an_index_whose_password_nobody_sees(host, fresh):
     left = {path for path in difference(before, snapshot(host)) if not path.startswith("/opt/log-archive")}
     assert left == set(), "the file with the password is gone, and pip left no cache"
     assert again.changed == 0
-    assert "Tell pip the index" not in again.output, "no index is asked where nothing is missing"
+    assert "Write the pip configuration" not in again.output, "no index is asked where nothing is missing"
     assert PASSWORD not in played.output + again.output
     assert any("pip" in line for line in lines) and not any(PASSWORD in line for line in lines)
 
