@@ -178,7 +178,7 @@ EXAMPLES = r"""
 - name: Report what nothing rotates
   ansible.builtin.debug:
     msg: logrotate is not installed.
-  when: "'/etc/logrotate.d/log-archive' in layout.skipped"
+  when: "'/etc/logrotate.d/log-archive' in layout.left_out"
 """
 
 RETURN = r"""
@@ -188,8 +188,8 @@ changes:
   type: list
   elements: str
   sample: [group log-archive, user alice, /var/lib/log-archive]
-skipped:
-  description: Paths that were skipped because something in O(paths[].requires) is missing.
+left_out:
+  description: Paths that were left out because something in O(paths[].requires) is missing.
   returned: success
   type: list
   elements: str
@@ -267,7 +267,7 @@ def main() -> None:
             changes=layout.changes,
             changed=bool(layout.changes),
         )
-    result: t.Dict[str, t.Any] = {"changed": bool(layout.changes), "changes": layout.changes, "skipped": layout.skipped}
+    result: t.Dict[str, t.Any] = {"changed": bool(layout.changes), "changes": layout.changes, "left_out": layout.left_out}
     if module._diff:
         result["diff"] = layout.differences
     module.exit_json(**result)
@@ -302,7 +302,7 @@ class Layout:
 
     def __init__(self, check: bool, run_command: t.Callable[..., t.Tuple[int, str, str]]) -> None:
         self.changes: t.List[str] = []
-        self.skipped: t.List[str] = []
+        self.left_out: t.List[str] = []
         self.differences: t.List[t.Dict[str, str]] = []
         self._check = check
         self._run_command = run_command
@@ -320,7 +320,7 @@ class Layout:
                 self._remove_members(group["name"], group["only_members"])
         for entry in params["paths"]:
             if not all(os.path.exists(path) for path in entry["requires"]):
-                self.skipped.append(entry["path"])
+                self.left_out.append(entry["path"])
             elif entry["state"] == "absent":
                 self._remove(entry["path"])
             elif entry["state"] == "directory":

@@ -63,3 +63,9 @@ def test_check_mode_diff_mode_and_idempotency_are_told(name: str) -> None:
     attributes = text_of(name, "DOCUMENTATION")["attributes"]
     assert attributes.keys() == {"check_mode", "diff_mode", "idempotent"}
     assert attributes["check_mode"]["support"] == "full"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_result_has_a_key_by_which_ansible_means_something_else(name: str) -> None:
+    # A task whose result has a true value of "skipped" counts as skipped, and the key is not in what was registered.
+    assert not {"skipped", "failed", "unreachable", "ansible_facts", "results", "invocation"} & text_of(name, "RETURN").keys()
