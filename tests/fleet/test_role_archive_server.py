@@ -268,7 +268,7 @@ def test_a_server_whose_sshd_config_includes_no_other_file(site: Site) -> None:
 @pytest.mark.parametrize(
     ("base", "line", "why"),
     [
-        ("/tmp/archives", "", "/tmp on store1 must be a folder of root's that nobody else may write to"),
+        ("/tmp/archives", "", "/tmp on store1 must belong to root, and no other user may have write access to it"),
         ("/srv/other", "Nonsense yes", "Bad configuration option: Nonsense"),
     ],
 )

@@ -42,7 +42,7 @@ def test_the_role_asks_for_what_requirements_txt_asks_for():
 
 def test_a_check_of_a_fresh_host_tells_and_changes_nothing(host, fresh):
     played = succeed(host, ROLE, "--check", "--diff", dependencies_stores=["file", "sftp"])
-    assert "Would make %s with /usr/bin/python3 and install: cryptography>=3.4 paramiko>=3.2" % VENV in played.output
+    assert "Would create %s with /usr/bin/python3 and install: cryptography>=3.4 paramiko>=3.2" % VENV in played.output
     assert played.changed == 2
     assert not difference(fresh, snapshot(host))
 
@@ -50,7 +50,7 @@ def test_a_check_of_a_fresh_host_tells_and_changes_nothing(host, fresh):
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"dependencies_python": "/usr/bin/python9"}, "/usr/bin/python9 is not there on web1, and log-archive needs Python 3.9 or newer"),
+        ({"dependencies_python": "/usr/bin/python9"}, "/usr/bin/python9 does not exist on web1; log-archive needs Python 3.9 or newer"),
         ({"dependencies_wheelhouse": "/no/such/folder"}, "the absolute path of a folder on the controller"),
         ({"dependencies_stores": ["ftp"]}, "must be one or more of: file, s3, sftp"),
         ({"dependencies_stores": None, "log_archive_jobs": {"syslog": {"selct": {}}}}, "selct: unknown key"),

@@ -205,7 +205,7 @@ def test_keys_that_are_given_are_on_the_host_and_the_first_is_current(site: Site
     assert site.ids == set(ids) and site.current == ids[0] and set(ids) <= set(site.copies)
     assert site.play(keys_import=keys, escrow=False)[::2] == (0, 0)
     played = site.play(keys_import=keys, keys_rotate=True)
-    assert played.code == 2 and "keys_import says which key is the current one" in played.output
+    assert played.code == 2 and "keys_import sets the current key" in played.output
     # Not copied, and asked for: gone.
     shutil.rmtree(site.escrow)
     assert site.play(keys_state="absent", keys_remove_unescrowed=True)[::2] == (0, 1)

@@ -48,7 +48,7 @@ def test_a_check_of_a_fresh_host_tells_and_changes_nothing(host, fresh):
     ("variables", "message"),
     [
         ({"permissions_operators": ["alice", "mallory"]}, "mallory: no such user on this host"),
-        ({"permissions_command": "/usr/local/bin/log-archive, ALL"}, "they stand in a sudo rule too"),
+        ({"permissions_command": "/usr/local/bin/log-archive, ALL"}, "because a sudo rule contains it"),
     ],
 )
 def test_a_mistake_is_told_and_changes_nothing(host, fresh, variables, message):

@@ -56,7 +56,7 @@ def test_a_check_of_a_fresh_host_tells_and_changes_nothing(host, fresh):
 def test_the_roles_before_it_are_missed_by_name(host, fresh):
     played = play(host, ROLE, **VARIABLES)
     assert played.code == 2
-    assert "dependencies and infra_ops.log_archive.permissions make them" in " ".join(played.output.split())
+    assert "First run the roles infra_ops.log_archive.dependencies and infra_ops.log_archive.permissions" in " ".join(played.output.split())
     assert not difference(fresh, snapshot(host))
 
 

@@ -145,7 +145,7 @@ def test_check_mode_on_a_fresh_host_changes_nothing(host: t.Any) -> None:
 
 def test_a_host_without_systemd_or_cron_is_told_so(host: t.Any) -> None:
     played = scheduled(host, schedule_type="systemd")
-    assert played.code == 2 and "schedule_type is systemd, and the service manager of %s is" % host.name in played.output
+    assert played.code == 2 and "schedule_type is systemd, but the service manager of %s is" % host.name in played.output
     host.run(["mv", "/usr/bin/crontab", "/usr/bin/crontab.away"])
     try:
         played = scheduled(host, schedule_install_cron=False)

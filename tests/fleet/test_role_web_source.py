@@ -105,7 +105,7 @@ def test_a_check_of_a_host_without_nginx_tells_and_changes_nothing(lab_fleet):
     before = snapshot(bare)
     played = succeed(bare, ROLE, "--check", "--diff", **wanted())
     assert "Would install: nginx" in played.output
-    assert "Would make /etc/web-source/certificate.pem for DNS:intranet.example.com,IP:10.99.0.12,IP:fe80::1" in played.output
+    assert "Would create /etc/web-source/certificate.pem for DNS:intranet.example.com,IP:10.99.0.12,IP:fe80::1" in played.output
     assert played.changed == 4
     assert not difference(before, snapshot(bare))
 
@@ -120,10 +120,10 @@ def test_a_check_of_a_host_with_nginx_tells_and_changes_nothing(host, fresh):
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"web_source_certificate": "/etc/tls/server.pem"}, "Give web_source_certificate and web_source_key both or neither"),
+        ({"web_source_certificate": "/etc/tls/server.pem"}, "Set both web_source_certificate and web_source_key, or neither"),
         ({"web_source_folder": "/srv/export; root /"}, "absolute paths without blanks"),
         ({"web_source_client_ca": "/etc/tls/a; ssl_verify_client off"}, "absolute paths without blanks"),
-        ({"web_source_names": ["a,IP:1.2.3.4"]}, "names and addresses"),
+        ({"web_source_names": ["a,IP:1.2.3.4"]}, "web_source_names a list of names and addresses"),
         ({"web_source_days": 30}, "web_source_days more than 30"),
     ],
 )
@@ -174,7 +174,7 @@ def test_a_site_that_nginx_refuses_leaves_the_one_that_works(host, tmp_path):
     for message, variables in mistakes.items():
         played = play(host, ROLE, **wanted(**variables))
         assert played.code == 2 and message in " ".join(played.output.split()), played.output
-        assert "the site was put back as it was" in " ".join(played.output.split())
+        assert "the previous site was restored" in " ".join(played.output.split())
     assert_serves(host, tmp_path, trusted(host, tmp_path))
     host.run(["systemctl", "restart", "nginx"])
     assert_serves(host, tmp_path, trusted(host, tmp_path))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh
-# Makes a host's key pair if it is missing and this is no check; then prints what the host has, one fact per line.
+# Creates the key pair of a host if it is missing, except in check mode. Then prints the facts about it, one per line.
 # Arguments: its folder, its comment, "check" or "make".
 key=$1/id_ed25519
 if ! test -e "$key"; then

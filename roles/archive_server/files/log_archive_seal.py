@@ -1,14 +1,15 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Take archives out of the hands of the hosts that sent them.
+"""Seal archives, so that the hosts that sent them can no longer change them.
 
-A host writes into /srv/log-archive/<account>/archive by SFTP. Where that folder belongs to root and is sticky, the account is
-append-only: each archive that is there whole, with its manifest, is copied into files that belong to root, and these replace the
-host's. A handle that the host still holds, a hard link to what it sent, a rename, a delete: nothing of it reaches the copy.
+A host writes into /srv/log-archive/<account>/archive by SFTP. If that folder belongs to root and is sticky, the account is
+append-only: each complete archive with its manifest is copied into files that belong to root, and these replace the files of the
+host. Handles that the host still holds, hard links to what it sent, renames and deletes cannot affect the copy.
 
-The host is the adversary here. Everything below its folder is reached by descriptors of folders and no symbolic link is followed, so
-that nothing outside is touched, whatever it swaps while we look. Runs as root, from cron or a timer, one at a time.
+The host is the adversary here. Everything below its folder is opened relative to folder descriptors, and no symbolic link is followed,
+so that nothing outside the folder is touched, even if the host swaps files at the same time. Runs as root, from cron or a timer, one
+process at a time.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ import typing as t
 
 MANIFEST_SUFFIX = ".manifest.json"
 TEMP_PREFIX = ".log-archive-"
-"""Begins the names of uploads under way (see the engine's durable.py)."""
+"""The prefix of the names of unfinished uploads (see the engine's base/durable.py)."""
 LARGEST_MANIFEST = 64 << 20
-"""Bytes, as the engine has it."""
+"""Bytes; the same limit as in the engine."""
 WORK_FOLDER = ".seal"
-"""Beside the host's folder, on the same file system, and out of its sight: copies are made here."""
+"""The folder for copies: beside the folder of the host, on the same file system, and invisible to the host."""
 REFUSALS = "refused.json"
 
 FOLDER_MODE = 0o1770
@@ -43,22 +44,22 @@ DEEPEST = 32
 MOST_ENTRIES = 200_000
 MOST_REFUSALS = 10_000
 MEMORY = 2 << 30
-"""Bytes of address space: a manifest made to fill the memory fails alone."""
+"""Bytes of address space: a malicious manifest that would fill the memory fails only itself."""
 ALL_SEALED = 0
-"""mtime of a folder in which nothing is left to do. The kernel sets another as soon as the host adds a name, and the host cannot set
-this one (it does not own the folder): so a minute's run looks into the folders in which something happened, not into years of days."""
+"""The mtime of a folder in which nothing is left to do. The kernel changes it when the host adds a name, and the host cannot set it,
+because it does not own the folder. So each run searches only folders that changed, not all folders of past years."""
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# NONBLOCK: whatever stands there, opening it must not wait.
+# NONBLOCK: opening must not block, whatever the file is.
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHUNK = 1 << 20
-_SMALL = 1 << 16  # a file system may keep so little elsewhere than in blocks
+_SMALL = 1 << 16  # a file system may store this much without allocating blocks
 
 Refusals = t.Dict[str, t.List[t.Any]]
 
 
 class Refused(Exception):
-    """What the host sent cannot be sealed; says why."""
+    """An archive of the host cannot be sealed; the text is the reason."""
 
 
 class Log:
@@ -83,7 +84,7 @@ class Account:
     def __init__(self, name: str, base: int) -> None:
         user = pwd.getpwnam(name)
         if user.pw_uid == 0:
-            raise Refused("the account is root's")
+            raise Refused("the account belongs to root")
         self.name = name
         self.uid = user.pw_uid
         self.gid = user.pw_gid
@@ -112,7 +113,7 @@ def _opened(stack: contextlib.ExitStack, name: str, folder: int) -> int:
 
 
 def _entries(folder: int) -> t.List[t.Tuple[str, os.stat_result]]:
-    """Names and lstat(2) of what is in a folder, up to MOST_ENTRIES; what vanishes meanwhile is left out."""
+    """Names and lstat(2) results of the entries of a folder, at most MOST_ENTRIES. Entries that vanish meanwhile are skipped."""
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -127,7 +128,7 @@ def _entries(folder: int) -> t.List[t.Tuple[str, os.stat_result]]:
 
 
 class Sealer:
-    """Seals what is whole in the folder of one account."""
+    """Seals the complete archives in the folder of one account."""
 
     def __init__(self, account: Account, log: Log) -> None:
         self.account = account
@@ -141,7 +142,7 @@ class Sealer:
         with contextlib.ExitStack() as stack:
             self.work = _opened(stack, WORK_FOLDER, self.account.chroot)
             for name in os.listdir(self.work):
-                if name.startswith("part-"):  # of a run that was killed
+                if name.startswith("part-"):  # left by a run that was killed
                     os.unlink(name, dir_fd=self.work)
             self.known = self._load()
             self._walk(self.account.folder, "", 0)
@@ -149,7 +150,7 @@ class Sealer:
                 self._save()
 
     def _walk(self, folder: int, path: str, depth: int) -> None:
-        """Take over a folder, then what is in it. From the top down: what is below a folder of ours keeps its place and name."""
+        """Take over a folder, then its entries. From the top down: the host cannot move or rename the entries of a folder that we own."""
         if depth > DEEPEST:
             raise Refused("folders deeper than %d levels" % DEEPEST)
         self._take_over(folder)
@@ -179,7 +180,7 @@ class Sealer:
         try:
             inner = os.open(name, _OPEN_FOLDER, dir_fd=folder)
         except OSError as error:
-            # Removed or replaced by something else since we looked: the next run sees what it is then.
+            # Removed or replaced since it was listed; the next run handles it.
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return
             raise
@@ -195,8 +196,8 @@ class Sealer:
         if status.st_uid not in (0, self.account.uid):
             raise Refused("the folder belongs to user %d" % status.st_uid)
         if not self._is_ours(status):
-            # The mode first, so that an upload under way finds the folder writable at each moment; and again, for until it was ours the
-            # host could change it.
+            # Set the mode first, so that the folder is always writable for an upload in progress, and again after the change of owner,
+            # because the host could change it until then.
             os.fchmod(folder, FOLDER_MODE)
             os.fchown(folder, 0, self.account.gid)
             os.fchmod(folder, FOLDER_MODE)
@@ -216,7 +217,7 @@ class Sealer:
         )
 
     def _mark(self, folder: int, names: t.Set[str]) -> None:
-        """Note that nothing is left to do in a folder; not if the host added a name since we looked."""
+        """Mark a folder as done, unless the host has added a name since the folder was listed."""
         os.utime(folder, ns=(time.time_ns(), ALL_SEALED))
         if set(os.listdir(folder)) != names:
             os.utime(folder)
@@ -232,7 +233,7 @@ class Sealer:
         except Refused as refused:
             self._refuse(subject, identity, str(refused))
         except FileNotFoundError:
-            return  # the host took one of them back
+            return  # the host removed one of them
         except OSError as error:
             self.log.error(account=self.account.name, path=subject, text="cannot be sealed (%s)" % error.strerror)
         else:
@@ -242,18 +243,18 @@ class Sealer:
         with contextlib.ExitStack() as stack:
             manifest, manifest_status = self._open(stack, folder, name + MANIFEST_SUFFIX)
             if manifest_status.st_size > LARGEST_MANIFEST:
-                raise Refused("the manifest has %d bytes" % manifest_status.st_size)
+                raise Refused("the manifest has %d bytes; the limit is %d" % (manifest_status.st_size, LARGEST_MANIFEST))
             described = _read(manifest, LARGEST_MANIFEST + 1)
             size, sha256 = _expected(described)
             archive, archive_status = self._open(stack, folder, name)
             if archive_status.st_size != size:
-                raise Refused("the archive has %d bytes, its manifest says %d" % (archive_status.st_size, size))
+                raise Refused("the archive has %d bytes; its manifest records %d" % (archive_status.st_size, size))
             if archive_status.st_blocks * 512 + _SMALL < size // 2:
-                raise Refused("the archive has holes, as no archive has")
-            # Archive before manifest: where we are killed between the two, a sealed manifest always has its sealed archive.
+                raise Refused("the archive is a sparse file")
+            # Archive before manifest: even if this is killed between the two, a sealed manifest always has a sealed archive.
             part = self._part(stack, "part-archive", archive_status)
             if _copy(archive, part, size) != sha256:
-                raise Refused("the archive is not the one that its manifest describes")
+                raise Refused("the SHA-256 of the archive differs from its manifest")
             self._replace(folder, name, "part-archive", part, archive, archive_status)
             part = self._part(stack, "part-manifest", manifest_status)
             if part is not None:
@@ -277,7 +278,7 @@ class Sealer:
         return fd, status
 
     def _part(self, stack: contextlib.ExitStack, name: str, status: os.stat_result) -> t.Optional[int]:
-        """A new file of root's for a copy; None where the file is root's already, sealed by a run that was killed then."""
+        """A new file for a copy, owned by root; None if the file already belongs to root, sealed by a run that was killed afterwards."""
         if status.st_uid == 0:
             return None
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.work)
@@ -298,7 +299,7 @@ class Sealer:
             os.fsync(part)
             os.rename(part_name, name, src_dir_fd=self.work, dst_dir_fd=folder)
 
-    # -- what is not sealed is told once -------------------------------------------------------------------------------
+    # -- refused archives are reported once ----------------------------------------------------------------------------
 
     def _refuse(self, subject: str, identity: t.List[t.Any], why: str) -> None:
         if self.known.get(subject) != identity:
@@ -315,7 +316,7 @@ class Sealer:
             try:
                 return t.cast(Refusals, json.load(file))
             except ValueError:
-                return {}  # cut short with the machine's power: told once more
+                return {}  # truncated by a power failure: report them again
 
     def _save(self) -> None:
         fd = os.open("part-refused", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self.work)
@@ -332,7 +333,7 @@ def _expected(manifest: bytes) -> t.Tuple[int, str]:
     except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
         raise Refused("the manifest cannot be read (%s)" % type(error).__name__) from error
     if not isinstance(size, int) or isinstance(size, bool) or not isinstance(sha256, str):
-        raise Refused("the manifest does not say what the archive is")
+        raise Refused("the manifest has no valid size and SHA-256 of the archive")
     return size, sha256
 
 
@@ -347,7 +348,7 @@ def _read(fd: int, most: int) -> bytes:
 
 
 def _copy(source: int, target: t.Optional[int], size: int) -> str:
-    """Copy ``size`` bytes and return their SHA-256; what the host appends meanwhile changes it."""
+    """Copy ``size`` bytes and return their SHA-256."""
     sha256 = hashlib.sha256()
     left = size
     while left:
@@ -359,7 +360,7 @@ def _copy(source: int, target: t.Optional[int], size: int) -> str:
         if target is not None:
             _write(target, piece)
     if os.read(source, 1):
-        raise Refused("the archive grew meanwhile")
+        raise Refused("the archive grew while it was copied")
     return sha256.hexdigest()
 
 
@@ -373,7 +374,7 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def give(folder: int, uid: int, gid: int, folder_mode: int, file_mode: int, depth: int = 0) -> None:
-    """Give a folder and all files in it to a user, from the bottom up. What is neither file nor folder is left to whom it belongs."""
+    """Change the owner and mode of a folder and all files below it, from the bottom up. Other kinds of entries are skipped."""
     if depth > DEEPEST:
         raise Refused("folders deeper than %d levels" % DEEPEST)
     for name, status in _entries(folder):
@@ -418,7 +419,7 @@ def end_sessions(uid: int) -> None:
 def _processes(uid: int) -> t.List[int]:
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        # Not the owner of the folder: of a process that may not be looked into, as sshd's are, that is root.
+        # Not the owner of /proc/PID: for a process that is not dumpable, such as sshd, that is root.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError), open("/proc/%s/status" % pid, "rb") as file:
             fields = dict(line.split(b":", 1) for line in file.read().splitlines() if b":" in line)
             if b"%d" % uid in fields[b"Uid"].split() and not fields[b"State"].strip().startswith(b"Z"):
@@ -430,14 +431,14 @@ def _processes(uid: int) -> t.List[int]:
 
 
 def seal_all(base: int, log: Log) -> None:
-    """Seal what is whole in the folders of all append-only accounts."""
+    """Seal the complete archives of all append-only accounts."""
     for name in sorted(os.listdir(base)):
         try:
             with Account(name, base) as account:
                 if account.is_append_only():
                     Sealer(account, log).run()
         except (KeyError, NotADirectoryError, FileNotFoundError):
-            continue  # no account, one that is gone (its archives are root's), or one that is being made
+            continue  # not an account, a removed one (its archives belong to root), or one that is being created
         except Refused as refused:
             log.error(account=name, path="", text=str(refused))
         except OSError as error:
@@ -445,19 +446,21 @@ def seal_all(base: int, log: Log) -> None:
 
 
 def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
-    """Do what the command line says; return 0, or 1 where something failed (what was refused is in the log and no failure)."""
-    parser = argparse.ArgumentParser(prog="log-archive-seal", description="Take archives out of the hands of the hosts that sent them.")
-    parser.add_argument("base", metavar="FOLDER", help="the folder of the accounts' folders, such as /srv/log-archive")
+    """Run the command; return 0, or 1 if something failed. A refused archive is logged and is not a failure."""
+    parser = argparse.ArgumentParser(
+        prog="log-archive-seal", description="Seal archives, so that the hosts that sent them can no longer change them."
+    )
+    parser.add_argument("base", metavar="FOLDER", help="the parent folder of the account folders, such as /srv/log-archive")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--release", metavar="ACCOUNT", help="give all that an account sent back to it: it is no longer append-only")
-    what.add_argument("--retire", metavar="ACCOUNT", help="end an account's sessions and give all that it sent to root")
+    what.add_argument("--release", metavar="ACCOUNT", help="give an account its archives back, because it is no longer append-only")
+    what.add_argument("--retire", metavar="ACCOUNT", help="end the sessions of an account and give its archives to root")
     options = parser.parse_args(arguments)
     log = Log()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY if soft == resource.RLIM_INFINITY else min(MEMORY, soft), hard))
     base = os.open(options.base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # Each minute's run gives way to one that still works; a person's command waits for it.
+        # The run of each minute gives up if another one is active; the other commands wait for it.
         fcntl.flock(base, fcntl.LOCK_EX | (0 if options.release or options.retire else fcntl.LOCK_NB))
         if options.release or options.retire:
             with Account(options.release or options.retire, base) as account:

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh
-# What an archive server has of an account, one fact per line. Arguments: account, its folder, its file of public keys, sshd, folder of what is
-# pruned for it, command that prunes.
+# Prints the facts about an account on the archive server, one per line. Arguments: account, its folder, its file of public keys, sshd,
+# folder of its prune documents, command that prunes.
 getent passwd "$1" | sed 's/^/passwd /'
-# Not the field itself: were it a hash, it would be seen in the output.
+# Not the field itself, because it may be a password hash.
 test "$(getent shadow "$1" | cut -d: -f2)" = '*' && echo 'password none'
 id -nG "$1" 2>/dev/null | sed 's/^/groups /'
 stat -c 'chroot %U:%G:%a' "$2" 2>/dev/null

@@ -1,13 +1,14 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh
-# What a server has, one fact per line. Arguments: sshd, the folders above the archives with ':' between them, units that should be started.
+# Prints the facts about the server, one per line. Arguments: sshd, the folders above the archives separated by ':', units that should be
+# active.
 test -e "$1" && echo 'sshd'
-# Every cron has this command, whatever its daemon is called.
+# Every cron has this command; the name of the daemon differs.
 test -e /usr/bin/crontab && echo 'crontab'
 grep -qiE '^[[:space:]]*Include[[:space:]].*sshd_config\.d/\*' /etc/ssh/sshd_config 2>/dev/null && echo 'includes'
 grep -qs '^# BEGIN infra_ops.log_archive' /etc/ssh/sshd_config && echo 'block'
-# Of folders that only root can write to: those that are not.
+# Folders that other users than root can write to.
 IFS=:
 for folder in $2; do
     test -e "$folder" || continue

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Prints what an interpreter is and which of the requirements (``name>=version``, the arguments) it lacks."""
+"""Print the version of this interpreter and the requirements (arguments ``name>=version``) that it lacks."""
 
 import importlib.util
 import json
@@ -26,7 +26,7 @@ def missing(requirements):
         yield requirement
 
 
-# It must tell its version where it is too old for everything else, too.
+# An interpreter that is too old for the rest must still print its version.
 print(
     json.dumps(
         {

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh
-# What a host has of a schedule, one fact per line. Arguments: folder of units, mark of this role's files, units that should be started.
+# Prints the facts about the schedule of a host, one per line. Arguments: folder of units, mark of this role's files, units that should be
+# active.
 units=$1 mark=$2
 shift 2
-# Every cron has this command, whatever its daemon is called.
+# Every cron has this command; the name of the daemon differs.
 test -e /usr/bin/crontab && echo 'crontab'
 # Only files with the mark: others may have a unit of a similar name.
 grep -lsF "# $mark" "$units"/log-archive-*.service "$units"/log-archive-*.timer | sed 's/^/unit /'

@@ -222,10 +222,10 @@ def test_what_is_not_whole_is_left_alone(server: Server) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        pytest.param({"sha256": "0" * 64}, "not the one that its manifest describes", id="other bytes"),
-        pytest.param({"size": 11}, "the archive has 10 bytes, its manifest says 11", id="other size"),
-        pytest.param({"size": True}, "does not say what the archive is", id="no size"),
-        pytest.param({"sha256": None}, "does not say what the archive is", id="no digest"),
+        pytest.param({"sha256": "0" * 64}, "the SHA-256 of the archive differs from its manifest", id="other bytes"),
+        pytest.param({"size": 11}, "the archive has 10 bytes; its manifest records 11", id="other size"),
+        pytest.param({"size": True}, "the manifest has no valid size and SHA-256 of the archive", id="no size"),
+        pytest.param({"sha256": None}, "the manifest has no valid size and SHA-256 of the archive", id="no digest"),
     ],
 )
 def test_what_differs_from_its_manifest_is_told_once_and_not_sealed(server: Server, change: dict[str, t.Any], why: str) -> None:
@@ -277,7 +277,7 @@ def test_a_huge_file_of_holes_is_not_copied(server: Server) -> None:
         os.truncate(ARCHIVE, 1 << 40)
     server.run()
     assert server.told() == [("refused", ARCHIVE)]
-    assert "holes" in server.events[0]["text"]
+    assert "sparse" in server.events[0]["text"]
 
 
 def test_a_run_that_was_killed_between_archive_and_manifest_is_completed(server: Server, seal: t.Any, monkeypatch: t.Any) -> None:
