@@ -111,7 +111,7 @@ def prune_documents(
         document = documents[name]
         if not (store.get("retention") or document.get("retention")):
             continue
-        described = made.setdefault(
+        server_job = made.setdefault(
             name,
             {
                 "name": name,
@@ -124,7 +124,7 @@ def prune_documents(
                 "log": log,
             },
         )
-        described["stores"].append(
+        server_job["stores"].append(
             {
                 "type": "file",
                 "name": store.get("name") or store["type"],

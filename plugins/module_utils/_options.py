@@ -78,13 +78,13 @@ def _as_written(spec: Spec) -> Spec:
     """The table for a document of which only what is given is written: no default is filled in, but the descriptions state them."""
     written = {}
     for name, option in spec.items():
-        written[name] = described = {field: value for field, value in option.items() if field != "default"}
+        written[name] = copy = {field: value for field, value in option.items() if field != "default"}
         if option.get("default") not in (None, "", [], {}):
             default = option["default"]
             shown = ", ".join(default) if isinstance(default, list) else str(default).lower() if isinstance(default, bool) else default
-            described["description"] = [*option["description"], "The default is V(%s)." % shown]
+            copy["description"] = [*option["description"], "The default is V(%s)." % shown]
         if "options" in option:
-            described["options"] = _as_written(option["options"])
+            copy["options"] = _as_written(option["options"])
     return written
 
 

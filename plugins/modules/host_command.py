@@ -138,7 +138,7 @@ def main() -> None:
     with reporting(module) as result:
         host = Installation(unescaped(module.params["prefix"]))
         result.update(version=_engine.__version__, previous=host.version(), command=host.command, package=host.package)
-        before = host.described()
+        before = host.lines()
         try:
             if module.params["state"] == "absent":
                 after: t.List[str] = []
@@ -172,7 +172,7 @@ def _present(module: AnsibleModule, host: Installation, result: t.Dict[str, t.An
     result["changed"] = tag is None or not host.holds(engine, launcher, tag)
     if result["changed"] and not module.check_mode:
         host.install(engine, launcher, lambda folder: _compile(module, interpreter, folder))
-    return _described(_engine.__version__, launcher, engine)
+    return _lines(_engine.__version__, launcher, engine)
 
 
 def _cache_tag(module: AnsibleModule, interpreter: str) -> t.Optional[str]:
@@ -210,7 +210,7 @@ def sources() -> t.Dict[str, bytes]:
     return dict(sorted(found.items()))
 
 
-def _described(version: str, launcher: str, files: t.Mapping[str, bytes]) -> t.List[str]:
+def _lines(version: str, launcher: str, files: t.Mapping[str, bytes]) -> t.List[str]:
     lines = ["%s %s" % (PACKAGE, version), launcher.partition("\n")[0]]
     return lines + ["%s %s" % (hashlib.sha256(data).hexdigest()[:16], name) for name, data in files.items()]
 
@@ -238,12 +238,12 @@ class Installation:
         """Whether anything of it is there."""
         return os.path.lexists(self.command) or os.path.islink(self.package) or bool(self._folders())
 
-    def described(self) -> t.List[str]:
+    def lines(self) -> t.List[str]:
         """What is in use, for a diff."""
         if not os.path.isfile(self.command) or not os.path.isdir(self.package):
             return []
         with open(self.command, encoding="utf-8", errors="replace") as file:
-            return _described(self.version() or "?", file.readline(), self._files())
+            return _lines(self.version() or "?", file.readline(), self._files())
 
     def holds(self, engine: t.Mapping[str, bytes], launcher: str, tag: str) -> bool:
         """Whether exactly this is in use, compiled, and nobody else can change it."""

@@ -31,8 +31,8 @@ def _documented(spec: Spec, outer: t.Sequence[t.Tuple[str, Spec]]) -> t.Dict[str
         return _MARKUP.sub(lambda found: "O(" + _full_name(found[1], scopes), text)
 
     for name, option in spec.items():
-        described = documented[name] = {"type": ansible_type(option["type"])}
-        described.update({field: option[field] for field in ("required", "default", "choices", "elements") if field in option})
+        entry = documented[name] = {"type": ansible_type(option["type"])}
+        entry.update({field: option[field] for field in ("required", "default", "choices", "elements") if field in option})
         sentences = list(option["description"])
         if "types" in option:
             kinds = ["V(%s)" % kind for kind in option["types"]]
@@ -43,9 +43,9 @@ def _documented(spec: Spec, outer: t.Sequence[t.Tuple[str, Spec]]) -> t.Dict[str
             sentences.append("At most V(%s)." % option["maximum"])
         if "pattern_means" in option:
             sentences.append("Allowed are %s." % option["pattern_means"])
-        described["description"] = [with_full_names(text) for text in sentences]
+        entry["description"] = [with_full_names(text) for text in sentences]
         if "options" in option:
-            described["suboptions"] = _documented(option["options"], [*outer, (name + "[]" * (option["type"] == "list"), spec)])
+            entry["suboptions"] = _documented(option["options"], [*outer, (name + "[]" * (option["type"] == "list"), spec)])
     return documented
 
 

@@ -13,7 +13,7 @@ from ..base.errors import ConfigError, LogArchiveError
 from .notify_spec import NEEDED_BY_NOTIFY, NOTIFY
 from .option import Option, Spec, plain
 from .spec import ENCRYPTION, JOB, WEB
-from .store_spec import NEEDED_BY_STORE, STORE
+from .store_spec import NEEDED_BY_STORE, STORE, STORE_PROBLEMS
 
 if t.TYPE_CHECKING:
     from .document import JobDocument, NotifyTarget, StoreOptions, WebOptions
@@ -95,7 +95,7 @@ def _object(value: t.Any, spec: Spec, where: str, problems: t.List[str]) -> t.Di
         given = value.get(name)
         if given is None:
             if option.get("required"):
-                problems.append("%s%s: is missing%s" % (where, name, _described(option)))
+                problems.append("%s%s: is missing%s" % (where, name, _explanation(option)))
             normal[name] = option.get("default")
             if option["type"] == "dict" and normal[name] is not None:
                 normal[name] = _object(normal[name], option["options"], where + name + ".", problems)
@@ -111,7 +111,7 @@ def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t
             problems.append("%s: must be a list, not %s" % (where, _kind(value)))
             return []
         if option.get("required") and not value:
-            problems.append("%s: must not be empty%s" % (where, _described(option)))
+            problems.append("%s: must not be empty%s" % (where, _explanation(option)))
         element = dict(option, type=option["elements"])
         return [_value(item, element, "%s[%d]" % (where, index), problems) for index, item in enumerate(value)]
     if kind == "dict":
@@ -196,7 +196,7 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
     problems += _source_problems(normal, sound)
     encryption = normal["encryption"]
     if encryption and encryption["format"] == "fernet" and not encryption["keyring"]:
-        problems.append("encryption.keyring: is missing%s; or set encryption to none" % _described(ENCRYPTION["keyring"]))
+        problems.append("encryption.keyring: is missing%s; or set encryption to none" % _explanation(ENCRYPTION["keyring"]))
     for index, target in enumerate(normal["notify"]):
         where = "notify[%d]" % index
         if target and sound(where):
@@ -215,7 +215,7 @@ def _source_problems(normal: t.Dict[str, t.Any], sound: t.Callable[[str], bool])
     if len(given) > 1:
         return ["%s: cannot be combined with %s; give one of them" % (given[0], given[1])]
     if not given:
-        return ["select: is missing%s" % _described(JOB["select"])] if all(map(sound, KINDS)) else []
+        return ["select: is missing%s" % _explanation(JOB["select"])] if all(map(sound, KINDS)) else []
     part = given[0]
     options = {name: value for name, value in normal[part].items() if sound("%s.%s" % (part, name))}
     return ["%s.%s" % (part, problem) for problem in KINDS[part]().problems(options)]
@@ -245,17 +245,8 @@ def _schedule_problems(at: str) -> t.List[str]:
 
 def _store_problems(store: t.Mapping[str, t.Any], where: str) -> t.List[str]:
     """Options that a store of this type requires or does not have."""
-    kind = store["type"]
     problems = _problems_of_type(store, STORE, NEEDED_BY_STORE, where, "a store")
-    if kind == "file" and store["path"] and not os.path.isabs(store["path"]):
-        problems.append("%spath: must be an absolute path, not %r" % (where, store["path"]))
-    if kind == "sftp" and not (store["private_key_file"] or store["password"]):
-        problems.append("%sprivate_key_file: is missing; give a private key file or a password" % where)
-    if kind == "s3" and bool(store["access_key_id"]) != bool(store["secret_access_key"]):
-        problems.append(
-            "%saccess_key_id: requires secret_access_key, and vice versa; omit both to use the standard AWS credential chain" % where
-        )
-    return problems
+    return problems + [where + problem for problem in STORE_PROBLEMS[store["type"]](store)]
 
 
 def _receiver_problems(target: t.Mapping[str, t.Any], where: str, log: t.Optional[str] = None) -> t.List[str]:
@@ -298,7 +289,7 @@ def _did_you_mean(name: str, allowed: t.Iterable[str]) -> str:
     return "; did you mean '%s'?" % near[0] if near else ""
 
 
-def _described(option: Option) -> str:
+def _explanation(option: Option) -> str:
     return " (%s)" % plain(option["description"][0]).rstrip(".")
 
 

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+import typing as t
+
 from ..base.levels import VERIFICATION_LEVELS
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 
@@ -136,3 +139,25 @@ STORE: Spec = {
 }
 
 NEEDED_BY_STORE = {"file": ("path",), "s3": ("bucket",), "sftp": ("host", "user", "path")}
+
+
+def _file_problems(store: t.Mapping[str, t.Any]) -> t.List[str]:
+    if store["path"] and not os.path.isabs(store["path"]):
+        return ["path: must be an absolute path, not %r" % store["path"]]
+    return []
+
+
+def _s3_problems(store: t.Mapping[str, t.Any]) -> t.List[str]:
+    if bool(store["access_key_id"]) != bool(store["secret_access_key"]):
+        return ["access_key_id: requires secret_access_key, and vice versa; omit both to use the standard AWS credential chain"]
+    return []
+
+
+def _sftp_problems(store: t.Mapping[str, t.Any]) -> t.List[str]:
+    if not (store["private_key_file"] or store["password"]):
+        return ["private_key_file: is missing; give a private key file or a password"]
+    return []
+
+
+STORE_PROBLEMS = {"file": _file_problems, "s3": _s3_problems, "sftp": _sftp_problems}
+"""By type: mistakes that show only when options are seen together, each as 'option: what is wrong'. Checking loads no store."""

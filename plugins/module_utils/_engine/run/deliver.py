@@ -18,9 +18,6 @@ if t.TYPE_CHECKING:
     from ..stores.base import Store
     from .context import Context
 
-REMOTE_TYPES = ("s3", "sftp")
-"""Types of stores on other machines: ``confirm`` is asked before an archive goes there."""
-
 
 def deliver(run: Context, entry: Entry, archive: ArchiveRecord) -> None:
     """Send a spooled archive to each store that awaits it. Once every required store has it, it leaves the spool.
@@ -67,7 +64,7 @@ def _send(run: Context, entry: Entry, name: str) -> CopyRecord:
 
 
 def _confirmed(run: Context, entry: Entry, store: Store) -> bool:
-    if run.confirm is None or store.type not in REMOTE_TYPES:
+    if run.confirm is None or not store.remote:
         return True
     return run.confirm(entry.name, store.location(entry.key), entry.size)
 

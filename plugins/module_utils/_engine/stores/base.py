@@ -83,6 +83,9 @@ class Store(abc.ABC):
     default_level: str
     """The verification level if the option ``verify`` gives none."""
 
+    remote: bool = True
+    """Whether the archives go to another machine. The confirmation of a run is only asked for such a store."""
+
     parallel_gets: int = 1
     """How many threads may call ``get`` of one store object at once."""
 

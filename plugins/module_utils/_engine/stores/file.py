@@ -35,6 +35,7 @@ class FileStore(Store):
     """
 
     default_level = "read_back"
+    remote = False
     parallel_gets = 8
 
     def __init__(self, options: StoreOptions) -> None:

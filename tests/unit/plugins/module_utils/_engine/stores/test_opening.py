@@ -12,7 +12,7 @@ import typing as t
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.levels import VERIFICATION_LEVELS
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.store_spec import NEEDED_BY_STORE, STORE
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.store_spec import NEEDED_BY_STORE, STORE, STORE_PROBLEMS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Store
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import CLASSES
 from rigs.stores import new_store, store_options
@@ -26,6 +26,11 @@ NEEDED: t.Dict[str, t.Dict[str, t.Any]] = {
 
 def test_every_type_of_a_document_has_a_line_and_no_other() -> None:
     assert sorted(CLASSES) == sorted(STORE["type"]["choices"]) == sorted(NEEDED_BY_STORE) == sorted(NEEDED)
+    assert sorted(STORE_PROBLEMS) == sorted(CLASSES)
+
+
+def test_only_the_file_store_is_on_this_host() -> None:
+    assert [kind for kind in sorted(CLASSES) if not CLASSES[kind]().remote] == ["file"]
 
 
 @pytest.mark.parametrize("kind", sorted(NEEDED))
