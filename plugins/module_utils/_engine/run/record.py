@@ -11,6 +11,7 @@ from ..archive import manifest as manifests
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_PARTLY, LogArchiveError
 from ..base.units import format_utc
 from ..state.events import EventLog
+from ..state.runs import blank_record
 
 if t.TYPE_CHECKING:
     from datetime import datetime
@@ -23,25 +24,9 @@ class Recorder:
     """The record of one run, and its event log. In a dry run (check) no event is written."""
 
     def __init__(self, job: str, host: str, started: datetime, check: bool, log: t.Optional[str]) -> None:
-        self.record: RunRecord = {
-            "job": job,
-            "host": host,
-            "check": check,
-            "started": format_utc(started),
-            "seconds": 0.0,
-            "outcome": "",
-            "exit_code": EXIT_DONE,
-            "changed": False,
-            "steps": {},
-            "archives": [],
-            "missing": [],
-            "skipped": [],
-            "pruned": {},
-            "sources_deleted": [],
-            "spool": {"archives": 0, "bytes": 0},
-            "warnings": [],
-            "errors": [],
-        }
+        self.record: RunRecord = blank_record(job, host)
+        self.record["check"] = check
+        self.record["started"] = format_utc(started)
         self._events = EventLog(None if check else log, job, host)
         self._silent = EventLog(None, job, host)
         self._step = "start"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+from ..base.errors import EXIT_DONE
 from ..base.named_tuple import NamedTuple
 
 if t.TYPE_CHECKING:
@@ -22,6 +23,29 @@ class Run(NamedTuple):
     ended: t.Optional[float]
     exit_code: t.Optional[int]
     record: t.Optional[RunRecord]
+
+
+def blank_record(job: str, host: str) -> RunRecord:
+    """The record of a run in which nothing has happened yet."""
+    return {
+        "job": job,
+        "host": host,
+        "check": False,
+        "started": "",
+        "seconds": 0.0,
+        "outcome": "",
+        "exit_code": EXIT_DONE,
+        "changed": False,
+        "steps": {},
+        "archives": [],
+        "missing": [],
+        "skipped": [],
+        "pruned": {},
+        "sources_deleted": [],
+        "spool": {"archives": 0, "bytes": 0},
+        "warnings": [],
+        "errors": [],
+    }
 
 
 class Runs:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ..base.errors import EXIT_FAILED
+from ..state.runs import blank_record
+
 if t.TYPE_CHECKING:
     from ..state.record import RunRecord
 
@@ -14,25 +17,9 @@ if t.TYPE_CHECKING:
 def complete(given: t.Mapping[str, t.Any]) -> RunRecord:
     """A run record with every key, from one that may have only job, outcome and errors: of a job that could not start, or of a host
     that could not be reached."""
-    record: RunRecord = {
-        "job": "-",
-        "host": "-",
-        "check": False,
-        "started": "",
-        "seconds": 0.0,
-        "outcome": "-",
-        "exit_code": 1,
-        "changed": False,
-        "steps": {},
-        "archives": [],
-        "missing": [],
-        "skipped": [],
-        "pruned": {},
-        "sources_deleted": [],
-        "spool": {"archives": 0, "bytes": 0},
-        "warnings": [],
-        "errors": [],
-    }
+    record = blank_record("-", "-")
+    record["outcome"] = "-"
+    record["exit_code"] = EXIT_FAILED
     return t.cast("RunRecord", {**record, **given})
 
 
