@@ -9,6 +9,8 @@ import posixpath
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.store_spec import STORE
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.opening import KINDS
 
 DOCUMENTATION = r"""
 name: prune_documents
@@ -85,15 +87,15 @@ def prune_documents(
     chroot: str,
     state: str,
     log: str,
-    port: t.Any = 22,
+    port: t.Any = STORE["port"]["default"],
     append_only: bool = True,
 ) -> t.Dict[str, t.Any]:
     """See DOCUMENTATION."""
     stores = [(name, store) for name in sorted(documents) for store in documents[name]["stores"] if _is_of(store, account)]
-    here = [(name, store) for name, store in stores if (store.get("host"), int(store.get("port") or 22)) == (address, int(port))]
+    here = [(name, store) for name, store in stores if (store.get("host"), _port(store)) == (address, int(port))]
     if stores and not here:
         job, store = stores[0]
-        used = "%s:%s" % (store.get("host"), store.get("port") or 22)
+        used = "%s:%s" % (store.get("host"), _port(store))
         raise AnsibleFilterError(
             "the stores of %s do not use the archive server at %s:%s: the store of job %s uses %s. Set archive_server_address and"
             " archive_server_port to the host and port of the store" % (account, address, port, job, used)
@@ -137,9 +139,13 @@ def prune_documents(
 
 def _selection(document: Document) -> Document:
     """The document needs one. Pruning uses only its time zone, for the dates in names that other tools gave."""
-    source = document.get("select") or document["web"]
+    source = next(document[kind] for kind in KINDS if document.get(kind))
     selection = {"paths": source.get("paths") or ["/nonexistent"]}
     return dict(selection, timezone=source["timezone"]) if "timezone" in source else selection
+
+
+def _port(store: Document) -> int:
+    return int(store.get("port") or STORE["port"]["default"])
 
 
 def _is_of(store: Document, account: str) -> bool:

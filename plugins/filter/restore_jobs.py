@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.store_spec import STORE
+
 DOCUMENTATION = r"""
 name: restore_jobs
 short_description: The stores that a host can restore each job from
@@ -97,7 +99,7 @@ def restore_jobs(
                 continue
             options = {option: value for option, value in each.items() if option not in NOT_FOR_RESTORE}
             if account and each["type"] == "sftp" and each.get("user") == account:
-                on_server.append({"host": each["host"], "port": each.get("port") or 22})
+                on_server.append({"host": each["host"], "port": each.get("port") or STORE["port"]["default"]})
                 if not login:
                     continue
                 options.update(login)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""DESIGN's rules about imports that import-linter cannot see: where in a file an import stands, and what the modules import."""
+"""The rules about imports that import-linter cannot see: where in a file an import stands, and what the modules import."""
 
 from __future__ import annotations
 

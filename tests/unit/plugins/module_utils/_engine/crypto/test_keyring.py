@@ -59,7 +59,7 @@ def make_older(folder, id, seconds):
 # -- files and ids -----------------------------------------------------------------------------------------------------
 
 
-def test_the_id_is_the_one_of_the_design():
+def test_the_id_is_the_beginning_of_an_hmac():
     secret = bytes(range(32))
     assert keyring.key_id(secret) == hmac.new(secret, b"log-archive key id v1", hashlib.sha256).digest()[:8].hex()
 
