@@ -33,6 +33,7 @@ def test_every_kind_of_store_and_use_has_its_libraries() -> None:
     assert kinds == job_spec.STORE["type"]["choices"]
     assert set(uses) <= {*job_spec.NOTIFY["type"]["choices"], "web"} and "web" in job_spec.JOB
     assert sorted(variables["_dependencies_needed_by"]) == sorted(kinds + uses)
+    assert "intersect(%r)" % sorted(uses) in loaded("defaults/main.yml")["dependencies_uses"]
     named = {library for libraries in variables["_dependencies_needed_by"].values() for library in libraries}
     assert named | {"cryptography"} | set(variables["_dependencies_optional"]) == set(variables["_dependencies_least"])
 

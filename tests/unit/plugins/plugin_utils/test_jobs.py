@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import pathlib
 import typing as t
 
 import pytest
@@ -29,6 +30,13 @@ def mistakes(**variables: t.Any) -> t.List[str]:
     assert str(caught.value).startswith("web1: %d mistake" % len(caught.value.problems))
     assert "s3cr3t" not in str(caught.value)
     return caught.value.problems
+
+
+def test_the_defaults_of_files_and_folders_are_those_of_the_roles() -> None:
+    yaml = pytest.importorskip("yaml")
+    defaults = pathlib.Path(__file__).resolve().parents[4] / "roles" / "_common" / "defaults" / "main.yml"
+    common = yaml.safe_load(defaults.read_text(encoding="utf-8"))
+    assert {name: common[name] for name in jobs.PLACES} == jobs.PLACES
 
 
 def test_without_a_job_there_is_none() -> None:

@@ -9,36 +9,20 @@ import hashlib
 import os
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.create import Contents
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import manifest_key
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import periods
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import send as shipping
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
-from rigs.host import at, file_store
+from rigs.archives import archive_maker
+from rigs.host import file_store
 
 pytest.importorskip("cryptography")
-PERIOD = periods.Period(at("2024-01-12 14:00"), at("2024-01-12 15:00"))
-ENVELOPE = envelope.FernetEnvelope(keyring.Key(keyring.key_id(bytes(32)), bytes(32)))
 NAME = "h/j/2024/01/12/x.tgz"
 SECOND = "h/j/2024/01/12/x.r2.tgz"
 
 
 @pytest.fixture
 def make(tmp_path):
-    """Call with a log's bytes for a new archive of it: (path, manifest)."""
-    log = tmp_path / "log"
-    made = []
-
-    def created(content):
-        log.write_bytes(content)
-        path = str(tmp_path / ("%d.tgz" % len(made)))
-        made.append(archiving.create_archive(path, Contents([selection.source_at(str(log), PERIOD)], "h", "j", PERIOD), ENVELOPE))
-        return path, made[-1].manifest
-
-    return created
+    return archive_maker(tmp_path)
 
 
 @pytest.fixture
