@@ -32,7 +32,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The kind of the error. It is V(none) if no error ended the command, and if the command did not report one.
+  description: The kind of the error. It is V(none) if no error ended the command, or if the command did not report the kind.
   type: str
 """
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What failed on a host where a play ran the command ``log-archive``."""
+"""The errors of the command ``log-archive`` on a host."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import comma
 
 DOCUMENTATION = r"""
 name: command_errors
-short_description: What failed where a play ran the command log-archive
+short_description: The errors of the command log-archive on a host
 version_added: 0.1.0
 description:
   - Takes the registered result of a task that ran C(log-archive COMMAND --json) and returns what failed, one sentence each. An empty list
     means that nothing failed.
-  - With it a play lets every host run, shows the results, and then fails exactly the hosts that failed, each with its reasons.
+  - A play that uses it can let every host run, show the results, and then fail exactly the hosts that failed, each with its reasons.
 positional: _input
 options:
   partly:
-    description: Do not report archives that wait in the spool, for a run that was not meant to send them off the host.
+    description: Whether to ignore archives that wait in the spool, for a run that was not meant to send them.
     type: bool
     default: false
 extends_documentation_fragment:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the command ``log-archive`` printed on each host of a play, for people."""
+"""What the command ``log-archive`` printed on each host of a play, as readable text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import fleet
 
 DOCUMENTATION = r"""
 name: fleet_report
-short_description: What the command log-archive printed on each host, for people
+short_description: The output of the command log-archive on each host, as readable text
 version_added: 0.1.0
 description:
   - Takes the results of C(log-archive prune --json) or C(log-archive verify --json) on many hosts and returns lines to show. They hold what

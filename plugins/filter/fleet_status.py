@@ -11,7 +11,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import fleet
 
 DOCUMENTATION = r"""
 name: fleet_status
-short_description: The state of the jobs on each host, for people
+short_description: The state of the jobs on each host, as readable text
 version_added: 0.1.0
 description:
   - Takes the results of C(log-archive status --json) on many hosts and returns lines to show.

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The job documents with which an archive server prunes for a host."""
+"""The job documents that an archive server prunes a host with."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sour
 
 DOCUMENTATION = r"""
 name: prune_documents
-short_description: The job documents with which an archive server prunes for a host
+short_description: The job documents that an archive server prunes a host with
 version_added: 0.1.0
 description:
   - The archive server prunes for a host that is append-only there. This filter takes the host's job documents and returns the documents
     for C(log-archive prune) on the server. They hold the names, the retention and the folder, and no secret.
-  - It leaves out a job that has no store on this server, or that keeps everything there.
+  - It skips a job that has no store on this server, or that keeps everything there.
   - It is an error if a store logs in with this account but no store uses this address, because the host does not trust the address that
     the store uses. It is also an error if a store's C(append_only) differs from O(append_only), because then neither the host nor the
     server could prune.

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The archives that go if a host is taken off, and those that no other store keeps."""
+"""The archives that are removed with a host, and those that no other store keeps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typing as t
 
 DOCUMENTATION = r"""
 name: removable_archives
-short_description: The archives that go if a host's archives are removed
+short_description: The archives that are lost if a host's archives are removed
 version_added: 0.1.0
 description:
   - Takes the job documents of a host and returns where its archives are that Ansible can remove, that is, in folders of the host itself and

@@ -37,7 +37,7 @@ options:
     type: str
     default: ""
   login:
-    description: Options that replace those of the stores that use O(account). Without them these stores are left out.
+    description: Options that replace those of the stores that use O(account). Without them these stores are skipped.
     type: dict
     default: {}
 author:

@@ -9,7 +9,7 @@ import typing as t
 
 DOCUMENTATION = r"""
 name: restore_summary
-short_description: What a restore of several jobs has restored, and what failed
+short_description: The result of a restore of several jobs
 version_added: 0.1.0
 description:
   - Takes the results of a loop over the names of jobs with the module M(infra_ops.log_archive.archive_restore), and sums them up.
@@ -55,7 +55,7 @@ _value:
       description: The bytes of these files.
       type: int
     missing:
-      description: One sentence for each job without an archive in the range or with the names. It is no failure if another job has some.
+      description: One sentence for each job without an archive in the range or with the names. It is not a failure if another job has some.
       type: list
       elements: str
     errors:

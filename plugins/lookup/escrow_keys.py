@@ -16,7 +16,7 @@ description:
   - Use it only in a task with C(no_log=true), and never as the list of a loop. Ansible shows both.
 options:
   _terms:
-    description: The names of the hosts, as the inventory has them.
+    description: The names of the hosts in the inventory.
     type: list
     elements: str
     required: true
@@ -41,7 +41,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: The keys, each the 44 characters of its url-safe base64 text; none for a host of which there is no copy.
+  description: The keys, each as 44 characters of URL-safe base64. A host without copies has no keys.
   type: list
   elements: str
 """

@@ -10,11 +10,11 @@ module: host_command
 short_description: Install the command log-archive on a host
 version_added: 0.1.0
 description:
-  - Puts the engine that this very collection runs on as a Python package into C(<prefix>/lib/log_archive), and the command into
-    C(<prefix>/bin/log-archive), so that the host archives by itself, with no controller and no Ansible there.
-  - An installation is whole or not there. Each is made in a folder of its own, compiled, and then put in place by one rename of a symbolic
-    link. One that is interrupted leaves the former at work.
-  - A run that is under way keeps the version with which it began. That version is removed by the installation after this one.
+  - Installs the engine of this collection as a Python package in C(<prefix>/lib/log_archive), and the command as
+    C(<prefix>/bin/log-archive). The host then archives without a controller and without Ansible.
+  - The installation is atomic. Each version is written to a new folder and compiled, and then one rename of a symbolic link activates it.
+    If the installation is interrupted, the previous version stays active.
+  - A run in progress keeps the version that it started with. The next installation removes that version.
 options:
   prefix:
     description: The folder to install into.
@@ -22,13 +22,13 @@ options:
     default: /opt/log-archive
   interpreter:
     description:
-      - The Python that runs the command, 3.9 or newer, with the libraries that the host's stores need; such as
-        C(/opt/log-archive/venv/bin/python). Needed with O(state=present).
+      - The Python interpreter that runs the command, such as C(/opt/log-archive/venv/bin/python). It must be Python 3.9 or newer and have
+        the libraries that the stores of the host need. Required with O(state=present).
     type: path
   state:
     description:
-      - Whether the command is there.
-      - V(absent) leaves what else is in O(prefix), and removes the folder where nothing else is.
+      - Whether the command is installed.
+      - V(absent) keeps other files in O(prefix). It removes the folder if it is empty.
     type: str
     choices: [present, absent]
     default: present
@@ -37,13 +37,13 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: The interpreter need not be there yet.
+    details: The interpreter does not have to exist yet.
   diff_mode:
     support: full
-    details: The version, the interpreter, and each file with the beginning of its SHA-256.
+    details: The version, the interpreter, and each file with the first digits of its SHA-256.
   idempotent:
     support: full
-    details: By content. Also a file that was changed on the host, and another interpreter, make it install again.
+    details: The contents are compared. If a file was changed on the host, or the interpreter differs, the command is installed again.
 seealso:
   - module: infra_ops.log_archive.job_document
 author:
@@ -55,7 +55,7 @@ EXAMPLES = r"""
   infra_ops.log_archive.host_command:
     interpreter: /opt/log-archive/venv/bin/python
 
-- name: Take it off again
+- name: Remove the command
   infra_ops.log_archive.host_command:
     state: absent
 """
@@ -67,17 +67,17 @@ version:
   type: str
   sample: 0.1.0
 previous:
-  description: The version that was there before. V(null) where there was none.
+  description: The version that was installed before. V(null) if there was none.
   returned: success
   type: str
   sample: 0.1.0
 command:
-  description: The command.
+  description: The path of the command.
   returned: success
   type: str
   sample: /opt/log-archive/bin/log-archive
 package:
-  description: The folder of the package, a symbolic link to the version that is in use.
+  description: The folder of the package, a symbolic link to the active version.
   returned: success
   type: str
   sample: /opt/log-archive/lib/log_archive
@@ -105,7 +105,7 @@ LAUNCHER = """\
 import os
 import sys
 
-# The version itself and not the link to it: a run that is under way keeps its version when another is installed.
+# The folder of the version, not the link to it: a run in progress keeps its version when another one is installed.
 sys.path.insert(0, os.path.dirname(os.path.realpath({package!r})))
 
 from log_archive.cli.main import end_with_main
@@ -117,7 +117,7 @@ PROBE = "import sys; print(sys.implementation.cache_tag if sys.version_info >= (
 
 
 def _shipped() -> None:
-    """Never called. Ansible ships to a host what import statements name: with these it is the whole engine."""
+    """Never called. Ansible ships the modules that import statements name: with these imports it ships the whole engine."""
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import __main__  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import document  # noqa: F401
@@ -163,10 +163,10 @@ def _present(module: AnsibleModule, host: Installation, result: t.Dict[str, t.An
         raise ConfigError(
             "must be an absolute path without blanks, of %d bytes at most" % (LONGEST_FIRST_LINE - len("#! -I")),
             "interpreter %s" % interpreter,
-            "It stands in the first line of the command",
+            "The first line of the command contains it",
         )
     if os.path.lexists(host.package) and not os.path.islink(host.package):
-        raise ConfigError("something is there that this module has not made", host.package, "Move it away")
+        raise ConfigError("the path exists, but this module did not create it", host.package, "Move it away")
     engine = sources()
     tag = _cache_tag(module, interpreter)
     result["changed"] = tag is None or not host.holds(engine, launcher, tag)
@@ -176,14 +176,14 @@ def _present(module: AnsibleModule, host: Installation, result: t.Dict[str, t.An
 
 
 def _cache_tag(module: AnsibleModule, interpreter: str) -> t.Optional[str]:
-    """What the interpreter calls its compiled files by. None in check mode where it is not there yet."""
+    """The cache tag of the interpreter, which is part of the names of compiled files. None in check mode if it does not exist yet."""
     if not os.path.exists(interpreter):
         if module.check_mode:
             return None
-        raise ConfigError("there is no such interpreter", interpreter, "The role dependencies prepares one")
+        raise ConfigError("the interpreter does not exist", interpreter, "Install one with the role dependencies")
     code, out, err = module.run_command([interpreter, "-I", "-c", PROBE], handle_exceptions=False)
     if code != 0 or out.strip() == "old":
-        raise ConfigError("it is no Python that can run the command (%s)" % (err.strip() or "older than 3.9"), interpreter)
+        raise ConfigError("the interpreter cannot run the command (%s)" % (err.strip() or "it is older than Python 3.9"), interpreter)
     return t.cast(str, out.strip())
 
 
@@ -194,7 +194,7 @@ def _compile(module: AnsibleModule, interpreter: str, folder: str) -> None:
 
 
 def sources() -> t.Dict[str, bytes]:
-    """The files of the engine as it came with this module, by their paths below the package."""
+    """The files of the engine that Ansible shipped with this module, by their paths below the package."""
     from importlib import resources
 
     found: t.Dict[str, bytes] = {}
@@ -216,7 +216,7 @@ def _lines(version: str, launcher: str, files: t.Mapping[str, bytes]) -> t.List[
 
 
 class Installation:
-    """What is, or will be, below ``prefix``: ``bin/log-archive``, and ``lib/log_archive``, a link to ``VERSION-xxxxxxxx/log_archive``."""
+    """The installation in ``prefix``: ``bin/log-archive``, and ``lib/log_archive``, a link to ``VERSION-xxxxxxxx/log_archive``."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -225,28 +225,28 @@ class Installation:
         self.package = os.path.join(self.lib, PACKAGE)
 
     def current(self) -> t.Optional[str]:
-        """The folder in ``lib`` that is in use."""
+        """The active folder in ``lib``."""
         target = os.readlink(self.package) if os.path.islink(self.package) else ""
         return os.path.dirname(target) or None
 
     def version(self) -> t.Optional[str]:
-        """The version that is in use."""
+        """The active version."""
         current = self.current()
         return current.rpartition("-")[0] if current else None
 
     def exists(self) -> bool:
-        """Whether anything of it is there."""
+        """Whether any part of the installation exists."""
         return os.path.lexists(self.command) or os.path.islink(self.package) or bool(self._folders())
 
     def lines(self) -> t.List[str]:
-        """What is in use, for a diff."""
+        """The active installation, for a diff."""
         if not os.path.isfile(self.command) or not os.path.isdir(self.package):
             return []
         with open(self.command, encoding="utf-8", errors="replace") as file:
             return _lines(self.version() or "?", file.readline(), self._files())
 
     def holds(self, engine: t.Mapping[str, bytes], launcher: str, tag: str) -> bool:
-        """Whether exactly this is in use, compiled, and nobody else can change it."""
+        """Whether exactly these files are installed and compiled, and only their owner can change them."""
         if not os.path.isfile(self.command) or not os.path.isdir(self.package) or self._files() != engine:
             return False
         with open(self.command, "rb") as file:
@@ -273,12 +273,12 @@ class Installation:
         return dict(sorted(found.items()))
 
     def _folders(self) -> t.List[str]:
-        """The folders in ``lib`` that this module has made."""
+        """The folders in ``lib`` that this module created."""
         names = os.listdir(self.lib) if os.path.isdir(self.lib) else []
         return [name for name in names if re.fullmatch(r"[0-9][0-9A-Za-z.+_-]*-[0-9a-f]{8}", name)]
 
     def install(self, engine: t.Mapping[str, bytes], launcher: str, compiling: t.Callable[[str], None]) -> None:
-        """Put this in place of what is there; the version that was in use stays beside it, for runs that are under way."""
+        """Install these files. The version that was active stays beside them, for runs in progress."""
         umask = os.umask(0o022)
         try:
             os.makedirs(self.lib, exist_ok=True)
@@ -303,7 +303,7 @@ class Installation:
             os.umask(umask)
 
     def remove(self) -> None:
-        """Remove all of it, and the folders around it where they are empty."""
+        """Remove the installation, and its parent folders if they are empty."""
         for path in (self.command, self.package):
             if os.path.lexists(path) and (path == self.command or os.path.islink(path)):
                 os.unlink(path)

@@ -13,7 +13,7 @@ description:
   - Ensures O(groups), then O(users), then O(paths), each in the given order. One call replaces many calls of M(ansible.builtin.group),
     M(ansible.builtin.user), M(ansible.builtin.file) and M(ansible.builtin.copy), each of which costs a connection.
   - Nothing is changed if a user that must exist is missing, or if an option is wrong.
-  - The module writes no link's target. A file replaces a symbolic link of its name, a folder may be a symbolic link to a folder.
+  - The module never writes through a symbolic link to a file; it replaces the link. A folder may be a symbolic link to a folder.
 options:
   groups:
     description: Groups that must exist.
@@ -49,7 +49,7 @@ options:
         default: true
       comment:
         description:
-          - The comment of a user that this module creates, and the mark by which it knows such a user later.
+          - The comment of a user that this module creates. It also marks the user as created by this module.
           - O(users[].group), O(users[].home) and O(users[].shell) of an existing user with another comment are not changed.
         type: str
         default: ""
@@ -85,10 +85,10 @@ options:
         required: true
       state:
         description:
-          - V(directory) ensures a folder. Missing folders above it are created too, as root's with the mode 0755.
+          - V(directory) ensures a folder. Missing parent folders are created too, owned by root with mode 0755.
           - V(file) ensures a regular file. Without O(paths[].content), a missing file is created empty, and an existing one keeps its
             content.
-          - V(absent) removes a file, a link, or a folder with all that is in it.
+          - V(absent) removes a file, a link, or a folder with its contents.
         type: str
         choices: [directory, file, absent]
         default: file
@@ -108,17 +108,17 @@ options:
         type: str
       validate:
         description:
-          - A command that checks a new text before the file is replaced, as a list of arguments. C(%s) is the path of a temporary file
+          - A command that checks the new text before the file is replaced, as a list of arguments. C(%s) is the path of a temporary file
             with the text.
-          - It is not run in check mode, because what it needs may not be there yet.
+          - It is not run in check mode, because files that it needs may not exist yet.
         type: list
         elements: str
       create_only:
-        description: Leave an existing folder or file as it is, with its owner and mode.
+        description: Whether to leave an existing folder or file unchanged, including its owner and mode.
         type: bool
         default: false
       recurse:
-        description: If the owner or the group of an existing folder changes, give all that is in the folder to them too.
+        description: Whether to also change the owner and group of the contents if those of an existing folder change.
         type: bool
         default: false
       requires:
@@ -130,7 +130,7 @@ attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying target.
     support: full
-    details: Users and groups that do not exist yet count as owners that will differ.
+    details: If the owner or group of a path does not exist yet, the path is reported as changed.
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
     support: full
@@ -159,7 +159,7 @@ EXAMPLES = r"""
         groups: [log-archive-operators]
         optional_groups: [adm, systemd-journal]
         home: /var/lib/log-archive
-        comment: log-archive (made by Ansible)
+        comment: log-archive (created by Ansible)
       - name: alice
         create: false
         groups: [log-archive-operators]
@@ -175,7 +175,7 @@ EXAMPLES = r"""
         requires: [/usr/sbin/logrotate, /etc/logrotate.d]
   register: layout
 
-- name: Report what nothing rotates
+- name: Report that the logs are not rotated
   ansible.builtin.debug:
     msg: logrotate is not installed.
   when: "'/etc/logrotate.d/log-archive' in layout.left_out"
@@ -189,7 +189,7 @@ changes:
   elements: str
   sample: [group log-archive, user alice, /var/lib/log-archive]
 left_out:
-  description: Paths that were left out because something in O(paths[].requires) is missing.
+  description: Paths that were skipped because a path in O(paths[].requires) is missing.
   returned: success
   type: list
   elements: str
