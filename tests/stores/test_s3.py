@@ -345,7 +345,7 @@ def test_location_names_no_secret(make_store: MakeStore, bucket: str) -> None:
     ("options", "message"),
     [
         ({"part_size": MIB}, "5 MiB"),
-        ({"access_key_id": "a"}, "need each other"),
+        ({"access_key_id": "a"}, "must be set together"),
         ({"endpoint_url": "https://me:secret@host"}, "without credentials"),
         ({"endpoint_url": "host:9000"}, "http"),
     ],

@@ -47,7 +47,7 @@ class Verification(t.NamedTuple):
 
 
 class PutResult(t.NamedTuple):
-    """The outcome of a put. existed: the key already held the same bytes and nothing was sent. attempts: tries that it took."""
+    """The outcome of a put. existed: the key already held the same bytes and nothing was sent. attempts: how many were made."""
 
     key: str
     existed: bool
@@ -59,12 +59,12 @@ def check_key(key: str) -> str:
     """Return ``key``; raise ConfigError unless it is a relative path of plain names that cannot leave the store's root."""
     parts = key.split("/")
     if not key or "\0" in key or any(part in ("", ".", "..") for part in parts) or parts[-1].startswith(TEMP_PREFIX):
-        raise ConfigError("not a valid key for a store", repr(key), "Use a relative path without '.', '..' and empty parts")
+        raise ConfigError("not a valid key of a store", repr(key), "Use a relative path without '.', '..' and empty parts")
     return key
 
 
 def required(value: t.Optional[str], option: str, store: str) -> str:
-    """The value of an option that the store cannot work without; ConfigError if it has none."""
+    """The value of a required option; ConfigError if it is missing."""
     if not value:
         raise ConfigError("the option %s is missing" % option, store)
     return value
@@ -159,9 +159,9 @@ class Store(abc.ABC):
             verification = self._retrying(lambda: self._verify(key, digests, self.verify_level), retries)
         except (IntegrityError, StoreNotFoundError):
             raise StoreExistsError(
-                "another object is stored under this name and is not overwritten",
+                "a different object is stored under this name; it was not overwritten",
                 self.location(key),
-                "Choose another name, or look at it with 'log-archive list' and remove it yourself",
+                "Choose another name, or inspect the object with 'log-archive list' and remove it yourself",
             ) from taken
         return PutResult(key, True, retries.count, verification)
 

@@ -53,13 +53,13 @@ class FileStore(Store):
 
     def _put(self, path: str, key: str, digests: Digests, progress: Advance) -> Verification:
         name = key.rpartition("/")[2]
-        # The name is cut so that the temporary one is not too long if the final one is not.
+        # Shorten the name, so that the temporary name is not too long if the final name is not.
         part = "%s%s-%s.part" % (TEMP_PREFIX, os.fsdecode(os.fsencode(name)[:200]), digests.sha256[:16])
         with self._tree.reporting(self.location(key), "the archive cannot be written"):
             self._tree.make_root()
             with self._tree.folder(key, create=True) as folder:
                 if exists(name, folder):
-                    raise StoreExistsError("the name is taken", self.location(key))
+                    raise StoreExistsError("a file already exists under this name", self.location(key))
                 fd = self._open_part(part, folder, key)
                 try:
                     try:
@@ -69,7 +69,7 @@ class FileStore(Store):
                         verification = self._prove(fd, key, digests, self.verify_level)
                         self._publish(part, name, folder, key)
                     except BaseException:
-                        # If it cannot be removed now, 'clean' finds an unfinished upload later; the first error is the one that counts.
+                        # If it cannot be removed now, 'clean' removes it later. Report the first error.
                         with contextlib.suppress(OSError):
                             os.unlink(part, dir_fd=folder)
                         raise
@@ -90,7 +90,7 @@ class FileStore(Store):
                     data = os.read(fd, CHUNK)
                 if not data:
                     return
-                # Outside of the above: a failure of the sink is not the store's.
+                # Outside the context above, because a failure of the sink is not a failure of the store.
                 sink.write(data)
                 progress(len(data))
 
@@ -135,7 +135,7 @@ class FileStore(Store):
         removed = []
         for key, entry in list(self._tree.walk(prefix)):
             parent = key[: len(key) - len(entry.name)]
-            # A leftover belongs to a prefix when its final name would.
+            # A leftover is below a prefix if its final name would be.
             if not entry.name.startswith(TEMP_PREFIX) or not (parent + entry.name[len(TEMP_PREFIX) :]).startswith(prefix):
                 continue
             with self._tree.reporting(self.location(key), "the unfinished upload cannot be removed"), self._tree.folder(key) as folder:
@@ -148,13 +148,13 @@ class FileStore(Store):
     # -- one upload ----------------------------------------------------------------------------------------------------
 
     def _open_part(self, part: str, folder: int, key: str) -> int:
-        """Make the temporary file anew and lock it, so that no other process takes it for a leftover while we live."""
+        """Create and lock the temporary file, so that no other process treats it as a leftover while this one runs."""
         while True:
             if not _remove_leftover(part, folder):
                 raise StoreUnavailableError(
                     "another process is writing the same archive",
                     self.location(key),
-                    "It is tried again; check that only one job has this name",
+                    "The upload is retried; check that only one job has this name",
                 )
             try:
                 fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
@@ -169,9 +169,9 @@ class FileStore(Store):
         have = status.f_bavail * status.f_frsize
         if need > have:
             raise StoreFullError(
-                "no room: the archive needs %d bytes and %d are free" % (need, have),
+                "no space: the archive needs %d bytes, and %d are free" % (need, have),
                 self._tree.root,
-                "Free some space, or let the retention keep less",
+                "Free some space, or keep fewer archives (retention)",
             )
 
     def _copy(self, path: str, fd: int, digests: Digests, progress: Advance) -> None:
@@ -186,16 +186,16 @@ class FileStore(Store):
             progress(len(data))
         if (size, md5.hexdigest(), sha256.hexdigest()) != digests:
             raise IntegrityError(
-                "the spooled file changed since it was packed (%d of %d bytes, or other digests); nothing was stored"
+                "the archive in the spool changed after it was packed (%d of %d bytes, or different digests); nothing was stored"
                 % (size, digests.size),
                 path,
-                "Remove it, so that the archive is made again from its sources; check the disk",
+                "Check the disk, and remove the file; the next run archives its sources again",
             )
 
     def _prove(self, fd: int, key: str, digests: Digests, level: str) -> Verification:
         size = os.fstat(fd).st_size
         if size != digests.size:
-            raise IntegrityError("it has %d bytes, not %d" % (size, digests.size), self.location(key), _DAMAGED)
+            raise IntegrityError("the archive has %d bytes, not %d" % (size, digests.size), self.location(key), _DAMAGED)
         if level == "size":
             return Verification("size", size)
         if hasattr(os, "posix_fadvise"):
@@ -209,19 +209,21 @@ class FileStore(Store):
             sha256.update(data)
             at += len(data)
         if (at, md5.hexdigest(), sha256.hexdigest()) != digests:
-            raise IntegrityError("it reads back with MD5 %s, not %s" % (md5.hexdigest(), digests.md5), self.location(key), _DAMAGED)
+            raise IntegrityError(
+                "the MD5 of the stored archive is %s, not %s" % (md5.hexdigest(), digests.md5), self.location(key), _DAMAGED
+            )
         return Verification("read_back", size, md5.hexdigest())
 
     def _publish(self, part: str, name: str, folder: int, key: str) -> None:
         try:
             rename_without_overwrite(part, name, dir_fd=folder)
         except FileExistsError as error:
-            raise StoreExistsError("the name was taken meanwhile", self.location(key)) from error
+            raise StoreExistsError("another process has created a file with this name", self.location(key)) from error
         fsync_folder(folder)
 
 
 def _read_spooled(path: str) -> t.Iterator[memoryview]:
-    """The file in pieces; each is valid until the next is read. Raises SourceError: this side is not the store's."""
+    """The file in pieces; each is valid until the next is read. Raises SourceError, because the failure is not the store's."""
     buffer = memoryview(bytearray(CHUNK))
     try:
         with open(path, "rb", buffering=0) as file:
@@ -231,13 +233,13 @@ def _read_spooled(path: str) -> t.Iterator[memoryview]:
                     return
                 yield buffer[:count]
     except OSError as error:
-        raise SourceError("the spooled file cannot be read (%s)" % error.strerror, path) from error
+        raise SourceError("cannot read the archive in the spool (%s)" % error.strerror, path) from error
 
 
 def _remove_leftover(name: str, folder: int) -> bool:
     """Remove an unfinished upload; False if a living process still writes it."""
     try:
-        # Open for writing: NFS grants an exclusive lock to no other descriptor.
+        # Open for writing, because NFS grants an exclusive lock only to such a descriptor.
         fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         return True
@@ -262,7 +264,7 @@ def _locked(fd: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        # Some mounts support no locks; there only the job's own lock protects the file.
+        # Some mounts do not support locks. Only the lock of the job protects the file there.
         if error.errno not in _NO_LOCKS:
             raise
     return True

@@ -19,8 +19,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _UNAVAILABLE = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN, errno.EREMOTEIO)
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-"""There is no such file: nothing, a file or a symlink in place of a folder, or a symlink in place of the file."""
-# A folder that is not empty, is in use or is not ours to remove stays; another process may have removed it.
+"""The file does not exist, or a file or symlink is in place of a folder, or a symlink is in place of the file."""
+# Keep a folder that is not empty, in use, or not removable by us; another process may have removed it.
 _STAYS = (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENOENT)
 
 
@@ -53,7 +53,7 @@ class FolderTree:
         parent = os.path.dirname(self.root)
         if not os.path.isdir(parent):
             raise StoreNotFoundError(
-                "the store's folder does not exist, nor does the one above it",
+                "the folder of the store and its parent folder do not exist",
                 self.root,
                 "Check that it is mounted. If the path is right, run: mkdir -p %s" % shlex.quote(parent),
             )
@@ -86,10 +86,10 @@ class FolderTree:
             if error.errno not in ABSENT:
                 raise
             self.has_root()
-            raise StoreNotFoundError("there is no such archive", self.location(key)) from error
+            raise StoreNotFoundError("the archive does not exist", self.location(key)) from error
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise StoreNotFoundError("it is not a file", self.location(key))
+                raise StoreNotFoundError("not a regular file", self.location(key))
             yield fd
         finally:
             os.close(fd)
@@ -145,7 +145,7 @@ class FolderTree:
 
     @contextlib.contextmanager
     def reporting(self, subject: str, failed: str, passed: t.Sequence[int] = ()) -> t.Iterator[None]:
-        """Turn an OSError of the body into a StoreError, but for the errnos in ``passed``. failed: the message."""
+        """Turn an OSError of the body into a StoreError, except for the errnos in ``passed``. failed: the message."""
         try:
             yield
         except OSError as error:
@@ -155,20 +155,22 @@ class FolderTree:
 
     def _store_error(self, error: OSError, subject: str, message: str) -> StoreError:
         if error.errno in _FULL:
-            return StoreFullError(message, subject, "Free some space or raise the quota there, or let the retention keep less")
+            return StoreFullError(message, subject, "Free some space, raise the quota, or keep fewer archives (retention)")
         if error.errno in _DENIED:
-            return StoreDeniedError(message, subject, "Check owner and permissions of %s, and that it is mounted for writing" % self.root)
+            return StoreDeniedError(
+                message, subject, "Check the owner and permissions of %s, and that it is not mounted read-only" % self.root
+            )
         if error.errno in _UNAVAILABLE:
             return StoreUnavailableError(message, subject, "Check the disk or the mount of %s" % self.root)
         if error.errno == errno.ENOENT:
             if os.path.isdir(self.root):
-                return StoreUnavailableError("a folder was removed meanwhile: " + message, subject)
+                return StoreUnavailableError("another process removed a folder: " + message, subject)
             return StoreNotFoundError(message, subject, "Check that it is mounted")
         if error.errno in ABSENT:
             return StoreError(
-                "%s; a file or a symlink is in the place of a folder" % message,
+                "%s; a file or a symbolic link is in place of a folder" % message,
                 subject,
-                "Symlinks below %s are not followed" % self.root,
+                "Symbolic links below %s are not followed" % self.root,
             )
         return StoreError(message, subject)
 

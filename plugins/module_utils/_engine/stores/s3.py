@@ -58,7 +58,7 @@ class S3Store(Store):
             raise ConfigError("part_size must be at least %d bytes (5 MiB)" % MIN_PART_SIZE, self.name)
         self.bucket = Bucket(options)
         self._uploads = MultipartUploads(self.bucket)
-        # By digests: what the ETag must be if the object was sent in parts.
+        # By digests: the expected ETag of an object that was sent in parts.
         self._etags_of_parts: t.Dict[Digests, str] = {}
 
     def location(self, key: str = "") -> str:
@@ -89,7 +89,7 @@ class S3Store(Store):
         with open(path, "rb", buffering=0) as stream:
             file = LocalFile(stream.fileno(), path, digests)
             if os.fstat(file.descriptor).st_size != digests.size:
-                raise IntegrityError("the file changed since it was packed: its size differs", path)
+                raise IntegrityError("the archive changed after it was packed: its size differs", path)
             self._check_key_is_free(file, key)
             if digests.size <= self.part_size:
                 sent = self._put_whole(file, key, moved)
@@ -114,9 +114,9 @@ class S3Store(Store):
         size = file.digests.size
         parts = number_of_parts(etag_of(found))
         if parts and found["ContentLength"] == size and parts == -(-size // size_of_parts(size, self.part_size)):
-            # Perhaps a run of ours that was killed sent it. The local file gives the expected ETag, without reading the object back.
+            # A killed run may have sent it. The local file gives the expected ETag, without reading the object back.
             self._etags_of_parts[file.digests] = etag_of_parts(list(self._read_parts(file)))
-        raise StoreExistsError("an object already exists there", self.location(key))
+        raise StoreExistsError("an object already exists under this name", self.location(key))
 
     def _read_parts(self, file: LocalFile) -> t.Iterator[Part]:
         return read_parts(file, self.part_size, self.bucket.sends_sha256)
@@ -140,7 +140,7 @@ class S3Store(Store):
         return SentObject(answer, file.digests.md5, to_base64(sha256))
 
     def _remove_damaged(self, key: str, digests: Digests, sent: SentObject, hint: t.Optional[str]) -> str:
-        """Remove the object that the put made; return a hint about it. StoreExistsError if another writer's object is there by now.
+        """Remove the object that the put created; return a hint about it. StoreExistsError if another writer has replaced it.
 
         Not every server checks If-None-Match and stores in one step, so two writers can both be the first.
         """
@@ -148,7 +148,7 @@ class S3Store(Store):
         try:
             head = self.bucket.head(key)
             if head is not None and not version and etag_of(head) not in (etag_of(sent.answer), sent.etag, digests.md5):
-                raise StoreExistsError("another writer's object is there", self.location(key))
+                raise StoreExistsError("another writer stored an object under this name", self.location(key))
             self.bucket.call_on("delete_object", key, **version)
         except StoreExistsError:
             raise
@@ -165,7 +165,7 @@ class S3Store(Store):
             raise StoreUnavailableError("the object that was just stored does not exist", self.location(key))
         self._check_size(head, key, digests)
         right = (sent.etag, digests.md5)
-        # The ETag of an object in parts can be compared if it has their number; some servers make up other ETags for them.
+        # The ETag of an object in parts can be compared if it ends with their number; some servers use other ETags for them.
         answered, found = (
             etag if etag in right or sent.etag == digests.md5 or number_of_parts(etag or "") else None
             for etag in (self.bucket.md5_in_etag(sent.answer), self.bucket.md5_in_etag(head))
@@ -174,12 +174,13 @@ class S3Store(Store):
             raise IntegrityError(
                 "the server reports the ETag %s; the bytes sent have %s" % (answered or found, sent.etag), self.location(key), ETAG_HINT
             )
-        # A SHA-256 is of the whole or (with '-N') of the parts'. A server may report the other kind, which cannot be compared here.
+        # A SHA-256 is of the whole object or (with '-N') of the digests of its parts. A server may report the other kind, which cannot be
+        # compared here.
         sha256 = sent.answer.get("ChecksumSHA256") or sent.sha256
         if sha256 != sent.sha256 and ("-" in sha256) == ("-" in sent.sha256):
-            raise IntegrityError("the server reports another SHA-256 than was sent", self.location(key))
+            raise IntegrityError("the SHA-256 that the server reports differs from the one that was sent", self.location(key))
         if self.bucket.md5_in_etag(head) not in (None, *right) and answered is not None:
-            # The bytes arrived, and then the ETag changed: a proxy makes up its own, or another writer replaced the object.
+            # The bytes arrived, and then the ETag changed: a proxy uses different ETags, or another writer replaced the object.
             return self._read_back(key, digests, etag_of(head))
         if not reaches("server_digest", self.verify_level):
             return self._verify(key, digests, self.verify_level)
@@ -188,25 +189,25 @@ class S3Store(Store):
 
     def _check_size(self, head: Answer, key: str, digests: Digests) -> None:
         if head["ContentLength"] != digests.size:
-            raise IntegrityError("the object has %d bytes, and %d are expected" % (head["ContentLength"], digests.size), self.location(key))
+            raise IntegrityError("the object has %d bytes, not %d" % (head["ContentLength"], digests.size), self.location(key))
 
     def _verify(self, key: str, digests: Digests, level: str) -> Verification:
         head = self.bucket.head(key, checksums=level != "size")
         if head is None:
             self.bucket.raise_reason(key)
-            raise StoreUnavailableError("the server reports that the object exists and that it does not", self.location(key))
+            raise StoreUnavailableError("the server contradicts itself about whether the object exists", self.location(key))
         self._check_size(head, key, digests)
         etag = etag_of(head)
         md5 = self.bucket.md5_in_etag(head)
         checksum = head.get("ChecksumSHA256", "")
         if checksum and "-" not in checksum and head.get("ChecksumType") in (None, "FULL_OBJECT"):
             if checksum != to_base64(bytes.fromhex(digests.sha256)):
-                raise IntegrityError("the server reports another SHA-256 than is expected", self.location(key))
+                raise IntegrityError("the SHA-256 that the server reports differs from the expected one", self.location(key))
             reached = "remote_hash"
         elif md5 is not None and md5 in (digests.md5, self._etags_of_parts.get(digests)):
             reached = "server_digest"
         elif md5 is not None and not number_of_parts(md5):
-            # Other bytes, or an ETag that only looks like an MD5: the bytes themselves decide.
+            # Different bytes, or an ETag that only looks like an MD5: read the object back to decide.
             return self._read_back(key, digests, etag)
         else:
             reached = "size"
@@ -224,7 +225,7 @@ class S3Store(Store):
             size += len(piece)
         if Digests(size, md5.hexdigest(), sha256.hexdigest()) != digests:
             raise IntegrityError(
-                "read back, the object has %d bytes with MD5 %s; expected are %d with %s"
+                "the object that was read back has %d bytes and the MD5 %s, not %d and %s"
                 % (size, md5.hexdigest(), digests.size, digests.md5),
                 self.location(key),
             )
@@ -241,7 +242,7 @@ class S3Store(Store):
         found = []
         for one in self.bucket.pages("list_objects_v2", prefix, "Contents"):
             key = one["Key"][len(self.bucket.prefix) :]
-            # Consoles make an object with a name that ends with '/' for an empty folder.
+            # For an empty folder, consoles create an object with a name that ends with '/'.
             if key and not key.endswith("/") and not key.rpartition("/")[2].startswith(TEMP_PREFIX):
                 found.append(StoredObject(key, one["Size"], one["LastModified"].timestamp(), etag_of(one)))
         return sorted(found)

@@ -20,7 +20,7 @@ from ..base.errors import (
 
 
 class AccessDeniedError(StoreDeniedError):
-    """The request is not allowed; the credentials are good, or the server did not check them."""
+    """The request is not allowed. The credentials are valid, or the server did not check them."""
 
 
 class BadDigestError(StoreUnavailableError):
@@ -28,11 +28,11 @@ class BadDigestError(StoreUnavailableError):
 
 
 class NoSuchUploadError(StoreUnavailableError):
-    """The server does not know the multipart upload any more; it must begin again."""
+    """The server no longer has the multipart upload, so it must start again."""
 
 
 class NotImplementedByServerError(StoreError):
-    """The server does not support what a request's headers ask for."""
+    """The server does not support a header of the request."""
 
 
 BAD_DIGEST = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
@@ -62,7 +62,7 @@ def _by_code(failure: aws.AwsError, subject: str) -> t.Optional[LogArchiveError]
     """The error of an answer that means more to S3 than to other services."""
     message, code, status = failure.message, failure.code, failure.status
     if code in BAD_DIGEST:
-        return BadDigestError("the server received other bytes than were sent: %s" % message, subject)
+        return BadDigestError("the server received different bytes than were sent: %s" % message, subject)
     # Some servers answer 403 if a quota is used up.
     if code in FULL or status in (413, 507):
         return StoreFullError(message, subject, "Prune the store, or raise its quota")
@@ -73,7 +73,7 @@ def _by_code(failure: aws.AwsError, subject: str) -> t.Optional[LogArchiveError]
     if status == 404:
         return StoreNotFoundError(message, subject)
     if status == 412:
-        return StoreExistsError("an object already exists there", subject)
+        return StoreExistsError("an object already exists under this name", subject)
     if status == 501 or (status == 400 and code in UNSUPPORTED):
         return NotImplementedByServerError(message, subject)
     if status == 411:

@@ -63,7 +63,7 @@ class MultipartUpload:
         self._id = bucket.call_on("create_multipart_upload", key, **parameters)["UploadId"]
 
     def send(self, file: LocalFile, part_size: int, progress: Advance) -> SentObject:
-        """Send the parts that the server does not have yet and make the object of them.
+        """Send the parts that the server does not have yet and combine them to the object.
 
         Raises NoSuchUploadError if the server forgot the upload; any other retryable error leaves it to be continued.
         """
@@ -124,7 +124,7 @@ class MultipartUpload:
 
 
 class MultipartUploads:
-    """The upload that is under way, if any: kept over retries, aborted when another begins or the put ends."""
+    """The upload in progress, if any: kept for retries, aborted when another one starts or the put ends."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
@@ -145,7 +145,7 @@ class MultipartUploads:
         return sent
 
     def abort(self) -> None:
-        """Abort the upload that is under way, if any."""
+        """Abort the upload in progress, if any."""
         upload, self._current = self._current, None
         if upload is not None:
             upload.abort()
@@ -170,7 +170,7 @@ def read_parts(file: LocalFile, part_size: int, with_sha256: bool) -> t.Iterator
         while at < start + size:
             count = os.preadv(descriptor, [buffer[: min(READ_SIZE, start + size - at)]], at)
             if not count:
-                raise IntegrityError("the file became shorter while it was read", path)
+                raise IntegrityError("the archive was truncated while it was read", path)
             md5.update(buffer[:count])
             whole.update(buffer[:count])
             if with_sha256:
@@ -178,7 +178,9 @@ def read_parts(file: LocalFile, part_size: int, with_sha256: bool) -> t.Iterator
             at += count
         yield Part(number, start, size, md5.digest(), sha256.digest())
     if whole.hexdigest() != digests.sha256:
-        raise IntegrityError("the file changed since it was packed: its SHA-256 differs", path, "Nothing was stored; pack it again")
+        raise IntegrityError(
+            "the archive changed after it was packed: its SHA-256 differs", path, "Nothing was stored; archive the sources again"
+        )
 
 
 def etag_of_parts(parts: t.Sequence[Part]) -> str:

@@ -38,7 +38,7 @@ class Bucket:
         subject = options["name"] or options["type"]
         endpoint_url = options["endpoint_url"]
         if bool(options["access_key_id"]) != bool(options["secret_access_key"]):
-            raise ConfigError("access_key_id and secret_access_key need each other", subject)
+            raise ConfigError("access_key_id and secret_access_key must be set together", subject)
         if endpoint_url is not None and not re.match(r"https?://[^/@?\s]+/?[^@?\s]*$", endpoint_url):
             raise ConfigError("endpoint_url must be http(s)://host[:port], without credentials", subject)
         self.name = required(options["bucket"], "bucket", subject)
@@ -115,7 +115,7 @@ class Bucket:
                 self.if_none_match = False
         try:
             if self.head(key) is not None:
-                raise StoreExistsError("an object already exists there", self.location(key))
+                raise StoreExistsError("an object already exists under this name", self.location(key))
             if "Body" in parameters:
                 parameters["Body"].seek(0)
             return self.call_on(operation, key, **parameters)
@@ -153,7 +153,7 @@ class Bucket:
                 except botocore.exceptions.BotoCoreError as error:
                     raise store_error(error, self.location(key)) from error
                 except (urllib3.exceptions.HTTPError, OSError) as error:
-                    raise StoreUnavailableError("the connection broke: %s" % error, self.location(key)) from error
+                    raise StoreUnavailableError("the connection was lost: %s" % error, self.location(key)) from error
                 if not piece:
                     break
                 size += len(piece)
@@ -161,7 +161,7 @@ class Bucket:
         finally:
             answer["Body"].close()
         if size != answer["ContentLength"]:
-            raise StoreUnavailableError("only %d of %d bytes arrived" % (size, answer["ContentLength"]), self.location(key))
+            raise StoreUnavailableError("the server sent only %d of %d bytes" % (size, answer["ContentLength"]), self.location(key))
 
     def pages(self, operation: str, prefix: str, member: str) -> t.Iterator[t.Dict[str, t.Any]]:
         """The entries named ``member`` in all pages of a listing below ``prefix``."""
@@ -233,7 +233,7 @@ class FileSlice:
             return b""
         data = os.pread(self._descriptor, wanted, self._start + self._at)
         if not data:
-            raise IntegrityError("the file became shorter while it was sent")
+            raise IntegrityError("the archive was truncated while it was sent")
         self._at += len(data)
         # The body is also read to sign it, and again after a redirect: only bytes that leave for the first time are progress.
         if self.sending and self._at > self._reported:

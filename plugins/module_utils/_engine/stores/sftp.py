@@ -98,7 +98,7 @@ class SftpStore(Store):
         except Status as status:
             raise self._root.error(status, key, "put") from status
         if found.size != digests.size:
-            raise IntegrityError("the server shows %s bytes after the rename, not %d" % (found.size, digests.size), self.location(key))
+            raise IntegrityError("the object has %s bytes after the rename, not %d" % (found.size, digests.size), self.location(key))
         return verification
 
     def _verify(self, key: str, digests: Digests, level: str) -> Verification:
@@ -165,9 +165,9 @@ class SftpStore(Store):
     def _prove(self, session: Session, path: str, key: str, digests: Digests, level: str) -> Verification:
         found = session.find(path)
         if found is None or not found.is_file():
-            raise StoreNotFoundError("there is no such object", self.location(key))
+            raise StoreNotFoundError("the object does not exist", self.location(key))
         if found.size != digests.size:
-            raise IntegrityError("the server has %s bytes, not %d" % (found.size, digests.size), self.location(key))
+            raise IntegrityError("the object has %s bytes, not %d" % (found.size, digests.size), self.location(key))
         if level == "size":
             return Verification("size", digests.size)
         if reaches("remote_hash", level):
@@ -188,7 +188,9 @@ class SftpStore(Store):
     def _compare(self, key: str, algorithm: str, digest: str, digests: Digests) -> None:
         expected = digests.md5 if algorithm == "md5" else digests.sha256
         if digest != expected:
-            raise IntegrityError("the server has other bytes: %s %s, not %s" % (algorithm, digest, expected), self.location(key))
+            raise IntegrityError(
+                "the content on the server differs: its %s is %s, not %s" % (algorithm, digest, expected), self.location(key)
+            )
 
     def _remote_hash(self, session: Session, path: str, size: int) -> t.Optional[t.Tuple[str, str]]:
         """(md5 or sha256, hex digest) as the server computes it, or None if it can do neither."""

@@ -147,14 +147,14 @@ class Connection:
             self.socket.stop_deadline()
 
     def lost(self, error: t.Optional[BaseException] = None) -> StoreUnavailableError:
-        """The error for a connection that does not answer or is gone."""
+        """The error for a connection that does not answer or was lost."""
         if self.socket.expired:
             reason = "no answer within the timeout"
         else:
             reason = "the connection was cut"
             detail = self._farewell() or (str(error) if error is not None else "")
             reason += " (%s)" % detail if detail else ""
-        return StoreUnavailableError(reason, self.login.address, "Check the server and the network; see also the option timeout")
+        return StoreUnavailableError(reason, self.login.address, "Check the server and the network, or increase the option timeout")
 
     def open_sftp_channel(self) -> paramiko.Channel:
         """A channel to the server's SFTP subsystem."""
@@ -168,15 +168,17 @@ class Connection:
                 except paramiko.SSHException as error:
                     if self.transport.is_active():
                         raise StoreDeniedError(
-                            "the server offers no SFTP to this user", self.login.address, "Look for 'Subsystem sftp' in its sshd_config"
+                            "the server does not offer SFTP to this user", self.login.address, "Check 'Subsystem sftp' in its sshd_config"
                         ) from error
                     raise
         except paramiko.ChannelException as error:
-            raise StoreDeniedError("the server opens no session: %s" % error, self.login.address, "Look at the server's log") from error
+            raise StoreDeniedError(
+                "the server refuses the session: %s" % error, self.login.address, "Check the log of the server"
+            ) from error
         return channel
 
     def run(self, command: str, seconds: float) -> t.Optional[str]:
-        """The output of a command on the server; None if it has no shell, or the command fails or is silent for this long."""
+        """The output of a command on the server; None if it has no shell, the command fails, or it prints nothing for this long."""
         import paramiko
 
         self.socket.prompt = True
@@ -261,7 +263,7 @@ class Connection:
             raise StoreDeniedError(
                 "paramiko cannot check a host key of the known type: %s" % ", ".join(sorted(types)),
                 self.login.address,
-                "Pin another of the server's host keys (ssh-ed25519, ecdsa or rsa)",
+                "Set host_key or known_hosts_file to another host key of the server (ssh-ed25519, ecdsa or rsa)",
             )
         options.key_types = names
 
@@ -276,7 +278,7 @@ class Connection:
                 further = self._try_login("the password", lambda: self.transport.auth_password(login.user, password))
         if not self.transport.is_authenticated():
             raise StoreDeniedError(
-                "the server wants more to log in: %s" % ", ".join(further), login.address, "Set password or private_key_file"
+                "the server requires further authentication: %s" % ", ".join(further), login.address, "Set password or private_key_file"
             )
 
     def _try_login(self, credential: str, attempt: t.Callable[[], t.List[str]]) -> t.List[str]:

@@ -102,7 +102,7 @@ def known_keys_for(login: Login) -> KnownKeys:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise ConfigError("the known hosts cannot be read: %s" % error.strerror, path, "Check known_hosts_file") from error
+            raise ConfigError("cannot read the known hosts: %s" % error.strerror, path, "Check known_hosts_file") from error
         known.accepted.extend(found.accepted)
         known.revoked.extend(found.revoked)
     return known
@@ -113,7 +113,7 @@ def check_host_key(login: Login, offered: HostKey, known: KnownKeys) -> None:
     shown = _shown(offered)
     scan = "ssh-keyscan -p %d -t %s %s" % (login.port, offered.type.replace("ssh-", "").partition("-")[0], login.host)
     if offered.blob in known.revoked:
-        raise StoreDeniedError("the server's host key %s is marked as revoked" % shown, login.address)
+        raise StoreDeniedError("the host key %s of the server is marked as revoked; nothing was sent" % shown, login.address)
     if offered in known.accepted:
         return
     if known.accepted:
@@ -152,7 +152,7 @@ def _shown(key: HostKey) -> str:
 def _note_host_key(login: Login, key: HostKey) -> None:
     path = login.known_hosts_files[0]
     name = login.host if login.port == 22 else "[%s]:%d" % (login.host, login.port)
-    # Not hashed: the job document beside it names the host anyway, and a hash would only hide it from a reviewer.
+    # Not hashed: the job document contains the host name anyway, and a hash would only hide it from a reviewer.
     line = "%s %s %s\n" % (name, key.type, base64.b64encode(key.blob).decode("ascii"))
     try:
         make_private_folders(os.path.dirname(path) or ".")
@@ -163,4 +163,4 @@ def _note_host_key(login: Login, key: HostKey) -> None:
                     line = "\n" + line
             stream.write(line.encode("ascii"))
     except OSError as error:
-        raise ConfigError("the new host key cannot be written down: %s" % error.strerror, path, "Check known_hosts_file") from error
+        raise ConfigError("cannot record the new host key: %s" % error.strerror, path, "Check known_hosts_file") from error

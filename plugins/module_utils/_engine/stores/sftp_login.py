@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where an SFTP store logs in and with what: the login, and private keys."""
+"""The login of an SFTP store, and private keys."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def load_private_key(path: str, passphrase: t.Optional[str]) -> paramiko.PKey:
         with open(path, encoding="ascii", errors="replace") as stream:
             stream.read(1)
     except OSError as error:
-        raise ConfigError("the private key cannot be read: %s" % error.strerror, path, "Check private_key_file") from error
+        raise ConfigError("cannot read the private key: %s" % error.strerror, path, "Check private_key_file") from error
     reasons = []
     kinds: t.Tuple[t.Type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
     for kind in kinds:

@@ -125,7 +125,7 @@ def expect(kind: int, reader: PacketReader, wanted: int) -> None:
         if code != OK or wanted != STATUS:
             raise Status(code, reader.text() if reader.left() else "")
     elif kind != wanted:
-        raise StoreError("the server answered with a packet of another kind (%d, not %d)" % (kind, wanted))
+        raise StoreError("the server sent a packet of an unexpected type (%d, not %d)" % (kind, wanted))
 
 
 class PacketChannel:
@@ -223,7 +223,7 @@ class PacketChannel:
 
     def _take(self, count: int) -> bytes:
         while len(self._buffer) < count:
-            # All that there is: paramiko moves the rest of its buffer at each smaller read.
+            # Read everything, because paramiko moves the rest of its buffer at each smaller read.
             piece = self._channel.recv(_RECEIVE)
             if not piece:
                 raise self.connection.lost()
@@ -233,10 +233,10 @@ class PacketChannel:
         return taken
 
     def _not_sftp(self) -> StoreError:
-        # The channel cannot be used any more: is_usable() must be false.
+        # The channel can no longer be used: is_usable() must be false.
         self._unanswered += 1
         return StoreError(
             "the server does not speak SFTP version 3",
             self.login.address,
-            "A login script that prints something breaks SFTP: look at the user's .bashrc on the server",
+            "Output of a login script breaks SFTP: check the .bashrc of the user on the server",
         )

@@ -39,7 +39,7 @@ class RemoteRoot:
                 self.login = self.login._replace(private_key=load_private_key(self._private_key_file, self._passphrase))
             self._session = Session(self.login)
         if self._absolute is None:
-            # Absolute, because a command does not start in the folder in which an SFTP session does.
+            # Absolute, because a command and an SFTP session may start in different folders.
             relative = not self.path.startswith("/")
             self._absolute = posixpath.normpath(posixpath.join(self._session.realpath("."), self.path)) if relative else self.path
         return self._session
@@ -63,20 +63,20 @@ class RemoteRoot:
         """The error of a store for a request that the server refused. action: the attempt, such as 'list'."""
         location = self.location(key)
         if status.code == packets.NO_SUCH_FILE:
-            return StoreNotFoundError("there is no such object or folder", location)
+            return StoreNotFoundError("the object or folder does not exist", location)
         if status.code == packets.PERMISSION_DENIED:
             return StoreDeniedError(
                 "the server refuses to %s: permission denied" % action,
                 location,
-                "Check owner and mode of the file and its folder; the login is user '%s'" % self.login.user,
+                "Check the owner and mode of the file and its folder; the store logs in as user '%s'" % self.login.user,
             )
         if status.code in (packets.NO_SPACE, packets.QUOTA_EXCEEDED) or re.search(r"no space|quota", status.text, re.IGNORECASE):
-            return StoreFullError("the server has no room: %s" % status, location, "Free space there, or prune the store")
+            return StoreFullError("the server has no space: %s" % status, location, "Free some space on the server, or prune the store")
         if status.code in (packets.NO_CONNECTION, packets.CONNECTION_LOST):
             return StoreUnavailableError("the server lost its connection: %s" % status, location)
-        return StoreError("the server fails to %s: %s" % (action, status), location, "Check the path on the server, and its log")
+        return StoreError("the server failed to %s: %s" % (action, status), location, "Check the path, and the log of the server")
 
     def full(self, key: str, need: int, free: int) -> StoreFullError:
         """The error for a server without room for ``need`` bytes."""
         message = "the server has no room: %d bytes needed, %d free" % (need, free)
-        return StoreFullError(message, self.location(key), "Free space there, or prune the store")
+        return StoreFullError(message, self.location(key), "Free some space on the server, or prune the store")

@@ -22,7 +22,7 @@ from .sftp_packets import Attributes, PacketChannel, Status, expect, pack_bytes,
 WINDOW = 4 * 1024 * 1024
 """Bytes of one file that are requested or sent and not yet answered."""
 
-_PIECE_UNKNOWN = 32 * 1024  # what every server must take (draft-02, section 3)
+_PIECE_UNKNOWN = 32 * 1024  # the limit that every server must accept (draft-02, section 3)
 _PIECE_MOST = 255 * 1024  # OpenSSH's own limit, less than its packets of 256 KiB
 
 
@@ -226,12 +226,12 @@ class Session:
                 except Status as status:
                     if status.code != packets.EOF:
                         raise
-                    raise IntegrityError("the file ended before its size") from status
+                    raise IntegrityError("the file on the server is shorter than expected") from status
                 data = reader.string()
                 offset, count = asked.pop(number)
                 arrived[number] = data
                 if not data:
-                    raise StoreUnavailableError("the server answered a read with no bytes", channel.login.address)
+                    raise StoreUnavailableError("the server returned no bytes for a read request", channel.login.address)
                 if len(data) < count:
                     again = ask(offset + len(data), count - len(data))
                     order.insert(order.index(number) + 1, again)
@@ -266,9 +266,9 @@ class Session:
         try:
             reader = self._channel.request(packets.EXTENDED, pack_text("limits@openssh.com"), packets.EXTENDED_REPLY)
         except Status:
-            return  # announced and yet refused: keep to what every server must take
+            return  # announced but refused: keep the limit that every server must accept
         _packet, most_read, most_write = (reader.u64() for _index in range(3))
-        # 0 means that the server knows no limit.
+        # 0 means that the server has no limit.
         self.max_read = min(most_read or _PIECE_UNKNOWN, _PIECE_MOST)
         self.max_write = min(most_write or _PIECE_UNKNOWN, _PIECE_MOST)
 
@@ -277,7 +277,7 @@ def _read_local(source: t.BinaryIO, count: int) -> bytes:
     try:
         data = source.read(count)
     except OSError as error:
-        raise SourceError("the local file cannot be read: %s" % error.strerror, str(source.name)) from error
+        raise SourceError("cannot read the local file: %s" % error.strerror, str(source.name)) from error
     if not data:
         raise IntegrityError("the local file is shorter than expected", str(source.name))
     return data

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The upload of one file to an SFTP server: under a temporary name, resumed after a cut, then renamed without replacing."""
+"""The upload of one file to an SFTP server: to a temporary name, resumed after a disconnect, then renamed without overwriting."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ class Upload:
                 except Status as status:
                     raise self._write_error(session, status, size - written) from status
         except (StoreError, IntegrityError) as error:
-            # The end of the connection closes the handle in any case.
+            # When the connection ends, the server closes the handle.
             self._root.close()
             if isinstance(error, StoreFullError):
-                # The part of the archive that is there would keep the server full.
+                # The incomplete archive would keep the disk of the server full.
                 self.discard(self._root.session())
             raise
         return offset > 0
@@ -100,7 +100,7 @@ class Upload:
     def _taken(self, session: Session) -> StoreExistsError:
         # A run that was killed while it renamed may have left both names (OpenSSH: link, then unlink).
         self.discard(session)
-        return StoreExistsError("something already exists there", self._root.location(self._key))
+        return StoreExistsError("an object already exists under this name", self._root.location(self._key))
 
     def _open(self, session: Session) -> t.Tuple[bytes, int]:
         """Open the temporary file for writing; return its handle and the offset from which to send."""
@@ -110,19 +110,19 @@ class Upload:
                 return session.open_file(self.temporary, flags, FILE_MODE), 0
             except Status as status:
                 if status.code == packets.NO_SUCH_FILE:
-                    # A folder is missing: the first archive of a day, or one that 'delete' found empty a moment ago.
+                    # A folder is missing: this is the first archive of a day, or 'delete' has just removed the empty folder.
                     _make_folders(session, posixpath.dirname(self.temporary))
                     continue
                 existing = session.find(self.temporary)
                 if existing is None:
                     raise
-            # Its name holds the SHA-256 of the archive, so it is the start of these very bytes.
+            # Its name contains the SHA-256 of the archive, so it is the beginning of the same archive.
             size = existing.size or 0
             offset = size - _GO_BACK
             if self._resume and existing.is_file() and offset > 0 and size <= self._digests.size:
                 return session.open_file(self.temporary, packets.FLAG_WRITE), offset
             session.remove(self.temporary)
-        raise StoreUnavailableError("a temporary name or its folder vanishes while we use it", self.temporary)
+        raise StoreUnavailableError("the temporary file or its folder was removed during the upload", self.temporary)
 
     def _require_room(self, session: Session, need: int) -> None:
         free = session.free_bytes(self.temporary)
@@ -134,7 +134,7 @@ class Upload:
         known = self._root.error(status, self._key, "write")
         if status.code not in (packets.FAILURE, packets.BAD_MESSAGE) or isinstance(known, StoreFullError):
             return known
-        # SFTP 3 has one code for all else, and ENOSPC is the likely case.
+        # SFTP 3 has one code for all other failures; ENOSPC is the most likely.
         try:
             free = session.free_bytes(self.temporary)
         except Status:
@@ -156,6 +156,6 @@ def _make_folders(session: Session, folder: str) -> None:
     try:
         session.make_folder(folder, FOLDER_MODE)
     except Status:
-        # Another run may have made it meanwhile.
+        # Another run may have created it.
         if session.find(folder, follow=True) is None:
             raise

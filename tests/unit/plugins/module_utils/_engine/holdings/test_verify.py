@@ -22,7 +22,7 @@ def test_verify_each_archive(store):
     os.unlink(os.path.join(store.location(), KEYS[2]))
     checked = [verifying.verify(store, archive, None) for archive in held.archives]
     assert [one.level for one in checked] == ["read_back", None, None]
-    assert checked[0].error is None and "bytes" in checked[1].error and "no such archive" in checked[2].error
+    assert checked[0].error is None and "bytes" in checked[1].error and "the archive does not exist" in checked[2].error
 
 
 def test_what_an_inventory_alone_shows(store):

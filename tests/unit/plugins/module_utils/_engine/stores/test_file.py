@@ -137,7 +137,7 @@ def test_levels_say_what_was_really_done(root, spooled, level, proven):
 def test_a_rotten_spool_file_is_named(store, root, spooled):
     with open(spooled, "r+b") as file:
         file.write(b"X")
-    with pytest.raises(IntegrityError, match="^%s: the spooled file changed since it was packed" % spooled):
+    with pytest.raises(IntegrityError, match="^%s: the archive in the spool changed after it was packed" % spooled):
         store.put(spooled, "a/key", DIGESTS)
     assert everything(root) == ["a"]
 
@@ -162,7 +162,7 @@ def test_bytes_changed_between_write_and_read_back_are_seen_and_removed(store, r
             with open(part, "r+b") as file:
                 file.write(b"X")
 
-    with pytest.raises(IntegrityError, match="reads back"):
+    with pytest.raises(IntegrityError, match="the MD5 of the stored archive is"):
         store.put(str(tmp_path / "large"), "key", digests, spoil)
     assert everything(root) == []
 
@@ -188,7 +188,7 @@ def test_a_symlinked_folder_below_the_root_is_followed_by_nothing(store, root, t
     (outside / (TEMP_PREFIX + "x.part")).write_bytes(b"x")
     root.mkdir()
     (root / "link").symlink_to(outside)
-    with pytest.raises(StoreError, match="Symlinks below .* are not followed"):
+    with pytest.raises(StoreError, match="Symbolic links below .* are not followed"):
         store.put(spooled, "link/new", DIGESTS)
     with pytest.raises(StoreNotFoundError):
         store.get("link/key", io.BytesIO())
@@ -232,7 +232,7 @@ def test_a_symlink_in_place_of_the_temporary_name_is_not_written_through(store, 
 def test_a_file_in_place_of_a_folder_is_explained(store, root, spooled):
     root.mkdir()
     (root / "a").write_bytes(b"x")
-    with pytest.raises(StoreError, match="a file or a symlink is in the place of a folder"):
+    with pytest.raises(StoreError, match="a file or a symbolic link is in place of a folder"):
         store.put(spooled, "a/key", DIGESTS)
     assert store.delete(["a/key"]) == {"a/key": None}
     assert (root / "a").read_bytes() == b"x"
@@ -346,7 +346,7 @@ def test_too_little_room_is_seen_before_anything_is_written(small_filesystem, tm
     data = bytes(2 * MIB)
     (tmp_path / "large").write_bytes(data)
     moved = []
-    with pytest.raises(StoreFullError, match=r"needs 2097152 bytes and \d+ are free") as failure:
+    with pytest.raises(StoreFullError, match=r"needs 2097152 bytes, and \d+ are free") as failure:
         new_store("file", path=str(folder)).put(str(tmp_path / "large"), "a/key", digests_of(data), moved.append)
     assert not failure.value.retryable and moved == []
     assert everything(folder) == ["a"]

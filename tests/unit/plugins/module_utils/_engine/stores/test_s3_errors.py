@@ -45,8 +45,8 @@ def untrusted() -> ssl.SSLError:
 
 
 ANSWERS = [
-    (400, "BadDigest", s3_errors.BadDigestError, "received other bytes"),
-    (400, "XAmzContentSHA256Mismatch", s3_errors.BadDigestError, "received other bytes"),
+    (400, "BadDigest", s3_errors.BadDigestError, "received different bytes"),
+    (400, "XAmzContentSHA256Mismatch", s3_errors.BadDigestError, "received different bytes"),
     (403, "QuotaExceeded", errors.StoreFullError, "quota"),
     (413, "EntityTooLarge", errors.StoreFullError, "quota"),
     (507, "XMinioStorageFull", errors.StoreFullError, "quota"),
@@ -174,7 +174,7 @@ def test_connections_that_fail_are_tried_again(error: Exception, texts: t.List[s
 
 
 def test_an_error_of_the_body_is_not_changed() -> None:
-    own = errors.IntegrityError("the file became shorter while it was sent")
+    own = errors.IntegrityError("the archive was truncated while it was sent")
     assert s3_errors.store_error(exceptions.HTTPClientError(error=own), LOCATION) is own
 
 

@@ -100,7 +100,7 @@ def test_an_answer_is_what_was_asked_for_or_an_error() -> None:
         packets.expect(packets.STATUS, status(packets.FAILURE, "disk on fire"), packets.STATUS)
     with pytest.raises(packets.Status, match="no reason given"):
         packets.expect(packets.STATUS, status(packets.OK), packets.DATA)
-    with pytest.raises(errors.StoreError, match="another kind"):
+    with pytest.raises(errors.StoreError, match="a packet of an unexpected type"):
         packets.expect(packets.NAME, reader(b""), packets.DATA)
 
 

@@ -128,7 +128,7 @@ def test_the_keys_of_all_files_are_known(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(errors.ConfigError, match="the known hosts cannot be read") as raised:
+    with pytest.raises(errors.ConfigError, match="cannot read the known hosts") as raised:
         known_keys_for(login(known_hosts_files=(str(tmp_path),)))
     assert raised.value.subject == str(tmp_path)
 
@@ -167,7 +167,7 @@ def test_a_new_key_is_refused_unless_that_is_asked_for(tmp_path: pathlib.Path) -
 def test_a_new_key_that_cannot_be_written_down_is_an_error(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     accepting = login(known_hosts_files=(str(tmp_path / "file" / "known_hosts"),), accept_new_host_key=True)
-    with pytest.raises(errors.ConfigError, match="cannot be written down"):
+    with pytest.raises(errors.ConfigError, match="cannot record the new host key"):
         check_host_key(accepting, NEW, KnownKeys([], []))
 
 
