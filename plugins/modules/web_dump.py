@@ -115,7 +115,6 @@ import tempfile
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.beneath import open_folder
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import SelectionError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.staging import has
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_web
@@ -166,10 +165,9 @@ def _collect(options: t.Mapping[str, t.Any], dest: str, folder: str) -> t.Dict[s
         return {"files": [], "unchanged": True, "problem": dumps.stale(options, days, now), "changed": False}
     files = [file._asdict() for file in got.files]
     if folder != dest:
-        with open_folder(dest) as there:
-            for file in files:
-                state = "unchanged" if has(there, file["name"], file["size"], file["sha256"]) else "written"
-                file.update(path=os.path.join(dest, file["name"]), state=state)
+        for file in files:
+            state = "unchanged" if has(dest, file["name"], file["size"], file["sha256"]) else "written"
+            file.update(path=os.path.join(dest, file["name"]), state=state)
     elif got.problem is None:
         dumps.remember(memory, got)
     return {"files": files, "unchanged": False, "problem": got.problem, "changed": any(file["state"] == "written" for file in files)}

@@ -121,7 +121,7 @@ def _planned(staged: t.Sequence[StagedFile], destination: str, root: int, overwr
     for file in staged:
         path = os.path.join(destination, file.name)
         there = _refuse_obstacles(root, destination, file.name, names, sound)
-        unchanged = there and has(root, file.name, file.size, file.sha256)
+        unchanged = there and _has(root, file.name, file.size, file.sha256)
         if there and not unchanged and not overwrite:
             conflicts.append(path)
         planned.append(ExtractedFile(path, file.name, file.size, file.sha256, "unchanged" if unchanged else "written"))
@@ -165,8 +165,16 @@ def _refuse_obstacles(root: int, destination: str, name: str, names: t.Container
     return mode is not None
 
 
-def has(folder: int, relative: str, size: int, sha256: str) -> bool:
-    """Whether ``relative`` below the folder that is held open is a regular file of this size and digest."""
+def has(destination: str, relative: str, size: int, sha256: str) -> bool:
+    """Whether ``relative`` below the folder ``destination`` is a regular file of this size and digest."""
+    try:
+        with beneath.open_folder(destination) as folder:
+            return _has(folder, relative, size, sha256)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _has(folder: int, relative: str, size: int, sha256: str) -> bool:
     try:
         status = beneath.status_of(folder, relative)
         if not stat.S_ISREG(status.st_mode) or status.st_size != size:

@@ -11,7 +11,6 @@ import typing as t
 
 from ..archive.manifest import source_bytes
 from ..archive.restore import restore
-from ..base.beneath import open_folder
 from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreError, StoreUnavailableError
 from ..base.progress import Advance, Progress, no_progress
 from ..base.staging import ExtractedFile, failing_clearly, has, staging_in
@@ -96,11 +95,7 @@ def restore_from_stores(
 
 def is_restored(archive: StoredArchive, destination: str) -> bool:
     """Whether every file of the archive stands below ``destination`` with the bytes that the manifest describes."""
-    try:
-        with open_folder(destination) as folder:
-            return all(has(folder, source["name"], source["size"], source["sha256"]) for source in archive.manifest["sources"])
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    return all(has(destination, source["name"], source["size"], source["sha256"]) for source in archive.manifest["sources"])
 
 
 def last_states(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:

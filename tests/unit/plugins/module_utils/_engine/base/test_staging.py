@@ -17,7 +17,7 @@ import sys
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import beneath, staging
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import staging
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import TEMP_PREFIX
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
     ConfigError,
@@ -47,11 +47,6 @@ def staged_file(folder: staging.Staging, name: str, data: bytes, mode: int = 0o6
 def publish(destination: pathlib.Path, files: t.Mapping[str, bytes], overwrite: bool = False) -> t.List[staging.ExtractedFile]:
     with staging.staging_in(str(destination)) as folder:
         return folder.publish([staged_file(folder, name, data) for name, data in files.items()], overwrite)
-
-
-def has(folder: pathlib.Path, relative: str, size: int, sha256: str) -> bool:
-    with beneath.open_folder(str(folder)) as held:
-        return staging.has(held, relative, size, sha256)
 
 
 def files_below(folder: pathlib.Path) -> t.Dict[str, bytes]:
@@ -277,13 +272,14 @@ def test_has_compares_kind_size_and_digest(destination: pathlib.Path) -> None:
     (destination / "file").write_bytes(data)
     (destination / "link").symlink_to(destination / "file")
     digest = hashlib.sha256(data).hexdigest()
-    assert has(destination, "file", len(data), digest)
-    assert not has(destination, "file", len(data) - 1, digest)
-    assert not has(destination, "file", len(data), hashlib.sha256(b"").hexdigest())
-    assert not has(destination, "link", len(data), digest)
-    assert not has(destination.parent, "destination", len(data), digest)
-    assert not has(destination, "missing", 0, digest)
-    assert not has(destination, "file/below", 0, digest)
+    assert staging.has(str(destination), "file", len(data), digest)
+    assert not staging.has(str(destination), "file", len(data) - 1, digest)
+    assert not staging.has(str(destination), "file", len(data), hashlib.sha256(b"").hexdigest())
+    assert not staging.has(str(destination), "link", len(data), digest)
+    assert not staging.has(str(destination.parent), "destination", len(data), digest)
+    assert not staging.has(str(destination), "missing", 0, digest)
+    assert not staging.has(str(destination / "missing"), "missing", 0, digest)
+    assert not staging.has(str(destination), "file/below", 0, digest)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
