@@ -125,9 +125,9 @@ def lock(path: str, wait: bool) -> t.Iterator[None]:
         except BlockingIOError:
             holder = os.pread(fd, 200, 0).decode("ascii", "replace").strip()
             raise LockedError(
-                "another run holds the lock (%s)" % (holder or "it has not written down its process id"),
+                "another run holds the lock (%s)" % (holder or "its process id is unknown"),
                 path,
-                "Wait until it has ended. The lock ends with its process: there is no file to remove",
+                "Wait until it ends. The lock ends with its process, so there is no file to remove",
             ) from None
         note = "pid %d, since %s\n" % (os.getpid(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         # A run on a full disk is the most useful one: it empties the spool. It must not fail for the sake of this note.

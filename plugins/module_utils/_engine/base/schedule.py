@@ -88,9 +88,13 @@ def _from_cron(fields: t.Sequence[str], at: str) -> Schedule:
         schedule = schedule._replace(days=_ALL.days, weekdays=_ALL.weekdays)
     if schedule.days != _ALL.days and schedule.weekdays != _ALL.weekdays:
         # cron runs when one of them matches, systemd when both do.
-        raise ConfigError("cron and systemd disagree about a day of the month together with a day of the week", at, "Give only one of them")
+        raise ConfigError(
+            "a day of the month cannot be combined with a day of the week, because cron and systemd treat this differently",
+            at,
+            "Give only one of them",
+        )
     if next_run(schedule, 0, datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)) is None:
-        raise ConfigError("there is no such day", at)
+        raise ConfigError("the day does not exist", at)
     return schedule
 
 
@@ -101,7 +105,7 @@ def _values(field: str, low: int, high: int, name: str, at: str) -> t.Tuple[int,
         if found is None:
             raise ConfigError("cannot read the field %s: %r" % (name, part), at, "Write it as %s" % FORMS)
         first = low if found[1] is None else int(found[1])
-        # cron takes "5/10" for "5-59/10", and a star in the weekdays for 0-6.
+        # cron reads "5/10" as "5-59/10", and a star in the weekdays as 0-6.
         last = (
             (high if name != _FIELDS[4] or found[1] else 6) if found[1] is None or (found[3] and not found[2]) else int(found[2] or first)
         )

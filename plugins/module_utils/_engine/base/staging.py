@@ -129,7 +129,7 @@ def _planned(staged: t.Sequence[StagedFile], destination: str, root: int, overwr
         raise LogArchiveError(
             "%d existing file(s) with other content are not overwritten; nothing was extracted" % len(conflicts),
             ascii(conflicts[0]),
-            "Choose an empty destination, restore fewer archives (by name or time), or overwrite: then the newest remains",
+            "Choose an empty destination, restore fewer archives (by name or time), or overwrite, so that the newest remains",
         )
     return planned
 
@@ -152,11 +152,11 @@ def _refuse_obstacles(root: int, destination: str, name: str, names: t.Container
         except FileNotFoundError:
             mode = None
         if mode is not None and stat.S_ISLNK(mode):
-            raise LogArchiveError("a symbolic link is in the way of a restored file", ascii(path), "Choose another destination")
+            raise LogArchiveError("the path of a restored file contains a symbolic link", ascii(path), "Choose another destination")
         if (mode is not None and stat.S_ISDIR(mode) != folder) or (folder and relative in names):
             found, needed = ("file", "folder") if folder else ("folder", "file")
             raise LogArchiveError(
-                "a %s is in the place of a %s of the archive" % (found, needed), ascii(path), "Choose another destination"
+                "a %s exists in place of a %s of the archive" % (found, needed), ascii(path), "Choose another destination"
             )
         if mode is not None and folder:
             with beneath.open_below(root, relative) as below:
@@ -198,8 +198,8 @@ def failing_clearly(destination: str) -> t.Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(
-                "no space left while the archive was extracted; the part that was written was removed",
+                "no space left to extract the archive; the files that were written were removed",
                 destination,
-                "Free some space there, or choose another folder",
+                "Free some space, or choose another folder",
             ) from error
         raise LogArchiveError("cannot write the file: %s" % error.strerror, error.filename or destination) from error

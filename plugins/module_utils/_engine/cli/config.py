@@ -36,7 +36,7 @@ def check(options: argparse.Namespace) -> int:
         if options.json:
             continue
         if found is None:
-            output.print_text("%s: fine" % path)
+            output.print_text("%s: valid" % path)
         else:
             output.print_error(str(found))
     if options.json:
@@ -62,5 +62,5 @@ def write_sample(options: argparse.Namespace) -> int:
             file.write(text)
     except OSError as error:
         raise ConfigError("cannot write the template: %s" % error.strerror, options.output) from error
-    output.print_error("Wrote %s. The file must be named after its job: JOB.json" % options.output)
+    output.print_error("Wrote %s. Name the file after its job: JOB.json" % options.output)
     return EXIT_DONE

@@ -53,7 +53,7 @@ def stores(document: JobDocument, name: t.Optional[str]) -> t.List[JobStore]:
     found = [store for store in document["stores"] if name in (None, store["name"])]
     if not found:
         known = ", ".join(store["name"] for store in document["stores"])
-        raise ConfigError("the job '%s' has no such store" % document["name"], str(name), "Its stores: %s" % known)
+        raise ConfigError("the job '%s' has no store of this name" % document["name"], str(name), "Its stores are: %s" % known)
     return found
 
 

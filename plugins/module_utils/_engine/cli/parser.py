@@ -14,7 +14,7 @@ from .. import __version__
 from ..base.errors import UsageError
 from ..config.spec import DEFAULT_CONFIG
 
-# argparse would look for a translation of its own texts, which takes longer than parsing; the other texts are English anyway.
+# argparse would look up a translation of its texts, which takes longer than parsing; all other texts are English anyway.
 vars(argparse)["_"] = lambda text: text
 
 EXIT_CODES = """exit codes:
@@ -144,7 +144,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """argparse makes a formatter for every option, and finds the width with shutil, which imports every compressor."""
+    """argparse creates a formatter for every option, and gets the width from shutil, which imports every compressor."""
 
     def __init__(self, prog: str) -> None:
         try:

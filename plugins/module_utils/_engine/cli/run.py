@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.jobs and not options.all:
         raise UsageError("no job given", hint="Name a job, or use --all")
     if options.confirm and not sys.stdin.isatty():
-        raise UsageError("--confirm needs a terminal", hint="Remove it if the command runs unattended")
+        raise UsageError("--confirm needs a terminal", hint="Omit it if the command runs unattended")
     confirm = _ask if options.confirm else _decline if options.no_upload else None
     progress = progress_of(options)
     return _each(options, lambda document: job.run(document, confirm=confirm, progress=progress, check=options.dry_run))
@@ -65,7 +65,7 @@ def prune(options: argparse.Namespace) -> int:
 
 
 def _each(options: argparse.Namespace, call: t.Callable[[JobDocument], RunRecord]) -> int:
-    """Call it for each job document and print its record. If one job fails, the others run all the same."""
+    """Call it for each job document and print its record. If one job fails, the others still run."""
     from ..config import files
 
     rows: t.List[t.Mapping[str, t.Any]] = []
@@ -102,7 +102,7 @@ def _print_record(record: RunRecord) -> None:
     try:
         (output.print_error if record["errors"] else output.print_text)(report.recap(record))
     except BrokenPipeError:
-        # The reader is gone; the other jobs run all the same.
+        # Standard output was closed; the other jobs still run.
         output.close_stdout()
 
 

@@ -81,7 +81,7 @@ class FernetEnvelope:
 
 
 class _NoSeal:
-    """As ``Encryptor``, for a tgz that stays as it is."""
+    """Like ``Encryptor``, for a tgz that is not encrypted."""
 
     def update(self, plaintext: bytes) -> bytes:
         return plaintext
@@ -95,7 +95,7 @@ Seal = t.Union[Encryptor, _NoSeal]
 
 
 def suffix(format: str) -> str:
-    """How the names of archives end by default. format: ``FERNET`` or ``NONE``."""
+    """The default suffix of the names of archives. format: ``FERNET`` or ``NONE``."""
     return _SUFFIXES[format]
 
 
@@ -115,13 +115,13 @@ def for_archive(facts: EncryptionFacts, keyring_folder: t.Optional[str], unencry
     if facts["format"] == NONE:
         if not unencrypted:
             raise IntegrityError(
-                "the archive is not encrypted; anyone who can write to the store can have put it in place of an encrypted one",
+                "the archive is not encrypted; anyone with write access to the store could have replaced an encrypted one with it",
                 subject,
                 "If you expect this, allow it with --unencrypted, or with the module's option unencrypted",
             )
         return PlainEnvelope()
     if keyring_folder is None:
-        raise KeyringError("the archive is encrypted and no keyring is given", subject, "Name the keyring that holds its key")
+        raise KeyringError("the archive is encrypted and no keyring is given", subject, "Set the keyring that contains its key")
     return FernetEnvelope(keyring.load(keyring_folder, t.cast(str, facts["key_id"])))
 
 
@@ -131,10 +131,10 @@ def encrypts(options: EncryptionOptions) -> bool:
 
 
 def check_facts(facts: t.Mapping[str, t.Any], subject: str) -> None:
-    """Check what a manifest says of the envelope. Raises IntegrityError; subject names the manifest."""
+    """Check how a manifest describes the envelope. Raises IntegrityError; subject names the manifest."""
     if facts["format"] not in _SUFFIXES:
         raise IntegrityError(
-            "the manifest names an encryption that this engine does not know: %r" % facts["format"],
+            "the manifest names an unknown encryption: %r" % facts["format"],
             subject,
             "Use a newer version of infra_ops.log_archive",
         )

@@ -126,16 +126,16 @@ def _decoded(stream: t.BinaryIO, subject: str) -> t.Iterator[t.Tuple[int, bytes,
         if not text:
             break
         if ended or len(text) % 4:
-            raise IntegrityError("the token is cut or has bytes added at its end", subject)
+            raise IntegrityError("the token is truncated, or bytes were added at its end", subject)
         if b"+" in text or b"/" in text:
-            raise IntegrityError("the token holds characters that are not base64url", subject)
+            raise IntegrityError("the token contains characters that are not base64url", subject)
         try:
             raw = decode(text)
         except (binascii.Error, ValueError) as error:
-            raise IntegrityError("the token holds characters that are not base64url", subject) from error
+            raise IntegrityError("the token contains characters that are not base64url", subject) from error
         ended = text.endswith(b"=")
         if ended and base64.urlsafe_b64encode(raw[-(len(raw) % 3) :]) != text[-4:]:
-            raise IntegrityError("the token's last characters are altered", subject)
+            raise IntegrityError("the last characters of the token were altered", subject)
         size += len(text)
         raw = held + raw
         held = raw[-MAC:]
@@ -159,9 +159,9 @@ def _check_signature(mac: hmac.HMAC, signature: bytes, subject: str) -> None:
 
 
 def _check_whole_blocks(signed: int, subject: str) -> None:
-    """Refuse what only a faulty writer signs: AES-CBC would drop the bytes after the last whole block without a word."""
+    """Refuse a ciphertext that only a faulty writer signs: AES-CBC would silently drop the bytes after the last whole block."""
     if (signed - HEADER) % BLOCK:
-        raise IntegrityError("its ciphertext is %d bytes, which is not a multiple of %d" % (signed - HEADER, BLOCK), subject)
+        raise IntegrityError("the ciphertext is %d bytes, which is not a multiple of %d" % (signed - HEADER, BLOCK), subject)
 
 
 def _aes_cbc(key: bytes, iv: bytes) -> t.Any:

@@ -146,7 +146,9 @@ def import_key(folder: str, key_text: t.Union[str, bytes], make_current: bool = 
     """
     secret = _decode(key_text.encode("utf-8", "replace") if isinstance(key_text, str) else key_text)
     if secret is None:
-        raise KeyringError("the given text is not a Fernet key", folder, "A key is 44 characters of URL-safe base64; nothing was imported")
+        raise KeyringError(
+            "the text to import is not a Fernet key", folder, "A key is 44 characters of URL-safe base64; nothing was imported"
+        )
     id = key_id(secret)
     if not _make_folder(folder, check):
         return Change(True, id, None, id if make_current else None)
@@ -182,7 +184,7 @@ def remove(folder: str, unwanted: str, check: bool = False) -> Change:
         if unwanted == current:
             raise KeyringError("cannot remove the key %s: it is the current key" % unwanted, folder, "Rotate first, then remove it")
         try:
-            # What moves is whole: it must not replace a good copy in removed/ by a damaged one.
+            # Check the file before it moves, so that a damaged key does not replace a good copy in removed/.
             _read_key(folder, unwanted)
         except FileNotFoundError:
             if unwanted not in _ids(os.path.join(folder, _REMOVED)):
@@ -241,7 +243,7 @@ def _changing(folder: str, check: bool) -> t.Iterator[None]:
             _give_away(os.path.join(folder, ".lock"), folder)
             for name in os.listdir(folder):
                 if name.startswith(TEMP_PREFIX):
-                    # Left by a process that was killed while it wrote; it may hold a key that never came into use.
+                    # A leftover of a killed process. It may contain a key that was never used.
                     os.unlink(os.path.join(folder, name))
             yield
     except OSError as error:
@@ -295,7 +297,7 @@ def _check_private(status: os.stat_result, path: str, mode: str) -> None:
         commands.append("chmod %s %s" % (mode, shlex.quote(path)))
     if problems:
         raise KeyringError(
-            "it %s, so its keys may not be secret" % " and ".join(problems),
+            "it %s, so its keys may no longer be secret" % " and ".join(problems),
             path,
             "Run: %s; rotate the key if someone else may have read it" % " && ".join(commands),
         )
@@ -314,7 +316,7 @@ def _content(path: str, private: bool = False) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise KeyringError("cannot read the file: %s" % error.strerror, path, "Run as the keyring's owner or as root") from error
+        raise KeyringError("cannot read the file: %s" % error.strerror, path, "Run as the owner of the keyring or as root") from error
 
 
 def _decode(text: bytes) -> t.Optional[bytes]:
@@ -344,7 +346,7 @@ def _missing(folder: str, wanted: str) -> KeyringError:
     else:
         where = "import it from your copy"
     return KeyringError(
-        "the key %s is needed and is not in use in the keyring (%s)" % (wanted, held),
+        "the key %s is needed, but it is not in use in the keyring (%s)" % (wanted, held),
         folder,
         "%s with 'log-archive key import' or the module fernet_key" % (where[0].upper() + where[1:]),
     )
@@ -352,7 +354,7 @@ def _missing(folder: str, wanted: str) -> KeyringError:
 
 def _check_id(id: str) -> None:
     if not _ID.fullmatch(id):
-        raise KeyringError("this is not a key id", ascii(id), "A key id has 16 hexadecimal digits, in lower case")
+        raise KeyringError("not a key id", ascii(id), "A key id has 16 hexadecimal digits, in lower case")
 
 
 def _key_path(folder: str, id: str) -> str:
@@ -377,7 +379,7 @@ def _current_id(folder: str) -> t.Optional[str]:
         return None
     if not _ID.fullmatch(id):
         raise KeyringError(
-            "the file is damaged: it does not hold one key id", path, "Write the id of the current key into it, 16 hexadecimal digits"
+            "the file is damaged: it does not contain one key id", path, "Write the id of the current key into it, 16 hexadecimal digits"
         )
     return id
 
@@ -392,4 +394,8 @@ def _created(folder: str) -> t.Dict[str, float]:
         return {}
     except (ValueError, TypeError, KeyError, AttributeError):
         pass
-    raise KeyringError("the file is damaged", path, "Remove it: the keys stay, but their ages become unknown, so the next rotation is due")
+    raise KeyringError(
+        "the file with the ages of the keys is damaged",
+        path,
+        "Remove it: the keys stay, but their ages become unknown, so the next rotation is due",
+    )

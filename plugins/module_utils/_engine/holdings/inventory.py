@@ -96,7 +96,7 @@ def fetch_manifest(store: Store, key: str, size: t.Optional[int] = None) -> Mani
 
 
 def choose(archives: t.Iterable[StoredArchive], choice: Choice) -> t.List[StoredArchive]:
-    """The archives of the choice, oldest first. Raises ArchiveNotFoundError for a name that is not there."""
+    """The archives of the choice, oldest first. Raises ArchiveNotFoundError for a name that does not exist."""
     chosen = overlapping(archives, choice.start, choice.end)
     if choice.names:
         chosen = named(chosen, choice.names)
@@ -142,7 +142,7 @@ def is_there(archives: t.Iterable[StoredArchive], name: str) -> bool:
 
 
 def named(archives: t.Iterable[StoredArchive], names: t.Sequence[str]) -> t.List[StoredArchive]:
-    """The archives with these names or keys; ArchiveNotFoundError lists those that are not there, with names near them."""
+    """The archives with these names or keys; ArchiveNotFoundError lists those that do not exist, with similar names."""
     archives = list(archives)
     chosen = {archive.key: archive for archive in archives for name in names if _is_named(archive, name)}
     missing = [name for name in names if not is_there(archives, name)]
@@ -153,7 +153,7 @@ def named(archives: t.Iterable[StoredArchive], names: t.Sequence[str]) -> t.List
         raise ArchiveNotFoundError(
             "no archive has this name (%d archives searched)" % len(archives),
             ", ".join(missing),
-            "Near names: %s" % ", ".join(near) if near else "List the store to see which archives it has",
+            "Similar names: %s" % ", ".join(near) if near else "List the store to see which archives it has",
         )
     return oldest_first(chosen.values())
 
@@ -190,7 +190,7 @@ def _fetched(
     objects: t.Mapping[str, StoredObject],
     known: t.Mapping[str, Manifest],
 ) -> t.Iterable[t.Union[Manifest, LogArchiveError]]:
-    """The manifest of each archive, or the error that says why it cannot be used."""
+    """The manifest of each archive, or the error for one that cannot be used."""
 
     def fetch(item: StoredObject) -> t.Union[Manifest, LogArchiveError]:
         if item.key in known:

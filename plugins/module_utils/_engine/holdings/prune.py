@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
     from .facts import PlanRow
 
 ORPHAN_AGE = timedelta(days=1)
-"""A manifest without an archive belongs to an upload that is under way. If it is older than this, it is a leftover."""
+"""A manifest without an archive belongs to an upload in progress. If it is older than this, it is a leftover."""
 
 OTHER_TOOLS = "(other tools)"
 """The job of files that a name template dates, unless one job is pruned."""
@@ -39,7 +39,7 @@ class Scope(t.NamedTuple):
 
 
 class Known(t.NamedTuple):
-    """What the job's catalog knows of the store.
+    """The facts about the store in the catalog of the job.
 
     manifests: by key, they need not be fetched. awaited: {key: names of stores that do not have the archive yet}; such archives are
     kept. coming: archives that will be there when the plan is executed (dry run). was_pruned: whether an earlier prune has begun to
@@ -112,14 +112,14 @@ def execute(store: Store, pruning: Pruning) -> Pruned:
 
 
 def rows(plan: retention.Plan) -> t.List[PlanRow]:
-    """A plan as rows: what goes first, then what stays."""
+    """A plan as rows: first the archives to remove, then those to keep."""
     actions = [("remove", item, reason) for item, reason in plan.remove]
     actions += [("keep", item, ", ".join(reasons)) for item, reasons in plan.keep]
     return [{"action": action, "key": item.key, "time": format_utc(item.time), "reason": reason} for action, item, reason in actions]
 
 
 def _plan_periods(items: t.Iterable[retention.Item], policy: retention.Policy, now: datetime) -> retention.Plan:
-    """The plan for whole periods: archives of one host, job and period stay or go together.
+    """The plan for whole periods: archives of one host, job and period are kept or removed together.
 
     Otherwise the ``auth.log`` of an hour could stand for the ``syslog`` of that hour, and keep_hourly would drop one of them.
     """

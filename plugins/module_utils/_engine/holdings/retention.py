@@ -96,7 +96,7 @@ class Item(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What stays (by group, newest first) and what goes (oldest first), with words why; removals that a guard refused."""
+    """The items to keep (by group, newest first) and to remove (oldest first), with reasons, and the removals that a guard refused."""
 
     keep: t.List[t.Tuple[Item, t.Tuple[str, ...]]]
     remove: t.List[t.Tuple[Item, str]]
@@ -105,12 +105,12 @@ class Plan(NamedTuple):
 
 
 def plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Plan:
-    """Decide for each item whether it stays; nothing is removed here.
+    """Decide for each item whether it is kept; nothing is removed here.
 
     Items are grouped by (host, job); the order of the input does not matter. Raises ConfigError if the policy
     keeps nothing, a time has no zone, or a key occurs twice (an archive counted twice would weaken the guards).
     """
-    # Nothing here makes a cycle, but a million results would make the collector walk over all of them again and again.
+    # This code creates no cycles, but with a million results the garbage collector would scan all of them again and again.
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -124,7 +124,7 @@ def _plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Pl
     if _keeps_nothing(policy):
         raise ConfigError(
             "the retention policy is empty and would remove every archive",
-            hint="Set at least one keep_ rule, or leave retention out to keep everything",
+            hint="Set at least one keep_ rule, or omit retention to keep everything",
         )
     now_micros = _micros(now, "now")
     ordered = sorted(items, key=operator.attrgetter("key"))
@@ -155,7 +155,7 @@ def _plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Pl
         unwanted = reasons.count(())
         if unwanted > max(ALWAYS_ALLOWED, policy.max_delete_share * len(past) + 1e-9):
             refusals.append(
-                "%s: %d of %d archives would go, more than max_delete_share %g allows, so none of them is removed. "
+                "%s: %d of %d archives would be removed, which exceeds max_delete_share %g, so none is removed. "
                 "Check the policy; if this is meant, raise max_delete_share for one run"
                 % ("/".join(filter(None, group)), unwanted, len(past), policy.max_delete_share)
             )
@@ -354,7 +354,7 @@ def _read_count(value: t.Any) -> int:
     try:
         count = _integer(value)
     except ValueError as error:
-        raise ValueError("%s nor 'unlimited'" % error) from None
+        raise ValueError("%s, nor 'unlimited'" % error) from None
     if count < UNLIMITED:
         raise ValueError("%d is negative; 'unlimited' or -1 keeps all" % count)
     return count
@@ -362,14 +362,14 @@ def _read_count(value: t.Any) -> int:
 
 def _read_duration(value: t.Any) -> Duration:
     if not isinstance(value, str):
-        raise ValueError("%r is not a text such as 7d or 1y5m7d2h" % (value,))
+        raise ValueError("%r is not a duration such as 7d or 1y5m7d2h" % (value,))
     return parse_duration(value) if value.strip() else Duration()
 
 
 def _read_min_keep(value: t.Any) -> int:
     number = _integer(value)
     if number < 1:
-        raise ValueError("%d is too small, at least 1 archive is always kept" % number)
+        raise ValueError("%d is too small; at least 1 archive is always kept" % number)
     return number
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Send an archive with its manifest to a store, never over something else, and prove that it arrived."""
+"""Send an archive with its manifest to a store, without overwriting anything, and prove that it arrived."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def manifest_beside(path: str) -> Manifest:
     """The manifest of a local archive. Raises LogArchiveError if the archive or the manifest is missing, IntegrityError."""
     for needed in (path, manifest_key(path)):
         if not os.path.isfile(needed):
-            raise LogArchiveError("the file does not exist", needed, "An archive is sent together with the manifest beside it")
+            raise LogArchiveError("the file does not exist", needed, "An archive is sent with its manifest, which must be beside it")
     try:
         return load(manifest_key(path))
     except OSError as error:

@@ -15,7 +15,7 @@ from .inventory import Inventory, StoredArchive
 
 
 class Checked(t.NamedTuple):
-    """One archive. level: at which the store's copy was proven, None if it was not; error: why the copy is not as it must be."""
+    """One archive. level: at which the store's copy was proven, None if it was not; error: why the verification failed."""
 
     key: str
     level: t.Optional[str]
@@ -31,7 +31,7 @@ def verify(store: Store, archive: StoredArchive, level: t.Optional[str]) -> Chec
 
 
 def unusable(held: Inventory) -> t.List[Checked]:
-    """What an inventory alone shows to be wrong: a manifest that cannot be used, a manifest or an archive that is alone. By key."""
+    """The problems that an inventory shows: unusable manifests, manifests without an archive, archives without a manifest. By key."""
     damaged = [Checked(key, None, why) for key, why in held.damaged.items()]
     missing = [
         Checked(orphan.key[: -len(MANIFEST_SUFFIX)], None, "there is only its manifest (the archive was removed, or its upload was cut)")

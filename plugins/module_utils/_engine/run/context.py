@@ -70,7 +70,7 @@ class Context:
         return self.document["archive"]["suffix"] or suffix(self.document["encryption"]["format"])
 
     def expect(self, key: str, start: datetime) -> None:
-        """Dry run: note that the run would send the archive ``key`` of the period that begins at ``start``."""
+        """Dry run: record that the run would send the archive ``key`` of the period that begins at ``start``."""
         from ..holdings.retention import Item
 
         self.coming.append(Item(key, start, self.host, self.job, 0))

@@ -55,7 +55,7 @@ def delete_sources(run: Context, sources: t.Sequence[Source]) -> None:
 
 
 def finish_deletions(run: Context) -> None:
-    """Complete what a killed run was deleting: those files have private names, and may be others than it meant to delete."""
+    """Complete the deletions of a killed run. Those files have private names, and may not be the files that it meant to delete."""
     run.recorder.begin("delete sources")
     path = removals.path_in(run.document["state"], run.job)
     for removal in removals.unfinished(path):
@@ -72,7 +72,7 @@ def _record(run: Context, removal: Removal, archive: t.Optional[str]) -> None:
 
 @contextlib.contextmanager
 def _recording_errors(run: Context, path: str) -> t.Iterator[None]:
-    """A source that is gone needs no deletion; any other error is recorded, and the next source is deleted."""
+    """A source that no longer exists needs no deletion; any other error is recorded, and the next source is deleted."""
     try:
         yield
     except FileNotFoundError:

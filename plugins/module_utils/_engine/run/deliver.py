@@ -89,7 +89,7 @@ def _put(run: Context, entry: Entry, store: Store, advance: Advance) -> CopyReco
 
 def _failed(run: Context, entry: Entry, name: str, error: t.Union[LogArchiveError, OSError]) -> CopyRecord:
     if isinstance(error, OSError):
-        error = SourceError("cannot read the spooled archive: %s" % error.strerror, str(error.filename))
+        error = SourceError("cannot read the archive in the spool: %s" % error.strerror, str(error.filename))
     run.fail_store(name, error)
     run.catalog.set_failed(entry, name, str(error))
     run.recorder.event("store_failed", archive=entry.name, store=name, error=str(error))

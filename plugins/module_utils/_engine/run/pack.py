@@ -38,7 +38,7 @@ def pack(run: Context, sources: t.Sequence[Source], below: str) -> None:
                 _archive(run, group, envelope, below)
         except LogArchiveError as error:
             run.recorder.fail(error)
-            break  # No room, no key, no library: the next archive would fail in the same way.
+            break  # No space, no key or no library: the next archive would fail in the same way.
 
 
 def _groups(run: Context, sources: t.Sequence[Source]) -> t.List[naming.Group]:
@@ -55,7 +55,7 @@ def _free_key(run: Context, group: naming.Group) -> str:
 
 
 def _expect(run: Context, group: naming.Group) -> None:
-    """Dry run: record the archive that the run would make."""
+    """Dry run: record the archive that the run would create."""
     key = _free_key(run, group)
     run.recorder.record["archives"].append(
         {

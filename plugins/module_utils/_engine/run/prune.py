@@ -29,7 +29,7 @@ def prune(run: Context, names: t.Sequence[str], always: bool) -> None:
         run.recorder.begin("prune %s" % name, listed=False)
         if options["append_only"]:
             if always:
-                run.recorder.warn("store %s was not pruned: it is append-only for this host; prune it on the store's side" % name)
+                run.recorder.warn("store %s was not pruned: it is append-only for this host; prune it on the server" % name)
             continue
         if name in run.stores.dead or any(name in stores for stores in awaited.values()):
             run.recorder.warn("store %s was not pruned: archives still wait for it" % name)

@@ -38,12 +38,12 @@ def _recover_archive(run: Context, key: str) -> None:
     try:
         manifest = manifests.load(manifest_key(path))
     except (FileNotFoundError, IntegrityError) as error:
-        run.recorder.warn("left alone: %s is in the spool and has no readable manifest (%s)" % (path, error))
+        run.recorder.warn("skipped %s in the spool: it has no readable manifest (%s)" % (path, error))
         return
     entry = run.catalog.by_key(key)
     if entry is None:
         if _digests_differ(path, manifest):
-            run.recorder.warn("left alone: %s is in the spool and differs from its manifest" % path)
+            run.recorder.warn("skipped %s in the spool: it differs from its manifest" % path)
             return
         entry = run.catalog.add(key.split("/")[0], run.job, key, manifest, run.stores.names)
         run.recorder.event("recovered", archive=entry.name)
@@ -52,7 +52,7 @@ def _recover_archive(run: Context, key: str) -> None:
 
 
 def _recover_missing(run: Context, entry: Entry) -> Entry:
-    """An archive that the spool lost and a store still awaits: fetch it from another store, or let the run make it again.
+    """An archive that the spool lost and a store still awaits: fetch it from another store, or let the run create it again.
 
     Returns the entry as it is now: with the manifest of another ciphertext, if only that could be fetched.
     """

@@ -151,11 +151,11 @@ class Database:
     def _failed(self, error: Exception) -> LogArchiveError:
         # On a full disk SQLite's files beside the catalog fail with a plain "disk I/O error".
         if "full" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _is_full(os.path.dirname(self.path)):
-            return DiskFullError("the catalog cannot be written (%s)" % error, self.path, "Free some space there; the next run continues")
+            return DiskFullError("the catalog cannot be written (%s)" % error, self.path, "Free some space; the next run continues")
         return LogArchiveError(
             "the catalog cannot be used (%s)" % error,
             self.path,
-            "If it is damaged, move it away: the next run makes a new one and finds in the stores what is already archived",
+            "If it is damaged, move it away: the next run creates a new one and reads from the stores which logs are already archived",
         )
 
 

@@ -25,8 +25,8 @@ def prepare(path: str) -> None:
     if os.geteuid() == 0 and owner != 0:
         name = _user_name(owner)
         raise ConfigError(
-            # What root writes among that user's files, the user's own runs could no longer change.
-            "the job belongs to the user %s, who owns this folder; a run as root would lock that user out" % name,
+            # The runs of that user could not change files that root creates there.
+            "the job belongs to the user %s, who owns this folder; a run as root would create files that this user cannot change" % name,
             path,
             "Run the job as %s (become_user, runuser), or with the command that the role runner installs, which does so by itself" % name,
         )

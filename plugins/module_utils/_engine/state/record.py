@@ -58,14 +58,14 @@ class ArchiveRecord(t.TypedDict, total=False):
 
 
 class SkippedRecord(t.TypedDict):
-    """A file that was left out, and why."""
+    """A file that was skipped, and why."""
 
     path: str
     reason: str
 
 
 class PruneRecord(t.TypedDict, total=False):
-    """What retention did in one store. ``removed``: keys. ``plan`` (dry run only): per archive why it stays or goes."""
+    """What retention did in one store. ``removed``: keys. ``plan`` (dry run only): per archive why it is kept or removed."""
 
     kept: int
     removed: t.List[str]
@@ -75,7 +75,7 @@ class PruneRecord(t.TypedDict, total=False):
 
 
 class SpoolRecord(t.TypedDict):
-    """What waits in the spool when the run ends."""
+    """The archives that wait in the spool at the end of the run."""
 
     archives: int
     bytes: int

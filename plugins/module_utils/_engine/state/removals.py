@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The sources that a run is deleting, written down before the first of them gets its private name.
+"""The sources that a run is deleting, recorded before the first of them gets its private name.
 
 A run that is killed meanwhile leaves files under private names in the folders of the logs. The next run finds them by this file.
 """
@@ -33,20 +33,20 @@ class Removal(NamedTuple):
 
 
 def path_in(state: str, job: str) -> str:
-    """Where a job writes down what it is deleting."""
+    """The file in which a job records the sources that it is deleting."""
     return os.path.join(state, "%s.removals.json" % job)
 
 
 def begin(path: str, removals: t.Sequence[Removal]) -> None:
-    """Write the removals down; LogArchiveError if that fails, and then nothing may be removed."""
+    """Record the removals. Raises LogArchiveError, and then nothing may be removed."""
     try:
         write_atomically(path, json.dumps(removals).encode("ascii"))
     except OSError as error:
-        raise LogArchiveError("cannot write down which sources are deleted: %s" % error.strerror, path) from error
+        raise LogArchiveError("cannot record which sources are being deleted: %s" % error.strerror, path) from error
 
 
 def unfinished(path: str) -> t.List[Removal]:
-    """What a killed run was deleting; LogArchiveError if the file cannot be read."""
+    """The sources that a killed run was deleting. Raises LogArchiveError if the file cannot be read."""
     try:
         with open(path, encoding="ascii") as file:
             return [Removal(*removal) for removal in json.load(file)]
@@ -56,10 +56,10 @@ def unfinished(path: str) -> t.List[Removal]:
         raise LogArchiveError(
             "cannot read which sources a killed run was deleting (%s)" % error,
             path,
-            "Look for files named .log-archive-*.removed beside the logs, give them their names back, and remove this file",
+            "Find files named .log-archive-*.removed beside the logs, rename them to their original names, and remove this file",
         ) from error
 
 
 def end(path: str) -> None:
-    """All of it is done."""
+    """Clear the record: all removals are complete."""
     os.unlink(path)

@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
 
 
 class Spool:
-    """The archives of one job in the spool. An archive lies below ``folder`` under its key, as in a store.
+    """The archives of one job in the spool. The path of an archive below ``folder`` is its key, as in a store.
 
     All methods raise OSError. The caller holds the lock of the job.
     """
@@ -32,15 +32,15 @@ class Spool:
         return os.path.join(self.folder, key)
 
     def holds(self, key: str) -> bool:
-        """Whether the archive is there."""
+        """Whether the archive exists."""
         return os.path.exists(self.path(key))
 
     def is_free(self, key: str) -> bool:
-        """Whether nothing is there under this key, not even a file that is not an archive."""
+        """Whether nothing exists under this key, not even a file that is not an archive."""
         return not os.path.lexists(self.path(key))
 
     def clean(self) -> None:
-        """Remove what a killed run left: unfinished files, and manifests without their archive."""
+        """Remove the leftovers of a killed run: unfinished files, and manifests without an archive."""
         for path in self._files():
             unfinished = os.path.basename(path).startswith(TEMP_PREFIX)
             if unfinished or (path.endswith(MANIFEST_SUFFIX) and not os.path.exists(path[: -len(MANIFEST_SUFFIX)])):
@@ -71,14 +71,14 @@ class Spool:
         fsync_folder(folder)
 
     def remove(self, key: str) -> None:
-        """Remove an archive with its manifest, and the folders that are empty then. Succeeds if the archive is gone already."""
+        """Remove an archive with its manifest, and then empty folders. Succeeds if the archive does not exist."""
         path = self.path(key)
         for name in (path, manifest_key(path)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)
         top = self._job_folder(key.split("/")[0])
         folder = os.path.dirname(path)
-        # A folder that is not empty ends the loop. One that is gone (the spool was lost) does not.
+        # Stop at the first folder that is not empty, but not at a missing one (the spool was lost).
         with contextlib.suppress(OSError):
             while folder != top:
                 with contextlib.suppress(FileNotFoundError):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What monitoring asks about a job: its last success, what waits, when the next run is due, and whether that is bad."""
+"""The status of a job, for monitoring: last success, backlog, next run, and whether there is a problem."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a notification says about one run, or about the runs of a fleet.
+"""The content of a notification about one run, or about the runs of a fleet.
 
 Plain functions and no template engine make its forms: a host needs no further library for a table. Each form escapes what comes from
 a record in one place: anyone may have chosen the file names, and any server the error messages.

@@ -20,7 +20,7 @@ def one_line(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """The text, at most ``limit`` characters long. If it is cut, it is cut after a whole line, and a last line says so."""
+    """The text, at most ``limit`` characters long. If it is shortened, it ends after a whole line, and a last line reports this."""
     if len(text) <= limit:
         return text
     note = "\n" + CUT

@@ -127,7 +127,7 @@ def _send_with_program(target: NotifyTarget, mail: EmailMessage, program: str) -
     try:
         done = subprocess.run(command, input=mail.as_bytes(), capture_output=True, timeout=seconds_of(target), check=False)
     except subprocess.TimeoutExpired:
-        raise ReceiverError("%s did not end in time" % program) from None
+        raise ReceiverError("%s did not end within the timeout" % program) from None
     except OSError as error:
         raise ReceiverError("cannot run %s: %s" % (program, error.strerror)) from error
     if done.returncode != 0:

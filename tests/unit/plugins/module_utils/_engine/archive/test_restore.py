@@ -290,7 +290,7 @@ def test_a_name_twice(destination):
 
 @pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a"), ("a/b/c", "a/b", "z")])
 def test_a_name_that_is_a_file_and_a_folder(destination, names):
-    refused(encrypted(gzip.compress(tar_of(*((name, b"x") for name in names)))), destination, "is in the place of a", LogArchiveError)
+    refused(encrypted(gzip.compress(tar_of(*((name, b"x") for name in names)))), destination, "exists in place of a", LogArchiveError)
 
 
 def test_a_folder_where_a_file_must_be_and_the_other_way_round(destination):
@@ -299,7 +299,7 @@ def test_a_folder_where_a_file_must_be_and_the_other_way_round(destination):
     for names in (("0", "a"), ("0", "f/b")):
         token = encrypted(gzip.compress(tar_of(*((name, b"y") for name in names))))
         for overwrite in (False, True):
-            refused(token, destination, "is in the place of a", LogArchiveError, overwrite=overwrite)
+            refused(token, destination, "exists in place of a", LogArchiveError, overwrite=overwrite)
 
 
 def test_a_symlink_that_lies_in_the_destination(destination, tmp_path):
@@ -309,7 +309,7 @@ def test_a_symlink_that_lies_in_the_destination(destination, tmp_path):
     (destination / "dangling").symlink_to(outside / "new")
     for name in ("link/evil", "link", "dangling", "dangling/evil"):
         token = encrypted(gzip.compress(tar_of(("0", b"x"), (name, b"evil"))))
-        refused(token, destination, "symbolic link is in the way", LogArchiveError, overwrite=True)
+        refused(token, destination, "the path of a restored file contains a symbolic link", LogArchiveError, overwrite=True)
     assert os.listdir(outside) == []
 
 

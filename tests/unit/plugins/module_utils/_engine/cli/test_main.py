@@ -97,7 +97,7 @@ def test_words_for_people(host):
     assert "2 file(s)" in run(host, "restore", "--to", str(host.folder / "to")).stdout
     assert "fine" in run(host, "status").stdout
     assert "current" in run(host, "key", "list").stdout
-    assert "syslog.json: fine" in run(host, "check-config").stdout
+    assert "syslog.json: valid" in run(host, "check-config").stdout
 
 
 def test_help_and_version(host):

@@ -75,7 +75,7 @@ def test_named_and_latest(store):
     (source,) = (source["path"] for source in archives[0].manifest["sources"])
     for name in (KEYS[0], os.path.basename(KEYS[0]), source):
         assert [archive.key for archive in inventory.named(archives, [name])] == [KEYS[0]]
-    with pytest.raises(ArchiveNotFoundError, match=r"Near names: syslog\.20240112\.1"):
+    with pytest.raises(ArchiveNotFoundError, match=r"Similar names: syslog\.20240112\.1"):
         inventory.named(archives, ["syslog.20240112.1.tgz.fernet", KEYS[0]])
     assert [archive.key for archive in inventory.latest(archives)] == [KEYS[2]]
 

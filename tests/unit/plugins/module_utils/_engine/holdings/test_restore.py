@@ -226,7 +226,7 @@ def test_a_failed_store_may_have_what_the_others_do_not(site: Site) -> None:
 
 
 def test_an_unknown_name_is_an_error_before_anything_is_restored(site: Site) -> None:
-    with pytest.raises(ArchiveNotFoundError, match=r"syslog\.20240112\.1\.tgz\.fernet: .*Near names: syslog\.20240112\.1"):
+    with pytest.raises(ArchiveNotFoundError, match=r"syslog\.20240112\.1\.tgz\.fernet: .*Similar names: syslog\.20240112\.1"):
         site.restore(choice=Choice(names=[KEYS[0], "syslog.20240112.1.tgz.fernet"]))
     assert not site.destination.exists()
 

@@ -319,7 +319,7 @@ def test_too_large_a_removal_is_refused_for_the_whole_group_and_only_for_it() ->
     result = retention.plan(items, parse_policy({"keep_last": 4, "max_delete_share": 0.5}), NOW)
     assert [entry.host for entry, _reason in result.remove] == ["b"]
     assert len(result.refusals) == 1
-    assert result.refusals[0].startswith("a/syslog: 96 of 100 archives would go, more than max_delete_share 0.5 allows")
+    assert result.refusals[0].startswith("a/syslog: 96 of 100 archives would be removed, which exceeds max_delete_share 0.5")
     refused = [reasons for entry, reasons in result.keep if entry.host == "a"]
     assert refused.count(("removal refused by max_delete_share 0.5",)) == 96
 
