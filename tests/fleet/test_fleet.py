@@ -44,6 +44,7 @@ FOLLOWS = {
     "Create the virtualenv",
     "Install the libraries",
     "Install optional libraries if there are wheels",
+    "Set the owner of the private key",
     "Start the timers, now and at boot",
     "Reload sshd without a service manager",
 }
