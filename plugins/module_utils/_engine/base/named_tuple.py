@@ -12,8 +12,10 @@ from __future__ import annotations
 import collections
 import typing as t
 
+__all__ = ["NamedTuple"]
+
 if t.TYPE_CHECKING:
-    from typing import NamedTuple as NamedTuple
+    from typing import NamedTuple
 else:
 
     class _Maker(type):
