@@ -561,7 +561,7 @@ def test_private_keys_of_every_kind_with_and_without_passphrase(
 
 
 def test_a_private_key_file_that_is_none(openssh: t.Any, store: t.Any, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(errors.ConfigError, match="cannot be read"):
+    with pytest.raises(errors.ConfigError, match="cannot read the private key"):
         store(openssh, private_key_file=str(tmp_path / "missing")).list()
     (tmp_path / "noise").write_text("hello\n")
     with pytest.raises(errors.ConfigError, match="not a private key"):
