@@ -15,7 +15,7 @@ import typing as t
 
 from . import beneath
 from .durable import TEMP_PREFIX
-from .errors import DiskFullError, IntegrityError, LogArchiveError
+from .errors import ConfigError, DiskFullError, IntegrityError, LogArchiveError
 
 STAGING_PREFIX = TEMP_PREFIX + "restore-"
 CHUNK = 1 << 17
@@ -83,11 +83,7 @@ def staging_in(destination: str) -> t.Iterator[Staging]:
     The destination is made (0700) if it is missing. Raises ConfigError if another user could exchange it (see ``open_private``).
     """
     with beneath.open_private(destination, create=True) as root:
-        for entry in os.listdir(root):
-            if entry.startswith(STAGING_PREFIX):
-                with contextlib.suppress(FileNotFoundError, BlockingIOError), beneath.open_below(root, entry) as leftover:
-                    fcntl.flock(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: a running restore holds it.
-                    _remove(root, entry, leftover)
+        _remove_leftovers(root)
         name = STAGING_PREFIX + os.urandom(8).hex()
         os.mkdir(name, 0o700, dir_fd=root)
         with beneath.open_below(root, name) as folder:
@@ -96,6 +92,20 @@ def staging_in(destination: str) -> t.Iterator[Staging]:
                 yield Staging(destination, root, folder)
             finally:
                 _remove(root, name, folder)
+
+
+def remove_leftovers(destination: str) -> None:
+    """Remove the staging folders that killed runs left in ``destination``, unless another user could exchange it."""
+    with contextlib.suppress(ConfigError, FileNotFoundError, NotADirectoryError), beneath.open_private(destination) as root:
+        _remove_leftovers(root)
+
+
+def _remove_leftovers(root: int) -> None:
+    for entry in os.listdir(root):
+        if entry.startswith(STAGING_PREFIX):
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), beneath.open_below(root, entry) as leftover:
+                fcntl.flock(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: a running restore holds it.
+                _remove(root, entry, leftover)
 
 
 def _remove(root: int, name: str, folder: int) -> None:

@@ -13,7 +13,7 @@ from ..archive.manifest import source_bytes
 from ..archive.restore import restore
 from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreError, StoreUnavailableError
 from ..base.progress import Advance, Progress, no_progress
-from ..base.staging import ExtractedFile, failing_clearly, has, staging_in
+from ..base.staging import ExtractedFile, failing_clearly, has, remove_leftovers, staging_in
 from ..crypto.envelope import for_archive
 from ..stores.base import Store
 from ..stores.opening import open_store
@@ -242,6 +242,9 @@ def _nothing_found(stocks: t.Sequence[_Stock]) -> ArchiveNotFoundError:
 
 def _restore_copy(stock: _Stock, archive: StoredArchive, destination: str, overwrite: bool, check: bool, progress: Progress) -> Restored:
     if is_restored(archive, destination):
+        if not check:
+            # A restore may have been killed when all its files were in place.
+            remove_leftovers(destination)
         return Restored(archive, None, files_by_manifest(archive, destination, "unchanged"))
     if check:
         return Restored(archive, next(stock.copies(archive))[0].name, files_by_manifest(archive, destination, "written"))

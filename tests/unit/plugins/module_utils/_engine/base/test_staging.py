@@ -104,6 +104,19 @@ def test_the_staging_folder_of_a_killed_process_is_removed_by_the_next(destinati
         assert new != leftover
 
 
+def test_leftovers_are_removed_only_where_no_other_user_could_have_put_them(destination: pathlib.Path) -> None:
+    leftover = destination / (staging.STAGING_PREFIX + "killed")
+    leftover.mkdir()
+    (leftover / "1").write_bytes(b"plaintext")
+    destination.chmod(0o777)
+    staging.remove_leftovers(str(destination))
+    assert leftover.is_dir()
+    destination.chmod(0o700)
+    staging.remove_leftovers(str(destination))
+    assert list(destination.iterdir()) == []
+    staging.remove_leftovers(str(destination / "missing"))
+
+
 def test_the_staging_folder_of_a_living_process_stays(destination: pathlib.Path) -> None:
     living = destination / (staging.STAGING_PREFIX + "living")
     living.mkdir()
