@@ -22,6 +22,14 @@ CHUNK = 1 << 17
 """Bytes of plaintext that are handled at once. For larger pieces the C library gets memory from the kernel and returns it each time."""
 
 
+def sha256_of(stream: t.BinaryIO) -> str:
+    """The SHA-256, in hex, of what is left to read of a stream."""
+    digest = hashlib.sha256()
+    for chunk in iter(lambda: stream.read(CHUNK), b""):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
 class ExtractedFile(t.NamedTuple):
     """One file of an archive, below the destination. state: 'written', or 'unchanged' if ``path`` already had the same bytes."""
 
@@ -189,15 +197,12 @@ def _has(folder: int, relative: str, size: int, sha256: str) -> bool:
         status = beneath.status_of(folder, relative)
         if not stat.S_ISREG(status.st_mode) or status.st_size != size:
             return False
-        found = hashlib.sha256()
         with open(beneath.open_file(folder, relative), "rb") as existing:
-            for chunk in iter(lambda: existing.read(CHUNK), b""):
-                found.update(chunk)
+            return sha256_of(existing) == sha256
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             return False
         raise
-    return found.hexdigest() == sha256
 
 
 @contextlib.contextmanager

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import typing as t
 
 from ..base.errors import IntegrityError, KeyringError
-from ..base.staging import CHUNK
+from ..base.staging import CHUNK, sha256_of
 from . import keyring
 from .fernet import Encryptor, authenticate, decrypt
 
@@ -48,10 +47,7 @@ class PlainEnvelope:
         """
         if sha256 is None:
             return
-        found = hashlib.sha256()
-        for chunk in iter(lambda: stream.read(CHUNK), b""):
-            found.update(chunk)
-        if found.hexdigest() != sha256:
+        if sha256_of(stream) != sha256:
             raise IntegrityError("the archive does not match its manifest: its SHA-256 differs", subject)
 
     def open(self, stream: t.BinaryIO, subject: str) -> t.Iterator[bytes]:

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 import typing as t
 
 from ..base.beneath import finish_removal, identity, open_file, open_folder, private_name, remove, status_of
 from ..base.errors import LogArchiveError
-from ..base.staging import CHUNK
+from ..base.staging import sha256_of
 from ..state import removals
 from ..state.removals import Removal
 
@@ -95,7 +94,4 @@ def _was_packed(run: Context, entry: Entry, source: Source, root: int, file: Ide
     with open(open_file(root, source.relative), "rb") as reader:
         if identity(os.fstat(reader.fileno())) != file:
             return False
-        sha256 = hashlib.sha256()
-        for chunk in iter(lambda: reader.read(CHUNK), b""):
-            sha256.update(chunk)
-    return sha256.hexdigest() == expected
+        return sha256_of(reader) == expected
