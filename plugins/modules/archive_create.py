@@ -193,6 +193,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.arch
     create_archive,
     local_archive,
     place,
+    remove_leftovers,
 )
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import group, host_name
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
@@ -236,10 +237,12 @@ def main() -> None:
         sources = [_source(source) for source in module.params["sources"]]
         fields = {"host": host, "job": job}
         groups = group(sources, options["group"], options["name"], options["period"], options["timezone"], fields)
-        enclosing = None
+        enclosing, folder = None, unescaped(module.params["folder"])
         result["archives"] = []
+        if not module.check_mode:
+            remove_leftovers(folder)
         for each in groups:
-            path, manifest = place(unescaped(module.params["folder"]), each, suffix)
+            path, manifest = place(folder, each, suffix)
             state, seconds = "present", {}
             if manifest is None:
                 state = "created"

@@ -33,6 +33,9 @@ if t.TYPE_CHECKING:
 ATTEMPTS = 3
 """How often a source that changes while it is read is packed before the caller's choice applies."""
 
+LEAST_FACTS = 240
+"""Bytes that a source takes in a manifest at least, beside its path."""
+
 
 class Contents(t.NamedTuple):
     """The logs of one archive, and what its manifest states of them. below: the folder of all; their names in the tar begin there."""
@@ -111,31 +114,26 @@ def create_archive(
 ) -> Created:
     """Pack logs to the archive ``path`` with its manifest beside it; the folder is made (0700) if it is missing.
 
-    The archive appears last and under its final name only when both are on the disk. Leftovers of killed calls are removed from the
-    folder first. refuse_changed: raise SourceError for a source that still changes at the last of three attempts; without it the
-    archive keeps what was read, with ``changed: true``. progress: called with the number of source bytes read since the last call.
-    Raises FileExistsError if there is something at ``path``, DiskFullError, SourceError, MissingLibraryError, LogArchiveError.
+    The archive appears last and under its final name only when both are on the disk. refuse_changed: raise SourceError for a source
+    that still changes at the last of three attempts; without it the archive keeps what was read, with ``changed: true``. progress:
+    called with the number of source bytes read since the last call. Raises FileExistsError if there is something at ``path``,
+    DiskFullError, SourceError, MissingLibraryError, LogArchiveError.
     """
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     folder, name = os.path.split(path)
+    # Packing 250,000 sources takes long: do not start if the manifest will be too large.
+    _refuse_too_many(name, len(contents.sources), sum(LEAST_FACTS + len(source.path) for source in contents.sources))
     # The name is cut so that the manifest's temporary name fits too. One process at a time makes this archive.
     part = os.path.join(folder, "%s%s-%d.part" % (TEMP_PREFIX, name[:180], os.getpid()))
     started = time.monotonic()
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        _remove_leftovers(folder)
         with _locked(part) as file:
             packed = _pack_steady(file, contents, envelope, refuse_changed, progress)
             manifest = _manifest(name, packed, contents, envelope)
             text = dump(manifest)
-            if len(text) > LARGEST:
-                raise LogArchiveError(
-                    "too many sources for one archive (%d): the manifest would be %d bytes; the limit is %s"
-                    % (len(contents.sources), len(text), format_size(LARGEST)),
-                    name,
-                    "Make one archive per file or per period",
-                )
+            _refuse_too_many(name, len(contents.sources), len(text))
             _write_new(manifest_key(part), text)
             os.replace(manifest_key(part), manifest_key(path))
             fsync_folder(folder)
@@ -159,6 +157,17 @@ def create_archive(
     return Created(path, manifest, time.monotonic() - started, warnings, {source.path: source.identity for source in packed.sources})
 
 
+def _refuse_too_many(name: str, sources: int, size: int) -> None:
+    """Refuse an archive with a manifest of ``size`` bytes (or more) that no reader would accept."""
+    if size > LARGEST:
+        raise LogArchiveError(
+            "too many sources for one archive (%d): the manifest would be %d bytes or more; the limit is %s"
+            % (sources, size, format_size(LARGEST)),
+            name,
+            "Make one archive per file or per period",
+        )
+
+
 def _locked(part: str) -> t.BinaryIO:
     """A new file that is locked until it is closed: a leftover of a killed process has no lock."""
     while True:
@@ -169,9 +178,18 @@ def _locked(part: str) -> t.BinaryIO:
         file.close()  # Another process took it for a leftover before it was locked.
 
 
-def _remove_leftovers(folder: str) -> None:
-    """Remove the unfinished archives of killed processes from a folder: those that no process has locked."""
-    for entry in os.listdir(folder):
+def remove_leftovers(folder: str) -> None:
+    """Remove the unfinished archives of killed processes from a folder, which may be missing: those that no process has locked.
+
+    Raises LogArchiveError if the folder cannot be read.
+    """
+    try:
+        entries = os.listdir(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise LogArchiveError("cannot read the folder: %s" % error.strerror, folder) from error
+    for entry in entries:
         if not (entry.startswith(TEMP_PREFIX) and entry.endswith(".part")):
             continue
         part = os.path.join(folder, entry)

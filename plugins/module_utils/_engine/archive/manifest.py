@@ -105,11 +105,12 @@ def source_bytes(manifest: Manifest) -> int:
 
 def same_sources(one: Manifest, other: Manifest) -> bool:
     """Whether two manifests describe the same bytes of the same sources (their ciphertexts always differ)."""
-    return _identities(one) == _identities(other)
+    return source_identities(one) == source_identities(other)
 
 
-def _identities(manifest: Manifest) -> t.List[t.Tuple[str, int, str]]:
-    return sorted((source["path"], source["size"], source["sha256"]) for source in manifest["sources"])
+def source_identities(manifest: Manifest) -> t.Tuple[t.Tuple[str, int, str], ...]:
+    """Path, size and SHA-256 of each source, in order: equal for archives of the same bytes of the same sources."""
+    return tuple(sorted((source["path"], source["size"], source["sha256"]) for source in manifest["sources"]))
 
 
 def _time(text: str) -> datetime:

@@ -32,6 +32,7 @@ class Context:
 
     A dry run (``check``) works on a copy of the catalog in memory. ``coming``, dry run only: the archives that the run would send,
     which the plan of what it would prune must count. ``packed``: by path, device and inode of each file that this run has packed.
+    ``revisions``: by the key of an archive without a revision, the last revision that this run has given.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Context:
         self.recorder = Recorder(self.job, self.host, self.now, check, document["log"])
         self.coming: t.List[Item] = []
         self.packed: t.Dict[str, Identity] = {}
+        self.revisions: t.Dict[str, int] = {}
 
     def close(self) -> None:
         """Close the catalog."""

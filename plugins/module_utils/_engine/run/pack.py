@@ -50,8 +50,13 @@ def _groups(run: Context, sources: t.Sequence[Source]) -> t.List[naming.Group]:
 def _free_key(run: Context, group: naming.Group) -> str:
     """The first revision of the archive's key that is free, in the catalog and in the spool."""
     first = naming.archive_key(run.host, run.job, group.period, group.name + run.suffix)
-    keys = (naming.revised(first, run.suffix, revision) for revision in itertools.count(1))
-    return next(key for key in keys if run.catalog.by_key(key) is None and run.spool.is_free(key))
+    # Many logs may have the same base name in different folders: none of them looks at the revisions of those before it.
+    for revision in itertools.count(run.revisions.get(first, 0) + 1):
+        key = naming.revised(first, run.suffix, revision)
+        if not run.catalog.has_key(key) and run.spool.is_free(key):
+            run.revisions[first] = revision
+            return key
+    raise AssertionError("unreachable: revisions do not end")
 
 
 def _expect(run: Context, group: naming.Group) -> None:

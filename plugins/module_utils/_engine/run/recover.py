@@ -20,6 +20,8 @@ if t.TYPE_CHECKING:
     from ..stores.base import Store
     from .context import Context
 
+    SourceIdentities = t.Tuple[t.Tuple[str, int, str], ...]
+
 
 def recover(run: Context) -> None:
     """Bring spool and catalog together. The run holds the lock of the job: no other process writes there."""
@@ -112,13 +114,13 @@ def relearn(run: Context, sources: t.Sequence[Source]) -> None:
     from .deliver import deliver
 
     wanted = {(source.path, source.size, source.mtime_ns) for source in sources}
-    learned: t.List[Entry] = []
+    learned: t.Dict[SourceIdentities, Entry] = {}
     for name in run.stores.names:
         try:
             _relearn_from(run, name, wanted, learned)
         except LogArchiveError as error:
             run.fail_store(name, error)
-    for entry in learned:
+    for entry in learned.values():
         run.recorder.event("relearned", archive=entry.name)
         if not run.check:
             entry = _recover_missing(run, entry)
@@ -128,7 +130,7 @@ def relearn(run: Context, sources: t.Sequence[Source]) -> None:
             run.catalog.unspool(entry)
 
 
-def _relearn_from(run: Context, name: str, wanted: t.Set[SourceState], learned: t.List[Entry]) -> None:
+def _relearn_from(run: Context, name: str, wanted: t.Set[SourceState], learned: t.Dict[SourceIdentities, Entry]) -> None:
     """Add to the catalog, and to ``learned``, the archives of one store that hold a wanted source."""
     from ..holdings import inventory
 
@@ -142,11 +144,12 @@ def _relearn_from(run: Context, name: str, wanted: t.Set[SourceState], learned: 
         except IntegrityError as error:
             run.recorder.warn("store %s: %s" % (name, error))
             continue
-        entry = next((entry for entry in learned if manifests.same_sources(entry.manifest, manifest)), None)
+        identities = manifests.source_identities(manifest)
+        entry = learned.get(identities)
         if entry is None:
-            if run.catalog.by_key(archive.key) is not None:
+            if run.catalog.has_key(archive.key):
                 continue
             entry = run.catalog.add(run.host, run.job, archive.key, manifest, run.stores.names)
-            learned.append(entry)
+            learned[identities] = entry
         adopted = None if entry.manifest["archive"] == manifest["archive"] else manifest
         run.catalog.set_verified(entry, name, archive.key, proof.level, proof.etag, adopted)

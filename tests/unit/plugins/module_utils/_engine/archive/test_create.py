@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 
 import pytest
@@ -44,18 +45,23 @@ def test_nothing_half_written_is_left_where_a_source_cannot_be_read(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_what_a_killed_process_left_is_removed_and_what_another_one_writes_is_not(make, tmp_path):
-    """The next archive in the folder tidies up; a part that is locked belongs to a process that lives."""
+def test_what_a_killed_process_left_is_removed_and_what_another_one_writes_is_not(tmp_path):
+    """A part that is locked belongs to a process that lives."""
     left, living = (tmp_path / ("%sx-%d.part" % (archiving.TEMP_PREFIX, number)) for number in (1, 2))
     for part in (left, living):
         part.touch()
         (tmp_path / manifest_key(part.name)).touch()
     with open(living, "rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        path, _manifest = make(b"log")
-        assert sorted(os.listdir(tmp_path)) == sorted(
-            ["log", os.path.basename(path), manifest_key(os.path.basename(path)), living.name, manifest_key(living.name)]
-        )
+        archiving.remove_leftovers(str(tmp_path))
+        assert sorted(os.listdir(tmp_path)) == sorted([living.name, manifest_key(living.name)])
+
+
+def test_leftovers_in_a_folder_that_cannot_be_read_are_an_error_and_a_missing_folder_has_none(tmp_path):
+    archiving.remove_leftovers(str(tmp_path / "missing"))
+    (tmp_path / "file").touch()
+    with pytest.raises(archiving.LogArchiveError, match="cannot read the folder: Not a directory"):
+        archiving.remove_leftovers(str(tmp_path / "file"))
 
 
 def test_the_manifest_beside_an_archive_describes_it(make):
@@ -71,6 +77,20 @@ def test_an_archive_whose_manifest_nobody_would_read_is_not_made(make, tmp_path,
     with pytest.raises(archiving.LogArchiveError, match="too many sources"):
         make(b"log")
     assert os.listdir(tmp_path) == ["log"]
+
+
+def test_too_many_sources_are_refused_before_any_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(archiving, "LARGEST", 1000)
+    missing = [selection.Source("/missing/%d" % number, 1, 0, PERIOD, "/missing", (0, 0)) for number in range(5)]
+    with pytest.raises(archiving.LogArchiveError, match=r"too many sources for one archive \(5\)"):
+        archiving.create_archive(str(tmp_path / "x"), Contents(missing, "h", "j", PERIOD), ENVELOPE)
+
+
+def test_no_source_takes_less_of_a_manifest_than_is_counted_before_packing(make):
+    _path, manifest = make(b"")
+    (source,) = manifest["sources"]
+    smallest = dict(source, mode="0000", mtime_ns=0, uid=0, gid=0, size=0, name="", path="", changed=True, vanished=True)
+    assert len(json.dumps(smallest, separators=(",", ":"))) >= archiving.LEAST_FACTS
 
 
 def test_creating_an_archive_where_one_stands_is_refused(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
+from rigs.growth import assert_linear, sqlite_steps_of
 from rigs.manifests import manifest
 
 
@@ -105,3 +106,20 @@ def test_no_query_of_an_idle_run_reads_every_archive(catalog):
     for statement in plans:
         details = [row[3] for row in catalog._database.execute("EXPLAIN QUERY PLAN " + statement)]
         assert not any(detail.startswith("SCAN") for detail in details), (statement, details)
+
+
+def test_totals_take_linear_work(tmp_path):
+    def work(count):
+        (tmp_path / str(count)).mkdir()
+        catalog = Catalog(str(tmp_path / str(count)))
+        for number in range(count):
+            entry = catalog.add("host", "job", str(number), manifest(), ["a", "b"])
+            for store in "ab":
+                catalog.set_verified(entry, store, str(number), "read_back", None)
+            catalog.unspool(entry)
+        steps = sqlite_steps_of(catalog._database._connection, lambda: catalog.totals("job"))
+        assert catalog.totals("job") == (count, 10 * count, count)
+        catalog.close()
+        return steps
+
+    assert_linear(work)
