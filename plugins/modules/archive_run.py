@@ -224,6 +224,12 @@ recap:
           C(bytes_freed), and the C(refusals) of guards. In check mode it has a C(plan) with the reason why each archive stays or goes.
       type: dict
       returned: always
+    given_up:
+      description:
+        - By the name of a store that is not required, the keys of the archives that it will not get, because those that waited for it
+          exceeded its O(job.stores[].max_backlog).
+      type: dict
+      returned: always
     sources_deleted:
       description: Paths of the logs that were deleted after every required store had them.
       type: list

@@ -191,6 +191,7 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
         problems += _store_problems({key: value if sound("%s.%s" % (where, key)) else None for key, value in store.items()}, where + ".")
         if store["retention"] and sound(where + ".retention"):
             problems += _policy_problems(store["retention"], where + ".retention")
+    problems += _requirement_problems(normal["stores"] or [], sound)
     if normal["retention"] and sound("retention"):
         problems += _policy_problems(normal["retention"], "retention")
     problems += _source_problems(normal, sound)
@@ -206,6 +207,13 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
     if normal["archive"] and normal["archive"]["name"] is not None and sound("archive.name"):
         problems += _name_problems(normal["archive"]["name"])
     return [problem for problem in problems if sound(problem.partition(":")[0])]
+
+
+def _requirement_problems(stores: t.Sequence[t.Mapping[str, t.Any]], sound: t.Callable[[str], bool]) -> t.List[str]:
+    optional = [store and sound("stores[%d].required" % index) and not store["required"] for index, store in enumerate(stores)]
+    if not stores or not all(optional):
+        return []
+    return ["stores[0].required: no store of the job is required, so no store must have a log before it is lost; require at least one"]
 
 
 def _source_problems(normal: t.Dict[str, t.Any], sound: t.Callable[[str], bool]) -> t.List[str]:

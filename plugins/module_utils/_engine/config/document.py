@@ -113,6 +113,7 @@ class JobStore(StoreOptions):
     """A store in a job document: its own options, and how the job uses it."""
 
     required: bool
+    max_backlog: Size
     retention: t.Optional[RetentionOptions]
     append_only: bool
 

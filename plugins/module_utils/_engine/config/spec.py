@@ -350,7 +350,17 @@ JOB: Spec = {
                 "type": "bool",
                 "default": True,
                 "description": [
-                    "Whether archives wait in the spool until this store has them. They do not wait for a store that is not required."
+                    "Whether a source may be deleted only after this store has verified its archive. At least one store of a job must be"
+                    " required.",
+                    "Archives wait in the spool for every store. For a store that is not required, O(max_backlog) limits them.",
+                ],
+            },
+            max_backlog={
+                "type": "size",
+                "default": "1G",
+                "description": [
+                    "With O(required=false), the maximum size of the archives that wait in the spool only because this store does not have"
+                    " them. If they exceed it, the run gives up the oldest and reports which: this store will not get them."
                 ],
             },
             retention={

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Delete sources on request, once every required store has them."""
+"""Delete sources on request, once every required store has verified their archive."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def delete_sources(run: Context, sources: t.Sequence[Source]) -> None:
             status = status_of(root, source.relative)
             archive = archived.get((source.path, status.st_size, status.st_mtime_ns))
             entry = None if archive is None else run.catalog.entry(archive)
-            if entry is None or not stat.S_ISREG(status.st_mode) or _is_awaited(run, entry):
+            if entry is None or not stat.S_ISREG(status.st_mode) or not _is_held(run, entry):
                 continue
             if _was_packed(run, entry, source, root, identity(status)):
                 removal = Removal(source.root, source.relative, *identity(status), private_name(source.relative))
@@ -80,10 +80,12 @@ def _recording_errors(run: Context, path: str) -> t.Iterator[None]:
         run.recorder.fail(LogArchiveError("cannot delete the archived source: %s" % error.strerror, path))
 
 
-def _is_awaited(run: Context, entry: Entry) -> bool:
-    """Whether a required store does not have the archive verified."""
+def _is_held(run: Context, entry: Entry) -> bool:
+    """Whether no required store awaits the archive, and a store of the job has it verified now."""
     copies = run.catalog.copies(entry)
-    return any(name not in copies or copies[name].state == "pending" for name in run.stores.required)
+    if any(name not in copies or copies[name].state == "pending" for name in run.stores.required):
+        return False
+    return any(name in copies and copies[name].state == "verified" for name in run.stores.names)
 
 
 def _was_packed(run: Context, entry: Entry, source: Source, root: int, file: Identity) -> bool:

@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 
 
 def deliver(run: Context, entry: Entry, archive: ArchiveRecord) -> None:
-    """Send a spooled archive to each store that awaits it. Once every required store has it, it leaves the spool.
+    """Send a spooled archive to each store that awaits it. Once no store awaits it, it leaves the spool.
 
     archive: its part of the record, which is brought up to date.
     """
@@ -33,16 +33,21 @@ def deliver(run: Context, entry: Entry, archive: ArchiveRecord) -> None:
     run.catalog.await_stores(entry, run.stores.names)
     copies = run.catalog.copies(entry)
     waiting = False
-    for name, options in run.stores.options.items():
+    for name in run.stores.names:
         if copies[name].state == "pending":
             archive["stores"][name] = copy = _send(run, entry, name)
-            waiting = waiting or (options["required"] and copy["state"] != "verified")
+            waiting = waiting or copy["state"] != "verified"
     if waiting:
         archive["state"] = "spooled"
         return
+    unspool(run, entry)
+    archive["state"] = "done"
+
+
+def unspool(run: Context, entry: Entry) -> None:
+    """Remove an archive that no store awaits from the spool."""
     run.catalog.unspool(entry)
     run.spool.remove(entry.key)
-    archive["state"] = "done"
 
 
 def _send(run: Context, entry: Entry, name: str) -> CopyRecord:

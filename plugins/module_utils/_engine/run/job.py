@@ -127,6 +127,10 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
         for entry in waiting:
             deliver(context, entry, context.recorder.add_archive(entry, "spooled"))
     sources = collect(context)
+    if not context.check and len(context.stores.required) < len(context.stores.names):
+        from .backlog import limit
+
+        limit(context)
     if context.document["delete_sources"]:
         from .delete import delete_sources
 

@@ -34,7 +34,7 @@ class OpenStores:
 
     @property
     def required(self) -> t.List[str]:
-        """The names of the stores that must have an archive before it leaves the spool."""
+        """The names of the stores that must have an archive before its sources may be deleted."""
         return [name for name, options in self.options.items() if options["required"]]
 
     def open(self, name: str) -> Store:

@@ -127,10 +127,17 @@ class Catalog:
             self._database.execute("DELETE FROM archives WHERE id = ?", (entry.id,))
 
     def unspool(self, entry: Entry) -> None:
-        """Record that the archive has left the spool. Copies that are still pending (in stores that are not required) are given up."""
+        """Record that the archive has left the spool. Copies that are still pending are of stores that the job no longer has."""
         with self._database.transaction():
             self._database.execute("UPDATE archives SET spooled = 0 WHERE id = ?", (entry.id,))
             self._database.execute("DELETE FROM copies WHERE archive = ? AND state = 'pending'", (entry.id,))
+
+    def give_up(self, entry: Entry, store: str) -> None:
+        """Record that a store will not get its copy."""
+        with self._database.transaction():
+            self._database.execute(
+                "UPDATE copies SET state = 'given up' WHERE archive = ? AND store = ? AND state = 'pending'", (entry.id, store)
+            )
 
     # -- copies -------------------------------------------------------------------------------------------------------
 
@@ -210,6 +217,11 @@ class Catalog:
         for key, store in rows:
             awaited.setdefault(key, []).append(store)
         return awaited
+
+    def count_copies(self, job: str, state: str) -> t.Dict[str, int]:
+        """How many copies of a job's archives are in this state: {store: number}."""
+        query = "SELECT store, COUNT(*) FROM copies JOIN archives ON archives.id = archive WHERE state = ? AND job = ? GROUP BY store"
+        return dict(t.cast(t.List[t.Tuple[str, int]], self._database.execute(query, (state, job))))
 
     def levels(self, job: str) -> t.Dict[str, t.List[str]]:
         """The levels at which the copies of a job's archives were verified: {store: [levels]}."""

@@ -45,7 +45,7 @@ CREATE TABLE copies (
     archive INTEGER NOT NULL REFERENCES archives (id),
     store TEXT NOT NULL,
     key TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'verified', 'pruned')),
+    state TEXT NOT NULL CHECK (state IN ('pending', 'verified', 'pruned', 'given up')),
     verified_by TEXT,
     etag TEXT,
     error TEXT,

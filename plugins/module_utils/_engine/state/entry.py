@@ -12,7 +12,7 @@ if t.TYPE_CHECKING:
 
 
 class Copy(t.NamedTuple):
-    """An archive's copy in one store. ``state``: pending, verified or pruned.
+    """An archive's copy in one store. ``state``: pending, verified, pruned, or "given up" (the store will not get it).
 
     manifest: what the store holds, if that is another ciphertext than the catalog's (the store had it first).
     """

@@ -82,7 +82,8 @@ class SpoolRecord(t.TypedDict):
 
 
 class RunRecord(t.TypedDict):
-    """One run. ``started`` in UTC; ``seconds``: how long it took; ``steps`` by name in order; ``pruned`` by store name.
+    """One run. ``started`` in UTC; ``seconds``: how long it took; ``steps`` by name in order; ``pruned`` by store name. ``given_up``: by
+    store name, the keys of archives that the store will not get (``max_backlog``).
 
     ``outcome``: done, "nothing to do", "partly done", failed or "integrity failure"; ``exit_code`` is the command's for it.
     """
@@ -100,6 +101,7 @@ class RunRecord(t.TypedDict):
     missing: t.List[PeriodText]
     skipped: t.List[SkippedRecord]
     pruned: t.Dict[str, PruneRecord]
+    given_up: t.Dict[str, t.List[str]]
     sources_deleted: t.List[str]
     spool: SpoolRecord
     warnings: t.List[str]

@@ -41,6 +41,7 @@ def blank_record(job: str, host: str) -> RunRecord:
         "missing": [],
         "skipped": [],
         "pruned": {},
+        "given_up": {},
         "sources_deleted": [],
         "spool": {"archives": 0, "bytes": 0},
         "warnings": [],

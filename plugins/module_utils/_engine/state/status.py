@@ -27,8 +27,8 @@ if t.TYPE_CHECKING:
 
         next_due: when the current period ends. next_run: when cron or the timer runs the job, by its ``schedule``.
         archives, bytes, source_bytes: what is in the spool or in a store. verified: {store: the weakest level at which a copy there was
-        verified}. backlog: {store: how many archives wait for it}. exit_code: 0 the job is fine; 1 the last run failed, or the last
-        success is too old; 3 archives wait for a store.
+        verified}. backlog: {store: how many archives wait for it}. given_up: {store: how many it will not get}. exit_code: 0 the job is
+        fine; 1 the last run failed, or the last success is too old; 3 archives wait for a store.
         """
 
         job: str
@@ -43,10 +43,12 @@ if t.TYPE_CHECKING:
         verified: t.Dict[str, str]
         spool: SpoolRecord
         backlog: t.Dict[str, int]
+        given_up: t.Dict[str, int]
         state: str
         exit_code: int
 
 
+WAITING = "archives wait for a store"
 PERIODS_UNTIL_OVERDUE = 2
 _PERIOD_DAYS = {"day": 1, "week": 7, "month": 31}
 
@@ -71,6 +73,7 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         "verified": {},
         "spool": {"archives": 0, "bytes": 0},
         "backlog": {},
+        "given_up": {},
         "state": "has never run",
         "exit_code": EXIT_FAILED,
     }
@@ -82,9 +85,8 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         row["spool"] = catalog.spooled(job)
         row["archives"], row["bytes"], row["source_bytes"] = catalog.totals(job)
         row["verified"] = {store: min(levels, key=VERIFICATION_LEVELS.index) for store, levels in catalog.levels(job).items()}
-        for stores in catalog.awaited(job).values():
-            for store in stores:
-                row["backlog"][store] = row["backlog"].get(store, 0) + 1
+        row["backlog"] = catalog.count_copies(job, "pending")
+        row["given_up"] = catalog.count_copies(job, "given up")
     if last is not None:
         row["last_run"] = _utc(last.started)
         row["last_exit_code"] = last.exit_code
@@ -93,6 +95,9 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
     if max_age is None:
         max_age = _default_max_age(document)
     row["state"], row["exit_code"] = _judge(last, success, row["spool"], max_age, now)
+    required = {store["name"] for store in document["stores"] if store["required"]}
+    if row["state"] == WAITING and row["backlog"] and not required & set(row["backlog"]):
+        row["state"] = "archives wait for a store that is not required"
     return row
 
 
@@ -109,7 +114,7 @@ def _judge(
     if last.ended is None:
         return "runs now, or was killed; the next run completes it", EXIT_DONE if success is not None else EXIT_FAILED
     if spool["archives"] or last.exit_code == EXIT_PARTLY:
-        return "archives wait for a store", EXIT_PARTLY
+        return WAITING, EXIT_PARTLY
     return "fine", EXIT_DONE
 
 

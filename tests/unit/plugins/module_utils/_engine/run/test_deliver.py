@@ -34,14 +34,6 @@ def test_one_dead_store_does_not_stop_the_other(host, tmp_path):
     assert archives_in(file_store(down)) == archives_in(file_store(host.store))
 
 
-def test_a_store_that_is_not_required_keeps_nothing_in_the_spool(host, tmp_path):
-    host.stores.append({"type": "file", "name": "extra", "path": str(tmp_path / "no" / "where"), "required": False, "attempts": 1})
-    host.write_logs(14)
-    assert host.run()["exit_code"] == 3
-    assert host.spooled() == []
-    assert host.run()["outcome"] == "nothing to do"
-
-
 def test_the_file_of_another_tool_is_not_overwritten(host):
     """Where something else stands at the key already, the archive gets the next name."""
     key = "%s/%s/2024/01/12/syslog.20240112.14.tgz.fernet" % (NAME, JOB)
