@@ -10,10 +10,17 @@ import pathlib
 import shutil
 import typing as t
 
-from rigs.host import Host, assert_complete, assert_tidy, file_store, files_below
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.inventory import Choice
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import (
+    Holdings,
+    Restored,
+    restore_from_stores,
+)
+from rigs.host import JOB, NAME, Host, assert_complete, assert_tidy, file_store, files_below
 
 ALL = {"patterns": ["*"], "period": "none", "recurse": True}
 """The ``select`` of a job that takes every file."""
+EVERYTHING = Choice()
 GROUPS = ["file", "period", "run"]
 
 
@@ -39,6 +46,12 @@ def tree(folder: pathlib.Path) -> t.Dict[str, t.Tuple[t.Any, ...]]:
             content = None if name in folders else pathlib.Path(full).read_bytes()
             found[full] = (status.st_mode, status.st_size if content is not None else 0, status.st_mtime_ns, status.st_ino, content)
     return found
+
+
+def restore(host: Host, to: pathlib.Path, choice: Choice = EVERYTHING, **options: t.Any) -> t.List[Restored]:
+    """Restore from the stores of the host's job."""
+    holdings = Holdings(host.document()["stores"], NAME, JOB, str(host.keyring))
+    return list(restore_from_stores([holdings], choice, str(to), **options))
 
 
 def lose(host: Host, *folders: str) -> None:

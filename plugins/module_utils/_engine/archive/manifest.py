@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 import typing as t
-from datetime import datetime, timezone
 
-from ..base.errors import IntegrityError
+from ..base.errors import ConfigError, IntegrityError
 from ..base.periods import Period
+from ..base.units import FIRST_SECOND, LAST_SECOND, parse_utc
 
 VERSION = 1
 LARGEST = 64 << 20
@@ -22,7 +22,7 @@ LARGEST = 64 << 20
 
 if t.TYPE_CHECKING:
     from ..stores.base import Digests
-    from .facts import Manifest
+    from .facts import Manifest, PeriodText
 
 _NEEDED: t.Dict[str, t.Any] = {
     "version": int,
@@ -36,6 +36,10 @@ _NEEDED: t.Dict[str, t.Any] = {
     "sources": list,
 }
 _NEEDED_OF_SOURCE = {"path": str, "name": str, "size": int, "mtime_ns": int, "mode": str, "sha256": str}
+_OPTIONAL_OF_SOURCE = {"uid": int, "gid": int, "changed": bool, "vanished": bool, "period": {"start": str, "end": str}}
+_LARGEST_NUMBER = (1 << 63) - 1
+"""The largest size that a file system or a database can express."""
+_RANGES = {"mtime_ns": (FIRST_SECOND * 10**9, (LAST_SECOND + 1) * 10**9 - 1)}
 
 
 def dump(manifest: Manifest) -> bytes:
@@ -55,6 +59,8 @@ def parse(data: bytes, subject: str) -> Manifest:
 
     try:
         manifest = json.loads(data)
+        # Every text in it must be one that this host can print, compare and record: a lone surrogate is none, unless it stands for a byte.
+        json.dumps(manifest, ensure_ascii=False).encode("utf-8", "surrogateescape")
     except (ValueError, RecursionError) as error:
         raise IntegrityError("the manifest is not JSON (%s)" % error, subject) from error
     _check(manifest, _NEEDED, "", subject)
@@ -66,11 +72,12 @@ def parse(data: bytes, subject: str) -> Manifest:
         )
     check_facts(manifest["encryption"], subject)
     for index, source in enumerate(manifest["sources"]):
-        _check(source, _NEEDED_OF_SOURCE, "sources[%d]." % index, subject)
-    try:
-        period_of(manifest)
-    except ValueError as error:
-        raise IntegrityError("the manifest's period is not a time (%s)" % error, subject) from error
+        where = "sources[%d]." % index
+        _check(source, _NEEDED_OF_SOURCE, where, subject)
+        _check(source, {name: kind for name, kind in _OPTIONAL_OF_SOURCE.items() if name in source}, where, subject)
+        if "period" in source:
+            _check_period(source["period"], where + "period", subject)
+    _check_period(manifest["period"], "period", subject)
     return t.cast("Manifest", manifest)
 
 
@@ -80,8 +87,27 @@ def _check(value: t.Any, needed: t.Mapping[str, t.Any], where: str, subject: str
     for name, kind in needed.items():
         if isinstance(kind, dict):
             _check(value.get(name), kind, "%s%s." % (where, name), subject)
-        elif not isinstance(value.get(name), kind):
-            raise IntegrityError("the manifest lacks '%s%s' (%s)" % (where, name, kind.__name__), subject)
+        else:
+            _check_value(name, value.get(name), kind, where, subject)
+
+
+def _check_value(name: str, value: t.Any, kind: t.Any, where: str, subject: str) -> None:
+    # JSON's true is an int to Python.
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise IntegrityError("the manifest lacks '%s%s' (%s)" % (where, name, kind.__name__), subject)
+    if kind is int:
+        least, most = _RANGES.get(name, (0, _LARGEST_NUMBER))
+        if not least <= value <= most:
+            raise IntegrityError("the manifest's '%s%s' is not between %d and %d" % (where, name, least, most), subject)
+
+
+def _check_period(period: PeriodText, where: str, subject: str) -> None:
+    try:
+        backwards = parse_utc(period["end"]) < parse_utc(period["start"])
+    except ConfigError as error:
+        raise IntegrityError("the manifest's '%s' is not a time (%s)" % (where, error.subject), subject) from error
+    if backwards:
+        raise IntegrityError("the manifest's '%s' ends before it begins" % where, subject)
 
 
 def digests(manifest: Manifest) -> Digests:
@@ -95,7 +121,7 @@ def digests(manifest: Manifest) -> Digests:
 def period_of(manifest: Manifest) -> Period:
     """The span of time that the archive covers."""
     period = manifest["period"]
-    return Period(_time(period["start"]), _time(period["end"]))
+    return Period(parse_utc(period["start"]), parse_utc(period["end"]))
 
 
 def source_bytes(manifest: Manifest) -> int:
@@ -111,7 +137,3 @@ def same_sources(one: Manifest, other: Manifest) -> bool:
 def source_identities(manifest: Manifest) -> t.Tuple[t.Tuple[str, int, str], ...]:
     """Path, size and SHA-256 of each source, in order: equal for archives of the same bytes of the same sources."""
     return tuple(sorted((source["path"], source["size"], source["sha256"]) for source in manifest["sources"]))
-
-
-def _time(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)

@@ -100,7 +100,9 @@ def folder_key(host: str, job: str) -> str:
 
 def archive_key(host: str, job: str, period: Period, name: str) -> str:
     """'<host>/<job>/<YYYY>/<MM>/<DD>/<archive>', by the UTC day on which the period starts."""
-    return folder_key(host, job) + period.start.astimezone(utc_timezone.utc).strftime("%Y/%m/%d/") + name
+    day = period.start.astimezone(utc_timezone.utc)
+    # Not strftime: its %Y has no leading zeros.
+    return "%s%04d/%02d/%02d/%s" % (folder_key(host, job), day.year, day.month, day.day, name)
 
 
 def is_archive_key(key: str) -> bool:

@@ -19,6 +19,7 @@ import typing as t
 from ..base.beneath import identity, open_file, open_folder, status_of
 from ..base.errors import SourceError
 from ..base.progress import Advance
+from ..base.units import FIRST_SECOND, LAST_SECOND
 from ..sources.files import SECRET, holds_secrets
 
 if t.TYPE_CHECKING:
@@ -124,6 +125,9 @@ def _pack_source(selected: Source, below: str, gzip: _Gzip, progress: t.Optional
     if not stat.S_ISREG(before.st_mode):
         os.close(descriptor)
         raise SourceError("not a regular file", path, "Only regular files are archived")
+    if not FIRST_SECOND <= before.st_mtime_ns // 10**9 <= LAST_SECOND:
+        os.close(descriptor)
+        raise SourceError("its modification time is not a valid date (%d s)" % (before.st_mtime_ns // 10**9), path)
     if holds_secrets(_real_path(descriptor, path)):
         os.close(descriptor)
         raise SourceError(SECRET, path)

@@ -9,6 +9,7 @@ import collections
 import contextlib
 import hashlib
 import itertools
+import math
 import os
 import tarfile
 import typing as t
@@ -17,6 +18,7 @@ from ..base.durable import write_all
 from ..base.errors import IntegrityError
 from ..base.progress import Advance
 from ..base.staging import CHUNK, ExtractedFile, StagedFile, Staging, check_name, failing_clearly, staging_in
+from ..base.units import FIRST_SECOND, LAST_SECOND
 
 if t.TYPE_CHECKING:
     from ..crypto.envelope import Envelope
@@ -24,8 +26,6 @@ if t.TYPE_CHECKING:
 
 LARGEST_HEADER = 1 << 20
 """Bytes of a pax or GNU header; tarfile reads it into memory. A path has at most 4,096."""
-LARGEST_TIME = 1 << 33
-"""Seconds: nanoseconds of it fit into 64 bits."""
 BATCH = 8
 """Pieces that one thread hands to another at once: each handing over costs as much as writing a piece."""
 QUEUED = 4
@@ -56,6 +56,7 @@ def restore(
         staged = _extract(envelope.open(stream, subject), staging, subject, progress)
         if manifest is not None:
             _compare(staged, manifest, subject)
+            staged = _with_nanoseconds(staged, manifest)
         return staging.publish(staged, overwrite)
 
 
@@ -88,7 +89,9 @@ def _extract(tgz: t.Iterator[bytes], staging: Staging, subject: str, progress: t
                 done.result()
             if written != member.size:
                 raise IntegrityError("%s is cut inside the archive" % ascii(member.name), subject)
-            staged.append(StagedFile(member.name, number, member.size, sha256.hexdigest(), member.mode & 0o777, int(member.mtime) * 10**9))
+            staged.append(
+                StagedFile(member.name, number, member.size, sha256.hexdigest(), member.mode & 0o777, math.floor(member.mtime) * 10**9)
+            )
         # The rest after the end of the tar must be read too: the signature and the gzip checksum are checked at the very end.
         for _chunk in chunks:
             pass
@@ -127,8 +130,8 @@ def _check_member(member: tarfile.TarInfo, subject: str) -> None:
         kind = "a folder" if member.isdir() else kind
         raise IntegrityError("refused: the archive has %s (%s); archives of logs have only regular files" % (kind, ascii(name)), subject)
     check_name(name, subject)
-    if not abs(member.mtime) < LARGEST_TIME:
-        raise IntegrityError("refused: the time of %s is no time" % ascii(name), subject)
+    if not FIRST_SECOND <= member.mtime < LAST_SECOND + 1:
+        raise IntegrityError("refused: the modification time of %s is not a valid date" % ascii(name), subject)
 
 
 def _inflated(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
@@ -255,3 +258,9 @@ def _compare(staged: t.Sequence[StagedFile], manifest: Manifest, subject: str) -
         if found.get(name) != expected.get(name):
             what = "is missing from the archive" if name not in found else "is not in the manifest" if name not in expected else "differs"
             raise IntegrityError("the archive does not match its manifest: %s %s" % (ascii(name), what), subject)
+
+
+def _with_nanoseconds(staged: t.Sequence[StagedFile], manifest: Manifest) -> t.List[StagedFile]:
+    """The files with the whole modification times that the manifest states; the tar has their seconds."""
+    exact = {source["name"]: source["mtime_ns"] for source in manifest["sources"]}
+    return [file._replace(mtime_ns=exact[file.name]) if exact[file.name] // 10**9 * 10**9 == file.mtime_ns else file for file in staged]

@@ -18,6 +18,10 @@ _SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _SIZE_LETTERS = "KMGTP"
 
+FIRST_SECOND, LAST_SECOND = -62135424000, 253402127999
+"""0001-01-03 to 9999-12-29, in seconds since the epoch: what a datetime can hold in every time zone. Only files with a modification time
+in this range are archived and restored."""
+
 
 def parse_duration(value: t.Union[str, int, float]) -> float:
     """Return ``value`` in seconds.

@@ -17,7 +17,7 @@ from ..base.beneath import identity, open_below, open_folder
 from ..base.errors import ConfigError, SelectionError, SourceError
 from ..base.named_tuple import NamedTuple
 from ..base.periods import NameMatch, Period, expected_periods, is_coarser
-from ..base.units import UTC, format_duration, format_size, format_utc, parse_duration
+from ..base.units import FIRST_SECOND, LAST_SECOND, UTC, format_duration, format_size, format_utc, parse_duration
 from ..config.spec import DEFAULT_CONFIG
 from .base import Collected, Collector, Skipped, Source
 from .criteria import Criteria, read
@@ -323,10 +323,9 @@ def _modified(status: os.stat_result) -> datetime.datetime:
     if not stat.S_ISREG(status.st_mode):
         raise _Unusable("not a regular file but %s" % _KINDS.get(stat.S_IFMT(status.st_mode), "of an unknown kind"))
     seconds = status.st_mtime_ns // 10**9
-    try:
-        return _EPOCH + datetime.timedelta(seconds=seconds)
-    except OverflowError:
-        raise _Unusable("its modification time is not a valid date (%d s)" % seconds) from None
+    if not FIRST_SECOND <= seconds <= LAST_SECOND:
+        raise _Unusable("its modification time is not a valid date (%d s)" % seconds)
+    return _EPOCH + datetime.timedelta(seconds=seconds)
 
 
 def _closed(

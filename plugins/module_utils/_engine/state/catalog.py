@@ -13,7 +13,7 @@ import json
 import os
 import typing as t
 
-from .database import Database, Row, path_in, text
+from .database import Database, Row, integer, path_in, text
 from .runs import Runs
 
 if t.TYPE_CHECKING:
@@ -60,7 +60,10 @@ class Catalog:
             )
             self._database.executemany(
                 "INSERT INTO sources VALUES (?, ?, ?, ?, ?)",
-                [(archive, os.fsencode(s["path"]), s["size"], s["mtime_ns"], s.get("changed", False)) for s in manifest["sources"]],
+                [
+                    (archive, os.fsencode(s["path"]), s["size"], integer(s["mtime_ns"]), s.get("changed", False))
+                    for s in manifest["sources"]
+                ],
             )
             self._await(archive, key, stores)
         return Entry(archive, host, job, key, manifest, True)
@@ -111,7 +114,7 @@ class Catalog:
                 (os.fsencode(path), job),
             )
             for size, mtime_ns, archive in rows:
-                found[(path, size, mtime_ns)] = archive
+                found[(path, size, int(mtime_ns))] = archive
         return found
 
     def covers(self, job: str, start: str, end: str) -> bool:

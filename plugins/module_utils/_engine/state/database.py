@@ -164,6 +164,11 @@ def text(value: str) -> str:
     return value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def integer(value: int) -> t.Union[int, bytes]:
+    """The value as SQLite takes it; ``int`` reads both back. SQLite has 64 bits; nanoseconds since the epoch need more from 2262 on."""
+    return value if -(1 << 63) <= value < 1 << 63 else b"%d" % value
+
+
 def _is_full(folder: str) -> bool:
     try:
         status = os.statvfs(folder)

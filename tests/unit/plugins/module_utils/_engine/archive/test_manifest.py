@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
-from hypothesis import given, strategies
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import FIRST_SECOND, LAST_SECOND
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
+from hypothesis import given, settings, strategies
 from rigs.host import at
 
 SOURCE = {"path": "/a\udcff\n", "name": "a\udcff\n", "size": 1, "mtime_ns": -5, "mode": "0640", "sha256": "0" * 64}
@@ -91,6 +95,80 @@ def test_no_bytes_at_all_are_more_than_an_integrity_failure(data):
 def test_json_that_is_no_manifest(data):
     with pytest.raises(IntegrityError):
         manifest.parse(data, "x")
+
+
+BOUNDS = [10**400, 10**30, 1 << 63, -1, True, 1.5, float("nan")]
+
+
+@pytest.mark.parametrize("path", [("archive", "size"), ("tgz", "size"), ("sources", 0, "size"), ("sources", 0, "uid"), ("version",)])
+@pytest.mark.parametrize("number", BOUNDS)
+def test_a_number_is_whole_and_within_bounds(path, number):
+    with pytest.raises(IntegrityError):
+        manifest.parse(json.dumps(replaced(GOOD, path, number)).encode(), "x")
+
+
+@pytest.mark.parametrize("mtime_ns", [(1 << 63) + 5, FIRST_SECOND * 10**9, (LAST_SECOND + 1) * 10**9 - 1])
+def test_a_modification_time_is_a_date(mtime_ns):
+    assert manifest.parse(manifest.dump(replaced(GOOD, ("sources", 0, "mtime_ns"), mtime_ns)), "x")["sources"][0]["mtime_ns"] == mtime_ns
+    for wrong in (FIRST_SECOND * 10**9 - 1, (LAST_SECOND + 1) * 10**9, 10**400):
+        with pytest.raises(IntegrityError, match="mtime_ns"):
+            manifest.parse(manifest.dump(replaced(GOOD, ("sources", 0, "mtime_ns"), wrong)), "x")
+
+
+@pytest.mark.parametrize("path", [path for path in leaves(GOOD) if path[0] != "sources"] + [("sources", 0, name) for name in SOURCE])
+def test_text_that_no_file_name_can_be_is_refused(path):
+    with pytest.raises(IntegrityError):
+        manifest.parse(json.dumps(replaced(GOOD, path, "lone \ud800")).encode(), "x")
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [("2024-01-12T15:00:00Z", "2024-01-12T14:59:59Z"), ("٢024-01-12T14:00:00Z", "2024-01-12T15:00:00Z")]
+)
+def test_a_period_goes_forward_and_is_written_in_one_way(start, end):
+    for path in [("period",), ("sources", 0, "period")]:
+        with pytest.raises(IntegrityError, match="period"):
+            manifest.parse(manifest.dump(replaced(GOOD, path, {"start": start, "end": end})), "x")
+
+
+JSON = strategies.recursive(
+    strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats() | strategies.text(strategies.characters()),
+    lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(strategies.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+PLACES = [*leaves(GOOD), *[("sources", 0, name) for name in (*SOURCE, "uid", "gid", "changed", "vanished", "period")], ("more",)]
+
+
+@given(strategies.sampled_from(PLACES), JSON | strategies.sampled_from([10**400, -(10**30), "\ud800", "\x00"]))
+@settings(max_examples=400, deadline=None)
+def test_any_json_in_any_place_is_refused_or_can_be_used(catalog, path, value):
+    """Whoever gets a manifest from ``parse`` may write it, sort it, add it to a catalog and list it."""
+    try:
+        known = manifest.parse(json.dumps(replaced(GOOD, path, value)).encode(), "x")
+    except IntegrityError as error:
+        str(error).encode("utf-8", "backslashreplace")
+        return
+    archive = inventory.StoredArchive("h/j/2024/01/12/x", 3, None, known)
+    assert manifest.parse(manifest.dump(known), "x") == known
+    assert manifest.same_sources(known, known)
+    assert inventory.choose([archive], inventory.Choice(latest=True)) == [archive]
+    assert inventory.totals([archive])["source_bytes"] == manifest.source_bytes(known)
+    catalog.forget(catalog.add("h", "j", archive.key, known, ["s"]))
+
+
+@pytest.fixture(scope="module")
+def catalog():
+    with contextlib.closing(Catalog(None)) as opened:
+        yield opened
+
+
+def replaced(value, path, new):
+    """A copy of nested dicts and lists with another value at this path."""
+    changed = copy.deepcopy(value)
+    inner = changed
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = new
+    return changed
 
 
 def test_same_sources_are_the_same_bytes_of_the_same_paths():
