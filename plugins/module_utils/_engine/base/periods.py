@@ -276,6 +276,15 @@ class NamePattern:
         self._codes = [group[0] for group in self._groups]
         self._distinct = len(set(self._codes))
         self.unit = _unit_of(frozenset(self._codes), pattern)
+        self._has_plain_day = not use_regex and {"Y", "m", "d"} <= set(self._codes) <= set("YmdHMS")
+
+    def is_outside(self, name: str, first: str, last: str) -> bool:
+        """Whether the name matches and its day is before ``first`` or after ``last`` ("20240112"). False: ``match`` must decide."""
+        found = self._regex.fullmatch(name) if self._has_plain_day else None
+        if found is None:
+            return False
+        year, month, day = found.group("Y__0", "m__0", "d__0")
+        return not first <= year + month + day <= last and (day < "29" or (day < "31" and month != "02"))
 
     def match(self, name: str, timezone: str) -> t.Optional[NameMatch]:
         """Return the time in ``name`` (a base name, or a relative path if ``relative``), or None if it does not match.

@@ -30,7 +30,10 @@ DEFAULTS: t.Dict[str, t.Any] = {name: option.get("default") for name, option in 
 
 
 class Criteria(NamedTuple):
-    """The parsed options of a selection. ``modified``: first and last allowed time; ``expected``: adjoining periods, oldest first."""
+    """The parsed options of a selection. ``modified``: first and last allowed time; ``expected``: adjoining periods, oldest first.
+
+    days: first and last day, as "20240112", that any zone may show in an expected period.
+    """
 
     now: datetime.datetime
     paths: t.List[str]
@@ -40,6 +43,7 @@ class Criteria(NamedTuple):
     period: str
     timezone: str
     expected: t.List[Period]
+    days: t.Tuple[str, str]
     modified: t.Optional[t.Tuple[datetime.datetime, datetime.datetime]]
     quiet: float
     require_closed: bool
@@ -120,6 +124,17 @@ def read(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Criteria:
         raise ConfigError("the selection is not valid", problems=problems)
     paths = [os.path.abspath(path) for path in given["paths"]]
     return Criteria(
-        now, paths, patterns, exclude, given["recurse"], period, timezone, expected, modified, quiet, given["require_closed"],
-        min_size, max_size, given["must_exist"],
+        now, paths, patterns, exclude, given["recurse"], period, timezone, expected, _days(expected), modified, quiet,
+        given["require_closed"], min_size, max_size, given["must_exist"],
     )  # fmt: skip
+
+
+def _days(periods: t.Sequence[Period]) -> t.Tuple[str, str]:
+    """The first and the last day of adjoining periods, two days wider: no zone is that far from UTC."""
+    if not periods:
+        return ("", "~")
+    two_days = datetime.timedelta(days=2)
+    first, last = periods[0].start.replace(tzinfo=None), periods[-1].end.replace(tzinfo=None)
+    first = max(first, datetime.datetime.min + two_days) - two_days
+    last = min(last, datetime.datetime.max - two_days) + two_days
+    return ("%04d%02d%02d" % first.timetuple()[:3], "%04d%02d%02d" % last.timetuple()[:3])

@@ -211,7 +211,7 @@ def _candidates(wanted: Criteria, skipped: t.Dict[str, Skipped]) -> t.Iterator[_
         matched = _match(wanted, name, name)
         if matched is None:
             skipped[real] = Skipped(path, "its name matches no pattern")
-        else:
+        elif matched is not _OUTSIDE:
             with open_folder(folder) as holder:
                 yield _Candidate(path, real, matched.period, _is_excluded(wanted, name, name), folder, holder)
 
@@ -232,13 +232,15 @@ def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, Skipped]) -> t.Itera
                 with open_below(held, relative_folder) as holder, os.scandir(holder) as entries:
                     for entry in entries:
                         name = entry.name
-                        relative = os.path.join(relative_folder, name)
-                        path, real = os.path.join(root, relative), os.path.join(real_root, relative)
+                        relative = "%s/%s" % (relative_folder, name) if relative_folder else name
                         if entry.is_dir(follow_symlinks=False):
                             if wanted.recurse and not _is_excluded(wanted, name, relative):
                                 folders.append(relative)
                             continue
                         matched = _match(wanted, name, relative)
+                        if matched is _OUTSIDE:
+                            continue
+                        path, real = os.path.join(root, relative), os.path.join(real_root, relative)
                         if matched is not None:
                             yield _Candidate(path, real, matched.period, _is_excluded(wanted, name, relative), root, holder)
                         elif wanted.recurse and entry.is_symlink() and _leads_to_folder(entry) and not _is_excluded(wanted, name, relative):
@@ -246,6 +248,9 @@ def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, Skipped]) -> t.Itera
             except OSError as error:
                 folder, real_folder = (os.path.join(each, relative_folder) if relative_folder else each for each in (root, real_root))
                 skipped[real_folder] = Skipped(folder, _why(error, "vanished after it was listed"))
+
+
+_OUTSIDE = NameMatch(None, None)
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
@@ -256,10 +261,16 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _match(wanted: Criteria, name: str, relative: str) -> t.Optional[NameMatch]:
-    """The match of the first pattern that gives a period, else of any pattern; None if no pattern matches."""
+    """The match of the first pattern that gives a period, else of any pattern; None if no pattern matches.
+
+    _OUTSIDE: the period is far from the expected ones. Most names of a folder are, so this is decided first.
+    """
     result = None
     for pattern in wanted.patterns:
-        matched = pattern.match(relative if pattern.relative else name, wanted.timezone)
+        text = relative if pattern.relative else name
+        if pattern.is_outside(text, *wanted.days):
+            return _OUTSIDE
+        matched = pattern.match(text, wanted.timezone)
         if matched is None or (matched.unit and wanted.expected and is_coarser(matched.unit, wanted.period)):
             continue
         if matched.period:

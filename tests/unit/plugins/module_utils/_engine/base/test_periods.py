@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
+import re
 import subprocess
 import sys
 import time
@@ -432,3 +434,36 @@ def test_a_pattern_that_would_take_minutes_to_compile_is_refused_at_once(text, s
 def test_a_code_may_stand_in_the_folders_and_in_the_name(use_regex):
     pattern = periods.compile_pattern("%Y/%Y%m/%Y%m%d" + ".%Y" * 13, use_regex)
     assert pattern.match("2024/202401/20240112" + ".2024" * 13, "UTC").unit == "day"
+
+
+# -- names far from the expected periods -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
+@pytest.mark.parametrize("pattern", ["log.%Y%m%d", "log.%d-%m-%Y.%H", "*%Y%m%d*%Y*"])
+def test_a_name_is_outside_of_days_only_if_its_period_is(pattern, zone):
+    compiled = periods.compile_pattern(pattern, False)
+    first, last = utc("2024-02-01T00:00"), utc("2024-02-03T00:00")
+    outside = 0
+    for year, month, day in itertools.product(("2023", "2024"), range(14), range(33)):
+        fields = {"Y": year, "m": "%02d" % month, "d": "%02d" % day, "H": "23"}
+        name = re.sub("%(.)", lambda found, fields=fields: fields[found[1]], pattern)
+        if compiled.is_outside(name, "20240130", "20240205"):
+            outside += 1
+            period = compiled.match(name, zone).period
+            assert period.end <= first or period.start >= last, name
+    assert outside > 600, "most names are decided without their period"
+
+
+@pytest.mark.parametrize("pattern", ["log.%y%m%d", "log.%Y%j", "log.%Y%m", "log.%Y%m%d%z", "log.%s", "log*"])
+def test_a_pattern_without_a_plain_day_decides_by_its_period(pattern):
+    name = re.sub(
+        "%(.)", lambda found: {"z": "+0100", "Y": "2001", "y": "01", "j": "001", "m": "01", "d": "01", "s": "1"}[found[1]], pattern
+    )
+    compiled = periods.compile_pattern(pattern, False)
+    assert compiled.match(name, "UTC") is not None
+    assert not compiled.is_outside(name, "20240130", "20240205")
+
+
+def test_an_optional_day_of_a_regular_expression_decides_by_its_period():
+    assert not periods.compile_pattern(r"log\.%Y(%m%d)?", True).is_outside("log.2001", "20240130", "20240205")
