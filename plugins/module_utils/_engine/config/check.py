@@ -25,31 +25,31 @@ def normalise(document: t.Any, subject: t.Optional[str] = None) -> JobDocument:
     subject: the name of the document in messages. Raises ConfigError; its ``problems`` name every mistake as 'key: what is wrong'.
     """
     problems: t.List[str] = []
-    normal = _object(document, JOB, "", problems)
+    normal = read_object(document, JOB, "", problems)
     if normal:
         problems += _job_problems(normal, _keys(problems))
-    _refuse(problems, "job document", subject)
+    refuse(problems, "job document", subject)
     return t.cast("JobDocument", normal)
 
 
 def normalise_store(options: t.Any, subject: t.Optional[str] = None) -> StoreOptions:
     """The same for the options of one store."""
     problems: t.List[str] = []
-    normal = _object(options, STORE, "", problems)
+    normal = read_object(options, STORE, "", problems)
     if not problems:
         normal["name"] = normal["name"] or normal["type"]
         problems += _store_problems(normal, "")
-    _refuse(problems, "options", subject)
+    refuse(problems, "options", subject)
     return t.cast("StoreOptions", normal)
 
 
 def normalise_receiver(options: t.Any, subject: t.Optional[str] = None) -> NotifyTarget:
     """The same for the options of one receiver of notifications that belongs to no job."""
     problems: t.List[str] = []
-    normal = _object(options, NOTIFY, "", problems)
+    normal = read_object(options, NOTIFY, "", problems)
     if not problems:
         problems += _receiver_problems(normal, "")
-    _refuse(problems, "options", subject)
+    refuse(problems, "options", subject)
     return t.cast("NotifyTarget", normal)
 
 
@@ -58,22 +58,23 @@ def normalise_web(options: t.Any, subject: t.Optional[str] = None) -> WebOptions
     from ..sources.web import problems as problems_of_web
 
     problems: t.List[str] = []
-    normal = _object(options, WEB, "", problems)
+    normal = read_object(options, WEB, "", problems)
     if not problems:
         problems += problems_of_web(t.cast("WebOptions", normal))
-    _refuse(problems, "options", subject)
+    refuse(problems, "options", subject)
     return t.cast("WebOptions", normal)
 
 
 def normalise_options(options: t.Any, spec: Spec, subject: t.Optional[str] = None) -> t.Dict[str, t.Any]:
     """The same for the options of any table, each checked by itself."""
     problems: t.List[str] = []
-    normal = _object(options, spec, "", problems)
-    _refuse(problems, "options", subject)
+    normal = read_object(options, spec, "", problems)
+    refuse(problems, "options", subject)
     return normal
 
 
-def _refuse(problems: t.Sequence[str], what: str, subject: t.Optional[str]) -> None:
+def refuse(problems: t.Sequence[str], what: str, subject: t.Optional[str]) -> None:
+    """Raise ConfigError if there are problems. what: the kind of document that has them."""
     if problems:
         raise ConfigError("%d mistake%s in the %s" % (len(problems), "s" if len(problems) > 1 else "", what), subject, problems=problems)
 
@@ -82,7 +83,8 @@ def _keys(problems: t.Iterable[str]) -> t.Set[str]:
     return {problem.partition(":")[0] for problem in problems}
 
 
-def _object(value: t.Any, spec: Spec, where: str, problems: t.List[str]) -> t.Dict[str, t.Any]:
+def read_object(value: t.Any, spec: Spec, where: str, problems: t.List[str]) -> t.Dict[str, t.Any]:
+    """The value with every option of the table; adds each mistake to ``problems``. where: the key of the value, with a dot at its end."""
     if not isinstance(value, dict):
         problems.append("%s: must be an object, not %s" % (where.rstrip(".") or "the document", _kind(value)))
         return {}
@@ -95,10 +97,10 @@ def _object(value: t.Any, spec: Spec, where: str, problems: t.List[str]) -> t.Di
         given = value.get(name)
         if given is None:
             if option.get("required"):
-                problems.append("%s%s: is missing%s" % (where, name, _explanation(option)))
+                problems.append("%s%s: is missing%s" % (where, name, explanation(option)))
             normal[name] = option.get("default")
             if option["type"] == "dict" and normal[name] is not None:
-                normal[name] = _object(normal[name], option["options"], where + name + ".", problems)
+                normal[name] = read_object(normal[name], option["options"], where + name + ".", problems)
         else:
             normal[name] = _value(given, option, where + name, problems)
     return normal
@@ -111,13 +113,18 @@ def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t
             problems.append("%s: must be a list, not %s" % (where, _kind(value)))
             return []
         if option.get("required") and not value:
-            problems.append("%s: must not be empty%s" % (where, _explanation(option)))
+            problems.append("%s: must not be empty%s" % (where, explanation(option)))
         element = dict(option, type=option["elements"])
         return [_value(item, element, "%s[%d]" % (where, index), problems) for index, item in enumerate(value)]
     if kind == "dict":
         if isinstance(value, str):
             value = option.get("shorthand", {}).get(value, value)
-        return _object(value, option["options"], where + ".", problems)
+        return read_object(value, option["options"], where + ".", problems)
+    if kind == "map":
+        if not isinstance(value, dict) or not all(isinstance(item, str) and item for item in value.values()):
+            problems.append("%s: must be an object of texts, not %s" % (where, _kind(value)))
+            return {}
+        return value
     before = len(problems)
     value = _scalar(value, kind, where, problems)
     if len(problems) > before:
@@ -197,7 +204,7 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
     problems += _source_problems(normal, sound)
     encryption = normal["encryption"]
     if encryption and encryption["format"] == "fernet" and not encryption["keyring"]:
-        problems.append("encryption.keyring: is missing%s; or set encryption to none" % _explanation(ENCRYPTION["keyring"]))
+        problems.append("encryption.keyring: is missing%s; or set encryption to none" % explanation(ENCRYPTION["keyring"]))
     for index, target in enumerate(normal["notify"]):
         where = "notify[%d]" % index
         if target and sound(where):
@@ -223,7 +230,7 @@ def _source_problems(normal: t.Dict[str, t.Any], sound: t.Callable[[str], bool])
     if len(given) > 1:
         return ["%s: cannot be combined with %s; give one of them" % (given[0], given[1])]
     if not given:
-        return ["select: is missing%s" % _explanation(JOB["select"])] if all(map(sound, KINDS)) else []
+        return ["select: is missing%s" % explanation(JOB["select"])] if all(map(sound, KINDS)) else []
     part = given[0]
     options = {name: value for name, value in normal[part].items() if sound("%s.%s" % (part, name))}
     return ["%s.%s" % (part, problem) for problem in KINDS[part]().problems(options)]
@@ -253,7 +260,7 @@ def _schedule_problems(at: str) -> t.List[str]:
 
 def _store_problems(store: t.Mapping[str, t.Any], where: str) -> t.List[str]:
     """Options that a store of this type requires or does not have."""
-    problems = _problems_of_type(store, STORE, NEEDED_BY_STORE, where, "a store")
+    problems = problems_of_type(store, STORE, NEEDED_BY_STORE, where, "a store")
     return problems + [where + problem for problem in STORE_PROBLEMS[store["type"]](store)]
 
 
@@ -261,13 +268,14 @@ def _receiver_problems(target: t.Mapping[str, t.Any], where: str, log: t.Optiona
     """The same for a receiver of notifications. log: the event log of the job."""
     from ..tell.receivers import problems
 
-    of_type = _problems_of_type(target, NOTIFY, NEEDED_BY_NOTIFY, where, "a notification")
+    of_type = problems_of_type(target, NOTIFY, NEEDED_BY_NOTIFY, where, "a notification")
     return of_type or [where + problem for problem in problems(t.cast("NotifyTarget", target), log)]
 
 
-def _problems_of_type(
+def problems_of_type(
     value: t.Mapping[str, t.Any], spec: Spec, needed: t.Mapping[str, t.Sequence[str]], where: str, what: str
 ) -> t.List[str]:
+    """Options that a value of its type requires or does not have. what: how messages name the value."""
     kind = value["type"]
     problems = ["%s%s: is missing; %s of type %s requires it" % (where, name, what, kind) for name in needed[kind] if not value[name]]
     for name, option in spec.items():
@@ -297,7 +305,8 @@ def _did_you_mean(name: str, allowed: t.Iterable[str]) -> str:
     return "; did you mean '%s'?" % near[0] if near else ""
 
 
-def _explanation(option: Option) -> str:
+def explanation(option: Option) -> str:
+    """The first sentence about an option, in brackets, for a message."""
     return " (%s)" % plain(option["description"][0]).rstrip(".")
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Job documents on disk: one JSON file per job, ``<folder>/<job>.json``. Lines that begin with ``//`` are comments."""
+"""Job and stream documents on disk: one JSON file each, ``<folder>/<name>.json``. Lines that begin with ``//`` are comments."""
 
 from __future__ import annotations
 
@@ -17,54 +17,68 @@ from .spec import JOB
 
 if t.TYPE_CHECKING:
     from .document import JobDocument
+    from .stream_document import StreamDocument
+
+_TEMPLATE = {"job": "'log-archive sample-config' prints a template", "stream": None}
+"""By kind of document: where to find a template of one."""
 
 
-def find(config: str, jobs: t.Sequence[str]) -> t.List[str]:
+def find(config: str, jobs: t.Sequence[str], kind: str = "job") -> t.List[str]:
     """The paths of the documents of these jobs (names, or paths of files); of all jobs in the folder ``config`` if ``jobs`` is empty.
 
-    Raises NoJobsError if the folder contains no document, ConfigError for a job without a document.
+    kind: "job" or "stream". Raises NoJobsError if the folder contains no document, ConfigError for a name without a document.
     """
     if not jobs:
         if os.path.isfile(config):
             return [config]
-        names = _names(config)
+        names = _names(config, kind)
         if not names:
-            raise NoJobsError("the folder contains no job document (*.json)", config, "'log-archive sample-config' prints a template")
+            raise NoJobsError("the folder contains no %s document (*.json)" % kind, config, _TEMPLATE[kind])
         return [os.path.join(config, name) for name in names]
     paths = []
     for job in jobs:
         path = job if os.sep in job or job.endswith(".json") else os.path.join(config, job + ".json")
         if not os.path.isfile(path):
-            known = ", ".join(name[: -len(".json")] for name in _names(config)) if os.path.isdir(config) else ""
+            known = ", ".join(name[: -len(".json")] for name in _names(config, kind)) if os.path.isdir(config) else ""
             raise ConfigError(
-                "the job document does not exist",
+                "the %s document does not exist" % kind,
                 path,
-                "Known jobs: %s" % known if known else "Give the name of a job or the path of a file",
+                "Known %ss: %s" % (kind, known) if known else "Give the name of a %s or the path of a file" % kind,
             )
         paths.append(path)
     return paths
 
 
-def _names(config: str) -> t.List[str]:
+def _names(config: str, kind: str) -> t.List[str]:
     try:
         return sorted(name for name in os.listdir(config) if name.endswith(".json") and not name.startswith("."))
     except FileNotFoundError as error:
-        raise NoJobsError(
-            "there are no job documents: the folder does not exist", config, "'log-archive sample-config' prints a template"
-        ) from error
+        raise NoJobsError("there are no %s documents: the folder does not exist" % kind, config, _TEMPLATE[kind]) from error
     except OSError as error:
-        raise ConfigError("cannot read the folder of job documents: %s" % error.strerror, config) from error
+        raise ConfigError("cannot read the folder of %s documents: %s" % (kind, error.strerror), config) from error
 
 
 def load(path: str) -> JobDocument:
     """Read and check one job document. Raises ConfigError that names the file and every mistake in it."""
+    return t.cast("JobDocument", _load(path, "job", JOB, normalise))
+
+
+def load_stream(path: str) -> StreamDocument:
+    """The same for a stream document."""
+    from .stream_check import normalise_stream
+    from .stream_spec import STREAM
+
+    return t.cast("StreamDocument", _load(path, "stream", STREAM, normalise_stream))
+
+
+def _load(path: str, kind: str, spec: Spec, check: t.Callable[[t.Any, str], t.Any]) -> t.Any:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
             mode = os.fstat(file.fileno()).st_mode
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError("cannot read the job document: %s" % reason, path) from error
+        raise ConfigError("cannot read the %s document: %s" % (kind, reason), path) from error
     # Comments become empty lines, so that line numbers in messages are right.
     lines = ["" if line.lstrip().startswith("//") else line for line in text.split("\n")]
     repeated: t.List[str] = []
@@ -77,7 +91,7 @@ def load(path: str) -> JobDocument:
     try:
         given = json.loads("\n".join(lines), object_pairs_hook=unique)
     except json.JSONDecodeError as error:
-        # Operators write job documents. A message must not quote the target of a symbolic link, which only this user may be able to read.
+        # Operators write documents. A message must not quote the target of a symbolic link, which only this user may be able to read.
         if os.path.realpath(path).endswith(".json"):
             hint = "Near: %s" % (lines[error.lineno - 1].strip()[:80] if error.lineno <= len(lines) else "the end of the file")
         else:
@@ -87,15 +101,15 @@ def load(path: str) -> JobDocument:
         raise ConfigError("not valid JSON: %s" % error, path) from error
     if repeated:
         raise ConfigError("a key is given twice in the same object", path, problems=repeated)
-    document = normalise(given, path)
+    document = check(given, path)
     if os.path.basename(path) != document["name"] + ".json":
         raise ConfigError(
-            "the name of the job is '%s', so the file must be named '%s.json'" % (document["name"], document["name"]),
+            "the name of the %s is '%s', so the file must be named '%s.json'" % (kind, document["name"], document["name"]),
             path,
             "Rename one of them",
         )
-    if stat.S_IMODE(mode) & 0o007 and _has_secret(given, JOB):
-        raise ConfigError("the job document contains a secret, and other users can read it", path, "chmod o= %s" % path)
+    if stat.S_IMODE(mode) & 0o007 and _has_secret(given, spec):
+        raise ConfigError("the %s document contains a secret, and other users can read it" % kind, path, "chmod o= %s" % path)
     return document
 
 

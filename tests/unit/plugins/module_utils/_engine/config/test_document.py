@@ -1,14 +1,20 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The types of a job document agree with the tables that declare its options."""
+"""The types of a job and of a stream document agree with the tables that declare their options."""
 
 from __future__ import annotations
 
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import document, spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import (
+    document,
+    sink_spec,
+    spec,
+    stream_document,
+    stream_spec,
+)
 
 SCALARS = {
     "str": str,
@@ -18,6 +24,7 @@ SCALARS = {
     "float": float,
     "duration": document.Duration,
     "size": document.Size,
+    "map": t.Dict[str, str],
 }
 PARTS = {
     "select": document.SelectOptions,
@@ -28,6 +35,10 @@ PARTS = {
     "schedule": document.ScheduleOptions,
     "stores": document.JobStore,
     "notify": document.NotifyTarget,
+    "follow": stream_document.FollowOptions,
+    "parse": stream_document.ParseOptions,
+    "transform": stream_document.TransformOptions,
+    "sinks": stream_document.SinkOptions,
 }
 
 
@@ -52,11 +63,16 @@ def type_of(name: str, option: t.Mapping[str, t.Any]) -> t.Any:
         (document.ScheduleOptions, spec.SCHEDULE),
         (document.NotifyTarget, spec.NOTIFY),
         (document.JobDocument, spec.JOB),
+        (stream_document.FollowOptions, stream_spec.FOLLOW),
+        (stream_document.ParseOptions, stream_spec.PARSE),
+        (stream_document.TransformOptions, stream_spec.TRANSFORM),
+        (stream_document.SinkOptions, sink_spec.SINK),
+        (stream_document.StreamDocument, stream_spec.STREAM),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_type_has_the_keys_and_types_of_its_table(declared: t.Any, table: spec.Spec) -> None:
     expected = {name: type_of(name, option) for name, option in table.items()}
-    if declared in (document.StoreOptions, document.JobStore):
-        expected["name"] = str  # A store without a name is named after its type.
+    if declared in (document.StoreOptions, document.JobStore, stream_document.SinkOptions):
+        expected["name"] = str  # A store or sink without a name is named after its type.
     assert t.get_type_hints(declared) == expected

@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The tables of the job document are complete."""
+"""The tables of the job and the stream document are complete."""
 
 from __future__ import annotations
 
 import re
 
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import option, spec as job_spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import option, spec as job_spec, stream_spec
 
 
 def test_every_option_is_described_and_every_default_is_allowed():
@@ -21,6 +21,7 @@ def test_every_option_is_described_and_every_default_is_allowed():
                 walk(declared["options"])
 
     walk(job_spec.JOB)
+    walk(stream_spec.STREAM)
 
 
 def test_plain_text_has_no_markup():

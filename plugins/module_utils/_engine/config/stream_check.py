@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check a stream document against its table, and fill in defaults."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..base.errors import ConfigError
+from ..base.units import parse_duration, parse_size
+from .check import explanation, problems_of_type, read_object, refuse
+from .sink_spec import NEEDED_BY_SINK, SINK, SINK_PROBLEMS
+from .stream_spec import STREAM, TRANSFORM
+
+if t.TYPE_CHECKING:
+    from .stream_document import StreamDocument
+
+LEAST_LINE = 1024
+MOST_LINE = 64 << 20
+LEAST_POLL = 0.05
+
+
+def normalise_stream(document: t.Any, subject: t.Optional[str] = None) -> StreamDocument:
+    """Check a stream document and return it with every option present: its default, or None, if it was not given.
+
+    subject: the name of the document in messages. Raises ConfigError; its ``problems`` name every mistake as 'key: what is wrong'.
+    """
+    problems: t.List[str] = []
+    normal = read_object(document, STREAM, "", problems)
+    if normal and not problems:
+        problems += _problems(normal)
+    refuse(problems, "stream document", subject)
+    return t.cast("StreamDocument", normal)
+
+
+def _problems(normal: t.Dict[str, t.Any]) -> t.List[str]:
+    """Mistakes that show only when options are seen together, or that need more than the table."""
+    problems = _follow_problems(normal["follow"]) + _parse_problems(normal["parse"])
+    if normal["transform"]:
+        problems += _transform_problems(normal["transform"], normal["parse"])
+    names: t.List[str] = []
+    for index, sink in enumerate(normal["sinks"]):
+        where = "sinks[%d]" % index
+        sink["name"] = sink["name"] or sink["type"]
+        if sink["name"] in names:
+            problems.append("%s.name: two sinks are named '%s'; give each sink a different name" % (where, sink["name"]))
+        names.append(sink["name"])
+        problems += problems_of_type(sink, SINK, NEEDED_BY_SINK, where + ".", "a sink")
+        problems += ["%s.%s" % (where, problem) for problem in SINK_PROBLEMS[sink["type"]](sink)]
+    return problems
+
+
+def _follow_problems(follow: t.Mapping[str, t.Any]) -> t.List[str]:
+    problems = []
+    for key in ("patterns", "rotated"):
+        for index, pattern in enumerate(follow[key]):
+            if not pattern or "/" in pattern:
+                problems.append("follow.%s[%d]: must be the name of a file without '/', not %r" % (key, index, pattern))
+    both = sorted(set(follow["patterns"]) & set(follow["rotated"]))
+    if both:
+        problems.append("follow.rotated: %r is also in patterns; a name is either of a live or of a rotated file" % both[0])
+    if parse_duration(follow["poll"]) < LEAST_POLL:
+        problems.append("follow.poll: must be at least %ss" % LEAST_POLL)
+    return problems
+
+
+def _parse_problems(parse: t.Mapping[str, t.Any]) -> t.List[str]:
+    from ..base.periods import load_timezone
+
+    problems = []
+    try:
+        load_timezone(parse["timezone"])
+    except ConfigError as error:
+        problems.append("parse.timezone: %s" % error)
+    if parse["time_format"] not in ("iso", "unix", "unix_ms") and "%" not in parse["time_format"]:
+        problems.append("parse.time_format: must be iso, unix, unix_ms or contain strftime codes, not %r" % parse["time_format"])
+    if not LEAST_LINE <= parse_size(parse["max_line"]) <= MOST_LINE:
+        problems.append("parse.max_line: must be from %d bytes to %d MiB" % (LEAST_LINE, MOST_LINE >> 20))
+    return problems
+
+
+def _transform_problems(transform: t.Mapping[str, t.Any], parse: t.Mapping[str, t.Any]) -> t.List[str]:
+    problems = []
+    if transform["encrypt"] and not transform["keyring"]:
+        problems.append("transform.keyring: is missing%s; encrypt requires it" % explanation(TRANSFORM["keyring"]))
+    if parse["time_field"] in transform["encrypt"]:
+        problems.append("transform.encrypt: the time (%s) cannot be encrypted" % parse["time_field"])
+    targets = list(transform["rename"].values())
+    for name in sorted({name for name in targets if targets.count(name) > 1}):
+        problems.append("transform.rename: two fields are renamed to '%s'" % name)
+    return problems

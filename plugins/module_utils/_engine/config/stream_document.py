@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The types of a stream document and its parts, as ``config.stream_check.normalise_stream`` returns them: every key is present.
+
+A key without a value and without a default is None. Import this module for type checking only, as ``document``.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .document import Duration, Size
+
+
+class FollowOptions(t.TypedDict):
+    """Which files a stream follows (``stream_spec.FOLLOW``)."""
+
+    paths: t.List[str]
+    patterns: t.List[str]
+    rotated: t.List[str]
+    recurse: bool
+    backups: t.Optional[int]
+    poll: Duration
+
+
+class ParseOptions(t.TypedDict):
+    """How lines become records (``stream_spec.PARSE``)."""
+
+    profile: str
+    time_field: str
+    time_format: str
+    timezone: str
+    new_fields: str
+    long_values: str
+    max_line: Size
+
+
+class TransformOptions(t.TypedDict):
+    """How fields are changed before they are stored (``stream_spec.TRANSFORM``)."""
+
+    rename: t.Dict[str, str]
+    keep: t.Optional[t.List[str]]
+    encrypt: t.List[str]
+    keyring: t.Optional[str]
+
+
+class SinkOptions(t.TypedDict):
+    """One sink (``sink_spec.SINK``). Options of other types of sinks keep their defaults."""
+
+    type: str
+    name: str
+    path: t.Optional[str]
+
+
+class StreamDocument(t.TypedDict):
+    """A whole stream (``stream_spec.STREAM``)."""
+
+    name: str
+    host: t.Optional[str]
+    follow: FollowOptions
+    parse: ParseOptions
+    transform: t.Optional[TransformOptions]
+    sinks: t.List[SinkOptions]
+    state: str
+    log: t.Optional[str]

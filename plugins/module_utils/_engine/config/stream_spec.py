@@ -1,0 +1,165 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The stream document, declared once, as ``spec`` declares the job document: what is followed, how it is parsed, where it goes."""
+
+from __future__ import annotations
+
+from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
+from .sink_spec import SINK
+
+DEFAULT_STREAMS = "/etc/log-archive/streams.d"
+
+FOLLOW: Spec = {
+    "paths": {
+        "type": "list",
+        "elements": "path",
+        "required": True,
+        "description": ["The folders that contain the logs. Folders that do not exist yet are waited for."],
+        "example": ["/var/log/sftpgo"],
+    },
+    "patterns": {
+        "type": "list",
+        "elements": "str",
+        "required": True,
+        "description": ["The names of the live files, which the source writes to, as globs. Two live files can be in the same folder."],
+        "example": ["sftpgo.log"],
+    },
+    "rotated": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "description": [
+            "The names that these files get when they are rotated, as globs. The same names followed by C(.gz) match too.",
+            "A file is known by its content: it can be renamed, moved and compressed, and no line is read twice.",
+        ],
+        "example": ["sftpgo-*.log"],
+    },
+    "recurse": {
+        "type": "bool",
+        "default": False,
+        "description": [
+            "Whether to follow the subfolders of O(paths) too, also those that appear later. Their files are read from the beginning."
+            " Symbolic links are never followed."
+        ],
+    },
+    "backups": {
+        "type": "int",
+        "minimum": 1,
+        "description": [
+            "The number of rotated files that the source keeps of a live file (C(max_backups) of SFTPGo). With it the status of the stream"
+            " shows how many rotations are left before the source deletes lines that were not read."
+        ],
+        "example": 5,
+    },
+    "poll": {"type": "duration", "default": "1", "description": ["How often to look for new lines and files."]},
+}
+
+PARSE: Spec = {
+    "profile": {
+        "type": "str",
+        "choices": ["sftpgo", "generic"],
+        "default": "generic",
+        "description": [
+            "What the lines are. V(sftpgo) is the log of an SFTPGo server: transfers, commands, logins, failed logins, HTTP requests and"
+            " messages each get their own table. V(generic) is any log with one JSON object per line.",
+        ],
+        "example": "sftpgo",
+    },
+    "time_field": {"type": "str", "default": "time", "description": ["The field that contains the time of a line."]},
+    "time_format": {
+        "type": "str",
+        "default": "iso",
+        "description": [
+            "The format of O(time_field): V(iso), such as V(2026-11-03T01:59:58.114) with or without an offset; V(unix) or V(unix_ms), a"
+            " number of seconds or milliseconds since 1970; or strftime codes such as V(%d/%b/%Y:%H:%M:%S %z).",
+        ],
+    },
+    "timezone": {
+        "type": "str",
+        "default": "local",
+        "description": [
+            "The time zone of times without an offset, such as V(Europe/Paris). V(local) is the time zone of the host. In the hour that"
+            " occurs twice when summer time ends, such a time is taken as the first of the two. The original text is stored too."
+        ],
+    },
+    "new_fields": {
+        "type": "str",
+        "choices": ["keep", "reject"],
+        "default": "keep",
+        "description": ["Whether a line with a field that the profile does not know is stored with that field (V(keep)) or rejected."],
+    },
+    "long_values": {
+        "type": "str",
+        "choices": ["reject", "truncate"],
+        "default": "reject",
+        "description": ["What to do with a value that is too long for its column."],
+    },
+    "max_line": {
+        "type": "size",
+        "default": "1M",
+        "description": ["The maximum length of a line. Longer lines are rejected, and only their first bytes are stored."],
+    },
+}
+
+TRANSFORM: Spec = {
+    "rename": {
+        "type": "map",
+        "default": {},
+        "description": ["New names of fields, by their names in the log. It is applied first."],
+        "example": {"user": "username"},
+    },
+    "keep": {
+        "type": "list",
+        "elements": "str",
+        "description": ["The fields to store. All others are dropped. By default all are stored. The time is always stored."],
+    },
+    "encrypt": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "description": ["The fields that are stored as Fernet tokens, encrypted with the current key of O(keyring)."],
+    },
+    "keyring": {
+        "type": "path",
+        "description": ["The folder of Fernet keys for O(encrypt). Only its owner may have access to it."],
+    },
+}
+
+STREAM: Spec = {
+    "name": {
+        "type": "str",
+        "required": True,
+        "pattern": PLAIN_NAME,
+        "pattern_means": PLAIN_NAME_MEANS,
+        "description": ["The name of the stream. It is stored with its positions in each sink."],
+        "example": "sftpgo",
+    },
+    "host": {
+        "type": "str",
+        "pattern": PLAIN_NAME,
+        "pattern_means": PLAIN_NAME_MEANS,
+        "description": ["The name of the host in the sinks. The default is its host name."],
+    },
+    "follow": {"type": "dict", "required": True, "options": FOLLOW, "description": ["Which files to follow."]},
+    "parse": {"type": "dict", "default": {}, "options": PARSE, "description": ["How lines become records."]},
+    "transform": {
+        "type": "dict",
+        "options": TRANSFORM,
+        "description": ["How fields are changed before they are stored."],
+    },
+    "sinks": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": SINK,
+        "description": ["Where the records go. Each sink has its own position, which it stores together with the records."],
+        "example": [{"type": "sqlite", "path": "/var/lib/log-archive/sftpgo.sqlite"}],
+    },
+    "state": {
+        "type": "path",
+        "default": "/var/lib/log-archive",
+        "description": ["The folder of the lock."],
+    },
+    "log": {"type": "path", "description": ["The event log: a file to which one JSON line per event is appended."]},
+}

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Positions of a stream, and what one transaction stores with a new position. A sink keeps them beside the rows.
+
+A **generation** is one life of a followed file. Its name does not count: it is known by its beginning (``Head``) and by the bytes before
+the position (``tail``). All offsets are bytes of the decompressed content.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+if t.TYPE_CHECKING:
+    from .records.tables import Value
+
+Head = t.Tuple[t.Tuple[int, str], ...]
+"""The length and the digest (32 hex digits of SHA-256) of each whole number of lines within the first KiB of a generation, shortest first;
+if a line does not end there, also of the whole KiB. The first of them never changes and finds a generation in a sink."""
+
+
+class Place(t.NamedTuple):
+    """Where a generation was seen last: path, whether the name is of a live file, device, inode, size in bytes of the content."""
+
+    path: str
+    live: bool
+    device: int
+    inode: int
+    size: int
+
+
+class Generation(t.NamedTuple):
+    """A generation and its position.
+
+    id: in the sink; 0 if the sink does not have it yet. public_id: derived from host, folder and beginning, so that it does not depend on
+    the sink. start: the first offset that belongs to it (zero bytes before it are a hole; lines before it belong to another generation).
+    offset: what is read. tail: the digest of the up to 1 KiB before it. lines: how many were read. read_at: Unix seconds of the last
+    commit. closed: its file is gone, or it was read to its end after the rotation.
+    """
+
+    id: int
+    public_id: str
+    folder: str
+    head: Head
+    start: int
+    offset: int
+    tail: str
+    lines: int
+    place: Place
+    read_at: float
+    closed: bool
+
+
+class Rejected(t.NamedTuple):
+    """A line that no table takes. length: in bytes; line: its first bytes, all of them unless it is longer than ``parse.max_line``."""
+
+    line_offset: int
+    length: int
+    reason: str
+    detail: str
+    line: bytes
+
+
+class Gap(t.NamedTuple):
+    """Bytes that were lost at the source, or that are no lines. kind: see GAP_KINDS. length: in bytes; None if it is not known."""
+
+    line_offset: int
+    length: t.Optional[int]
+    kind: str
+    detail: str
+
+
+GAP_KINDS = {
+    "truncated": "the file was truncated before it was read to its end",
+    "removed": "the file was removed before it was read to its end",
+    "hole": "zero bytes, left by a writer that went on at its old position after the file was truncated",
+    "damaged": "a compressed file that cannot be decompressed to its end",
+}
+
+
+class Batch(t.NamedTuple):
+    """What one transaction stores: rows, rejected lines and gaps, and the generation with its new position.
+
+    before: the offset that the sink must have, -1 if the generation is new to it. rows: by the name of the table; each begins with the
+    line's offset, then the values of the table's columns.
+    """
+
+    before: int
+    generation: Generation
+    rows: t.Mapping[str, t.Sequence[t.Tuple[Value, ...]]]
+    rejected: t.Sequence[Rejected] = ()
+    gaps: t.Sequence[Gap] = ()

@@ -1,0 +1,62 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Lines of SFTPGo's log to rows, by the class of the line. Format: SFTPGo 2.7, ``internal/logger`` and its callers."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .address import split_address
+from .fill import Filler, Values
+from .refused import Refused
+from .tables import APPLICATION, COMMAND, FAILED_LOGIN, HTTP, LOGIN, PROFILES, TRANSFER, Table, Value
+
+COMMANDS = frozenset(
+    ("Rename", "Rmdir", "Mkdir", "Symlink", "Remove", "Chown", "Chmod", "Chtimes", "Copy", "Truncate", "SSHCommand"),
+)
+_TABLES: t.Dict[str, t.Tuple[Table, str]] = {
+    "Upload": (TRANSFER, "size_bytes"),
+    "Download": (TRANSFER, "size_bytes"),
+    "login": (LOGIN, "method"),
+    "connection_failed": (FAILED_LOGIN, "login_type"),
+    "httpd": (HTTP, "resp_status"),
+}
+_TABLES.update(dict.fromkeys(COMMANDS, (COMMAND, "virtual_target_path")))
+"""By sender: the table, and a field that only lines of this class have. Parts of SFTPGo also write messages with these senders."""
+
+
+class SftpgoParser:
+    """The profile ``sftpgo``."""
+
+    def __init__(self, keep_new: bool, truncate: bool) -> None:
+        self._fillers = {table.name: Filler(table, keep_new, truncate, _ABSENT.get(table.name, ())) for table in PROFILES["sftpgo"]}
+        # Messages have free keys of any type: they are no new fields.
+        self._fillers[APPLICATION.name] = Filler(APPLICATION, True, truncate)
+
+    def row(self, time: t.Tuple[str, str], fields: t.Dict[str, t.Any]) -> t.Tuple[str, Values]:
+        """The name of the table and the values of its columns; ``fields`` is emptied."""
+        sender = fields.get("sender")
+        if sender.__class__ is not str:
+            raise Refused("bad_type", "sender is %s" % ("missing" if sender is None else "not a text"))
+        table, mark = _TABLES.get(sender, (APPLICATION, ""))
+        if mark and mark not in fields:
+            table = APPLICATION
+        derived: t.Dict[str, Value] = {}
+        if table is LOGIN or table is FAILED_LOGIN or table is HTTP:
+            del fields["sender"]
+        if table is TRANSFER or table is COMMAND or table is HTTP:
+            derived["client_ip"], derived["client_port"] = _address(fields)
+        return table.name, self._fillers[table.name].fill(time, fields, derived)
+
+
+_ABSENT: t.Dict[str, t.Tuple[Value, ...]] = {COMMAND.name: ("", -1)}
+
+
+def _address(fields: t.Dict[str, t.Any]) -> t.Tuple[t.Optional[str], t.Optional[int]]:
+    text = fields.pop("remote_addr", None)
+    if text is None:
+        return None, None
+    if not isinstance(text, str):
+        raise Refused("bad_type", "remote_addr is not a text")
+    return split_address(text)

@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The time of a line as text in UTC: "2026-11-03 01:59:58.114000"."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from datetime import datetime, timedelta, timezone
+
+from ...base.errors import ConfigError
+from ...base.periods import load_timezone
+from .refused import Refused
+
+UTC = timezone.utc
+FIRST_YEAR, LAST_YEAR = 1970, 9998
+"""Years that every database stores, also after a conversion between time zones."""
+MOST_TEXT = 64
+"""Characters of a time as a line has it."""
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:\s?(Z|[+-]\d\d:?(?:\d\d)?))?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Parser = t.Callable[[t.Any], t.Tuple[str, str]]
+"""Called with the value of the time field; returns the time in UTC and the time as the line has it. Raises Refused."""
+
+
+def time_parser(time_format: str, zone_name: str) -> Parser:
+    """The parser for a format and a time zone as ``stream_spec.PARSE`` describes them. Raises ConfigError for an unknown time zone."""
+    zone = load_timezone(zone_name)
+    if time_format == "iso":
+        return _iso_parser(zone)
+    if time_format in ("unix", "unix_ms"):
+        return _unix_parser(1_000_000 if time_format == "unix" else 1000)
+
+    def parse(value: t.Any) -> t.Tuple[str, str]:
+        text = _text(value)
+        try:
+            moment = datetime.strptime(text, time_format)
+        except ValueError:
+            raise Refused("bad_time", "not in the format %s" % time_format) from None
+        return _utc_text(moment, zone), text
+
+    return parse
+
+
+def _iso_parser(zone: t.Any) -> Parser:
+    # The lines of one minute share their conversion: the offset of the zone changes on whole minutes.
+    minutes: t.Dict[str, str] = {}
+
+    def parse(value: t.Any) -> t.Tuple[str, str]:
+        text = _text(value)
+        found = _ISO.fullmatch(text)
+        if found is None:
+            raise Refused("bad_time", "not in ISO format")
+        day, minute, second, fraction, offset = found.groups()
+        key = "%s %s%s" % (day, minute, offset or "")
+        start = minutes.get(key)
+        if start is None:
+            try:
+                moment = datetime.strptime("%s %s" % (day, minute), "%Y-%m-%d %H:%M")
+                start = _utc_text(moment, zone if offset is None else _offset(offset))
+            except ValueError:
+                raise Refused("bad_time", "no such date, time or offset") from None
+            if start[17:] != "00.000000":
+                raise Refused("bad_time", "the offset of the time zone is not in whole minutes at that time")
+            if len(minutes) > 1000:
+                minutes.clear()
+            minutes[key] = start
+        if second is not None and second > "59":
+            raise Refused("bad_time", "no such second")
+        return "%s%s.%s" % (start[:17], second or "00", (fraction or "")[:6].ljust(6, "0")), text
+
+    return parse
+
+
+def _unix_parser(factor: int) -> Parser:
+    def parse(value: t.Any) -> t.Tuple[str, str]:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise Refused("bad_time", "not a number")
+        text = _text(str(value))
+        try:
+            moment = _EPOCH + timedelta(microseconds=round(float(text) * factor))
+        except (ValueError, OverflowError):
+            raise Refused("bad_time", "not a number of seconds in range") from None
+        return _utc_text(moment, UTC), text
+
+    return parse
+
+
+def _text(value: t.Any) -> str:
+    if not isinstance(value, str):
+        raise Refused("bad_time", "missing" if value is None else "not a text")
+    if len(value) > MOST_TEXT:
+        raise Refused("bad_time", "longer than %d characters" % MOST_TEXT)
+    return value
+
+
+def _offset(text: str) -> timezone:
+    if text == "Z":
+        return UTC
+    digits = text[1:].replace(":", "").ljust(4, "0")
+    if digits[2:] > "59":
+        raise ValueError(text)
+    size = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return timezone(-size if text[0] == "-" else size)
+
+
+def _utc_text(moment: datetime, zone: t.Any) -> str:
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise Refused("bad_time", "the year is not between %d and %d" % (FIRST_YEAR, LAST_YEAR))
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    try:
+        moment = moment.astimezone(UTC)
+    except (ConfigError, OverflowError, ValueError):
+        raise Refused("bad_time", "it cannot be converted to UTC") from None
+    return moment.replace(tzinfo=None).isoformat(" ", "microseconds")

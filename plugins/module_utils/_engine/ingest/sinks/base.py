@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a sink is: a database that stores the rows of a stream together with its positions."""
+
+from __future__ import annotations
+
+import typing as t
+from abc import ABC, abstractmethod
+
+from ...base.errors import DiskFullError, LogArchiveError
+
+if t.TYPE_CHECKING:
+    from ..checkpoint import Batch, Gap, Generation, Rejected
+
+
+class SinkError(LogArchiveError):
+    """A sink failed. retryable: the same call may succeed later."""
+
+    kind = "sink"
+    retryable = False
+
+
+class SinkUnavailableError(SinkError):
+    """The database cannot be reached, does not answer, or has lost the connection. A transaction may or may not be committed."""
+
+    kind = "sink_unavailable"
+    retryable = True
+
+
+class SinkFullError(DiskFullError):
+    """The database has no room. Nothing of the transaction is stored."""
+
+    kind = "sink_full"
+    retryable = True
+
+
+class ConflictError(SinkError):
+    """The position in the sink is not the expected one: another follower moved it, or a lost reply was a success. Read it again."""
+
+    kind = "sink_conflict"
+    retryable = True
+
+
+class RowRefusedError(SinkError):
+    """The database refuses a value of the transaction. Nothing of it is stored."""
+
+    kind = "row_refused"
+
+
+class StoredLine(t.NamedTuple):
+    """A rejected line as the sink has it. generation: its id."""
+
+    generation: int
+    rejected: Rejected
+
+
+class Totals(t.NamedTuple):
+    """What a sink has of a stream. rejected: lines that wait to be tried again; gap_bytes: of the gaps with a known length."""
+
+    lines: int
+    rejected: int
+    gaps: int
+    gap_bytes: int
+
+
+class Sink(ABC):
+    """The sink of one stream of one host. Every method raises SinkError or one of its children.
+
+    After an error the sink may have lost its connection: call ``close`` and open a new one.
+    """
+
+    @abstractmethod
+    def open_generations(self) -> t.List[Generation]:
+        """The generations that are not closed, oldest first."""
+
+    @abstractmethod
+    def generations_like(self, first_line: str) -> t.List[Generation]:
+        """The generations, also closed ones, with this first digest of their head, oldest first."""
+
+    @abstractmethod
+    def commit(self, batch: Batch) -> Generation:
+        """Store a batch in one transaction; returns its generation with its id.
+
+        Raises ConflictError if the position is not ``batch.before``, or if the new generation exists already; RowRefusedError.
+        """
+
+    @abstractmethod
+    def rejected(self, after: t.Optional[t.Tuple[int, int]], limit: int) -> t.List[StoredLine]:
+        """The rejected lines that were not stored later, in the order of their keys, from the one behind the key ``after`` on."""
+
+    @abstractmethod
+    def store_rejected(self, generation: int, line_offset: int, table: str, values: t.Sequence[t.Any]) -> bool:
+        """Store the row of a rejected line and mark the line; False if another process did so before."""
+
+    @abstractmethod
+    def totals(self) -> Totals:
+        """Counts of the stream and host."""
+
+    @abstractmethod
+    def gaps(self, limit: int) -> t.List[t.Tuple[str, Gap]]:
+        """The newest gaps with the paths of their generations."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection. A transaction that is not committed is lost."""

@@ -1,0 +1,35 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which class each type of sink has. A type is loaded when a stream uses it."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...archive.naming import host_name
+from ..records.parser import tables_of
+
+if t.TYPE_CHECKING:
+    from ...config.stream_document import SinkOptions, StreamDocument
+    from .schema import Dialect
+    from .sql import SqlSink
+
+
+def open_sink(options: SinkOptions, document: StreamDocument) -> SqlSink:
+    """Open one sink of a stream; its schema is there when this returns. Raises SinkError."""
+    return t.cast("SqlSink", KINDS[options["type"]]()(options, document["name"], host_name(document["host"]), tables_of(document)))
+
+
+def dialect_of(options: SinkOptions) -> Dialect:
+    """The dialect of the DDL of a sink."""
+    return t.cast("Dialect", KINDS[options["type"]]().dialect)
+
+
+def _sqlite() -> t.Any:
+    from .sqlite import SqliteSink
+
+    return SqliteSink
+
+
+KINDS: t.Dict[str, t.Callable[[], t.Any]] = {"sqlite": _sqlite}

@@ -1,0 +1,149 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The schema of a sink: its tables in the order of their creation, as DDL for each kind of database.
+
+``ingest_schema`` holds the version. ``ingest_generation`` holds the positions; each row of a profile's table, of ``ingest_rejected`` and of
+``ingest_gap`` belongs to one generation.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..records.tables import BOOLEAN, INTEGER, JSON, NAME, TEXT, TIME, TIME_COLUMNS, Column, Table
+
+VERSION = 1
+KEY = ("generation", "line_offset")
+"""The first columns and the primary key of every table of a profile. ``line_offset`` is in bytes of the decompressed file."""
+
+ID, BYTES, REAL = "id", "bytes", "real"
+"""Further kinds of columns: an automatic number, bytes of any length, a number of seconds with a fraction."""
+
+
+class ControlTable(t.NamedTuple):
+    """A table for positions. key: the primary key; unique: the columns of each unique index; nullable: the columns that may be NULL."""
+
+    name: str
+    columns: t.Tuple[Column, ...]
+    key: t.Tuple[str, ...]
+    unique: t.Tuple[t.Tuple[str, ...], ...] = ()
+    indexes: t.Tuple[t.Tuple[str, ...], ...] = ()
+    nullable: t.Tuple[str, ...] = ()
+
+
+SCHEMA = ControlTable("ingest_schema", (Column("version", INTEGER), Column("created_at", REAL)), ("version",))
+GENERATION = ControlTable(
+    "ingest_generation",
+    (
+        Column("id", ID),
+        Column("stream", NAME, "", 100),
+        Column("host", NAME, "", 100),
+        # Derived from host, folder and beginning: a second follower cannot add the same generation again.
+        Column("public_id", NAME, "", 64),
+        Column("first_line", NAME, "", 64),
+        Column("folder", TEXT),
+        Column("head", TEXT),
+        Column("start_offset", INTEGER),
+        Column("read_offset", INTEGER),
+        Column("tail", NAME, "", 64),
+        Column("lines_read", INTEGER),
+        Column("path", TEXT),
+        Column("live", BOOLEAN),
+        Column("device", NAME, "", 32),
+        Column("inode", NAME, "", 32),
+        Column("size_seen", INTEGER),
+        Column("read_at", REAL),
+        Column("closed", BOOLEAN),
+    ),
+    ("id",),
+    unique=(("public_id",),),
+    indexes=(("first_line", "stream", "host"), ("closed", "stream", "host")),
+)
+GAP = ControlTable(
+    "ingest_gap",
+    (
+        *(Column(name, INTEGER) for name in KEY),
+        Column("kind", NAME, "", 32),
+        Column("bytes", INTEGER),
+        Column("detail", TEXT),
+        Column("noticed_at", REAL),
+    ),
+    (*KEY, "kind"),
+    nullable=("bytes",),
+)
+REJECTED = ControlTable(
+    "ingest_rejected",
+    (
+        *(Column(name, INTEGER) for name in KEY),
+        Column("bytes", INTEGER),
+        Column("reason", NAME, "", 32),
+        Column("detail", TEXT),
+        Column("line", BYTES),
+        Column("noticed_at", REAL),
+        # When a later try stored it in its table; NULL until then.
+        Column("stored_at", REAL),
+    ),
+    KEY,
+    nullable=("stored_at",),
+)
+CONTROL = (SCHEMA, GENERATION, GAP, REJECTED)
+
+
+class Dialect(t.NamedTuple):
+    """How a kind of database writes DDL.
+
+    types: by kind of column; NAME has a place for the length. table_options: after the brackets. rows_by_key: the same for tables of rows.
+    """
+
+    types: t.Mapping[str, str]
+    table_options: str = ""
+    rows_by_key: str = ""
+
+
+SQLITE = Dialect(
+    {
+        ID: "INTEGER",
+        INTEGER: "INTEGER",
+        BOOLEAN: "INTEGER",
+        REAL: "REAL",
+        NAME: "TEXT",
+        TEXT: "TEXT",
+        TIME: "TEXT",
+        JSON: "TEXT",
+        BYTES: "BLOB",
+    },
+    rows_by_key=" WITHOUT ROWID",
+)
+
+
+def create_statements(dialect: Dialect, tables: t.Iterable[Table]) -> t.Dict[str, t.List[str]]:
+    """The DDL of the tables for positions and of these tables for rows: by table, the table itself and then its indexes."""
+    statements: t.Dict[str, t.List[str]] = {}
+    for control in CONTROL:
+        lines = [_column(column, dialect, column.name in control.nullable) for column in control.columns]
+        lines.append("PRIMARY KEY (%s)" % ", ".join(control.key))
+        lines += ["UNIQUE (%s)" % ", ".join(columns) for columns in control.unique]
+        statements[control.name] = [_create(control.name, lines, dialect.table_options), *_indexes(control.name, control.indexes)]
+    for table in tables:
+        lines = [_column(Column(name, INTEGER), dialect, False) for name in KEY]
+        lines += [_column(column, dialect, index >= len(TIME_COLUMNS)) for index, column in enumerate(table.columns)]
+        lines.append("PRIMARY KEY (%s)" % ", ".join(KEY))
+        options = dialect.rows_by_key + dialect.table_options
+        statements[table.name] = [_create(table.name, lines, options), *_indexes(table.name, table.indexes)]
+    return statements
+
+
+def _create(name: str, lines: t.Sequence[str], options: str) -> str:
+    return "CREATE TABLE IF NOT EXISTS %s (\n    %s\n)%s" % (name, ",\n    ".join(lines), options)
+
+
+def _column(column: Column, dialect: Dialect, nullable: bool) -> str:
+    kind = dialect.types[column.kind]
+    if "%d" in kind:
+        kind %= column.length
+    return "%s %s%s" % (column.name, kind, "" if nullable or column.kind == ID else " NOT NULL")
+
+
+def _indexes(table: str, indexes: t.Iterable[t.Tuple[str, ...]]) -> t.List[str]:
+    return ["CREATE INDEX IF NOT EXISTS %s_by_%s ON %s (%s)" % (table, columns[0], table, ", ".join(columns)) for columns in indexes]

@@ -1,0 +1,188 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all SQL sinks have in common: the statements, and one transaction for rows and position."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from abc import abstractmethod
+
+from ..checkpoint import Gap, Rejected
+from ..records.tables import Table
+from .base import ConflictError, Sink, SinkError, StoredLine, Totals
+from .rows import COLUMNS, generation_of, path_of_text, row_of
+from .schema import GAP, GENERATION, KEY, REJECTED, SCHEMA, VERSION, Dialect, create_statements
+
+if t.TYPE_CHECKING:
+    from ..checkpoint import Batch, Generation
+
+Rows = t.Sequence[t.Sequence[t.Any]]
+
+
+class SqlSink(Sink):
+    """A database with SQL. mark: the placeholder of its driver. name: how messages name the database."""
+
+    mark = "?"
+    dialect: Dialect
+
+    def __init__(self, stream: str, host: str, tables: t.Sequence[Table], name: str) -> None:
+        self.stream = stream
+        self.host = host
+        self.name = name
+        self.tables = {table.name: table for table in tables}
+        self._inserts = {name: self._insert(name, [*KEY, *(c.name for c in table.columns)]) for name, table in self.tables.items()}
+
+    # -- what each driver does in its own way -------------------------------------------------------------------------
+
+    @abstractmethod
+    def _query(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[t.Sequence[t.Any]]:
+        """Execute one statement; returns its rows."""
+
+    @abstractmethod
+    def _change(self, statement: str, values: t.Sequence[t.Any] = ()) -> int:
+        """Execute one statement; returns the number of rows that it changed."""
+
+    @abstractmethod
+    def _insert_rows(self, statement: str, rows: Rows) -> None:
+        """Execute an INSERT for each of the rows."""
+
+    @abstractmethod
+    def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
+        """Execute the INSERT of a generation; returns its id. Raises ConflictError if it exists already."""
+
+    @abstractmethod
+    def _transaction(self) -> t.ContextManager[None]:
+        """All statements of the context or none of them; they are on the disk when the context ends."""
+
+    @abstractmethod
+    def _existing_tables(self) -> t.Set[str]:
+        """The names of the tables in the database."""
+
+    # -- the schema ---------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Create the tables that are missing. Raises SinkError if a newer version made the schema."""
+        existing = self._existing_tables()
+        statements = create_statements(self.dialect, self.tables.values())
+        if SCHEMA.name in existing:
+            version = self._query("SELECT MAX(version) FROM %s" % SCHEMA.name)[0][0]
+            if version is not None and version > VERSION:
+                raise SinkError("a newer version of log-archive made the schema", self.name, "Install that version again")
+        missing = [name for name in statements if name not in existing]
+        if missing:
+            with self._transaction():
+                for name in missing:
+                    for statement in statements[name]:
+                        self._change(statement)
+                if not self._query("SELECT 1 FROM %s WHERE version = %d" % (SCHEMA.name, VERSION)):
+                    self._change(self._insert(SCHEMA.name, ("version", "created_at")), (VERSION, time.time()))
+
+    # -- positions ----------------------------------------------------------------------------------------------------
+
+    def open_generations(self) -> t.List[Generation]:
+        return self._generations("closed = 0")
+
+    def generations_like(self, first_line: str) -> t.List[Generation]:
+        return self._generations("first_line = %s" % self.mark, first_line)
+
+    def _generations(self, condition: str, *values: t.Any) -> t.List[Generation]:
+        m = self.mark
+        statement = "SELECT %s FROM %s WHERE %s AND stream = %s AND host = %s ORDER BY id" % (
+            ", ".join(COLUMNS), GENERATION.name, condition, m, m,
+        )  # fmt: skip
+        return [generation_of(row) for row in self._query(statement, (*values, self.stream, self.host))]
+
+    # -- a batch ------------------------------------------------------------------------------------------------------
+
+    def commit(self, batch: Batch) -> Generation:
+        with self._transaction():
+            generation = self._move(batch)
+            key = (generation.id,)
+            for name, rows in batch.rows.items():
+                self._insert_rows(self._inserts[name], [key + row for row in rows])
+            now = time.time()
+            if batch.rejected:
+                self._insert_rows(
+                    self._insert(REJECTED.name, ("generation", "line_offset", "bytes", "reason", "detail", "line", "noticed_at")),
+                    [(generation.id, r.line_offset, r.length, r.reason, r.detail, r.line, now) for r in batch.rejected],
+                )
+            if batch.gaps:
+                self._insert_rows(
+                    self._insert(GAP.name, ("generation", "line_offset", "kind", "bytes", "detail", "noticed_at")),
+                    [(generation.id, g.line_offset, g.kind, g.length, g.detail, now) for g in batch.gaps],
+                )
+        return generation
+
+    def _move(self, batch: Batch) -> Generation:
+        """Store the new position, if the sink has the one before."""
+        generation = batch.generation
+        row = row_of(generation, self.stream, self.host)
+        if batch.before < 0:
+            return generation._replace(id=self._insert_generation(self._insert(GENERATION.name, COLUMNS[1:]), row))
+        # ``first_line`` and what else identifies the generation stays.
+        m = self.mark
+        changed = self._change(
+            "UPDATE %s SET %s WHERE id = %s AND read_offset = %s AND lines_read <= %s"
+            % (GENERATION.name, ", ".join("%s = %s" % (name, m) for name in COLUMNS[6:]), m, m, m),
+            (*row[5:], generation.id, batch.before, generation.lines),
+        )
+        if changed != 1:
+            raise ConflictError("another process moved the position of %s" % generation.place.path, self.name)
+        return generation
+
+    # -- rejected lines, gaps, counts ---------------------------------------------------------------------------------
+
+    def rejected(self, after: t.Optional[t.Tuple[int, int]], limit: int) -> t.List[StoredLine]:
+        m = self.mark
+        condition, values = "", ()
+        if after is not None:
+            condition = " AND (r.generation > %s OR r.generation = %s AND r.line_offset > %s)" % (m, m, m)
+            values = (after[0], after[0], after[1])  # type: ignore[assignment]
+        rows = self._query(
+            "SELECT r.generation, r.line_offset, r.bytes, r.reason, r.detail, r.line FROM %s r JOIN %s g ON g.id = r.generation"
+            " WHERE r.stored_at IS NULL AND g.stream = %s AND g.host = %s%s ORDER BY r.generation, r.line_offset LIMIT %d"
+            % (REJECTED.name, GENERATION.name, m, m, condition, limit),
+            (self.stream, self.host, *values),
+        )
+        return [StoredLine(row[0], Rejected(row[1], row[2], row[3], row[4], bytes(row[5]))) for row in rows]
+
+    def store_rejected(self, generation: int, line_offset: int, table: str, values: t.Sequence[t.Any]) -> bool:
+        m = self.mark
+        with self._transaction():
+            marked = self._change(
+                "UPDATE %s SET stored_at = %s WHERE generation = %s AND line_offset = %s AND stored_at IS NULL" % (REJECTED.name, m, m, m),
+                (time.time(), generation, line_offset),
+            )
+            if marked:
+                self._insert_rows(self._inserts[table], [(generation, line_offset, *values)])
+        return marked == 1
+
+    def totals(self) -> Totals:
+        of = "WHERE g.stream = %s AND g.host = %s" % (self.mark, self.mark)
+        values = (self.stream, self.host)
+        lines = self._query("SELECT COALESCE(SUM(g.lines_read), 0) FROM %s g %s" % (GENERATION.name, of), values)[0][0]
+        join = "JOIN %s g ON g.id = x.generation %s" % (GENERATION.name, of)
+        rejected = self._query("SELECT COUNT(*) FROM %s x %s AND x.stored_at IS NULL" % (REJECTED.name, join), values)[0][0]
+        gaps = self._query("SELECT COUNT(*), COALESCE(SUM(x.bytes), 0) FROM %s x %s" % (GAP.name, join), values)[0]
+        return Totals(int(lines), int(rejected), int(gaps[0]), int(gaps[1]))
+
+    def gaps(self, limit: int) -> t.List[t.Tuple[str, Gap]]:
+        rows = self._query(
+            "SELECT g.path, x.line_offset, x.bytes, x.kind, x.detail FROM %s x JOIN %s g ON g.id = x.generation"
+            " WHERE g.stream = %s AND g.host = %s ORDER BY x.noticed_at DESC, x.generation, x.line_offset LIMIT %d"
+            % (GAP.name, GENERATION.name, self.mark, self.mark, limit),
+            (self.stream, self.host),
+        )
+        return [(path_of_text(row[0]), Gap(row[1], row[2], row[3], row[4])) for row in rows]
+
+    def _insert(self, table: str, columns: t.Sequence[str]) -> str:
+        return "INSERT INTO %s (%s) VALUES (%s)" % (table, ", ".join(columns), ", ".join([self.mark] * len(columns)))
+
+
+def print_schema(dialect: Dialect, tables: t.Iterable[Table]) -> str:
+    """The DDL that creates what a sink needs, and records the version of the schema."""
+    statements = [each for table in create_statements(dialect, tables).values() for each in table]
+    statements.append("INSERT INTO %s (version, created_at) VALUES (%d, %d)" % (SCHEMA.name, VERSION, time.time()))
+    return "".join("%s;\n" % statement for statement in statements)

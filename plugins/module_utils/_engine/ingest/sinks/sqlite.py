@@ -1,0 +1,114 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The sink ``sqlite``: a file on this host. Readers do not block the follower (write-ahead log), and a commit survives a power failure."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+import typing as t
+
+from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError
+from .schema import SQLITE
+from .sql import Rows, SqlSink
+
+if t.TYPE_CHECKING:
+    from ...config.stream_document import SinkOptions
+    from ..records.tables import Table
+
+TIMEOUT = 30
+"""Seconds to wait for another writer."""
+LEAST_ROOM = 1 << 17
+"""Bytes that SQLite needs beside the database for the write-ahead log and its index."""
+
+
+class SqliteSink(SqlSink):
+    """The database of the option ``path``, created if it does not exist."""
+
+    dialect = SQLITE
+
+    def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table]) -> None:
+        self._path = t.cast(str, options["path"])
+        super().__init__(stream, host, tables, self._path)
+        try:
+            # Create the file first, so that it and SQLite's -wal and -shm are private from the start.
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            self._connection = sqlite3.connect(self._path, timeout=TIMEOUT, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise self._failed(error) from error
+        try:
+            self._query("PRAGMA journal_mode=WAL")
+            self._query("PRAGMA synchronous=FULL")
+            self.prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _existing_tables(self) -> t.Set[str]:
+        return {row[0] for row in self._query("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+    def _query(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[t.Sequence[t.Any]]:
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+            raise self._failed(error) from error
+
+    def _change(self, statement: str, values: t.Sequence[t.Any] = ()) -> int:
+        try:
+            return self._connection.execute(statement, values).rowcount
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+            raise self._failed(error) from error
+
+    def _insert_rows(self, statement: str, rows: Rows) -> None:
+        try:
+            self._connection.executemany(statement, rows)
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+            raise self._failed(error) from error
+
+    def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
+        try:
+            return int(self._connection.execute(statement, values).lastrowid or 0)
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+            raise self._failed(error) from error
+
+    @contextlib.contextmanager
+    def _transaction(self) -> t.Iterator[None]:
+        self._query("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._query("COMMIT")
+        except BaseException:
+            # SQLite has rolled back by itself if the disk was full.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _failed(self, error: Exception) -> Exception:
+        text = str(error)
+        if isinstance(error, (OverflowError, UnicodeEncodeError, sqlite3.DataError)):
+            return RowRefusedError("the database refuses a value: %s" % type(error).__name__, self.name)
+        if isinstance(error, sqlite3.IntegrityError):
+            # Only keys are unique here: the row of this position, or this generation, is there already.
+            return ConflictError("another process stored the same position (%s)" % text, self.name)
+        full = "full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if full or ("disk I/O" in text and _is_full(os.path.dirname(self._path))):
+            return SinkFullError("the database cannot be written (%s)" % text, self.name, "Free some space; nothing is lost")
+        if "locked" in text or "busy" in text:
+            return SinkUnavailableError("the database is locked by another process", self.name)
+        if isinstance(error, OSError):
+            return SinkError("the database cannot be opened: %s" % error.strerror, self.name)
+        return SinkError("the database cannot be used (%s)" % text, self.name)
+
+
+def _is_full(folder: str) -> bool:
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < LEAST_ROOM

@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A stream document is checked: every mistake is named; every option is there afterwards."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, NoJobsError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
+from rigs.streams import given
+
+
+def problems(tmp_path, **changes) -> list:
+    with pytest.raises(ConfigError) as caught:
+        normalise_stream(given(tmp_path, **changes))
+    return caught.value.problems
+
+
+def test_defaults(tmp_path) -> None:
+    least = {"name": "app", "follow": {"paths": ["/var/log/app"], "patterns": ["app.log"]}, "sinks": [{"type": "sqlite", "path": "/db"}]}
+    document = normalise_stream(least)
+    assert document["parse"]["profile"] == "generic"
+    assert document["follow"] == {
+        "paths": ["/var/log/app"],
+        "patterns": ["app.log"],
+        "rotated": [],
+        "recurse": False,
+        "backups": None,
+        "poll": "1",
+    }
+    assert document["sinks"] == [{"type": "sqlite", "name": "sqlite", "path": "/db"}]
+    assert document["transform"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"follow": {"patterns": []}}, "follow.patterns: must not be empty"),
+        ({"follow": {"patterns": ["a/b"]}}, "follow.patterns[0]: must be the name of a file without '/', not 'a/b'"),
+        ({"follow": {"rotated": ["sftpgo.log"]}}, "follow.rotated: 'sftpgo.log' is also in patterns"),
+        ({"follow": {"poll": 0}}, "follow.poll: must be at least 0.05s"),
+        ({"parse": {"timezone": "Mars"}}, "parse.timezone: "),
+        ({"parse": {"time_format": "rfc"}}, "parse.time_format: must be iso"),
+        ({"parse": {"max_line": "1G"}}, "parse.max_line: must be from 1024 bytes to 64 MiB"),
+        ({"transform": {"encrypt": ["username"]}}, "transform.keyring: is missing"),
+        ({"transform": {"encrypt": ["time"], "keyring": "/k"}}, "transform.encrypt: the time (time) cannot be encrypted"),
+        ({"transform": {"rename": {"a": "b", "c": "b"}}}, "transform.rename: two fields are renamed to 'b'"),
+        ({"transform": {"rename": {"a": 1}}}, "transform.rename: must be an object of texts"),
+        ({"transform": {"rename": "a"}}, "transform.rename: must be an object of texts, not text"),
+        ({"sinks": [{"type": "sqlite"}]}, "sinks[0].path: is missing; a sink of type sqlite requires it"),
+        ({"sinks": [{"type": "sqlite", "path": "/a"}] * 2}, "sinks[1].name: two sinks are named 'sqlite'"),
+        ({"sinks": [{"type": "sqlite", "path": "/a/"}]}, "sinks[0].path: must be a file, not a folder"),
+    ],
+    ids=str,
+)
+def test_mistakes(tmp_path, changes: dict, problem: str) -> None:
+    found = problems(tmp_path, **changes)
+    assert len(found) == 1
+    assert found[0].startswith(problem)
+
+
+def test_a_document_on_disk(tmp_path) -> None:
+    folder = tmp_path / "streams.d"
+    with pytest.raises(NoJobsError, match="there are no stream documents"):
+        files.find(str(folder), [], "stream")
+    folder.mkdir()
+    with pytest.raises(NoJobsError, match="contains no stream document"):
+        files.find(str(folder), [], "stream")
+    path = folder / "sftpgo.json"
+    path.write_text("// a comment\n" + json.dumps(given(tmp_path)))
+    assert files.find(str(folder), [], "stream") == [str(path)]
+    assert files.load_stream(str(path)) == normalise_stream(given(tmp_path))
+    with pytest.raises(ConfigError, match="the stream document does not exist. Known streams: sftpgo"):
+        files.find(str(folder), ["other"], "stream")
+    path.rename(folder / "other.json")
+    with pytest.raises(ConfigError, match="the name of the stream is 'sftpgo', so the file must be named 'sftpgo.json'"):
+        files.load_stream(str(folder / "other.json"))

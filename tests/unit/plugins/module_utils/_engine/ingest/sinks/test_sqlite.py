@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The sink sqlite: rows and position commit together, and a position moves only from where it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import Batch, Gap, Generation, Place, Rejected
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base, schema
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sql import print_schema
+from rigs.streams import document, upload
+
+PLACE = Place("/logs/caf\udce9/sftpgo.log", True, 2**63 + 5, 2**64 - 1, 500)
+NEW = Generation(0, "web1-a-0", "/logs/caf\udce9", ((80, "aa" * 16),), 0, 100, "bb" * 16, 1, PLACE, 1000.5, False)
+
+
+@pytest.fixture
+def wanted(tmp_path):
+    return document(tmp_path)
+
+
+@pytest.fixture
+def sink(wanted):
+    with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as opened:
+        yield opened
+
+
+def row(wanted, number: int):
+    name, values = LineParser(wanted).parse(upload(number))
+    assert name == "sftpgo_transfer"
+    return values
+
+
+def batch(wanted, generation: Generation, before: int, *offsets: int, **more) -> Batch:
+    return Batch(before, generation, {"sftpgo_transfer": [(offset, *row(wanted, offset)) for offset in offsets]}, **more)
+
+
+def select(wanted, statement: str) -> list:
+    with contextlib.closing(sqlite3.connect(wanted["sinks"][0]["path"])) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def test_a_new_generation_and_its_next_batch(wanted, sink) -> None:
+    first = sink.commit(batch(wanted, NEW, -1, 0, 50))
+    assert first == NEW._replace(id=first.id)
+    assert sink.open_generations() == [first] == sink.generations_like("aa" * 16)
+    moved = first._replace(offset=200, lines=2, tail="cc" * 16, place=PLACE._replace(live=False), closed=True)
+    gap, bad = Gap(150, None, "truncated", "why"), Rejected(100, 9, "not_json", "detail", b"\xff\0bytes")
+    assert sink.commit(batch(wanted, moved, 100, rejected=[bad], gaps=[gap])) == moved
+    assert sink.open_generations() == []
+    assert sink.generations_like("aa" * 16) == [moved]
+    assert sink.rejected(None, 10) == [base.StoredLine(moved.id, bad)]
+    assert sink.rejected((moved.id, 100), 10) == []
+    assert sink.gaps(5) == [(PLACE.path, gap)]
+    assert sink.totals() == base.Totals(2, 1, 1, 0)
+    assert select(wanted, "SELECT generation, line_offset, size_bytes FROM sftpgo_transfer") == [(first.id, 0, 0), (first.id, 50, 50)]
+
+
+def test_a_position_that_another_process_moved(wanted, sink) -> None:
+    first = sink.commit(batch(wanted, NEW, -1, 0))
+    with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as other:
+        other.commit(batch(wanted, first._replace(offset=200), 100, 100))
+    with pytest.raises(base.ConflictError):
+        sink.commit(batch(wanted, first._replace(offset=300), 100, 101))
+    with pytest.raises(base.ConflictError):
+        sink.commit(batch(wanted, NEW, -1, 0))
+    assert select(wanted, "SELECT line_offset FROM sftpgo_transfer") == [(0,), (100,)]
+    assert sink.open_generations()[0].offset == 200
+
+
+def test_a_value_that_the_database_refuses_stores_nothing(wanted, sink) -> None:
+    wrong = (0, *row(wanted, 1)[:8], 2**63, *row(wanted, 1)[9:])
+    with pytest.raises(base.RowRefusedError):
+        sink.commit(Batch(-1, NEW, {"sftpgo_transfer": [(50, *row(wanted, 2)), wrong]}))
+    assert sink.open_generations() == []
+    assert select(wanted, "SELECT * FROM sftpgo_transfer") == []
+    sink.commit(batch(wanted, NEW, -1, 0))
+
+
+def test_a_rejected_line_is_stored_once(wanted, sink) -> None:
+    generation = sink.commit(batch(wanted, NEW, -1, 0, rejected=[Rejected(50, 3, "not_json", "", b"abc")]))
+    assert sink.store_rejected(generation.id, 50, "sftpgo_transfer", row(wanted, 3)) is True
+    assert sink.store_rejected(generation.id, 50, "sftpgo_transfer", row(wanted, 3)) is False
+    assert (sink.rejected(None, 5), sink.totals().rejected) == ([], 0)
+    assert len(select(wanted, "SELECT * FROM sftpgo_transfer WHERE line_offset = 50")) == 1
+
+
+def test_streams_and_hosts_are_apart(wanted, sink, tmp_path) -> None:
+    sink.commit(batch(wanted, NEW, -1, 0))
+    for changes in ({"name": "other"}, {"host": "web2"}):
+        other = document(tmp_path, **changes)
+        with contextlib.closing(open_sink(other["sinks"][0], other)) as opened:
+            assert (opened.open_generations(), opened.totals().lines) == ([], 0)
+
+
+def test_the_file_is_private_and_a_newer_schema_is_refused(wanted, sink) -> None:
+    path = wanted["sinks"][0]["path"]
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO ingest_schema VALUES (?, 0)", (schema.VERSION + 1,))
+        connection.commit()
+    with pytest.raises(base.SinkError, match="a newer version"):
+        open_sink(wanted["sinks"][0], wanted)
+
+
+def test_the_printed_schema_is_the_one_that_is_created(wanted, sink, tmp_path) -> None:
+    with contextlib.closing(sqlite3.connect(str(tmp_path / "printed.sqlite"))) as printed:
+        printed.executescript(print_schema(schema.SQLITE, sink.tables.values()))
+        made = printed.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        assert printed.execute("SELECT version FROM ingest_schema").fetchall() == [(schema.VERSION,)]
+    assert made == select(wanted, "SELECT name, sql FROM sqlite_master ORDER BY name")
+
+
+@pytest.mark.parametrize("content", [b"not a database, but long enough to be read as one" * 30])
+def test_a_damaged_file(wanted, content: bytes) -> None:
+    with open(wanted["sinks"][0]["path"], "wb") as file:
+        file.write(content)
+    with pytest.raises(base.SinkError, match="cannot be used"):
+        open_sink(wanted["sinks"][0], wanted)
+
+
+def test_a_database_that_another_process_locks(wanted, sink, monkeypatch) -> None:
+    with contextlib.closing(sqlite3.connect(wanted["sinks"][0]["path"], isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        sink._query("PRAGMA busy_timeout=10")
+        with pytest.raises(base.SinkUnavailableError, match="locked"):
+            sink.commit(batch(wanted, NEW, -1, 0))
