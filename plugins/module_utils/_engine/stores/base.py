@@ -12,12 +12,17 @@ from ..base.durable import TEMP_PREFIX
 from ..base.errors import ConfigError, IntegrityError, LogArchiveError, StoreError, StoreExistsError, StoreNotFoundError
 from ..base.net import Retries
 from ..base.progress import Advance
-from ..base.units import parse_duration
+from ..base.units import format_size, parse_duration
 
 if t.TYPE_CHECKING:
     from ..config.document import StoreOptions
 
 Result = t.TypeVar("Result")
+
+MOST_OBJECTS = 1_000_000
+"""Objects of one listing. A job that makes an archive each hour needs 57 years for as many; they take about 350 MiB of memory."""
+LARGEST_LISTING = 256 << 20
+"""Bytes of the keys and ETags of one listing together."""
 
 
 class Digests(t.NamedTuple):
@@ -70,6 +75,15 @@ def required(value: t.Optional[str], option: str, store: str) -> str:
     return value
 
 
+def listing_too_large(location: str) -> StoreError:
+    """The error for a listing beyond the limits. Code that collects a part of one counts too, and raises it."""
+    return StoreError(
+        "the store lists more than %d objects, or more than %s of names" % (MOST_OBJECTS, format_size(LARGEST_LISTING)),
+        location,
+        "List a part of it: one host, or one job of a host",
+    )
+
+
 class Store(abc.ABC):
     """A place for archives.
 
@@ -119,8 +133,9 @@ class Store(abc.ABC):
         """Write the object's bytes to ``sink``, which is empty and at position 0: a retry begins again."""
 
     @abc.abstractmethod
-    def _list(self, prefix: str) -> t.List[StoredObject]:
-        """All finished objects whose key begins with ``prefix`` (a string prefix; '' is everything), sorted by key."""
+    def _list(self, prefix: str) -> t.Iterator[StoredObject]:
+        """All finished objects whose key begins with ``prefix`` (a string prefix; '' is everything), as they come: no list of unknown
+        length is kept, because a server need not end it."""
 
     @abc.abstractmethod
     def _delete(self, keys: t.Sequence[str]) -> t.Dict[str, t.Optional[str]]:
@@ -170,20 +185,24 @@ class Store(abc.ABC):
         check_key(key)
         return self._retrying(lambda: self._verify(key, digests, level or self.verify_level))
 
-    def get(self, key: str, sink: t.BinaryIO, progress: t.Optional[Advance] = None) -> None:
-        """Write the object's bytes to a seekable ``sink``."""
+    def get(self, key: str, sink: t.BinaryIO, progress: t.Optional[Advance] = None, most: t.Optional[int] = None) -> None:
+        """Write the object's bytes to a seekable ``sink``. most: bytes that it may have; IntegrityError as soon as there are more."""
         check_key(key)
 
         def get_once() -> None:
             sink.seek(0)
             sink.truncate()
-            self._get(key, sink, progress or _ignore)
+            limited = sink if most is None else t.cast(t.BinaryIO, _LimitedSink(sink, most, self.location(key)))
+            self._get(key, limited, progress or _ignore)
 
         self._retrying(get_once)
 
     def list(self, prefix: str = "") -> t.List[StoredObject]:
-        """All finished objects whose key begins with ``prefix``, sorted by key."""
-        return self._retrying(lambda: self._list(prefix))
+        """All finished objects whose key begins with ``prefix``, sorted by key.
+
+        StoreError for more than MOST_OBJECTS, or if their names have more than LARGEST_LISTING bytes together.
+        """
+        return self._retrying(lambda: self._listed(prefix))
 
     def delete(self, keys: t.Sequence[str]) -> t.Dict[str, t.Optional[str]]:
         """Delete the keys. Per key: None if it is gone, else the reason why it is not."""
@@ -195,8 +214,34 @@ class Store(abc.ABC):
         """Remove our unfinished uploads below ``prefix``; return their names. The caller holds the job's lock."""
         return self._retrying(lambda: self._clean(prefix))
 
+    def _listed(self, prefix: str) -> t.List[StoredObject]:
+        found = []
+        size = 0
+        for item in self._list(prefix):
+            found.append(item)
+            size += len(item.key) + len(item.etag or "")
+            if len(found) > MOST_OBJECTS or size > LARGEST_LISTING:
+                raise listing_too_large(self.location(prefix))
+        return sorted(found)
+
     def _retrying(self, call: t.Callable[[], Result], retries: t.Optional[Retries] = None) -> Result:
         return (retries or Retries(self.attempts, self.retry_delay)).call(call, _is_retryable, self._reset)
+
+
+class _LimitedSink:
+    """What ``Store._get`` needs of a sink, with a limit: a server may send more than it listed, and need not end."""
+
+    def __init__(self, sink: t.BinaryIO, most: int, subject: str) -> None:
+        self._sink = sink
+        self._left = most
+        self._most = most
+        self._subject = subject
+
+    def write(self, data: t.Any) -> int:
+        self._left -= len(data)
+        if self._left < 0:
+            raise IntegrityError("the store sends more than the expected %d bytes" % self._most, self._subject)
+        return self._sink.write(data)
 
 
 def _is_retryable(error: LogArchiveError) -> bool:

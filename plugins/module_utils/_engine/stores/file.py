@@ -94,8 +94,7 @@ class FileStore(Store):
                 sink.write(data)
                 progress(len(data))
 
-    def _list(self, prefix: str) -> t.List[StoredObject]:
-        found = []
+    def _list(self, prefix: str) -> t.Iterator[StoredObject]:
         for key, entry in self._tree.walk(prefix):
             if entry.name.startswith(TEMP_PREFIX) or not key.startswith(prefix):
                 continue
@@ -104,8 +103,7 @@ class FileStore(Store):
                     status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            found.append(StoredObject(key, status.st_size, status.st_mtime))
-        return sorted(found)
+            yield StoredObject(key, status.st_size, status.st_mtime)
 
     def _delete(self, keys: t.Sequence[str]) -> t.Dict[str, t.Optional[str]]:
         self._tree.has_root()

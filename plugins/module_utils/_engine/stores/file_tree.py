@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shlex
 import stat
@@ -14,6 +15,7 @@ import typing as t
 
 from ..base.durable import fsync_folder
 from ..base.errors import StoreDeniedError, StoreError, StoreFullError, StoreNotFoundError, StoreUnavailableError
+from .base import MOST_OBJECTS, listing_too_large
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -109,22 +111,27 @@ class FolderTree:
                 pass
         except OSError:
             return
-        yield from self._walk_folder(start, prefix)
+        folders = [start]
+        while folders:
+            folder = folders.pop()
+            for entry in self._scan(folder):
+                key = "%s/%s" % (folder, entry.name) if folder else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if (key + "/").startswith(prefix):
+                        folders.append(key)
+                elif entry.is_file(follow_symlinks=False):
+                    yield key, entry
 
-    def _walk_folder(self, folder: str, prefix: str) -> t.Iterator[t.Tuple[str, os.DirEntry[str]]]:
+    def _scan(self, folder: str) -> t.List[os.DirEntry[str]]:
+        path = self.location(folder)
         try:
-            path = self.location(folder)
             with self.reporting(path, "the folder cannot be read", passed=(errno.ENOENT,)), os.scandir(path) as scan:
-                entries = list(scan)
+                entries = list(itertools.islice(scan, MOST_OBJECTS + 1))
         except FileNotFoundError:
-            return
-        for entry in entries:
-            key = "%s/%s" % (folder, entry.name) if folder else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if (key + "/").startswith(prefix):
-                    yield from self._walk_folder(key, prefix)
-            elif entry.is_file(follow_symlinks=False):
-                yield key, entry
+            return []
+        if len(entries) > MOST_OBJECTS:
+            raise listing_too_large(path)
+        return entries
 
     def remove_empty_folders(self, key: str) -> None:
         """Remove the folders above the key that are empty, but not the root."""

@@ -238,14 +238,12 @@ class S3Store(Store):
             sink.write(piece)
             progress(len(piece))
 
-    def _list(self, prefix: str) -> t.List[StoredObject]:
-        found = []
+    def _list(self, prefix: str) -> t.Iterator[StoredObject]:
         for one in self.bucket.pages("list_objects_v2", prefix, "Contents"):
             key = one["Key"][len(self.bucket.prefix) :]
             # For an empty folder, consoles create an object with a name that ends with '/'.
             if key and not key.endswith("/") and not key.rpartition("/")[2].startswith(TEMP_PREFIX):
-                found.append(StoredObject(key, one["Size"], one["LastModified"].timestamp(), etag_of(one)))
-        return sorted(found)
+                yield StoredObject(key, one["Size"], one["LastModified"].timestamp(), etag_of(one))
 
     def _delete(self, keys: t.Sequence[str]) -> t.Dict[str, t.Optional[str]]:
         outcome: t.Dict[str, t.Optional[str]] = dict.fromkeys(keys)

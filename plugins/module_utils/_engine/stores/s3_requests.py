@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from ..base import aws
-from ..base.errors import ConfigError, IntegrityError, StoreExistsError, StoreNotFoundError, StoreUnavailableError
+from ..base.errors import ConfigError, IntegrityError, StoreError, StoreExistsError, StoreNotFoundError, StoreUnavailableError
 from ..base.progress import Advance
 from ..base.units import parse_duration
 from .base import required
@@ -25,6 +25,8 @@ Answer = t.Dict[str, t.Any]
 """What boto3 returns for a request."""
 
 READ_SIZE = 256 * 1024
+MOST_EMPTY_PAGES = 1000
+"""Pages of a listing without an entry, one after another. A server may filter a page to nothing, but not for ever."""
 
 
 class Bucket:
@@ -166,9 +168,14 @@ class Bucket:
     def pages(self, operation: str, prefix: str, member: str) -> t.Iterator[t.Dict[str, t.Any]]:
         """The entries named ``member`` in all pages of a listing below ``prefix``."""
         client = self.connect()
+        empty = 0
         try:
             for page in client.get_paginator(operation).paginate(Bucket=self.name, Prefix=self.prefix + prefix):
-                yield from page.get(member, [])
+                entries = page.get(member, [])
+                empty = 0 if entries else empty + 1
+                if empty > MOST_EMPTY_PAGES:
+                    raise StoreError("the server's listing does not end: %d pages are empty" % empty, self.location(prefix))
+                yield from entries
         except aws.request_errors() as error:
             raise store_error(error, self.location(prefix), client.meta.region_name) from error
 

@@ -13,12 +13,12 @@ import shlex
 import typing as t
 
 from ..base.durable import TEMP_PREFIX
-from ..base.errors import ConfigError, IntegrityError, StoreNotFoundError
+from ..base.errors import ConfigError, IntegrityError, StoreError, StoreNotFoundError
 from ..base.levels import VERIFICATION_LEVELS, reaches
 from ..base.progress import Advance
 from ..base.units import parse_duration
 from . import sftp_packets as packets
-from .base import Digests, Store, StoredObject, Verification, required
+from .base import MOST_OBJECTS, Digests, Store, StoredObject, Verification, listing_too_large, required
 from .sftp_host_keys import parse_host_key
 from .sftp_login import Login
 from .sftp_packets import Attributes, Status
@@ -30,6 +30,9 @@ if t.TYPE_CHECKING:
     from ..config.document import StoreOptions
 
 KNOWN_HOSTS_FILES = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
+
+LONGEST_FOLDER = 4096
+"""Characters in the path of a folder that is listed. No server has a longer one, but one could pretend that each folder has another."""
 
 _HASH_COMMANDS = (("md5sum", "md5", 32), ("sha256sum", "sha256", 64))
 """Command, algorithm, length of its digest in hex."""
@@ -117,13 +120,10 @@ class SftpStore(Store):
         except Status as status:
             raise self._root.error(status, key, "get") from status
 
-    def _list(self, prefix: str) -> t.List[StoredObject]:
-        found = [
-            StoredObject(key, attributes.size or 0, attributes.mtime)
-            for key, attributes in self._walk(prefix)
-            if key.startswith(prefix) and not posixpath.basename(key).startswith(TEMP_PREFIX)
-        ]
-        return sorted(found, key=lambda item: item.key)
+    def _list(self, prefix: str) -> t.Iterator[StoredObject]:
+        for key, attributes in self._walk(prefix):
+            if key.startswith(prefix) and not posixpath.basename(key).startswith(TEMP_PREFIX):
+                yield StoredObject(key, attributes.size or 0, attributes.mtime)
 
     def _delete(self, keys: t.Sequence[str]) -> t.Dict[str, t.Optional[str]]:
         session = self._root.session()
@@ -227,14 +227,20 @@ class SftpStore(Store):
         folders = [prefix.rpartition("/")[0]]
         if folders[0] and any(part in ("", ".", "..") for part in folders[0].split("/")):
             return  # no key is like that, and it would lead out of the root
+        seen = 0
         while folders:
             folder = folders.pop()
+            if len(folder) > LONGEST_FOLDER:
+                raise StoreError("the server lists a folder with a path of %d characters" % len(folder), self.location(folder[:100]))
             try:
                 entries = session.scan(self._root.path_of(folder))
             except Status as status:
                 if status.code == packets.NO_SUCH_FILE:
                     continue  # nothing was put yet, or it was removed while we walked
                 raise self._root.error(status, folder, "list") from status
+            seen += len(entries)
+            if seen > MOST_OBJECTS:
+                raise listing_too_large(self.location(prefix))
             for name, attributes in entries:
                 key = posixpath.join(folder, name)
                 if attributes.mode is None:

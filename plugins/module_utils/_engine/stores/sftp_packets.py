@@ -98,6 +98,15 @@ class PacketReader:
     def text(self) -> str:
         return bytes(self.string()).decode("utf-8", "surrogateescape")
 
+    def names(self) -> t.Iterator[t.Tuple[str, Attributes]]:
+        """The names in a packet NAME, with their attributes; StoreError for one that no file can have."""
+        for _index in range(self.u32()):
+            name = self.text()
+            self.string()
+            if not name or "/" in name or "\0" in name:
+                raise StoreError("the server lists %s, which is no name of a file" % ascii(name))
+            yield name, self.attributes()
+
     def rest(self) -> memoryview:
         return self._data[self._position :]
 

@@ -16,6 +16,7 @@ import typing as t
 
 from ..base.errors import IntegrityError, SourceError, StoreUnavailableError
 from . import sftp_packets as packets
+from .base import MOST_OBJECTS, listing_too_large
 from .sftp_login import Login
 from .sftp_packets import Attributes, PacketChannel, Status, expect, pack_bytes, pack_text
 
@@ -96,12 +97,12 @@ class Session:
                 if status.code != packets.EOF:
                     raise
                 break
-            for _index in range(reader.u32()):
-                name = reader.text()
-                reader.string()
-                attributes = reader.attributes()
-                if name not in (".", ".."):
-                    entries.append((name, attributes))
+            names = list(reader.names())
+            if not names:
+                break  # Some servers end so, and one that only pretends to have more would never end.
+            entries += [(name, attributes) for name, attributes in names if name not in (".", "..")]
+            if len(entries) > MOST_OBJECTS:
+                raise listing_too_large(path)
         self.close_file(handle)
         return entries
 
