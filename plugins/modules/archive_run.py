@@ -218,6 +218,12 @@ recap:
           description: Why it was skipped.
           type: str
           returned: always
+    open_since:
+      description:
+        - The start of the oldest period with a log that matches and could not be archived yet, in UTC. Later runs look back to it.
+        - None if there is no such log.
+      type: str
+      returned: always
     pruned:
       description:
         - The result of retention by the name of the store. Each has the number of archives C(kept), the keys of those C(removed),

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import pathlib
 import subprocess
 import sys
+import traceback
 import typing as t
 
 OTHER_USER = 65534
@@ -47,12 +49,41 @@ def swapping(one: pathlib.Path, other: pathlib.Path) -> t.Iterator[None]:
         process.stdout.close()
 
 
+def unprivileged(call: t.Callable[[], t.Any]) -> t.Any:
+    """Run ``call`` in a child that has given up root; return what it returns (JSON)."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(OTHER_USER)
+                os.setuid(OTHER_USER)
+            text = json.dumps(call())
+        except BaseException:
+            text = json.dumps({"error": traceback.format_exc()})
+        os.write(writer, text.encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as answer:
+        returned = json.loads(answer.read())
+    os.waitpid(child, 0)
+    assert not (isinstance(returned, dict) and "error" in returned), returned["error"]
+    return returned
+
+
 def opened_to_all(folder: pathlib.Path) -> pathlib.Path:
     """The folder, which other users can now reach."""
     for each in [folder, *folder.parents]:
         mode = each.stat().st_mode
         if not mode & 0o001:
             each.chmod(mode | 0o111)
+    return folder
+
+
+def listed_by_all(folder: pathlib.Path) -> pathlib.Path:
+    """The folder, which other users can now reach and list."""
+    opened_to_all(folder).chmod(0o755)
     return folder
 
 

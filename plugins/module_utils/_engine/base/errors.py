@@ -103,10 +103,11 @@ class SelectionError(LogArchiveError):
 class SourceError(LogArchiveError):
     """A source could not be read, or changed while it was read and the caller refuses changed sources.
 
-    path: the source; vanished: it does not exist any more.
+    path: the source; vanished: it does not exist any more. The other sources are archived: the run is partly done.
     """
 
     kind = "source"
+    exit_code = EXIT_PARTLY
 
     def __init__(self, message: str, path: str, hint: t.Optional[str] = None, vanished: bool = False) -> None:
         super().__init__(message, path if path.isprintable() else ascii(path), hint)

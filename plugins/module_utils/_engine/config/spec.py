@@ -77,7 +77,8 @@ SELECTION: Spec = {
         "default": "0",
         "description": [
             "How far back from that period to look for missed periods, such as V(7d).",
-            "A job always looks back at least to its last successful run.",
+            "A job always looks back at least to its last successful run, and to the oldest log that was not ready then."
+            " A run that cannot read a log is not successful.",
         ],
         "example": "7d",
     },

@@ -6,36 +6,64 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import typing as t
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
-from ..base.errors import LogArchiveError, SelectionError
-from ..base.units import format_utc
+from ..base.errors import LogArchiveError, SelectionError, SourceError
+from ..base.units import format_utc, parse_utc
 from .recover import relearn
 
 if t.TYPE_CHECKING:
-    from ..sources.base import Collected, Source
+    from ..sources.base import Collected, Pending, Source
     from .context import Context
+
+    AnySource = t.TypeVar("AnySource", Source, Pending)
+
+LISTED = 10
+"""Files and folders that are errors of their own; all are in the record as skipped."""
 
 
 def collect(run: Context) -> t.List[Source]:
     """Collect the sources of the job and archive those that are not archived yet; return the sources that may be deleted afterwards."""
     run.recorder.begin(run.collector.step)
-    last = run.catalog.runs.last_success(run.job, run.now.timestamp())
-    last_success = None if last is None else datetime.fromtimestamp(last.started, timezone.utc)
     with contextlib.ExitStack() as stack:
         try:
-            collected = stack.enter_context(run.collector.collect(run.now, last_success, run.progress, run.check))
+            collected = stack.enter_context(run.collector.collect(run.now, _since(run), run.progress, run.check))
         except LogArchiveError as error:
             run.recorder.fail(error)
             return []
         run.recorder.record["skipped"] = [{"path": skipped.path, "reason": skipped.reason} for skipped in collected.skipped]
+        pending = _not_archived(run, collected.pending)
+        run.recorder.record["open_since"] = _open_since(pending)
         errors = len(run.recorder.record["errors"])
         _archive_new(run, collected)
         if not run.check and len(run.recorder.record["errors"]) == errors:
             collected.remember()
     _report_missing(run, collected)
+    _report_unreadable(run, [one for one in pending if one.unreadable])
     return collected.files if run.collector.deletable else []
+
+
+def _since(run: Context) -> t.Optional[datetime]:
+    """The logs of all periods that ended before this are archived, as far as they existed.
+
+    That is the last success, or the oldest log that was not ready then. Before the first success it is what the first run looked for.
+    """
+    runs, now = run.catalog.runs, run.now.timestamp()
+    last = runs.last_success(run.job, now)
+    if last is not None:
+        since = datetime.fromtimestamp(last.started, timezone.utc)
+        open_since = last.record.get("open_since") if last.record else None
+        return min(since, parse_utc(open_since)) if open_since else since
+    first = runs.first(run.job)
+    if first is None or first > now:
+        return None
+    return datetime.fromtimestamp(first, timezone.utc) - timedelta(seconds=run.collector.catch_up)
+
+
+def _open_since(pending: t.Sequence[Pending]) -> t.Optional[str]:
+    return min((format_utc(one.period.start) for one in pending if one.period is not None), default=None)
 
 
 def _archive_new(run: Context, collected: Collected) -> None:
@@ -49,7 +77,7 @@ def _archive_new(run: Context, collected: Collected) -> None:
         pack(run, new, collected.folder)
 
 
-def _not_archived(run: Context, sources: t.Sequence[Source]) -> t.List[Source]:
+def _not_archived(run: Context, sources: t.Sequence[AnySource]) -> t.List[AnySource]:
     archived = run.catalog.archived_sources(run.job, [source.path for source in sources])
     return [source for source in sources if (source.path, source.size, source.mtime_ns) not in archived]
 
@@ -62,11 +90,29 @@ def _report_missing(run: Context, collected: Collected) -> None:
     periods = [p for p in collected.missing if p in collected.due or p.start.timestamp() >= since]
     periods = [p for p in periods if not run.catalog.covers(run.job, format_utc(p.start), format_utc(p.end))]
     run.recorder.record["missing"] = [{"start": format_utc(p.start), "end": format_utc(p.end)} for p in periods]
-    text = run.collector.describe_missing(periods) if periods else collected.problem
-    if text is None:
+    texts = [run.collector.describe_missing(periods)] if periods else []
+    if collected.problem is not None:
+        texts.append(collected.problem)
+    if not texts:
         return
+    text = "; ".join(texts)
     run.recorder.begin(run.collector.step)
     if run.collector.strict:
         run.recorder.fail(SelectionError(text, hint=run.collector.strict_hint))
     else:
         run.recorder.warn(text)
+
+
+def _report_unreadable(run: Context, unreadable: t.Sequence[Pending]) -> None:
+    """What cannot be read is an error: the run is no success, so that later runs look for it again."""
+    if not unreadable:
+        return
+    run.recorder.begin(run.collector.step)
+    for one in unreadable[:LISTED]:
+        run.recorder.fail(
+            SourceError(one.reason, one.path, "Give the user of the job the right to read it, or exclude it (select.exclude)")
+        )
+    more = unreadable[LISTED:]
+    if more:
+        text = "%d more files or folders cannot be read; '--json' lists them as skipped" % len(more)
+        run.recorder.fail(SourceError(text, os.path.commonpath([one.path for one in more])))

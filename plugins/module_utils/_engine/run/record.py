@@ -130,8 +130,9 @@ def outcome(error_codes: t.Sequence[int], changed: bool, waiting: bool, check: b
     """
     if EXIT_INTEGRITY in error_codes:
         return EXIT_INTEGRITY, "integrity failure"
-    if error_codes and not changed and not waiting:
-        return max(error_codes), "failed"
+    failures = [code for code in error_codes if code != EXIT_PARTLY]
+    if failures and not changed and not waiting:
+        return max(failures), "failed"
     if error_codes or (waiting and not check):
         return EXIT_PARTLY, "partly done"
     return EXIT_DONE, "done" if changed else "nothing to do"

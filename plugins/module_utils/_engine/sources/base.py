@@ -6,7 +6,7 @@
 ``opening.collector_of`` gives the collector of a job. A run uses it like this::
 
     collector = collector_of(document)
-    with collector.collect(now, last_success, progress, check) as collected:
+    with collector.collect(now, since, progress, check) as collected:
         # Names, keys and grouping: collector.period, collector.timezone, collector.grouping or document["archive"]["group"].
         archive(collected.files, below=collected.folder)
         if everything_was_archived and not check:
@@ -15,6 +15,7 @@
     text = collector.describe_missing(missing) if missing else collected.problem
     if text is not None:
         fail(SelectionError(text, hint=collector.strict_hint)) if collector.strict else warn(text)
+    fail(each of collected.pending that is unreadable)
     if document["delete_sources"] and collector.deletable:
         delete(collected.files)
 """
@@ -65,6 +66,21 @@ class Skipped(NamedTuple):
     reason: str
 
 
+class Pending(NamedTuple):
+    """A log or folder that is wanted and cannot be archived now, and the reason; a later run takes it.
+
+    period: the expected period that it belongs to; None if that is unknown, as for a folder. unreadable: that is a failure; otherwise
+    the log is only not ready yet. size, mtime_ns: of a file that can be looked at.
+    """
+
+    path: str
+    reason: str
+    period: t.Optional[Period]
+    unreadable: bool
+    size: t.Optional[int] = None
+    mtime_ns: t.Optional[int] = None
+
+
 def _nothing() -> None:
     pass
 
@@ -74,8 +90,9 @@ class Collected(NamedTuple):
 
     files: what to archive, by period start and path. folder: the folder that holds them; their paths are opened below it. It differs
     from the folder in their paths in a dry run, which may use a temporary folder.
-    missing: expected periods without a file, oldest first. due: those expected periods that count even on the first run of a job.
-    skipped: files that match and were skipped.
+    missing: expected periods without a file, oldest first, unless one of ``pending`` may belong to it. due: those expected periods that
+    count even on the first run of a job.
+    skipped: files that match and were skipped; those of ``pending`` are among them.
     problem: why there is nothing to archive, or None.
     remember: call it once all files are archived, so that the next run does not collect them again.
     """
@@ -85,6 +102,7 @@ class Collected(NamedTuple):
     missing: t.Sequence[Period] = ()
     due: t.Sequence[Period] = ()
     skipped: t.Sequence[Skipped] = ()
+    pending: t.Sequence[Pending] = ()
     problem: t.Optional[str] = None
     remember: t.Callable[[], None] = _nothing
 
@@ -98,6 +116,7 @@ class Collector(abc.ABC):
     grouping: how files become archives ("file", "period", "run"), or None if the job document decides.
     strict: whether it is an error, not a warning, that there is nothing to archive; strict_hint: which option makes it one.
     deletable: whether the files are logs of this host, which the option ``delete_sources`` may delete.
+    catch_up: how far back, in seconds, the first run looks.
     """
 
     step: str
@@ -107,6 +126,7 @@ class Collector(abc.ABC):
     strict: bool
     strict_hint: str
     deletable: bool = True
+    catch_up: float = 0.0
 
     @abc.abstractmethod
     def __init__(self, document: JobDocument) -> None:
@@ -119,11 +139,11 @@ class Collector(abc.ABC):
 
     @abc.abstractmethod
     def collect(
-        self, now: datetime.datetime, last_success: t.Optional[datetime.datetime], progress: Progress, check: bool
+        self, now: datetime.datetime, since: t.Optional[datetime.datetime], progress: Progress, check: bool
     ) -> t.ContextManager[Collected]:
         """Collect what is to be archived at ``now`` (aware); the files exist as long as the context lasts.
 
-        last_success: when the last successful run started; None if there was none. Periods since then are expected as well.
+        since: the logs of earlier periods are archived; None if that is unknown. Periods since then are expected as well.
         check: a dry run, which changes nothing outside temporary folders.
         Raises LogArchiveError when the context begins.
         """

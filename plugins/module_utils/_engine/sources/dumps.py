@@ -60,7 +60,7 @@ class WebCollector(Collector):
 
     @contextlib.contextmanager
     def collect(
-        self, now: datetime.datetime, last_success: t.Optional[datetime.datetime], progress: Progress, check: bool
+        self, now: datetime.datetime, since: t.Optional[datetime.datetime], progress: Progress, check: bool
     ) -> t.Iterator[Collected]:
         """Fetch the dump. Raises what ``web.collect`` raises."""
         import tempfile

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import datetime
+import errno
 import os
 import re
 import stat
@@ -19,7 +20,7 @@ from ..base.named_tuple import NamedTuple
 from ..base.periods import NameMatch, Period, expected_periods, is_coarser
 from ..base.units import FIRST_SECOND, LAST_SECOND, UTC, format_duration, format_size, format_utc, parse_duration
 from ..config.spec import DEFAULT_CONFIG
-from .base import Collected, Collector, Skipped, Source
+from .base import Collected, Collector, Pending, Skipped, Source
 from .criteria import Criteria, read
 
 if t.TYPE_CHECKING:
@@ -43,11 +44,15 @@ _KINDS = {
 
 
 class Selection(NamedTuple):
-    """``files`` by period start and path; ``missing``: the expected periods without a file; ``skipped`` by path."""
+    """``files`` by period start and path; ``missing``: the expected periods without a file; ``skipped`` by path.
+
+    pending: those of ``skipped`` that a later run takes, by path.
+    """
 
     files: t.List[Source]
     missing: t.List[Period]
     skipped: t.List[Skipped]
+    pending: t.List[Pending]
 
 
 class _Candidate(NamedTuple):
@@ -77,6 +82,7 @@ class FileCollector(Collector):
         self.period = self.options["period"]
         self.timezone = self.options["timezone"]
         self.strict = self.options["must_exist"]
+        self.catch_up = parse_duration(self.options["catch_up"])
 
     @staticmethod
     def problems(options: t.Mapping[str, t.Any]) -> t.List[str]:
@@ -88,17 +94,24 @@ class FileCollector(Collector):
 
     @contextlib.contextmanager
     def collect(
-        self, now: datetime.datetime, last_success: t.Optional[datetime.datetime], progress: Progress, check: bool
+        self, now: datetime.datetime, since: t.Optional[datetime.datetime], progress: Progress, check: bool
     ) -> t.Iterator[Collected]:
         options: t.Dict[str, t.Any] = dict(self.options, must_exist=False)
-        if last_success is not None:
-            options["catch_up"] = max(parse_duration(options["catch_up"]), (now - last_success).total_seconds())
+        if since is not None:
+            options["catch_up"] = max(self.catch_up, (now - since).total_seconds())
         selection = select(options, now)
         due = [] if self.period == "none" else expected_periods(self.period, self.options["offset"], 0, self.timezone, now)
         problem = None
-        if self.period == "none" and not selection.files:
+        if self.period == "none" and not selection.files and not selection.pending:
             problem = "nothing matches %s in %s" % (", ".join(self.options["patterns"]), ", ".join(self.options["paths"]))
-        yield Collected(selection.files, missing=selection.missing, due=due, skipped=selection.skipped, problem=problem)
+        absent = set(selection.missing)
+        unready = [one for one in selection.pending if not one.unreadable and one.period in absent]
+        if unready:
+            first = "%s: %s" % (ascii(unready[0].path), unready[0].reason)
+            problem = "%d log(s) are not ready and wait for a later run, first %s" % (len(unready), first)
+        undecided = {pending.period for pending in selection.pending}
+        missing = [] if None in undecided else [period for period in selection.missing if period not in undecided]
+        yield Collected(selection.files, missing=missing, due=due, skipped=selection.skipped, pending=selection.pending, problem=problem)
 
     def describe_missing(self, periods: t.Sequence[Period]) -> str:
         spans = ", ".join("%s to %s" % (format_utc(period.start), format_utc(period.end)) for period in periods)
@@ -120,10 +133,11 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
       must_exist: raise SelectionError if a path does not exist, an expected period has no file, or nothing is found.
 
     Files that ``exclude``, ``modified`` or the sizes leave out are reported as skipped only if their period is missing without them.
+    A file that cannot be read, that was written to lately or is open for writing is skipped and pending.
     Raises ConfigError with all problems of ``options``; SelectionError as above, and if ``require_closed`` cannot be answered.
     """
     wanted = read(options, now)
-    skipped: t.Dict[str, Skipped] = {}
+    skipped: t.Dict[str, t.Union[Skipped, Pending]] = {}
     unwanted: t.List[t.Tuple[Period, Skipped]] = []
     found: t.List[t.Tuple[Source, t.Optional[Period], str]] = []
     seen: t.Set[str] = set()
@@ -138,6 +152,8 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
                 unwanted.append((reason.expected, Skipped(candidate.path, str(reason))))
         except _Unusable as reason:
             skipped[candidate.real] = Skipped(candidate.path, str(reason))
+        except _Unready as reason:
+            skipped[candidate.real] = reason.pending
         else:
             if judged is not None:
                 found.append((*judged, candidate.real))
@@ -149,7 +165,8 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
     selection = Selection(
         sorted((entry[0] for entry in found), key=lambda source: (source.period.start, source.path)),
         missing,
-        sorted([*skipped.values(), *(entry for period, entry in unwanted if period in absent)]),
+        sorted([*(Skipped(*entry[:2]) for entry in skipped.values()), *(entry for period, entry in unwanted if period in absent)]),
+        sorted((entry for entry in skipped.values() if isinstance(entry, Pending)), key=lambda entry: entry.path),
     )
     if wanted.must_exist and (missing or not selection.files):
         from .no_match import nothing_found
@@ -191,7 +208,7 @@ def source_at(path: str, period: t.Optional[Period] = None) -> Source:
 # -- walking ----------------------------------------------------------------------------------------------------------
 
 
-def _candidates(wanted: Criteria, skipped: t.Dict[str, Skipped]) -> t.Iterator[_Candidate]:
+def _candidates(wanted: Criteria, skipped: t.Dict[str, t.Union[Skipped, Pending]]) -> t.Iterator[_Candidate]:
     """Yield every name below ``paths`` that matches; add to ``skipped`` (by real path) what cannot be read."""
     for path in wanted.paths:
         try:
@@ -201,7 +218,7 @@ def _candidates(wanted: Criteria, skipped: t.Dict[str, Skipped]) -> t.Iterator[_
                 from .no_match import near_path, printable
 
                 raise SelectionError("does not exist", printable(path), near_path(path)) from error
-            skipped[path] = Skipped(path, _why(error, "does not exist"))
+            skipped[path] = _not_accessed(path, error, "does not exist")
             continue
         if is_folder:
             yield from _walk(wanted, path, skipped)
@@ -212,11 +229,14 @@ def _candidates(wanted: Criteria, skipped: t.Dict[str, Skipped]) -> t.Iterator[_
         if matched is None:
             skipped[real] = Skipped(path, "its name matches no pattern")
         elif matched is not _OUTSIDE:
-            with open_folder(folder) as holder:
-                yield _Candidate(path, real, matched.period, _is_excluded(wanted, name, name), folder, holder)
+            try:
+                with open_folder(folder) as holder:
+                    yield _Candidate(path, real, matched.period, _is_excluded(wanted, name, name), folder, holder)
+            except OSError as error:
+                skipped[real] = _not_accessed(folder, error, "vanished after it was listed")
 
 
-def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, Skipped]) -> t.Iterator[_Candidate]:
+def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, t.Union[Skipped, Pending]]) -> t.Iterator[_Candidate]:
     """Walk below ``root``, which is held open, so that the owner of a folder below it cannot redirect the walk by a symbolic link."""
     real_root = os.path.realpath(root)
     folders = [""]
@@ -224,7 +244,7 @@ def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, Skipped]) -> t.Itera
         try:
             held = stack.enter_context(open_folder(root))
         except OSError as error:
-            skipped[real_root] = Skipped(root, _why(error, "vanished after it was listed"))
+            skipped[real_root] = _not_accessed(root, error, "vanished after it was listed")
             return
         while folders:
             relative_folder = folders.pop()
@@ -247,7 +267,7 @@ def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, Skipped]) -> t.Itera
                             skipped[real] = Skipped(path, "a symbolic link to a folder, which is never followed")
             except OSError as error:
                 folder, real_folder = (os.path.join(each, relative_folder) if relative_folder else each for each in (root, real_root))
-                skipped[real_folder] = Skipped(folder, _why(error, "vanished after it was listed"))
+                skipped[real_folder] = _not_accessed(folder, error, "vanished after it was listed")
 
 
 _OUTSIDE = NameMatch(None, None)
@@ -298,10 +318,18 @@ class _Unusable(Exception):
     """A file that matches cannot be archived."""
 
 
+class _Unready(Exception):
+    """A file that matches cannot be archived now."""
+
+    def __init__(self, pending: Pending) -> None:
+        super().__init__(pending.reason)
+        self.pending = pending
+
+
 def _judge(wanted: Criteria, candidate: _Candidate) -> t.Optional[t.Tuple[Source, t.Optional[Period]]]:
     """The candidate as a source, and the expected period that it belongs to; None if it belongs to another period.
 
-    Raises _Unwanted or _Unusable with the reason why it is not selected.
+    Raises _Unwanted, _Unusable or _Unready with the reason why it is not selected.
     """
     expected = _expected(wanted, candidate.period.start) if candidate.period else None
     if wanted.expected and candidate.period and not expected:
@@ -311,7 +339,9 @@ def _judge(wanted: Criteria, candidate: _Candidate) -> t.Optional[t.Tuple[Source
     try:
         status = os.lstat(os.path.basename(candidate.path), dir_fd=candidate.holder)
     except OSError as error:
-        raise _Unusable(_why(error, "vanished after it was listed")) from error
+        gone = "vanished after it was listed"
+        why = _why(error, gone)
+        raise (_Unusable(why) if _is_gone(error) else _Unready(Pending(candidate.path, why, expected, True))) from error
     if stat.S_ISREG(status.st_mode) and holds_secrets(candidate.real):
         raise _Unusable(SECRET)
     modified = _modified(status)
@@ -322,9 +352,11 @@ def _judge(wanted: Criteria, candidate: _Candidate) -> t.Optional[t.Tuple[Source
     reason = _not_asked_for(wanted, status, modified)
     if reason:
         raise _Unwanted(reason, expected)
-    reason = _not_ready(wanted, candidate, status)
+    reason = _written_lately(wanted, status)
     if reason:
-        raise _Unusable(reason)
+        raise _Unready(Pending(candidate.path, reason, expected, False, status.st_size, status.st_mtime_ns))
+    if not _may_read(candidate):
+        raise _Unready(Pending(candidate.path, "no permission to read it", expected, True, status.st_size, status.st_mtime_ns))
     period = candidate.period or expected or Period(modified, modified)
     return Source(candidate.path, status.st_size, status.st_mtime_ns, period, candidate.root, identity(status)), expected
 
@@ -340,15 +372,16 @@ def _modified(status: os.stat_result) -> datetime.datetime:
 
 
 def _closed(
-    found: t.Sequence[t.Tuple[Source, t.Optional[Period], str]], skipped: t.Dict[str, Skipped]
+    found: t.Sequence[t.Tuple[Source, t.Optional[Period], str]], skipped: t.Dict[str, t.Union[Skipped, Pending]]
 ) -> t.List[t.Tuple[Source, t.Optional[Period], str]]:
     """Those of the files that no process has open for writing; add the others to ``skipped``."""
     from .writers import writers_of
 
     writers = writers_of({source.identity for source, _expected_period, _real in found})
-    for source, _expected_period, real in found:
+    for source, expected, real in found:
         if source.identity in writers:
-            skipped[real] = Skipped(source.path, "open for writing by %s" % ", ".join(writers[source.identity]))
+            reason = "open for writing by %s" % ", ".join(writers[source.identity])
+            skipped[real] = Pending(source.path, reason, expected, False, source.size, source.mtime_ns)
     return [entry for entry in found if entry[0].identity not in writers]
 
 
@@ -369,17 +402,28 @@ def _not_asked_for(wanted: Criteria, status: os.stat_result, modified: datetime.
     return None
 
 
-def _not_ready(wanted: Criteria, candidate: _Candidate, status: os.stat_result) -> t.Optional[str]:
+def _written_lately(wanted: Criteria, status: os.stat_result) -> t.Optional[str]:
     if wanted.quiet:
         age = (wanted.now - _EPOCH).total_seconds() - status.st_mtime_ns / 1e9
         if age < 0:
             return "modified in the future (%s from now): check the clock" % format_duration(-age)
         if age < wanted.quiet:
             return "modified %s ago, less than %s (quiet)" % (format_duration(age), format_duration(wanted.quiet))
-    effective_ids = os.access in os.supports_effective_ids
-    if not os.access(os.path.basename(candidate.path), os.R_OK, dir_fd=candidate.holder, effective_ids=effective_ids):
-        return "no permission to read it"
     return None
+
+
+def _may_read(candidate: _Candidate) -> bool:
+    effective_ids = os.access in os.supports_effective_ids
+    return os.access(os.path.basename(candidate.path), os.R_OK, dir_fd=candidate.holder, effective_ids=effective_ids)
+
+
+def _not_accessed(path: str, error: OSError, gone: str) -> t.Union[Skipped, Pending]:
+    reason = _why(error, gone)
+    return Skipped(path, reason) if _is_gone(error) else Pending(path, reason, None, True)
+
+
+def _is_gone(error: OSError) -> bool:
+    return isinstance(error, (FileNotFoundError, NotADirectoryError)) or error.errno == errno.ELOOP
 
 
 def _why(error: OSError, gone: str) -> str:

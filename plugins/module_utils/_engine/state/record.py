@@ -85,6 +85,7 @@ class RunRecord(t.TypedDict):
     """One run. ``started`` in UTC; ``seconds``: how long it took; ``steps`` by name in order; ``pruned`` by store name. ``given_up``: by
     store name, the keys of archives that the store will not get (``max_backlog``).
 
+    ``open_since``: the start of the oldest period with a log that matches and could not be archived yet; later runs look back to it.
     ``outcome``: done, "nothing to do", "partly done", failed or "integrity failure"; ``exit_code`` is the command's for it.
     """
 
@@ -100,6 +101,7 @@ class RunRecord(t.TypedDict):
     archives: t.List[ArchiveRecord]
     missing: t.List[PeriodText]
     skipped: t.List[SkippedRecord]
+    open_since: t.Optional[str]
     pruned: t.Dict[str, PruneRecord]
     given_up: t.Dict[str, t.List[str]]
     sources_deleted: t.List[str]

@@ -40,6 +40,7 @@ def blank_record(job: str, host: str) -> RunRecord:
         "archives": [],
         "missing": [],
         "skipped": [],
+        "open_since": None,
         "pruned": {},
         "given_up": {},
         "sources_deleted": [],

@@ -28,7 +28,7 @@ if t.TYPE_CHECKING:
         next_due: when the current period ends. next_run: when cron or the timer runs the job, by its ``schedule``.
         archives, bytes, source_bytes: what is in the spool or in a store. verified: {store: the weakest level at which a copy there was
         verified}. backlog: {store: how many archives wait for it}. given_up: {store: how many it will not get}. exit_code: 0 the job is
-        fine; 1 the last run failed, or the last success is too old; 3 archives wait for a store.
+        fine; 1 the last run failed, or the last success is too old; 3 archives wait for a store, or the last run was partly done.
         """
 
         job: str
@@ -110,12 +110,20 @@ def _judge(
         return "the last run failed", last.exit_code
     age = now.timestamp() - (last if success is None else success).started
     if max_age is not None and age > max_age:
-        return "overdue: no success for %s" % format_duration(age), EXIT_FAILED
+        return "overdue: no success for %s%s" % (format_duration(age), _first_error(last)), EXIT_FAILED
     if last.ended is None:
         return "runs now, or was killed; the next run completes it", EXIT_DONE if success is not None else EXIT_FAILED
-    if spool["archives"] or last.exit_code == EXIT_PARTLY:
+    if spool["archives"]:
         return WAITING, EXIT_PARTLY
+    if last.exit_code == EXIT_PARTLY:
+        return "the last run was partly done%s" % _first_error(last), EXIT_PARTLY
     return "fine", EXIT_DONE
+
+
+def _first_error(last: Run) -> str:
+    errors = last.record["errors"] if last.record else []
+    more = " (and %d more)" % (len(errors) - 1) if len(errors) > 1 else ""
+    return ": %s%s" % (errors[0].partition("\n")[0], more) if errors else ""
 
 
 def _default_max_age(document: JobDocument) -> t.Optional[float]:

@@ -10,9 +10,10 @@ import os
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import status
 from rigs.host import Host, archives_in, assert_complete, at, file_store
 from rigs.runs import ALL, assert_all_archived, read_logs
-from rigs.swaps import OTHER_USER, can_swap, opened_to_all, others_folder, swapping
+from rigs.swaps import OTHER_USER, can_swap, opened_to_all, others_folder, swapping, unprivileged
 
 pytest.importorskip("cryptography")
 
@@ -141,3 +142,123 @@ def test_a_user_who_exchanges_a_folder_for_a_link_gets_nothing_archived_or_delet
     assert secret.read_text() == "secret"
     archived = {source["sha256"] for manifest in archives_in(file_store(host.store)).values() for source in manifest["sources"]}
     assert archived and hashlib.sha256(b"secret").hexdigest() not in archived
+
+
+# -- logs that cannot be read, or not yet ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def others(host):
+    """The host of a job that runs without root, so that permissions count; call it before each run."""
+
+    def given():
+        for path in [host.folder, *host.folder.rglob("*")]:
+            if os.geteuid() == 0:
+                os.chown(path, OTHER_USER, OTHER_USER)
+        opened_to_all(host.folder).chmod(0o755)
+        return host
+
+    return given
+
+
+DAILY = {"patterns": ["app.%Y%m%d"], "period": "day", "catch_up": "0"}
+
+
+def write_days(host, *days):
+    for day in days:
+        (host.logs / ("app.202401%02d" % day)).write_bytes(b"day %d" % day)
+
+
+def run_unprivileged(given, day, **select):
+    host = given()
+    return unprivileged(lambda: host.run(at("2024-01-%02d 00:05" % day), select={**DAILY, **select}))
+
+
+def state_of_job(host, day):
+    row = status.of(host.document(select=DAILY), now=at("2024-01-%02d 00:06" % day))
+    assert row["exit_code"] in (1, 3)
+    return row["state"]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["after a success", "from the first run on"])
+def test_a_log_that_cannot_be_read_is_archived_once_it_can_be_however_late(others, host, before):
+    if before:
+        write_days(host, 9)
+        assert run_unprivileged(others, 10)["exit_code"] == 0
+    secret = host.logs / "app.20240110"
+    for day in range(10, 20):
+        write_days(host, day)
+        secret.chmod(0)
+        record = run_unprivileged(others, day + 1)
+        assert (record["exit_code"], record["outcome"]) == (3, "partly done"), record
+        assert record["missing"] == [] and record["warnings"] == []
+        assert record["errors"] == [
+            "%s: no permission to read it. Give the user of the job the right to read it, or exclude it (select.exclude)" % secret
+        ]
+        assert str(secret) in state_of_job(host, day + 1)
+    secret.chmod(0o600)
+    record = run_unprivileged(others, 21)
+    assert [archive["sources"] for archive in record["archives"]] == [[str(secret)]]
+    assert_all_archived(host, read_logs(host))
+
+
+@pytest.mark.parametrize("period", ["day", "none"])
+def test_a_folder_that_cannot_be_read_is_a_failure_and_hides_no_period(others, host, period):
+    write_days(host, 9)
+    select = {"period": period, "recurse": True}
+    assert run_unprivileged(others, 10, **select)["exit_code"] == 0
+    closed = host.logs / "closed"
+    closed.mkdir()
+    (closed / "app.20240110").write_bytes(b"x")
+    for day in (11, 14):
+        others()
+        closed.chmod(0)
+        record = run_unprivileged(others, day, **select)
+        assert (record["exit_code"], record["missing"], record["warnings"]) == (3, [], []), record
+        assert "%s: no permission to access it" % closed in record["errors"][0]
+    closed.chmod(0o700)
+    record = run_unprivileged(others, 20, **select)
+    assert [archive["sources"] for archive in record["archives"]] == [[str(closed / "app.20240110")]]
+
+
+def test_many_logs_that_cannot_be_read_are_a_few_errors(others, host):
+    for number in range(30):
+        (host.logs / ("%02d.log" % number)).touch(0)
+    record = run_unprivileged(others, 10, patterns=["*.log"], period="none")
+    assert len(record["errors"]) == 11 and len(record["skipped"]) == 30
+    assert record["errors"][-1] == "%s: 20 more files or folders cannot be read; '--json' lists them as skipped" % host.logs
+
+
+def test_an_archived_log_that_can_no_longer_be_read_is_no_error(others, host):
+    write_days(host, 9)
+    assert run_unprivileged(others, 10, period="none")["exit_code"] == 0
+    (host.logs / "app.20240109").chmod(0)
+    assert run_unprivileged(others, 11, period="none")["outcome"] == "nothing to do"
+
+
+def test_a_period_whose_log_was_not_ready_stays_open_over_successful_runs(host):
+    write_days(host, 10, 11, 12)
+    for day in (11, 12):
+        os.utime(host.logs / ("app.202401%d" % day), (at("2024-01-10").timestamp(),) * 2)
+    busy = host.logs / "app.20240110"
+    for day in (11, 12, 13):
+        os.utime(busy, (at("2024-01-%d 00:04" % day).timestamp(),) * 2)
+        record = host.run(at("2024-01-%d 00:05" % day), select=dict(DAILY, quiet="5m"))
+        assert (record["exit_code"], record["missing"], record["open_since"]) == (0, [], "2024-01-10T00:00:00Z")
+        assert record["warnings"] == [
+            "1 log(s) are not ready and wait for a later run, first '%s': modified 1m ago, less than 5m (quiet)" % busy
+        ]
+    record = host.run(at("2024-01-14 00:05"), select=dict(DAILY, quiet="5m"))
+    assert record["open_since"] is None
+    assert_all_archived(host, read_logs(host))
+
+
+def test_a_first_success_looks_back_to_the_first_run(host):
+    """The store was broken from the first run on; nothing of what was due meanwhile is lost."""
+    encryption = {"keyring": str(host.folder / "missing")}
+    for day in (10, 11, 12, 13):
+        write_days(host, day)
+        assert host.run(at("2024-01-%d 00:05" % (day + 1)), select=DAILY, encryption=encryption)["exit_code"] == 2
+    write_days(host, 14)
+    assert host.run(at("2024-01-15 00:05"), select=DAILY)["exit_code"] == 0
+    assert_all_archived(host, read_logs(host))

@@ -21,6 +21,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.opening import collector_of
+from rigs.swaps import listed_by_all, unprivileged
 
 UTC = datetime.timezone.utc
 NOW = datetime.datetime(2024, 1, 12, 13, 30, tzinfo=UTC)
@@ -204,41 +205,8 @@ def test_a_device_given_as_a_path_is_skipped():
     assert reasons(selection.select({"paths": ["/dev/null"]}, NOW)) == {"null": "not a regular file but a character device"}
 
 
-def unprivileged(call):
-    """Run ``call`` in a child that has given up root, return what it gives (JSON)."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            if ROOT:
-                os.setgroups([])
-                os.setgid(65534)
-                os.setuid(65534)
-            os.write(writer, json.dumps(call()).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as answer:
-        text = answer.read()
-    os.waitpid(child, 0)
-    return json.loads(text)
-
-
-@pytest.fixture
-def open_folder(tmp_path):
-    """A folder that other users can reach, which pytest's own are not."""
-    import tempfile
-
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="log-archive-test-"))
-    folder.chmod(0o755)
-    yield folder
-    for below in folder.rglob("*"):
-        if below.is_dir():
-            below.chmod(0o755)
-    shutil.rmtree(folder)
-
-
-def test_unreadable_files_are_skipped_with_the_reason(open_folder):
+def test_unreadable_files_are_skipped_with_the_reason(tmp_path):
+    open_folder = listed_by_all(tmp_path)
     write(open_folder / "a.log")
     write(open_folder / "secret.log").chmod(0)
     write(open_folder / "closed/b.log")
@@ -363,7 +331,8 @@ def test_a_file_that_a_process_holds_open_for_writing_is_skipped_until_it_is_clo
     assert closed == [["a.20240112.12", "b.20240112.12"], 0, []]
 
 
-def test_without_permission_to_inspect_processes_the_error_states_what_to_do(open_folder):
+def test_without_permission_to_inspect_processes_the_error_states_what_to_do(tmp_path):
+    open_folder = listed_by_all(tmp_path)
     write(open_folder / "a.log")
 
     def call():
@@ -376,7 +345,8 @@ def test_without_permission_to_inspect_processes_the_error_states_what_to_do(ope
     assert "Run as root or with CAP_SYS_PTRACE" in unprivileged(call)
 
 
-def test_nothing_is_scanned_where_nothing_was_found(open_folder):
+def test_nothing_is_scanned_where_nothing_was_found(tmp_path):
+    open_folder = listed_by_all(tmp_path)
     assert unprivileged(lambda: run(open_folder, require_closed=True).files) == []
 
 
@@ -416,7 +386,7 @@ def test_a_missing_period_is_an_error_that_names_folder_pattern_period_and_near_
 def test_no_match_is_an_error_only_with_must_exist(tmp_path):
     with open(os.fsencode(tmp_path) + b"/access\n\xff.log", "wb"):
         pass
-    assert run(tmp_path, patterns=["acces?.log"]) == ([], [], [])
+    assert run(tmp_path, patterns=["acces?.log"]) == ([], [], [], [])
     with pytest.raises(errors.SelectionError, match=r"no file matches. Looked for 'acces\?.log'.*access.*\.log") as caught:
         run(tmp_path, patterns=["acces?.log"], must_exist=True)
     str(caught.value).encode("utf-8")
