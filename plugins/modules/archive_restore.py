@@ -15,10 +15,9 @@ description:
   - Authenticates a whole archive before it decrypts any of it. Refuses an archive that is damaged, altered or encrypted with another key,
     or that would write outside of O(dest). A refused archive leaves nothing on the disk.
   - Compares each file with the SHA-256 in the manifest. Restores modes and modification times, but not owners.
-  - If a log of one period was archived in several states, only the last one is restored. To restore another one, set O(names) to its
-    archive.
-  - Logs of several hosts, or of several periods with one name, conflict below one O(dest), which is an error. Restore them to different
-    folders.
+  - If several of the archives have the same log (it was archived again after it had grown, or each day under the same name), only its last
+    state is restored, and a warning names the other archives. To restore one of them, set O(names) to its key.
+  - Logs of several hosts with one name conflict below one O(dest), which is an error. Restore them to different folders.
   - At least one of O(names), O(start), O(end) and O(latest) is required. They can be combined.
 options:
   dest:

@@ -22,6 +22,8 @@ LONGEST_NAME = 180
 
 SAFE = b"+,-.=@_~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
+_SUFFIX = r"\.tgz\.fernet|\.tgz|(?!.*\.tgz(?:\.fernet)?$)\.[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
+
 DEFAULT_TEMPLATES = {"file": "{stem}", "period": "{job}.%Y%m%dT%H%M", "run": "{job}.%Y%m%dT%H%M%S"}
 
 
@@ -91,6 +93,15 @@ def revised(key: str, suffix: str, revision: int) -> str:
         return key
     stem = key[: -len(suffix)] if key.endswith(suffix) else key
     return "%s.r%d%s" % (stem, revision, key[len(stem) :])
+
+
+def unrevised(key: str) -> t.Tuple[str, int]:
+    """What ``revised`` made this key from: the key of the first archive, and the revision.
+
+    After a suffix of a user's choice the last '.r2' is taken for the revision.
+    """
+    found = re.fullmatch(r"(.+)\.r([2-9]|[1-9][0-9]{1,8})(%s|)" % _SUFFIX, key, re.DOTALL)
+    return (found[1] + found[3], int(found[2])) if found else (key, 1)
 
 
 def folder_key(host: str, job: str) -> str:

@@ -26,10 +26,24 @@ if t.TYPE_CHECKING:
 
 LARGEST_HEADER = 1 << 20
 """Bytes of a pax or GNU header; tarfile reads it into memory. A path has at most 4,096."""
+
 BATCH = 8
 """Pieces that one thread hands to another at once: each handing over costs as much as writing a piece."""
 QUEUED = 4
 """Batches of plaintext that may wait between two threads."""
+
+
+class Placing(t.NamedTuple):
+    """How files get to their places. overwrite: replace files that differ; without it they are an error and nothing is written.
+
+    without: names of files that are checked and left out.
+    """
+
+    overwrite: bool = False
+    without: t.AbstractSet[str] = frozenset()
+
+
+NO_OVERWRITE = Placing()
 
 
 def restore(
@@ -38,14 +52,13 @@ def restore(
     destination: str,
     subject: str,
     manifest: t.Optional[Manifest] = None,
-    overwrite: bool = False,
+    placing: Placing = NO_OVERWRITE,
     progress: t.Optional[Advance] = None,
 ) -> t.List[ExtractedFile]:
     """Extract one archive below a folder, in bounded memory.
 
     stream: the archive, seekable. envelope: encloses it. subject: how errors name the archive. manifest: every file's SHA-256 is
-    compared with it. overwrite: replace files that differ; without it they are an error and nothing is written. progress: called with
-    the number of file bytes written since the last call.
+    compared with it. progress: called with the number of file bytes written since the last call.
     Modes (without set-id bits) and modification times are restored; owners are not: the files belong to the user that restores.
     Raises IntegrityError for an archive that is damaged, foreign or hostile, DiskFullError, LogArchiveError; then no file is left.
     """
@@ -57,7 +70,7 @@ def restore(
         if manifest is not None:
             _compare(staged, manifest, subject)
             staged = _with_nanoseconds(staged, manifest)
-        return staging.publish(staged, overwrite)
+        return staging.publish([file for file in staged if file.name not in placing.without], placing.overwrite)
 
 
 def _extract(tgz: t.Iterator[bytes], staging: Staging, subject: str, progress: t.Optional[Advance]) -> t.List[StagedFile]:

@@ -10,7 +10,7 @@ import typing as t
 from datetime import datetime
 
 from ..archive.manifest import LARGEST, parse, period_of, source_bytes
-from ..archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key
+from ..archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key, unrevised
 from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreNotFoundError
 from ..base.units import format_size
 from ..stores.base import Store, StoredObject
@@ -162,21 +162,35 @@ def latest(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
     """The archives of the newest period of each host and job."""
     newest: t.Dict[t.Tuple[str, str], str] = {}
     archives = list(archives)
+    starts = effective(archives, lambda manifest: manifest["period"]["start"])
     for archive in archives:
         of = (archive.manifest["host"], archive.manifest["job"])
-        newest[of] = max(newest.get(of, ""), archive.manifest["period"]["start"])
-    return [a for a in archives if a.manifest["period"]["start"] == newest[(a.manifest["host"], a.manifest["job"])]]
+        newest[of] = max(newest.get(of, ""), starts[archive.key])
+    return [a for a in archives if starts[a.key] == newest[(a.manifest["host"], a.manifest["job"])]]
 
 
 def oldest_first(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
-    """The archives by period. Later archives of the same period (revisions of a log that had grown) come later: the last one restored
-    is the file that stays."""
-    return sorted(archives, key=_age)
+    """The archives by period, and those of a period as they were made. A revision (of a log that had grown) comes after what it revises,
+    whatever the clock of the host was when it was made."""
+    archives = list(archives)
+    starts = effective(archives, lambda manifest: manifest["period"]["start"])
+    made = effective(archives, lambda manifest: manifest["created"])
+    return sorted(archives, key=lambda archive: (starts[archive.key], made[archive.key], unrevised(archive.key)[1], archive.key))
 
 
-def _age(archive: StoredArchive) -> t.Tuple[str, str, int, str]:
-    # A revision made within the same second has a longer name than the first archive.
-    return (archive.manifest["period"]["start"], archive.manifest["created"], len(archive.key), archive.key)
+def effective(archives: t.Iterable[StoredArchive], time: t.Callable[[Manifest], str]) -> t.Dict[str, str]:
+    """A time of each archive, by key: its own, but never one before that of an archive that it revises (with an older state of a log).
+
+    The clock of the host may have been set back between the two.
+    """
+    latest: t.Dict[t.Tuple[str, str], str] = {}
+    times = {}
+    for archive in sorted(archives, key=lambda archive: unrevised(archive.key)[1]):
+        first = unrevised(archive.key)[0]
+        logs = [(first, source["path"]) for source in archive.manifest["sources"]]
+        times[archive.key] = newest = max([time(archive.manifest), *(latest[log] for log in logs if log in latest)])
+        latest.update(dict.fromkeys(logs, newest))
+    return times
 
 
 def _is_named(archive: StoredArchive, name: str) -> bool:

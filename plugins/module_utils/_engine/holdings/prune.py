@@ -76,7 +76,8 @@ class Pruned(t.NamedTuple):
 def plan(store: Store, policy: retention.Policy, now: datetime, scope: Scope = EVERYTHING, known: Known = NOTHING_KNOWN) -> Pruning:
     """Plan the pruning of a store or a part of it; nothing is changed. now: aware. Raises StoreError, ConfigError."""
     held = inventory.read(store, scope.host, scope.job, known.manifests)
-    items = [_item(archive, known.awaited) for archive in held.archives]
+    starts = inventory.effective(held.archives, lambda manifest: manifest["period"]["start"])
+    items = [_item(archive, starts[archive.key], known.awaited) for archive in held.archives]
     keys = {item.key for item in items}
     items += [item for item in known.coming if item.key not in keys]
     items += _other_tools_items(store, held, scope)
@@ -138,12 +139,12 @@ def _plan_periods(items: t.Iterable[retention.Item], policy: retention.Policy, n
     )
 
 
-def _item(archive: inventory.StoredArchive, awaited: t.Mapping[str, t.Sequence[str]]) -> retention.Item:
+def _item(archive: inventory.StoredArchive, start: str, awaited: t.Mapping[str, t.Sequence[str]]) -> retention.Item:
     manifest = archive.manifest
     waiting = awaited.get(archive.key)
     return retention.Item(
         key=archive.key,
-        time=parse_utc(manifest["period"]["start"]),
+        time=parse_utc(start),
         host=manifest["host"],
         job=manifest["job"],
         size=archive.size,

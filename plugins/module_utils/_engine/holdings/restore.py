@@ -10,7 +10,7 @@ import os
 import typing as t
 
 from ..archive.manifest import source_bytes
-from ..archive.restore import restore
+from ..archive.restore import Placing, restore
 from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreError, StoreUnavailableError
 from ..base.progress import Advance, Progress, no_progress
 from ..base.staging import ExtractedFile, failing_clearly, has, remove_leftovers, staging_in
@@ -64,8 +64,8 @@ def restore_from_stores(
     A name (``choice.names``) may be in any of the holdings. Without names, the first store of each of the holdings that answers and
     has an archive in the range defines the archives. Each archive is taken from the first store that can give it whole: an
     archive that a store cannot give, or that is damaged there, is taken from the next store that has the same logs.
-    Of several archives of a log and a period only the last is restored (``last_states``). An archive with all its files in place is
-    not fetched again.
+    Of several archives of a log only the last state is restored (``last_states``); ``warn`` names the others. An archive with all its
+    files in place is not fetched again.
 
     overwrite: replace files with other content; without it they are an error. check: fetch and write nothing; the state of each file
     is then what a real run would give it. warn: called with a sentence for each store or copy that was passed over.
@@ -81,9 +81,12 @@ def restore_from_stores(
             _require_names([archive for _stock, archives in found for archive in archives], stocks, choice)
         nothing = True
         for stock, archives in found:
-            for archive in last_states(archives):
-                yield _restore_copy(stock, archive, destination, overwrite, check, progress)
+            wanted, replaced = last_states(archives)
+            for archive, without in wanted:
+                yield _restore_copy(stock, archive, destination, Placing(overwrite, without), check, progress)
                 nothing = False
+            if replaced:
+                warn(_older_states(replaced))
             stock.close()
     unanswered = [stock.errors[0] for stock in stocks if stock.errors and not stock.listed_any]
     errors = [error for stock in stocks for error in stock.errors]
@@ -93,29 +96,51 @@ def restore_from_stores(
         raise errors[0] if errors else _nothing_found(stocks)
 
 
-def is_restored(archive: StoredArchive, destination: str) -> bool:
-    """Whether every file of the archive stands below ``destination`` with the bytes that the manifest describes."""
-    return all(has(destination, source["name"], source["size"], source["sha256"]) for source in archive.manifest["sources"])
+def is_restored(archive: StoredArchive, destination: str, without: t.AbstractSet[str] = frozenset()) -> bool:
+    """Whether every file of the archive, without those of these names, stands below ``destination`` with the bytes that the manifest
+    describes."""
+    sources = [source for source in archive.manifest["sources"] if source["name"] not in without]
+    return all(has(destination, source["name"], source["size"], source["sha256"]) for source in sources)
 
 
-def last_states(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
-    """The archives (oldest first) without those that a later one replaces: it has all their logs, each of the same period."""
-    seen: t.Set[t.Tuple[str, str, str]] = set()
-    kept = []
-    for archive in reversed(list(archives)):
-        manifest = archive.manifest
-        logs = {(manifest["host"], source["path"], manifest["period"]["start"]) for source in manifest["sources"]}
-        if not logs <= seen:
-            kept.append(archive)
-        seen |= logs
-    return kept[::-1]
+def last_states(
+    archives: t.Sequence[StoredArchive],
+) -> t.Tuple[t.List[t.Tuple[StoredArchive, t.AbstractSet[str]]], t.List[StoredArchive]]:
+    """Of these archives (oldest first) those that have the last state of a log, each with the names of its files that a later archive
+    has, too; and the archives of which nothing is left.
+
+    Two states of a log cannot be in the same place.
+    """
+    seen: t.Set[t.Tuple[str, str]] = set()
+    wanted: t.List[t.Tuple[StoredArchive, t.AbstractSet[str]]] = []
+    replaced = []
+    for archive in reversed(archives):
+        host = archive.manifest["host"]
+        sources = archive.manifest["sources"]
+        without = {source["name"] for source in sources if (host, source["path"]) in seen}
+        if len(without) < len(sources):
+            wanted.append((archive, without))
+        else:
+            replaced.append(archive)
+        seen.update((host, source["path"]) for source in sources)
+    return wanted[::-1], replaced[::-1]
 
 
-def files_by_manifest(archive: StoredArchive, destination: str, state: str) -> t.List[ExtractedFile]:
-    """The files that restoring the archive gives, each with this state, by its manifest."""
+def _older_states(replaced: t.Sequence[StoredArchive]) -> str:
+    keys = [archive.key for archive in replaced]
+    shown = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
+    return "%d archive(s) of older states of the same logs were not restored (%s); to get one, restore it alone, by its key" % (
+        len(keys),
+        shown,
+    )
+
+
+def files_by_manifest(archive: StoredArchive, destination: str, state: str, without: t.AbstractSet[str]) -> t.List[ExtractedFile]:
+    """The files that restoring the archive gives, each with this state, by its manifest. without: names of files that are left out."""
     return [
         ExtractedFile(os.path.join(destination, source["name"]), source["name"], source["size"], source["sha256"], state)
         for source in archive.manifest["sources"]
+        if source["name"] not in without
     ]
 
 
@@ -240,20 +265,21 @@ def _nothing_found(stocks: t.Sequence[_Stock]) -> ArchiveNotFoundError:
     return ArchiveNotFoundError("no archive is in this range", ", ".join(locations), "List the store to see which archives it has")
 
 
-def _restore_copy(stock: _Stock, archive: StoredArchive, destination: str, overwrite: bool, check: bool, progress: Progress) -> Restored:
-    if is_restored(archive, destination):
+def _restore_copy(stock: _Stock, archive: StoredArchive, destination: str, placing: Placing, check: bool, progress: Progress) -> Restored:
+    if is_restored(archive, destination, placing.without):
         if not check:
             # A restore may have been killed when all its files were in place.
             remove_leftovers(destination)
-        return Restored(archive, None, files_by_manifest(archive, destination, "unchanged"))
+        return Restored(archive, None, files_by_manifest(archive, destination, "unchanged", placing.without))
     if check:
-        return Restored(archive, next(stock.copies(archive))[0].name, files_by_manifest(archive, destination, "written"))
+        files = files_by_manifest(archive, destination, "written", placing.without)
+        return Restored(archive, next(stock.copies(archive))[0].name, files)
     errors: t.List[LogArchiveError] = []
     holdings = stock.holdings
     for store, copy in stock.copies(archive):
         try:
             with progress("restore %s" % store.location(copy.key), source_bytes(copy.manifest)) as advance:
-                files = _fetch_and_extract(store, copy, holdings, destination, overwrite, advance)
+                files = _fetch_and_extract(store, copy, holdings, destination, placing, advance)
             return Restored(copy, store.name, files)
         except (StoreError, IntegrityError) as error:
             if isinstance(error, StoreUnavailableError):
@@ -265,11 +291,11 @@ def _restore_copy(stock: _Stock, archive: StoredArchive, destination: str, overw
 
 
 def _fetch_and_extract(
-    store: Store, archive: StoredArchive, holdings: Holdings, destination: str, overwrite: bool, progress: Advance
+    store: Store, archive: StoredArchive, holdings: Holdings, destination: str, placing: Placing, progress: Advance
 ) -> t.List[ExtractedFile]:
     """Fetch an archive to the destination's staging folder and extract it (see ``archive.restore``)."""
     subject = store.location(archive.key)
     envelope = for_archive(archive.manifest["encryption"], holdings.keyring, holdings.unencrypted, subject)
     with failing_clearly(destination), staging_in(destination) as staging, staging.create("archive") as file:
         store.get(archive.key, file)
-        return restore(file, envelope, destination, subject, archive.manifest, overwrite, progress)
+        return restore(file, envelope, destination, subject, archive.manifest, placing, progress)

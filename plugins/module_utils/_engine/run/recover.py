@@ -9,7 +9,7 @@ import os
 import typing as t
 
 from ..archive import manifest as manifests
-from ..archive.naming import manifest_key
+from ..archive.naming import manifest_key, unrevised
 from ..base.errors import IntegrityError, LogArchiveError
 
 if t.TYPE_CHECKING:
@@ -27,7 +27,8 @@ def recover(run: Context) -> None:
     """Bring spool and catalog together. The run holds the lock of the job: no other process writes there."""
     run.recorder.begin("recover", listed=False)
     run.spool.clean()
-    for key in run.spool.archives():
+    # The first archive of a name before its revisions, as they were made.
+    for key in sorted(run.spool.archives(), key=unrevised):
         _recover_archive(run, key)
     for entry in run.catalog.entries(run.job, spooled=True):
         if not run.spool.holds(entry.key):

@@ -80,7 +80,7 @@ class Catalog:
         )
 
     def entries(self, job: str, spooled: bool = False) -> t.List[Entry]:
-        """The archives of a job, oldest period first. spooled: only those in the spool."""
+        """The archives of a job, oldest period first, and within a period as they were made. spooled: only those in the spool."""
         return self._entries("job = ? AND spooled >= ?", (job, int(spooled)))
 
     def entry(self, archive: int) -> Entry:
@@ -97,7 +97,7 @@ class Catalog:
 
     def _entries(self, condition: str, values: t.Tuple[t.Any, ...]) -> t.List[Entry]:
         rows = self._database.execute(
-            "SELECT id, host, job, key, manifest, spooled FROM archives WHERE %s ORDER BY period_start, key" % condition, values
+            "SELECT id, host, job, key, manifest, spooled FROM archives WHERE %s ORDER BY period_start, id" % condition, values
         )
         return [_entry(row) for row in rows]
 

@@ -76,6 +76,26 @@ def test_revisions():
     assert naming.revised("a/x.other", ".tgz", 2) == "a/x.other.r2"
 
 
+@pytest.mark.parametrize(
+    ("first", "suffix"),
+    [
+        ("h/j/a.tgz.fernet", ".tgz.fernet"),
+        ("app.r2.log.tgz", ".tgz"),
+        ("a.tar.gz.enc", ".tar.gz.enc"),
+        ("a.tgz.old", ".tgz.old"),
+        ("a", ".tgz"),
+    ],
+)
+@pytest.mark.parametrize("revision", [1, 2, 9, 10, 123])
+def test_a_revision_is_recognised(first, suffix, revision):
+    assert naming.unrevised(naming.revised(first, suffix, revision)) == (first, revision)
+
+
+@pytest.mark.parametrize("key", ["a.r0.tgz", "a.r1.tgz", "a.r02.tgz", "a.r.tgz", ".r2.tgz", "a.r%s.tgz" % ("9" * 5000)])
+def test_what_is_no_revision(key):
+    assert naming.unrevised(key) == (key, 1)
+
+
 def test_what_lies_where_archives_lie():
     assert naming.is_archive_key("h/j/2024/01/12/x")
     for key in ("x", "h/j/x", "h/j/2024/1/12/x", "h/j/2024/01/12/x/y", "a/h/j/2024/01/12/x", "h/j/2024/01/12/"):

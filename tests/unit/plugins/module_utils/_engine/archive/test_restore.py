@@ -61,8 +61,9 @@ def info(name, kind=tarfile.REGTYPE, **fields):
     return member
 
 
-def restore(token, destination, **options):
-    return restoring.restore(io.BytesIO(token), ENVELOPE, str(destination), "the archive", **options)
+def restore(token, destination, overwrite=False, without=frozenset(), **options):
+    placing = restoring.Placing(overwrite, without)
+    return restoring.restore(io.BytesIO(token), ENVELOPE, str(destination), "the archive", placing=placing, **options)
 
 
 @pytest.fixture
