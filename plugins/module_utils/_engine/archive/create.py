@@ -15,6 +15,7 @@ import typing as t
 from datetime import datetime, timezone
 
 from .. import __version__
+from ..base.beneath import exists, open_folder
 from ..base.durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite
 from ..base.errors import DiskFullError, LogArchiveError, SourceError
 from ..base.periods import Period
@@ -110,35 +111,46 @@ def local_archive(path: str, group: Group, manifest: t.Optional[Manifest]) -> Lo
 
 
 def create_archive(
-    path: str, contents: Contents, envelope: Envelope, refuse_changed: bool = False, progress: t.Optional[Advance] = None
+    path: str,
+    contents: Contents,
+    envelope: Envelope,
+    refuse_changed: bool = False,
+    progress: t.Optional[Advance] = None,
+    holder: t.Optional[t.ContextManager[int]] = None,
 ) -> Created:
-    """Pack logs to the archive ``path`` with its manifest beside it; the folder is made (0700) if it is missing.
+    """Pack logs to the archive ``path`` with its manifest beside it.
 
+    holder: its folder, held open (a descriptor); by default it is opened by its path, and made (0700) if it is missing.
     The archive appears last and under its final name only when both are on the disk. refuse_changed: raise SourceError for a source
     that still changes at the last of three attempts; without it the archive keeps what was read, with ``changed: true``. progress:
     called with the number of source bytes read since the last call. Raises FileExistsError if there is something at ``path``,
     DiskFullError, SourceError, MissingLibraryError, LogArchiveError.
     """
-    if os.path.lexists(path):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     folder, name = os.path.split(path)
     # Packing 250,000 sources takes long: do not start if the manifest will be too large.
     _refuse_too_many(name, len(contents.sources), sum(LEAST_FACTS + len(source.path) for source in contents.sources))
     # The name is cut so that the manifest's temporary name fits too. One process at a time makes this archive.
-    part = os.path.join(folder, "%s%s-%d.part" % (TEMP_PREFIX, name[:180], os.getpid()))
+    part = "%s%s-%d.part" % (TEMP_PREFIX, name[:180], os.getpid())
     started = time.monotonic()
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        with _locked(part) as file:
-            packed = _pack_steady(file, contents, envelope, refuse_changed, progress)
-            manifest = _manifest(name, packed, contents, envelope)
-            text = dump(manifest)
-            _refuse_too_many(name, len(contents.sources), len(text))
-            _write_new(manifest_key(part), text)
-            os.replace(manifest_key(part), manifest_key(path))
-            fsync_folder(folder)
-            rename_without_overwrite(part, path)
-            fsync_folder(folder)
+        with holder or _opened(folder) as held:
+            if exists(held, name):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+            try:
+                with _locked(part, held) as file:
+                    packed = _pack_steady(file, contents, envelope, refuse_changed, progress)
+                    manifest = _manifest(name, packed, contents, envelope)
+                    text = dump(manifest)
+                    _refuse_too_many(name, len(contents.sources), len(text))
+                    _write_new(manifest_key(part), text, held)
+                    os.replace(manifest_key(part), manifest_key(name), src_dir_fd=held, dst_dir_fd=held)
+                    fsync_folder(held)
+                    rename_without_overwrite(part, name, dir_fd=held)
+                    fsync_folder(held)
+            finally:
+                for leftover in (part, manifest_key(part)):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(leftover, dir_fd=held)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(
@@ -149,10 +161,6 @@ def create_archive(
         if isinstance(error, FileExistsError):
             raise
         raise LogArchiveError("cannot write the archive '%s' (%s)" % (name, error.strerror), folder) from error
-    finally:
-        for leftover in (part, manifest_key(part)):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(leftover)
     warnings = [_warning(source) for source in packed.sources if source.changed or source.vanished]
     return Created(path, manifest, time.monotonic() - started, warnings, {source.path: source.identity for source in packed.sources})
 
@@ -168,10 +176,17 @@ def _refuse_too_many(name: str, sources: int, size: int) -> None:
         )
 
 
-def _locked(part: str) -> t.BinaryIO:
+@contextlib.contextmanager
+def _opened(folder: str) -> t.Iterator[int]:
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    with open_folder(folder) as held:
+        yield held
+
+
+def _locked(part: str, folder: int) -> t.BinaryIO:
     """A new file that is locked until it is closed: a leftover of a killed process has no lock."""
     while True:
-        file = open(part, "wb", opener=_private)  # noqa: SIM115
+        file = t.cast(t.BinaryIO, open(_private(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, folder), "wb"))  # noqa: SIM115
         fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return file
@@ -217,12 +232,12 @@ def _pack_steady(file: t.BinaryIO, contents: Contents, envelope: Envelope, refus
     )
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+def _private(path: str, flags: int, folder: t.Optional[int] = None) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=folder)
 
 
-def _write_new(path: str, data: bytes) -> None:
-    with open(path, "wb", opener=_private) as file:
+def _write_new(name: str, data: bytes, folder: int) -> None:
+    with open(_private(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, folder), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+from ..base.beneath import open_local
 from ..base.errors import ConfigError, IntegrityError
 from ..base.periods import Period
 from ..base.units import FIRST_SECOND, LAST_SECOND, parse_utc
@@ -21,6 +22,7 @@ LARGEST = 64 << 20
 """Bytes; a larger manifest is refused unread. A manifest of 100,000 sources has about 30 MiB."""
 
 if t.TYPE_CHECKING:
+    from ..base.beneath import Local
     from ..stores.base import Digests
     from .facts import Manifest, PeriodText
 
@@ -47,10 +49,10 @@ def dump(manifest: Manifest) -> bytes:
     return json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii") + b"\n"
 
 
-def load(path: str) -> Manifest:
+def load(path: Local) -> Manifest:
     """Read a manifest's file. Raises FileNotFoundError, IntegrityError."""
-    with open(path, "rb") as file:
-        return parse(file.read(LARGEST), path)
+    with open_local(path) as file:
+        return parse(file.read(LARGEST), str(path))
 
 
 def parse(data: bytes, subject: str) -> Manifest:

@@ -19,8 +19,8 @@ import typing as t
 from ..base.beneath import identity, open_file, open_folder, status_of
 from ..base.errors import SourceError
 from ..base.progress import Advance
+from ..base.protected import SECRET, holds_secrets
 from ..base.units import FIRST_SECOND, LAST_SECOND
-from ..sources.files import SECRET, holds_secrets
 
 if t.TYPE_CHECKING:
     from ..base.beneath import Identity

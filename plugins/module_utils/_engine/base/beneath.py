@@ -15,14 +15,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
 import typing as t
 
+from . import protected
 from .durable import TEMP_PREFIX, rename_without_overwrite
 from .errors import ConfigError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# To pass through a folder it need not be readable.
+_WAY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 _MOST_LINKS = 40
@@ -92,6 +96,15 @@ def status_of(folder: int, relative: str) -> os.stat_result:
         return os.lstat(name, dir_fd=holder)
 
 
+def exists(folder: int, relative: str) -> bool:
+    """Whether there is anything at ``relative`` below ``folder``; a dangling symbolic link is something."""
+    try:
+        status_of(folder, relative)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def private_name(relative: str) -> str:
     """A name for the file while it is being removed, in its own folder. It is new each time."""
     name = relative.rpartition("/")[2]
@@ -129,56 +142,186 @@ def finish_removal(folder: int, relative: str, wanted: Identity, private: str) -
 
 
 @contextlib.contextmanager
+def open_guarded(path: str) -> t.Iterator[int]:
+    """A descriptor of the folder ``path``, which lies in no keyring and not among the settings of the host.
+
+    Symbolic links are followed one by one, and each folder on the way is looked at when it is held: nobody can exchange it after the look.
+    Raises ConfigError for a folder that holds keys or settings.
+    """
+    way = _Way(path)
+    try:
+        way.to_folder(False)
+        yield way.here
+    finally:
+        os.close(way.here)
+
+
+@contextlib.contextmanager
+def guarded_parent(path: str, among_settings: bool = False) -> t.Iterator[t.Tuple[int, str]]:
+    """The folder that holds the file ``path``, as a descriptor, and the file's name in it; otherwise as ``open_guarded``.
+
+    among_settings: the file may lie among the settings of the host, but not in a keyring.
+    If ``path`` is a symbolic link, it is followed, so the name is of no link. Open it with O_NOFOLLOW: the name may change hands.
+    """
+    way = _Way(path, among_settings=among_settings)
+    try:
+        name = way.to_parent()
+        protected.refuse_file(name, path)
+        with contextlib.suppress(PermissionError):  # A file in it can be opened all the same.
+            way.make_readable()
+        yield way.here, name
+    finally:
+        os.close(way.here)
+
+
+def real_path(path: str) -> str:
+    """The path without symbolic links, as far as it exists and this user may go; otherwise as ``open_guarded``."""
+    way = _Way(path)
+    try:
+        name = way.to_parent(missing_ok=True)
+        protected.refuse_file(name.rpartition("/")[2], path)
+        with contextlib.suppress(OSError):  # It is no folder, or does not exist, or is out of reach.
+            way.look_at_folder(name)
+        return os.path.join(way.path, name) if name else way.path
+    finally:
+        os.close(way.here)
+
+
+@contextlib.contextmanager
 def open_private(path: str, create: bool = False) -> t.Iterator[int]:
     """A descriptor of the folder ``path``, which only root and the running user can exchange, as each folder and link on the way to it.
 
     create: make missing folders with the mode 0700. Raises ConfigError that names the folder or link of another user, or the folder that
-    others can write to. A folder above ``path`` may be writable for all if it is sticky, as /tmp is.
+    others can write to, and for what ``open_guarded`` refuses. A folder above ``path`` may be writable for all if it is sticky, as /tmp is.
     """
-    waiting = [name for name in os.path.abspath(path).split("/") if name][::-1]
-    links = 0
-    so_far: t.List[str] = []
-    here = os.open("/", _FOLDER)
+    way = _Way(path, private=True)
     try:
-        while waiting:
-            name = waiting.pop()
-            so_far.append(name)
-            target = _own_link(here, name, "/" + "/".join(so_far))
-            if target is not None:
-                links += 1
-                if links > _MOST_LINKS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-                so_far.pop()
-                beyond = os.path.normpath(os.path.join("/", *so_far, target))
-                waiting += [name for name in beyond.split("/") if name][::-1]
-                so_far, above = [], here
-                here = os.open("/", _FOLDER)
-                os.close(above)
-                continue
-            if create:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(name, 0o700, dir_fd=here)
-            inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=here)
-            os.close(here)
-            here = inner
-            if waiting:
-                _require_safe_way(here, "/" + "/".join(so_far))
-        require_private(here, "/" + "/".join(so_far))
-        yield here
+        way.to_folder(create)
+        require_private(way.here, way.path)
+        yield way.here
     finally:
-        os.close(here)
+        os.close(way.here)
 
 
-def _own_link(folder: int, name: str, path: str) -> t.Optional[str]:
-    """The target of a symbolic link that root or the running user made; None if ``name`` is no link."""
-    try:
-        status = os.lstat(name, dir_fd=folder)
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISLNK(status.st_mode):
-        return None
-    _require_owner(status, path, "symbolic link")
-    return os.readlink(name, dir_fd=folder)
+class _Way:
+    """The way from / to a path, folder by folder: ``here`` is a descriptor of the folder that was reached, ``path`` its path without links.
+
+    The caller closes ``here``. private: refuse folders and links on the way that another user could exchange.
+    """
+
+    def __init__(self, path: str, private: bool = False, among_settings: bool = False) -> None:
+        self.here = os.open("/", _WAY)
+        self._names: t.List[str] = []
+        self._waiting = _parts(os.path.abspath(path))
+        self._given = path
+        self._private = private
+        self._links = 0
+        self._settings = None if among_settings else protected.settings_identity()
+
+    @property
+    def path(self) -> str:
+        return "/" + "/".join(self._names)
+
+    def to_folder(self, create: bool) -> None:
+        """Go to the end of the path, and open that folder for reading. create: make missing folders."""
+        while self._waiting:
+            self._step(create)
+        self.make_readable()
+
+    def make_readable(self) -> None:
+        """Open the folder that was reached for reading: those on the way need only be searchable."""
+        readable = os.open(".", _FOLDER, dir_fd=self.here)
+        os.close(self.here)
+        self.here = readable
+
+    def to_parent(self, missing_ok: bool = False) -> str:
+        """Go to the folder that holds the path; returns the rest of the path, which is a name that is no link.
+
+        missing_ok: stop at the last folder that exists; the rest may then have several names.
+        """
+        while self._waiting:
+            name = self._waiting[-1]
+            if len(self._waiting) == 1 and name != ".." and not self._follow(name):
+                break
+            if len(self._waiting) > 1 or name == "..":
+                try:
+                    self._step(False)
+                except (FileNotFoundError, NotADirectoryError, PermissionError):
+                    if not missing_ok:
+                        raise
+                    break
+        return "/".join(self._waiting[::-1])
+
+    def look_at_folder(self, name: str) -> None:
+        """Look at the folder ``name`` in the one that was reached, without going there."""
+        folder = os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=self.here)
+        try:
+            protected.refuse_folder(folder, os.fstat(folder), self._settings, self._given, os.path.join(self.path, name))
+        finally:
+            os.close(folder)
+
+    def _step(self, create: bool) -> None:
+        name = self._waiting[-1]
+        if name == "..":
+            self._waiting.pop()
+            self._restart(self._names[:-1])
+            return
+        try:
+            inner = self._open(name, create)
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP) or not self._follow(name):
+                raise
+            return
+        os.close(self.here)
+        self.here = inner
+        self._names.append(self._waiting.pop())
+        status = os.fstat(inner)
+        protected.refuse_folder(inner, status, self._settings, self._given, self.path)
+        if self._private and self._waiting:
+            _require_safe_way(status, self.path)
+
+    def _open(self, name: str, create: bool) -> int:
+        try:
+            return os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=self.here)
+        except FileNotFoundError:
+            if not create:
+                raise
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=self.here)
+        return os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=self.here)
+
+    def _follow(self, name: str) -> bool:
+        """Replace a link by its target in what waits; returns whether ``name`` is one."""
+        try:
+            status = os.lstat(name, dir_fd=self.here)
+        except FileNotFoundError:
+            return False
+        if not stat.S_ISLNK(status.st_mode):
+            return False
+        if self._private:
+            _require_owner(status, os.path.join(self.path, name), "symbolic link")
+        self._links += 1
+        if self._links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self._given)
+        target = os.readlink(name, dir_fd=self.here)
+        self._waiting.pop()
+        self._waiting += _parts(target)
+        if target.startswith("/"):
+            self._restart([])
+        return True
+
+    def _restart(self, names: t.List[str]) -> None:
+        """Go back to /; ``names`` come first of what waits."""
+        self._waiting += names[::-1]
+        self._names = []
+        root = os.open("/", _WAY)
+        os.close(self.here)
+        self.here = root
+
+
+def _parts(path: str) -> t.List[str]:
+    """The names in a path, the last one first."""
+    return [name for name in path.split("/") if name not in ("", ".")][::-1]
 
 
 def require_private(folder: int, path: str) -> None:
@@ -193,8 +336,7 @@ def require_private(folder: int, path: str) -> None:
         )
 
 
-def _require_safe_way(folder: int, path: str) -> None:
-    status = os.fstat(folder)
+def _require_safe_way(status: os.stat_result, path: str) -> None:
     _require_owner(status, path)
     # A group of our own, or root's, is not another user. In a sticky folder only the owner of a name can exchange it.
     others = stat.S_IWOTH if status.st_gid in (0, os.getegid()) else stat.S_IWGRP | stat.S_IWOTH
@@ -213,6 +355,130 @@ def _require_owner(status: os.stat_result, path: str, what: str = "folder") -> N
             ascii(path).strip("'"),
             "Choose a folder that belongs to root or to the user that runs this",
         )
+
+
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""Nothing is there, or a file or symbolic link is in place of a folder, or a symbolic link is in place of the file."""
+# A folder that is not empty, in use, or not removable by us.
+_STAYS = (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.EACCES, errno.EPERM)
+
+
+def walk(
+    folder: int, relative: str = "", enter: t.Callable[[str], bool] = lambda path: True, most: int = 1 << 24
+) -> t.Iterator[t.Tuple[str, os.stat_result]]:
+    """All regular files below ``relative`` with their status, in no order; none if ``relative`` is no folder.
+
+    enter: whether to go into the folder of this path. most: the largest number of folders to remember; OverflowError names the folder
+    that exceeds it. The ``filename`` of an OSError is the path of the folder that cannot be read.
+    """
+    waiting = [relative]
+    last, holder = "", os.dup(folder)
+    try:
+        while waiting:
+            here = waiting.pop()
+            try:
+                # From the last one, if it is its parent: a walk from the top to each of many nested folders would take too long.
+                parent, _slash, name = here.rpartition("/")
+                with open_below(holder, name) if name and parent == last else open_below(folder, here) as inner:
+                    os.close(holder)
+                    last, holder = here, os.dup(inner)
+                with os.scandir(holder) as entries:
+                    for entry in entries:
+                        path = "%s/%s" % (here, entry.name) if here else entry.name
+                        if entry.is_dir(follow_symlinks=False):
+                            if enter(path):
+                                waiting.append(path)
+                            if len(waiting) > most:
+                                raise OverflowError(here)
+                        elif entry.is_file(follow_symlinks=False):
+                            with contextlib.suppress(FileNotFoundError):
+                                yield path, entry.stat(follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in ABSENT:
+                    raise OSError(error.errno, error.strerror, here) from error
+    finally:
+        os.close(holder)
+
+
+def remove_empty_folders(folder: int, relative: str, top: str = "") -> None:
+    """Remove the folder ``relative`` and those above it as far as they are empty, but not ``top``."""
+    while relative != top:
+        try:
+            with parent_of(folder, relative) as (holder, name):
+                os.rmdir(name, dir_fd=holder)
+        except OSError as error:
+            if error.errno in _STAYS:
+                return
+            if error.errno != errno.ENOENT:
+                raise
+        relative = relative.rpartition("/")[0]
+
+
+def remove_tree(folder: int, relative: str) -> None:
+    """Delete ``relative`` with everything in it, if it exists. A symbolic link is deleted, not followed.
+
+    Nested folders are moved up before they are emptied, so that their depth does not matter.
+    """
+    with contextlib.suppress(FileNotFoundError), parent_of(folder, relative) as (holder, name):
+        if not stat.S_ISDIR(os.lstat(name, dir_fd=holder).st_mode):
+            os.unlink(name, dir_fd=holder)
+            return
+        with open_below(holder, name) as top:
+            nested = _empty(top, top)
+            while nested:
+                here = nested.pop()
+                with open_below(top, here) as inner:
+                    nested += _empty(inner, top)
+                os.rmdir(here, dir_fd=top)
+        os.rmdir(name, dir_fd=holder)
+
+
+def _empty(folder: int, top: int) -> t.List[str]:
+    """Delete the files in a folder and move the folders in it to ``top``; returns their names there."""
+    moved = []
+    for name in os.listdir(folder):
+        if stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+            moved.append(private_name(name))
+            os.rename(name, moved[-1], src_dir_fd=folder, dst_dir_fd=top)
+        else:
+            os.unlink(name, dir_fd=folder)
+    return moved
+
+
+class Below:
+    """A file below a folder that is held open, to be read by another room. Its text is its path, for messages.
+
+    folder: a descriptor of that folder; root: its path; relative: the path of the file below it.
+    """
+
+    def __init__(self, folder: int, root: str, relative: str) -> None:
+        self._folder = folder
+        self._root = root
+        self._relative = relative
+
+    def __str__(self) -> str:
+        return os.path.join(self._root, self._relative)
+
+    def __add__(self, suffix: str) -> Below:
+        """The file with a longer name."""
+        return Below(self._folder, self._root, self._relative + suffix)
+
+    def open(self) -> int:
+        """A descriptor of the file for reading; the caller closes it. No symbolic link is followed."""
+        return open_file(self._folder, self._relative)
+
+
+Local = t.Union[str, Below]
+"""A file on this host to read: a path that the caller trusts, or a file below a folder that is held open."""
+
+
+def open_local(file: Local) -> io.FileIO:
+    """The regular file, unbuffered, for reading."""
+    descriptor = file.open() if isinstance(file, Below) else os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    return open(descriptor, "rb", buffering=0)
 
 
 def _names(relative: str) -> t.List[str]:

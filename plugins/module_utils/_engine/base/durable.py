@@ -52,15 +52,17 @@ def write_all(fd: int, data: t.Union[bytes, memoryview]) -> None:
         view = view[os.write(fd, view) :]
 
 
-def write_atomically(path: str, data: bytes, mode: int = 0o600, owner: t.Optional[t.Tuple[int, int]] = None) -> None:
+def write_atomically(
+    path: str, data: bytes, mode: int = 0o600, owner: t.Optional[t.Tuple[int, int]] = None, dir_fd: t.Optional[int] = None
+) -> None:
     """Replace ``path`` by a file of exactly ``data`` with the permissions ``mode``; on failure nothing has changed.
 
-    owner: its (uid, gid), by default those of the process.
+    owner: its (uid, gid), by default those of the process. dir_fd: the folder to which ``path``, a name, is relative.
     """
     folder, name = os.path.split(path)
     # The name is cut so that the temporary one is not too long if the final one is not.
     part = os.path.join(folder, "%s%s-%s.part" % (TEMP_PREFIX, os.fsdecode(os.fsencode(name)[:200]), os.urandom(8).hex()))
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
     try:
         try:
             write_all(fd, data)
@@ -70,12 +72,12 @@ def write_atomically(path: str, data: bytes, mode: int = 0o600, owner: t.Optiona
             os.fsync(fd)
         finally:
             os.close(fd)
-        os.rename(part, path)
+        os.rename(part, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
+            os.unlink(part, dir_fd=dir_fd)
         raise
-    fsync_folder(folder or ".")
+    fsync_folder((folder or ".") if dir_fd is None else dir_fd)
 
 
 def rename_without_overwrite(src: str, dst: str, dir_fd: t.Optional[int] = None) -> None:
@@ -113,12 +115,14 @@ def _rename_where_links_are_unsupported(src: str, dst: str, dir_fd: t.Optional[i
 
 
 @contextlib.contextmanager
-def lock(path: str, wait: bool) -> t.Iterator[None]:
+def lock(path: str, wait: bool, dir_fd: t.Optional[int] = None) -> t.Iterator[None]:
     """Hold the lock file ``path`` (made if missing, never removed) while the context lasts; the kernel releases it if we die.
 
+    dir_fd: the folder that holds the file; ``path`` is then only for messages, except for its last name.
     wait: wait for another holder to end; otherwise raise LockedError, which names it. The content of the file is for people only.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    name = path if dir_fd is None else os.path.basename(path)
+    fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -9,11 +9,12 @@ The modules' argument specs and documentation, the command's checks and its comm
 
 from __future__ import annotations
 
+from ..base.protected import SETTINGS
 from .notify_spec import NOTIFY
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 from .store_spec import STORE
 
-DEFAULT_CONFIG = "/etc/log-archive/jobs.d"
+DEFAULT_CONFIG = SETTINGS + "/jobs.d"
 
 SELECTION: Spec = {
     "paths": {

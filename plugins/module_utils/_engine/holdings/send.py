@@ -5,20 +5,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import typing as t
 
 from ..archive.manifest import digests, load, same_sources
-from ..archive.naming import manifest_key, revised
+from ..archive.naming import MANIFEST_SUFFIX, manifest_key, revised
+from ..base.beneath import open_local
 from ..base.errors import IntegrityError, LogArchiveError, StoreExistsError, StoreNotFoundError
 from ..base.progress import Advance
-from ..stores.base import Digests, Store, Verification
+from ..stores.base import Digests, Store, Verification, digests_of
 from .inventory import fetch_manifest
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
+    from ..base.beneath import Local
     from .facts import SentArchive
 
 
@@ -33,18 +34,19 @@ class Sent(t.NamedTuple):
     adopted: t.Optional[Manifest]
 
 
-def send(store: Store, path: str, manifest: Manifest, key: str, suffix: str, progress: t.Optional[Advance] = None) -> Sent:
+def send(store: Store, path: Local, manifest: Manifest, key: str, suffix: str, progress: t.Optional[Advance] = None) -> Sent:
     """Send the archive ``path`` and the manifest beside it to ``key``.
 
     The manifest goes first: an archive in a store always has one. If an archive of other logs is at the key, this one gets the next free
     revision of the key ('syslog.r2.tgz.fernet'; ``suffix`` is the end that stays). If an archive of the same logs is there (the catalog
     was lost, for example), it is verified and kept. Raises StoreError, IntegrityError, and OSError if the local file cannot be read.
     """
-    manifest_digests = digests_of_file(manifest_key(path))
+    beside = path + MANIFEST_SUFFIX
+    manifest_digests = digests_of_file(beside)
     for revision in itertools.count(1):
         candidate = revised(key, suffix, revision)
         try:
-            manifest_put = store.put(manifest_key(path), manifest_key(candidate), manifest_digests)
+            manifest_put = store.put(beside, manifest_key(candidate), manifest_digests)
             try:
                 result = store.put(path, candidate, digests(manifest), progress)
             except StoreExistsError:
@@ -92,17 +94,10 @@ def _same_logs(store: Store, key: str, manifest: Manifest) -> t.Optional[t.Tuple
     return None
 
 
-def digests_of_file(path: str) -> Digests:
+def digests_of_file(path: Local) -> Digests:
     """Size, MD5 and SHA-256 of a local file."""
-    size = 0
-    md5 = hashlib.new("md5", usedforsecurity=False)
-    sha256 = hashlib.sha256()
-    with open(path, "rb") as file:
-        for chunk in iter(lambda: file.read(1 << 20), b""):
-            size += len(chunk)
-            md5.update(chunk)
-            sha256.update(chunk)
-    return Digests(size, md5.hexdigest(), sha256.hexdigest())
+    with open_local(path) as file:
+        return digests_of(t.cast(t.BinaryIO, file))
 
 
 def sent_archive(store: Store, key: str, manifest: Manifest, sent: t.Optional[Sent]) -> SentArchive:

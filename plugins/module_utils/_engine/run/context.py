@@ -61,8 +61,9 @@ class Context:
         self.revisions: t.Dict[str, int] = {}
 
     def close(self) -> None:
-        """Close the catalog."""
+        """Close the catalog and the spool."""
         self.catalog.close()
+        self.spool.close()
 
     @property
     def suffix(self) -> str:

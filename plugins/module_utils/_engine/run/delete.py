@@ -10,7 +10,7 @@ import os
 import stat
 import typing as t
 
-from ..base.beneath import finish_removal, identity, open_file, open_folder, private_name, remove, status_of
+from ..base.beneath import exists, finish_removal, identity, open_file, open_folder, parent_of, private_name, remove, status_of
 from ..base.errors import LogArchiveError
 from ..base.staging import sha256_of
 from ..state import removals
@@ -45,23 +45,57 @@ def delete_sources(run: Context, sources: t.Sequence[Source]) -> None:
                 run.recorder.warn("%s was not deleted: it is not the file that was archived" % ascii(source.path))
     if planned:
         path = removals.path_in(run.document["state"], run.job)
-        removals.begin(path, [removal for removal, _archive in planned])
-        for removal, archive_name in planned:
-            with _recording_errors(run, removal.path), open_folder(removal.root) as root:
-                if remove(root, removal.relative, (removal.device, removal.inode), removal.private):
-                    _record(run, removal, archive_name)
-        removals.end(path)
+        earlier = removals.unfinished(path)
+        removals.begin(path, [*earlier, *(removal for removal, _archive in planned)])
+        open_ones = [removal for removal, archive_name in planned if not _remove(run, removal, archive_name)]
+        removals.keep(path, [*earlier, *open_ones])
 
 
 def finish_deletions(run: Context) -> None:
-    """Complete the deletions of a killed run. Those files have private names, and may not be the files that it meant to delete."""
+    """Complete the deletions of a killed run. Those files have private names, and may not be the files that it meant to delete.
+
+    What cannot be answered now, because a folder is missing (not mounted) or a disk fails, stays recorded for the next run.
+    """
     run.recorder.begin("delete sources")
     path = removals.path_in(run.document["state"], run.job)
-    for removal in removals.unfinished(path):
-        with _recording_errors(run, removal.path), open_folder(removal.root) as root:
-            if finish_removal(root, removal.relative, (removal.device, removal.inode), removal.private):
-                _record(run, removal, None)
-    removals.end(path)
+    removals.keep(path, [removal for removal in removals.unfinished(path) if not _finish(run, removal, path)])
+
+
+def _remove(run: Context, removal: Removal, archive_name: str) -> bool:
+    """Delete one source; returns whether nothing is left to do."""
+    with _recording_errors(run, removal.path), open_folder(removal.root) as root:
+        if remove(root, removal.relative, (removal.device, removal.inode), removal.private):
+            _record(run, removal, archive_name)
+        return True
+    return not _has_private_name(removal)
+
+
+def _has_private_name(removal: Removal) -> bool:
+    """Whether a file may still have the private name of a removal."""
+    folder = os.path.dirname(removal.relative)
+    try:
+        with open_folder(removal.root) as root:
+            return exists(root, os.path.join(folder, removal.private))
+    except OSError:
+        return True
+
+
+def _finish(run: Context, removal: Removal, record: str) -> bool:
+    """Complete one deletion; returns whether nothing is left to do."""
+    try:
+        with open_folder(removal.root) as root, parent_of(root, removal.relative):
+            pass
+    except OSError as error:
+        run.recorder.warn(
+            "a killed run was deleting %s, and its folder cannot be opened (%s); the next run tries again. If the folder is gone for good,"
+            " remove %s" % (ascii(removal.path), error.strerror, record)
+        )
+        return False
+    with _recording_errors(run, removal.path), open_folder(removal.root) as root:
+        if finish_removal(root, removal.relative, (removal.device, removal.inode), removal.private):
+            _record(run, removal, None)
+        return True
+    return not _has_private_name(removal)
 
 
 def _record(run: Context, removal: Removal, archive: t.Optional[str]) -> None:

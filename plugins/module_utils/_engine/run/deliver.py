@@ -77,7 +77,7 @@ def _confirmed(run: Context, entry: Entry, store: Store) -> bool:
 def _put(run: Context, entry: Entry, store: Store, advance: Advance) -> CopyRecord:
     from ..holdings.send import send
 
-    sent = send(store, run.spool.path(entry.key), entry.manifest, entry.key, run.suffix, advance)
+    sent = send(store, run.spool.archive(entry.key), entry.manifest, entry.key, run.suffix, advance)
     if sent.adopted is not None:
         run.recorder.warn("store %s already has the logs of %s; that archive is kept" % (store.name, store.location(sent.key)))
     run.stores.written.setdefault(store.name, set()).add(os.path.dirname(sent.key) + "/")
@@ -94,7 +94,7 @@ def _put(run: Context, entry: Entry, store: Store, advance: Advance) -> CopyReco
 
 def _failed(run: Context, entry: Entry, name: str, error: t.Union[LogArchiveError, OSError]) -> CopyRecord:
     if isinstance(error, OSError):
-        error = SourceError("cannot read the archive in the spool: %s" % error.strerror, str(error.filename))
+        error = SourceError("cannot read the archive in the spool: %s" % error.strerror, run.spool.path(entry.key))
     run.fail_store(name, error)
     run.catalog.set_failed(entry, name, str(error))
     run.recorder.event("store_failed", archive=entry.name, store=name, error=str(error))

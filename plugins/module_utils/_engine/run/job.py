@@ -157,13 +157,15 @@ def _warn_of_notifications(context: Context, warnings: t.Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _locked(document: JobDocument, needed: t.Sequence[str]) -> t.Iterator[None]:
-    """Hold the lock of the job, after its folders were prepared."""
+    """Hold the lock of the job, after its folders were made and checked."""
     for folder in needed:
-        folders.prepare(folder)
+        with folders.held(folder, create=True):
+            pass
     path = os.path.join(document["state"], "%s.lock" % document["name"])
     with contextlib.ExitStack() as stack:
+        state = stack.enter_context(folders.held(document["state"]))
         try:
-            stack.enter_context(durable.lock(path, wait=False))
+            stack.enter_context(durable.lock(path, wait=False, dir_fd=state))
         except OSError as error:
             raise LogArchiveError("cannot create the lock file: %s" % error.strerror, path) from error
         yield

@@ -84,7 +84,7 @@ def _envelope(run: Context) -> Envelope:
 
 def _archive(run: Context, group: naming.Group, envelope: Envelope, below: str) -> None:
     key = _free_key(run, group)
-    created = _create(run, run.spool.path(key), group, envelope, below)
+    created = _create(run, key, group, envelope, below)
     if created is None:
         return
     run.packed.update(created.identities)
@@ -97,7 +97,7 @@ def _archive(run: Context, group: naming.Group, envelope: Envelope, below: str) 
     deliver(run, entry, run.recorder.add_archive(entry, "archived"))
 
 
-def _create(run: Context, path: str, group: naming.Group, envelope: Envelope, below: str) -> t.Optional[Created]:
+def _create(run: Context, key: str, group: naming.Group, envelope: Envelope, below: str) -> t.Optional[Created]:
     """Make one archive, without the sources that cannot be read: each is a warning or an error. None if no source is left."""
     from ..archive.create import Contents, create_archive
 
@@ -105,8 +105,9 @@ def _create(run: Context, path: str, group: naming.Group, envelope: Envelope, be
     refuse = run.document["archive"]["changed"] == "refuse"
     while sources:
         try:
-            with run.progress("pack %s" % os.path.basename(path), sum(source.size for source in sources)) as advance:
-                return create_archive(path, Contents(sources, run.host, run.job, group.period, below), envelope, refuse, advance)
+            with run.progress("pack %s" % os.path.basename(key), sum(source.size for source in sources)) as advance:
+                contents = Contents(sources, run.host, run.job, group.period, below)
+                return create_archive(run.spool.path(key), contents, envelope, refuse, advance, run.spool.folder_of(key))
         except SourceError as error:
             if error.vanished:
                 run.recorder.warn(str(error))

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
 from ..archive import manifest as manifests
-from ..archive.naming import manifest_key, unrevised
+from ..archive.naming import MANIFEST_SUFFIX, unrevised
 from ..base.errors import IntegrityError, LogArchiveError
 
 if t.TYPE_CHECKING:
-    from ..archive.facts import Manifest
     from ..sources.base import Source
     from ..state.catalog import SourceState
     from ..state.entry import Entry
@@ -39,13 +37,15 @@ def _recover_archive(run: Context, key: str) -> None:
     """An archive in the spool: add it to the catalog if it is not there, remove it if every store has it."""
     path = run.spool.path(key)
     try:
-        manifest = manifests.load(manifest_key(path))
+        manifest = manifests.load(run.spool.archive(key) + MANIFEST_SUFFIX)
     except (FileNotFoundError, IntegrityError) as error:
         run.recorder.warn("skipped %s in the spool: it has no readable manifest (%s)" % (path, error))
         return
     entry = run.catalog.by_key(key)
     if entry is None:
-        if _digests_differ(path, manifest):
+        from ..holdings.send import digests_of_file
+
+        if digests_of_file(run.spool.archive(key)) != manifests.digests(manifest):
             run.recorder.warn("skipped %s in the spool: it differs from its manifest" % path)
             return
         entry = run.catalog.add(key.split("/")[0], run.job, key, manifest, run.stores.names)
@@ -87,21 +87,15 @@ def _recover_missing(run: Context, entry: Entry) -> Entry:
 def _fetch(run: Context, entry: Entry, store: Store, key: str) -> None:
     """Bring an archive back to the spool from a store."""
 
-    def fetch(path: str) -> None:
-        with open(path, "w+b") as file:
-            store.get(key, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if _digests_differ(path, entry.manifest):
+    from ..stores.base import digests_of
+
+    def fetch(file: t.BinaryIO) -> None:
+        store.get(key, file)
+        file.seek(0)
+        if digests_of(file) != manifests.digests(entry.manifest):
             raise IntegrityError("the store's copy differs from the manifest", store.location(key))
 
     run.spool.put(entry.key, entry.manifest, fetch)
-
-
-def _digests_differ(path: str, manifest: Manifest) -> bool:
-    from ..holdings.send import digests_of_file
-
-    return digests_of_file(path) != manifests.digests(manifest)
 
 
 # -- a lost catalog ---------------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ import contextlib
 import datetime
 import json
 import os
-import shutil
 import typing as t
 
+from ..base import beneath
 from ..base.beneath import identity
 from ..base.durable import write_atomically
 from ..base.errors import LogArchiveError
@@ -51,7 +51,9 @@ class WebCollector(Collector):
         self.timezone = self.options["timezone"]
         self.strict = self.options["absent"] == "error"
         self.memory = os.path.join(document["state"], "%s.web.json" % document["name"])
-        self.folder = os.path.join(document["state"], "web", document["name"])
+        self.state = document["state"]
+        self.below = "web/%s" % document["name"]
+        self.folder = os.path.join(self.state, self.below)
 
     @staticmethod
     def problems(options: t.Mapping[str, t.Any]) -> t.List[str]:
@@ -66,11 +68,7 @@ class WebCollector(Collector):
         import tempfile
 
         with contextlib.ExitStack() as stack:
-            folder = tempfile.mkdtemp(prefix="log-archive-") if check else self.folder
-            stack.callback(_remove, folder)
-            if not check:
-                # A killed run may have left it. A new folder in /tmp is kept: if it was removed, another user could make it.
-                _remove(folder)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="log-archive-") if check else self._new_folder())
             known, days = remembered(self.memory)
             with progress("fetch %s" % web.shown(self.options["url"]), 0) as advance:
                 got = web.collect(self.options, folder, now, known, advance)
@@ -85,18 +83,32 @@ class WebCollector(Collector):
             else:
                 yield Collected(files, folder, problem=got.problem)
 
+    @contextlib.contextmanager
+    def _new_folder(self) -> t.Iterator[str]:
+        """The folder of the downloaded files below the state: new, and removed at the end. No symbolic link below the state is followed."""
+        with beneath.open_private(self.state) as state:
+            try:
+                beneath.remove_tree(state, self.below)  # A killed run may have left it.
+                with beneath.open_below(state, self.below, create=True):
+                    pass
+            except OSError as error:
+                raise self._not_removed(error) from error
+            try:
+                yield self.folder
+            finally:
+                try:
+                    beneath.remove_tree(state, self.below)
+                except OSError as error:
+                    raise self._not_removed(error) from error
+
+    def _not_removed(self, error: OSError) -> LogArchiveError:
+        link = error.errno in beneath.ABSENT
+        why = "a symbolic link or a file is in place of a folder" if link else error.strerror
+        return LogArchiveError("cannot remove the downloaded files: %s" % why, self.folder, "Remove it by hand" if link else None)
+
     def _source(self, file: ExtractedFile, period: Period) -> Source:
         status = os.stat(file.path)
         return Source(os.path.join(self.folder, file.name), file.size, status.st_mtime_ns, period, self.folder, identity(status))
-
-
-def _remove(folder: str) -> None:
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise LogArchiveError("cannot remove the downloaded files: %s" % error.strerror, error.filename or folder) from error
 
 
 def stale(options: WebOptions, days: t.Sequence[str], now: datetime.datetime) -> t.Optional[str]:
@@ -112,7 +124,8 @@ def stale(options: WebOptions, days: t.Sequence[str], now: datetime.datetime) ->
 def remembered(memory: str) -> t.Tuple[t.Optional[web.Validators], t.List[str]]:
     """The version that ``remember`` wrote, and the days of its files ("2024-01-12"); None and [] if there is none."""
     try:
-        with open(memory, encoding="utf-8") as file:
+        folder, name = os.path.split(memory)
+        with beneath.open_private(folder) as state, open(beneath.open_file(state, name), encoding="utf-8") as file:
             held = json.load(file)
         return web.Validators(held["url"], held["etag"], held["last_modified"]), list(held["days"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -125,6 +138,8 @@ def remember(memory: str, got: web.Dump) -> None:
     days = sorted({_UNKNOWN if moment is None else moment.date().isoformat() for moment in got.modified.values()})
     text = json.dumps(dict(got.validators._asdict(), days=days), indent=1, sort_keys=True).encode() + b"\n"
     try:
-        write_atomically(memory, text)
+        folder, name = os.path.split(memory)
+        with beneath.open_private(folder) as state:
+            write_atomically(name, text, dir_fd=state)
     except OSError as error:
         raise LogArchiveError("cannot record the version of the dump: %s" % error.strerror, memory) from error

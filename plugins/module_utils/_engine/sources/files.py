@@ -10,7 +10,6 @@ import contextlib
 import datetime
 import errno
 import os
-import re
 import stat
 import typing as t
 
@@ -18,18 +17,14 @@ from ..base.beneath import identity, open_below, open_folder
 from ..base.errors import ConfigError, SelectionError, SourceError
 from ..base.named_tuple import NamedTuple
 from ..base.periods import NameMatch, Period, expected_periods, is_coarser
+from ..base.protected import SECRET, holds_secrets
 from ..base.units import FIRST_SECOND, LAST_SECOND, UTC, format_duration, format_size, format_utc, parse_duration
-from ..config.spec import DEFAULT_CONFIG
 from .base import Collected, Collector, Pending, Skipped, Source
 from .criteria import Criteria, read
 
 if t.TYPE_CHECKING:
     from ..base.progress import Progress
     from ..config.document import JobDocument
-
-SECRET = "it may contain keys or passwords, which are never archived"
-_SECRETS = os.path.dirname(DEFAULT_CONFIG)
-_KEY_FILE = re.compile(r"[0-9a-f]{16}\.key", re.ASCII)
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -173,14 +168,6 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
 
         raise nothing_found(wanted, missing, selection.skipped)
     return selection
-
-
-def holds_secrets(real: str) -> bool:
-    """Whether a file has the name of a key in a keyring, or lies below /etc/log-archive. real: its path without symbolic links.
-
-    Users who may write a job document choose paths, keyring and stores: an archive must not give them the keys.
-    """
-    return real.startswith(_SECRETS + os.sep) or _KEY_FILE.fullmatch(os.path.basename(real)) is not None
 
 
 def source_at(path: str, period: t.Optional[Period] = None) -> Source:

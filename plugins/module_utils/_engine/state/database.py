@@ -9,9 +9,12 @@ import contextlib
 import errno
 import os
 import sqlite3
+import stat
 import typing as t
 
+from ..base.beneath import open_guarded
 from ..base.errors import DiskFullError, LogArchiveError
+from .folders import held, is_anothers
 
 FILE_NAME = "catalog.sqlite"
 SCHEMA_VERSION = 1
@@ -87,10 +90,11 @@ class Database:
 
     def __init__(self, state: t.Optional[str], readonly: bool = False) -> None:
         self.path = path_in(state) if state else ":memory:"
+        # Root may look at the catalog of another user, and leaves no trace there.
+        readonly = readonly or (state is not None and is_anothers(state))
         try:
-            # Create the file first, so that it and SQLite's -wal and -shm are private from the start.
-            if state and not readonly:
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            if state:
+                _prepare(state, readonly)
             self._connection = _connected(self.path, readonly)
         except (OSError, sqlite3.Error) as error:
             raise self._failed(error) from error
@@ -157,6 +161,20 @@ class Database:
             self.path,
             "If it is damaged, move it away: the next run creates a new one and reads from the stores which logs are already archived",
         )
+
+
+def _prepare(state: str, readonly: bool) -> None:
+    """Create the file, so that it and SQLite's -wal and -shm are private from the start, and refuse symbolic links in their places.
+
+    SQLite opens them by path. Only root and the user of the job can change names in the folder.
+    """
+    with open_guarded(state) if is_anothers(state) else held(state) as folder:
+        flags = (os.O_RDONLY if readonly else os.O_CREAT | os.O_RDWR) | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(FILE_NAME, flags, 0o600, dir_fd=folder))
+        for name in (FILE_NAME + "-wal", FILE_NAME + "-shm", FILE_NAME + "-journal"):
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.path.join(state, name))
 
 
 def text(value: str) -> str:

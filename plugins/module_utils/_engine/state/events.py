@@ -11,6 +11,7 @@ import os
 import typing as t
 from datetime import datetime, timezone
 
+from ..base.beneath import guarded_parent
 from ..base.errors import LogArchiveError
 
 
@@ -22,14 +23,15 @@ class EventLog:
         self._common = {"job": job, "host": host, "pid": os.getpid()}
 
     def write(self, event: str, **fields: t.Any) -> None:
-        """Append one event with these fields. Raises LogArchiveError if the file cannot be written."""
+        """Append one event with these fields. Raises LogArchiveError if it cannot, also because the file lies among keys or settings."""
         if self._path is None:
             return
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = json.dumps(dict({"time": now, "event": event}, **self._common, **fields)) + "\n"
         try:
             # One write in append mode: lines of several runs do not mix. Opened each time, so that a rotated log is followed.
-            descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            with guarded_parent(self._path) as (folder, name):
+                descriptor = os.open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640, dir_fd=folder)
             try:
                 size = os.fstat(descriptor).st_size
                 # A full disk may have cut the last line. End it, so that this one can be read.

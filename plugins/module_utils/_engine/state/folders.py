@@ -5,31 +5,64 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import typing as t
 
+from ..base.beneath import open_private
 from ..base.errors import ConfigError, LogArchiveError
 
 
-def prepare(path: str) -> None:
-    """Create the folder (0700) if it is missing, and refuse one of another user if the run is root's.
+@contextlib.contextmanager
+def held(path: str, create: bool = False) -> t.Iterator[int]:
+    """A descriptor of the folder, which belongs to the running user, and which nobody else but root can change or exchange.
 
-    Raises LogArchiveError if it cannot be created, ConfigError if it belongs to another user.
+    create: make it (0700) if it is missing. Raises LogArchiveError if it cannot be made or opened, FileNotFoundError if it is missing and
+    not to be made, and ConfigError if it belongs to another user, if others can write to it, or if it lies in a keyring or among the
+    settings of the host.
     """
+    with contextlib.ExitStack() as stack:
+        if is_anothers(path):
+            _refuse_other_owner(os.stat(path).st_uid, path)
+        try:
+            folder = stack.enter_context(open_private(path, create))
+        except FileNotFoundError:
+            if not create:
+                raise
+            raise LogArchiveError("cannot create the folder", path, _HINT) from None
+        except OSError as error:
+            raise LogArchiveError("cannot create or open the folder: %s" % error.strerror, path, _HINT) from error
+        _refuse_other_owner(os.fstat(folder).st_uid, path)
+        yield folder
+
+
+def is_anothers(path: str) -> bool:
+    """Whether this user is root and the folder belongs to the user of another's jobs."""
     try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        owner = os.stat(path).st_uid
-    except OSError as error:
-        raise LogArchiveError(
-            "cannot create the folder: %s" % error.strerror, path, "Create it for the user that runs the job, with mode 0700"
-        ) from error
-    if os.geteuid() == 0 and owner != 0:
-        name = _user_name(owner)
+        return os.geteuid() == 0 and os.stat(path).st_uid != 0
+    except OSError:
+        return False
+
+
+_HINT = "Create it for the user that runs the job, with mode 0700"
+
+
+def _refuse_other_owner(owner: int, path: str) -> None:
+    if owner == os.geteuid():
+        return
+    name = _user_name(owner)
+    if os.geteuid() == 0:
         raise ConfigError(
             # The runs of that user could not change files that root creates there.
             "the job belongs to the user %s, who owns this folder; a run as root would create files that this user cannot change" % name,
             path,
             "Run the job as %s (become_user, runuser), or with the command that the role runner installs, which does so by itself" % name,
         )
+    raise ConfigError(
+        "the folder belongs to the user %s and not to the user that runs the job" % name,
+        path,
+        "Choose another folder, or run: chown %s %s" % (_user_name(os.geteuid()), path),
+    )
 
 
 def _user_name(uid: int) -> str:

@@ -12,9 +12,11 @@ import json
 import os
 import typing as t
 
+from ..base.beneath import open_file
 from ..base.durable import write_atomically
 from ..base.errors import LogArchiveError
 from ..base.named_tuple import NamedTuple
+from .folders import held
 
 
 class Removal(NamedTuple):
@@ -39,8 +41,10 @@ def path_in(state: str, job: str) -> str:
 
 def begin(path: str, removals: t.Sequence[Removal]) -> None:
     """Record the removals. Raises LogArchiveError, and then nothing may be removed."""
+    folder, name = os.path.split(path)
     try:
-        write_atomically(path, json.dumps(removals).encode("ascii"))
+        with held(folder) as state:
+            write_atomically(name, json.dumps(removals).encode("ascii"), dir_fd=state)
     except OSError as error:
         raise LogArchiveError("cannot record which sources are being deleted: %s" % error.strerror, path) from error
 
@@ -48,7 +52,8 @@ def begin(path: str, removals: t.Sequence[Removal]) -> None:
 def unfinished(path: str) -> t.List[Removal]:
     """The sources that a killed run was deleting. Raises LogArchiveError if the file cannot be read."""
     try:
-        with open(path, encoding="ascii") as file:
+        folder, name = os.path.split(path)
+        with held(folder) as state, open(open_file(state, name), encoding="ascii") as file:
             return [Removal(*removal) for removal in json.load(file)]
     except FileNotFoundError:
         return []
@@ -60,6 +65,11 @@ def unfinished(path: str) -> t.List[Removal]:
         ) from error
 
 
-def end(path: str) -> None:
-    """Clear the record: all removals are complete."""
-    os.unlink(path)
+def keep(path: str, removals: t.Sequence[Removal]) -> None:
+    """Record that only these removals are not complete. Without any the file is removed."""
+    if removals:
+        begin(path, removals)
+        return
+    folder, name = os.path.split(path)
+    with held(folder) as state:
+        os.unlink(name, dir_fd=state)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import typing as t
 
 from ..archive.manifest import dump
 from ..archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key
+from ..base import beneath
 from ..base.durable import TEMP_PREFIX, fsync_folder, write_atomically
+from .folders import held
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
@@ -20,76 +23,98 @@ if t.TYPE_CHECKING:
 class Spool:
     """The archives of one job in the spool. The path of an archive below ``folder`` is its key, as in a store.
 
-    All methods raise OSError. The caller holds the lock of the job.
+    The folder is opened when it is first used, and stays open until ``close``: everything is reached below it, through no symbolic link.
+    All methods raise OSError, and what ``folders.held`` raises. The caller holds the lock of the job.
     """
 
     def __init__(self, folder: str, job: str) -> None:
         self.folder = folder
         self._job = job
+        self._stack = contextlib.ExitStack()
+        self._opened: t.Optional[int] = None
+
+    def close(self) -> None:
+        """Close the folder."""
+        self._stack.close()
+        self._opened = None
+
+    @property
+    def _root(self) -> int:
+        if self._opened is None:
+            self._opened = self._stack.enter_context(held(self.folder))
+        return self._opened
 
     def path(self, key: str) -> str:
-        """The path of the archive with this key."""
+        """The path of the archive with this key, for messages."""
         return os.path.join(self.folder, key)
+
+    def archive(self, key: str) -> beneath.Below:
+        """The archive with this key, to be read."""
+        return beneath.Below(self._root, self.folder, key)
+
+    def folder_of(self, key: str) -> t.ContextManager[int]:
+        """A descriptor of the folder for the archive with this key, which is made if it is missing."""
+        return beneath.open_below(self._root, key.rpartition("/")[0], create=True)
 
     def holds(self, key: str) -> bool:
         """Whether the archive exists."""
-        return os.path.exists(self.path(key))
+        try:
+            return stat.S_ISREG(beneath.status_of(self._root, key).st_mode)
+        except FileNotFoundError:
+            return False
 
     def is_free(self, key: str) -> bool:
         """Whether nothing exists under this key, not even a file that is not an archive."""
-        return not os.path.lexists(self.path(key))
+        try:
+            return not beneath.exists(self._root, key)
+        except FileNotFoundError:
+            return True
 
     def clean(self) -> None:
         """Remove the leftovers of a killed run: unfinished files, and manifests without an archive."""
-        for path in self._files():
-            unfinished = os.path.basename(path).startswith(TEMP_PREFIX)
-            if unfinished or (path.endswith(MANIFEST_SUFFIX) and not os.path.exists(path[: -len(MANIFEST_SUFFIX)])):
-                os.unlink(path)
+        for key in list(self._files()):
+            unfinished = key.rpartition("/")[2].startswith(TEMP_PREFIX)
+            if unfinished or (key.endswith(MANIFEST_SUFFIX) and not self.holds(key[: -len(MANIFEST_SUFFIX)])):
+                self._unlink(key)
 
     def archives(self) -> t.List[str]:
         """The keys of all archives of the job, of every name that this host has had."""
-        paths = [path for path in self._files() if not path.endswith(MANIFEST_SUFFIX)]
-        return [os.path.relpath(path, self.folder).replace(os.sep, "/") for path in paths]
+        return sorted(key for key in self._files() if not key.endswith(MANIFEST_SUFFIX))
 
-    def put(self, key: str, manifest: Manifest, fetch: t.Callable[[str], None]) -> None:
-        """Bring an archive back to the spool. ``fetch`` writes its bytes to the new file at the given path, or raises.
+    def put(self, key: str, manifest: Manifest, fetch: t.Callable[[t.BinaryIO], None]) -> None:
+        """Bring an archive back to the spool. ``fetch`` writes its bytes to a new file, or raises.
 
         The archive appears last, when it and its manifest are on the disk.
         """
-        path = self.path(key)
-        folder = os.path.dirname(path)
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        part = os.path.join(folder, TEMP_PREFIX + os.path.basename(path))
-        try:
-            fetch(part)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(part)
-            raise
-        write_atomically(manifest_key(path), dump(manifest))
-        os.replace(part, path)
-        fsync_folder(folder)
+        name = key.rpartition("/")[2]
+        part = TEMP_PREFIX + name
+        with self.folder_of(key) as folder:
+            try:
+                descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+                with open(descriptor, "w+b") as file:
+                    fetch(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(part, dir_fd=folder)
+                raise
+            write_atomically(manifest_key(name), dump(manifest), dir_fd=folder)
+            os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+            fsync_folder(folder)
 
     def remove(self, key: str) -> None:
         """Remove an archive with its manifest, and then empty folders. Succeeds if the archive does not exist."""
-        path = self.path(key)
-        for name in (path, manifest_key(path)):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
-        top = self._job_folder(key.split("/")[0])
-        folder = os.path.dirname(path)
-        # Stop at the first folder that is not empty, but not at a missing one (the spool was lost).
-        with contextlib.suppress(OSError):
-            while folder != top:
-                with contextlib.suppress(FileNotFoundError):
-                    os.rmdir(folder)
-                folder = os.path.dirname(folder)
+        for each in (key, manifest_key(key)):
+            self._unlink(each)
+        top = folder_key(key.split("/")[0], self._job).rstrip("/")
+        beneath.remove_empty_folders(self._root, key.rpartition("/")[0], top)
+
+    def _unlink(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError), beneath.parent_of(self._root, key) as (folder, name):
+            os.unlink(name, dir_fd=folder)
 
     def _files(self) -> t.Iterator[str]:
-        for host in os.listdir(self.folder):
-            for folder, _folders, names in os.walk(self._job_folder(host)):
-                for name in sorted(names):
-                    yield os.path.join(folder, name)
-
-    def _job_folder(self, host: str) -> str:
-        return os.path.join(self.folder, folder_key(host, self._job).rstrip("/"))
+        for host in os.listdir(self._root):
+            for key, _status in beneath.walk(self._root, folder_key(host, self._job).rstrip("/")):
+                yield key

@@ -15,6 +15,7 @@ from ..base.progress import Advance
 from ..base.units import format_size, parse_duration
 
 if t.TYPE_CHECKING:
+    from ..base.beneath import Local
     from ..config.document import StoreOptions
 
 Result = t.TypeVar("Result")
@@ -31,6 +32,20 @@ class Digests(t.NamedTuple):
     size: int
     md5: str
     sha256: str
+
+
+def digests_of(stream: t.BinaryIO) -> Digests:
+    """Size, MD5 and SHA-256 of what is left to read of a stream."""
+    import hashlib
+
+    size = 0
+    md5 = hashlib.new("md5", usedforsecurity=False)
+    sha256 = hashlib.sha256()
+    for chunk in iter(lambda: stream.read(1 << 20), b""):
+        size += len(chunk)
+        md5.update(chunk)
+        sha256.update(chunk)
+    return Digests(size, md5.hexdigest(), sha256.hexdigest())
 
 
 class StoredObject(t.NamedTuple):
@@ -117,7 +132,7 @@ class Store(abc.ABC):
         """The place of the key for people: a path or a URL without any secret."""
 
     @abc.abstractmethod
-    def _put(self, path: str, key: str, digests: Digests, progress: Advance) -> Verification:
+    def _put(self, path: Local, key: str, digests: Digests, progress: Advance) -> Verification:
         """Send the local file to the key, atomically and without overwriting, and prove it at ``verify_level`` or better.
 
         If the object is found damaged after the transfer, remove it before raising IntegrityError: no unproven object of ours stays
@@ -157,7 +172,7 @@ class Store(abc.ABC):
 
     # -- what callers use ---------------------------------------------------------------------------------------------
 
-    def put(self, path: str, key: str, digests: Digests, progress: t.Optional[Advance] = None) -> PutResult:
+    def put(self, path: Local, key: str, digests: Digests, progress: t.Optional[Advance] = None) -> PutResult:
         """Send a local file to ``key`` and prove that it arrived.
 
         If the key already holds the same bytes, nothing is sent and ``existed`` is true; if it holds other bytes, StoreExistsError is

@@ -10,15 +10,18 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import typing as t
 
+from ..base import beneath
 from ..base.durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite, write_all
-from ..base.errors import IntegrityError, SourceError, StoreExistsError, StoreFullError, StoreUnavailableError
+from ..base.errors import IntegrityError, SourceError, StoreExistsError, StoreFullError, StoreNotFoundError, StoreUnavailableError
 from ..base.progress import Advance
-from .base import Digests, Store, StoredObject, Verification, required
-from .file_tree import ABSENT, FolderTree, exists
+from .base import MOST_OBJECTS, Digests, Store, StoredObject, Verification, listing_too_large, required
+from .file_root import FileRoot
 
 if t.TYPE_CHECKING:
+    from ..base.beneath import Local
     from ..config.document import StoreOptions
 
 CHUNK = 1 << 20
@@ -40,25 +43,28 @@ class FileStore(Store):
 
     def __init__(self, options: StoreOptions) -> None:
         super().__init__(options)
-        self._tree = FolderTree(os.path.abspath(required(options["path"], "path", self.name)))
+        self._root = FileRoot(os.path.abspath(required(options["path"], "path", self.name)))
 
     def location(self, key: str = "") -> str:
-        return self._tree.location(key)
+        return self._root.location(key)
 
     def free_bytes(self) -> t.Optional[int]:
-        root = self._tree.root
-        with self._tree.reporting(root, "the free space cannot be read"):
-            status = os.statvfs(root if self._tree.has_root() else os.path.dirname(root))
+        with self._root.reporting(self.location(), "the free space cannot be read"):
+            if not self._root.exists():
+                status = os.statvfs(os.path.dirname(self.location()))
+                return status.f_bavail * status.f_frsize
+            with self._root.opened() as root:
+                status = os.statvfs(root)
             return status.f_bavail * status.f_frsize
 
-    def _put(self, path: str, key: str, digests: Digests, progress: Advance) -> Verification:
+    def _put(self, path: Local, key: str, digests: Digests, progress: Advance) -> Verification:
         name = key.rpartition("/")[2]
         # Shorten the name, so that the temporary name is not too long if the final name is not.
         part = "%s%s-%s.part" % (TEMP_PREFIX, os.fsdecode(os.fsencode(name)[:200]), digests.sha256[:16])
-        with self._tree.reporting(self.location(key), "the archive cannot be written"):
-            self._tree.make_root()
-            with self._tree.folder(key, create=True) as folder:
-                if exists(name, folder):
+        with self._root.reporting(self.location(key), "the archive cannot be written"):
+            self._root.make()
+            with self._root.opened() as root, beneath.parent_of(root, key, create=True) as (folder, _name):
+                if beneath.exists(folder, name):
                     raise StoreExistsError("a file already exists under this name", self.location(key))
                 fd = self._open_part(part, folder, key)
                 try:
@@ -78,15 +84,15 @@ class FileStore(Store):
         return verification
 
     def _verify(self, key: str, digests: Digests, level: str) -> Verification:
-        with self._tree.reporting(self.location(key), "the archive cannot be read"), self._tree.file(key) as fd:
+        with self._root.reporting(self.location(key), "the archive cannot be read"), self._file(key) as fd:
             return self._prove(fd, key, digests, level)
 
     def _get(self, key: str, sink: t.BinaryIO, progress: Advance) -> None:
         with contextlib.ExitStack() as stack:
-            with self._tree.reporting(self.location(key), "the archive cannot be read"):
-                fd = stack.enter_context(self._tree.file(key))
+            with self._root.reporting(self.location(key), "the archive cannot be read"):
+                fd = stack.enter_context(self._file(key))
             while True:
-                with self._tree.reporting(self.location(key), "the archive cannot be read"):
+                with self._root.reporting(self.location(key), "the archive cannot be read"):
                     data = os.read(fd, CHUNK)
                 if not data:
                     return
@@ -95,53 +101,91 @@ class FileStore(Store):
                 progress(len(data))
 
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
-        for key, entry in self._tree.walk(prefix):
-            if entry.name.startswith(TEMP_PREFIX) or not key.startswith(prefix):
-                continue
-            try:
-                with self._tree.reporting(self.location(key), "its size cannot be read", passed=(errno.ENOENT,)):
-                    status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            yield StoredObject(key, status.st_size, status.st_mtime)
+        for key, status in self._files(prefix):
+            if key.startswith(prefix) and not _is_temporary(key):
+                yield StoredObject(key, status.st_size, status.st_mtime)
 
     def _delete(self, keys: t.Sequence[str]) -> t.Dict[str, t.Optional[str]]:
-        self._tree.has_root()
         by_folder: t.Dict[str, t.List[str]] = {}
         for key in keys:
             by_folder.setdefault(key.rpartition("/")[0], []).append(key)
         outcome: t.Dict[str, t.Optional[str]] = dict.fromkeys(keys)
-        for group in by_folder.values():
-            try:
-                with self._tree.folder(group[0]) as folder:
-                    for key in group:
-                        try:
-                            os.unlink(key.rpartition("/")[2], dir_fd=folder)
-                        except FileNotFoundError:
-                            continue
-                        except OSError as error:
-                            outcome[key] = error.strerror
-                    fsync_folder(folder)
-            except OSError as error:
-                if error.errno not in ABSENT:
-                    outcome.update(dict.fromkeys(group, error.strerror))
-                continue
-            self._tree.remove_empty_folders(group[0])
+        if not self._root.exists():
+            return outcome
+        with self._root.reporting(self.location(), "the folder cannot be opened"), self._root.opened() as root:
+            for parent, group in by_folder.items():
+                try:
+                    with beneath.open_below(root, parent) as folder:
+                        for key in group:
+                            try:
+                                os.unlink(key.rpartition("/")[2], dir_fd=folder)
+                            except FileNotFoundError:
+                                continue
+                            except OSError as error:
+                                outcome[key] = error.strerror
+                        fsync_folder(folder)
+                except OSError as error:
+                    if error.errno not in beneath.ABSENT:
+                        outcome.update(dict.fromkeys(group, error.strerror))
+                    continue
+                self._remove_empty_folders(root, parent)
         return outcome
 
     def _clean(self, prefix: str) -> t.List[str]:
         removed = []
-        for key, entry in list(self._tree.walk(prefix)):
-            parent = key[: len(key) - len(entry.name)]
-            # A leftover is below a prefix if its final name would be.
-            if not entry.name.startswith(TEMP_PREFIX) or not (parent + entry.name[len(TEMP_PREFIX) :]).startswith(prefix):
-                continue
-            with self._tree.reporting(self.location(key), "the unfinished upload cannot be removed"), self._tree.folder(key) as folder:
-                gone = _remove_leftover(entry.name, folder)
-            if gone:
-                removed.append(key)
-                self._tree.remove_empty_folders(key)
+        # A leftover is below a prefix if its final name would be.
+        leftovers = [key for key, _status in self._files(prefix) if _is_temporary(key) and _final(key).startswith(prefix)]
+        if not leftovers:
+            return []
+        with self._root.reporting(self.location(), "the folder cannot be opened"), self._root.opened() as root:
+            for key in leftovers:
+                with self._root.reporting(self.location(key), "the unfinished upload cannot be removed"):
+                    with beneath.parent_of(root, key) as (folder, name):
+                        gone = _remove_leftover(name, folder)
+                    if gone:
+                        removed.append(key)
+                        self._remove_empty_folders(root, key.rpartition("/")[0])
         return sorted(removed)
+
+    # -- the folders ---------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _file(self, key: str) -> t.Iterator[int]:
+        """A descriptor of the key's regular file; StoreNotFoundError if there is none."""
+        try:
+            with self._root.opened() as root:
+                fd = beneath.open_file(root, key)
+        except OSError as error:
+            if error.errno not in beneath.ABSENT:
+                raise
+            self._root.exists()
+            raise StoreNotFoundError("the archive does not exist", self.location(key)) from error
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise StoreNotFoundError("not a regular file", self.location(key))
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _files(self, prefix: str) -> t.Iterator[t.Tuple[str, os.stat_result]]:
+        """All regular files, by key, in the folders that can hold keys that begin with ``prefix``."""
+        start = prefix.rpartition("/")[0]
+        if (start and any(part in ("", ".", "..") for part in start.split("/"))) or not self._root.exists():
+            return
+        with contextlib.ExitStack() as stack:
+            with self._root.reporting(self.location(), "the folder cannot be read"):
+                root = stack.enter_context(self._root.opened())
+            try:
+                yield from beneath.walk(root, start, lambda folder: (folder + "/").startswith(prefix), MOST_OBJECTS)
+            except OverflowError as error:
+                raise listing_too_large(self.location(str(error))) from error
+            except OSError as error:
+                message = "the folder cannot be read (%s)" % error.strerror
+                raise self._root.store_error(error, self.location(error.filename), message) from error
+
+    def _remove_empty_folders(self, root: int, folder: str) -> None:
+        with self._root.reporting(self.location(folder), "the empty folder cannot be removed"):
+            beneath.remove_empty_folders(root, folder)
 
     # -- one upload ----------------------------------------------------------------------------------------------------
 
@@ -168,11 +212,11 @@ class FileStore(Store):
         if need > have:
             raise StoreFullError(
                 "no space: the archive needs %d bytes, and %d are free" % (need, have),
-                self._tree.root,
+                self.location(),
                 "Free some space, or keep fewer archives (retention)",
             )
 
-    def _copy(self, path: str, fd: int, digests: Digests, progress: Advance) -> None:
+    def _copy(self, path: Local, fd: int, digests: Digests, progress: Advance) -> None:
         md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
         for data in _read_spooled(path):
             size += len(data)
@@ -186,7 +230,7 @@ class FileStore(Store):
             raise IntegrityError(
                 "the archive in the spool changed after it was packed (%d of %d bytes, or different digests); nothing was stored"
                 % (size, digests.size),
-                path,
+                str(path),
                 "Check the disk, and remove the file; the next run archives its sources again",
             )
 
@@ -220,18 +264,28 @@ class FileStore(Store):
         fsync_folder(folder)
 
 
-def _read_spooled(path: str) -> t.Iterator[memoryview]:
+def _is_temporary(key: str) -> bool:
+    return key.rpartition("/")[2].startswith(TEMP_PREFIX)
+
+
+def _final(key: str) -> str:
+    """The temporary key without the mark of an unfinished upload."""
+    folder, slash, name = key.rpartition("/")
+    return folder + slash + name[len(TEMP_PREFIX) :]
+
+
+def _read_spooled(path: Local) -> t.Iterator[memoryview]:
     """The file in pieces; each is valid until the next is read. Raises SourceError, because the failure is not the store's."""
     buffer = memoryview(bytearray(CHUNK))
     try:
-        with open(path, "rb", buffering=0) as file:
+        with beneath.open_local(path) as file:
             while True:
                 count = file.readinto(buffer)
                 if not count:
                     return
                 yield buffer[:count]
     except OSError as error:
-        raise SourceError("cannot read the archive in the spool (%s)" % error.strerror, path) from error
+        raise SourceError("cannot read the archive in the spool (%s)" % error.strerror, str(path)) from error
 
 
 def _remove_leftover(name: str, folder: int) -> bool:

@@ -15,6 +15,7 @@ import os
 import threading
 import typing as t
 
+from ..base.beneath import open_local
 from ..base.durable import TEMP_PREFIX
 from ..base.errors import ConfigError, IntegrityError, LogArchiveError, StoreExistsError, StoreNotFoundError, StoreUnavailableError
 from ..base.levels import reaches
@@ -36,6 +37,7 @@ from .s3_multipart import (
 from .s3_requests import Answer, Bucket, FileSlice, etag_of, number_of_parts, to_base64
 
 if t.TYPE_CHECKING:
+    from ..base.beneath import Local
     from ..config.document import StoreOptions
 
 DELETE_BATCH = 1000
@@ -72,13 +74,13 @@ class S3Store(Store):
 
     # -- put ----------------------------------------------------------------------------------------------------------
 
-    def put(self, path: str, key: str, digests: Digests, progress: t.Optional[Advance] = None) -> PutResult:
+    def put(self, path: Local, key: str, digests: Digests, progress: t.Optional[Advance] = None) -> PutResult:
         try:
             return super().put(path, key, digests, progress)
         finally:
             self._uploads.abort()
 
-    def _put(self, path: str, key: str, digests: Digests, progress: Advance) -> Verification:
+    def _put(self, path: Local, key: str, digests: Digests, progress: Advance) -> Verification:
         lock = threading.Lock()
 
         def moved(count: int) -> None:
@@ -86,10 +88,10 @@ class S3Store(Store):
                 progress(count)
 
         self.bucket.connect()
-        with open(path, "rb", buffering=0) as stream:
-            file = LocalFile(stream.fileno(), path, digests)
+        with open_local(path) as stream:
+            file = LocalFile(stream.fileno(), str(path), digests)
             if os.fstat(file.descriptor).st_size != digests.size:
-                raise IntegrityError("the archive changed after it was packed: its size differs", path)
+                raise IntegrityError("the archive changed after it was packed: its size differs", str(path))
             self._check_key_is_free(file, key)
             if digests.size <= self.part_size:
                 sent = self._put_whole(file, key, moved)

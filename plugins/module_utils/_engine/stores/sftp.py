@@ -27,6 +27,7 @@ from .sftp_session import Session
 from .sftp_upload import Upload
 
 if t.TYPE_CHECKING:
+    from ..base.beneath import Local
     from ..config.document import StoreOptions
 
 KNOWN_HOSTS_FILES = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
@@ -77,7 +78,7 @@ class SftpStore(Store):
         self.close()
         self._missing.clear()
 
-    def _put(self, path: str, key: str, digests: Digests, progress: Advance) -> Verification:
+    def _put(self, path: Local, key: str, digests: Digests, progress: Advance) -> Verification:
         session = self._root.session()
         # Without a hash nothing would show what an earlier upload left.
         upload = Upload(self._root, key, digests, resume=self.verify_level != "size")

@@ -12,6 +12,7 @@ import os
 import re
 import typing as t
 
+from ..base.beneath import guarded_parent
 from ..base.durable import make_private_folders
 from ..base.errors import ConfigError, StoreDeniedError
 from .sftp_login import HostKey, Login
@@ -156,7 +157,10 @@ def _note_host_key(login: Login, key: HostKey) -> None:
     line = "%s %s %s\n" % (name, key.type, base64.b64encode(key.blob).decode("ascii"))
     try:
         make_private_folders(os.path.dirname(path) or ".")
-        with open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b", buffering=0) as stream:
+        # An operator chooses the path: a line of ours must not spoil a key.
+        with guarded_parent(path, among_settings=True) as (folder, file_name):
+            descriptor = os.open(file_name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        with open(descriptor, "r+b", buffering=0) as stream:
             if stream.seek(0, os.SEEK_END):
                 stream.seek(-1, os.SEEK_END)
                 if stream.read(1) != b"\n":

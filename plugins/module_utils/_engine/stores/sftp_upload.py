@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 import typing as t
 
+from ..base.beneath import open_local
 from ..base.durable import TEMP_PREFIX
 from ..base.errors import IntegrityError, StoreError, StoreExistsError, StoreFullError, StoreUnavailableError
 from ..base.progress import Advance
@@ -16,6 +17,9 @@ from .base import Digests
 from .sftp_packets import Status
 from .sftp_root import RemoteRoot
 from .sftp_session import WINDOW, Session
+
+if t.TYPE_CHECKING:
+    from ..base.beneath import Local
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -45,7 +49,7 @@ class Upload:
         if session.find(self.final) is not None:
             raise self._taken(session)
 
-    def send(self, session: Session, path: str, progress: Advance) -> bool:
+    def send(self, session: Session, path: Local, progress: Advance) -> bool:
         """Write the local file to the temporary name, complete and synced; return whether an earlier upload was resumed."""
         size = self._digests.size
         handle, offset = self._open(session)
@@ -57,7 +61,7 @@ class Upload:
             progress(moved)
 
         try:
-            with open(path, "rb", buffering=0) as source:
+            with open_local(path) as source:
                 self._require_room(session, size - offset)
                 if offset:
                     progress(offset)

@@ -32,38 +32,44 @@ def deliver(target: NotifyTarget, message: Message) -> None:
 
 
 def append(path: str, data: bytes, max_size: int, keep: int) -> None:
-    """Append all of the data or nothing. Rotate first if the file would become larger than ``max_size`` bytes. Raises OSError."""
+    """Append all of the data or nothing. Rotate first if the file would become larger than ``max_size`` bytes.
+
+    Raises OSError, and ConfigError if the file lies in a keyring or among the settings of the host.
+    """
     import fcntl
 
+    from ...base.beneath import guarded_parent
+
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            # Only the process that holds the lock of the file with this name may write or rename.
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            if not _is_same_file(path, fd):
-                continue
-            size = os.fstat(fd).st_size
-            if size and size + len(data) > max_size:
-                _rotate(path, keep)
-                continue
-            _write(fd, size, data)
-            return
-        finally:
-            os.close(fd)
+        with guarded_parent(path) as (folder, name):
+            fd = os.open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640, dir_fd=folder)
+            try:
+                # Only the process that holds the lock of the file with this name may write or rename.
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                if not _is_same_file(folder, name, fd):
+                    continue
+                size = os.fstat(fd).st_size
+                if size and size + len(data) > max_size:
+                    _rotate(folder, name, keep)
+                    continue
+                _write(fd, size, data)
+                return
+            finally:
+                os.close(fd)
 
 
-def _is_same_file(path: str, fd: int) -> bool:
+def _is_same_file(folder: int, name: str, fd: int) -> bool:
     try:
-        return os.path.samestat(os.stat(path), os.fstat(fd))
+        return os.path.samestat(os.lstat(name, dir_fd=folder), os.fstat(fd))
     except FileNotFoundError:
         return False
 
 
-def _rotate(path: str, keep: int) -> None:
+def _rotate(folder: int, name: str, keep: int) -> None:
     for number in range(keep - 1, 0, -1):
         with contextlib.suppress(FileNotFoundError):
-            os.rename("%s.%d" % (path, number), "%s.%d" % (path, number + 1))
-    os.rename(path, path + ".1")
+            os.rename("%s.%d" % (name, number), "%s.%d" % (name, number + 1), src_dir_fd=folder, dst_dir_fd=folder)
+    os.rename(name, name + ".1", src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _write(fd: int, size: int, data: bytes) -> None:

@@ -74,7 +74,7 @@ def end_of_log(path: str, limit: int) -> t.Optional[bytes]:
     import gzip
 
     try:
-        with open(path, "rb") as file:
+        with open(_open_log(path), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             wanted = min(size, limit * RATIO)
             while wanted > 0:
@@ -92,6 +92,20 @@ def end_of_log(path: str, limit: int) -> t.Optional[bytes]:
     except OSError as error:
         raise ReceiverError("cannot attach %s: %s" % (path, error.strerror), retryable=False) from error
     return None
+
+
+def _open_log(path: str) -> int:
+    """A descriptor of the regular file, which lies neither in a keyring nor among the settings of the host."""
+    import stat
+
+    from ...base.beneath import guarded_parent, open_file
+
+    with guarded_parent(path) as (folder, name):
+        descriptor = open_file(folder, name)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ReceiverError("cannot attach %s: it is not a regular file" % path, retryable=False)
+    return descriptor
 
 
 def _sender(target: NotifyTarget) -> str:

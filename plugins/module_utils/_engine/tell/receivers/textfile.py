@@ -20,13 +20,15 @@ MODE = 0o644
 
 def deliver(target: NotifyTarget, message: Message) -> None:
     """Replace the file of the job in one step. The collector reads only names that end in .prom, so never an unfinished file."""
+    from ...base.beneath import open_guarded
     from ...base.durable import write_atomically
 
-    path = os.path.join(t.cast(str, target["path"]), "log_archive_%s.prom" % message.records[0]["job"])
+    path, name = t.cast(str, target["path"]), "log_archive_%s.prom" % message.records[0]["job"]
     try:
-        write_atomically(path, message.metrics().encode("utf-8"), MODE)
+        with open_guarded(path) as folder:
+            write_atomically(name, message.metrics().encode("utf-8"), MODE, dir_fd=folder)
     except OSError as error:
-        raise ReceiverError("cannot write %s: %s" % (path, error.strerror)) from error
+        raise ReceiverError("cannot write %s: %s" % (os.path.join(path, name), error.strerror)) from error
 
 
 RECEIVER = Receiver(deliver, is_local=True)

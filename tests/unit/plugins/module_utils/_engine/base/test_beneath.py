@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import subprocess
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import beneath
@@ -180,3 +181,48 @@ def test_the_link_of_another_user_in_a_sticky_folder_is_refused(tmp_path: pathli
     ):
         pass
     assert list((tmp_path / "real").iterdir()) == []
+
+
+def test_a_tree_is_removed_with_its_links_but_not_what_they_lead_to(tmp_path: pathlib.Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("x")
+    tree = tmp_path / "tree"
+    (tree / "a" / "b").mkdir(parents=True)
+    (tree / "a" / "link").symlink_to(outside)
+    (tree / "a" / "b" / "file").write_text("x")
+    subprocess.run(["mkdir", "-p", "d/" * 1500], cwd=tree, check=True)
+    with beneath.open_folder(str(tmp_path)) as folder:
+        beneath.remove_tree(folder, "tree")
+        beneath.remove_tree(folder, "tree")
+        with pytest.raises(OSError):
+            beneath.remove_tree(folder, "missing/../outside")
+    assert [path.name for path in tmp_path.iterdir()] == ["outside"] and (outside / "kept").exists()
+
+
+@pytest.mark.parametrize("way", ["keyring", "keyring/removed", "link", "a/b/up", "loop/../keyring"])
+def test_no_way_leads_into_a_keyring(tmp_path: pathlib.Path, way: str) -> None:
+    (tmp_path / "keyring" / "removed").mkdir(parents=True)
+    (tmp_path / "keyring" / "keyring.json").write_text("{}")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("a/b/up")
+    (tmp_path / "a" / "b" / "up").symlink_to("../../keyring")
+    (tmp_path / "loop").symlink_to("a")
+    path = str(tmp_path) + "/" + way
+    for call in (beneath.open_guarded, beneath.open_private, lambda path: beneath.guarded_parent(path + "/x")):
+        with pytest.raises(ConfigError, match="it lies in the keyring"), call(path):
+            pass
+    with pytest.raises(ConfigError, match="it lies in the keyring"):
+        beneath.real_path(path + "/new/x")
+    with pytest.raises(ConfigError, match="it lies in the keyring"):
+        beneath.real_path(path)
+
+
+def test_the_real_path_is_known_as_far_as_it_exists(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real/deep")
+    (tmp_path / "real" / "deep" / "log").symlink_to("../other/file")
+    assert beneath.real_path(str(tmp_path / "link" / "new" / "x")) == str(tmp_path / "real" / "deep" / "new" / "x")
+    assert beneath.real_path(str(tmp_path / "link")) == str(tmp_path / "real" / "deep")
+    assert beneath.real_path(str(tmp_path / "link" / "log")) == str(tmp_path / "real" / "other" / "file")
+    assert beneath.real_path("/") == "/"

@@ -9,7 +9,7 @@ import hashlib
 import os
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import protected
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import status
 from rigs.host import Host, archives_in, assert_complete, at, file_store
 from rigs.runs import ALL, assert_all_archived, read_logs
@@ -69,7 +69,7 @@ def test_keys_and_files_of_the_folder_of_keys_are_never_archived(host, tmp_path,
     secrets = tmp_path / "etc"
     secrets.mkdir()
     (secrets / "id_ed25519").write_text("a private key")
-    monkeypatch.setattr(selection, "_SECRETS", str(secrets))
+    monkeypatch.setattr(protected, "SETTINGS", str(secrets))
     (host.logs / "link").symlink_to(secrets)
     (host.logs / "plain").write_bytes(b"x")
     record = host.run(select=dict(ALL, paths=[str(host.logs), str(host.keyring), str(secrets), str(host.logs / "link")]))

@@ -10,8 +10,8 @@ import shutil
 import tarfile
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import protected
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files as selection
 from rigs.host import JOB, NOW, archives_in, assert_complete, assert_restores, file_store, files_below
 from rigs.runs import ALL, GROUPS, Meddler, Restless, assert_all_archived, read_logs
 
@@ -153,7 +153,7 @@ def test_a_folder_that_becomes_a_link_to_the_keys_during_a_run_yields_none(host,
     secrets = tmp_path / "etc"
     secrets.mkdir()
     (secrets / "id").write_text("a private key")
-    monkeypatch.setattr(selection, "_SECRETS", str(secrets))
+    monkeypatch.setattr(protected, "SETTINGS", str(secrets))
     bait = host.logs / "bait"
     bait.mkdir()
     (bait / "id").write_text("just a bait  ")

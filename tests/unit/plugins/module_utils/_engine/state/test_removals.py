@@ -19,7 +19,9 @@ def test_what_was_written_down_is_read_again_until_it_is_done(tmp_path: pathlib.
     assert removals.unfinished(path) == []
     removals.begin(path, [one])
     assert removals.unfinished(path) == [one]
-    removals.end(path)
+    removals.keep(path, [one])
+    assert removals.unfinished(path) == [one]
+    removals.keep(path, [])
     assert list(tmp_path.iterdir()) == []
 
 

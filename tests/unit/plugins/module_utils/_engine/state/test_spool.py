@@ -76,15 +76,15 @@ def test_remove_after_the_spool_was_lost(spool, tmp_path):
 
 
 def test_put_brings_archive_and_manifest(spool, tmp_path):
-    spool.put(KEY, manifest(), lambda path: pathlib.Path(path).write_bytes(b"archive"))
+    spool.put(KEY, manifest(), lambda file: file.write(b"archive"))
     assert (tmp_path / KEY).read_bytes() == b"archive"
     assert (tmp_path / (KEY + ".manifest.json")).read_bytes() == manifests.dump(manifest())
     assert spool.archives() == [KEY]
 
 
 def test_put_leaves_nothing_if_fetching_fails(spool, tmp_path):
-    def fetch(path):
-        pathlib.Path(path).write_bytes(b"half")
+    def fetch(file):
+        file.write(b"half")
         raise OSError("cut")
 
     with pytest.raises(OSError, match="cut"):

@@ -28,6 +28,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 )
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests
 from rigs.stores import new_store
+from rigs.swaps import opened_to_all
 
 MIB = 1 << 20
 DATA = b"an archive"
@@ -405,11 +406,9 @@ from rigs.stores import new_store
 root, path, size, md5, sha256 = sys.argv[1:]
 store = new_store("file", path=root)
 source = os.open(path, os.O_RDONLY)
-os.chdir(os.path.dirname(root))
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
-store._tree.root = "./" + os.path.basename(root)
 for call in (
     lambda: store.put("/proc/self/fd/%d" % source, "key", Digests(int(size), md5, sha256)),
     lambda: store.list(),
@@ -423,7 +422,8 @@ for call in (
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_root_of_another_user_is_denied(root, spooled):
+def test_a_root_of_another_user_is_denied(root, spooled, tmp_path):
+    opened_to_all(tmp_path)
     root.mkdir(mode=0o700)
     (root / "key").write_bytes(DATA)
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))

@@ -95,7 +95,7 @@ def test_a_log_of_one_line_that_is_too_large_is_not_attached(tmp_path):
 
 
 def test_a_log_that_cannot_be_read_is_an_error(tmp_path):
-    with pytest.raises(ReceiverError, match="cannot attach .*: Is a directory") as caught:
+    with pytest.raises(ReceiverError, match="cannot attach .*: it is not a regular file") as caught:
         mail.end_of_log(str(tmp_path), 100)
     assert not caught.value.retryable
 

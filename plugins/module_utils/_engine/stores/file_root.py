@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The root folder of a file store, and what an OSError below it means for the store."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shlex
+import typing as t
+
+from ..base import beneath
+from ..base.durable import fsync_folder
+from ..base.errors import StoreDeniedError, StoreError, StoreFullError, StoreNotFoundError, StoreUnavailableError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_UNAVAILABLE = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN, errno.EREMOTEIO)
+
+
+class FileRoot:
+    """The folder ``path``, an absolute path, which may be a symbolic link. Keys are paths below it; no link below it is followed."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def location(self, key: str = "") -> str:
+        """The path of a key."""
+        return os.path.join(self.path, key) if key else self.path
+
+    def make(self) -> None:
+        """Make the folder (0700) if it does not exist."""
+        if self.exists():
+            return
+        with contextlib.suppress(FileExistsError), beneath.guarded_parent(self.path) as (parent, name):
+            os.mkdir(name, 0o700, dir_fd=parent)
+            fsync_folder(parent)
+
+    def exists(self) -> bool:
+        """Whether the folder exists; without it the store is empty. StoreNotFoundError if the folder above it does not exist either.
+
+        ConfigError if it lies in a keyring or among the settings of the host.
+        """
+        try:
+            with self.reporting(self.path, "the store's folder cannot be reached", passed=beneath.ABSENT), self.opened():
+                return True
+        except OSError:
+            pass
+        parent = os.path.dirname(self.path)
+        if not os.path.isdir(parent):
+            raise StoreNotFoundError(
+                "the folder of the store and its parent folder do not exist",
+                self.path,
+                "Check that it is mounted. If the path is right, run: mkdir -p %s" % shlex.quote(parent),
+            )
+        return False
+
+    def opened(self) -> t.ContextManager[int]:
+        """A descriptor of the folder, for the functions of ``base.beneath``. Raises OSError, ConfigError."""
+        return beneath.open_guarded(self.path)
+
+    @contextlib.contextmanager
+    def reporting(self, subject: str, failed: str, passed: t.Sequence[int] = ()) -> t.Iterator[None]:
+        """Turn an OSError of the body into a StoreError, except for the errnos in ``passed``. failed: the message."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in passed:
+                raise
+            raise self.store_error(error, subject, "%s (%s)" % (failed, error.strerror)) from error
+
+    def store_error(self, error: OSError, subject: str, message: str) -> StoreError:
+        """The error of the store that this OSError is."""
+        if error.errno in _FULL:
+            return StoreFullError(message, subject, "Free some space, raise the quota, or keep fewer archives (retention)")
+        if error.errno in _DENIED:
+            return StoreDeniedError(
+                message, subject, "Check the owner and permissions of %s, and that it is not mounted read-only" % self.path
+            )
+        if error.errno in _UNAVAILABLE:
+            return StoreUnavailableError(message, subject, "Check the disk or the mount of %s" % self.path)
+        if error.errno == errno.ENOENT:
+            if os.path.isdir(self.path):
+                return StoreUnavailableError("another process removed a folder: " + message, subject)
+            return StoreNotFoundError(message, subject, "Check that it is mounted")
+        if error.errno in beneath.ABSENT:
+            return StoreError(
+                "%s; a file or a symbolic link is in place of a folder" % message,
+                subject,
+                "Symbolic links below %s are not followed" % self.path,
+            )
+        return StoreError(message, subject)
