@@ -14,7 +14,8 @@ description:
     the archives' periods in UTC. Archives of one host, job and period are kept or removed together.
   - Returns for each archive why it is kept or removed. Check mode returns the plan that a real run executes.
   - Guards prevent accidents. Archives dated in the future are neither counted nor removed. O(policy.min_keep) archives are always kept. If
-    more than O(policy.max_delete_share) of the archives of a host and job would be removed, none of them is, and RV(refusals) says why.
+    more than O(policy.max_delete_share) of the archives of a host and job would be removed, none of them is, the module fails, and
+    RV(refusals) says why.
   - Files of other tools are removed only if O(policy.name_template) matches their names.
   - For a local folder of archives, use a store of type V(file).
 options:
@@ -82,7 +83,7 @@ EXAMPLES = r"""
 RETURN = r"""
 keep:
   description: The archives that are kept, newest first for each host and job.
-  returned: success, or when an archive could not be removed
+  returned: success, or when an archive was not removed
   type: list
   elements: dict
   contains: &item
@@ -119,35 +120,35 @@ keep:
       sample: ["hourly #1", "daily #1"]
 remove:
   description: The archives that the rules remove, oldest first.
-  returned: success, or when an archive could not be removed
+  returned: success, or when an archive was not removed
   type: list
   elements: dict
   contains: *item
 removed:
   description: Keys of the archives that were removed. In check mode of those that would be.
-  returned: success, or when an archive could not be removed
+  returned: success, or when an archive was not removed
   type: list
   elements: str
   sample: [web1/syslog/2024/01/10/syslog.20240110.12.tgz.fernet]
 bytes_freed:
   description: Size in bytes of the archives that were removed. In check mode of those that would be.
-  returned: success, or when an archive could not be removed
+  returned: success, or when an archive was not removed
   type: int
   sample: 143360
 refusals:
   description: For each host and job that O(policy.max_delete_share) protected, why. Also shown as warnings.
-  returned: success, or when an archive could not be removed
+  returned: success, or when an archive was not removed
   type: list
   elements: str
   sample: []
 damaged:
   description: Keys of archives that retention ignored because their manifest cannot be used, and why. Also shown as warnings.
-  returned: success, or when an archive could not be removed
+  returned: success, or when an archive was not removed
   type: dict
   sample: {}
 failed_keys:
   description: Keys of objects that could not be removed, and why.
-  returned: success, or when an archive could not be removed
+  returned: success, or when an archive was not removed
   type: dict
   sample: {}
 """
@@ -156,7 +157,8 @@ import typing as t
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import StoreError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import PruneRefusedError, StoreError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.lists import some
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_utc
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import RETENTION, SELECTION
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import prune as pruning
@@ -176,24 +178,37 @@ def main() -> None:
         with opened(module.params) as store:
             pruning_plan = pruning.plan(store, read_policy(policy), datetime.now(timezone.utc), scope)
             plan = pruning_plan.plan
-            done = pruning.predict(pruning_plan) if module.check_mode else pruning.execute(store, pruning_plan)
             result.update(
-                changed=bool(done.removed or pruning_plan.leftovers),
                 keep=[_row(item, reasons) for item, reasons in plan.keep],
                 remove=[_row(item, [reason]) for item, reason in plan.remove],
-                removed=done.removed,
-                bytes_freed=done.bytes_freed,
+                removed=[],
+                bytes_freed=0,
                 refusals=plan.refusals,
                 damaged=pruning_plan.damaged,
-                failed_keys=done.failed,
+                failed_keys={},
             )
+
+            def add(done: pruning.Pruned) -> None:
+                # An error may end the prune later; the result then has what was removed before it.
+                result["changed"] = result["changed"] or bool(done.removed)
+                result["removed"] += done.removed
+                result["bytes_freed"] += done.bytes_freed
+                result["failed_keys"].update(done.failed)
+
+            if module.check_mode:
+                add(pruning.predict(pruning_plan))
+            else:
+                result["failed_keys"].update(pruning.execute(store, pruning_plan, end=add).failed)
+            result["changed"] = result["changed"] or bool(pruning_plan.leftovers)
             warn(module, plan.refusals)
             warn(module, ("retention ignores %s: its manifest cannot be used (%s)" % each for each in pruning_plan.damaged.items()))
             if module._diff:
                 kept = sorted(item.key for item, _reasons in plan.keep)
-                result["diff"] = difference(sorted(kept + done.removed), kept)
-            if done.failed:
-                raise StoreError("cannot remove %d object(s); failed_keys says why" % len(done.failed), store.location())
+                result["diff"] = difference(sorted(kept + result["removed"]), kept)
+            if result["failed_keys"]:
+                raise StoreError("cannot remove %d object(s); failed_keys says why" % len(result["failed_keys"]), store.location())
+            if plan.refusals:
+                raise PruneRefusedError("retention was refused: %s" % some(plan.refusals, 3, "; "), store.location())
 
 
 def _row(item: Item, reasons: t.Sequence[str]) -> t.Dict[str, t.Any]:

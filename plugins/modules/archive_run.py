@@ -227,7 +227,8 @@ recap:
     pruned:
       description:
         - The result of retention by the name of the store. Each has the number of archives C(kept), the keys of those C(removed),
-          C(bytes_freed), and the C(refusals) of guards. In check mode it has a C(plan) with the reason why each archive stays or goes.
+          C(bytes_freed), those that could not be removed with the reason (C(failed)), and the C(refusals) of guards. In check mode it has
+          a C(plan) with the reason why each archive stays or goes.
       type: dict
       returned: always
     given_up:

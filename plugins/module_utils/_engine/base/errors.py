@@ -13,6 +13,7 @@ EXIT_CONFIG = 2
 EXIT_PARTLY = 3
 EXIT_INTEGRITY = 4
 EXIT_LOCKED = 5
+WORST_FIRST = (EXIT_INTEGRITY, EXIT_CONFIG, EXIT_FAILED, EXIT_PARTLY, EXIT_LOCKED, EXIT_DONE)
 
 
 class LogArchiveError(Exception):
@@ -75,6 +76,13 @@ class NoJobsError(ConfigError):
     """There is no job document: nothing was set up to run."""
 
     kind = "no_jobs"
+
+
+class PruneRefusedError(LogArchiveError):
+    """A guard of retention refused a plan: nothing of it was removed."""
+
+    kind = "prune_refused"
+    exit_code = EXIT_PARTLY
 
 
 class MissingLibraryError(LogArchiveError):

@@ -9,9 +9,7 @@ import os
 import sys
 import typing as t
 
-from ..base.errors import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_LOCKED, EXIT_PARTLY, LogArchiveError
-
-WORST_FIRST = (EXIT_INTEGRITY, EXIT_CONFIG, EXIT_FAILED, EXIT_PARTLY, EXIT_LOCKED, EXIT_DONE)
+from ..base.errors import EXIT_DONE, WORST_FIRST, LogArchiveError
 
 
 def print_text(text: str) -> None:

@@ -188,6 +188,7 @@ class JobDocument(t.TypedDict):
     encryption: EncryptionOptions
     stores: t.List[JobStore]
     retention: t.Optional[RetentionOptions]
+    prune: str
     schedule: t.Optional[ScheduleOptions]
     notify: t.List[NotifyTarget]
     delete_sources: bool

@@ -389,6 +389,16 @@ JOB: Spec = {
             " an hourly log.",
         ],
     },
+    "prune": {
+        "type": "str",
+        "choices": ["after", "before"],
+        "default": "after",
+        "description": [
+            "When a run applies O(retention): V(after) its uploads, or V(before) the first upload to each store too, as if the archives"
+            " that wait for the store had arrived. V(before) is for stores that have no room for one more archive.",
+            "In either case a run that finds a store full applies the retention policy and tries the upload again.",
+        ],
+    },
     "schedule": {
         "type": "dict",
         "options": SCHEDULE,

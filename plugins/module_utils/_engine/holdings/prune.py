@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from ..archive.naming import MANIFEST_SUFFIX, manifest_key
 from ..base.periods import compile_pattern
 from ..base.units import format_utc, parse_utc
-from ..stores.base import Store
+from ..stores.base import Outcome, Store
 from . import inventory, retention
 
 if t.TYPE_CHECKING:
@@ -42,14 +42,22 @@ class Known(t.NamedTuple):
     """The facts about the store in the catalog of the job.
 
     manifests: by key, they need not be fetched. awaited: {key: names of stores that do not have the archive yet}; such archives are
-    kept. coming: archives that will be there when the plan is executed (dry run). was_pruned: whether an earlier prune has begun to
-    remove the archive with this key; a manifest that it left is removed too.
+    kept. coming: archives that will be there when the plan is executed (dry run), or that are expected. was_pruned: whether an earlier
+    prune has begun to remove the archive with this key; a manifest that it left is removed too.
     """
 
     manifests: t.Mapping[str, Manifest] = {}
     awaited: t.Mapping[str, t.Sequence[str]] = {}
     coming: t.Sequence[retention.Item] = ()
     was_pruned: t.Callable[[str], bool] = lambda key: False
+
+
+BATCH = 200
+"""Archives that are removed, and recorded as removed, at a time."""
+
+
+def _ignore(_value: t.Any) -> None:
+    pass
 
 
 EVERYTHING = Scope()
@@ -95,20 +103,36 @@ def predict(pruning: Pruning) -> Pruned:
     return Pruned([item.key for item, _reason in pruning.plan.remove], pruning.plan.bytes_freed, {})
 
 
-def execute(store: Store, pruning: Pruning) -> Pruned:
+def execute(
+    store: Store, pruning: Pruning, begin: t.Callable[[t.List[str]], None] = _ignore, end: t.Callable[[Pruned], None] = _ignore
+) -> Pruned:
     """Remove archives by the plan, oldest first; each archive before its manifest, so that an interrupted prune leaves no bare archive.
 
-    Raises StoreError if the store fails as a whole.
+    begin: called with the keys of each batch before it is removed. end: called after each batch with its result, also if an error ended
+    it early. Raises StoreError if the store fails as a whole.
     """
     items = [item for item, _reason in pruning.plan.remove]
-    outcome = store.delete([item.key for item in items])
-    gone = [item for item in items if outcome[item.key] is None]
-    failed = {key: why for key, why in outcome.items() if why is not None}
-    # Files of other tools are in the root and have no manifest.
-    manifests = [manifest_key(item.key) for item in gone if "/" in item.key]
-    for key, why in store.delete(manifests + pruning.leftovers).items():
-        if why is not None:
-            failed[key] = why
+    total = Pruned([], 0, {})
+    for start in range(0, len(items), BATCH):
+        batch = items[start : start + BATCH]
+        begin([item.key for item in batch])
+        archives: Outcome = {}
+        manifests: Outcome = {}
+        try:
+            store.delete([item.key for item in batch], archives)
+            # Files of other tools are in the root and have no manifest.
+            store.delete([manifest_key(key) for key, why in archives.items() if why is None and "/" in key], manifests)
+        finally:
+            result = _result(batch, archives, manifests)
+            total = Pruned(total.removed + result.removed, total.bytes_freed + result.bytes_freed, {**total.failed, **result.failed})
+            end(result)
+    leftovers = store.delete(pruning.leftovers)
+    return total._replace(failed={**total.failed, **{key: why for key, why in leftovers.items() if why is not None}})
+
+
+def _result(batch: t.Sequence[retention.Item], archives: Outcome, manifests: Outcome) -> Pruned:
+    gone = [item for item in batch if archives.get(item.key, "unknown") is None]
+    failed = {key: why for key, why in {**archives, **manifests}.items() if why is not None}
     return Pruned([item.key for item in gone], sum(item.size for item in gone), failed)
 
 
@@ -128,15 +152,18 @@ def _plan_periods(items: t.Iterable[retention.Item], policy: retention.Policy, n
     for item in sorted(items, key=lambda item: item.key):
         periods.setdefault((item.host, item.job, item.time), []).append(item)
     members = {of[0].key: of for of in periods.values()}
-    planned = retention.plan(
-        [of[0]._replace(protected=next((item.protected for item in of if item.protected), None)) for of in periods.values()], policy, now
-    )
+    planned = retention.plan([_representative(of) for of in periods.values()], policy, now)
     remove = [(item, reason) for first, reason in planned.remove for item in members[first.key]]
     return planned._replace(
         keep=[(item, reasons) for first, reasons in planned.keep for item in members[first.key]],
         remove=remove,
         bytes_freed=sum(item.size for item, _reason in remove),
     )
+
+
+def _representative(period: t.Sequence[retention.Item]) -> retention.Item:
+    protected = next((item.protected for item in period if item.protected), None)
+    return period[0]._replace(protected=protected, expected=all(item.expected for item in period))
 
 
 def _item(archive: inventory.StoredArchive, start: str, awaited: t.Mapping[str, t.Sequence[str]]) -> retention.Item:

@@ -84,7 +84,8 @@ class Item(NamedTuple):
     """One archive that the policy judges.
 
     key: its name, unique in one plan; time: start of its period, aware; size: bytes; protected: why the caller forbids its
-    removal, else None.
+    removal, else None. expected: it is not in the store yet; it counts for the rules, and not for the guards, as it may never arrive.
+    The caller protects it.
     """
 
     key: str
@@ -93,6 +94,7 @@ class Item(NamedTuple):
     job: str
     size: int
     protected: t.Optional[str] = None
+    expected: bool = False
 
 
 class Plan(NamedTuple):
@@ -131,7 +133,7 @@ def _plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Pl
     groups: t.Dict[t.Tuple[str, str], t.List[Item]] = {}
     previous = None
     for item in ordered:
-        key, _time, host, job, _size, _protected = item
+        key, _time, host, job, _size, _protected, _expected = item
         if key == previous:
             raise ConfigError("this archive is listed twice", key, "Give each archive to the plan once")
         previous = key
@@ -153,11 +155,12 @@ def _plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Pl
         past = [members[index] for index in order]
         reasons = _guarded(past, _apply([times[index] for index in order], policy), policy)
         unwanted = reasons.count(())
-        if unwanted > max(ALWAYS_ALLOWED, policy.max_delete_share * len(past) + 1e-9):
+        held = len(past) - _count_expected(past)
+        if unwanted > max(ALWAYS_ALLOWED, policy.max_delete_share * held + 1e-9):
             refusals.append(
                 "%s: %d of %d archives would be removed, which exceeds max_delete_share %g, so none is removed. "
                 "Check the policy; if this is meant, raise max_delete_share for one run"
-                % ("/".join(filter(None, group)), unwanted, len(past), policy.max_delete_share)
+                % ("/".join(filter(None, group)), unwanted, held, policy.max_delete_share)
             )
             refused = ("removal refused by max_delete_share %g" % policy.max_delete_share,)
             reasons = [words or refused for words in reasons]
@@ -203,7 +206,7 @@ def _apply(times: t.Sequence[int], policy: Policy) -> t.List[t.Tuple[str, ...]]:
 def _guarded(past: t.Sequence[Item], reasons: t.List[t.Tuple[str, ...]], policy: Policy) -> t.List[t.Tuple[str, ...]]:
     """The reasons of ``past``, newest first, with those that ``protected`` and ``min_keep`` add."""
     reasons = [words or ((item.protected,) if item.protected else ()) for item, words in zip(past, reasons)]
-    missing = policy.min_keep - (len(reasons) - reasons.count(()))
+    missing = policy.min_keep - (len(reasons) - reasons.count(()) - _count_expected(past))
     for index, words in enumerate(reasons):
         if missing <= 0:
             break
@@ -211,6 +214,11 @@ def _guarded(past: t.Sequence[Item], reasons: t.List[t.Tuple[str, ...]], policy:
             reasons[index] = ("among the newest, min_keep %d" % policy.min_keep,)
             missing -= 1
     return reasons
+
+
+def _count_expected(items: t.Sequence[Item]) -> int:
+    """How many are expected. The caller protects these, so no rule removes one."""
+    return sum(map(operator.attrgetter("expected"), items))
 
 
 def _keeps_nothing(policy: Policy) -> bool:

@@ -9,10 +9,9 @@ import os
 import typing as t
 
 from ..archive import manifest as manifests, naming
-from ..base.errors import LogArchiveError, SourceError
+from ..base.errors import LogArchiveError, SourceError, StoreFullError
 
 if t.TYPE_CHECKING:
-    from ..base.progress import Advance
     from ..state.entry import Entry
     from ..state.record import ArchiveRecord, CopyRecord
     from ..stores.base import Store
@@ -59,8 +58,7 @@ def _send(run: Context, entry: Entry, name: str) -> CopyRecord:
         if not _confirmed(run, entry, store):
             run.recorder.warn("%s was not sent to store %s: not confirmed" % (entry.name, name))
             return {"state": "pending", "error": "not confirmed"}
-        with run.progress("%s <- %s" % (name, os.path.basename(entry.key)), entry.size) as advance:
-            copy = _put(run, entry, store, advance)
+        copy = _put_into(run, entry, store)
     except (LogArchiveError, OSError) as error:
         return _failed(run, entry, name, error)
     run.recorder.set_changed()
@@ -74,10 +72,31 @@ def _confirmed(run: Context, entry: Entry, store: Store) -> bool:
     return run.confirm(entry.name, store.location(entry.key), entry.size)
 
 
-def _put(run: Context, entry: Entry, store: Store, advance: Advance) -> CopyRecord:
+def _put_into(run: Context, entry: Entry, store: Store) -> CopyRecord:
+    """Send the archive. A store without room is pruned by its policy, and the archive is sent once more."""
+    if run.document["prune"] == "before" and store.name not in run.stores.pruned:
+        from .prune import make_room
+
+        run.stores.pruned.add(store.name)
+        make_room(run, store.name)
+        run.recorder.begin("store %s" % store.name)
+    try:
+        return _put(run, entry, store)
+    except StoreFullError as error:
+        from .prune import make_room
+
+        if not make_room(run, store.name):
+            raise
+        run.recorder.begin("store %s" % store.name)
+        run.recorder.warn("store %s had no room (%s); after retention the upload is tried again" % (store.name, error.message))
+        return _put(run, entry, store)
+
+
+def _put(run: Context, entry: Entry, store: Store) -> CopyRecord:
     from ..holdings.send import send
 
-    sent = send(store, run.spool.archive(entry.key), entry.manifest, entry.key, run.suffix, advance)
+    with run.progress("%s <- %s" % (store.name, os.path.basename(entry.key)), entry.size) as advance:
+        sent = send(store, run.spool.archive(entry.key), entry.manifest, entry.key, run.suffix, advance)
     if sent.adopted is not None:
         run.recorder.warn("store %s already has the logs of %s; that archive is kept" % (store.name, store.location(sent.key)))
     run.stores.written.setdefault(store.name, set()).add(os.path.dirname(sent.key) + "/")

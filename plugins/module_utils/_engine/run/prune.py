@@ -1,29 +1,34 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Apply retention to the stores of a job, last of all."""
+"""Apply retention to the stores of a job: last of all, or to make room for an upload."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import typing as t
 
-from ..base.errors import LogArchiveError, StoreError
+from ..base.errors import LogArchiveError, PruneRefusedError, StoreError
+from ..base.lists import some
 
 if t.TYPE_CHECKING:
     from ..config.document import RetentionOptions
+    from ..holdings.prune import Pruned, Pruning
+    from ..holdings.retention import Item
+    from ..stores.base import Store
     from .context import Context
 
 
 def prune(run: Context, names: t.Sequence[str], always: bool) -> None:
-    """Apply retention to each of these stores, unless archives still wait for it.
+    """Apply retention to each of these stores. A run leaves out a store that archives still wait for.
 
     The plan depends on what a store holds and not on the clock: a store that got no new copy since the last time is left out, unless
     ``always``.
     """
     awaited = {} if run.check else run.catalog.awaited(run.job)
     for name, options in run.stores.options.items():
-        policy = options["retention"] or run.document["retention"]
+        policy = _policy(run, name)
         if policy is None or name not in names:
             continue
         run.recorder.begin("prune %s" % name, listed=False)
@@ -31,14 +36,46 @@ def prune(run: Context, names: t.Sequence[str], always: bool) -> None:
             if always:
                 run.recorder.warn("store %s was not pruned: it is append-only for this host; prune it on the server" % name)
             continue
-        if name in run.stores.dead or any(name in stores for stores in awaited.values()):
+        waits = any(name in stores for stores in awaited.values())
+        if waits and always:
+            # It may be full, and then it gets them only after a prune.
+            make_room(run, name)
+        elif waits or name in run.stores.dead:
             run.recorder.warn("store %s was not pruned: archives still wait for it" % name)
-            continue
-        if always or run.coming or run.catalog.needs_prune(run.job, name, _text(policy)):
-            try:
-                _prune_store(run, name, policy, awaited)
-            except LogArchiveError as error:
-                run.recorder.fail(error)
+        elif always or run.coming or run.catalog.needs_prune(run.job, name, _text(policy)):
+            with _recording(run, name):
+                finished = _prune_store(run, name, policy, run.coming)
+                # An archive that is kept only because another store awaits it may go once that store has it.
+                if finished and not (run.check or awaited):
+                    run.catalog.set_prune_done(run.job, name, _text(policy))
+
+
+def make_room(run: Context, name: str) -> bool:
+    """Apply retention to a store before the archives that wait for it are sent, as if they had arrived; returns whether there is more room.
+
+    The guards count only what the store holds: the archives may not arrive.
+    """
+    from ..archive import manifest as manifests
+    from ..holdings.retention import Item
+
+    policy = _policy(run, name)
+    if policy is None or run.stores.options[name]["append_only"]:
+        return False
+    waiting = {key for key, stores in run.catalog.awaited(run.job).items() if name in stores}
+    expected = [
+        Item(entry.key, manifests.period_of(entry.manifest).start, run.host, run.job, 0, "it is about to be sent", True)
+        for entry in run.catalog.entries(run.job, spooled=True)
+        if entry.key in waiting
+    ]
+    record = run.recorder.record["pruned"]
+    before = len(record[name]["removed"]) if name in record else 0
+    with _recording(run, name):
+        _prune_store(run, name, policy, expected)
+    return name in record and len(record[name]["removed"]) > before
+
+
+def _policy(run: Context, name: str) -> t.Optional[RetentionOptions]:
+    return run.stores.options[name]["retention"] or run.document["retention"]
 
 
 def _text(policy: RetentionOptions) -> str:
@@ -46,36 +83,78 @@ def _text(policy: RetentionOptions) -> str:
     return json.dumps(policy, sort_keys=True)
 
 
-def _prune_store(run: Context, name: str, policy: RetentionOptions, awaited: t.Mapping[str, t.Sequence[str]]) -> None:
+def _prune_store(run: Context, name: str, policy: RetentionOptions, coming: t.Sequence[Item]) -> bool:
+    """Plan, and unless this is a dry run remove; returns whether nothing is left to remove. Raises StoreError."""
     from ..holdings import prune as pruning, retention
 
-    run.recorder.begin("prune %s" % name)
     store = run.stores.open(name)
     scope = pruning.Scope(run.host, run.job, policy["name_template"], run.collector.timezone)
-    known = pruning.Known(run.catalog.held(run.job, name), awaited, run.coming, lambda key: run.catalog.was_pruned(name, key))
+    awaited = {} if run.check else run.catalog.awaited(run.job)
+    known = pruning.Known(run.catalog.held(run.job, name), awaited, coming, lambda key: run.catalog.was_pruned(name, key))
     pruning_plan = pruning.plan(store, retention.read_policy(policy), run.now, scope, known)
     plan = pruning_plan.plan
-    done = pruning.predict(pruning_plan)
-    if not run.check:
-        # The catalog first: it never lists a copy that was deleted.
-        run.catalog.set_pruned(name, done.removed)
-        done = pruning.execute(store, pruning_plan)
-    record = run.recorder.record["pruned"][name] = {
-        "kept": len(plan.keep),
-        "removed": done.removed,
-        "bytes_freed": done.bytes_freed,
-        "refusals": plan.refusals,
-    }
-    if run.check:
-        record["plan"] = pruning.rows(plan)
-    for refusal in plan.refusals:
-        run.recorder.warn("store %s: %s" % (name, refusal))
+    record = run.recorder.record["pruned"].setdefault(name, {"kept": 0, "removed": [], "failed": {}, "bytes_freed": 0, "refusals": []})
+    record["kept"] = sum(not item.expected for item, _reasons in plan.keep)
+    record["refusals"] = plan.refusals
     for key, why in pruning_plan.damaged.items():
         run.recorder.warn("store %s: retention ignores %s: its manifest cannot be used (%s)" % (name, key, why))
-    for key, why in done.failed.items():
-        run.recorder.fail(StoreError("cannot delete the archive: %s" % why, store.location(key)))
-    if done.removed:
-        run.recorder.event("pruned", store=name, removed=done.removed, bytes_freed=done.bytes_freed)
-    # An archive that is kept only because another store awaits it may go once that store has it.
-    if not (run.check or plan.refusals or done.failed or awaited):
-        run.catalog.set_prune_done(run.job, name, _text(policy))
+    if run.check:
+        done = pruning.predict(pruning_plan)
+        record["plan"] = pruning.rows(plan)
+        record["removed"], record["bytes_freed"] = done.removed, done.bytes_freed
+    else:
+        run.catalog.set_refusals(run.job, name, plan.refusals)
+    for refusal in plan.refusals:
+        run.recorder.fail(PruneRefusedError("retention was refused: %s" % refusal, "store %s" % name))
+    failed = {} if run.check else _remove(run, store, pruning_plan)
+    return not (plan.refusals or failed)
+
+
+def _remove(run: Context, store: Store, pruning_plan: Pruning) -> t.Dict[str, str]:
+    """Remove by the plan; returns why what is left could not be removed. Each batch is recorded before the next begins."""
+    from ..holdings import prune as pruning
+
+    failed: t.Dict[str, str] = {}
+    record = run.recorder.record["pruned"][store.name]
+
+    def begin(keys: t.List[str]) -> None:
+        # The catalog first: it never lists a copy that was deleted.
+        run.catalog.set_pruned(store.name, keys)
+
+    def end(done: Pruned) -> None:
+        record["removed"] = record["removed"] + done.removed
+        record["bytes_freed"] += done.bytes_freed
+        if done.removed:
+            run.recorder.event("pruned", store=store.name, removed=done.removed, bytes_freed=done.bytes_freed)
+        if done.failed:
+            failed.update(done.failed)
+            run.catalog.set_kept(store.name, done.failed)
+
+    try:
+        failed.update(pruning.execute(store, pruning_plan, begin, end).failed)
+    finally:
+        record["failed"].update(failed)
+        _report_failed(run, store, failed)
+    return failed
+
+
+def _report_failed(run: Context, store: Store, failed: t.Mapping[str, str]) -> None:
+    """One error for each reason: a store that became read-only has it for every archive."""
+    by_reason: t.Dict[str, t.List[str]] = {}
+    for key, why in sorted(failed.items()):
+        by_reason.setdefault(why, []).append(store.location(key))
+    for why, locations in by_reason.items():
+        if len(locations) == 1:
+            run.recorder.fail(StoreError("cannot delete the archive: %s" % why, locations[0]))
+        else:
+            run.recorder.fail(StoreError("cannot delete %d archives: %s" % (len(locations), why), some(locations)))
+
+
+@contextlib.contextmanager
+def _recording(run: Context, name: str) -> t.Iterator[None]:
+    """The step of pruning this store. An error is recorded, and the other stores are pruned."""
+    run.recorder.begin("prune %s" % name)
+    try:
+        yield
+    except LogArchiveError as error:
+        run.recorder.fail(error)

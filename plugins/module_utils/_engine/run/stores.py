@@ -18,13 +18,14 @@ class OpenStores:
     """The stores of a job. Each is opened when it is first used and stays open until ``close``.
 
     options: of each store by its name, in the order of the job. dead: {name: error} of the stores that this run no longer tries.
-    written: {name: folders that this run sent archives to}.
+    written: {name: folders that this run sent archives to}. pruned: names of the stores that were pruned before their first upload.
     """
 
     def __init__(self, stores: t.Sequence[JobStore]) -> None:
         self.options = {options["name"]: options for options in stores}
         self.dead: t.Dict[str, str] = {}
         self.written: t.Dict[str, t.Set[str]] = {}
+        self.pruned: t.Set[str] = set()
         self._open: t.Dict[str, Store] = {}
 
     @property

@@ -187,6 +187,14 @@ class Catalog:
                 "UPDATE copies SET state = 'pruned' WHERE store = ? AND key = ?", [(store, text(key)) for key in keys]
             )
 
+    def set_kept(self, store: str, keys: t.Iterable[str]) -> None:
+        """Record that a store still has these copies: their removal failed."""
+        with self._database.transaction():
+            self._database.executemany(
+                "UPDATE copies SET state = 'verified' WHERE store = ? AND key = ? AND state = 'pruned'",
+                [(store, text(key)) for key in keys],
+            )
+
     def was_pruned(self, store: str, key: str) -> bool:
         """Whether a copy was removed from a store, or its removal was at least begun."""
         query = "SELECT 1 FROM copies WHERE store = ? AND key = ? AND state = 'pruned'"
@@ -199,6 +207,19 @@ class Catalog:
     def set_prune_done(self, job: str, store: str, policy: str) -> None:
         """Record that a store was pruned to the end by this policy: nothing is left to do until it gets a new copy."""
         self._database.execute("INSERT OR REPLACE INTO prunes VALUES (?, ?, ?)", (job, store, policy))
+
+    def set_refusals(self, job: str, store: str, refusals: t.Sequence[str]) -> None:
+        """Record why guards refused to prune a store the last time; empty if they did not."""
+        with self._database.transaction():
+            self._database.execute("DELETE FROM refusals WHERE job = ? AND store = ?", (job, store))
+            self._database.executemany("INSERT INTO refusals VALUES (?, ?, ?)", [(job, store, text(each)) for each in refusals])
+
+    def refusals(self, job: str) -> t.Dict[str, t.List[str]]:
+        """Why guards refused to prune the stores of a job the last time: {store: [reasons]}."""
+        refusals: t.Dict[str, t.List[str]] = {}
+        for store, reason in self._database.execute("SELECT store, reason FROM refusals WHERE job = ? ORDER BY store, reason", (job,)):
+            refusals.setdefault(store, []).append(reason)
+        return refusals
 
     def held(self, job: str, store: str) -> t.Dict[str, Manifest]:
         """The archives of a job that a store holds according to the catalog: {key: manifest}."""

@@ -62,6 +62,11 @@ CREATE TABLE prunes (
     policy TEXT NOT NULL,
     PRIMARY KEY (job, store)
 );
+CREATE TABLE refusals (
+    job TEXT NOT NULL,
+    store TEXT NOT NULL,
+    reason TEXT NOT NULL
+);
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     job TEXT NOT NULL,

@@ -65,10 +65,14 @@ class SkippedRecord(t.TypedDict):
 
 
 class PruneRecord(t.TypedDict, total=False):
-    """What retention did in one store. ``removed``: keys. ``plan`` (dry run only): per archive why it is kept or removed."""
+    """What retention did in one store. ``removed``: keys. ``failed``: {key: why it could not be removed}. ``refusals``: of guards.
+
+    ``plan`` (dry run only): per archive why it is kept or removed.
+    """
 
     kept: int
     removed: t.List[str]
+    failed: t.Dict[str, str]
     bytes_freed: int
     refusals: t.List[str]
     plan: t.Sequence[t.Mapping[str, object]]

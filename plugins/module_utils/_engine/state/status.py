@@ -10,7 +10,7 @@ import typing as t
 from datetime import datetime, timezone
 
 from ..archive import naming
-from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, WORST_FIRST
 from ..base.levels import VERIFICATION_LEVELS
 from ..base.units import format_duration, format_utc, parse_duration
 from ..sources.opening import collector_of
@@ -27,8 +27,9 @@ if t.TYPE_CHECKING:
 
         next_due: when the current period ends. next_run: when cron or the timer runs the job, by its ``schedule``.
         archives, bytes, source_bytes: what is in the spool or in a store. verified: {store: the weakest level at which a copy there was
-        verified}. backlog: {store: how many archives wait for it}. given_up: {store: how many it will not get}. exit_code: 0 the job is
-        fine; 1 the last run failed, or the last success is too old; 3 archives wait for a store, or the last run was partly done.
+        verified}. backlog: {store: how many archives wait for it}. given_up: {store: how many it will not get}. prune_refused: {store:
+        why a guard refused its last prune}. exit_code: 0 the job is fine; 1 the last run failed, or the last success is too old; 3 the
+        last run was partly done, archives wait for a store, or a prune was refused.
         """
 
         job: str
@@ -44,6 +45,7 @@ if t.TYPE_CHECKING:
         spool: SpoolRecord
         backlog: t.Dict[str, int]
         given_up: t.Dict[str, int]
+        prune_refused: t.Dict[str, t.List[str]]
         state: str
         exit_code: int
 
@@ -74,6 +76,7 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         "spool": {"archives": 0, "bytes": 0},
         "backlog": {},
         "given_up": {},
+        "prune_refused": {},
         "state": "has never run",
         "exit_code": EXIT_FAILED,
     }
@@ -87,6 +90,7 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         row["verified"] = {store: min(levels, key=VERIFICATION_LEVELS.index) for store, levels in catalog.levels(job).items()}
         row["backlog"] = catalog.count_copies(job, "pending")
         row["given_up"] = catalog.count_copies(job, "given up")
+        row["prune_refused"] = catalog.refusals(job)
     if last is not None:
         row["last_run"] = _utc(last.started)
         row["last_exit_code"] = last.exit_code
@@ -95,10 +99,21 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
     if max_age is None:
         max_age = _default_max_age(document)
     row["state"], row["exit_code"] = _judge(last, success, row["spool"], max_age, now)
-    required = {store["name"] for store in document["stores"] if store["required"]}
+    if last is not None:
+        _add_details(row, {store["name"] for store in document["stores"] if store["required"]})
+    return row
+
+
+def _add_details(row: StatusRow, required: t.Set[str]) -> None:
+    """Name in the state what a run alone does not show."""
     if row["state"] == WAITING and row["backlog"] and not required & set(row["backlog"]):
         row["state"] = "archives wait for a store that is not required"
-    return row
+    found = []
+    if row["prune_refused"]:
+        found.append((EXIT_PARTLY, "retention was refused in %s" % ", ".join(row["prune_refused"])))
+    for code, text in found:
+        row["state"] = text if row["exit_code"] == EXIT_DONE else "%s; %s" % (row["state"], text)
+        row["exit_code"] = next(each for each in WORST_FIRST if each in (code, row["exit_code"]))
 
 
 def _judge(

@@ -19,6 +19,8 @@ if t.TYPE_CHECKING:
     from ..config.document import StoreOptions
 
 Result = t.TypeVar("Result")
+Outcome = t.Dict[str, t.Optional[str]]
+"""The result of a deletion by key: None if it is gone (also if it did not exist), else the reason why it is not."""
 
 MOST_OBJECTS = 1_000_000
 """Objects of one listing. A job that makes an archive each hour needs 57 years for as many; they take about 350 MiB of memory."""
@@ -153,8 +155,8 @@ class Store(abc.ABC):
         length is kept, because a server need not end it."""
 
     @abc.abstractmethod
-    def _delete(self, keys: t.Sequence[str]) -> t.Dict[str, t.Optional[str]]:
-        """Delete the keys. Per key: None if it is gone (also if it did not exist), else the reason why it is not."""
+    def _delete(self, keys: t.Sequence[str], outcome: Outcome) -> None:
+        """Delete the keys. Add each to ``outcome`` as soon as its result is known: a connection may be lost at any time."""
 
     @abc.abstractmethod
     def _clean(self, prefix: str) -> t.List[str]:
@@ -219,11 +221,14 @@ class Store(abc.ABC):
         """
         return self._retrying(lambda: self._listed(prefix))
 
-    def delete(self, keys: t.Sequence[str]) -> t.Dict[str, t.Optional[str]]:
-        """Delete the keys. Per key: None if it is gone, else the reason why it is not."""
+    def delete(self, keys: t.Sequence[str], outcome: t.Optional[Outcome] = None) -> Outcome:
+        """Delete the keys; returns the result of each. With ``outcome`` the results are added to it, also before an error is raised."""
+        results: Outcome = {} if outcome is None else outcome
         for key in keys:
             check_key(key)
-        return self._retrying(lambda: self._delete(keys)) if keys else {}
+        if keys:
+            self._retrying(lambda: self._delete([key for key in keys if key not in results], results))
+        return results
 
     def clean(self, prefix: str = "") -> t.List[str]:
         """Remove our unfinished uploads below ``prefix``; return their names. The caller holds the job's lock."""

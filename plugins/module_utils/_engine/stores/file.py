@@ -17,7 +17,7 @@ from ..base import beneath
 from ..base.durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite, write_all
 from ..base.errors import IntegrityError, SourceError, StoreExistsError, StoreFullError, StoreNotFoundError, StoreUnavailableError
 from ..base.progress import Advance
-from .base import MOST_OBJECTS, Digests, Store, StoredObject, Verification, listing_too_large, required
+from .base import MOST_OBJECTS, Digests, Outcome, Store, StoredObject, Verification, listing_too_large, required
 from .file_root import FileRoot
 
 if t.TYPE_CHECKING:
@@ -105,15 +105,16 @@ class FileStore(Store):
             if key.startswith(prefix) and not _is_temporary(key):
                 yield StoredObject(key, status.st_size, status.st_mtime)
 
-    def _delete(self, keys: t.Sequence[str]) -> t.Dict[str, t.Optional[str]]:
+    def _delete(self, keys: t.Sequence[str], outcome: Outcome) -> None:
         by_folder: t.Dict[str, t.List[str]] = {}
         for key in keys:
             by_folder.setdefault(key.rpartition("/")[0], []).append(key)
-        outcome: t.Dict[str, t.Optional[str]] = dict.fromkeys(keys)
         if not self._root.exists():
-            return outcome
+            outcome.update(dict.fromkeys(keys))
+            return
         with self._root.reporting(self.location(), "the folder cannot be opened"), self._root.opened() as root:
             for parent, group in by_folder.items():
+                results: Outcome = dict.fromkeys(group)
                 try:
                     with beneath.open_below(root, parent) as folder:
                         for key in group:
@@ -122,14 +123,13 @@ class FileStore(Store):
                             except FileNotFoundError:
                                 continue
                             except OSError as error:
-                                outcome[key] = error.strerror
+                                results[key] = error.strerror
                         fsync_folder(folder)
                 except OSError as error:
-                    if error.errno not in beneath.ABSENT:
-                        outcome.update(dict.fromkeys(group, error.strerror))
+                    outcome.update(results if error.errno in beneath.ABSENT else dict.fromkeys(group, error.strerror))
                     continue
+                outcome.update(results)
                 self._remove_empty_folders(root, parent)
-        return outcome
 
     def _clean(self, prefix: str) -> t.List[str]:
         removed = []

@@ -21,7 +21,7 @@ from ..base.errors import ConfigError, IntegrityError, LogArchiveError, StoreExi
 from ..base.levels import reaches
 from ..base.progress import Advance
 from ..base.units import parse_size
-from .base import Digests, PutResult, Store, StoredObject, Verification
+from .base import Digests, Outcome, PutResult, Store, StoredObject, Verification
 from .s3_errors import AccessDeniedError, BadDigestError, NoSuchUploadError
 from .s3_multipart import (
     ETAG_HINT,
@@ -247,16 +247,15 @@ class S3Store(Store):
             if key and not key.endswith("/") and not key.rpartition("/")[2].startswith(TEMP_PREFIX):
                 yield StoredObject(key, one["Size"], one["LastModified"].timestamp(), etag_of(one))
 
-    def _delete(self, keys: t.Sequence[str]) -> t.Dict[str, t.Optional[str]]:
-        outcome: t.Dict[str, t.Optional[str]] = dict.fromkeys(keys)
-        names = list(outcome)
+    def _delete(self, keys: t.Sequence[str], outcome: Outcome) -> None:
+        names = list(dict.fromkeys(keys))
         for start in range(0, len(names), DELETE_BATCH):
             batch = [{"Key": self.bucket.prefix + key} for key in names[start : start + DELETE_BATCH]]
             answer = self.bucket.call("delete_objects", Delete={"Objects": batch, "Quiet": True})
+            outcome.update(dict.fromkeys(names[start : start + DELETE_BATCH]))
             for error in answer.get("Errors", []):
                 if error.get("Code") != "NoSuchKey":
                     outcome[error["Key"][len(self.bucket.prefix) :]] = "%s: %s" % (error.get("Code"), error.get("Message"))
-        return outcome
 
     def _clean(self, prefix: str) -> t.List[str]:
         removed = []

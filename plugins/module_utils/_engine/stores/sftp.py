@@ -18,7 +18,7 @@ from ..base.levels import VERIFICATION_LEVELS, reaches
 from ..base.progress import Advance
 from ..base.units import parse_duration
 from . import sftp_packets as packets
-from .base import MOST_OBJECTS, Digests, Store, StoredObject, Verification, listing_too_large, required
+from .base import MOST_OBJECTS, Digests, Outcome, Store, StoredObject, Verification, listing_too_large, required
 from .sftp_host_keys import parse_host_key
 from .sftp_login import Login
 from .sftp_packets import Attributes, Status
@@ -126,9 +126,8 @@ class SftpStore(Store):
             if key.startswith(prefix) and not posixpath.basename(key).startswith(TEMP_PREFIX):
                 yield StoredObject(key, attributes.size or 0, attributes.mtime)
 
-    def _delete(self, keys: t.Sequence[str]) -> t.Dict[str, t.Optional[str]]:
+    def _delete(self, keys: t.Sequence[str], outcome: Outcome) -> None:
         session = self._root.session()
-        outcome: t.Dict[str, t.Optional[str]] = {}
         folders: t.Set[str] = set()
         for key in keys:
             try:
@@ -145,7 +144,6 @@ class SftpStore(Store):
             except Status:
                 # Not empty, which is the usual case; or not ours to remove. Neither is a failure to delete the keys.
                 continue
-        return outcome
 
     def _clean(self, prefix: str) -> t.List[str]:
         session = self._root.session()

@@ -58,5 +58,5 @@ def test_the_return_block_agrees_with_the_types(name: str) -> None:
 
 
 def test_a_row_of_a_plan_has_the_keys_of_an_item() -> None:
-    # ``reasons`` replaces ``protected``.
-    assert set(PLAN[1]) - {"reasons"} == set(Item._fields) - {"protected"}
+    # ``reasons`` replaces ``protected``, and no item of the module is only expected.
+    assert set(PLAN[1]) - {"reasons"} == set(Item._fields) - {"protected", "expected"}

@@ -115,13 +115,13 @@ def test_only_the_scope_is_pruned(store):
 
 
 def test_an_archive_that_cannot_be_removed_keeps_its_manifest(store, monkeypatch):
-    delete = type(store).delete
+    delete = type(store)._delete
 
-    def failing_delete(store, keys):
-        outcome = delete(store, [key for key in keys if key != KEYS[0]])
-        return {key: "read-only" if key == KEYS[0] else outcome[key] for key in keys}
+    def failing_delete(store, keys, outcome):
+        delete(store, [key for key in keys if key != KEYS[0]], outcome)
+        outcome.update({key: "read-only" for key in keys if key == KEYS[0]})
 
-    monkeypatch.setattr(type(store), "delete", failing_delete)
+    monkeypatch.setattr(type(store), "_delete", failing_delete)
     done = pruning.execute(store, pruning.plan(store, policy(keep_last=1), NOW))
     assert done.removed == [KEYS[1]] and done.failed == {KEYS[0]: "read-only"}
     assert {KEYS[0], manifest_key(KEYS[0])} <= {item.key for item in store.list()}

@@ -5,10 +5,18 @@
 
 from __future__ import annotations
 
+import json
+import pathlib
+
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import StoreFullError, StoreUnavailableError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.net import Retries
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import prune as pruning
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
-from rigs.host import JOB, NOW, archives_in, file_store
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
+from rigs.host import JOB, NOW, archives_in, at, file_store
 from rigs.runs import tree
 
 pytest.importorskip("cryptography")
@@ -55,3 +63,170 @@ def test_archives_kept_for_a_store_that_was_down_are_pruned_once_it_is_back(host
     down.parent.mkdir()
     assert host.run(retention=policy)["exit_code"] == 0
     assert [len(archives_in(file_store(path))) for path in (up, down)] == [1, 1]
+
+
+# -- guards, cuts and full stores -------------------------------------------------------------------------------------
+
+
+def test_a_refused_prune_is_partly_done_and_named_until_one_succeeds(host):
+    host.write_logs(10, 11, 12, 13, 14)
+    policy = {"keep_last": 1, "max_delete_share": 0.1}
+    record = host.run(retention=policy)
+    assert (record["exit_code"], record["outcome"]) == (3, "partly done")
+    assert "store file: retention was refused: web1/syslog: 4 of 5" in record["errors"][0]
+    assert len(record["pruned"]["file"]["refusals"]) == 1
+    again = host.run(retention=policy)
+    assert (again["exit_code"], again["outcome"], again["changed"]) == (3, "partly done", False)
+    row = status.of(host.document(), now=NOW)
+    assert (row["state"].endswith("; retention was refused in file"), row["exit_code"]) == (True, 3)
+    assert list(row["prune_refused"]) == ["file"]
+    assert job.prune(host.document(retention=policy), now=NOW, check=True)["exit_code"] == 3
+    job.prune(host.document(retention=dict(policy, max_delete_share=1)), now=NOW)
+    assert status.of(host.document(), now=NOW)["prune_refused"] == {}
+
+
+def test_a_prune_that_is_cut_reports_and_logs_what_it_removed(host, monkeypatch):
+    host.write_logs(10, 11, 12, 13, 14)
+    host.run()
+    keys = sorted(archives_in(file_store(host.store)))
+    monkeypatch.setattr(pruning, "BATCH", 2)
+    lost_after(monkeypatch, 6)
+    record = job.prune(host.document(retention={"keep_last": 1, "max_delete_share": 1}), now=NOW)
+    # Two archives and their manifests, then two archives; the connection ended before their manifests.
+    assert record["pruned"]["file"]["removed"] == keys[:4]
+    assert (record["changed"], record["exit_code"], record["outcome"]) == (True, 3, "partly done")
+    assert record["pruned"]["file"]["bytes_freed"] > 0
+    events = [json.loads(line) for line in host.events.read_text().splitlines()]
+    assert [event["removed"] for event in events if event["event"] == "pruned"] == [keys[:2], keys[2:4]]
+    catalog = Catalog(str(host.state))
+    assert list(catalog.held(JOB, "file")) == keys[4:]
+    catalog.close()
+
+
+def test_a_deletion_within_a_batch_is_known_although_the_batch_was_cut(host, monkeypatch):
+    host.write_logs(11, 12, 13, 14)
+    host.run()
+    keys = sorted(archives_in(file_store(host.store)))
+    lost_after(monkeypatch, 2)
+    record = job.prune(host.document(retention={"keep_last": 1, "max_delete_share": 1}), now=NOW)
+    assert record["pruned"]["file"]["removed"] == keys[:2]
+
+
+def test_what_cannot_be_removed_is_one_error_and_still_held(host, monkeypatch):
+    host.write_logs(*range(14))
+    host.run(select={"catch_up": "20h"})
+    keys = sorted(archives_in(file_store(host.store)))
+    monkeypatch.setattr(FileStore, "_delete", lambda store, asked, outcome: outcome.update(dict.fromkeys(asked, "Read-only file system")))
+    record = job.prune(host.document(retention={"keep_last": 1, "max_delete_share": 1}), now=NOW)
+    (error,) = record["errors"]
+    assert "cannot delete 13 archives: Read-only file system" in error and "and 3 more" in error
+    assert list(record["pruned"]["file"]["failed"]) == keys[:13]
+    catalog = Catalog(str(host.state))
+    assert list(catalog.held(JOB, "file")) == keys
+    catalog.close()
+
+
+@pytest.fixture
+def small(host, monkeypatch):
+    """The host's store has room for so many archives: a list with that number in it."""
+    room = [3]
+    put = FileStore._put
+
+    def limited(store, path, key, digests, progress):
+        if not key.endswith(".json") and len([one for one in store.list() if not one.key.endswith(".json")]) >= room[0]:
+            raise StoreFullError("no space left", store.location(key))
+        return put(store, path, key, digests, progress)
+
+    monkeypatch.setattr(FileStore, "_put", limited)
+    return room
+
+
+def test_a_full_store_is_pruned_by_its_policy_and_the_upload_tried_again(host, small):
+    host.write_logs(11, 12, 13)
+    policy = {"keep_last": 3, "max_delete_share": 1}
+    host.run(now=at("2024-01-12 14:05"), retention=policy)
+    host.write_logs(14)
+    record = host.run(retention=policy)
+    assert (record["outcome"], record["errors"]) == ("done", [])
+    assert [key[-14:-11] for key in sorted(archives_in(file_store(host.store)))] == [".12", ".13", ".14"]
+    assert len(record["pruned"]["file"]["removed"]) == 1
+    assert "no room" in record["warnings"][0]
+    assert host.run(retention=policy)["outcome"] == "nothing to do"
+
+
+def test_a_full_store_without_a_policy_keeps_everything(host, small):
+    host.write_logs(11, 12, 13, 14)
+    record = host.run()
+    assert (record["exit_code"], record["pruned"], record["spool"]["archives"]) == (3, {}, 1)
+    assert len(archives_in(file_store(host.store), incomplete=True)) == 3
+
+
+def test_what_is_expected_does_not_count_for_the_guards(host, small):
+    """The archives that wait may never arrive: the last one that the store has stays, and so does the share of what it has."""
+    small[0] = 1
+    host.write_logs(11)
+    host.run(now=at("2024-01-12 12:05"))
+    host.write_logs(12, 13, 14)
+    record = host.run(retention={"keep_last": 1, "max_delete_share": 1})
+    assert record["pruned"]["file"]["removed"] == []
+    assert record["exit_code"] == 3
+    assert len(archives_in(file_store(host.store), incomplete=True)) == 1
+
+
+def test_the_share_that_may_go_is_of_what_the_store_has(host, small):
+    small[0] = 6
+    host.write_logs(*range(6))
+    host.run(now=at("2024-01-12 06:05"), select={"catch_up": "12h"})
+    host.write_logs(*range(6, 14))
+    record = host.run(retention={"keep_last": 1, "max_delete_share": 0.8}, select={"catch_up": "15h"})
+    # Five of fourteen would be less than the share.
+    assert "5 of 6 archives would be removed" in record["errors"][0]
+    assert record["pruned"]["file"]["removed"] == []
+
+
+def test_an_archive_that_another_store_awaits_is_not_removed_to_make_room(host, small):
+    host.stores.append({"type": "file", "name": "down", "path": str(host.folder / "not" / "there"), "attempts": 1})
+    host.write_logs(11, 12, 13, 14)
+    record = host.run(retention={"keep_last": 1, "max_delete_share": 1})
+    assert record["pruned"]["file"]["removed"] == []
+    assert record["spool"]["archives"] == 4
+
+
+def test_prune_before_makes_room_before_the_first_upload(host, small):
+    host.write_logs(11, 12, 13)
+    policy = {"keep_last": 3, "max_delete_share": 1}
+    host.run(now=at("2024-01-12 14:05"), retention=policy)
+    host.write_logs(14)
+    record = host.run(retention=policy, prune="before")
+    assert (record["outcome"], record["errors"], record["warnings"]) == ("done", [], [])
+    assert len(archives_in(file_store(host.store))) == 3
+    events = [json.loads(line)["event"] for line in host.events.read_text().splitlines()]
+    assert events[-3:] == ["pruned", "stored", "run_ended"]
+
+
+def test_the_command_prune_makes_room_in_a_store_that_archives_wait_for(host, small):
+    host.write_logs(11, 12, 13, 14)
+    assert host.run()["spool"]["archives"] == 1
+    record = job.prune(host.document(retention={"keep_last": 2, "max_delete_share": 1}), now=NOW)
+    assert len(record["pruned"]["file"]["removed"]) == 2
+    assert host.run(retention={"keep_last": 2, "max_delete_share": 1})["outcome"] == "done"
+
+
+def lost_after(monkeypatch, count):
+    """File stores lose their connection after so many deletions."""
+    left = [count]
+
+    def delete(store, keys, outcome):
+        for key in keys:
+            if not left[0]:
+                raise StoreUnavailableError("the connection was lost", store.location())
+            left[0] -= 1
+            (host_path(store, key)).unlink()
+            outcome[key] = None
+
+    monkeypatch.setattr(FileStore, "_delete", delete)
+    monkeypatch.setattr(Retries, "call", lambda _retries, call, _retryable, _reset: call())
+
+
+def host_path(store, key):
+    return pathlib.Path(store.location(key))
