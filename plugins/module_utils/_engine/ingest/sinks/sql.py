@@ -60,6 +60,10 @@ class SqlSink(Sink):
     def _existing_tables(self) -> t.Set[str]:
         """The names of the tables in the database."""
 
+    def select(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[t.Sequence[t.Any]]:
+        """Execute a SELECT, in which ``?`` stands for a value; returns its rows."""
+        return self._query(statement.replace("?", self.mark), values)
+
     # -- the schema ---------------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:

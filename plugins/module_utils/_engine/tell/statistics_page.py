@@ -1,0 +1,222 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The statistics of a stream as one HTML file: no script, no request to another server; for screens in light and dark, and for paper."""
+
+from __future__ import annotations
+
+import typing as t
+from html import escape
+
+from ..base.units import format_size
+from .texts import one_line
+
+if t.TYPE_CHECKING:
+    from ..ingest.statistics.facts import Point, Statistics
+
+WIDTH, HEIGHT, LEFT, BOTTOM = 900, 180, 70, 22
+"""A chart, and the room for the labels of its axes, in units of the SVG."""
+TICKS = 4
+MOST_LABELS = 8
+MOST_USERS = 200
+"""Users in the table; the line below it has the others together."""
+
+Number = t.Tuple[str, int, str]
+"""A figure: its name, its value, and the value as it is shown."""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+%(refresh)s<title>%(title)s</title>
+<style>
+:root { color-scheme: light dark; --text: #1f2328; --dim: #59636e; --page: #fff; --box: #f6f8fa; --line: #d1d9e0; --up: #0969da;
+  --down: #54aeff; --failed: #cf222e; }
+@media (prefers-color-scheme: dark) { :root { --text: #f0f6fc; --dim: #9198a1; --page: #0d1117; --box: #151b23; --line: #3d444d;
+  --up: #4493f8; --down: #1f6feb80; --failed: #f85149; } }
+@media print { :root { --text: #000; --dim: #333; --page: #fff; --box: #fff; --line: #999; --up: #0550ae; --down: #9cc7f5;
+  --failed: #a40e26; } section { break-inside: avoid; } body { max-width: none !important; } }
+* { print-color-adjust: exact; }
+body { margin: 0 auto; padding: 1.5rem; max-width: 64rem; background: var(--page); color: var(--text);
+  font: 15px/1.45 system-ui, sans-serif; }
+h1 { margin: 0; font-size: 1.5rem; } h2 { margin: 2rem 0 .5rem; font-size: 1.1rem; } p { margin: .2rem 0; color: var(--dim); }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .6rem; margin: 1.2rem 0; }
+.figures div { padding: .6rem .8rem; border: 1px solid var(--line); border-radius: 6px; background: var(--box); }
+.figures b { display: block; font-size: 1.35rem; } .figures span, .figures small { color: var(--dim); }
+.table { overflow-x: auto; } table { width: 100%%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; } th { color: var(--dim); }
+tfoot td { font-weight: 600; } svg { width: 100%%; height: auto; } svg text { fill: var(--dim); font-size: 11px; }
+.up { fill: var(--up); } .down { fill: var(--down); } .failed { fill: var(--failed); color: var(--failed); }
+.axis { stroke: var(--line); } .key::before { content: "\\25A0 "; } .key.up { color: var(--up); } .key.down { color: var(--down); }
+</style>
+</head>
+<body>
+%(body)s
+</body>
+</html>
+"""
+
+
+def render(statistics: Statistics, reload_seconds: t.Optional[int] = None) -> str:
+    """The page. reload_seconds: the browser loads the page again this often; None is never."""
+    title = "%s: statistics" % statistics["stream"]
+    span = "%s to %s, UTC" % (statistics["since"], statistics["until"]) if statistics["since"] else "no transfers"
+    parts = [
+        "<h1>%s</h1>" % _text(title),
+        "<p>%s. Hosts: %s. Created at %s.</p>" % (_text(span), _text(", ".join(statistics["hosts"]) or "none"), statistics["created"]),
+        _figures(statistics),
+    ]
+    trend, by = statistics["trend"], statistics["by"]
+    if trend:
+        key = '<p><span class="key up">uploads</span> <span class="key down">downloads</span></p>'
+        parts += [
+            _section("Transfers by %s" % by, key + _chart(trend, "uploads", "downloads", str)),
+            _section("Bytes by %s" % by, key + _chart(trend, "bytes_uploaded", "bytes_downloaded", format_size)),
+            _section("Hours of the day (UTC)", _hours_chart(statistics)),
+        ]
+    parts += [
+        _section("Users", _users(statistics)),
+        _section("Files with the most bytes", _files(statistics)),
+        _section("Protocols", _protocols(statistics)),
+        _section("Addresses of clients", _addresses(statistics)),
+    ]
+    refresh = '<meta http-equiv="refresh" content="%d">\n' % reload_seconds if reload_seconds else ""
+    return _PAGE % {"title": _text(title), "refresh": refresh, "body": "\n".join(filter(None, parts))}
+
+
+def _figures(statistics: Statistics) -> str:
+    totals = statistics["totals"]
+    before = statistics["before"]
+    names = ("users", "transfers", "uploads", "downloads", "bytes", "failed", "logins", "failed_logins", "commands")
+    boxes = []
+    for name in names:
+        value = int(totals[name])  # type: ignore[literal-required]
+        shown = format_size(value) if name == "bytes" else "{:,}".format(value)
+        change = ""
+        if before is not None:
+            change = "<small>%s</small>" % _change(value, int(before["totals"][name]))  # type: ignore[literal-required]
+        label = {"failed": "failed transfers"}.get(name, name.replace("_", " "))
+        boxes.append('<div><span>%s</span><b data-name="%s" data-value="%d">%s</b>%s</div>' % (label, name, value, shown, change))
+    note = "" if before is None else "<p>Compared with %s to %s, UTC.</p>" % (before["since"], before["until"])
+    return '<div class="figures">%s</div>%s' % ("".join(boxes), note)
+
+
+def _change(value: int, before: int) -> str:
+    if not before:
+        return "none before" if value else "none before either"
+    if value == before:
+        return "no change"
+    return "%+.0f %%" % (100 * (value - before) / before) if abs(value - before) < 10 * before else "x %.0f" % (value / before)
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def _users(statistics: Statistics) -> str:
+    head = ("User", "Uploads", "Downloads", "Uploaded", "Downloaded", "Failed", "Logins", "Commands", "Last seen")
+    names = ("uploads", "downloads", "bytes_uploaded", "bytes_downloaded", "failed", "logins", "commands")
+    users = statistics["users"]
+    rows = []
+    for user in users[:MOST_USERS]:
+        rows.append([_text(user["username"] or "(none)"), *(_cell(name, user) for name in names), _text(user["last_seen"] or "-")])
+    others = users[MOST_USERS:]
+    if others:
+        together = {name: sum(user[name] for user in others) for name in names}  # type: ignore[literal-required]
+        rows.append(["%d others" % len(others), *(_cell(name, together) for name in names), ""])
+    return _table(head, rows)
+
+
+def _files(statistics: Statistics) -> str:
+    rows = [
+        [_text(file["path"]), _text(file["username"] or "-"), _count(file["transfers"]), format_size(file["bytes"])]
+        for file in statistics["files"]
+    ]
+    return _table(("File", "User", "Transfers", "Bytes"), rows)
+
+
+def _protocols(statistics: Statistics) -> str:
+    rows = [[_text(one["protocol"] or "(none)"), _count(one["transfers"]), format_size(one["bytes"])] for one in statistics["protocols"]]
+    return _table(("Protocol", "Transfers", "Bytes"), rows)
+
+
+def _addresses(statistics: Statistics) -> str:
+    rows = [
+        [
+            _text(one["address"] or "(none)"), _count(one["users"]), _count(one["transfers"]), format_size(one["bytes"]),
+            _count(one["failed_logins"]),
+        ]
+        for one in statistics["addresses"]
+    ]  # fmt: skip
+    return _table(("Address", "Users", "Transfers", "Bytes", "Failed logins"), rows)
+
+
+def _cell(name: str, counts: t.Mapping[str, t.Any]) -> str:
+    return format_size(counts[name]) if name.startswith("bytes") else _count(counts[name])
+
+
+def _count(value: int) -> str:
+    return "{:,}".format(value)
+
+
+def _table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:
+    """A table of cells that are HTML already; nothing without rows."""
+    if not rows:
+        return ""
+    lines = ["<tr>%s</tr>" % "".join('<th scope="col">%s</th>' % name for name in head)]
+    lines += ["<tr>%s</tr>" % "".join("<td>%s</td>" % cell for cell in row) for row in rows]
+    return '<div class="table"><table>\n%s\n</table></div>' % "\n".join(lines)
+
+
+# -- charts -----------------------------------------------------------------------------------------------------------
+
+
+def _chart(trend: t.Sequence[Point], lower: str, upper: str, shown: t.Callable[[int], str]) -> str:
+    """Stacked bars, one for each point."""
+    values = [(point["start"], point[lower], point[upper]) for point in trend]  # type: ignore[literal-required]
+    labels = [start[:10] if start.endswith("T00:00:00Z") else start[5:16].replace("T", " ") for start, _low, _high in values]
+    bars = [
+        (low, high, "%s: %s %s, %s %s" % (start, shown(low), lower.replace("_", " "), shown(high), upper.replace("_", " ")))
+        for start, low, high in values
+    ]
+    return _bars(labels, bars, shown)
+
+
+def _hours_chart(statistics: Statistics) -> str:
+    hours = statistics["hours"]
+    bars = [
+        (one["transfers"], 0, "%02d:00: %d transfers, %s" % (one["hour"], one["transfers"], format_size(one["bytes"]))) for one in hours
+    ]
+    return _bars(["%02d:00" % one["hour"] for one in hours], bars, str)
+
+
+def _bars(labels: t.Sequence[str], bars: t.Sequence[t.Tuple[int, int, str]], shown: t.Callable[[int], str]) -> str:
+    most = max(max(low + high for low, high, _title in bars), 1)
+    room, step = HEIGHT - BOTTOM, (WIDTH - LEFT) / len(bars)
+    parts = ['<svg viewBox="0 0 %d %d" role="img" aria-label="bars; the largest is %s">' % (WIDTH, HEIGHT, shown(most))]
+    for tick in range(TICKS + 1):
+        y = room - (room - 10) * tick / TICKS
+        parts.append('<line class="axis" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/>' % (LEFT, WIDTH, y, y))
+        parts.append('<text x="%d" y="%.1f" text-anchor="end">%s</text>' % (LEFT - 6, y + 4, shown(most * tick // TICKS)))
+    for index, (low, high, title) in enumerate(bars):
+        x, width = LEFT + index * step, max(step * 0.8, 0.5)
+        low_height, high_height = ((room - 10) * value / most for value in (low, high))
+        if low or high:
+            parts.append("<g><title>%s</title>" % _text(title))
+            for kind, y, height in (("up", room - low_height, low_height), ("down", room - low_height - high_height, high_height)):
+                if height:
+                    parts.append('<rect class="%s" x="%.2f" y="%.2f" width="%.2f" height="%.2f"/>' % (kind, x, y, width, height))
+            parts.append("</g>")
+    every = -(-len(labels) // MOST_LABELS)
+    for index in range(0, len(labels), every):
+        parts.append('<text x="%.1f" y="%d">%s</text>' % (LEFT + index * step, HEIGHT - 6, _text(labels[index])))
+    return "".join([*parts, "</svg>"])
+
+
+def _section(title: str, content: str) -> str:
+    return "<section><h2>%s</h2>\n%s</section>" % (_text(title), content) if content else ""
+
+
+def _text(text: str) -> str:
+    return escape(one_line(text))

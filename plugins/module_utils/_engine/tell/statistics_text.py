@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The statistics of a stream as text."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..base.units import format_size
+from .report import table
+from .texts import one_line, printable
+
+if t.TYPE_CHECKING:
+    from ..ingest.statistics.facts import Statistics, Totals
+
+MOST_USERS = 20
+MOST_ROWS = 10
+BAR = 30
+"""Characters of the longest bar of the trend."""
+MOST_STEPS = 48
+"""Steps of the trend that are shown: the last ones."""
+
+
+def render(statistics: Statistics) -> str:
+    """The text."""
+    if statistics["since"] is None:
+        return "%s: no transfers" % statistics["stream"]
+    lines = ["%s  %s to %s  (UTC)" % (statistics["stream"], statistics["since"], statistics["until"]), _totals(statistics["totals"])]
+    before = statistics["before"]
+    if before is not None:
+        lines += ["before: %s to %s" % (before["since"], before["until"]), _totals(before["totals"])]
+    parts = ["\n".join(lines), _users(statistics), _trend(statistics), _hours(statistics), *_tables(statistics)]
+    return printable("\n\n".join(filter(None, parts)))
+
+
+def _totals(totals: Totals) -> str:
+    return "  %d users, %d transfers (%d uploads, %d downloads), %s, %d failed; %d logins, %d failed logins, %d commands" % (
+        totals["users"], totals["transfers"], totals["uploads"], totals["downloads"], format_size(totals["bytes"]), totals["failed"],
+        totals["logins"], totals["failed_logins"], totals["commands"],
+    )  # fmt: skip
+
+
+def _users(statistics: Statistics) -> str:
+    users = statistics["users"]
+    rows = [
+        (
+            one_line(user["username"]) or "(none)", str(user["uploads"]), str(user["downloads"]), format_size(user["bytes_uploaded"]),
+            format_size(user["bytes_downloaded"]), str(user["failed"]), str(user["logins"]), user["last_seen"] or "-",
+        )
+        for user in users[:MOST_USERS]
+    ]  # fmt: skip
+    text = table(("USER", "UPLOADS", "DOWNLOADS", "UPLOADED", "DOWNLOADED", "FAILED", "LOGINS", "LAST SEEN"), rows) if rows else ""
+    return text + ("\nand %d more" % (len(users) - MOST_USERS) if len(users) > MOST_USERS else "")
+
+
+def _trend(statistics: Statistics) -> str:
+    points = statistics["trend"][-MOST_STEPS:]
+    most = max((point["bytes"] for point in points), default=0)
+    rows = [
+        (point["start"], str(point["transfers"]), format_size(point["bytes"]), "#" * (point["bytes"] * BAR // most if most else 0))
+        for point in points
+    ]
+    return table((statistics["by"].upper(), "TRANSFERS", "BYTES", ""), rows) if rows else ""
+
+
+def _hours(statistics: Statistics) -> str:
+    busiest = sorted(statistics["hours"], key=lambda one: -one["transfers"])[:3]
+    shown = ", ".join("%02d:00 (%d transfers)" % (one["hour"], one["transfers"]) for one in busiest if one["transfers"])
+    return "busiest hours of the day: %s" % shown if shown else ""
+
+
+def _tables(statistics: Statistics) -> t.Iterator[str]:
+    files = [
+        (one_line(one["path"]), one_line(one["username"] or "-"), str(one["transfers"]), format_size(one["bytes"]))
+        for one in statistics["files"][:MOST_ROWS]
+    ]
+    protocols = [
+        (one_line(one["protocol"]) or "(none)", str(one["transfers"]), format_size(one["bytes"])) for one in statistics["protocols"]
+    ]
+    addresses = [
+        (one_line(one["address"]) or "(none)", str(one["transfers"]), format_size(one["bytes"]), str(one["failed_logins"]))
+        for one in statistics["addresses"][:MOST_ROWS]
+    ]
+    for head, rows in (
+        (("FILE", "USER", "TRANSFERS", "BYTES"), files),
+        (("PROTOCOL", "TRANSFERS", "BYTES"), protocols),
+        (("ADDRESS", "TRANSFERS", "BYTES", "FAILED LOGINS"), addresses),
+    ):
+        if rows:
+            yield table(head, rows)
