@@ -19,7 +19,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._engine.base.errors import LogArchiveError
+from ._engine.base.errors import ConfigError, LogArchiveError
 from ._engine.base.units import parse_time
 from ._engine.config.check import normalise, normalise_options, normalise_store
 from ._engine.config.option import Option, Spec
@@ -104,6 +104,8 @@ def choice(params: t.Mapping[str, t.Any]) -> inventory.Choice:
     from ._engine.holdings import inventory
 
     start, end = (parse_time(params[name]) if params[name] else None for name in ("start", "end"))
+    if start is not None and end is not None and start > end:
+        raise ConfigError("start is later than end", "%s, %s" % (params["start"], params["end"]), "Exchange them")
     return inventory.Choice([unescaped(name) for name in params["names"]], start, end, params.get("latest", False))
 
 

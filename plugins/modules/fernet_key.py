@@ -134,7 +134,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_duration
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_age
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, difference, given, reporting, unescaped
@@ -177,7 +177,7 @@ def _change(params: t.Mapping[str, t.Any], folder: str, check: bool) -> keyring.
         raise ConfigError(
             "rotate cannot be combined with key, key_file or key_id", hint="Use one task to rotate and another one to import or remove"
         )
-    max_age = parse_duration(params["max_age"]) if params["max_age"] else None
+    max_age = parse_age(params["max_age"]) if params["max_age"] else None
     if params["state"] == "absent":
         return keyring.remove(folder, params["key_id"], check)
     if importing:

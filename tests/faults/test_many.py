@@ -84,6 +84,8 @@ def test_a_run_killed_while_it_holds_the_lock(host: Host) -> None:
     assert status["state"].startswith("runs now")
     run.send_signal(signal.SIGKILL)
     run.communicate()
+    status = json.loads(host.command("status", "--json").stdout)[0]
+    assert (status["state"], status["running"]) == ("the last run was killed; the next run completes it", False)
     os.truncate(host.logs / "large", 1000)
     assert host.command("run", "--all").returncode == 0
     assert_complete(file_store(host.store), host, wanted(host))

@@ -125,7 +125,10 @@ def lock(path: str, wait: bool, dir_fd: t.Optional[int] = None) -> t.Iterator[No
     fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if wait:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            else:
+                _take_now(fd)
         except BlockingIOError:
             holder = os.pread(fd, 200, 0).decode("ascii", "replace").strip()
             raise LockedError(
@@ -141,3 +144,29 @@ def lock(path: str, wait: bool, dir_fd: t.Optional[int] = None) -> t.Iterator[No
         yield
     finally:
         os.close(fd)
+
+
+def _take_now(fd: int) -> None:
+    """Take a lock unless another process holds it. ``is_locked`` holds it for a moment, which is no reason to give up."""
+    for _attempt in range(5):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.02)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_locked(path: str) -> bool:
+    """Whether a process holds the lock file ``path``."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False

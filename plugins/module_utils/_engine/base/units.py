@@ -44,6 +44,14 @@ def parse_duration(value: t.Union[str, int, float]) -> float:
     )
 
 
+def parse_age(text: str) -> float:
+    """``parse_duration`` for an age that a person gives: a number needs a unit, because 90 could be days as well as seconds."""
+    seconds = parse_duration(text)
+    if text.strip()[-1:].isdigit():
+        raise ConfigError("the duration has no unit", repr(text), "Write %sd for days, or another of w, d, h, m, s" % text.strip())
+    return seconds
+
+
 def parse_size(value: t.Union[str, int]) -> int:
     """Return ``value`` in bytes.
 

@@ -11,7 +11,7 @@ import typing as t
 from ..base.errors import EXIT_DONE, EXIT_INTEGRITY
 from ..base.levels import VERIFICATION_LEVELS
 from . import output
-from .options import add_archives, add_store, documents, host_of, opened, progress_of, stores
+from .options import add_archives, add_store, check_range, documents, host_of, opened, progress_of, stores
 
 if t.TYPE_CHECKING:
     import argparse
@@ -32,6 +32,7 @@ def list_archives(options: argparse.Namespace) -> int:
     """List archives."""
     from ..tell import report
 
+    check_range(options)
     rows = []
     for document in documents(options):
         rows += _rows_of_store(document, options) if options.store else _rows_of_catalog(document, options)
@@ -95,6 +96,7 @@ def verify_archives(options: argparse.Namespace) -> int:
     """Verify what the stores hold."""
     from ..tell import report
 
+    check_range(options)
     results: t.List[VerifiedRow] = []
     for document in documents(options):
         for store in stores(document, options.store):

@@ -10,7 +10,7 @@ import typing as t
 
 from ..base.errors import EXIT_DONE, ConfigError, UsageError
 from . import output
-from .options import documents
+from .options import age, documents
 
 if t.TYPE_CHECKING:
     import argparse
@@ -18,12 +18,16 @@ if t.TYPE_CHECKING:
     from ..crypto.keyring import Change
 
 
+OPTIONS_OF = {"rotate": ("older_than",), "import": ("key_file", "make_current"), "remove": ("key_id",)}
+"""The options that only one action has."""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``key``."""
     parser.add_argument("action", choices=("list", "create", "rotate", "import", "remove"), help="what to do with the keyring")
     parser.add_argument("job", metavar="JOB", nargs="?", help="the job that uses the keyring (default: the only job)")
     parser.add_argument("--keyring", metavar="FOLDER", help="path of the keyring, instead of a job")
-    parser.add_argument("--older-than", metavar="DURATION", help="rotate: only if the current key is older, such as 90d")
+    parser.add_argument("--older-than", metavar="DURATION", type=age, help="rotate: only if the current key is older, such as 90d")
     parser.add_argument("--key-file", metavar="FILE", help="import: file that holds the key (default: standard input)")
     parser.add_argument("--make-current", action="store_true", help="import: encrypt with this key from now on")
     parser.add_argument("--key-id", metavar="ID", help="remove: the key to take out of use (it is moved aside, not destroyed)")
@@ -34,6 +38,7 @@ def manage_keys(options: argparse.Namespace) -> int:
     from ..crypto import keyring
     from ..tell import report
 
+    _refuse_ignored(options)
     folder = options.keyring or _keyring_of_job(options)
     change = _change(options, folder)
     keys = keyring.list_keys(folder)
@@ -43,6 +48,17 @@ def manage_keys(options: argparse.Namespace) -> int:
     else:
         output.print_text(report.keys(folder, keys, change.changed if change else None))
     return EXIT_DONE
+
+
+def _refuse_ignored(options: argparse.Namespace) -> None:
+    """Raise UsageError for an option that the action would ignore."""
+    for action, names in OPTIONS_OF.items():
+        for name in names:
+            if action != options.action and getattr(options, name) not in (None, False):
+                option = "--" + name.replace("_", "-")
+                raise UsageError("'key %s' has no option %s" % (options.action, option), hint="It is for 'key %s'" % action)
+    if options.job and options.keyring:
+        raise UsageError("--keyring cannot be combined with a job", hint="Give one of them")
 
 
 def _keyring_of_job(options: argparse.Namespace) -> str:
@@ -58,13 +74,12 @@ def _keyring_of_job(options: argparse.Namespace) -> str:
 
 def _change(options: argparse.Namespace, folder: str) -> t.Optional[Change]:
     """Do what the options ask for; None if that changes nothing by its nature."""
-    from ..base.units import parse_duration
     from ..crypto import keyring
 
     if options.action == "create":
         return keyring.create(folder)
     if options.action == "rotate":
-        return keyring.rotate(folder, parse_duration(options.older_than) if options.older_than else None)
+        return keyring.rotate(folder, options.older_than)
     if options.action == "import":
         return keyring.import_key(folder, _read_key(options.key_file), options.make_current)
     if options.action == "remove":

@@ -9,13 +9,11 @@ of the time there is nothing to do.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import sys
 import typing as t
 
-from ..base.errors import EXIT_DONE, LogArchiveError, UnexpectedError
+from ..base.errors import LogArchiveError, UnexpectedError
 from . import output
 from .parser import parse
 
@@ -25,19 +23,13 @@ EXIT_INTERRUPTED = 130
 def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
     """Run the command with these arguments (``sys.argv`` by default); returns its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file name with characters that the terminal cannot show must not end a run.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    code = EXIT_DONE
+    output.begin()
     try:
         code = _run(arguments)
-        sys.stdout.flush()
     except KeyboardInterrupt:
         output.print_error("log-archive: interrupted; the next run completes what is left")
         code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        output.close_stdout()
-    return code
+    return output.end(code)
 
 
 def end_with_main() -> t.NoReturn:
@@ -52,16 +44,16 @@ def _run(arguments: t.Sequence[str]) -> int:
     try:
         options = parse(arguments)
         return t.cast(int, options.call(options))
+    except SystemExit as left:  # argparse has printed help or the version.
+        return t.cast(int, left.code)
     except LogArchiveError as error:
         return _report(error, arguments)
-    except BrokenPipeError:
-        raise
     except OSError as error:
         return _report(LogArchiveError(error.strerror or type(error).__name__, error.filename), arguments)
     except Exception as error:
         import traceback
 
-        traceback.print_exc()
+        output.print_error(traceback.format_exc().rstrip())
         return _report(UnexpectedError(error), arguments)
 
 
@@ -69,6 +61,5 @@ def _report(error: LogArchiveError, arguments: t.Sequence[str]) -> int:
     """Report the error that ended the command; returns the exit code."""
     output.print_error("log-archive: %s" % error)
     if "--json" in arguments:
-        with contextlib.suppress(BrokenPipeError, LogArchiveError):
-            output.print_json({"exit_code": error.exit_code, "error": output.error_object(error)})
+        output.print_json({"exit_code": error.exit_code, "error": output.error_object(error)})
     return error.exit_code

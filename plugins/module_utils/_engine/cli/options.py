@@ -9,7 +9,7 @@ import contextlib
 import sys
 import typing as t
 
-from ..base.errors import ConfigError
+from ..base.errors import ConfigError, UsageError
 from ..base.progress import no_progress
 
 if t.TYPE_CHECKING:
@@ -39,6 +39,24 @@ def add_archives(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--until", metavar="TIME", type=_time, help="only periods that begin before this time")
     parser.add_argument("--host", help="archives of this host (default: this host; '*' selects every host)")
+
+
+def check_range(options: argparse.Namespace) -> None:
+    """Raise UsageError for a range of time in which nothing can be."""
+    if options.since is not None and options.until is not None and options.since > options.until:
+        raise UsageError("--since is later than --until", hint="Exchange them")
+
+
+def age(text: str) -> float:
+    """The type of an option that is an age, in seconds."""
+    import argparse
+
+    from ..base.units import parse_age
+
+    try:
+        return parse_age(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def documents(options: argparse.Namespace) -> t.List[JobDocument]:

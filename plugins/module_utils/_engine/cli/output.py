@@ -5,30 +5,60 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import typing as t
 
-from ..base.errors import EXIT_DONE, WORST_FIRST, LogArchiveError
+from ..base.errors import EXIT_DONE, EXIT_FAILED, WORST_FIRST, LogArchiveError
+
+_lost: t.List[str] = []
+"""The streams that something could not be written to, by name."""
+
+
+def begin() -> None:
+    """Prepare the standard streams of the process. A closed one becomes /dev/null: else the next file would get its descriptor."""
+    _lost.clear()
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file name with characters that the terminal cannot show must not end a run.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def end(code: int) -> int:
+    """The exit code of the command: ``code``, or 1 if that is 0 and output was lost."""
+    return worst((code, EXIT_FAILED)) if _lost else code
 
 
 def print_text(text: str) -> None:
-    """Write the result of the command. Raises LogArchiveError if it cannot be written, BrokenPipeError if its reader has gone."""
-    try:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # Python keeps what it could not write, and would fail again with every later write.
-        close_stdout()
-        raise LogArchiveError("cannot write to standard output: %s" % error.strerror) from error
+    """Write the result of the command. If that fails, the work goes on; see ``end``."""
+    write("stdout", text + "\n")
 
 
 def print_error(text: str) -> None:
     """Write an error or a note, which is not part of the result."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    write("stderr", text + "\n")
+
+
+def write(name: str, text: str) -> None:
+    """Write text to stdout or stderr. It raises nothing: a full disk behind the stream, or a reader that has gone, must not end a run."""
+    stream = getattr(sys, name)
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        # Python keeps what it could not write, and would fail again with every later write.
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
+        if not isinstance(error, BrokenPipeError) and name not in _lost:
+            _lost.append(name)
+            if name == "stdout":
+                print_error("log-archive: cannot write to standard output: %s; the work goes on" % error.strerror)
 
 
 def print_json(value: t.Any) -> None:
@@ -48,11 +78,6 @@ def error_object(error: LogArchiveError) -> t.Dict[str, t.Any]:
         "problems": getattr(error, "problems", []),
         "text": str(error),
     }
-
-
-def close_stdout() -> None:
-    """Discard all further output: its reader (head, less) has gone, and Python would report each write, and the end, as an error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def worst(codes: t.Iterable[int]) -> int:

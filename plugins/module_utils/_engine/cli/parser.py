@@ -13,13 +13,14 @@ import typing as t
 from .. import __version__
 from ..base.errors import UsageError
 from ..config.spec import DEFAULT_CONFIG
+from . import output
 
 # argparse would look up a translation of its texts, which takes longer than parsing; all other texts are English anyway.
 vars(argparse)["_"] = lambda text: text
 
 EXIT_CODES = """exit codes:
   0  done, or nothing to do
-  1  failed
+  1  failed, or the result cannot be printed (a full disk): the work goes on without it
   2  a mistake in a job document or on the command line
   3  partly done: archives wait in the spool, a log could not be read, or retention was refused; the next run continues
   4  integrity failure: an archive or a manifest is damaged, missing or not authentic
@@ -98,36 +99,79 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
 }
 
 
-def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
-    """The options of a call, with the function to run as ``call``. Raises UsageError.
+WITHOUT_JOBS = ("sample-config",)
+"""Commands that read no job document and print no JSON."""
 
-    Every option costs time: if the first argument is a command, only the parser of that command is made.
+
+def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
+    """The options of a call, with the function to run as ``call``. Raises UsageError; SystemExit once help or the version was printed.
+
+    Every option costs time: only the parser of the given command is made.
     """
-    if arguments and arguments[0] in COMMANDS:
-        name = arguments[0]
-        add_options, call = COMMANDS[name][1]()
-        parser = _Parser(prog="log-archive " + name, **_about(name))
-        parser.add_argument(
-            "--config",
-            metavar="PATH",
-            default=os.environ.get("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG),
-            help="folder of job documents, or one document (default: $LOG_ARCHIVE_CONFIG, or %s)" % DEFAULT_CONFIG,
-        )
-        parser.add_argument("--json", action="store_true", help="print the result as JSON")
-        add_options(parser)
-        parser.set_defaults(call=call)
-        return parser.parse_args(arguments[1:])
+    name, rest = _command_of(arguments)
+    if name == "version":
+        return _main_parser().parse_args(["--version", *rest])
+    if name == "help":
+        name, rest = _command_of([*rest, "--help"])
+    if name is None:
+        parser = _main_parser()
+        parser.parse_args(rest)
+        parser.error("no command given")
+    if name not in COMMANDS:
+        from ..base.periods import did_you_mean
+
+        near = did_you_mean(name, [*COMMANDS, "help", "version"])
+        raise UsageError("there is no command '%s'" % name, hint="%sSee 'log-archive --help'" % near)
+    add_options, call = COMMANDS[name][1]()
+    parser = _Parser(prog="log-archive " + name, **_about(name))
+    if name not in WITHOUT_JOBS:
+        _add_global_options(parser)
+    _add_version(parser)
+    add_options(parser)
+    parser.set_defaults(call=call)
+    return parser.parse_args(rest)
+
+
+def _command_of(arguments: t.Sequence[str]) -> t.Tuple[t.Optional[str], t.Sequence[str]]:
+    """The command, and all other arguments: options that every command has may stand before it, too. None if there is no command."""
+    first = 0
+    while first < len(arguments) and (arguments[first] == "--json" or arguments[first].startswith("--config")):
+        first += 2 if arguments[first] == "--config" else 1
+    if first >= len(arguments) or arguments[first].startswith("-"):
+        return None, arguments
+    return arguments[first], [*arguments[:first], *arguments[first + 1 :]]
+
+
+def _add_global_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="PATH",
+        default=os.environ.get("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG),
+        help="folder of job documents, or one document (default: $LOG_ARCHIVE_CONFIG, or %s)" % DEFAULT_CONFIG,
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _add_version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--version", action="version", version="log-archive " + __version__, help="print the version")
+
+
+def _main_parser() -> argparse.ArgumentParser:
+    """The parser of a call without a command."""
     parser = _Parser(
         prog="log-archive",
         description="Archive logs: select, pack, encrypt, ship, verify, prune, restore.",
         epilog=EXIT_CODES,
         formatter_class=_HelpFormatter,
     )
-    parser.add_argument("--version", action="version", version="log-archive " + __version__)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_global_options(parser)
+    _add_version(parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name, (summary, _load) in COMMANDS.items():
-        commands.add_parser(name, help=summary, **_about(name))
-    return parser.parse_args(arguments)
+        commands.add_parser(name, help=summary)
+    commands.add_parser("help", help="show the help of a command")
+    commands.add_parser("version", help="print the version")
+    return parser
 
 
 def _about(name: str) -> t.Dict[str, t.Any]:
@@ -138,9 +182,22 @@ def _about(name: str) -> t.Dict[str, t.Any]:
 class _Parser(argparse.ArgumentParser):
     """Raises an error instead of ending the process, so that wrong usage is reported like any other error, also as JSON."""
 
+    def __init__(self, **options: t.Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
     def error(self, message: str) -> t.NoReturn:
         self.print_usage(sys.stderr)
-        raise UsageError(message, hint="See '%s --help'" % self.prog)
+        unknown = message.partition("unrecognized arguments: ")[2].partition(" ")[0].partition("=")[0]
+        near: t.Sequence[str] = ()
+        if unknown.startswith("--"):
+            import difflib
+
+            near = difflib.get_close_matches(unknown[2:], [option[2:] for option in self._option_string_actions], 1)
+        meant = "Did you mean '--%s'? " % near[0] if near else ""
+        raise UsageError(message, hint="%sSee '%s --help'" % (meant, self.prog))
+
+    def _print_message(self, message: str, file: t.Optional[t.Any] = None) -> None:
+        output.write("stdout" if file is None or file is sys.stdout else "stderr", message)
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

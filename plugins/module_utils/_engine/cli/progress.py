@@ -12,6 +12,7 @@ import time
 import typing as t
 
 from ..base.units import format_size
+from . import output
 
 if t.TYPE_CHECKING:
     from ..base.progress import Advance
@@ -36,15 +37,13 @@ def progress_bar(title: str, total: int) -> t.Iterator[Advance]:
         now = time.monotonic()
         if now - began >= SHOWN_AFTER and now - shown >= INTERVAL:
             shown = now
-            sys.stderr.write("\r\033[K" + line(title, done, total, now - began, _columns()))
-            sys.stderr.flush()
+            output.write("stderr", "\r\033[K" + line(title, done, total, now - began, _columns()))
 
     try:
         yield advance
     finally:
         if shown > began:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
+            output.write("stderr", "\r\033[K")
 
 
 def line(title: str, done: int, total: int, seconds: float, columns: int) -> str:

@@ -10,7 +10,7 @@ import typing as t
 
 from ..base.errors import EXIT_DONE
 from . import output
-from .options import add_archives, add_store, documents, host_of, progress_of, stores
+from .options import add_archives, add_store, check_range, documents, host_of, progress_of, stores
 
 if t.TYPE_CHECKING:
     import argparse
@@ -39,6 +39,7 @@ def restore(options: argparse.Namespace) -> int:
     from ..holdings.restore import Holdings, restore_from_stores
     from ..tell import report
 
+    check_range(options)
     holdings = []
     for document in documents(options):
         encryption = document["encryption"]

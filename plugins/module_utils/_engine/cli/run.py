@@ -9,9 +9,9 @@ import os
 import sys
 import typing as t
 
-from ..base.errors import LogArchiveError, UsageError
+from ..base.errors import LockedError, LogArchiveError, UsageError
 from . import output
-from .options import add_jobs, add_store, progress_of, stores
+from .options import add_store, progress_of, stores
 
 if t.TYPE_CHECKING:
     import argparse
@@ -22,10 +22,10 @@ if t.TYPE_CHECKING:
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``run``."""
-    parser.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document")
-    parser.add_argument("--all", action="store_true", help="run every job")
-    parser.add_argument("--dry-run", action="store_true", help="show what a run would do, and change nothing")
+    _add_jobs_or_all(parser, "run every job")
+    # A dry run uploads nothing, so it has nothing to ask.
     uploads = parser.add_mutually_exclusive_group()
+    uploads.add_argument("--dry-run", action="store_true", help="show what a run would do, and change nothing")
     uploads.add_argument("--confirm", action="store_true", help="ask before each upload to another machine")
     uploads.add_argument(
         "--no-upload", action="store_true", help="upload nothing to other machines; archives wait in the spool for a later run"
@@ -36,10 +36,7 @@ def run(options: argparse.Namespace) -> int:
     """Run jobs."""
     from ..run import job
 
-    if options.jobs and options.all:
-        raise UsageError("--all cannot be combined with names of jobs")
-    if not options.jobs and not options.all:
-        raise UsageError("no job given", hint="Name a job, or use --all")
+    _check_jobs_or_all(options)
     if options.confirm and not sys.stdin.isatty():
         raise UsageError("--confirm needs a terminal", hint="Omit it if the command runs unattended")
     confirm = _ask if options.confirm else _decline if options.no_upload else None
@@ -47,9 +44,22 @@ def run(options: argparse.Namespace) -> int:
     return _each(options, lambda document: job.run(document, confirm=confirm, progress=progress, check=options.dry_run))
 
 
+def _add_jobs_or_all(parser: argparse.ArgumentParser, text: str) -> None:
+    """Commands that change something never mean all jobs by naming none."""
+    parser.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document")
+    parser.add_argument("--all", action="store_true", help=text)
+
+
+def _check_jobs_or_all(options: argparse.Namespace) -> None:
+    if options.jobs and options.all:
+        raise UsageError("--all cannot be combined with names of jobs")
+    if not options.jobs and not options.all:
+        raise UsageError("no job given", hint="Name a job, or use --all")
+
+
 def add_prune_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``prune``."""
-    add_jobs(parser)
+    _add_jobs_or_all(parser, "prune every job")
     add_store(parser, "prune only this store")
     parser.add_argument("--dry-run", action="store_true", help="show the plan, with a reason for each archive, and remove nothing")
 
@@ -57,6 +67,8 @@ def add_prune_options(parser: argparse.ArgumentParser) -> None:
 def prune(options: argparse.Namespace) -> int:
     """Apply the retention of jobs."""
     from ..run import job
+
+    _check_jobs_or_all(options)
 
     def prune_one(document: JobDocument) -> RunRecord:
         return job.prune(document, [store["name"] for store in stores(document, options.store)], check=options.dry_run)
@@ -90,7 +102,7 @@ def _row_of_error(path: str, error: LogArchiveError) -> t.Dict[str, t.Any]:
     return {
         "job": os.path.basename(path)[: -len(".json")],
         "exit_code": error.exit_code,
-        "outcome": "failed",
+        "outcome": "locked" if isinstance(error, LockedError) else "failed",
         "errors": [str(error)],
         "error": output.error_object(error),
     }
@@ -99,19 +111,14 @@ def _row_of_error(path: str, error: LogArchiveError) -> t.Dict[str, t.Any]:
 def _print_record(record: RunRecord) -> None:
     from ..tell import report
 
-    try:
-        (output.print_error if record["errors"] else output.print_text)(report.recap(record))
-    except BrokenPipeError:
-        # Standard output was closed; the other jobs still run.
-        output.close_stdout()
+    (output.print_error if record["errors"] else output.print_text)(report.recap(record))
 
 
 def _ask(name: str, location: str, size: int) -> bool:
     from ..base.units import format_size
 
     # Not input(): it asks on standard output, which may be a file of JSON, and fails if the terminal is closed.
-    sys.stderr.write("Upload %s (%s) to %s? [y/N] " % (name, format_size(size), location))
-    sys.stderr.flush()
+    output.write("stderr", "Upload %s (%s) to %s? [y/N] " % (name, format_size(size), location))
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

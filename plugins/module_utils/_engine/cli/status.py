@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from . import output
-from .options import add_jobs, documents
+from .options import add_jobs, age, documents
 
 if t.TYPE_CHECKING:
     import argparse
@@ -18,18 +18,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``status``."""
     add_jobs(parser)
     parser.add_argument(
-        "--max-age", metavar="DURATION", help="report a job as overdue if its last success is older (default: two periods of the job)"
+        "--max-age",
+        metavar="DURATION",
+        type=age,
+        help="report a job as overdue if its last success is older, such as 26h (default: two periods of the job)",
     )
 
 
 def show(options: argparse.Namespace) -> int:
     """Show the status of jobs."""
-    from ..base.units import parse_duration
     from ..state import status
     from ..tell import report
 
-    max_age = parse_duration(options.max_age) if options.max_age else None
-    rows = [status.of(document, max_age) for document in documents(options)]
+    rows = [status.of(document, options.max_age) for document in documents(options)]
     if options.json:
         output.print_json(rows)
     else:

@@ -161,7 +161,7 @@ def _locked(document: JobDocument, needed: t.Sequence[str]) -> t.Iterator[None]:
     for folder in needed:
         with folders.held(folder, create=True):
             pass
-    path = os.path.join(document["state"], "%s.lock" % document["name"])
+    path = folders.lock_of(document["state"], document["name"])
     with contextlib.ExitStack() as stack:
         state = stack.enter_context(folders.held(document["state"]))
         try:

@@ -65,6 +65,11 @@ def _refuse_other_owner(owner: int, path: str) -> None:
     )
 
 
+def lock_of(state: str, job: str) -> str:
+    """The path of the lock that a run of the job holds."""
+    return os.path.join(state, "%s.lock" % job)
+
+
 def _user_name(uid: int) -> str:
     import pwd
 

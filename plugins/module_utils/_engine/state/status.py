@@ -10,11 +10,13 @@ import typing as t
 from datetime import datetime, timezone
 
 from ..archive import naming
+from ..base.durable import is_locked
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, WORST_FIRST
 from ..base.levels import VERIFICATION_LEVELS
 from ..base.units import format_duration, format_utc, parse_duration
 from ..sources.opening import collector_of
 from . import catalog as catalogs
+from .folders import lock_of
 
 if t.TYPE_CHECKING:
     from ..config.document import JobDocument
@@ -28,8 +30,9 @@ if t.TYPE_CHECKING:
         next_due: when the current period ends. next_run: when cron or the timer runs the job, by its ``schedule``.
         archives, bytes, source_bytes: what is in the spool or in a store. verified: {store: the weakest level at which a copy there was
         verified}. backlog: {store: how many archives wait for it}. given_up: {store: how many it will not get}. prune_refused: {store:
-        why a guard refused its last prune}. exit_code: 0 the job is fine; 1 the last run failed, or the last success is too old; 3 the
-        last run was partly done, archives wait for a store, or a prune was refused.
+        why a guard refused its last prune}. running: a run of the job is active: its lock is held. exit_code: 0 the job is fine; 1 the
+        last run failed or was killed, or the last success is too old; 3 the last run was partly done, archives wait for a store, or a
+        prune was refused.
         """
 
         job: str
@@ -46,6 +49,7 @@ if t.TYPE_CHECKING:
         backlog: t.Dict[str, int]
         given_up: t.Dict[str, int]
         prune_refused: t.Dict[str, t.List[str]]
+        running: bool
         state: str
         exit_code: int
 
@@ -77,13 +81,14 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         "backlog": {},
         "given_up": {},
         "prune_refused": {},
+        "running": False,
         "state": "has never run",
         "exit_code": EXIT_FAILED,
     }
     if not catalogs.exists(document["state"]):
         return row
     with contextlib.closing(catalogs.Catalog(document["state"])) as catalog:
-        last = catalog.runs.last(job)
+        last, row["running"] = _last_run(document, catalog)
         success = catalog.runs.last_success(job, now.timestamp())
         row["spool"] = catalog.spooled(job)
         row["archives"], row["bytes"], row["source_bytes"] = catalog.totals(job)
@@ -98,7 +103,7 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         row["last_success"] = _utc(success.started)
     if max_age is None:
         max_age = _default_max_age(document)
-    row["state"], row["exit_code"] = _judge(last, success, row["spool"], max_age, now)
+    row["state"], row["exit_code"] = _judge(last, success, row, max_age, now)
     if last is not None:
         _add_details(row, {store["name"] for store in document["stores"] if store["required"]})
     return row
@@ -116,9 +121,18 @@ def _add_details(row: StatusRow, required: t.Set[str]) -> None:
         row["exit_code"] = next(each for each in WORST_FIRST if each in (code, row["exit_code"]))
 
 
-def _judge(
-    last: t.Optional[Run], success: t.Optional[Run], spool: SpoolRecord, max_age: t.Optional[float], now: datetime
-) -> t.Tuple[str, int]:
+def _last_run(document: JobDocument, catalog: catalogs.Catalog) -> t.Tuple[t.Optional[Run], bool]:
+    """The last run of the job, and whether a run is active now."""
+    last = catalog.runs.last(document["name"])
+    running = is_locked(lock_of(document["state"], document["name"]))
+    if last is None or last.ended is not None or running:
+        return last, running
+    # It may have ended in between, or another may have begun.
+    again = catalog.runs.last(document["name"])
+    return again, again is not None and again.started != last.started
+
+
+def _judge(last: t.Optional[Run], success: t.Optional[Run], row: StatusRow, max_age: t.Optional[float], now: datetime) -> t.Tuple[str, int]:
     if last is None:
         return "has never run", EXIT_FAILED
     if last.exit_code is not None and last.exit_code not in (EXIT_DONE, EXIT_PARTLY):
@@ -127,8 +141,10 @@ def _judge(
     if max_age is not None and age > max_age:
         return "overdue: no success for %s%s" % (format_duration(age), _first_error(last)), EXIT_FAILED
     if last.ended is None:
-        return "runs now, or was killed; the next run completes it", EXIT_DONE if success is not None else EXIT_FAILED
-    if spool["archives"]:
+        if not row["running"]:
+            return "the last run was killed; the next run completes it", EXIT_FAILED
+        return "runs now", EXIT_DONE if success is not None else EXIT_FAILED
+    if row["spool"]["archives"]:
         return WAITING, EXIT_PARTLY
     if last.exit_code == EXIT_PARTLY:
         return "the last run was partly done%s" % _first_error(last), EXIT_PARTLY

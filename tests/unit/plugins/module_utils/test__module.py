@@ -148,3 +148,10 @@ def test_mistakes_are_listed() -> None:
 def test_an_error_that_is_not_the_engine_s_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         report(ZeroDivisionError())
+
+
+def test_a_start_after_the_end_is_a_mistake() -> None:
+    given = {"names": [], "start": "2024-02-01", "end": "2024-01-01"}
+    with pytest.raises(ConfigError, match="start is later than end"):
+        _module.choice(given)
+    assert _module.choice({**given, "end": None}).end is None

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
@@ -221,6 +222,30 @@ def test_a_lock_is_given_on_a_full_disk(small_filesystem):
             filler.write(bytes(4096))
     with durable.lock(str(folder / "lock"), wait=False), pytest.raises(LockedError), durable.lock(str(folder / "lock"), wait=False):
         pass
+
+
+def test_looking_at_a_lock_stops_no_run(tmp_path):
+    """Processes that look all the time, and a run that takes the lock a hundred times."""
+    path = str(tmp_path / "lock")
+    assert durable.is_locked(path) is False
+    ended = threading.Event()
+
+    def look():
+        while not ended.is_set():
+            durable.is_locked(path)
+            time.sleep(0.002)
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _turn in range(100):
+            with durable.lock(path, wait=False):
+                assert durable.is_locked(path)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_a_symlink_in_place_of_the_lock_is_not_followed(tmp_path):

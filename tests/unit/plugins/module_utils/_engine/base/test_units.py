@@ -33,6 +33,13 @@ def test_a_text_that_is_not_a_duration_is_refused_with_the_allowed_forms(value):
         units.parse_duration(value)
 
 
+def test_an_age_needs_a_unit():
+    assert units.parse_age("1d12h") == 129600
+    for text in ("90", " 26 ", "1.5", "0"):
+        with pytest.raises(errors.ConfigError, match="no unit.*Write %sd" % text.strip()):
+            units.parse_age(text)
+
+
 @pytest.mark.parametrize(
     ("value", "size"),
     [

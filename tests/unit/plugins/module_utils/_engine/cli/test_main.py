@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import __version__
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
@@ -40,10 +41,7 @@ def run(host, *arguments, code=0):
     """Run the command in this process (starting another takes longer than the work); returns its output and exit code."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            returned = cli.main(arguments)
-        except SystemExit as left:
-            returned = left.code
+        returned = cli.main(arguments)
     assert returned == code, out.getvalue() + err.getvalue()
     return subprocess.CompletedProcess(arguments, returned, out.getvalue(), err.getvalue())
 
@@ -80,11 +78,11 @@ def test_every_command_from_the_first_run_to_the_last_prune(host):
         with open(row["path"], "rb") as one, open("/" + row["name"], "rb") as other:
             assert one.read() == other.read()
     host.write_document(select=SELECT, retention={"keep_last": 1, "max_delete_share": 1})
-    plan = json_of(host, "prune", "--dry-run")[0]["pruned"]["file"]
+    plan = json_of(host, "prune", "--all", "--dry-run")[0]["pruned"]["file"]
     assert len(plan["removed"]) == 1
     assert {row["action"] for row in plan["plan"]} == {"keep", "remove"}
     assert len(archives_in(file_store(host.store))) == 2
-    assert json_of(host, "prune")[0]["pruned"]["file"]["removed"] == plan["removed"]
+    assert json_of(host, "prune", "syslog")[0]["pruned"]["file"]["removed"] == plan["removed"]
     assert len(archives_in(file_store(host.store))) == 1
 
 
@@ -106,8 +104,21 @@ def test_help_and_version(host):
     for command in ("run", "list", "verify", "restore", "prune", "key", "check-config", "sample-config", "status"):
         assert "exit codes:" in run(host, command, "--help").stdout
         assert command in run(host, "--help").stdout
-        assert "$LOG_ARCHIVE_CONFIG, or /etc/log-archive/jobs.d" in " ".join(run(host, command, "--help").stdout.split())
-    assert run(host, "--version").stdout.startswith("log-archive ")
+        reads_documents = "$LOG_ARCHIVE_CONFIG, or /etc/log-archive/jobs.d" in " ".join(run(host, command, "--help").stdout.split())
+        assert reads_documents is (command != "sample-config")
+        assert run(host, "help", command).stdout == run(host, command, "--help").stdout
+    assert run(host, "help").stdout == run(host, "--help").stdout
+    for arguments in (["--version"], ["version"], ["run", "--version"]):
+        assert run(host, *arguments).stdout == "log-archive %s\n" % __version__
+
+
+@pytest.mark.parametrize("arguments", [["--json", "status"], ["status", "--json"], ["--json", "--config", "{jobs}", "status"]])
+def test_global_options_stand_before_or_after_the_command(host, monkeypatch, arguments):
+    run(host, "run", "--all")
+    if "--config" in arguments:
+        monkeypatch.setenv("LOG_ARCHIVE_CONFIG", "/nonexistent")
+    done = run(host, *[argument.format(jobs=host.folder / "jobs") for argument in arguments])
+    assert json.loads(done.stdout)[0]["state"] == "fine"
 
 
 # -- exit codes -------------------------------------------------------------------------------------------------------
@@ -128,14 +139,62 @@ def test_help_and_version(host):
         ["key", "remove"],
         ["key", "import", "--key-file", "/nonexistent"],
         ["status", "--max-age", "5 parsecs"],
+        ["prune"],
+        ["prune", "--dry-run"],
+        ["prune", "syslog", "--all"],
+        ["run", "--al"],
+        ["run", "--all", "--dry"],
+        ["--json"],
+        ["--conf", "/etc", "list"],
+        ["help", "rnu"],
+        ["list", "--since", "2024-02-01", "--until", "2024-01-01"],
+        ["verify", "--since", "2024-02-01", "--until", "2024-01-01"],
+        ["restore", "--to", "/nonexistent", "--since", "2024-02-01", "--until", "2024-01-01"],
+        ["key", "list", "--older-than", "90d"],
+        ["key", "rotate", "--older-than", "90"],
+        ["key", "rotate", "--key-id", "0123456789abcdef"],
+        ["key", "create", "--make-current"],
+        ["key", "remove", "--key-file", "x", "--key-id", "0123456789abcdef"],
+        ["key", "list", "syslog", "--keyring", "/nonexistent"],
+        ["status", "--max-age", "26"],
+        ["run", "--all", "--dry-run", "--no-upload"],
+        ["run", "--all", "--dry-run", "--confirm"],
+        ["sample-config", "--config", "/etc"],
         ["list", "--config", "/nonexistent"],
         ["sample-config", "--output", "/nonexistent/x.json"],
     ],
 )
 def test_2_wrong_usage(host, arguments):
     done = run(host, *arguments, code=2)
-    assert done.stdout == ""
+    if "--json" not in arguments:
+        assert done.stdout == ""
     assert done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["rnu", "syslog"], "there is no command 'rnu'. Did you mean 'run'? "),
+        (["prun", "--all"], "there is no command 'prun'. Did you mean 'prune' or 'run'? "),
+        (["vresion"], "Did you mean 'version'? "),
+        (["xyz"], "there is no command 'xyz'. See 'log-archive --help'"),
+        (["run", "--al"], "unrecognized arguments: --al. Did you mean '--all'? See 'log-archive run --help'"),
+        (["list", "--sinec=2024-01-12"], "unrecognized arguments: --sinec=2024-01-12. Did you mean '--since'? "),
+        (["key", "rotate", "--older-than", "90"], "'90': the duration has no unit. Write 90d for days, or another of w, d, h, m, s"),
+        (["status", "--max-age", "1d12"], "not a duration"),
+        (["key", "create", "--key-id", "x"], "'key create' has no option --key-id. It is for 'key remove'"),
+        (["list", "--since", "2024-02-01", "--until", "2024-01-01"], "--since is later than --until. Exchange them"),
+    ],
+)
+def test_wrong_usage_is_named_with_what_was_meant(host, arguments, hint):
+    assert hint in run(host, *arguments, code=2).stderr
+
+
+def test_durations_with_a_unit_are_taken(host):
+    run(host, "run", "--all")
+    assert json_of(host, "key", "rotate", "--older-than", "90d")["changed"] is False
+    assert json_of(host, "status", "--max-age", "1d12h")[0]["state"] == "fine"
+    assert json_of(host, "key", "rotate", "--older-than", "0s")["changed"] is True
 
 
 def test_2_a_mistake_in_a_document_does_not_stop_the_other_jobs(host):
@@ -198,6 +257,10 @@ def test_5_locked(host):
     with durable.lock(str(host.state / "syslog.lock"), wait=False):
         done = run(host, "run", "--all", code=5)
         assert "another run holds the lock (pid %d" % os.getpid() in done.stderr
+        assert done.stderr.startswith("syslog: locked\n")
+        (row,) = json_of(host, "run", "--all", code=5)
+        assert (row["outcome"], row["exit_code"], row["error"]["kind"]) == ("locked", 5, "locked")
+        assert json_of(host, "prune", "--all", code=5)[0]["outcome"] == "locked"
         run(host, "run", "--all", "--dry-run")
     run(host, "run", "--all")
 
@@ -251,19 +314,57 @@ def test_an_error_of_the_system_is_reported_without_a_traceback(host, monkeypatc
     assert json.loads(done.stdout)["error"]["subject"] == "/var/lib/x"
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_output_that_cannot_be_written_is_an_error(host):
+def in_a_process(host, arguments, **streams):
+    command = "import sys; from %s import main; sys.exit(main(sys.argv[1:]))" % cli.__name__
+    options = dict({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}, **streams)
+    return subprocess.run([sys.executable, "-c", command, *arguments], env=host.environment(), text=True, check=False, **options)
+
+
+NO_ROOM = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+
+
+@NO_ROOM
+@pytest.mark.parametrize("arguments", [["sample-config"], ["--help"], ["help", "run"], ["version"], ["list", "--json"], ["status"]])
+def test_output_that_cannot_be_written_is_an_error(host, arguments):
+    run(host, "run", "--all")
     with open("/dev/full", "w", encoding="utf-8") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", LOADED.replace("main(sys.argv[1:])", "sys.exit(main(sys.argv[1:]))"), "sample-config"],
-            env=host.environment(),
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        done = in_a_process(host, arguments, stdout=full)
     assert done.returncode == 1
-    assert "cannot write to standard output: No space left on device" in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr == "log-archive: cannot write to standard output: No space left on device; the work goes on\n"
+
+
+@NO_ROOM
+@pytest.mark.parametrize("json", [[], ["--json"]])
+@pytest.mark.parametrize("streams", [("stdout",), ("stderr",), ("stdout", "stderr")])
+def test_output_that_cannot_be_written_stops_no_job(two_unrun_jobs, json, streams):
+    """Jobs that succeed print to standard output, those that fail to standard error."""
+    two_unrun_jobs.write_document(name="a-failing", select=dict(SELECT, paths=[str(two_unrun_jobs.folder / "x")], must_exist=True))
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = in_a_process(two_unrun_jobs, ["run", "--all", *json], **dict.fromkeys(streams, full))
+    assert done.returncode == 1
+    assert "Traceback" not in (done.stderr or "")
+    assert len(archives_in(file_store(two_unrun_jobs.store))) == 2
+
+
+@NO_ROOM
+def test_lost_output_does_not_hide_a_worse_exit_code(host):
+    run(host, "run", "--all")
+    min(path for path in host.store.rglob("*.fernet")).write_bytes(b"x")
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        assert in_a_process(host, ["verify"], stdout=full).returncode == 4
+        assert in_a_process(host, ["verify", "--sinec", "x"], stderr=full).returncode == 2
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_standard_streams_stop_no_job(host, closed):
+    """The next file that is opened would get the descriptor of a closed stream, and what is printed would go into it."""
+    command = "".join(" %d>&-" % number for number in closed)
+    program = "import sys; from %s import main; sys.exit(main(sys.argv[1:]))" % cli.__name__
+    shell = ["sh", "-c", '"$@"' + command, "sh", sys.executable, "-c", program, "run", "--all"]
+    done = subprocess.run(shell, env=host.environment(), capture_output=True, check=False)
+    assert done.returncode == 0, done
+    assert len(archives_in(file_store(host.store))) == 2
+    assert json_of(host, "status")[0]["state"] == "fine"
 
 
 # -- keys -------------------------------------------------------------------------------------------------------------
@@ -311,12 +412,17 @@ def test_another_key_of_the_same_id_does_not_open(host):
 
 
 @pytest.fixture
-def two_jobs(host):
+def two_unrun_jobs(host):
     for name, hour in (("one", 13), ("two", 14)):
         host.write_document(name=name, select=dict(SELECT, patterns=["syslog.20240112.%d" % hour]))
     (host.folder / "jobs" / "syslog.json").unlink()
-    run(host, "run", "--all")
     return host
+
+
+@pytest.fixture
+def two_jobs(two_unrun_jobs):
+    run(two_unrun_jobs, "run", "--all")
+    return two_unrun_jobs
 
 
 @pytest.mark.parametrize("hour", [13, 14])

@@ -8,8 +8,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.folders import lock_of
 from rigs.host import JOB, NOW, Host
 
 
@@ -36,8 +38,8 @@ def record(host, *runs):
     [
         ([], "has never run", 1),
         ([(5, 0)], "fine", 0),
-        ([(5, 0), (1, None)], "runs now, or was killed", 0),
-        ([(1, None)], "runs now, or was killed", 1),
+        ([(5, 0), (1, None)], "the last run was killed", 1),
+        ([(1, None)], "the last run was killed", 1),
         ([(300, 0), (240, None), (180, None), (1, None)], "overdue", 1),
         ([(300, 0)], "overdue", 1),
         ([(300, 0), (5, 3)], "overdue", 1),
@@ -54,6 +56,18 @@ def test_states(host, runs, state, code):
     row = status.of(host.document(), now=NOW)
     assert (row["state"].startswith(state), row["exit_code"]) == (True, code), row
     assert row["next_due"] == "2024-01-12T16:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("runs", "state", "code"),
+    [([(5, 0), (1, None)], "runs now", 0), ([(1, None)], "runs now", 1), ([(300, 0), (240, None)], "overdue", 1), ([(5, 0)], "fine", 0)],
+)
+def test_a_run_is_active_as_long_as_it_holds_the_lock(host, runs, state, code):
+    record(host, *runs)
+    with durable.lock(lock_of(str(host.state), JOB), wait=False):
+        row = status.of(host.document(), now=NOW)
+    assert (row["state"].startswith(state), row["exit_code"], row["running"]) == (True, code, True), row
+    assert status.of(host.document(), now=NOW)["running"] is False
 
 
 def test_no_catalog_yet(host):
