@@ -275,6 +275,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import places
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
@@ -294,7 +295,9 @@ if t.TYPE_CHECKING:
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(JOB_OPTION), supports_check_mode=True)
     with reporting(module) as result:
-        record = job.run(normalise(unescaped_paths(module.params["job"], JOB), "job"), check=module.check_mode)
+        document = normalise(unescaped_paths(module.params["job"], JOB), "job")
+        places.check(document, subject="job")
+        record = job.run(document, check=module.check_mode)
         result.update(recap=record, changed=record["changed"])
         warn(module, record["warnings"])
         if module._diff:

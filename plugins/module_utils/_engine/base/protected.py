@@ -14,11 +14,31 @@ from .errors import ConfigError
 SETTINGS = "/etc/log-archive"
 """The folder of the settings of a host: its job documents, keys and credentials."""
 
+HOST_FILE = "host.json"
+"""In that folder: what root has fixed for all job documents of the host (``config.host``)."""
+
+SYMLINKS = "/proc/sys/fs/protected_symlinks"
+
 KEYRING_MARK = "keyring.json"
 """Every keyring has a file of this name."""
 
 SECRET = "it may contain keys or passwords, which are never archived"
 _KEY_FILE = re.compile(r"[0-9a-f]{16}\.key", re.ASCII)
+
+
+def warnings() -> t.List[str]:
+    """What in the settings of the kernel makes it easier to redirect paths."""
+    try:
+        with open(SYMLINKS, "rb") as file:
+            value = file.read(16).strip()
+    except OSError:
+        return []  # No Linux.
+    if value != b"0":
+        return []
+    return [
+        "fs.protected_symlinks is 0: in folders that all users can write to, such as /tmp, other users can redirect paths by symbolic"
+        " links. Run: sysctl -w fs.protected_symlinks=1, and set it in /etc/sysctl.d"
+    ]
 
 
 def holds_secrets(real: str) -> bool:

@@ -22,17 +22,22 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Check job documents."""
+    """Check job documents, the folders that they name, and settings of the kernel that protect paths."""
+    from ..base import protected
     from ..config import files
+    from ..state import folders
 
+    warnings = protected.warnings()
     results: t.List[t.Dict[str, t.Any]] = []
     for path in files.find(options.config, options.jobs):
         found = None
         try:
-            files.load(path)
+            document = files.load(path)
+            for folder in (document["state"], document["spool"]):
+                folders.check(folder)
         except ConfigError as error:
             found = error
-        results.append({"path": path, "ok": found is None, "error": found and output.error_object(found)})
+        results.append({"path": path, "ok": found is None, "error": found and output.error_object(found), "warnings": warnings})
         if options.json:
             continue
         if found is None:
@@ -41,6 +46,9 @@ def check(options: argparse.Namespace) -> int:
             output.print_error(str(found))
     if options.json:
         output.print_json(results)
+    else:
+        for warning in warnings:
+            output.print_error("warning: %s" % warning)
     return EXIT_DONE if all(result["ok"] for result in results) else EXIT_CONFIG
 
 

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import stat
 import typing as t
 
 from ..base.errors import ConfigError, NoJobsError
+from . import places
 from .check import normalise
 from .option import Spec, plain
 from .spec import JOB
@@ -59,8 +62,10 @@ def _names(config: str, kind: str) -> t.List[str]:
 
 
 def load(path: str) -> JobDocument:
-    """Read and check one job document. Raises ConfigError that names the file and every mistake in it."""
-    return t.cast("JobDocument", _load(path, "job", JOB, normalise))
+    """Read and check one job document, and where its paths lie on this host. Raises ConfigError that names the file and every mistake."""
+    document = t.cast("JobDocument", _load(path, "job", JOB, normalise))
+    places.check(document, _others(path), path)
+    return document
 
 
 def load_stream(path: str) -> StreamDocument:
@@ -79,8 +84,7 @@ def _load(path: str, kind: str, spec: Spec, check: t.Callable[[t.Any, str], t.An
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError("cannot read the %s document: %s" % (kind, reason), path) from error
-    # Comments become empty lines, so that line numbers in messages are right.
-    lines = ["" if line.lstrip().startswith("//") else line for line in text.split("\n")]
+    lines = _without_comments(text)
     repeated: t.List[str] = []
 
     def unique(pairs: t.List[t.Tuple[str, t.Any]]) -> t.Dict[str, t.Any]:
@@ -111,6 +115,35 @@ def _load(path: str, kind: str, spec: Spec, check: t.Callable[[t.Any, str], t.An
     if stat.S_IMODE(mode) & 0o007 and _has_secret(given, spec):
         raise ConfigError("the %s document contains a secret, and other users can read it" % kind, path, "chmod o= %s" % path)
     return document
+
+
+def _without_comments(text: str) -> t.List[str]:
+    """The lines of a document. Comments become empty lines, so that line numbers in messages are right."""
+    return ["" if line.lstrip().startswith("//") else line for line in text.split("\n")]
+
+
+def _others(path: str) -> t.List[places.Given]:
+    """The documents in the folder of the document ``path`` without this one, as they were written."""
+    folder, own = os.path.split(os.path.abspath(path))
+    found = []
+    for name in os.listdir(folder):
+        if name.endswith(".json") and not name.startswith(".") and name != own:
+            other = os.path.join(folder, name)
+            with contextlib.suppress(OSError):  # A job that cannot be read does not run.
+                status = os.stat(other)
+                found.append(_given(other, status.st_mtime_ns, status.st_size))
+    return found
+
+
+@functools.cache
+def _given(path: str, _modified: int, _size: int) -> places.Given:
+    """A document as it was written; nothing if it is not valid. 'run --all' needs each document once for every other one."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            given = json.loads("\n".join(_without_comments(file.read())))
+    except (ValueError, RecursionError):
+        return {}
+    return given if isinstance(given, dict) else {}
 
 
 def _has_secret(value: t.Any, spec: Spec) -> bool:

@@ -36,6 +36,21 @@ def held(path: str, create: bool = False) -> t.Iterator[int]:
         yield folder
 
 
+def check(path: str) -> None:
+    """Raise ConfigError as ``held`` would. A folder that is missing or that this user cannot open is no mistake.
+
+    Root may check the jobs of other users.
+    """
+    try:
+        if not is_anothers(path):
+            with held(path):
+                pass
+    except ConfigError:
+        raise
+    except (FileNotFoundError, LogArchiveError):
+        pass
+
+
 def is_anothers(path: str) -> bool:
     """Whether this user is root and the folder belongs to the user of another's jobs."""
     try:

@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where the paths of a job document may lie: not among keys and settings, not in the folders of other jobs, and below the host's roots.
+
+People who may write job documents need not be allowed to read keys. Each path is checked as it is written and without its symbolic
+links. What uses a path later looks again, at the folders that it opens (``base.beneath``).
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ..base import beneath, protected
+from ..base.errors import ConfigError
+from ..base.named_tuple import NamedTuple
+from .spec import JOB
+
+if t.TYPE_CHECKING:
+    from .document import JobDocument
+
+Given = t.Mapping[str, t.Any]
+"""A job document as it was written; nothing in it is checked."""
+
+_OF_STATE = (".lock", ".removals.json", ".web.json")
+
+
+class Place(NamedTuple):
+    """A path of a job. option: its name in the document; kind: of ``host_spec.ROOTS``."""
+
+    option: str
+    kind: str
+    path: str
+
+
+def check(document: JobDocument, others: t.Sequence[Given] = (), subject: t.Optional[str] = None) -> None:
+    """Raise ConfigError if a path of the job lies where it must not; ``problems`` names every one.
+
+    others: the documents of the other jobs of the host. subject: the name of the document in messages.
+    """
+    problems: t.List[str] = []
+    places = _places(document)
+    real: t.Dict[str, str] = {}
+    for place in places:
+        try:
+            real[place.path] = beneath.real_path(place.path)
+        except ConfigError as error:
+            problems.append("%s: %s" % (place.option, error))
+        except OSError as error:
+            problems.append("%s: %s: %s" % (place.option, place.path, error.strerror))
+    sound = [place for place in places if place.path in real]
+    keyrings = {document["encryption"]["keyring"], *(_keyring(other) for other in others)}
+    for keyring in filter(None, keyrings):
+        for place in sound:
+            if _lies_in(place, real, keyring):
+                problems.append("%s: %s lies in the keyring %s" % (place.option, place.path, keyring))
+    problems += _conflicts(document["name"], sound, real, others)
+    problems += _outside_of_roots(sound + _selected(document), real)
+    if problems:
+        many = "s" if len(problems) > 1 else ""
+        raise ConfigError("%d path%s not allowed in the job document" % (len(problems), many), subject, problems=problems)
+
+
+def _places(document: JobDocument) -> t.List[Place]:
+    """The paths at which the job writes."""
+    places = [Place("state", "state", document["state"]), Place("spool", "spool", document["spool"])]
+    if document["log"]:
+        places.append(Place("log", "log", document["log"]))
+    for index, target in enumerate(document["notify"]):
+        if target["path"]:
+            places.append(Place("notify[%d].path" % index, "notify", target["path"]))
+    for index, store in enumerate(document["stores"]):
+        if store["type"] == "file" and store["path"]:
+            places.append(Place("stores[%d].path" % index, "stores", store["path"]))
+    return places
+
+
+def _selected(document: JobDocument) -> t.List[Place]:
+    """The paths from which the job reads logs. What lies there among keys and settings is never archived (``sources.files``)."""
+    paths = document["select"]["paths"] if document["select"] else []
+    return [Place("select.paths[%d]" % index, "select", path) for index, path in enumerate(paths)]
+
+
+def _conflicts(job: str, places: t.Sequence[Place], real: t.Mapping[str, str], others: t.Sequence[Given]) -> t.Iterator[str]:
+    """Paths that lie in the folders of other jobs, or in place of the engine's own files."""
+    own = [place for place in places if place.kind in ("state", "spool", "stores")]
+    for other in others:
+        for folder in _folders(other):
+            # Jobs may share a state, a spool and a store.
+            if any(mine.kind == folder.kind and mine.path == folder.path for mine in own):
+                continue
+            there = os.path.realpath(folder.path)
+            if any(mine.kind == folder.kind and real[mine.path] == there for mine in own):
+                continue
+            for place in places:
+                if _is_within(real[place.path], there):
+                    yield "%s: %s lies in the %s of the job '%s'" % (place.option, place.path, folder.option, other.get("name"))
+    for folder in own:
+        for place in places:
+            if place.kind in ("log", "notify") and _is_within(real[place.path], real[folder.path]):
+                if folder.kind == "spool":
+                    yield "%s: %s lies in the spool" % (place.option, place.path)
+                elif folder.kind == "state" and _is_engines(os.path.relpath(real[place.path], real[folder.path])):
+                    yield "%s: %s is the name of a file that the job keeps in its state" % (place.option, place.path)
+
+
+def _is_engines(relative: str) -> bool:
+    """Whether a job keeps a file of this name below the state, relative to it."""
+    return relative.startswith(("catalog.sqlite", "web/")) or relative.endswith(_OF_STATE)
+
+
+def _outside_of_roots(places: t.Sequence[Place], real: t.Mapping[str, str]) -> t.Iterator[str]:
+    """Paths that do not lie below the roots that the host has fixed."""
+    try:
+        os.lstat(os.path.join(protected.SETTINGS, protected.HOST_FILE))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError:
+        pass  # ``host.roots`` reports it.
+    from . import host
+
+    roots = host.roots()
+    for place in places:
+        allowed = roots[place.kind]
+        if allowed is None:
+            continue
+        path, there = os.path.abspath(place.path), real.get(place.path) or os.path.realpath(place.path)
+        # As written and without links: then nobody but the owner of a root can exchange what lies between.
+        if not any(_is_within(path, os.path.abspath(root)) and _is_within(there, os.path.realpath(root)) for root in allowed):
+            where = " or ".join(allowed) or "nothing"
+            yield "%s: %s does not lie below %s, as %s requires" % (place.option, place.path, where, host.path())
+
+
+def _folders(given: Given) -> t.Iterator[Place]:
+    """The folders of a job document that is not checked."""
+    for kind in ("state", "spool"):
+        path = given.get(kind) or JOB[kind]["default"]
+        if isinstance(path, str):
+            yield Place(kind, kind, os.path.expanduser(path))
+    stores = given.get("stores")
+    for store in stores if isinstance(stores, list) else []:
+        if isinstance(store, dict) and store.get("type") == "file" and isinstance(store.get("path"), str):
+            yield Place("file store", "stores", store["path"])
+
+
+def _keyring(given: Given) -> t.Optional[str]:
+    encryption = given.get("encryption")
+    keyring = encryption.get("keyring") if isinstance(encryption, dict) else None
+    return os.path.expanduser(keyring) if isinstance(keyring, str) else None
+
+
+def _lies_in(place: Place, real: t.Mapping[str, str], folder: str) -> bool:
+    return _is_within(os.path.abspath(place.path), os.path.abspath(folder)) or _is_within(real[place.path], os.path.realpath(folder))
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
