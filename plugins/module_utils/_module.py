@@ -20,6 +20,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ._engine.base.errors import ConfigError, LogArchiveError
+from ._engine.base.lists import first
 from ._engine.base.units import parse_time
 from ._engine.config.check import normalise, normalise_options, normalise_store
 from ._engine.config.option import Option, Spec
@@ -141,8 +142,8 @@ def reporting(module: AnsibleModule) -> t.Iterator[t.Dict[str, t.Any]]:
 
 
 def warn(module: AnsibleModule, warnings: t.Iterable[str]) -> None:
-    """Show warnings of the engine as warnings of the module."""
-    for warning in warnings:
+    """Show warnings of the engine as warnings of the module. The result has them all."""
+    for warning in first(list(warnings)):
         module.warn(escaped(warning))
 
 

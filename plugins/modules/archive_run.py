@@ -275,6 +275,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.lists import some
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import places
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB
@@ -310,7 +311,7 @@ def main() -> None:
 def _failure(record: RunRecord) -> LogArchiveError:
     waiting = record["spool"]["archives"]
     error = LogArchiveError(
-        "%s (%s)" % (record["outcome"], "; ".join(record["errors"]) or "archives wait for a store"),
+        "%s (%s)" % (record["outcome"], some(record["errors"], separator="; ") or "archives wait for a store"),
         "job " + record["job"],
         "%d archive(s) wait in the spool for the next run" % waiting if waiting else None,
     )

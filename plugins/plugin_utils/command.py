@@ -14,6 +14,8 @@ import json
 import typing as t
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_PARTLY
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.lists import first
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.report import MOST_PROBLEMS
 
 Row = t.Dict[str, t.Any]
 
@@ -63,7 +65,7 @@ def errors(result: t.Any, partly: bool = False) -> t.List[str]:
     found = [text for row in printed for text in _errors_of_row(row)]
     if code == EXIT_PARTLY and partly and not found:
         return []
-    return found or [ended]
+    return first(found, MOST_PROBLEMS) or [ended]
 
 
 def _printed(result: t.Any) -> t.Any:

@@ -12,6 +12,7 @@ from datetime import datetime
 from ..archive.manifest import LARGEST, parse, period_of, source_bytes
 from ..archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key, unrevised
 from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreNotFoundError
+from ..base.lists import some
 from ..base.units import format_size
 from ..stores.base import Store, StoredObject
 
@@ -152,7 +153,7 @@ def named(archives: t.Iterable[StoredArchive], names: t.Sequence[str]) -> t.List
         near = difflib.get_close_matches(missing[0], [archive.manifest["archive"]["name"] for archive in archives], 3)
         raise ArchiveNotFoundError(
             "no archive has this name (%d archives searched)" % len(archives),
-            ", ".join(missing),
+            some(missing),
             "Similar names: %s" % ", ".join(near) if near else "List the store to see which archives it has",
         )
     return oldest_first(chosen.values())

@@ -15,6 +15,7 @@ import typing as t
 
 from ..base.beneath import identity, open_below, open_folder
 from ..base.errors import ConfigError, SelectionError, SourceError
+from ..base.lists import some, spans
 from ..base.named_tuple import NamedTuple
 from ..base.periods import NameMatch, Period, expected_periods, is_coarser
 from ..base.protected import SECRET, holds_secrets
@@ -98,7 +99,7 @@ class FileCollector(Collector):
         due = [] if self.period == "none" else expected_periods(self.period, self.options["offset"], 0, self.timezone, now)
         problem = None
         if self.period == "none" and not selection.files and not selection.pending:
-            problem = "nothing matches %s in %s" % (", ".join(self.options["patterns"]), ", ".join(self.options["paths"]))
+            problem = "nothing matches %s in %s" % (some(self.options["patterns"]), some(self.options["paths"]))
         absent = set(selection.missing)
         unready = [one for one in selection.pending if not one.unreadable and one.period in absent]
         if unready:
@@ -109,8 +110,8 @@ class FileCollector(Collector):
         yield Collected(selection.files, missing=missing, due=due, skipped=selection.skipped, pending=selection.pending, problem=problem)
 
     def describe_missing(self, periods: t.Sequence[Period]) -> str:
-        spans = ", ".join("%s to %s" % (format_utc(period.start), format_utc(period.end)) for period in periods)
-        return "no log matches %s for %s" % (", ".join(self.options["patterns"]), spans)
+        missing = spans([(format_utc(period.start), format_utc(period.end)) for period in periods])
+        return "no log matches %s for %s" % (some(self.options["patterns"]), missing)
 
 
 def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ..base.lists import MOST, MOST_ROWS, REST, first
 from ..base.units import format_size
+from .texts import problem
 
 if t.TYPE_CHECKING:
     from ..archive.facts import PeriodText
@@ -59,24 +61,27 @@ if t.TYPE_CHECKING:
         state: str
 
 
-MOST_SKIPPED = 10
-"""Skipped files that are listed; their number is always shown."""
+MOST_PROBLEMS = 20
+"""Errors, and warnings, that are listed."""
 
 
 def recap(record: RunRecord) -> str:
     """One run: the outcome first, then errors and warnings, then what was done."""
     lines = ["%s: %s%s" % (record["job"], record["outcome"], " (dry run, nothing was changed)" if record["check"] else "")]
-    lines += ["  ERROR    %s" % text for text in record["errors"]]
-    lines += ["  warning  %s" % text for text in record["warnings"]]
-    for archive in record["archives"]:
+    lines += ["  ERROR    %s" % text for text in first(list(map(problem, record["errors"])), MOST_PROBLEMS)]
+    lines += ["  warning  %s" % text for text in first(list(map(problem, record["warnings"])), MOST_PROBLEMS)]
+    for archive in record["archives"][:MOST_ROWS]:
         lines += _archive(archive)
+    if len(record["archives"]) > MOST_ROWS:
+        lines.append(_DETAIL + REST % (len(record["archives"]) - MOST_ROWS))
     for name, pruned in record["pruned"].items():
         lines += _pruned(name, pruned, record["check"])
     if record["sources_deleted"]:
         lines.append("  deleted  %d source(s) that every required store has" % len(record["sources_deleted"]))
     if record["skipped"]:
         lines.append("  skipped  %d file(s):" % len(record["skipped"]))
-        lines += [_DETAIL + "%s: %s" % (_shown(skipped["path"]), skipped["reason"]) for skipped in record["skipped"][:MOST_SKIPPED]]
+        skipped = ["%s: %s" % (_shown(one["path"]), one["reason"]) for one in record["skipped"]]
+        lines += [_DETAIL + text for text in first(skipped, MOST)]
     spool = record["spool"]
     if spool["archives"]:
         lines.append("  spool    %d archive(s), %s, wait for the next run" % (spool["archives"], format_size(spool["bytes"])))
@@ -104,7 +109,7 @@ def _pruned(store: str, pruned: PruneRecord, check: bool) -> t.List[str]:
         lines.append("  pruned   %s: %d removed (%s), %d kept" % (store, *counts))
     if check:
         return lines + [_DETAIL + "%-6s %s  (%s)" % (item["action"], item["key"], item["reason"]) for item in pruned["plan"]]
-    return lines + [_DETAIL + key for key in removed]
+    return lines + [_DETAIL + key for key in first(removed)]
 
 
 def archives(rows: t.Sequence[ArchiveRow]) -> str:

@@ -8,15 +8,20 @@ from __future__ import annotations
 import typing as t
 
 from ..base.levels import VERIFICATION_LEVELS
+from ..base.lists import MOST_ROWS, REST, first
 from ..base.units import format_duration, format_size
 from .records import has_failed, state_of
-from .texts import one_line
+from .report import MOST_PROBLEMS
+from .texts import one_line, problem
 
 if t.TYPE_CHECKING:
     from ..state.record import ArchiveRecord, RunRecord
 
 Row = t.Tuple[str, t.Sequence[str]]
 """A row of a table: its state ('done', 'warning' or 'failed'), and its cells."""
+
+MOST_OF_FLEET = 200
+"""Errors and warnings of several runs that are listed."""
 
 STEPS_HEAD = ("Step", "What")
 ARCHIVES_HEAD = ("Archive", "Size", "State", "Copies")
@@ -59,17 +64,19 @@ def steps(record: RunRecord) -> t.List[Row]:
 def archives(record: RunRecord) -> t.List[Row]:
     """Each archive with its size and how its copies were verified."""
     rows: t.List[Row] = []
-    for archive in record["archives"]:
+    for archive in record["archives"][:MOST_ROWS]:
         copies = ["%s: %s" % (name, copy.get("verified_by") or copy["state"]) for name, copy in archive["stores"].items()]
         waits = any(copy["state"] == "pending" for copy in archive["stores"].values())
         cells = (archive["name"], format_size(size_of(archive)), archive["state"], ", ".join(copies))
         rows.append(("warning" if waits else "done", cells))
+    if len(record["archives"]) > MOST_ROWS:
+        rows.append(("done", (REST % (len(record["archives"]) - MOST_ROWS), "", "", "")))
     return rows
 
 
 def removed(record: RunRecord) -> t.List[str]:
     """The archives that retention removed, with their stores."""
-    return ["%s: %s" % (store, key) for store, pruned in record["pruned"].items() for key in pruned["removed"]]
+    return first(["%s: %s" % (store, key) for store, pruned in record["pruned"].items() for key in pruned["removed"]])
 
 
 def runs(records: t.Sequence[RunRecord]) -> t.List[Row]:
@@ -89,8 +96,9 @@ def problems(records: t.Sequence[RunRecord]) -> t.List[t.Tuple[str, str]]:
     for kind, texts in (("error", [record["errors"] for record in records]), ("warning", [record["warnings"] for record in records])):
         for record, lines in zip(records, texts):
             prefix = "%s %s: " % (record["host"], record["job"]) if len(records) > 1 else ""
-            found += [(kind, prefix + line) for line in lines]
-    return found
+            found += [(kind, prefix + line) for line in first(list(map(problem, lines)), MOST_PROBLEMS)]
+    rest = len(found) - MOST_OF_FLEET
+    return found if rest <= 0 else [*found[:MOST_OF_FLEET], (found[MOST_OF_FLEET][0], REST % rest)]
 
 
 def size_of(archive: ArchiveRecord) -> int:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 CUT = "(cut)"
-"""The last line of a text that was cut."""
+"""The end of a text that was cut."""
+LONGEST_PROBLEM = 2000
+"""Characters."""
 
 
 def printable(text: str) -> str:
@@ -17,6 +19,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """The same on one line."""
     return printable(text).replace("\n", " ")
+
+
+def problem(text: str) -> str:
+    """An error or a warning, cut to a length that a message can have many of."""
+    return text if len(text) <= LONGEST_PROBLEM else "%s... %s" % (text[:LONGEST_PROBLEM], CUT)
 
 
 def cut(text: str, limit: int) -> str:

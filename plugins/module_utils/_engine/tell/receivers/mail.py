@@ -14,6 +14,7 @@ import os
 import typing as t
 
 from ...base.errors import LogArchiveError
+from ...base.lists import some
 from . import addresses
 from .base import Receiver, ReceiverError, network_error, seconds_of
 
@@ -218,7 +219,7 @@ def _refused(refused: t.Mapping[str, t.Tuple[int, bytes]], target: NotifyTarget)
     answers = ["%s (%d %s)" % (name, code, _shown(text, target["password"])) for name, (code, text) in sorted(refused.items())]
     left = [address for address in _recipients(target) if addresses.bare(address) in refused]
     retryable = any(code < 500 for code, _text in refused.values())
-    return ReceiverError("the server refuses %s" % ", ".join(answers), retryable, t.cast("NotifyTarget", {**target, "to": left}))
+    return ReceiverError("the server refuses %s" % some(answers), retryable, t.cast("NotifyTarget", {**target, "to": left}))
 
 
 def _shown(text: t.Union[bytes, str], secret: t.Optional[str]) -> str:

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import metrics, plain
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.messages import Message
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.report import MOST_PROBLEMS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.summary import subject
 from hypothesis import given, strategies as st
 
@@ -151,14 +152,19 @@ def test_names_and_errors_from_elsewhere_stay_text(name):
 def test_a_table_is_never_longer_than_its_limit(errors, limit):
     table = Message([recap(errors=errors)]).markdown(limit)
     assert len(table) <= limit
-    assert table.endswith("(cut)") or table.count("- :x:") == len(errors)
+    assert table.endswith("(cut)") or table.count("- :x:") == min(len(errors), MOST_PROBLEMS + 1)
 
 
 def test_a_mail_of_thousands_of_archives_stays_a_mail():
     run = recap(archives=[archive("log.%05d.tgz.fernet" % number) for number in range(20_000)])
     message = Message([run])
+    for shown in (message.text(), message.html()):
+        assert "and 19950 more" in shown and len(shown) < 40_000
+
+
+def test_the_text_about_a_fleet_has_a_limit_too():
+    message = Message([recap(host="web%d" % number, outcome="x" * 300) for number in range(1000)])
     assert len(message.text()) <= plain.LONGEST + 10 and message.text().endswith("\n(cut)\n")
-    assert "and 19800 more" in message.html() and len(message.html()) < 200_000
 
 
 def test_metrics_are_valid_and_have_their_values():
@@ -208,3 +214,25 @@ def test_no_success_yet_is_no_number():
     status = dict.fromkeys(("archives", "bytes", "source_bytes"), 0)
     status.update(last_success=None, spool={"archives": 0, "bytes": 0}, backlog={}, verified={})
     assert "last_success" not in metrics.render(recap(), metrics.JobFacts(status, {1: 1}, []))
+
+
+def test_thousands_of_everything_make_a_short_message():
+    """The record, and so the JSON output, has all of it."""
+    many = ["cannot delete the archived source /var/log/events/%d: Read-only file system" % number for number in range(9969)]
+    record = recap(
+        outcome="partly done",
+        errors=many,
+        warnings=many + ["x" * 66_000],
+        archives=[archive("a%d" % number) for number in range(5000)],
+        pruned={"local": {"removed": many, "failed": {}, "bytes_freed": 1, "kept": 0, "refusals": []}},
+        skipped=[{"path": path, "reason": "open"} for path in many],
+    )
+    for message in (Message([record]), Message([dict(record, host="web%d" % number) for number in range(50)])):
+        for shown in (message.text(), message.html(), message.markdown(10**6)):
+            assert len(shown) < 80_000
+            assert "more; the JSON output lists all" in shown
+    assert "and 9949 more" in Message([record]).text()
+
+
+def test_a_problem_of_66_kilobytes_is_cut():
+    assert len(Message([recap(warnings=["x" * 66_000])]).text()) < 5000
