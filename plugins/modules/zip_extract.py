@@ -14,7 +14,8 @@ description:
   - Either all requested members are extracted, or none. A member that would leave the folder, is a link or a device, or is encrypted,
     damaged or duplicated is an error that names it. A zip that exceeds a limit is an error, too.
   - Only the compression methods store and deflate are supported. The memory that other methods need cannot be limited.
-  - Extracted files have the mode 0600. Their modification times come from the zip, which contains no time zone, and are taken as local.
+  - Extracted files have the mode 0600. Their modification times come from the zip. Times without a time zone are taken as local; many
+    tools also store the exact time (the extra field UT, or that of NTFS), which then counts.
 options:
   src:
     description: The path of the zip on the host that runs the module.
@@ -102,7 +103,9 @@ members:
       returned: success
       sample: 143360
     modified:
-      description: The modification time, in an unknown local time zone. V(null) if it is not a valid time.
+      description:
+        - The modification time. With an offset if the zip contains the exact time, else in an unknown local time zone.
+        - V(null) if it is not a valid time.
       type: str
       returned: success
       sample: "2024-01-12T23:00:00"

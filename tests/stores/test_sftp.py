@@ -135,11 +135,13 @@ def test_files_and_folders_are_closed_to_others(openssh: t.Any, proftpd: t.Any, 
         assert [stat.S_IMODE(folder.stat().st_mode) for folder in (root, root / "a", root / "a/b")] == [0o700] * 3
 
 
-def test_a_path_relative_to_the_start_of_the_session(openssh: t.Any, store: t.Any, local: t.Any) -> None:
-    one, file = store(openssh, path="relative folder/it's"), local(1000)
+@pytest.mark.parametrize("home", ["", "~/"])
+def test_a_path_relative_to_the_start_of_the_session(openssh: t.Any, store: t.Any, local: t.Any, home: str) -> None:
+    folder = "relative folder %d/it's" % len(home)
+    one, file = store(openssh, path=home + folder), local(1000)
     assert one.put(file.path, KEY, file.digests).verification.level == "remote_hash"
-    assert (pathlib.Path(openssh.root_folder) / "relative folder/it's" / KEY).read_bytes() == file.data
-    assert one.location("a/b") == "sftp://%s@127.0.0.1:%d/~/relative folder/it's/a/b" % (openssh.user, openssh.port)
+    assert (pathlib.Path(openssh.root_folder) / folder / KEY).read_bytes() == file.data
+    assert one.location("a/b") == "sftp://%s@127.0.0.1:%d/~/%s/a/b" % (openssh.user, openssh.port, folder)
 
 
 def test_the_upload_is_read_through_a_new_connection(openssh: t.Any, store: t.Any, local: t.Any, new_proxy: t.Any) -> None:

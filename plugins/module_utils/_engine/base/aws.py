@@ -23,7 +23,8 @@ class Access(t.NamedTuple):
     """How to reach a service.
 
     endpoint_url: a compatible server, AWS if None. ca_bundle: a PEM file of the authorities to trust instead of the system's. timeout:
-    seconds for connecting, and for each read. Without access_key_id and profile, boto3's standard chain finds the credentials.
+    seconds for connecting, and for each read. Without access_key_id and profile, boto3's standard chain finds the credentials; with
+    access_key_id, no profile is used, not even that of AWS_PROFILE.
     """
 
     region: t.Optional[str] = None
@@ -67,6 +68,7 @@ def make_client(service: str, access: Access, subject: str, addressing_style: st
     try:
         import boto3.session
         import botocore.exceptions
+        import botocore.session
         from botocore.config import Config
     except ImportError as error:
         raise MissingLibraryError("boto3", "S3 stores and AWS services") from error
@@ -80,8 +82,11 @@ def make_client(service: str, access: Access, subject: str, addressing_style: st
     if "request_checksum_calculation" in Config.OPTION_DEFAULTS:
         config = config.merge(Config(request_checksum_calculation="when_required", response_checksum_validation="when_required"))
     try:
+        # Without this, AWS_PROFILE must name a profile that exists, whether its credentials are used or not.
+        no_profile = {"profile": (None, None, None, None)} if access.access_key_id else None
         session: t.Any = boto3.session.Session(
-            profile_name=access.profile,
+            botocore_session=botocore.session.Session(session_vars=t.cast(t.Any, no_profile)),
+            profile_name=None if access.access_key_id else access.profile,
             region_name=access.region,
             aws_access_key_id=access.access_key_id,
             aws_secret_access_key=access.secret_access_key,

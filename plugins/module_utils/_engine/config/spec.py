@@ -185,14 +185,15 @@ WEB: Spec = {
         "type": "str",
         "choices": ["any", "today"],
         "default": "any",
-        "description": [
-            "V(today) accepts only files with a modification date of today in O(timezone). The times in a zip file have no time zone."
-        ],
+        "description": ["V(today) accepts only files with a modification date of today in O(timezone)."],
     },
     "timezone": {
         "type": "str",
         "default": "local",
-        "description": ["The time zone of the times in the zip file, such as V(Europe/Paris). V(local) is the time zone of the host."],
+        "description": [
+            "The time zone of the times in the zip file, such as V(Europe/Paris). V(local) is the time zone of the host.",
+            "If the zip file contains the exact time of a file (the extra field UT, or that of NTFS), that time counts.",
+        ],
     },
     "absent": {
         "type": "str",

@@ -45,7 +45,8 @@ STORE: Spec = {
         "type": "str",
         "types": ["file", "sftp"],
         "description": [
-            "The folder of the archives: an absolute path on this host (O(type=file)), or a path on the SFTP server (O(type=sftp))."
+            "The folder of the archives: an absolute path on this host (O(type=file)), or a path on the SFTP server (O(type=sftp)).",
+            "A path on the server may be relative to the folder in which a login begins. V(logs) and V(~/logs) are the same.",
         ],
     },
     "bucket": {"type": "str", "types": ["s3"], "description": ["The S3 bucket. It must exist."]},
@@ -56,7 +57,8 @@ STORE: Spec = {
         "type": "str",
         "types": ["s3"],
         "description": [
-            "The access key ID. Without it the standard AWS credential chain is used: environment, profile, instance role.",
+            "The access key ID. With it, C(AWS_PROFILE) and other C(AWS_*) credentials of the environment do not count. Without it the"
+            " standard AWS credential chain is used: environment, profile, instance role.",
         ],
     },
     "secret_access_key": {"type": "str", "types": ["s3"], "secret": True, "description": ["The secret access key of O(access_key_id)."]},
@@ -150,13 +152,19 @@ def _file_problems(store: t.Mapping[str, t.Any]) -> t.List[str]:
 def _s3_problems(store: t.Mapping[str, t.Any]) -> t.List[str]:
     if bool(store["access_key_id"]) != bool(store["secret_access_key"]):
         return ["access_key_id: requires secret_access_key, and vice versa; omit both to use the standard AWS credential chain"]
+    if store["access_key_id"] and store["profile"]:
+        return ["profile: cannot be combined with access_key_id; give one of them"]
     return []
 
 
 def _sftp_problems(store: t.Mapping[str, t.Any]) -> t.List[str]:
+    problems = []
     if not (store["private_key_file"] or store["password"]):
-        return ["private_key_file: is missing; give a private key file or a password"]
-    return []
+        problems.append("private_key_file: is missing; give a private key file or a password")
+    path = store["path"] or ""
+    if path.startswith("~") and not (path + "/").startswith("~/"):
+        problems.append("path: SFTP does not know the folder of another user (%r); give its absolute path" % path)
+    return problems
 
 
 STORE_PROBLEMS = {"file": _file_problems, "s3": _s3_problems, "sftp": _sftp_problems}

@@ -185,10 +185,10 @@ def unpack(options: WebOptions, path: str, folder: str, now: datetime.datetime, 
     subject = shown(options["url"])
     try:
         listed = [member for member in zips.members(path, limits) if not member.is_folder]
-        wanted = None if options["member"] is None else [options["member"]]
+        wanted = None if options["member"] is None else [zips.plain(options["member"])]
         chosen = [member for member in listed if wanted is None or member.name in wanted]
         zone = load_timezone(options["timezone"])
-        modified = {m.name: None if m.modified is None else m.modified.replace(tzinfo=zone) for m in chosen}
+        modified = {member.name: _in_zone(member.modified, zone) for member in chosen}
         problem = _problem(options, chosen, listed, modified, now.astimezone(zone).date())
         if problem is not None:
             return Dump([], modified, validators, problem, False)
@@ -201,6 +201,13 @@ def unpack(options: WebOptions, path: str, folder: str, now: datetime.datetime, 
         if moment is not None:
             os.utime(file.path, (moment.timestamp(), moment.timestamp()))
     return Dump(files, modified, validators, None, False)
+
+
+def _in_zone(moment: t.Optional[datetime.datetime], zone: datetime.tzinfo) -> t.Optional[datetime.datetime]:
+    """The time of a member; one that is not exact is taken as a time of this zone."""
+    if moment is None:
+        return None
+    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
 
 
 def _problem(

@@ -3,7 +3,8 @@
 
 """Untrusted zips: list their members, and extract them below a folder, all of them or none.
 
-Format: APPNOTE.TXT of PKWARE. Python's zipfile reads it and checks the CRC-32 of each member. The times in a zip have no time zone.
+Format: APPNOTE.TXT of PKWARE. Python's zipfile reads it and checks the CRC-32 of each member. The times in a zip have no time zone, unless
+an extra field has the exact time: "UT" of Info-ZIP (proginfo/extrafld.txt) or that of NTFS (APPNOTE.TXT 4.5.5).
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from ..base.staging import CHUNK, ExtractedFile, StagedFile, Staging, check_name
 from ..base.units import format_size
 
 _UNIX = 3
+_UNIX_TIMES = 0x5455
+_NTFS = 0x000A
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+_NTFS_EPOCH = datetime.datetime(1601, 1, 1, tzinfo=datetime.timezone.utc)
 _METHODS = {1: "shrink", 6: "implode", 9: "deflate64", zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma", 93: "zstd", 98: "ppmd"}
 """Names of compression methods, for messages (APPNOTE.TXT 4.4.5)."""
 _LARGEST_ENTRY = 46 + 512
@@ -44,7 +49,10 @@ DEFAULT_LIMITS = Limits()
 
 
 class Member(t.NamedTuple):
-    """One entry of a zip. size, packed_size: bytes; modified: local time in an unknown zone, None if it is not a valid time."""
+    """One entry of a zip. name: without "./" parts; size, packed_size: bytes.
+
+    modified: the exact time (aware, UTC) if the zip has it, else local time in an unknown zone; None if it is not a valid time.
+    """
 
     name: str
     size: int
@@ -73,8 +81,8 @@ def extract(
 
     names: the members to extract, all by default. overwrite: replace files with other content, which otherwise are an error. progress:
     called with the bytes extracted since the last call. check: a dry run, which extracts everything and writes nothing.
-    The times in the zip are taken as local time of this host; its modes are ignored. Raises IntegrityError with the member that is
-    encrypted, damaged, unsafe or missing, or the limit that was exceeded; DiskFullError, LogArchiveError.
+    Times in the zip that are not exact are taken as local times of this host; its modes are ignored. Raises IntegrityError with the member
+    that is encrypted, damaged, unsafe or missing, or the limit that was exceeded; DiskFullError, LogArchiveError.
     """
     with _opened(path, limits) as archive, failing_clearly(destination):
         chosen = _chosen(archive, names, path)
@@ -121,37 +129,66 @@ def _directory_size(path: str) -> int:
 
 
 def _member(info: zipfile.ZipInfo) -> Member:
+    name = plain(info.filename)
+    return Member(name, info.file_size, info.compress_size, _modified(info), bool(info.flag_bits & 1), info.is_dir())
+
+
+def plain(name: str) -> str:
+    """The name without "./" parts: bsdtar and zip write "./dump.sql" for "dump.sql"."""
+    return "/".join(part for part in name.split("/") if part != ".")
+
+
+def _modified(info: zipfile.ZipInfo) -> t.Optional[datetime.datetime]:
+    fields = _extra_fields(info.extra)
+    unix, ntfs = fields.get(_UNIX_TIMES, b""), fields.get(_NTFS, b"")
+    if len(unix) >= 5 and unix[0] & 1:
+        return _EPOCH + datetime.timedelta(seconds=struct.unpack_from("<l", unix, 1)[0])
+    # Four reserved bytes, then attribute 1 of 24 bytes, which begins with the modification time in 100 ns since 1601.
+    if len(ntfs) >= 16 and ntfs[4:8] == b"\1\0\x18\0":
+        with contextlib.suppress(OverflowError):
+            return _NTFS_EPOCH + datetime.timedelta(microseconds=struct.unpack_from("<Q", ntfs, 8)[0] // 10)
     try:
-        modified: t.Optional[datetime.datetime] = datetime.datetime(*info.date_time)
+        return datetime.datetime(*info.date_time)
     except ValueError:
-        modified = None  # The format can express 31 February, and 60 seconds.
-    return Member(info.filename, info.file_size, info.compress_size, modified, bool(info.flag_bits & 1), info.is_dir())
+        return None  # The format can express 31 February, and 60 seconds.
+
+
+def _extra_fields(extra: bytes) -> t.Dict[int, bytes]:
+    """The extra fields of an entry by their header id (APPNOTE.TXT 4.5.1)."""
+    fields: t.Dict[int, bytes] = {}
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        fields.setdefault(kind, extra[4 : 4 + size])
+        extra = extra[4 + size :]
+    return fields
 
 
 def _chosen(archive: zipfile.ZipFile, names: t.Optional[t.Sequence[str]], path: str) -> t.List[zipfile.ZipInfo]:
     infos = [info for info in archive.infolist() if not info.is_dir()]
     if names is not None:
-        there = {info.filename for info in infos}
-        missing = [name for name in names if name not in there]
+        wanted = {plain(name) for name in names}
+        there = {plain(info.filename) for info in infos}
+        missing = [name for name in names if plain(name) not in there]
         if missing:
             shown = ", ".join(map(ascii, sorted(there)[:10])) + (", ..." if len(there) > 10 else "")
             raise IntegrityError(
                 "the zip contains no file %s" % ", ".join(map(ascii, missing)), path, "It contains %s" % (shown or "no files")
             )
-        infos = [info for info in infos if info.filename in names]
+        infos = [info for info in infos if plain(info.filename) in wanted]
     seen: t.Set[str] = set()
     for info in infos:
         _check(info, path)
-        if info.filename in seen:
-            raise IntegrityError("the zip contains the member %s twice" % ascii(info.filename), path)
-        seen.add(info.filename)
+        name = plain(info.filename)
+        if name in seen:
+            raise IntegrityError("the zip contains the member %s twice" % ascii(name), path)
+        seen.add(name)
     return infos
 
 
 def _check(info: zipfile.ZipInfo, path: str) -> None:
     if "\\" in info.orig_filename:
         raise IntegrityError("refused: the member name %s would leave the destination on other systems" % ascii(info.orig_filename), path)
-    check_name(info.orig_filename, path)
+    check_name(plain(info.orig_filename), path)
     if info.flag_bits & 1:
         raise IntegrityError("the member %s is encrypted" % ascii(info.filename), path, "Create the zip without a password")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -178,9 +215,9 @@ def _staged(
         name = "%d" % number
         with open(os.devnull, "wb") if staging is None else staging.create(name) as file:
             size, sha256 = _extract(archive, info, file, room, limits, path, progress)
-        modified = _member(info).modified
+        modified = _modified(info)
         mtime = os.stat(path).st_mtime_ns if modified is None else int(modified.timestamp()) * 10**9
-        staged.append(StagedFile(info.filename, name, size, sha256, 0o600, mtime))
+        staged.append(StagedFile(plain(info.filename), name, size, sha256, 0o600, mtime))
         room -= size
     return staged
 

@@ -19,12 +19,13 @@ from .sftp_session import Session
 class RemoteRoot:
     """The root folder of a store, over a session that is opened at first use and again after it was lost.
 
-    path: absolute, or relative to the folder in which a session starts. private_key_file: read at the first login.
+    path: absolute, or relative to the folder in which a session starts, which "~" names. private_key_file: read at the first login.
     """
 
     def __init__(self, login: Login, path: str, private_key_file: t.Optional[str], passphrase: t.Optional[str]) -> None:
         self.login = login
-        self.path = path.rstrip("/") or "/"
+        path = path.rstrip("/") or "/"
+        self.path = "." if path == "~" else path[2:] if path.startswith("~/") else path
         self._private_key_file = private_key_file
         self._passphrase = passphrase
         self._session: t.Optional[Session] = None

@@ -105,7 +105,15 @@ def test_a_store_by_itself_is_named_after_its_type():
         ({"stores": [{"type": "file"}]}, "stores[0].path: is missing; a store of type file requires it"),
         ({"stores": [{"type": "file", "path": "/x", "bucket": "b"}]}, "stores[0].bucket: a store of type file does not have this option"),
         ({"stores": [{"type": "s3", "bucket": "b", "access_key_id": "a"}]}, "stores[0].access_key_id: requires secret_access_key"),
+        (
+            {"stores": [{"type": "s3", "bucket": "b", "access_key_id": "a", "secret_access_key": "b", "profile": "p"}]},
+            "stores[0].profile: cannot be combined with access_key_id; give one of them",
+        ),
         ({"stores": [{"type": "sftp", "host": "h", "user": "u", "path": "p"}]}, "stores[0].private_key_file: is missing"),
+        (
+            {"stores": [{"type": "sftp", "host": "h", "user": "u", "path": "~other/logs", "password": "x"}]},
+            "stores[0].path: SFTP does not know the folder of another user ('~other/logs'); give its absolute path",
+        ),
         ({"stores": [{"type": "file", "path": "/x"}, {"type": "file", "path": "/y"}]}, "stores[1].name: two stores are named 'file'"),
         ({"retention": {"keep_dayly": 3}}, "retention.keep_dayly: unknown key; did you mean 'keep_daily'?"),
         ({"retention": {}}, "retention: "),

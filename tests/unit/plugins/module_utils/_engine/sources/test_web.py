@@ -9,6 +9,7 @@ import datetime
 import io
 import socket
 import ssl
+import struct
 import typing as t
 import zipfile
 
@@ -291,6 +292,19 @@ def test_a_dump_that_is_missing_or_not_from_today_is_a_problem_and_nothing_is_ex
     dump = unpacked(tmp_path, *members, **dict({"member": "dump.sql", "modified": "today"}, **changes))
     assert (dump.problem, dump.files) == (problem, [])
     assert not (tmp_path / "to").exists()
+
+
+def test_an_exact_time_in_the_zip_decides_whether_a_dump_is_from_today(tmp_path: t.Any) -> None:
+    """The zip was made in Los Angeles, where it was still yesterday; the member is asked for without the "./" that bsdtar writes."""
+    entry = zipfile.ZipInfo("./dump.sql", (2024, 1, 11, 23, 30, 0))
+    exact = datetime.datetime(2024, 1, 12, 7, 30, tzinfo=datetime.timezone.utc)
+    entry.extra = struct.pack("<HHBl", 0x5455, 5, 1, int(exact.timestamp()))
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr(entry, b"today")
+    given = options(member="dump.sql", modified="today")
+    dump = web.unpack(given, str(tmp_path / "z.zip"), str(tmp_path / "to"), NOW, KNOWN)
+    assert (dump.problem, [file.name for file in dump.files]) == (None, ["dump.sql"])
+    assert (tmp_path / "to" / "dump.sql").stat().st_mtime == exact.timestamp()
 
 
 def test_today_is_the_day_in_the_zone_of_the_options(tmp_path: t.Any) -> None:

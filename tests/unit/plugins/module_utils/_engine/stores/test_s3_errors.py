@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import socket
 import ssl
 import typing as t
@@ -214,6 +215,20 @@ def test_an_unknown_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(aws.AwsError, match="nightly") as raised:
         aws.make_client("s3", aws.Access(profile="nightly"), LOCATION)
     assert (raised.value.reason, raised.value.retryable) == ("credentials", False)
+
+
+def test_given_keys_win_over_a_profile_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "credentials").write_text("[there]\naws_access_key_id = other\naws_secret_access_key = other\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    for variable in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        for profile in ("gone", "there"):
+            monkeypatch.setenv(variable, profile)
+            client = aws.make_client("s3", aws.Access(region="eu-west-3", access_key_id="id", secret_access_key="x"), LOCATION)
+            assert client._request_signer._credentials.access_key == "id"
+            monkeypatch.delenv(variable)
+    monkeypatch.setenv("AWS_PROFILE", "there")
+    assert aws.make_client("s3", aws.Access(region="eu-west-3"), LOCATION)._request_signer._credentials.access_key == "other"
 
 
 def test_errors_of_other_services_have_reasons() -> None:
