@@ -17,6 +17,8 @@ import typing as t
 
 import lab
 import pytest
+from lab.https import Authority
+from lab.webhook import webhook
 from rigs.host import COMMAND, ENGINE_PATH, Host, archives_in, assert_complete, assert_tidy, file_store, files_below, random_bytes
 
 ALL = {"patterns": ["*"], "period": "none", "recurse": True}
@@ -92,21 +94,33 @@ def test_a_run_killed_while_it_holds_the_lock(host: Host) -> None:
     assert host.spooled() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_interrupted(host: Host, number: int) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_interrupted(host: Host, number: signal.Signals, start_part: t.Any, tmp_path: pathlib.Path) -> None:
+    """It removes what is unfinished, and records, logs and reports how it ended."""
+    receiver = start_part(webhook(tmp_path / "webhook", authority=Authority(tmp_path)))
     with open(host.logs / "large", "wb") as file:
         file.truncate(4 << 30)
-    host.write_document(select=ALL)
+    ping = {"type": "ping", "url": receiver.url("/ping/1"), "ca_bundle": receiver.authority.certificate_file}
+    host.write_document(select=ALL, notify=[ping])
     # What a shell starts in the background, such as these tests, ignores SIGINT and hands that on.
-    command = ["env", "--default-signal=INT", *COMMAND, "run", "--all"]
+    command = ["env", "--default-signal=INT", *COMMAND, "run", "--all", "--json"]
     run = subprocess.Popen(command, env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not any(name.endswith(".part") for name in host.spooled()):
         assert run.poll() is None
         time.sleep(0.01)
     run.send_signal(number)
-    _out, err = run.communicate(timeout=lab.patience(60))
-    assert "Traceback" not in err
-    assert run.returncode == (130 if number == signal.SIGINT else -number)
+    out, err = run.communicate(timeout=lab.patience(60))
+    assert "Traceback" not in err and "interrupted by %s" % number.name in err
+    assert run.returncode == 128 + number
+    assert json.loads(out)["error"]["kind"] == "interrupted"
+    assert host.spooled() == []
+    assert [post.path for post in receiver.posts] == ["/ping/1/start", "/ping/1/fail"]
+    events = [json.loads(line) for line in host.events.read_text().splitlines()]
+    assert [event["event"] for event in events] == ["run_started", "error", "run_ended"]
+    assert number.name in events[1]["text"]
+    (status,) = json.loads(host.command("status", "--json").stdout)
+    assert (status["last_exit_code"], status["exit_code"]) == (1, 1)
+    host.write_document(select=ALL)
     os.truncate(host.logs / "large", 1000)
     assert host.command("run", "--all").returncode == 0
     assert_complete(file_store(host.store), host, wanted(host))

@@ -116,7 +116,7 @@ class Host:
 
 
 ENGINE_PATH = os.pathsep.join(path for path in sys.path if path)
-COMMAND = [sys.executable, "-c", "import sys; from %s.cli.main import main; sys.exit(main())" % _engine.__name__]
+COMMAND = [sys.executable, "-c", "from %s.cli.main import end_with_main; end_with_main()" % _engine.__name__]
 
 
 def log_bytes(seed: str, size: int) -> bytes:

@@ -14,10 +14,8 @@ import sys
 import typing as t
 
 from ..base.errors import LogArchiveError, UnexpectedError
-from . import output
+from . import output, signals
 from .parser import parse
-
-EXIT_INTERRUPTED = 130
 
 
 def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
@@ -26,14 +24,14 @@ def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
     output.begin()
     try:
         code = _run(arguments)
-    except KeyboardInterrupt:
-        output.print_error("log-archive: interrupted; the next run completes what is left")
-        code = EXIT_INTERRUPTED
+    except KeyboardInterrupt as error:
+        code = _report(signals.InterruptedRunError(error), arguments)
     return output.end(code)
 
 
 def end_with_main() -> t.NoReturn:
     """Run ``main`` and end the process. Launchers call this: leaving out Python's own cleanup saves a tenth of an idle run."""
+    signals.install()
     code = main()
     sys.stderr.flush()
     os._exit(code)

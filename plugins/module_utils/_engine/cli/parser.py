@@ -24,7 +24,8 @@ EXIT_CODES = """exit codes:
   2  a mistake in a job document or on the command line
   3  partly done: archives wait in the spool, a log could not be read, or retention was refused; the next run continues
   4  integrity failure: an archive or a manifest is damaged, missing or not authentic
-  5  locked: another run of the same job is active"""
+  5  locked: another run of the same job is active
+  129, 130, 143  interrupted by SIGHUP, SIGINT (Ctrl-C) or SIGTERM; the next run completes what is left"""
 
 
 Command = t.Tuple[t.Callable[[argparse.ArgumentParser], None], t.Callable[[argparse.Namespace], int]]

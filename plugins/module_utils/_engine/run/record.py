@@ -68,7 +68,9 @@ class Recorder:
 
     def abort(self, error: BaseException) -> None:
         """Record that the run ends early because of an exception that no step expects."""
-        self._add_error("the run ended early: %s" % (str(error) or type(error).__name__), self._step, EXIT_FAILED)
+        text = "the run ended early: %s" % (str(error) or type(error).__name__)
+        self._add_error(text, self._step, EXIT_FAILED)
+        self.event("error", text=text)
 
     def _add_error(self, text: str, step: str, exit_code: int) -> None:
         self.record["errors"].append(text)
