@@ -586,11 +586,17 @@ def test_keys_that_could_not_be_deleted_are_reported_each(proxy: HttpFaultProxy,
     store = make_store(proxy)
     store.put(small.path, "a", small.digests)
     body = (
-        b"<DeleteResult><Error><Key>archives/a</Key><Code>AccessDenied</Code><Message>locked until 2030</Message></Error>"
+        b"<DeleteResult><Deleted><Key>archives/c</Key></Deleted>"
+        b"<Error><Key>archives/a</Key><Code>AccessDenied</Code><Message>locked until 2030</Message></Error>"
         b"<Error><Key>archives/b</Key><Code>NoSuchKey</Code><Message>gone</Message></Error></DeleteResult>"
     )
     proxy.fault("delete_objects", rewrite=lambda answer: answer._replace(body=body))
-    assert store.delete(["a", "b", "c"]) == {"a": "AccessDenied: locked until 2030", "b": None, "c": None}
+    assert store.delete(["a", "b", "c", "d"]) == {
+        "a": "AccessDenied: locked until 2030",
+        "b": None,
+        "c": None,
+        "d": "the server did not confirm it",
+    }
 
 
 # -- servers that report wrong values -------------------------------------------------------------------------------------

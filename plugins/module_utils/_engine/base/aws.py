@@ -72,6 +72,9 @@ def make_client(service: str, access: Access, subject: str, addressing_style: st
         from botocore.config import Config
     except ImportError as error:
         raise MissingLibraryError("boto3", "S3 stores and AWS services") from error
+    if access.ca_bundle is not None:
+        # boto3 notices a missing file at the first request and reports neither it nor its path.
+        net.tls_context(access.ca_bundle)
     config = Config(
         s3=t.cast(t.Any, {"addressing_style": addressing_style}),
         retries={"total_max_attempts": 1, "mode": "standard"},
@@ -145,6 +148,18 @@ CREDENTIAL_ERRORS = {
 """Exceptions of botocore, by name: older releases do not have all of them."""
 
 
+_CERTIFICATE_HINTS = {
+    "tls_name": "Use a host name in endpoint_url that the server's certificate contains, or set addressing_style to path",
+    "tls_expired": "Renew the server's certificate; check the clock of this host, too",
+    "tls_untrusted": "Set ca_bundle to the CA that signed the server's certificate",
+}
+MOST_SKEW = 900
+"""Seconds by which clocks may differ: a signature is valid that long.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
+"""
+
+
 def explain(error: Exception, subject: str, region: t.Optional[str] = None) -> AwsError:
     """The AwsError for an exception of ``request_errors``. region: the one that the request was signed for."""
     import botocore.exceptions as known
@@ -159,8 +174,7 @@ def explain(error: Exception, subject: str, region: t.Optional[str] = None) -> A
     if isinstance(error, known.SSLError):
         message = "TLS failed: %s" % text if cause is None else cause.message
         if cause is not None and cause.is_certificate:
-            hint = "Give the authority that signed it as ca_bundle, and check that endpoint_url has the name in the certificate"
-            return AwsError("tls", message, subject, hint)
+            return AwsError("tls", message, subject, _CERTIFICATE_HINTS[cause.kind])
         return AwsError("unavailable", message, subject, "Check that endpoint_url's scheme and port are those of the server")
     if isinstance(error, (known.HTTPClientError, known.IncompleteReadError, known.ConnectionError)):
         # botocore's text names the endpoint, and a timeout as such, but no other cause.
@@ -183,11 +197,16 @@ def explain_answer(answer: Answer, subject: str, region: t.Optional[str] = None)
     if error.get("Message"):
         message += " (%s)" % error["Message"]
     hint: t.Optional[str] = None
-    if code == "RequestTimeTooSkewed":
+    target = headers.get("location")
+    # The answer to a HEAD has no body and so no code: its date shows the reason.
+    if code == "RequestTimeTooSkewed" or (code in ("", "400", "403") and _skew(headers) > MOST_SKEW):
         reason, hint = "clock", "Set this host's clock (NTP)"
         server = error.get("ServerTime") or headers.get("date", "unknown")
         here = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         message = "the clocks differ too much: this host has %s, the server %s" % (here, server)
+    elif status // 100 == 3 and target and code not in WRONG_REGION and not headers.get("x-amz-bucket-region"):
+        reason, hint = "other", "Set endpoint_url to the server that it redirects to, if that is the right one"
+        message = "the endpoint redirects to %s (status %s)" % (ascii(without_secrets(str(target)[:200])).strip("'"), status)
     elif code in WRONG_REGION or status in (301, 307):
         reason = "region"
         message = "the bucket is not in region %s: %s" % (region or "(none set)", message)
@@ -207,6 +226,16 @@ def explain_answer(answer: Answer, subject: str, region: t.Optional[str] = None)
     else:
         reason = "other"
     return AwsError(reason, message, subject, hint, status, code)
+
+
+def _skew(headers: t.Mapping[str, str]) -> float:
+    """Seconds between the clock of this host and the date in an answer; 0 if the answer has no valid date."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return abs(parsedate_to_datetime(headers["date"]).timestamp() - time.time())
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return 0.0
 
 
 def without_secrets(text: str) -> str:

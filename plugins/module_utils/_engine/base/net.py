@@ -110,6 +110,9 @@ def _cause_of(error: BaseException) -> t.Optional[Cause]:
     if isinstance(error, ssl.SSLCertVerificationError):
         kind = "tls_name" if error.verify_code in _WRONG_NAME else "tls_expired" if error.verify_code in _WRONG_TIME else "tls_untrusted"
         return Cause(kind, "its TLS certificate is not accepted (%s)" % error.verify_message)
+    if "CertificateError" in names:
+        # urllib3's own check of the name, which it makes if TLS was told not to.
+        return Cause("tls_name", "its TLS certificate is not accepted (%s)" % str(error)[:300])
     if isinstance(error, socket.timeout) or "TimeoutError" in names:
         return Cause("timeout", "it did not answer in time")
     if isinstance(error, ssl.SSLError):
@@ -138,7 +141,10 @@ def tls_context(ca_bundle: t.Optional[str] = None) -> ssl.SSLContext:
 
     try:
         return ssl.create_default_context(cafile=ca_bundle)
-    except (OSError, ssl.SSLError) as error:
+    except ssl.SSLError as error:
+        reason = "the file contains no certificate in PEM format"
+        raise ConfigError("cannot read the CA certificates: %s" % reason, ca_bundle, "Check ca_bundle") from error
+    except OSError as error:
         raise ConfigError("cannot read the CA certificates: %s" % (error.strerror or error), ca_bundle, "Check ca_bundle") from error
 
 

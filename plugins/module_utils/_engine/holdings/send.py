@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import typing as t
 
 from ..archive.manifest import digests, load, same_sources
 from ..archive.naming import MANIFEST_SUFFIX, manifest_key, revised
 from ..base.beneath import open_local
-from ..base.errors import IntegrityError, LogArchiveError, StoreExistsError, StoreNotFoundError
+from ..base.errors import IntegrityError, LogArchiveError, StoreError, StoreExistsError, StoreNotFoundError
 from ..base.progress import Advance
 from ..stores.base import Digests, Store, Verification, digests_of
 from .inventory import fetch_manifest
@@ -21,6 +20,10 @@ if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
     from ..base.beneath import Local
     from .facts import SentArchive
+
+
+MOST_REVISIONS = 2000
+"""Of one archive: more than a job makes that archives a growing log every minute of a day."""
 
 
 class Sent(t.NamedTuple):
@@ -43,8 +46,7 @@ def send(store: Store, path: Local, manifest: Manifest, key: str, suffix: str, p
     """
     beside = path + MANIFEST_SUFFIX
     manifest_digests = digests_of_file(beside)
-    for revision in itertools.count(1):
-        candidate = revised(key, suffix, revision)
+    for candidate in _revisions(key, suffix):
         try:
             manifest_put = store.put(beside, manifest_key(candidate), manifest_digests)
             try:
@@ -58,19 +60,30 @@ def send(store: Store, path: Local, manifest: Manifest, key: str, suffix: str, p
             found = _same_logs(store, candidate, manifest)
             if found is not None:
                 return Sent(candidate, True, 1, found[1], found[0])
-    raise AssertionError("unreachable: revisions do not end")
+    raise _no_free_name(store, key)
 
 
 def look(store: Store, manifest: Manifest, key: str, suffix: str) -> t.Tuple[str, t.Optional[Sent]]:
     """Predict ``send``: the key, and None if the archive would be sent there, else the archive that is there already."""
-    for revision in itertools.count(1):
-        candidate = revised(key, suffix, revision)
+    for candidate in _revisions(key, suffix):
         found = _same_logs(store, candidate, manifest)
         if found is not None:
             return candidate, Sent(candidate, True, 1, found[1], None if found[0]["archive"] == manifest["archive"] else found[0])
         if all(item.key != candidate for item in store.list(candidate)):
             return candidate, None
-    raise AssertionError("unreachable: revisions do not end")
+    raise _no_free_name(store, key)
+
+
+def _revisions(key: str, suffix: str) -> t.Iterator[str]:
+    return (revised(key, suffix, revision) for revision in range(1, MOST_REVISIONS + 1))
+
+
+def _no_free_name(store: Store, key: str) -> StoreError:
+    return StoreError(
+        "the store reports that all %d revisions of the archive exist, and each holds other logs" % MOST_REVISIONS,
+        store.location(key),
+        "Check the store: a server that reports every name as taken does this",
+    )
 
 
 def manifest_beside(path: str) -> Manifest:

@@ -6,15 +6,27 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import typing as t
 
 from ..base.durable import TEMP_PREFIX
-from ..base.errors import ConfigError, IntegrityError, LogArchiveError, StoreError, StoreExistsError, StoreNotFoundError
+from ..base.errors import (
+    ConfigError,
+    IntegrityError,
+    LogArchiveError,
+    SourceError,
+    StoreError,
+    StoreExistsError,
+    StoreNotFoundError,
+    StoreUnavailableError,
+)
 from ..base.net import Retries
 from ..base.progress import Advance
 from ..base.units import format_size, parse_duration
 
 if t.TYPE_CHECKING:
+    import io
+
     from ..base.beneath import Local
     from ..config.document import StoreOptions
 
@@ -26,6 +38,7 @@ MOST_OBJECTS = 1_000_000
 """Objects of one listing. A job that makes an archive each hour needs 57 years for as many; they take about 350 MiB of memory."""
 LARGEST_LISTING = 256 << 20
 """Bytes of the keys and ETags of one listing together."""
+Pieces = t.Generator[t.Union[bytes, memoryview], None, None]
 
 
 class Digests(t.NamedTuple):
@@ -77,10 +90,15 @@ class PutResult(t.NamedTuple):
     verification: Verification
 
 
+def is_key(key: str) -> bool:
+    """Whether ``key`` is a relative path of plain names that cannot leave the store's root."""
+    parts = key.split("/")
+    return not ("\0" in key or any(part in ("", ".", "..") for part in parts) or parts[-1].startswith(TEMP_PREFIX))
+
+
 def check_key(key: str) -> str:
     """Return ``key``; raise ConfigError unless it is a relative path of plain names that cannot leave the store's root."""
-    parts = key.split("/")
-    if not key or "\0" in key or any(part in ("", ".", "..") for part in parts) or parts[-1].startswith(TEMP_PREFIX):
+    if not is_key(key):
         raise ConfigError("not a valid key of a store", repr(key), "Use a relative path without '.', '..' and empty parts")
     return key
 
@@ -99,6 +117,57 @@ def listing_too_large(location: str) -> StoreError:
         location,
         "List a part of it: one host, or one job of a host",
     )
+
+
+@contextlib.contextmanager
+def open_spooled(path: Local) -> t.Iterator[io.FileIO]:
+    """Open a local file that is sent. A failure is SourceError: it is not the store's."""
+    from ..base.beneath import open_local
+
+    try:
+        stream = open_local(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    with stream:
+        yield stream
+
+
+def read_spooled(stream: io.FileIO, path: Local, count: int) -> bytes:
+    """Between 1 and ``count`` bytes of a local file that is sent; IntegrityError at its end."""
+    try:
+        data = stream.read(count)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not data:
+        raise IntegrityError("the archive in the spool is shorter than expected", str(path))
+    return data
+
+
+def unreadable(path: Local, error: OSError) -> SourceError:
+    """The error for a local file that cannot be read."""
+    return SourceError("cannot read the archive in the spool: %s" % (error.strerror or error), str(path))
+
+
+@contextlib.contextmanager
+def containing(location: str) -> t.Iterator[None]:
+    """Turn every exception that is not one of the engine into an error of the store at ``location``.
+
+    Libraries raise more than they document, and a server decides what they see: a redirect without an end is a RecursionError, a wrong
+    byte a UnicodeError, a missing field a KeyError. None of them may end the work on other stores. The text of an unknown exception is
+    not shown: it may hold a secret.
+    """
+    try:
+        yield
+    except LogArchiveError:
+        raise
+    except Exception as error:
+        from ..base.net import find_cause
+
+        cause = find_cause(error)
+        if cause is not None and not cause.is_certificate:
+            raise StoreUnavailableError("the connection failed: %s" % cause.message, location) from error
+        message = "the store failed with an unexpected %s" % type(error).__name__ if cause is None else cause.message
+        raise StoreError(message, location, "Check that its options name the right server, and what answers there") from error
 
 
 class Store(abc.ABC):
@@ -146,8 +215,8 @@ class Store(abc.ABC):
         """Prove that the key holds these bytes, by the cheapest means that reaches ``level``; raise IntegrityError if it does not."""
 
     @abc.abstractmethod
-    def _get(self, key: str, sink: t.BinaryIO, progress: Advance) -> None:
-        """Write the object's bytes to ``sink``, which is empty and at position 0: a retry begins again."""
+    def _get(self, key: str) -> Pieces:
+        """The object's bytes, in order; each piece is valid until the next is read."""
 
     @abc.abstractmethod
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
@@ -209,15 +278,23 @@ class Store(abc.ABC):
         def get_once() -> None:
             sink.seek(0)
             sink.truncate()
-            limited = sink if most is None else t.cast(t.BinaryIO, _LimitedSink(sink, most, self.location(key)))
-            self._get(key, limited, progress or _ignore)
+            size = 0
+            # The sink is the caller's: its errors are not the store's.
+            with contextlib.closing(self._pieces(key)) as pieces:
+                for piece in pieces:
+                    size += len(piece)
+                    if most is not None and size > most:
+                        raise IntegrityError("the store sends more than the expected %d bytes" % most, self.location(key))
+                    sink.write(piece)
+                    (progress or _ignore)(len(piece))
 
-        self._retrying(get_once)
+        Retries(self.attempts, self.retry_delay).call(get_once, _is_retryable, self._reset)
 
     def list(self, prefix: str = "") -> t.List[StoredObject]:
         """All finished objects whose key begins with ``prefix``, sorted by key.
 
-        StoreError for more than MOST_OBJECTS, or if their names have more than LARGEST_LISTING bytes together.
+        Names that cannot be keys are left out: other tools, or a server that lies, made them. StoreError for more than MOST_OBJECTS, or
+        if their names have more than LARGEST_LISTING bytes together.
         """
         return self._retrying(lambda: self._listed(prefix))
 
@@ -242,26 +319,23 @@ class Store(abc.ABC):
             size += len(item.key) + len(item.etag or "")
             if len(found) > MOST_OBJECTS or size > LARGEST_LISTING:
                 raise listing_too_large(self.location(prefix))
-        return sorted(found)
+        return sorted(item for item in found if item.key.startswith(prefix) and is_key(item.key))
 
     def _retrying(self, call: t.Callable[[], Result], retries: t.Optional[Retries] = None) -> Result:
-        return (retries or Retries(self.attempts, self.retry_delay)).call(call, _is_retryable, self._reset)
+        def contained() -> Result:
+            with containing(self.location()):
+                return call()
 
+        return (retries or Retries(self.attempts, self.retry_delay)).call(contained, _is_retryable, self._reset)
 
-class _LimitedSink:
-    """What ``Store._get`` needs of a sink, with a limit: a server may send more than it listed, and need not end."""
-
-    def __init__(self, sink: t.BinaryIO, most: int, subject: str) -> None:
-        self._sink = sink
-        self._left = most
-        self._most = most
-        self._subject = subject
-
-    def write(self, data: t.Any) -> int:
-        self._left -= len(data)
-        if self._left < 0:
-            raise IntegrityError("the store sends more than the expected %d bytes" % self._most, self._subject)
-        return self._sink.write(data)
+    def _pieces(self, key: str) -> Pieces:
+        with contextlib.closing(self._get(key)) as pieces:
+            while True:
+                with containing(self.location(key)):
+                    piece = next(pieces, None)
+                if piece is None:
+                    return
+                yield piece
 
 
 def _is_retryable(error: LogArchiveError) -> bool:

@@ -15,9 +15,21 @@ import typing as t
 
 from ..base import beneath
 from ..base.durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite, write_all
-from ..base.errors import IntegrityError, SourceError, StoreExistsError, StoreFullError, StoreNotFoundError, StoreUnavailableError
+from ..base.errors import IntegrityError, StoreExistsError, StoreFullError, StoreNotFoundError, StoreUnavailableError
 from ..base.progress import Advance
-from .base import MOST_OBJECTS, Digests, Outcome, Store, StoredObject, Verification, listing_too_large, required
+from .base import (
+    MOST_OBJECTS,
+    Digests,
+    Outcome,
+    Pieces,
+    Store,
+    StoredObject,
+    Verification,
+    listing_too_large,
+    open_spooled,
+    required,
+    unreadable,
+)
 from .file_root import FileRoot
 
 if t.TYPE_CHECKING:
@@ -87,18 +99,13 @@ class FileStore(Store):
         with self._root.reporting(self.location(key), "the archive cannot be read"), self._file(key) as fd:
             return self._prove(fd, key, digests, level)
 
-    def _get(self, key: str, sink: t.BinaryIO, progress: Advance) -> None:
-        with contextlib.ExitStack() as stack:
-            with self._root.reporting(self.location(key), "the archive cannot be read"):
-                fd = stack.enter_context(self._file(key))
+    def _get(self, key: str) -> Pieces:
+        with self._root.reporting(self.location(key), "the archive cannot be read"), self._file(key) as fd:
             while True:
-                with self._root.reporting(self.location(key), "the archive cannot be read"):
-                    data = os.read(fd, CHUNK)
+                data = os.read(fd, CHUNK)
                 if not data:
                     return
-                # Outside the context above, because a failure of the sink is not a failure of the store.
-                sink.write(data)
-                progress(len(data))
+                yield data
 
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
         for key, status in self._files(prefix):
@@ -277,15 +284,15 @@ def _final(key: str) -> str:
 def _read_spooled(path: Local) -> t.Iterator[memoryview]:
     """The file in pieces; each is valid until the next is read. Raises SourceError, because the failure is not the store's."""
     buffer = memoryview(bytearray(CHUNK))
-    try:
-        with beneath.open_local(path) as file:
-            while True:
+    with open_spooled(path) as file:
+        while True:
+            try:
                 count = file.readinto(buffer)
-                if not count:
-                    return
-                yield buffer[:count]
-    except OSError as error:
-        raise SourceError("cannot read the archive in the spool (%s)" % error.strerror, str(path)) from error
+            except OSError as error:
+                raise unreadable(path, error) from error
+            if not count:
+                return
+            yield buffer[:count]
 
 
 def _remove_leftover(name: str, folder: int) -> bool:

@@ -15,18 +15,16 @@ import os
 import threading
 import typing as t
 
-from ..base.beneath import open_local
 from ..base.durable import TEMP_PREFIX
 from ..base.errors import ConfigError, IntegrityError, LogArchiveError, StoreExistsError, StoreNotFoundError, StoreUnavailableError
 from ..base.levels import reaches
 from ..base.progress import Advance
 from ..base.units import parse_size
-from .base import Digests, Outcome, PutResult, Store, StoredObject, Verification
+from .base import Digests, Outcome, Pieces, PutResult, Store, StoredObject, Verification, open_spooled
 from .s3_errors import AccessDeniedError, BadDigestError, NoSuchUploadError
 from .s3_multipart import (
     ETAG_HINT,
     MIN_PART_SIZE,
-    LocalFile,
     MultipartUploads,
     Part,
     SentObject,
@@ -34,7 +32,7 @@ from .s3_multipart import (
     read_parts,
     size_of_parts,
 )
-from .s3_requests import Answer, Bucket, FileSlice, etag_of, number_of_parts, to_base64
+from .s3_requests import Answer, Bucket, LocalFile, etag_of, number_of_parts, to_base64
 
 if t.TYPE_CHECKING:
     from ..base.beneath import Local
@@ -88,7 +86,7 @@ class S3Store(Store):
                 progress(count)
 
         self.bucket.connect()
-        with open_local(path) as stream:
+        with open_spooled(path) as stream:
             file = LocalFile(stream.fileno(), str(path), digests)
             if os.fstat(file.descriptor).st_size != digests.size:
                 raise IntegrityError("the archive changed after it was packed: its size differs", str(path))
@@ -129,7 +127,7 @@ class S3Store(Store):
             answer = self.bucket.write_new(
                 "put_object",
                 key,
-                Body=FileSlice(file.descriptor, 0, file.digests.size, progress),
+                Body=self.bucket.body(file, 0, file.digests.size, progress),
                 ContentMD5=to_base64(md5),
                 **self.bucket.checksum_parameters(sha256),
                 **self.bucket.new_object_parameters(),
@@ -235,10 +233,8 @@ class S3Store(Store):
 
     # -- get, list, delete, clean -------------------------------------------------------------------------------------
 
-    def _get(self, key: str, sink: t.BinaryIO, progress: Advance) -> None:
-        for piece in self.bucket.read(key):
-            sink.write(piece)
-            progress(len(piece))
+    def _get(self, key: str) -> Pieces:
+        return self.bucket.read(key)
 
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
         for one in self.bucket.pages("list_objects_v2", prefix, "Contents"):
@@ -250,12 +246,12 @@ class S3Store(Store):
     def _delete(self, keys: t.Sequence[str], outcome: Outcome) -> None:
         names = list(dict.fromkeys(keys))
         for start in range(0, len(names), DELETE_BATCH):
-            batch = [{"Key": self.bucket.prefix + key} for key in names[start : start + DELETE_BATCH]]
-            answer = self.bucket.call("delete_objects", Delete={"Objects": batch, "Quiet": True})
-            outcome.update(dict.fromkeys(names[start : start + DELETE_BATCH]))
-            for error in answer.get("Errors", []):
-                if error.get("Code") != "NoSuchKey":
-                    outcome[error["Key"][len(self.bucket.prefix) :]] = "%s: %s" % (error.get("Code"), error.get("Message"))
+            batch = names[start : start + DELETE_BATCH]
+            answer = self.bucket.call("delete_objects", Delete={"Objects": [{"Key": self.bucket.prefix + key} for key in batch]})
+            # A key is gone only if the server confirms it: an answer about something else confirms nothing.
+            results = {error.get("Key"): _refusal(error) for error in answer.get("Errors", [])}
+            results.update({one.get("Key"): None for one in answer.get("Deleted", [])})
+            outcome.update({key: results.get(self.bucket.prefix + key, "the server did not confirm it") for key in batch})
 
     def _clean(self, prefix: str) -> t.List[str]:
         removed = []
@@ -270,3 +266,8 @@ class S3Store(Store):
                 continue
             removed.append(key)
         return removed
+
+
+def _refusal(error: Answer) -> t.Optional[str]:
+    """Why a key was not deleted; None if it did not exist."""
+    return None if error.get("Code") == "NoSuchKey" else "%s: %s" % (error.get("Code"), error.get("Message"))

@@ -11,9 +11,9 @@ import typing as t
 
 from ..base.errors import IntegrityError, LogArchiveError
 from ..base.progress import Advance
-from .base import Digests
+from .base import Digests, unreadable
 from .s3_errors import NoSuchUploadError
-from .s3_requests import READ_SIZE, Answer, Bucket, FileSlice, etag_of, to_base64
+from .s3_requests import READ_SIZE, Answer, Bucket, LocalFile, etag_of, to_base64
 
 MIN_PART_SIZE = 5 * 1024 * 1024
 """What S3 allows for every part but the last."""
@@ -39,14 +39,6 @@ class SentObject(t.NamedTuple):
     answer: Answer
     etag: str
     sha256: str
-
-
-class LocalFile(t.NamedTuple):
-    """An open file that is sent: descriptor, path (for errors) and what it must be."""
-
-    descriptor: int
-    path: str
-    digests: Digests
 
 
 class MultipartUpload:
@@ -95,7 +87,7 @@ class MultipartUpload:
                 if part in self.done:
                     progress(part.size)
                     continue
-                under_way.add(pool.submit(self._send_part, file.descriptor, part, progress))
+                under_way.add(pool.submit(self._send_part, file, part, progress))
                 if len(under_way) > PARALLEL_PARTS:
                     arrived, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                     for one in arrived:
@@ -104,13 +96,13 @@ class MultipartUpload:
                 one.result()
         return parts
 
-    def _send_part(self, descriptor: int, part: Part, progress: Advance) -> None:
+    def _send_part(self, file: LocalFile, part: Part, progress: Advance) -> None:
         answer = self._bucket.call_on(
             "upload_part",
             self.key,
             UploadId=self._id,
             PartNumber=part.number,
-            Body=FileSlice(descriptor, part.start, part.size, progress),
+            Body=self._bucket.body(file, part.start, part.size, progress),
             ContentMD5=to_base64(part.md5),
             **self._bucket.checksum_parameters(part.sha256),
         )
@@ -168,7 +160,10 @@ def read_parts(file: LocalFile, part_size: int, with_sha256: bool) -> t.Iterator
         sha256 = hashlib.sha256()
         at = start
         while at < start + size:
-            count = os.preadv(descriptor, [buffer[: min(READ_SIZE, start + size - at)]], at)
+            try:
+                count = os.preadv(descriptor, [buffer[: min(READ_SIZE, start + size - at)]], at)
+            except OSError as error:
+                raise unreadable(path, error) from error
             if not count:
                 raise IntegrityError("the archive was truncated while it was read", path)
             md5.update(buffer[:count])

@@ -6,16 +6,25 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import re
 import typing as t
 
-from ..base import aws
-from ..base.errors import ConfigError, IntegrityError, StoreError, StoreExistsError, StoreNotFoundError, StoreUnavailableError
+from ..base import aws, watch
+from ..base.errors import (
+    ConfigError,
+    IntegrityError,
+    StoreDeniedError,
+    StoreError,
+    StoreExistsError,
+    StoreNotFoundError,
+    StoreUnavailableError,
+)
 from ..base.progress import Advance
 from ..base.units import parse_duration
-from .base import required
+from .base import MOST_OBJECTS, Digests, Pieces, listing_too_large, required, unreadable
 from .s3_errors import AccessDeniedError, NotImplementedByServerError, store_error
 
 if t.TYPE_CHECKING:
@@ -27,6 +36,27 @@ Answer = t.Dict[str, t.Any]
 READ_SIZE = 256 * 1024
 MOST_EMPTY_PAGES = 1000
 """Pages of a listing without an entry, one after another. A server may filter a page to nothing, but not for ever."""
+
+LONGEST_ANSWER = 10
+"""How many times the option ``timeout`` a request without a large body may take."""
+
+_ALWAYS_THERE = {
+    "head_object": {"ETag", "ContentLength"},
+    "get_object": {"ETag", "ContentLength"},
+    "upload_part": {"ETag"},
+    "create_multipart_upload": {"UploadId"},
+    "list_objects_v2": {"IsTruncated"},
+    "list_multipart_uploads": {"IsTruncated"},
+    "list_object_versions": {"IsTruncated"},
+}
+"""By request, what the answer of every S3 server has."""
+
+_MARKERS = {
+    "list_objects_v2": ("ContinuationToken",),
+    "list_multipart_uploads": ("KeyMarker", "UploadIdMarker"),
+    "list_object_versions": ("KeyMarker", "VersionIdMarker"),
+}
+"""By listing, where the next page begins."""
 
 
 class Bucket:
@@ -64,6 +94,7 @@ class Bucket:
             "SSEKMSKeyId": options["sse_kms_key_id"],
             "StorageClass": options["storage_class"],
         }
+        self._timeout = self._access.timeout
         self._client: t.Any = None
 
     def location(self, key: str = "") -> str:
@@ -83,7 +114,12 @@ class Bucket:
             for operation in ("PutObject", "CompleteMultipartUpload"):
                 client.meta.events.register("before-call.s3.%s" % operation, self._forbid_overwriting)
             client.meta.events.register("before-call.s3.DeleteObjects", _add_content_md5)
+            client.meta.events.register("before-call.s3.HeadBucket", _forbid_redirects)
             client.meta.events.register("before-send.s3", _start_progress)
+            # A private part of botocore; without it only the timeout of each read limits a request.
+            pools = getattr(getattr(getattr(client, "_endpoint", None), "http_session", None), "_pool_classes_by_scheme", None)
+            if pools is not None:
+                watch.watch_pools(pools)
             self._client = client
         return self._client
 
@@ -95,11 +131,46 @@ class Bucket:
 
     def call(self, operation: str, key: str = "", **parameters: t.Any) -> Answer:
         """Send a request of boto3 (such as 'head_object') about the bucket; ``key`` is for errors only."""
+        with contextlib.closing(watch.Watch()) as guard:
+            return self._call(guard, operation, key, parameters)
+
+    def _call(self, guard: watch.Watch, operation: str, key: str, parameters: t.Dict[str, t.Any]) -> Answer:
         client = self.connect()
         try:
-            return t.cast(Answer, getattr(client, operation)(Bucket=self.name, **parameters))
+            # Completing an upload may take minutes.
+            with guard.limit(LONGEST_ANSWER * self._timeout):
+                answer = t.cast(Answer, getattr(client, operation)(Bucket=self.name, **parameters))
         except aws.request_errors() as error:
+            if guard.expired:
+                raise self._slow(key) from error
             raise store_error(error, self.location(key), client.meta.region_name) from error
+        if guard.expired:
+            # What had arrived of the answer looked whole.
+            raise self._slow(key)
+        self._check_is_s3(operation, key, answer)
+        return answer
+
+    def _slow(self, key: str) -> StoreUnavailableError:
+        return StoreUnavailableError(
+            "the server is too slow: it neither answers nor sends %d bytes per second" % watch.MIN_RATE,
+            self.location(key),
+            "Check the server and the network, or increase the option timeout",
+        )
+
+    def _check_is_s3(self, operation: str, key: str, answer: Answer) -> None:
+        """Raise StoreUnavailableError for an answer that only looks successful: a page for people, or an empty 200.
+
+        boto3 reads what it expects and ignores the rest: any well-formed page is an empty listing to it, and an object to a HEAD.
+        """
+        kind = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("content-type", "")
+        # Only of an object: Swift calls other answers HTML too, and no archive is.
+        is_page = operation in ("head_object", "get_object") and kind.lower().startswith(("text/html", "application/xhtml"))
+        if is_page or not _ALWAYS_THERE.get(operation, set()) <= answer.keys():
+            raise StoreUnavailableError(
+                "the endpoint did not answer as an S3 server does%s" % (" (content type %s)" % ascii(kind[:60]) if kind else ""),
+                self.location(key),
+                "Check endpoint_url and addressing_style: another server or a proxy's page answers there",
+            )
 
     def call_on(self, operation: str, key: str, **parameters: t.Any) -> Answer:
         """Send a request of boto3 about one object."""
@@ -133,7 +204,12 @@ class Bucket:
             return self.call_on("head_object", key, **parameters)
         except StoreNotFoundError:
             return None
-        except AccessDeniedError:
+        except (StoreUnavailableError, StoreDeniedError) as error:
+            if isinstance(error, AccessDeniedError):
+                self.raise_reason(key)
+            raise
+        except StoreError:
+            # Such as 400, with which some servers answer a signature of the wrong time or region.
             self.raise_reason(key)
             raise
 
@@ -141,43 +217,59 @@ class Bucket:
         """Raise the error that a GET of one byte meets: an answer to HEAD has no body and so gives no reason."""
         self.call_on("get_object", key, Range="bytes=0-0")["Body"].close()
 
-    def read(self, key: str) -> t.Iterator[bytes]:
+    def read(self, key: str) -> Pieces:
         """The object's bytes; StoreUnavailableError if fewer arrive than the server announced."""
-        answer = self.call_on("get_object", key)
-        import botocore.exceptions
-        import urllib3.exceptions
-
-        size = 0
-        try:
-            while True:
-                try:
-                    piece = answer["Body"].read(READ_SIZE)
-                except botocore.exceptions.BotoCoreError as error:
-                    raise store_error(error, self.location(key)) from error
-                except (urllib3.exceptions.HTTPError, OSError) as error:
-                    raise StoreUnavailableError("the connection was lost: %s" % error, self.location(key)) from error
-                if not piece:
-                    break
-                size += len(piece)
-                yield piece
-        finally:
-            answer["Body"].close()
+        with contextlib.closing(watch.Watch()) as guard:
+            answer = self._call(guard, "get_object", key, {"Key": self.prefix + key})
+            with contextlib.closing(answer["Body"]) as body:
+                size = 0
+                while True:
+                    piece = self._read_piece(guard, body, key)
+                    if not piece:
+                        break
+                    size += len(piece)
+                    yield piece
         if size != answer["ContentLength"]:
             raise StoreUnavailableError("the server sent only %d of %d bytes" % (size, answer["ContentLength"]), self.location(key))
 
-    def pages(self, operation: str, prefix: str, member: str) -> t.Iterator[t.Dict[str, t.Any]]:
-        """The entries named ``member`` in all pages of a listing below ``prefix``."""
-        client = self.connect()
-        empty = 0
+    def _read_piece(self, guard: watch.Watch, body: t.Any, key: str) -> bytes:
+        import botocore.exceptions
+        import urllib3.exceptions
+
         try:
-            for page in client.get_paginator(operation).paginate(Bucket=self.name, Prefix=self.prefix + prefix):
-                entries = page.get(member, [])
-                empty = 0 if entries else empty + 1
-                if empty > MOST_EMPTY_PAGES:
-                    raise StoreError("the server's listing does not end: %d pages are empty" % empty, self.location(prefix))
-                yield from entries
-        except aws.request_errors() as error:
-            raise store_error(error, self.location(prefix), client.meta.region_name) from error
+            with guard.limit(self._timeout + READ_SIZE / watch.MIN_RATE):
+                return t.cast(bytes, body.read(READ_SIZE))
+        except (botocore.exceptions.BotoCoreError, urllib3.exceptions.HTTPError, OSError) as error:
+            if guard.expired:
+                raise self._slow(key) from error
+            if isinstance(error, botocore.exceptions.BotoCoreError):
+                raise store_error(error, self.location(key)) from error
+            raise StoreUnavailableError("the connection was lost: %s" % error, self.location(key)) from error
+
+    def pages(self, operation: str, prefix: str, *members: str) -> t.Iterator[t.Dict[str, t.Any]]:
+        """The entries named ``members`` in all pages of a listing below ``prefix``."""
+        parameters: t.Dict[str, t.Any] = {"Prefix": self.prefix + prefix}
+        count = empty = 0
+        while True:
+            page = self.call(operation, prefix, **parameters)
+            entries = [entry for member in members for entry in page.get(member, [])]
+            count += len(entries)
+            empty = 0 if entries else empty + 1
+            if count > MOST_OBJECTS:
+                raise listing_too_large(self.location(prefix))
+            if empty > MOST_EMPTY_PAGES:
+                raise StoreError("the server's listing does not end: %d pages are empty" % empty, self.location(prefix))
+            yield from entries
+            following = {name: page["Next" + name] for name in _MARKERS[operation] if page.get("Next" + name)}
+            if not page["IsTruncated"]:
+                return
+            if not following or following.items() <= parameters.items():
+                raise StoreError("the server's listing does not go on after a page", self.location(prefix), "Check the server")
+            parameters.update(following)
+
+    def body(self, file: LocalFile, start: int, size: int, progress: Advance) -> FileSlice:
+        """A piece of a file as the body of a request."""
+        return FileSlice(file, start, size, progress, self._timeout + READ_SIZE / watch.MIN_RATE)
 
     # -- properties of an object in requests and answers --------------------------------------------------------------
 
@@ -210,11 +302,23 @@ class Bucket:
             params["headers"]["If-None-Match"] = "*"
 
 
-class FileSlice:
-    """A piece of a file as the body of a request: read by position, so that many share one descriptor, and never held in memory."""
+class LocalFile(t.NamedTuple):
+    """An open file that is sent: descriptor, path (for errors) and what it must be."""
 
-    def __init__(self, descriptor: int, start: int, size: int, progress: Advance) -> None:
-        self._descriptor = descriptor
+    descriptor: int
+    path: str
+    digests: Digests
+
+
+class FileSlice:
+    """A piece of a file as the body of a request: read by position, so that many share one descriptor, and never held in memory.
+
+    seconds: how long the server may take for one more piece.
+    """
+
+    def __init__(self, file: LocalFile, start: int, size: int, progress: Advance, seconds: float) -> None:
+        self._file = file
+        self._seconds = seconds
         self._start = start
         self._size = size
         self._at = 0
@@ -238,10 +342,15 @@ class FileSlice:
         wanted = left if count is None or count < 0 else min(count, left, READ_SIZE)
         if wanted <= 0:
             return b""
-        data = os.pread(self._descriptor, wanted, self._start + self._at)
+        try:
+            data = os.pread(self._file.descriptor, wanted, self._start + self._at)
+        except OSError as error:
+            raise unreadable(self._file.path, error) from error
         if not data:
-            raise IntegrityError("the archive was truncated while it was sent")
+            raise IntegrityError("the archive was truncated while it was sent", self._file.path)
         self._at += len(data)
+        if self.sending:
+            watch.moved(self._seconds)
         # The body is also read to sign it, and again after a redirect: only bytes that leave for the first time are progress.
         if self.sending and self._at > self._reported:
             self._progress(self._at - self._reported)
@@ -269,6 +378,13 @@ def _add_content_md5(params: t.Dict[str, t.Any], **_others: t.Any) -> None:
     """Send DeleteObjects with Content-MD5, which every server takes and older ones demand, in place of botocore's CRC32."""
     params["headers"]["Content-MD5"] = to_base64(hashlib.md5(params["body"], usedforsecurity=False).digest())
     params["context"].pop("checksum", None)
+
+
+def _forbid_redirects(params: t.Dict[str, t.Any], **_others: t.Any) -> None:
+    """Let botocore, which asks HeadBucket for the region after a redirect, not follow the redirect of HeadBucket itself, and so on."""
+    params["context"]["s3_redirected"] = True
+    if isinstance(params["context"].get("s3_redirect"), dict):
+        params["context"]["s3_redirect"]["redirected"] = True
 
 
 def _start_progress(request: t.Any, **_others: t.Any) -> None:

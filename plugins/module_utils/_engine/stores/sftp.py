@@ -18,7 +18,7 @@ from ..base.levels import VERIFICATION_LEVELS, reaches
 from ..base.progress import Advance
 from ..base.units import parse_duration
 from . import sftp_packets as packets
-from .base import MOST_OBJECTS, Digests, Outcome, Store, StoredObject, Verification, listing_too_large, required
+from .base import MOST_OBJECTS, Digests, Outcome, Pieces, Store, StoredObject, Verification, listing_too_large, required
 from .sftp_host_keys import parse_host_key
 from .sftp_login import Login
 from .sftp_packets import Attributes, Status
@@ -112,12 +112,10 @@ class SftpStore(Store):
         except Status as status:
             raise self._root.error(status, key, "verify") from status
 
-    def _get(self, key: str, sink: t.BinaryIO, progress: Advance) -> None:
+    def _get(self, key: str) -> Pieces:
         session = self._root.session()
         try:
-            for piece in self._read(session, self._root.path_of(key), key):
-                sink.write(piece)
-                progress(len(piece))
+            yield from self._read(session, self._root.path_of(key), key)
         except Status as status:
             raise self._root.error(status, key, "get") from status
 

@@ -14,7 +14,7 @@ import collections
 import struct
 import typing as t
 
-from ..base.errors import IntegrityError, SourceError, StoreUnavailableError
+from ..base.errors import IntegrityError, StoreUnavailableError
 from . import sftp_packets as packets
 from .base import MOST_OBJECTS, listing_too_large
 from .sftp_login import Login
@@ -159,11 +159,11 @@ class Session:
             body = pack_text("fsync@openssh.com") + pack_bytes(handle)
             self._channel.request(packets.EXTENDED, body, seconds=self._channel.seconds_for(size))
 
-    def write_file(self, handle: bytes, source: t.BinaryIO, offset: int, size: int, progress: t.Callable[[int], None]) -> None:
-        """Send ``source`` (unbuffered, at ``offset``) up to ``size`` to the same offsets of the file, WINDOW bytes ahead of the answers.
+    def write_file(self, handle: bytes, read: t.Callable[[int], bytes], offset: int, size: int, progress: t.Callable[[int], None]) -> None:
+        """Send the bytes from ``offset`` up to ``size`` to the same offsets of the file, WINDOW bytes ahead of the answers.
 
-        progress: called with the bytes of each write that the server confirmed. After a refused write nothing more is sent, and
-        Status is raised once all answers are in: the session can still be used.
+        read: returns the next bytes, at most so many. progress: called with the bytes of each write that the server confirmed. After a
+        refused write nothing more is sent, and Status is raised once all answers are in: the session can still be used.
         """
         channel = self._channel
         waiting: t.Dict[int, int] = {}
@@ -184,7 +184,7 @@ class Session:
 
         with self._connection.deadline(channel.login.timeout):
             while offset < size and not refused:
-                data = _read_local(source, min(self.max_write, size - offset))
+                data = read(min(self.max_write, size - offset))
                 number = channel.next_number()
                 head = common + struct.pack(">I", number) + named + struct.pack(">QI", offset, len(data))
                 channel.send_in_pieces(struct.pack(">I", len(head) + len(data)) + head, data)
@@ -272,13 +272,3 @@ class Session:
         # 0 means that the server has no limit.
         self.max_read = min(most_read or _PIECE_UNKNOWN, _PIECE_MOST)
         self.max_write = min(most_write or _PIECE_UNKNOWN, _PIECE_MOST)
-
-
-def _read_local(source: t.BinaryIO, count: int) -> bytes:
-    try:
-        data = source.read(count)
-    except OSError as error:
-        raise SourceError("cannot read the local file: %s" % error.strerror, str(source.name)) from error
-    if not data:
-        raise IntegrityError("the local file is shorter than expected", str(source.name))
-    return data

@@ -8,12 +8,11 @@ from __future__ import annotations
 import posixpath
 import typing as t
 
-from ..base.beneath import open_local
 from ..base.durable import TEMP_PREFIX
-from ..base.errors import IntegrityError, StoreError, StoreExistsError, StoreFullError, StoreUnavailableError
+from ..base.errors import LogArchiveError, StoreError, StoreExistsError, StoreFullError, StoreUnavailableError
 from ..base.progress import Advance
 from . import sftp_packets as packets
-from .base import Digests
+from .base import Digests, open_spooled, read_spooled
 from .sftp_packets import Status
 from .sftp_root import RemoteRoot
 from .sftp_session import WINDOW, Session
@@ -61,18 +60,18 @@ class Upload:
             progress(moved)
 
         try:
-            with open_local(path) as source:
+            with open_spooled(path) as source:
                 self._require_room(session, size - offset)
                 if offset:
                     progress(offset)
                     source.seek(offset)
                 try:
-                    session.write_file(handle, source, offset, size, count)
+                    session.write_file(handle, lambda count: read_spooled(source, path, count), offset, size, count)
                     session.sync_file(handle, size)
                     session.close_file(handle, size)
                 except Status as status:
                     raise self._write_error(session, status, size - written) from status
-        except (StoreError, IntegrityError) as error:
+        except LogArchiveError as error:
             # When the connection ends, the server closes the handle.
             self._root.close()
             if isinstance(error, StoreFullError):

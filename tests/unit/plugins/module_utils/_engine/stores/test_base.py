@@ -1,17 +1,20 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The limits that every store has, with stores and servers that do not end."""
+"""The limits that every store has, and what each does with the exceptions of its library."""
 
 from __future__ import annotations
 
 import io
 import itertools
+import socket
+import ssl
 import struct
 import subprocess
 import typing as t
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, StoreError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import base, file, sftp, sftp_packets, sftp_session
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import StoredObject
@@ -28,9 +31,9 @@ class EndlessStore(FileStore):
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
         return (StoredObject("%s%d" % (prefix, number), 1) for number in itertools.count())
 
-    def _get(self, key: str, sink: t.BinaryIO, progress: t.Any) -> None:
+    def _get(self, key: str) -> base.Pieces:
         while True:
-            sink.write(b"x" * 1000)
+            yield b"x" * 1000
 
 
 @pytest.fixture
@@ -122,3 +125,81 @@ def test_an_sftp_server_with_a_folder_in_each_folder(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sftp_session.Session, "scan", lambda _self, _path: endless)
     with pytest.raises(StoreError, match="a path of 4\\d\\d\\d characters"):
         store.list()
+
+
+# -- exceptions ----------------------------------------------------------------------------------------------------------
+
+DIGESTS = base.Digests(0, "", "")
+
+
+class Broken(base.Store):
+    """A store with a library that raises ``error`` in each operation."""
+
+    default_level = "size"
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(store_options("file", attempts=2, retry_delay="0"))
+        self.error = error
+        self.calls = 0
+
+    def location(self, key: str = "") -> str:
+        return "broken:" + key
+
+    def _fail(self, *_arguments: t.Any) -> t.Any:
+        self.calls += 1
+        raise self.error
+
+    _put = _verify = _list = _delete = _clean = _fail
+
+    def _get(self, key: str) -> base.Pieces:
+        yield b"first"
+        self._fail()
+
+
+CALLS: t.Dict[str, t.Tuple[t.Any, ...]] = {
+    "put": ("/dev/null", "a", DIGESTS),
+    "verify": ("a", DIGESTS),
+    "get": ("a", io.BytesIO()),
+    "list": (),
+    "delete": (["a"],),
+    "clean": (),
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "calls"),
+    [
+        (RecursionError("secret"), errors.StoreError, 1),
+        (UnicodeDecodeError("utf-8", b"secret", 0, 1, "secret"), errors.StoreError, 1),
+        (KeyError("secret"), errors.StoreError, 1),
+        (struct.error("secret"), errors.StoreError, 1),
+        (AttributeError("secret"), errors.StoreError, 1),
+        (ssl.SSLError(1, "no shared cipher"), errors.StoreUnavailableError, 2),
+        (socket.timeout("secret"), errors.StoreUnavailableError, 2),
+        (ConnectionResetError(104, "Connection reset by peer"), errors.StoreUnavailableError, 2),
+        (socket.gaierror(-2, "Name or service not known"), errors.StoreUnavailableError, 2),
+        (errors.StoreDeniedError("no"), errors.StoreDeniedError, 1),
+    ],
+)
+@pytest.mark.parametrize("call", sorted(CALLS))
+def test_every_exception_of_a_library_is_an_error_of_the_store(
+    call: str, error: Exception, kind: t.Type[errors.StoreError], calls: int
+) -> None:
+    store = Broken(error)
+    with pytest.raises(errors.StoreError) as raised:
+        getattr(store, call)(*CALLS[call])
+    assert type(raised.value) is kind
+    assert raised.value is error or raised.value.__cause__ is error
+    assert "secret" not in str(raised.value)
+    assert store.calls == calls
+
+
+def test_an_interrupt_is_none() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Broken(KeyboardInterrupt()).list()
+
+
+def test_a_local_file_that_cannot_be_opened_is_not_the_store(tmp_path: pathlib.Path) -> None:
+    gone = str(tmp_path / "gone")
+    with pytest.raises(errors.SourceError, match="gone: cannot read the archive in the spool"), base.open_spooled(gone):
+        pass
