@@ -224,8 +224,7 @@ class _Way:
 
     def to_folder(self, create: bool) -> None:
         """Go to the end of the path, and open that folder for reading. create: make missing folders."""
-        while self._waiting:
-            self._step(create)
+        self._go(0, create)
         self.make_readable()
 
     def make_readable(self) -> None:
@@ -237,58 +236,53 @@ class _Way:
     def to_parent(self, missing_ok: bool = False) -> str:
         """Go to the folder that holds the path; returns the rest of the path, which is a name that is no link.
 
-        missing_ok: stop at the last folder that exists; the rest may then have several names.
+        missing_ok: stop at the last folder that exists, or that this user may enter; the rest may then have several names.
         """
-        while self._waiting:
-            name = self._waiting[-1]
-            if len(self._waiting) == 1 and name != ".." and not self._follow(name):
-                break
-            if len(self._waiting) > 1 or name == "..":
-                try:
-                    self._step(False)
-                except (FileNotFoundError, NotADirectoryError, PermissionError):
-                    if not missing_ok:
-                        raise
-                    break
+        try:
+            self._go(1, False)
+            while self._waiting and (self._waiting[0] == ".." or self._follow(self._waiting[0])):
+                self._go(1 if self._waiting and self._waiting[0] != ".." else 0, False)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            if not missing_ok:
+                raise
         return "/".join(self._waiting[::-1])
 
     def look_at_folder(self, name: str) -> None:
         """Look at the folder ``name`` in the one that was reached, without going there."""
         folder = os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=self.here)
         try:
-            protected.refuse_folder(folder, os.fstat(folder), self._settings, self._given, os.path.join(self.path, name))
+            if protected.is_protected(folder, os.fstat(folder), self._settings):
+                raise protected.refusal(self._given, os.path.join(self.path, name))
         finally:
             os.close(folder)
 
-    def _step(self, create: bool) -> None:
-        name = self._waiting[-1]
-        if name == "..":
-            self._waiting.pop()
-            self._restart(self._names[:-1])
-            return
-        try:
-            inner = self._open(name, create)
-        except OSError as error:
-            if error.errno not in (errno.ENOTDIR, errno.ELOOP) or not self._follow(name):
-                raise
-            return
-        os.close(self.here)
-        self.here = inner
-        self._names.append(self._waiting.pop())
-        status = os.fstat(inner)
-        protected.refuse_folder(inner, status, self._settings, self._given, self.path)
-        if self._private and self._waiting:
-            _require_safe_way(status, self.path)
-
-    def _open(self, name: str, create: bool) -> int:
-        try:
-            return os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=self.here)
-        except FileNotFoundError:
-            if not create:
-                raise
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=self.here)
-        return os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=self.here)
+    def _go(self, rest: int, create: bool) -> None:
+        """Go on until only ``rest`` names wait. Each run looks at a job's paths: this loop is short on purpose."""
+        waiting = self._waiting
+        while len(waiting) > rest:
+            name = waiting[-1]
+            if name == "..":
+                waiting.pop()
+                self._restart(self._names[:-1])
+                continue
+            try:
+                inner = os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=self.here)
+            except OSError as error:
+                if error.errno in (errno.ENOTDIR, errno.ELOOP) and self._follow(name):
+                    continue
+                if error.errno != errno.ENOENT or not create:
+                    raise
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, 0o700, dir_fd=self.here)
+                inner = os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=self.here)
+            os.close(self.here)
+            self.here = inner
+            self._names.append(waiting.pop())
+            status = os.fstat(inner)
+            if protected.is_protected(inner, status, self._settings):
+                raise protected.refusal(self._given, self.path)
+            if self._private and waiting:
+                _require_safe_way(status, self.path)
 
     def _follow(self, name: str) -> bool:
         """Replace a link by its target in what waits; returns whether ``name`` is one."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 import typing as t
 
 from .errors import ConfigError
@@ -23,7 +22,7 @@ KEYRING_MARK = "keyring.json"
 """Every keyring has a file of this name."""
 
 SECRET = "it may contain keys or passwords, which are never archived"
-_KEY_FILE = re.compile(r"[0-9a-f]{16}\.key", re.ASCII)
+_HEX = frozenset("0123456789abcdef")
 
 
 def warnings() -> t.List[str]:
@@ -46,7 +45,7 @@ def holds_secrets(real: str) -> bool:
 
     Users who may write a job document choose paths, keyring and stores: an archive must not give them the keys.
     """
-    return real.startswith(SETTINGS + os.sep) or _KEY_FILE.fullmatch(os.path.basename(real)) is not None
+    return real.startswith(SETTINGS + os.sep) or _is_key_name(os.path.basename(real))
 
 
 def settings_identity() -> t.Optional[t.Tuple[int, int]]:
@@ -58,23 +57,29 @@ def settings_identity() -> t.Optional[t.Tuple[int, int]]:
     return status.st_dev, status.st_ino
 
 
-def refuse_folder(folder: int, status: os.stat_result, settings: t.Optional[t.Tuple[int, int]], path: str, real: str) -> None:
-    """Raise ConfigError if the folder (a descriptor, its status and its path) is a keyring or the folder of the settings.
+def is_protected(folder: int, status: os.stat_result, settings: t.Optional[t.Tuple[int, int]]) -> bool:
+    """Whether the folder (a descriptor, its status) is a keyring or the folder of the settings.
 
-    settings: as ``settings_identity`` returns it. path: how the caller named what lies in it.
+    settings: as ``settings_identity`` returns it. If this user may not look into the folder, the keys in it are out of reach, too.
     """
-    if (status.st_dev, status.st_ino) == settings:
-        raise _refused("it lies in %s, which holds keys and settings" % SETTINGS, path)
-    try:
-        os.lstat(KEYRING_MARK, dir_fd=folder)
-    except OSError:
-        return  # Also if this user may not look: then the keys in it are out of reach, too.
-    raise _refused("it lies in the keyring %s" % ascii(real).strip("'"), path)
+    return (status.st_dev, status.st_ino) == settings or os.access(KEYRING_MARK, os.F_OK, dir_fd=folder)
+
+
+def refusal(path: str, real: str) -> ConfigError:
+    """The error for a path that leads into a folder that ``is_protected``. real: the path of that folder."""
+    if os.path.lexists(os.path.join(real, KEYRING_MARK)):
+        return _refused("it lies in the keyring %s" % ascii(real).strip("'"), path)
+    return _refused("it lies in %s, which holds keys and settings" % SETTINGS, path)
+
+
+def _is_key_name(name: str) -> bool:
+    """Whether a file has the name of a key in a keyring: its id, which is 16 hexadecimal digits, and .key."""
+    return len(name) == 20 and name.endswith(".key") and _HEX.issuperset(name[:16])
 
 
 def refuse_file(name: str, path: str) -> None:
     """Raise ConfigError if a file has the name of a key."""
-    if _KEY_FILE.fullmatch(name):
+    if _is_key_name(name):
         raise _refused("a file with the name of a key (%s) is not opened" % name, path)
 
 

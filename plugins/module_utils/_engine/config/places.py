@@ -14,7 +14,6 @@ import typing as t
 
 from ..base import beneath, protected
 from ..base.errors import ConfigError
-from ..base.named_tuple import NamedTuple
 from .spec import JOB
 
 if t.TYPE_CHECKING:
@@ -26,12 +25,13 @@ Given = t.Mapping[str, t.Any]
 _OF_STATE = (".lock", ".removals.json", ".web.json")
 
 
-class Place(NamedTuple):
+class Place:
     """A path of a job. option: its name in the document; kind: of ``host_spec.ROOTS``."""
 
-    option: str
-    kind: str
-    path: str
+    def __init__(self, option: str, kind: str, path: str) -> None:
+        self.option = option
+        self.kind = kind
+        self.path = path
 
 
 def check(document: JobDocument, others: t.Sequence[Given] = (), subject: t.Optional[str] = None) -> None:

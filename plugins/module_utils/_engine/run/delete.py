@@ -14,6 +14,7 @@ from ..base.beneath import exists, finish_removal, identity, open_file, open_fol
 from ..base.errors import LogArchiveError
 from ..base.staging import sha256_of
 from ..state import removals
+from ..state.folders import removals_path
 from ..state.removals import Removal
 
 if t.TYPE_CHECKING:
@@ -44,7 +45,7 @@ def delete_sources(run: Context, sources: t.Sequence[Source]) -> None:
             else:
                 run.recorder.warn("%s was not deleted: it is not the file that was archived" % ascii(source.path))
     if planned:
-        path = removals.path_in(run.document["state"], run.job)
+        path = removals_path(run.document["state"], run.job)
         earlier = removals.unfinished(path)
         removals.begin(path, [*earlier, *(removal for removal, _archive in planned)])
         open_ones = [removal for removal, archive_name in planned if not _remove(run, removal, archive_name)]
@@ -57,7 +58,7 @@ def finish_deletions(run: Context) -> None:
     What cannot be answered now, because a folder is missing (not mounted) or a disk fails, stays recorded for the next run.
     """
     run.recorder.begin("delete sources")
-    path = removals.path_in(run.document["state"], run.job)
+    path = removals_path(run.document["state"], run.job)
     removals.keep(path, [removal for removal in removals.unfinished(path) if not _finish(run, removal, path)])
 
 

@@ -18,7 +18,7 @@ import typing as t
 
 from ..base import durable
 from ..base.errors import LogArchiveError
-from ..state import folders, removals
+from ..state import folders
 from . import prune as pruning
 from .collect import collect
 from .context import Context
@@ -48,7 +48,7 @@ def run(
     """
     with contextlib.ExitStack() as stack:
         if not check:
-            stack.enter_context(_locked(document, [document["state"], document["spool"]]))
+            stack.enter_context(_locked(document))
         context = stack.enter_context(contextlib.closing(Context(document, now, check, confirm, progress)))
         if check:
             _carry_out(context, lambda: _archive_and_prune(context, after_kill=False))
@@ -61,7 +61,7 @@ def prune(document: JobDocument, stores: t.Sequence[str] = (), now: t.Optional[d
     """Apply retention now, to the stores of these names or to all of the job; returns the record as ``run`` does."""
     with contextlib.ExitStack() as stack:
         if not check:
-            stack.enter_context(_locked(document, [document["state"]]))
+            stack.enter_context(_locked(document, spool=False))
         context = stack.enter_context(contextlib.closing(Context(document, now, check)))
         _carry_out(context, lambda: pruning.prune(context, stores or context.stores.names, always=True))
         return context.recorder.record
@@ -116,7 +116,7 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
     if not context.check:
         _notify_of_start(context)
         recover(context)
-        if os.path.exists(removals.path_in(context.document["state"], context.job)):
+        if os.path.exists(folders.removals_path(context.document["state"], context.job)):
             from .delete import finish_deletions
 
             finish_deletions(context)
@@ -156,14 +156,14 @@ def _warn_of_notifications(context: Context, warnings: t.Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def _locked(document: JobDocument, needed: t.Sequence[str]) -> t.Iterator[None]:
-    """Hold the lock of the job, after its folders were made and checked."""
-    for folder in needed:
-        with folders.held(folder, create=True):
-            pass
-    path = folders.lock_of(document["state"], document["name"])
+def _locked(document: JobDocument, spool: bool = True) -> t.Iterator[None]:
+    """Hold the lock of the job, after its folders were made and checked. spool: whether the spool is needed, too."""
+    path = os.path.join(document["state"], "%s.lock" % document["name"])
     with contextlib.ExitStack() as stack:
-        state = stack.enter_context(folders.held(document["state"]))
+        state = stack.enter_context(folders.held(document["state"], create=True))
+        if spool:
+            with folders.held(document["spool"], create=True):
+                pass
         try:
             stack.enter_context(durable.lock(path, wait=False, dir_fd=state))
         except OSError as error:

@@ -24,9 +24,8 @@ if t.TYPE_CHECKING:
 def recover(run: Context) -> None:
     """Bring spool and catalog together. The run holds the lock of the job: no other process writes there."""
     run.recorder.begin("recover", listed=False)
-    run.spool.clean()
     # The first archive of a name before its revisions, as they were made.
-    for key in sorted(run.spool.archives(), key=unrevised):
+    for key in sorted(run.spool.clean(), key=unrevised):
         _recover_archive(run, key)
     for entry in run.catalog.entries(run.job, spooled=True):
         if not run.spool.holds(entry.key):

@@ -36,6 +36,11 @@ def held(path: str, create: bool = False) -> t.Iterator[int]:
         yield folder
 
 
+def removals_path(state: str, job: str) -> str:
+    """The file in which a job records the sources that it is deleting (see ``removals``)."""
+    return os.path.join(state, "%s.removals.json" % job)
+
+
 def check(path: str) -> None:
     """Raise ConfigError as ``held`` would. A folder that is missing or that this user cannot open is no mistake.
 

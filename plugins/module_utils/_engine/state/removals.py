@@ -34,11 +34,6 @@ class Removal(NamedTuple):
         return os.path.join(self.root, self.relative)
 
 
-def path_in(state: str, job: str) -> str:
-    """The file in which a job records the sources that it is deleting."""
-    return os.path.join(state, "%s.removals.json" % job)
-
-
 def begin(path: str, removals: t.Sequence[Removal]) -> None:
     """Record the removals. Raises LogArchiveError, and then nothing may be removed."""
     folder, name = os.path.split(path)

@@ -70,16 +70,20 @@ class Spool:
         except FileNotFoundError:
             return True
 
-    def clean(self) -> None:
-        """Remove the leftovers of a killed run: unfinished files, and manifests without an archive."""
-        for key in list(self._files()):
-            unfinished = key.rpartition("/")[2].startswith(TEMP_PREFIX)
-            if unfinished or (key.endswith(MANIFEST_SUFFIX) and not self.holds(key[: -len(MANIFEST_SUFFIX)])):
-                self._unlink(key)
+    def clean(self) -> t.List[str]:
+        """Remove the leftovers of a killed run: unfinished files, and manifests without an archive.
 
-    def archives(self) -> t.List[str]:
-        """The keys of all archives of the job, of every name that this host has had."""
-        return sorted(key for key in self._files() if not key.endswith(MANIFEST_SUFFIX))
+        Returns the keys of all archives of the job, of every name that this host has had.
+        """
+        archives = []
+        for key in sorted(self._files()):
+            if key.rpartition("/")[2].startswith(TEMP_PREFIX):
+                self._unlink(key)
+            elif not key.endswith(MANIFEST_SUFFIX):
+                archives.append(key)
+            elif not self.holds(key[: -len(MANIFEST_SUFFIX)]):
+                self._unlink(key)
+        return archives
 
     def put(self, key: str, manifest: Manifest, fetch: t.Callable[[t.BinaryIO], None]) -> None:
         """Bring an archive back to the spool. ``fetch`` writes its bytes to a new file, or raises.

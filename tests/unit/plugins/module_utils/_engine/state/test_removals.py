@@ -10,11 +10,11 @@ import pathlib
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import removals
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import folders, removals
 
 
 def test_what_was_written_down_is_read_again_until_it_is_done(tmp_path: pathlib.Path) -> None:
-    path = removals.path_in(str(tmp_path), "syslog")
+    path = folders.removals_path(str(tmp_path), "syslog")
     one = removals.Removal("/var/log", os.fsdecode(b"app/\xff\n.log"), 5, 7, ".log-archive-x.removed")
     assert removals.unfinished(path) == []
     removals.begin(path, [one])

@@ -33,7 +33,7 @@ def add(spool, key, content=b"x", with_manifest=True):
 def test_archives_of_every_host_name_but_only_of_the_job(spool):
     for key in (KEY, "old-name/syslog/2024/01/12/b.tgz", "web1/other/2024/01/12/c.tgz"):
         add(spool, key)
-    assert sorted(spool.archives()) == ["old-name/syslog/2024/01/12/b.tgz", KEY]
+    assert spool.clean() == ["old-name/syslog/2024/01/12/b.tgz", KEY]
     assert spool.holds(KEY) and not spool.is_free(KEY)
     assert not spool.holds(KEY + "2") and spool.is_free(KEY + "2")
 
@@ -50,7 +50,7 @@ def test_clean_removes_unfinished_files_and_lone_manifests(spool, tmp_path):
     add(spool, "web1/syslog/2024/01/12/.log-archive-x.part", with_manifest=False)
     add(spool, "web1/syslog/2024/01/12/foreign", with_manifest=False)
     add(spool, "web1/other/2024/01/12/.log-archive-x.part", with_manifest=False)
-    spool.clean()
+    assert spool.clean() == [KEY, "web1/syslog/2024/01/12/foreign"]
     assert files_below(tmp_path) == [
         "web1/other/2024/01/12/.log-archive-x.part",
         KEY,
@@ -79,7 +79,7 @@ def test_put_brings_archive_and_manifest(spool, tmp_path):
     spool.put(KEY, manifest(), lambda file: file.write(b"archive"))
     assert (tmp_path / KEY).read_bytes() == b"archive"
     assert (tmp_path / (KEY + ".manifest.json")).read_bytes() == manifests.dump(manifest())
-    assert spool.archives() == [KEY]
+    assert spool.clean() == [KEY]
 
 
 def test_put_leaves_nothing_if_fetching_fails(spool, tmp_path):
