@@ -30,6 +30,7 @@ from ._options import JOB_OPTION
 if t.TYPE_CHECKING:
     from ._engine.config.document import StoreOptions
     from ._engine.holdings import inventory
+    from ._engine.holdings.trust import Trust
     from ._engine.stores.base import Store
 
 _FOREIGN = re.compile("[\udc80-\udcff]|\\\\(?=x[0-9a-f]{2})")
@@ -110,11 +111,13 @@ def choice(params: t.Mapping[str, t.Any]) -> inventory.Choice:
     return inventory.Choice([unescaped(name) for name in params["names"]], start, end, params.get("latest", False))
 
 
-def chosen(params: t.Mapping[str, t.Any], store: Store) -> t.Tuple[inventory.Inventory, t.List[inventory.StoredArchive]]:
+def chosen(
+    params: t.Mapping[str, t.Any], store: Store, trust: t.Optional[Trust] = None
+) -> t.Tuple[inventory.Inventory, t.List[inventory.StoredArchive]]:
     """The inventory of the store for the options ``host`` and ``job``, and the archives in it that the rest of ``CHOICE`` selects."""
     from ._engine.holdings import inventory
 
-    held = inventory.read(store, params["host"], params["job"])
+    held = inventory.read(store, params["host"], params["job"], trust=trust)
     return held, inventory.choose(held.archives, choice(params))
 
 

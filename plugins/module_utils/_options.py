@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ._engine.config.option import Spec
-from ._engine.config.spec import ARCHIVE, JOB, NOTIFY, RETENTION, SELECTION, STORE
+from ._engine.config.spec import ARCHIVE, JOB, KEYRING, NOTIFY, RETENTION, SELECTION, STORE
 
 STORE_OPTION: Spec = {
     "store": {
@@ -118,6 +118,12 @@ PACKING: Spec = dict(
     job=dict(JOB["name"], description=["The name of the job that the archives belong to. It is part of their keys in a store."]),
 )
 """How sources become archives, for modules without a job document."""
+
+OPENING: Spec = {
+    "keyring": dict(KEYRING["keyring"], required=False),
+    "unencrypted": {"type": "bool", "default": False},
+}
+"""The options of modules that open archives; each documents them by itself."""
 
 CHOICE: Spec = {
     "host": {

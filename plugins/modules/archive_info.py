@@ -240,7 +240,12 @@ archives:
       description: Version of the manifest.
       type: int
       returned: success
-      sample: 1
+      sample: 2
+    hmac:
+      description: HMAC of the manifest in hex. The key of the archive proves it.
+      type: str
+      returned: if the archive is encrypted and RV(archives[].version) is 2 or higher
+      sample: 5d41402abc4b2a76b9719d911017c592ae2b1b2c3d4e5f60718293a4b5c6d7e8
     engine:
       description: Version of the engine that made it.
       type: str
@@ -309,7 +314,7 @@ def main() -> None:
         held, archives = chosen(module.params, store)
         result["archives"] = [inventory.held_archive(store, archive) for archive in archives]
         result["totals"] = inventory.totals(archives)
-        result["damaged"] = held.damaged
+        result["damaged"] = {key: item.why for key, item in held.damaged.items()}
         result["without_archive"] = [orphan.key for orphan in held.orphans]
         result["others"] = [other.key for other in held.others]
 

@@ -14,6 +14,9 @@ description:
     C(var/log/syslog) below O(dest).
   - Authenticates a whole archive before it decrypts any of it. Refuses an archive that is damaged, altered or encrypted with another key,
     or that would write outside of O(dest). A refused archive leaves nothing on the disk.
+  - Checks the HMAC of the manifest. The archive of an older version has none; it is restored and reported as not authenticated.
+  - An archive that is damaged, forged or without a key does not end the restore. The others are restored; then the module fails and names
+    those that were not.
   - Compares each file with the SHA-256 in the manifest. Restores modes and modification times, but not owners.
   - If several of the archives have the same log (it was archived again after it had grown, or each day under the same name), only its last
     state is restored, and a warning names the other archives. To restore one of them, set O(names) to its key.
@@ -149,14 +152,42 @@ files:
       type: str
       returned: success
       sample: s3
+    authenticated:
+      description:
+        - Whether the HMAC of the manifest is right. V(false) if it has none, because an older version made the archive or it is not
+          encrypted. V(null) if the key was not needed and is not in O(keyring).
+      type: bool
+      returned: success
+      sample: true
+failed_archives:
+  description: The archives that no store could give.
+  returned: always; if the module fails early, the archives until then
+  type: list
+  elements: dict
+  contains:
+    archive:
+      description: Key of the archive.
+      type: str
+      returned: always
+      sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
+    error:
+      description: Why it was not restored.
+      type: str
+      returned: always
+      sample: the archive is damaged, or it was not encrypted with this key
 """
 
 import os
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import Holdings, restore_from_stores
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import (
+    Holdings,
+    Restored,
+    failure,
+    restore_from_stores,
+)
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
     choice,
@@ -167,12 +198,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
     unescaped,
     warn,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import CHOICE, FALLBACK_STORES_OPTION, STORE_OPTION
-
-OPENING = {
-    "keyring": dict(KEYRING["keyring"], required=False),
-    "unencrypted": {"type": "bool", "default": False},
-}
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import CHOICE, FALLBACK_STORES_OPTION, OPENING, STORE_OPTION
 
 
 def main() -> None:
@@ -190,7 +216,8 @@ def main() -> None:
         stores = [store_options(params["store"], "store")]
         stores += [store_options(store, "fallback_stores[%d]" % number) for number, store in enumerate(params["fallback_stores"])]
         holdings = Holdings(stores, params["host"], params["job"], **given(params, OPENING))
-        result["files"] = []
+        done: t.List[Restored] = []
+        result["files"], result["failed_archives"] = [], []
         for restored in restore_from_stores(
             [holdings],
             choice(params),
@@ -199,11 +226,18 @@ def main() -> None:
             module.check_mode,
             warn=lambda text: warn(module, [text]),
         ):
-            result["files"] += [dict(file._asdict(), archive=restored.archive.key, store=restored.store) for file in restored.files]
+            common = {"archive": restored.key, "store": restored.store, "authenticated": restored.authenticated}
+            result["files"] += [dict(file._asdict(), **common) for file in restored.files]
+            done.append(restored)
+            if restored.error is not None:
+                result["failed_archives"].append({"archive": restored.key, "error": str(restored.error)})
             result["changed"] = result["changed"] or any(file.state == "written" for file in restored.files)
         if module._diff:
             paths = [file["path"] for file in result["files"]]
             result["diff"] = difference([f["path"] for f in result["files"] if f["state"] == "unchanged"], paths)
+        error = failure(done)
+        if error is not None:
+            raise error
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ version_added: 0.1.0
 description:
   - Sends archives, each with the manifest beside it, to a store. The key is C(<host>/<job>/<YYYY>/<MM>/<DD>/<archive>).
   - Each archive is verified in the store at the level O(store.verify). It is visible under its name only when it is complete.
-  - The module never overwrites an object of a store. If the store has an archive of the same logs, it is verified and nothing is sent. If
-    an archive of other logs has the same name, the new archive gets the next free name (C(name.r2.tgz.fernet)).
+  - The module never overwrites an object of a store. If the store has the archive already, it is verified and nothing is sent. The same
+    is true of another archive of the same logs, if O(keyring) has its key and its manifest is authentic. If any other archive has the same
+    name, the new archive gets the next free name (C(name.r2.tgz.fernet)).
   - Temporary failures (network, server errors) are retried, up to O(store.attempts) attempts in all. Refused credentials and host keys are
     not retried.
 options:
@@ -24,6 +25,9 @@ options:
     type: list
     elements: path
     required: true
+  keyring:
+    description: The keyring, a folder of Fernet keys. With it, another archive of the same logs is recognised in the store.
+    type: path
   suffix:
     description:
       - The suffix of the names of the archives. A further revision of an archive keeps it.
@@ -41,7 +45,7 @@ attributes:
     details: The keys of the archives in the store, before and after.
   idempotent:
     support: full
-    details: If the store has the archive, or another archive of the same logs, that is verified and nothing is sent.
+    details: If the store has the archive, or with O(keyring) another archive of the same logs, that is verified and nothing is sent.
 seealso:
   - module: infra_ops.log_archive.archive_create
   - module: infra_ops.log_archive.archive_verify
@@ -161,6 +165,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.arch
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import ARCHIVE
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import send as sending
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import Trust
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
     difference,
@@ -169,16 +174,18 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
     reporting,
     unescaped,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import STORE_OPTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import OPENING, STORE_OPTION
 
 SUFFIX = {"suffix": ARCHIVE["suffix"]}
+RECOGNISING = {"keyring": OPENING["keyring"]}
 
 
 def main() -> None:
-    arguments = argument_spec(STORE_OPTION, SUFFIX)
+    arguments = argument_spec(STORE_OPTION, SUFFIX, RECOGNISING)
     arguments.update(archives={"type": "list", "elements": "path", "required": True})
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     with reporting(module) as result:
+        trust = Trust(**given(module.params, RECOGNISING))
         given_suffix = given(module.params, SUFFIX)["suffix"]
         result["archives"] = []
         with opened(module.params) as store:
@@ -187,9 +194,9 @@ def main() -> None:
                 suffix = given_suffix or envelope.suffix(manifest["encryption"]["format"])
                 key = archive_key(manifest["host"], manifest["job"], period_of(manifest), manifest["archive"]["name"])
                 if module.check_mode:
-                    key, sent = sending.look(store, manifest, key, suffix)
+                    key, sent = sending.look(store, manifest, key, suffix, trust)
                 else:
-                    sent = sending.send(store, path, manifest, key, suffix)
+                    sent = sending.send(store, path, manifest, key, suffix, trust)
                 result["archives"].append(dict(sending.sent_archive(store, key, manifest, sent), path=path))
                 result["changed"] = result["changed"] or result["archives"][-1]["changed"]
         if module._diff:

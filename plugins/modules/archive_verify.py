@@ -11,17 +11,37 @@ short_description: Verify the archives of a store against their manifests
 version_added: 0.1.0
 description:
   - Verifies that each archive in a store has the size and digests that its manifest states. Fails if an archive does not.
-  - O(level) sets how thorough the check is. It needs no key, because the manifest has the digests of the encrypted archive.
-  - Without O(names), O(start) and O(end), it also reports manifests that cannot be used, manifests without an archive, and archives without
-    a manifest.
+  - O(level) sets how thorough the check is. Up to V(read_back) it needs no key, because the manifest has the digests of the encrypted
+    archive.
+  - With O(keyring), the HMAC of each manifest is checked at every level. An archive that an older version made has none, and is reported as
+    not authenticated.
+  - It also reports manifests that cannot be used and, without O(names), O(start) and O(end), manifests without an archive and archives
+    without a manifest.
+  - The module does not know which archives a host has stored. The command C(log-archive verify) on the host also compares the store with
+    its catalog, and reports archives that were removed or replaced.
 options:
   level:
     description:
       - The level of the verification, weakest first. V(size) compares the size. V(server_digest) compares a digest that the server keeps.
-        V(remote_hash) hashes the stored file on the server. V(read_back) reads it back and hashes it on the host that runs the module.
+        V(remote_hash) hashes the stored file on the server. V(read_back) reads it back and hashes it on the host that runs the module; it
+        accepts nothing that a restore would refuse, as far as this can be known without the key. V(authenticated) proves with the key the
+        manifest, the archive and every log in it.
+      - With O(keyring), V(read_back) checks the logs too.
+      - Archives that are read back take up space in C($TMPDIR), or in C(/var/tmp), one at a time.
       - The default is O(store.verify), or the default level of the store. A store that does not have the level uses the next stronger one.
     type: str
-    choices: [size, server_digest, remote_hash, read_back]
+    choices: [size, server_digest, remote_hash, read_back, authenticated]
+  keyring:
+    description: The keyring, a folder of Fernet keys. O(level=authenticated) requires it for encrypted archives.
+    type: path
+  unencrypted:
+    description:
+      - Whether to accept archives that are not encrypted. Anyone who can write to the store can put such an archive in place of an
+        encrypted one.
+    type: bool
+    default: false
+requirements:
+  - cryptography (Python library on the host that runs the module, with O(keyring))
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
@@ -54,6 +74,16 @@ EXAMPLES = r"""
     level: read_back
   register: checked
 
+- name: Prove with the key that nobody has altered the archives of a host
+  infra_ops.log_archive.archive_verify:
+    store:
+      type: s3
+      bucket: logs
+      prefix: fleet
+    host: web1
+    keyring: /etc/log-archive/keyring
+    level: authenticated
+
 - name: Show the number of archives that are intact
   ansible.builtin.debug:
     msg: "{{ checked.verified }} archives are intact"
@@ -77,10 +107,19 @@ archives:
       returned: always
       sample: true
     level:
-      description: Level of the verification; V(size), V(server_digest), V(remote_hash) or V(read_back). V(null) if it failed.
+      description:
+        - Level of the verification; V(size), V(server_digest), V(remote_hash), V(read_back) or V(authenticated). V(null) if it failed.
+        - With O(level=authenticated), an archive with a manifest that is not authenticated has V(read_back).
       type: str
       returned: always
       sample: server_digest
+    authenticated:
+      description:
+        - Whether the HMAC of the manifest is right. V(false) if it has none, because an older version made the archive or it is not
+          encrypted. V(null) if the verification failed or O(keyring) does not have the key.
+      type: bool
+      returned: always
+      sample: true
     error:
       description: Why the verification failed. V(null) if it did not.
       type: str
@@ -95,21 +134,25 @@ verified:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.levels import VERIFICATION_LEVELS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.levels import CHECK_LEVELS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import verify as verifying
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, chosen, opened, reporting
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import CHOICE, STORE_OPTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.inventory import Choice
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import Trust
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, choice, chosen, given, opened, reporting
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import CHOICE, OPENING, STORE_OPTION
 
 
 def main() -> None:
-    arguments = argument_spec(STORE_OPTION, CHOICE)
-    arguments.update(level={"type": "str", "choices": list(VERIFICATION_LEVELS)})
+    arguments = argument_spec(STORE_OPTION, CHOICE, OPENING)
+    arguments.update(level={"type": "str", "choices": list(CHECK_LEVELS)})
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     params = module.params
     with reporting(module) as result, opened(params) as store:
-        held, archives = chosen(params, store)
-        checked = [] if params["names"] or params["start"] or params["end"] else verifying.unusable(held)
-        checked += [verifying.verify(store, archive, params["level"]) for archive in archives]
+        trust = Trust(**given(params, OPENING))
+        held, archives = chosen(params, store, trust)
+        selection = choice(params)
+        checked = verifying.unusable(held, selection if selection != Choice() else None)
+        checked += [verifying.verify(store, archive, params["level"], trust) for archive in archives]
         bad = [one for one in checked if one.error is not None]
         result["archives"] = [dict(one._asdict(), ok=one.error is None) for one in checked]
         result["verified"] = len(checked) - len(bad)

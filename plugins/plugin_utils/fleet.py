@@ -190,7 +190,8 @@ def status(results: t.Mapping[str, t.Any]) -> t.List[str]:
     levels = [level for _name, row in rows for level in row["verified"].values()]
     only = [row for _name, row in rows]
     last = totals(hosts, _sum(only, "archives"), _sum(only, "source_bytes"), _sum(only, "bytes"), weakest(levels))
-    return lines(*errors_of(without_rows), texts.table(head, cells), last)
+    found = ["%s: %s" % (name, line) for name, row in rows for line in texts.findings(row)]
+    return lines(*errors_of(without_rows), *found, texts.table(head, cells), last)
 
 
 def report(results: t.Mapping[str, t.Any], command: str) -> t.List[str]:

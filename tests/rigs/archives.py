@@ -20,13 +20,13 @@ ENVELOPE = FernetEnvelope(Key(key_id(bytes(32)), bytes(32)))
 
 
 def archive_maker(folder: pathlib.Path) -> t.Callable[[bytes], t.Tuple[str, t.Any]]:
-    """A function that takes a log's bytes and makes a new archive of it in the folder; it returns (path, manifest)."""
+    """A function that takes a log's bytes and makes a new archive ``x.tgz`` of it below the folder; it returns (path, manifest)."""
     log = folder / "log"
     numbers = iter(range(1000))
 
     def make(content: bytes) -> t.Tuple[str, t.Any]:
         log.write_bytes(content)
-        path = str(folder / ("%d.tgz" % next(numbers)))
+        path = str(folder / str(next(numbers)) / "x.tgz")
         return path, create_archive(path, Contents([source_at(str(log), PERIOD)], "h", "j", PERIOD), ENVELOPE).manifest
 
     return make

@@ -21,7 +21,7 @@ from ..base.errors import DiskFullError, LogArchiveError, SourceError
 from ..base.periods import Period
 from ..base.progress import Advance
 from ..base.units import format_size, format_utc
-from .manifest import LARGEST, VERSION, dump, load, source_bytes
+from .manifest import LARGEST, VERSION, dump, load, sealed, source_bytes
 from .naming import Group, manifest_key, revised
 from .packing import Packed, PackedSource, pack
 
@@ -139,7 +139,7 @@ def create_archive(
             try:
                 with _locked(part, held) as file:
                     packed = _pack_steady(file, contents, envelope, refuse_changed, progress)
-                    manifest = _manifest(name, packed, contents, envelope)
+                    manifest = sealed(_manifest(name, packed, contents, envelope), envelope)
                     text = dump(manifest)
                     _refuse_too_many(name, len(contents.sources), len(text))
                     _write_new(manifest_key(part), text, held)

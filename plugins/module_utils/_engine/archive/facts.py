@@ -59,9 +59,7 @@ class SourceFacts(_SourceNeeded, total=False):
     period: PeriodText
 
 
-class Manifest(t.TypedDict):
-    """The manifest of one archive, version 1. ``created`` in UTC."""
-
+class _ManifestNeeded(t.TypedDict):
     version: int
     engine: str
     host: str
@@ -72,6 +70,12 @@ class Manifest(t.TypedDict):
     encryption: EncryptionFacts
     period: PeriodText
     sources: t.List[SourceFacts]
+
+
+class Manifest(_ManifestNeeded, total=False):
+    """The manifest of one archive. ``created`` in UTC; ``hmac`` in hex, from version 2 on if the archive is encrypted."""
+
+    hmac: str
 
 
 class _LocalNeeded(t.TypedDict):

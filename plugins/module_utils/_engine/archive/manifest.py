@@ -1,28 +1,37 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The manifest beside each archive: its logs, sizes and digests, and the key that opens it.
+"""The manifest beside each archive: its logs, sizes and digests, and the key that opens it. docs/format.md defines it.
 
 Canonical JSON: keys sorted, no spaces, ASCII (a path that is not UTF-8 carries surrogate escapes, PEP 383), one line.
 Readers accept fields that they do not know; ``version`` changes only when a known field changes its meaning.
+From version 2 on, the manifest of an encrypted archive has an HMAC, which covers every other field.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 
 from ..base.beneath import open_local
 from ..base.errors import ConfigError, IntegrityError
 from ..base.periods import Period
-from ..base.units import FIRST_SECOND, LAST_SECOND, parse_utc
+from ..base.units import FIRST_SECOND, LAST_SECOND, format_size, parse_utc
 
-VERSION = 1
+VERSION = 2
+FIRST_AUTHENTICATED = 2
+"""The first version in which the manifest of an encrypted archive has an HMAC."""
 LARGEST = 64 << 20
 """Bytes; a larger manifest is refused unread. A manifest of 100,000 sources has about 30 MiB."""
+MOST_MEMORY = 512 << 20
+"""Bytes that a manifest may take in memory, by ``memory_of``: twice what the largest real one takes."""
+_VALUE_MEMORY = 64
+"""Bytes of memory that a value in JSON takes, beside its text."""
 
 if t.TYPE_CHECKING:
     from ..base.beneath import Local
+    from ..crypto.envelope import Envelope
     from ..stores.base import Digests
     from .facts import Manifest, PeriodText
 
@@ -39,6 +48,7 @@ _NEEDED: t.Dict[str, t.Any] = {
 }
 _NEEDED_OF_SOURCE = {"path": str, "name": str, "size": int, "mtime_ns": int, "mode": str, "sha256": str}
 _OPTIONAL_OF_SOURCE = {"uid": int, "gid": int, "changed": bool, "vanished": bool, "period": {"start": str, "end": str}}
+_DIGESTS = {"md5": re.compile(r"[0-9a-f]{32}"), "sha256": re.compile(r"[0-9a-f]{64}"), "hmac": re.compile(r"[0-9a-f]{64}")}
 _LARGEST_NUMBER = (1 << 63) - 1
 """The largest size that a file system or a database can express."""
 _RANGES = {"mtime_ns": (FIRST_SECOND * 10**9, (LAST_SECOND + 1) * 10**9 - 1)}
@@ -57,8 +67,12 @@ def load(path: Local) -> Manifest:
 
 def parse(data: bytes, subject: str) -> Manifest:
     """Read a manifest that came from a store or a disk. Raises IntegrityError, which states the defect; subject names the manifest."""
-    from ..crypto.envelope import check_facts
+    from ..crypto.envelope import check_facts, has_key
 
+    if memory_of(data) > MOST_MEMORY:
+        raise IntegrityError(
+            "the manifest would take %s of memory or more; the limit is %s" % _sizes(memory_of(data), MOST_MEMORY), subject
+        )
     try:
         manifest = json.loads(data)
         # Every text in it must be one that this host can print, compare and record: a lone surrogate is none, unless it stands for a byte.
@@ -73,6 +87,11 @@ def parse(data: bytes, subject: str) -> Manifest:
             "Use a newer version of infra_ops.log_archive",
         )
     check_facts(manifest["encryption"], subject)
+    if manifest["version"] >= FIRST_AUTHENTICATED:
+        if has_key(manifest["encryption"]):
+            _check(manifest, {"hmac": str}, "", subject)
+        if data != dump(manifest):
+            raise IntegrityError("the manifest is not canonical JSON", subject)
     for index, source in enumerate(manifest["sources"]):
         where = "sources[%d]." % index
         _check(source, _NEEDED_OF_SOURCE, where, subject)
@@ -81,6 +100,59 @@ def parse(data: bytes, subject: str) -> Manifest:
             _check_period(source["period"], where + "period", subject)
     _check_period(manifest["period"], "period", subject)
     return t.cast("Manifest", manifest)
+
+
+def memory_of(data: bytes) -> int:
+    """An estimate of the memory in bytes that JSON takes once it is read: short values take much more than their text."""
+    return len(data) + _VALUE_MEMORY * sum(data.count(character) for character in (b",", b"[", b"{"))
+
+
+def _sizes(*sizes: int) -> t.Tuple[str, ...]:
+    return tuple(map(format_size, sizes))
+
+
+def sealed(manifest: Manifest, envelope: Envelope) -> Manifest:
+    """The manifest with its HMAC, or without one if the envelope has no key. Raises MissingLibraryError."""
+    mac = envelope.hmac_of(_covered(manifest))
+    return manifest if mac is None else t.cast("Manifest", {**manifest, "hmac": mac})
+
+
+def authenticate(manifest: Manifest, envelope: Envelope, subject: str) -> bool:
+    """Whether the HMAC of the manifest proves it; False if it has none because its version is older, or the archive has no key.
+
+    envelope: encloses the archive. subject: names the manifest. Raises IntegrityError for a wrong HMAC, MissingLibraryError.
+    """
+    from ..crypto.mac import matches
+
+    if manifest["version"] < FIRST_AUTHENTICATED:
+        return False
+    expected = envelope.hmac_of(_covered(manifest))
+    if expected is None:
+        return False
+    if not matches(manifest["hmac"], expected):
+        raise IntegrityError("the manifest is not authentic: its HMAC differs, so it was altered or another key made it", subject)
+    return True
+
+
+def check_sources(manifest: Manifest, subject: str) -> None:
+    """Refuse a manifest with logs that a restore would refuse. Raises IntegrityError; subject names the manifest."""
+    from ..base.staging import check_name
+
+    names = {source["name"] for source in manifest["sources"]}
+    if len(names) < len(manifest["sources"]):
+        raise IntegrityError("the manifest has the same name twice", subject)
+    folders: t.Set[str] = set()
+    for name in names:
+        check_name(name, subject)
+        parts = name.split("/")
+        folders.update("/".join(parts[:count]) for count in range(1, len(parts)))
+    for name in sorted(names & folders):
+        raise IntegrityError("the manifest has %s as a file and as a folder" % ascii(name), subject)
+
+
+def _covered(manifest: Manifest) -> bytes:
+    """What the HMAC covers: the canonical bytes of the manifest without the HMAC."""
+    return dump(t.cast("Manifest", {name: value for name, value in manifest.items() if name != "hmac"}))
 
 
 def _check(value: t.Any, needed: t.Mapping[str, t.Any], where: str, subject: str) -> None:
@@ -97,6 +169,8 @@ def _check_value(name: str, value: t.Any, kind: t.Any, where: str, subject: str)
     # JSON's true is an int to Python.
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise IntegrityError("the manifest lacks '%s%s' (%s)" % (where, name, kind.__name__), subject)
+    if name in _DIGESTS and not _DIGESTS[name].fullmatch(value):
+        raise IntegrityError("the manifest's '%s%s' is not a digest in lowercase hex" % (where, name), subject)
     if kind is int:
         least, most = _RANGES.get(name, (0, _LARGEST_NUMBER))
         if not least <= value <= most:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import re
 import typing as t
-from datetime import timezone as utc_timezone
+from datetime import datetime, timedelta, timezone as utc_timezone
 
 from ..base.named_tuple import NamedTuple
 from ..base.periods import Period, period_containing, render_name
 
 if t.TYPE_CHECKING:
     from ..sources.base import Source
+    from .facts import Manifest
 
 MANIFEST_SUFFIX = ".manifest.json"
 LONGEST_NAME = 180
@@ -116,9 +117,33 @@ def archive_key(host: str, job: str, period: Period, name: str) -> str:
     return "%s%04d/%02d/%02d/%s" % (folder_key(host, job), day.year, day.month, day.day, name)
 
 
+def day_of(key: str) -> t.Optional[Period]:
+    """The UTC day on which the period of an archive starts, by its key; None if the key does not have it."""
+    found = re.search(r"(?:^|/)(\d{4})/(\d\d)/(\d\d)/[^/]+$", key, re.ASCII)
+    try:
+        start = None if found is None else datetime(int(found[1]), int(found[2]), int(found[3]), tzinfo=utc_timezone.utc)
+        return None if start is None else Period(start, start + timedelta(days=1))
+    except (ValueError, OverflowError):
+        return None
+
+
 def is_archive_key(key: str) -> bool:
     """Whether a store's object has the key of an archive (see ``archive_key``)."""
     return re.fullmatch(r"[^/]+/[^/]+/\d{4}/\d\d/\d\d/[^/]+", key) is not None
+
+
+def is_placed(key: str, manifest: Manifest) -> bool:
+    """Whether a store's key is one under which this software puts the archive of the manifest.
+
+    The name may be of a further revision. The folders count only if they are those of a host, a job and a day.
+    """
+    folder, _slash, name = key.rpartition("/")
+    wanted = manifest["archive"]["name"]
+    if name != wanted and wanted not in (name[: found.start()] + name[found.end() :] for found in re.finditer(r"\.r[0-9]+", name)):
+        return False
+    dated = re.search(r"(?:^|/)([^/]+/[^/]+/\d{4}/\d\d/\d\d)$", folder, re.ASCII)
+    day = manifest["period"]["start"][:10].replace("-", "/")
+    return dated is None or dated[1] == folder_key(manifest["host"], manifest["job"]) + day
 
 
 def manifest_key(key: str) -> str:

@@ -73,18 +73,36 @@ def restore(
         return staging.publish([file for file in staged if file.name not in placing.without], placing.overwrite)
 
 
+def check_contents(stream: t.BinaryIO, envelope: Envelope, manifest: Manifest, subject: str) -> None:
+    """Prove what ``restore`` proves, and write nothing. The arguments and the errors are those of ``restore``."""
+    stream.seek(0)
+    envelope.authenticate(stream, manifest["archive"]["sha256"], subject)
+    stream.seek(0)
+    found = []
+    with _ahead(_inflated(envelope.open(stream, subject), subject)) as chunks:
+        plaintext = _Plaintext(chunks)
+        for member in _members(plaintext, subject):
+            sha256 = hashlib.sha256()
+            size = 0
+            for piece in plaintext.pieces(member.size):
+                sha256.update(piece)
+                size += len(piece)
+            if size != member.size:
+                raise IntegrityError("%s is cut inside the archive" % ascii(member.name), subject)
+            found.append(StagedFile(member.name, "", size, sha256.hexdigest(), 0, 0))
+        for _chunk in chunks:
+            pass
+    _compare(found, manifest, subject)
+
+
 def _extract(tgz: t.Iterator[bytes], staging: Staging, subject: str, progress: t.Optional[Advance]) -> t.List[StagedFile]:
     from concurrent.futures import ThreadPoolExecutor
 
     staged: t.List[StagedFile] = []
-    names = set()
     with ThreadPoolExecutor(1) as hasher, _ahead(_inflated(tgz, subject)) as chunks:
         plaintext = _Plaintext(chunks)
         for member in _members(plaintext, subject):
-            if member.name in names:
-                raise IntegrityError("the archive has %s twice" % ascii(member.name), subject)
-            names.add(member.name)
-            number = "%d" % len(names)
+            number = "%d" % len(staged)
             sha256 = hashlib.sha256()
             hashed: t.Deque[t.Any] = collections.deque()
             with staging.create(number) as file:
@@ -126,10 +144,14 @@ def _batches(items: t.Iterator[t.Any]) -> t.Iterator[t.List[t.Any]]:
 
 def _members(plaintext: _Plaintext, subject: str) -> t.Iterator[tarfile.TarInfo]:
     """The headers of the regular files of a tar; the caller takes the content of each before the next. Other members are refused."""
+    names = set()
     try:
         with tarfile.open(fileobj=t.cast(t.Any, plaintext), mode="r:", errorlevel=2, tarinfo=_Header) as archive:
             for member in archive:
                 _check_member(member, subject)
+                if member.name in names:
+                    raise IntegrityError("the archive has %s twice" % ascii(member.name), subject)
+                names.add(member.name)
                 yield member
     except (tarfile.TarError, ValueError, OverflowError) as error:
         # tarfile does not catch errors of malformed numbers and other defects in headers.

@@ -138,6 +138,12 @@ class KeyringError(LogArchiveError):
     exit_code = EXIT_CONFIG
 
 
+class KeyMissingError(KeyringError):
+    """The keyring can be used, and does not hold the key that one archive needs."""
+
+    kind = "key_missing"
+
+
 class IntegrityError(LogArchiveError):
     """Bytes are wrong: a token does not authenticate, or a digest differs."""
 

@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 VERIFICATION_LEVELS = ("size", "server_digest", "remote_hash", "read_back")
-"""Weakest first. size: the size is right. server_digest: the server checked a digest that we sent, or reports the right one.
-remote_hash: the server hashed the stored file. read_back: we read the stored file and hashed it.
+"""What a store can prove, weakest first. size: the size is right. server_digest: the server checked a digest that we sent, or reports the
+right one. remote_hash: the server hashed the stored file. read_back: we read the stored file and hashed it.
 """
+AUTHENTICATED = "authenticated"
+"""read_back, and the key proves manifest, archive and logs. No store can prove this: its user can, who has the key."""
+CHECK_LEVELS = (*VERIFICATION_LEVELS, AUTHENTICATED)
+"""What ``verify`` can prove, weakest first."""
 
 
 def reaches(level: str, wanted: str) -> bool:
     """Whether verification ``level`` is at least as strong as ``wanted``."""
-    return VERIFICATION_LEVELS.index(level) >= VERIFICATION_LEVELS.index(wanted)
+    return CHECK_LEVELS.index(level) >= CHECK_LEVELS.index(wanted)

@@ -9,15 +9,17 @@ import contextlib
 import typing as t
 
 from ..base.errors import EXIT_DONE, EXIT_INTEGRITY
-from ..base.levels import VERIFICATION_LEVELS
+from ..base.levels import CHECK_LEVELS
 from . import output
 from .options import add_archives, add_store, check_range, documents, host_of, opened, progress_of, stores
+from .recorded import records
 
 if t.TYPE_CHECKING:
     import argparse
 
     from ..config.document import JobDocument, JobStore
     from ..holdings.inventory import StoredArchive
+    from ..holdings.trust import Record
     from ..holdings.verify import Checked
     from ..tell.report import ArchiveRow, VerifiedRow
 
@@ -48,6 +50,8 @@ def _rows_of_store(document: JobDocument, options: argparse.Namespace) -> t.List
 
     with opened(stores(document, options.store)[0]) as store:
         held = inventory.read(store, host_of(document, options), document["name"])
+        for item in held.damaged.values():
+            output.print_error("log-archive: not listed: %s" % item.why)
         return [_row(archive, {store.name: "held"}) for archive in inventory.overlapping(held.archives, options.since, options.until)]
 
 
@@ -89,7 +93,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``verify``."""
     add_archives(parser)
     add_store(parser, "verify only this store")
-    parser.add_argument("--level", choices=VERIFICATION_LEVELS, help="how thorough the check is (default: the level of the store)")
+    parser.add_argument("--level", choices=CHECK_LEVELS, help="how thorough the check is (default: the level of the store)")
 
 
 def verify_archives(options: argparse.Namespace) -> int:
@@ -99,10 +103,11 @@ def verify_archives(options: argparse.Namespace) -> int:
     check_range(options)
     results: t.List[VerifiedRow] = []
     for document in documents(options):
-        for store in stores(document, options.store):
-            for one in _verify_store(document, store, options):
-                row: VerifiedRow = {"key": one.key, "level": one.level, "error": one.error, "store": store["name"], "job": document["name"]}
-                results.append(row)
+        chosen = stores(document, options.store)
+        with records(document, chosen) as recorded:
+            for store in chosen:
+                for one in _verify_store(document, store, recorded.get(store["name"]), options):
+                    results.append(t.cast("VerifiedRow", {**one._asdict(), "store": store["name"], "job": document["name"]}))
     if options.json:
         output.print_json(results)
     else:
@@ -110,16 +115,22 @@ def verify_archives(options: argparse.Namespace) -> int:
     return EXIT_INTEGRITY if any(result["error"] for result in results) else EXIT_DONE
 
 
-def _verify_store(document: JobDocument, store_options: JobStore, options: argparse.Namespace) -> t.List[Checked]:
+def _verify_store(
+    document: JobDocument, store_options: JobStore, record: t.Optional[Record], options: argparse.Namespace
+) -> t.List[Checked]:
+    from ..crypto.envelope import encrypts
     from ..holdings import inventory, verify
+    from ..holdings.trust import NO_RECORD, Trust
 
+    encryption = document["encryption"]
+    trust = Trust(encryption["keyring"], not encrypts(encryption), record or NO_RECORD)
     with opened(store_options) as store:
-        held = inventory.read(store, host_of(document, options), document["name"])
+        held = inventory.read(store, host_of(document, options), document["name"], trust=trust)
         archives = inventory.overlapping(held.archives, options.since, options.until)
-        # An unusable manifest has no period: it is in no range of time.
-        checked = [] if options.since or options.until else verify.unusable(held)
+        choice = inventory.Choice(start=options.since, end=options.until)
+        checked = verify.unusable(held, choice if options.since or options.until else None)
         with progress_of(options)("verify %s" % store.name, sum(archive.size for archive in archives)) as advance:
             for archive in archives:
-                checked.append(verify.verify(store, archive, options.level))
+                checked.append(verify.verify(store, archive, options.level, trust))
                 advance(archive.size)
     return checked

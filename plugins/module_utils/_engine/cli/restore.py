@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 
 from ..base.errors import EXIT_DONE
 from . import output
 from .options import add_archives, add_store, check_range, documents, host_of, progress_of, stores
+from .recorded import records
 
 if t.TYPE_CHECKING:
     import argparse
 
+    from ..config.document import JobDocument
+    from ..holdings.restore import Holdings, Restored
     from ..tell.report import RestoredRow
 
 
@@ -33,44 +37,64 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def restore(options: argparse.Namespace) -> int:
-    """Restore archives."""
-    from ..crypto.envelope import encrypts
+    """Restore archives. One that fails does not keep the others from being restored."""
     from ..holdings.inventory import Choice
-    from ..holdings.restore import Holdings, restore_from_stores
+    from ..holdings.restore import failure, restore_from_stores
     from ..tell import report
 
     check_range(options)
-    holdings = []
-    for document in documents(options):
-        encryption = document["encryption"]
-        unencrypted = options.unencrypted or not encrypts(encryption)
-        where = stores(document, options.store), host_of(document, options), document["name"]
-        holdings.append(Holdings(*where, encryption["keyring"], unencrypted))
     results: t.List[RestoredRow] = []
-    for restored in restore_from_stores(
-        holdings,
-        Choice(options.name, options.since, options.until, options.latest),
-        os.path.abspath(options.to),
-        options.overwrite,
-        options.dry_run,
-        progress_of(options),
-        lambda text: output.print_error("log-archive: %s" % text),
-    ):
-        for file in restored.files:
-            state = "would be written" if options.dry_run and file.state == "written" else file.state
-            results.append(
-                {
-                    "archive": restored.archive.key,
-                    "store": restored.store,
-                    "path": file.path,
-                    "name": file.name,
-                    "size": file.size,
-                    "sha256": file.sha256,
-                    "state": state,
-                }
-            )
+    done: t.List[Restored] = []
+    with contextlib.ExitStack() as stack:
+        holdings = [_holdings(document, options, stack) for document in documents(options)]
+        for restored in restore_from_stores(
+            holdings,
+            Choice(options.name, options.since, options.until, options.latest),
+            os.path.abspath(options.to),
+            options.overwrite,
+            options.dry_run,
+            progress_of(options),
+            lambda text: output.print_error("log-archive: %s" % text),
+        ):
+            results += _rows(restored, options.dry_run)
+            done.append(restored)
+            if restored.error is not None:
+                output.print_error("log-archive: %s was not restored: %s" % (restored.key, restored.error))
     if options.json:
         output.print_json(results)
     else:
         output.print_text(report.restored(results))
-    return EXIT_DONE
+    error = failure(done)
+    if error is None:
+        return EXIT_DONE
+    output.print_error("log-archive: %s" % error)
+    return error.exit_code
+
+
+def _holdings(document: JobDocument, options: argparse.Namespace, stack: contextlib.ExitStack) -> Holdings:
+    from ..crypto.envelope import encrypts
+    from ..holdings.restore import Holdings
+
+    encryption = document["encryption"]
+    chosen = stores(document, options.store)
+    return Holdings(
+        chosen,
+        host_of(document, options),
+        document["name"],
+        encryption["keyring"],
+        options.unencrypted or not encrypts(encryption),
+        stack.enter_context(records(document, chosen)),
+    )
+
+
+def _rows(restored: Restored, dry_run: bool) -> t.List[RestoredRow]:
+    """The rows of one archive: one for each file, or one without a file if it failed."""
+    common = {"archive": restored.key, "store": restored.store, "authenticated": restored.authenticated, "error": None}
+    if restored.error is not None:
+        failed = dict(common, path=None, name=None, size=0, sha256=None, state="failed", error=str(restored.error))
+        return [t.cast("RestoredRow", failed)]
+    rows = []
+    for file in restored.files:
+        state = "would be written" if dry_run and file.state == "written" else file.state
+        rows.append(t.cast("RestoredRow", {**common, **file._asdict(), "state": state}))
+    return rows

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import typing as t
 
+from ..base.errors import LogArchiveError
 from . import output
-from .options import add_jobs, age, documents
+from .options import add_jobs, age, documents, opened
+from .recorded import records
 
 if t.TYPE_CHECKING:
     import argparse
+
+    from ..config.document import JobDocument, JobStore
+    from ..state.status import Finding
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +35,37 @@ def show(options: argparse.Namespace) -> int:
     from ..state import status
     from ..tell import report
 
-    rows = [status.of(document, options.max_age) for document in documents(options)]
+    rows = []
+    for document in documents(options):
+        row = status.of(document, options.max_age)
+        status.add_findings(row, *_compare(document))
+        rows.append(row)
     if options.json:
         output.print_json(rows)
     else:
         output.print_text(report.status(rows))
     return output.worst(row["exit_code"] for row in rows)
+
+
+def _compare(document: JobDocument) -> t.Tuple[t.List[Finding], t.Dict[str, str]]:
+    """Compare the listings of the job's stores with the catalog: what is wrong, and {store: why it could not be listed}."""
+    from ..holdings import verify
+    from ..holdings.trust import Trust
+
+    findings: t.List[Finding] = []
+    unreachable: t.Dict[str, str] = {}
+    with records(document, document["stores"]) as recorded:
+        for store_options in document["stores"]:
+            name = store_options["name"]
+            trust = Trust(record=recorded[name]) if name in recorded else None
+            if trust is None or not trust.recorded:
+                continue
+            try:
+                # One attempt: the next call asks again, and a monitor does not wait.
+                with opened(t.cast("JobStore", {**store_options, "attempts": 1})) as store:
+                    wrong = verify.compare(store, trust)
+            except LogArchiveError as error:
+                unreachable[name] = str(error)
+                continue
+            findings += [{"store": name, "key": key, "error": why} for key, why in wrong.items()]
+    return findings, unreachable

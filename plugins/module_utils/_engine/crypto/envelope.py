@@ -9,7 +9,7 @@ import typing as t
 
 from ..base.errors import IntegrityError, KeyringError
 from ..base.staging import CHUNK, sha256_of
-from . import keyring
+from . import keyring, mac
 from .fernet import Encryptor, authenticate, decrypt
 
 if t.TYPE_CHECKING:
@@ -54,12 +54,17 @@ class PlainEnvelope:
         """Yield the tgz in pieces; call ``authenticate`` first. The tgz is proven only when the iterator ends. Raises IntegrityError."""
         return iter(lambda: stream.read(CHUNK), b"")
 
+    def hmac_of(self, manifest: bytes) -> t.Optional[str]:
+        """The HMAC of a manifest, in lowercase hex (see ``crypto.mac``); None, because there is no key."""
+        return None
+
 
 class FernetEnvelope:
     """A Fernet token, made with one key. The methods are those of ``PlainEnvelope``."""
 
     def __init__(self, key: keyring.Key) -> None:
         self._key = key
+        self._hmac_key: t.Optional[bytes] = None
 
     @property
     def facts(self) -> EncryptionFacts:
@@ -74,6 +79,11 @@ class FernetEnvelope:
 
     def open(self, stream: t.BinaryIO, subject: str) -> t.Iterator[bytes]:
         return decrypt(stream, self._key.secret, subject)
+
+    def hmac_of(self, manifest: bytes) -> t.Optional[str]:
+        if self._hmac_key is None:
+            self._hmac_key = mac.derive_key(self._key.secret)
+        return mac.hmac_of(self._hmac_key, manifest)
 
 
 class _NoSeal:
@@ -121,6 +131,11 @@ def for_archive(facts: EncryptionFacts, keyring_folder: t.Optional[str], unencry
     return FernetEnvelope(keyring.load(keyring_folder, t.cast(str, facts["key_id"])))
 
 
+def has_key(facts: EncryptionFacts) -> bool:
+    """Whether an archive with this envelope has a key, and its manifest can have an HMAC."""
+    return facts["format"] != NONE
+
+
 def encrypts(options: EncryptionOptions) -> bool:
     """Whether a job with these options encrypts its archives."""
     return options["format"] != NONE
@@ -134,5 +149,5 @@ def check_facts(facts: t.Mapping[str, t.Any], subject: str) -> None:
             subject,
             "Use a newer version of infra_ops.log_archive",
         )
-    if facts["format"] == FERNET and not isinstance(facts.get("key_id"), str):
-        raise IntegrityError("the manifest lacks 'encryption.key_id' (str)", subject)
+    if facts["format"] == FERNET and not (isinstance(facts.get("key_id"), str) and keyring.is_key_id(facts["key_id"])):
+        raise IntegrityError("the manifest lacks 'encryption.key_id' (16 hexadecimal digits in lower case)", subject)

@@ -84,6 +84,16 @@ def authenticate(stream: t.BinaryIO, key: bytes, subject: str) -> Token:
     return Token(int.from_bytes(header[1:9], "big"), size)
 
 
+def check_form(stream: t.BinaryIO, subject: str) -> None:
+    """Read a whole token and check all that can be checked without its key. Raises IntegrityError."""
+    header = b""
+    signed = 0
+    for _read, raw, _last in _decoded(stream, subject):
+        header = header or _checked_header(raw, subject)
+        signed += len(raw)
+    _check_whole_blocks(signed, subject)
+
+
 def decrypt(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[bytes]:
     """Yield the plaintext of a token in order.
 

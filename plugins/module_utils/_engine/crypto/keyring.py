@@ -35,7 +35,7 @@ import time
 import typing as t
 
 from ..base.durable import TEMP_PREFIX, fsync_folder, lock, write_atomically
-from ..base.errors import KeyringError
+from ..base.errors import KeyMissingError, KeyringError
 
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _KEY_TEXT = re.compile(rb"[A-Za-z0-9_-]{43}=")
@@ -337,7 +337,7 @@ def _read_key(folder: str, id: str) -> Key:
     return Key(id, secret)
 
 
-def _missing(folder: str, wanted: str) -> KeyringError:
+def _missing(folder: str, wanted: str) -> KeyMissingError:
     ids = _ids(folder)
     held = "it holds %s" % ", ".join(ids) if ids else "it holds none"
     removed = os.path.join(folder, _REMOVED)
@@ -345,15 +345,20 @@ def _missing(folder: str, wanted: str) -> KeyringError:
         where = "it was taken out of use: import it again from %s" % _key_path(removed, wanted)
     else:
         where = "import it from your copy"
-    return KeyringError(
+    return KeyMissingError(
         "the key %s is needed, but it is not in use in the keyring (%s)" % (wanted, held),
         folder,
         "%s with 'log-archive key import' or the module fernet_key" % (where[0].upper() + where[1:]),
     )
 
 
+def is_key_id(text: str) -> bool:
+    """Whether a text has the form of a key id."""
+    return _ID.fullmatch(text) is not None
+
+
 def _check_id(id: str) -> None:
-    if not _ID.fullmatch(id):
+    if not is_key_id(id):
         raise KeyringError("not a key id", ascii(id), "A key id has 16 hexadecimal digits, in lower case")
 
 

@@ -6,28 +6,48 @@
 from __future__ import annotations
 
 import io
+import threading
 import typing as t
 from datetime import datetime
 
-from ..archive.manifest import LARGEST, parse, period_of, source_bytes
-from ..archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key, unrevised
+from ..archive.manifest import LARGEST, memory_of, parse, period_of, source_bytes
+from ..archive.naming import MANIFEST_SUFFIX, day_of, folder_key, manifest_key, unrevised
 from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreNotFoundError
 from ..base.lists import some
+from ..base.periods import Period
 from ..base.units import format_size
 from ..stores.base import Store, StoredObject
+from .trust import Trust
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
     from .facts import HeldArchive, Totals
 
 
+MOST_MEMORY = 1 << 30
+"""Bytes that the manifests of one listing may take in memory, by ``memory_of``. Those of 250,000 archives of one log take as much."""
+SMALL = 1 << 20
+"""Bytes; larger manifests are fetched one at a time."""
+
+
 class StoredArchive(t.NamedTuple):
-    """One archive of a store; size in bytes as the store lists it, modified in seconds since the epoch."""
+    """One archive of a store; size in bytes as the store lists it, modified in seconds since the epoch.
+
+    authenticated: whether the manifest is (see ``Trust.check``).
+    """
 
     key: str
     size: int
     modified: t.Optional[float]
     manifest: Manifest
+    authenticated: t.Optional[bool] = None
+
+
+class Damaged(t.NamedTuple):
+    """An archive that cannot be used. claim: the manifest that is not believed, or that the catalog records; None if there is none."""
+
+    why: str
+    claim: t.Optional[Manifest]
 
 
 class Choice(t.NamedTuple):
@@ -46,12 +66,13 @@ class Choice(t.NamedTuple):
 class Inventory(t.NamedTuple):
     """Everything below a prefix of a store.
 
-    archives: by key. damaged: {key of an archive: why its manifest cannot be used}. orphans: manifests without an archive (an upload
-    is under way, or a prune was interrupted). others: objects that are neither archives nor manifests.
+    archives: by key. damaged: by key, archives with a manifest that cannot be used or is not believed, and those that the store has lost.
+    orphans: manifests without an archive (an upload is under way, or a prune was interrupted). others: objects that are neither archives
+    nor manifests.
     """
 
     archives: t.List[StoredArchive]
-    damaged: t.Dict[str, str]
+    damaged: t.Dict[str, Damaged]
     orphans: t.List[StoredObject]
     others: t.List[StoredObject]
 
@@ -61,23 +82,37 @@ def read(
     host: t.Optional[str] = None,
     job: t.Optional[str] = None,
     known: t.Optional[t.Mapping[str, Manifest]] = None,
+    trust: t.Optional[Trust] = None,
 ) -> Inventory:
     """List a store, or a host's or job's part of it, with the manifest of each archive.
 
-    known: manifests by key that need not be fetched again. Raises StoreError.
+    known: manifests by key that need not be fetched again. trust: how far the others are believed; by default, by their place alone.
+    Raises StoreError.
     """
+    trust = trust or Trust()
     prefix = "" if host is None else "%s/" % host if job is None else folder_key(host, job)
     objects = {item.key: item for item in store.list(prefix)}
     with_manifest = [item for item in objects.values() if not item.key.endswith(MANIFEST_SUFFIX) and manifest_key(item.key) in objects]
     if job is not None:
         with_manifest = [item for item in with_manifest if item.key.split("/")[1:2] == [job]]
     archives = []
-    damaged = {}
+    damaged = {
+        key: Damaged("the catalog records the archive, and the store does not have it: it was removed", manifest)
+        for key, manifest in trust.missing(prefix, objects).items()
+    }
     for item, manifest in zip(with_manifest, _fetched(store, with_manifest, objects, known or {})):
         if isinstance(manifest, LogArchiveError):
-            damaged[item.key] = str(manifest)
-        else:
+            damaged[item.key] = Damaged(str(manifest), None)
+            continue
+        if known is not None and item.key in known:
             archives.append(StoredArchive(item.key, item.size, item.modified, manifest))
+            continue
+        try:
+            authenticated = trust.check(item.key, manifest, store.location(manifest_key(item.key)))
+        except IntegrityError as error:
+            damaged[item.key] = Damaged(str(error), manifest)
+        else:
+            archives.append(StoredArchive(item.key, item.size, item.modified, manifest, authenticated))
     return Inventory(
         archives,
         damaged,
@@ -86,13 +121,34 @@ def read(
     )
 
 
-def fetch_manifest(store: Store, key: str, size: t.Optional[int] = None) -> Manifest:
+class Budget:
+    """Memory that the manifests of one listing take together. For use by several threads."""
+
+    def __init__(self, most: int) -> None:
+        self._lock = threading.Lock()
+        self._left = self._most = most
+
+    def take(self, size: int, subject: str) -> None:
+        """Take ``size`` bytes. Raises IntegrityError if fewer are left."""
+        with self._lock:
+            if size > self._left:
+                raise IntegrityError(
+                    "the manifest was not read: with it, the manifests of this listing would take more than %s" % format_size(self._most),
+                    subject,
+                    "List a part of the store: one host, or one job of a host",
+                )
+            self._left -= size
+
+
+def fetch_manifest(store: Store, key: str, size: t.Optional[int] = None, budget: t.Optional[Budget] = None) -> Manifest:
     """The manifest of the archive ``key``. size: of the manifest in bytes, as the store lists it. Raises IntegrityError, StoreError."""
     location = store.location(manifest_key(key))
     if size is not None and size > LARGEST:
         raise IntegrityError("the manifest is %d bytes; the limit is %s" % (size, format_size(LARGEST)), location)
     data = io.BytesIO()
-    store.get(manifest_key(key), data)
+    store.get(manifest_key(key), data, most=LARGEST if size is None else size)
+    if budget is not None:
+        budget.take(memory_of(data.getvalue()), location)
     return parse(data.getvalue(), location)
 
 
@@ -129,12 +185,21 @@ def totals(archives: t.Sequence[StoredArchive]) -> Totals:
 
 def overlapping(archives: t.Iterable[StoredArchive], start: t.Optional[datetime], end: t.Optional[datetime]) -> t.List[StoredArchive]:
     """The archives with a period that touches the time from ``start`` to ``end`` (either may be open), oldest first."""
-    chosen = []
-    for archive in archives:
-        period = period_of(archive.manifest)
-        if (end is None or period.start < end) and (start is None or period.end > start or period.start >= start):
-            chosen.append(archive)
-    return oldest_first(chosen)
+    return oldest_first(archive for archive in archives if _touches(period_of(archive.manifest), start, end))
+
+
+def _touches(period: Period, start: t.Optional[datetime], end: t.Optional[datetime]) -> bool:
+    return (end is None or period.start < end) and (start is None or period.end > start or period.start >= start)
+
+
+def may_be_chosen(key: str, damaged: Damaged, choice: Choice) -> bool:
+    """Whether an archive that cannot be used may be one of the choice: by what its manifest claims, else by its key."""
+    claim = damaged.claim
+    if choice.names:
+        archive = StoredArchive(key, 0, None, claim) if claim is not None else None
+        return any(name in (key, key.rpartition("/")[2]) or (archive is not None and _is_named(archive, name)) for name in choice.names)
+    period = period_of(claim) if claim is not None else day_of(key)
+    return period is None or _touches(period, choice.start, choice.end)
 
 
 def is_there(archives: t.Iterable[StoredArchive], name: str) -> bool:
@@ -204,20 +269,27 @@ def _fetched(
     archives: t.Sequence[StoredObject],
     objects: t.Mapping[str, StoredObject],
     known: t.Mapping[str, Manifest],
-) -> t.Iterable[t.Union[Manifest, LogArchiveError]]:
+) -> t.List[t.Union[Manifest, LogArchiveError]]:
     """The manifest of each archive, or the error for one that cannot be used."""
+    budget = Budget(MOST_MEMORY)
+    sizes = {item.key: objects[manifest_key(item.key)].size for item in archives}
 
-    def fetch(item: StoredObject) -> t.Union[Manifest, LogArchiveError]:
-        if item.key in known:
-            return known[item.key]
+    def fetch(key: str) -> t.Union[Manifest, LogArchiveError]:
+        if key in known:
+            return known[key]
         try:
-            return fetch_manifest(store, item.key, objects[manifest_key(item.key)].size)
+            return fetch_manifest(store, key, sizes[key], budget)
         except (IntegrityError, StoreNotFoundError) as error:
             return error
 
-    if store.parallel_gets == 1 or all(item.key in known for item in archives):
-        return map(fetch, archives)
-    from concurrent.futures import ThreadPoolExecutor
+    # Smallest first: a few huge manifests, which anybody may have put there, do not use up the memory of the others.
+    keys = sorted(sizes, key=lambda key: sizes[key])
+    small = [key for key in keys if sizes[key] <= SMALL]
+    fetched: t.Dict[str, t.Union[Manifest, LogArchiveError]] = {}
+    if store.parallel_gets > 1 and not all(key in known for key in small):
+        from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(store.parallel_gets) as pool:
-        return list(pool.map(fetch, archives))
+        with ThreadPoolExecutor(store.parallel_gets) as pool:
+            fetched.update(zip(small, pool.map(fetch, small)))
+    fetched.update((key, fetch(key)) for key in keys if key not in fetched)
+    return [fetched[item.key] for item in archives]

@@ -13,6 +13,7 @@ from ..base.periods import compile_pattern
 from ..base.units import format_utc, parse_utc
 from ..stores.base import Outcome, Store
 from . import inventory, retention
+from .trust import Trust
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
@@ -43,13 +44,15 @@ class Known(t.NamedTuple):
 
     manifests: by key, they need not be fetched. awaited: {key: names of stores that do not have the archive yet}; such archives are
     kept. coming: archives that will be there when the plan is executed (dry run), or that are expected. was_pruned: whether an earlier
-    prune has begun to remove the archive with this key; a manifest that it left is removed too.
+    prune has begun to remove the archive with this key; a manifest that it left is removed too. trust: how far other manifests are
+    believed.
     """
 
     manifests: t.Mapping[str, Manifest] = {}
     awaited: t.Mapping[str, t.Sequence[str]] = {}
     coming: t.Sequence[retention.Item] = ()
     was_pruned: t.Callable[[str], bool] = lambda key: False
+    trust: t.Optional[Trust] = None
 
 
 BATCH = 200
@@ -83,9 +86,8 @@ class Pruned(t.NamedTuple):
 
 def plan(store: Store, policy: retention.Policy, now: datetime, scope: Scope = EVERYTHING, known: Known = NOTHING_KNOWN) -> Pruning:
     """Plan the pruning of a store or a part of it; nothing is changed. now: aware. Raises StoreError, ConfigError."""
-    held = inventory.read(store, scope.host, scope.job, known.manifests)
-    starts = inventory.effective(held.archives, lambda manifest: manifest["period"]["start"])
-    items = [_item(archive, starts[archive.key], known.awaited) for archive in held.archives]
+    held = inventory.read(store, scope.host, scope.job, known.manifests, known.trust)
+    items = _items(held.archives, known.awaited)
     keys = {item.key for item in items}
     items += [item for item in known.coming if item.key not in keys]
     items += _other_tools_items(store, held, scope)
@@ -95,7 +97,14 @@ def plan(store: Store, policy: retention.Policy, now: datetime, scope: Scope = E
         for orphan in held.orphans
         if (orphan.modified is not None and orphan.modified < old) or known.was_pruned(orphan.key[: -len(MANIFEST_SUFFIX)])
     ]
-    return Pruning(_plan_periods(items, policy, now), leftovers, held.damaged)
+    return Pruning(_plan_periods(items, policy, now), leftovers, {key: item.why for key, item in held.damaged.items()})
+
+
+def due(recorded: t.Mapping[str, Manifest], policy: retention.Policy, now: datetime) -> t.Set[str]:
+    """The keys of the archives that the policy would remove now, if no guard against large removals held it back."""
+    archives = [inventory.StoredArchive(key, 0, None, manifest) for key, manifest in recorded.items()]
+    planned = _plan_periods(_items(archives, {}), policy._replace(max_delete_share=1.0), now)
+    return {item.key for item, _reason in planned.remove}
 
 
 def predict(pruning: Pruning) -> Pruned:
@@ -164,6 +173,11 @@ def _plan_periods(items: t.Iterable[retention.Item], policy: retention.Policy, n
 def _representative(period: t.Sequence[retention.Item]) -> retention.Item:
     protected = next((item.protected for item in period if item.protected), None)
     return period[0]._replace(protected=protected, expected=all(item.expected for item in period))
+
+
+def _items(archives: t.Sequence[inventory.StoredArchive], awaited: t.Mapping[str, t.Sequence[str]]) -> t.List[retention.Item]:
+    starts = inventory.effective(archives, lambda manifest: manifest["period"]["start"])
+    return [_item(archive, starts[archive.key], awaited) for archive in archives]
 
 
 def _item(archive: inventory.StoredArchive, start: str, awaited: t.Mapping[str, t.Sequence[str]]) -> retention.Item:

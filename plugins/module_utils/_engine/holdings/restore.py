@@ -9,16 +9,24 @@ import contextlib
 import os
 import typing as t
 
-from ..archive.manifest import source_bytes
+from ..archive.manifest import authenticate, period_of, source_bytes
 from ..archive.restore import Placing, restore
-from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreError, StoreUnavailableError
+from ..base.errors import (
+    ArchiveNotFoundError,
+    IntegrityError,
+    KeyMissingError,
+    LogArchiveError,
+    StoreError,
+    StoreNotFoundError,
+    StoreUnavailableError,
+)
 from ..base.progress import Advance, Progress, no_progress
 from ..base.staging import ExtractedFile, failing_clearly, has, remove_leftovers, staging_in
-from ..crypto.envelope import for_archive
 from ..stores.base import Store
 from ..stores.opening import open_store
 from . import inventory
-from .inventory import Choice, Inventory, StoredArchive
+from .inventory import Choice, Damaged, Inventory, StoredArchive
+from .trust import NO_RECORD, Record, Trust
 
 if t.TYPE_CHECKING:
     from ..config.document import StoreOptions
@@ -31,7 +39,7 @@ class Holdings(t.NamedTuple):
 
     stores: options of each store (``config.document.StoreOptions``; a ``JobStore`` will do), in order of preference. keyring: folder of
     the Fernet keys; None if there is none. unencrypted: accept archives that are not encrypted; anyone who can write to the store can
-    have made such an archive.
+    have made such an archive. records: by the name of a store, what the catalog records of it.
     """
 
     stores: t.Sequence[StoreOptions]
@@ -39,15 +47,21 @@ class Holdings(t.NamedTuple):
     job: t.Optional[str]
     keyring: t.Optional[str]
     unencrypted: bool = False
+    records: t.Mapping[str, Record] = {}
 
 
 class Restored(t.NamedTuple):
-    """One archive that was restored, or in a dry run would be. store: name of the store that gave it; None if all its files were in
-    place."""
+    """One archive that was restored, or in a dry run would be, or that failed.
 
-    archive: StoredArchive
+    store: name of the store that gave it; None if all its files were in place, or it failed. authenticated: whether its manifest is; None
+    if the key was not needed and is not at hand. error: why no store could give it; None if it was restored.
+    """
+
+    key: str
     store: t.Optional[str]
     files: t.List[ExtractedFile]
+    authenticated: t.Optional[bool]
+    error: t.Optional[LogArchiveError] = None
 
 
 def restore_from_stores(
@@ -67,10 +81,13 @@ def restore_from_stores(
     Of several archives of a log only the last state is restored (``last_states``); ``warn`` names the others. An archive with all its
     files in place is not fetched again.
 
+    An archive that is damaged or forged in every store, or for which there is no key, is yielded with its error, and the next one is
+    restored. The caller reports it at the end.
+
     overwrite: replace files with other content; without it they are an error. check: fetch and write nothing; the state of each file
     is then what a real run would give it. warn: called with a sentence for each store or copy that was passed over.
     Raises ArchiveNotFoundError if a name or the whole range is not there, the error of the store if stores that could have it failed,
-    IntegrityError, KeyringError, DiskFullError, LogArchiveError. What was yielded before stays restored.
+    KeyringError if the keyring cannot be used, DiskFullError, LogArchiveError. What was yielded before stays restored.
     """
     with contextlib.ExitStack() as stack:
         stocks = [stack.enter_context(contextlib.closing(_Stock(each, warn))) for each in holdings]
@@ -85,6 +102,9 @@ def restore_from_stores(
             for archive, without in wanted:
                 yield _restore_copy(stock, archive, destination, Placing(overwrite, without), check, progress)
                 nothing = False
+            for key, damaged in stock.failed.items():
+                yield Restored(key, None, [], None, IntegrityError(damaged.why))
+                nothing = False
             if replaced:
                 warn(_older_states(replaced))
             stock.close()
@@ -94,6 +114,20 @@ def restore_from_stores(
         raise unanswered[0]
     if nothing:
         raise errors[0] if errors else _nothing_found(stocks)
+
+
+def failure(restored: t.Iterable[Restored]) -> t.Optional[LogArchiveError]:
+    """The error that reports all archives that failed, by name; None if there is none."""
+    restored = list(restored)
+    errors = [one.error for one in restored if one.error is not None]
+    if not errors:
+        return None
+    if len(errors) == len(restored) and all(isinstance(error, KeyMissingError) for error in errors):
+        return errors[0]
+    return IntegrityError(
+        "%d of %d archives could not be restored: %s; the others are in place. The first failed because: %s"
+        % (len(errors), len(restored), ", ".join(one.key for one in restored if one.error is not None), errors[0])
+    )
 
 
 def is_restored(archive: StoredArchive, destination: str, without: t.AbstractSet[str] = frozenset()) -> bool:
@@ -109,12 +143,14 @@ def last_states(
     """Of these archives (oldest first) those that have the last state of a log, each with the names of its files that a later archive
     has, too; and the archives of which nothing is left.
 
-    Two states of a log cannot be in the same place.
+    Two states of a log cannot be in the same place. An archive that is not authenticated counts as older than any that is: anyone can have
+    dated it.
     """
     seen: t.Set[t.Tuple[str, str]] = set()
     wanted: t.List[t.Tuple[StoredArchive, t.AbstractSet[str]]] = []
     replaced = []
-    for archive in reversed(archives):
+    order = {archive.key: number for number, archive in enumerate(archives)}
+    for archive in sorted(archives, key=lambda archive: (archive.authenticated is True, order[archive.key]), reverse=True):
         host = archive.manifest["host"]
         sources = archive.manifest["sources"]
         without = {source["name"] for source in sources if (host, source["path"]) in seen}
@@ -123,7 +159,7 @@ def last_states(
         else:
             replaced.append(archive)
         seen.update((host, source["path"]) for source in sources)
-    return wanted[::-1], replaced[::-1]
+    return sorted(wanted, key=lambda item: order[item[0].key]), sorted(replaced, key=lambda archive: order[archive.key])
 
 
 def _older_states(replaced: t.Sequence[StoredArchive]) -> str:
@@ -153,6 +189,8 @@ class _Stock:
         self.errors: t.List[LogArchiveError] = []
         self.unavailable: t.Set[str] = set()
         """Names of stores that stopped answering: the others are asked first."""
+        self.failed: t.Dict[str, Damaged] = {}
+        """By key, archives of the choice that can be used in no store."""
         self._tried: t.List[t.Optional[_Listed]] = []
 
     @property
@@ -172,7 +210,9 @@ class _Stock:
         try:
             with contextlib.ExitStack() as stack:
                 store = stack.enter_context(contextlib.closing(open_store(options)))
-                listed = _Listed(store, inventory.read(store, self.holdings.host, self.holdings.job))
+                wanted = self.holdings
+                trust = Trust(wanted.keyring, wanted.unencrypted, wanted.records.get(store.name, NO_RECORD))
+                listed = _Listed(store, inventory.read(store, wanted.host, wanted.job, trust=trust), trust)
                 stack.pop_all()
                 return listed
         except LogArchiveError as error:
@@ -184,38 +224,46 @@ class _Stock:
     def chosen(self, choice: Choice) -> t.List[StoredArchive]:
         """The archives of the choice, oldest first, by the first store that has any, or that has the name.
 
-        Archives with a damaged manifest in that store, and names that it does not have, are searched in the next one.
+        Archives that are damaged or missing in that store, and names that it does not have, are searched in the next one. ``failed`` gets
+        those that no store has.
         """
         found: t.List[StoredArchive] = []
         missing = list(choice.names)
-        damaged: t.Dict[str, str] = {}
+        damaged: t.Dict[str, Damaged] = {}
         for listed in self.listed():
             archives = inventory.overlapping(listed.held.archives, choice.start, choice.end)
             if choice.names:
                 here = [name for name in missing if inventory.is_there(archives, name)]
                 missing = [name for name in missing if name not in here]
                 found += inventory.named(archives, here)
-            else:
-                found += [archive for archive in archives if archive.key in damaged] if found else archives
-            damaged.update((key, "store %s: %s" % (listed.store.name, why)) for key, why in listed.held.damaged.items())
+            elif not found:
+                found += archives
+            found += [archive for archive in archives if archive.key in damaged and archive not in found]
+            for key, item in listed.held.damaged.items():
+                text = "store %s: %s" % (listed.store.name, item.why)
+                if inventory.may_be_chosen(key, item, choice):
+                    damaged.setdefault(key, item._replace(why=text))
+                elif not choice.names:
+                    self.warn(text)
             for archive in found:
                 damaged.pop(archive.key, None)
-            if not missing if choice.names else found and not damaged:
+            if not missing and not damaged and (found or choice.names):
                 break
-        if missing or not choice.names:
-            for why in damaged.values():
-                self.warn(why)
         found = inventory.oldest_first(found)
-        return inventory.latest(found) if choice.latest else found
+        if choice.latest and found:
+            found = inventory.latest(found)
+            choice = choice._replace(start=period_of(found[0].manifest).start)
+        self.failed = {key: item for key, item in damaged.items() if inventory.may_be_chosen(key, item, choice)}
+        return found
 
-    def copies(self, archive: StoredArchive) -> t.Iterator[t.Tuple[Store, StoredArchive]]:
+    def copies(self, archive: StoredArchive) -> t.Iterator[t.Tuple[_Listed, StoredArchive]]:
         """Each store that has the logs of an archive, with its archive of them; stores that stopped answering come last."""
         for unavailable in (False, True):
             for listed in self.listed():
                 if (listed.store.name in self.unavailable) == unavailable:
                     copy = listed.same_logs(archive)
                     if copy is not None:
-                        yield listed.store, copy
+                        yield listed, copy
 
     def close(self) -> None:
         for listed in self._tried:
@@ -224,11 +272,12 @@ class _Stock:
 
 
 class _Listed:
-    """One store with its inventory."""
+    """One store with its inventory. trust: how far its manifests are believed."""
 
-    def __init__(self, store: Store, held: Inventory) -> None:
+    def __init__(self, store: Store, held: Inventory, trust: Trust) -> None:
         self.store = store
         self.held = held
+        self.trust = trust
         self._by_logs: t.Dict[t.Any, t.Dict[str, StoredArchive]] = {}
 
     def same_logs(self, archive: StoredArchive) -> t.Optional[StoredArchive]:
@@ -251,7 +300,13 @@ def _name(options: StoreOptions) -> str:
 
 
 def _require_names(chosen: t.Sequence[StoredArchive], stocks: t.Sequence[_Stock], choice: Choice) -> None:
-    missing = [name for name in choice.names if not inventory.is_there(chosen, name)]
+    failed = [item for stock in stocks for item in stock.failed.items()]
+    missing = [
+        name
+        for name in choice.names
+        if not inventory.is_there(chosen, name)
+        and not any(inventory.may_be_chosen(key, item, choice._replace(names=[name])) for key, item in failed)
+    ]
     if missing:
         for stock in stocks:
             if stock.errors:
@@ -270,32 +325,36 @@ def _restore_copy(stock: _Stock, archive: StoredArchive, destination: str, placi
         if not check:
             # A restore may have been killed when all its files were in place.
             remove_leftovers(destination)
-        return Restored(archive, None, files_by_manifest(archive, destination, "unchanged", placing.without))
+        return Restored(archive.key, None, files_by_manifest(archive, destination, "unchanged", placing.without), archive.authenticated)
     if check:
-        files = files_by_manifest(archive, destination, "written", placing.without)
-        return Restored(archive, next(stock.copies(archive))[0].name, files)
+        store = next(stock.copies(archive))[0].store
+        return Restored(archive.key, store.name, files_by_manifest(archive, destination, "written", placing.without), archive.authenticated)
     errors: t.List[LogArchiveError] = []
-    holdings = stock.holdings
-    for store, copy in stock.copies(archive):
+    for listed, copy in stock.copies(archive):
+        store = listed.store
         try:
             with progress("restore %s" % store.location(copy.key), source_bytes(copy.manifest)) as advance:
-                files = _fetch_and_extract(store, copy, holdings, destination, placing, advance)
-            return Restored(copy, store.name, files)
-        except (StoreError, IntegrityError) as error:
+                authenticated, files = _fetch_and_extract(listed, copy, destination, placing, advance)
+            return Restored(copy.key, store.name, files, authenticated)
+        except (StoreError, IntegrityError, KeyMissingError) as error:
             if isinstance(error, StoreUnavailableError):
                 stock.unavailable.add(store.name)
             errors.append(error)
-            if len(holdings.stores) > 1:
+            if len(stock.holdings.stores) > 1:
                 stock.warn("store %s: %s" % (store.name, error))
-    raise errors[0]
+    if all(isinstance(error, StoreError) and not isinstance(error, StoreNotFoundError) for error in errors):
+        raise errors[0]  # The stores fail, and not the archive: they would fail for the next one too, and take as long.
+    return Restored(archive.key, None, [], None, errors[0])
 
 
 def _fetch_and_extract(
-    store: Store, archive: StoredArchive, holdings: Holdings, destination: str, placing: Placing, progress: Advance
-) -> t.List[ExtractedFile]:
-    """Fetch an archive to the destination's staging folder and extract it (see ``archive.restore``)."""
-    subject = store.location(archive.key)
-    envelope = for_archive(archive.manifest["encryption"], holdings.keyring, holdings.unencrypted, subject)
+    listed: _Listed, archive: StoredArchive, destination: str, placing: Placing, progress: Advance
+) -> t.Tuple[bool, t.List[ExtractedFile]]:
+    """Fetch an archive to the destination's staging folder and extract it (see ``archive.restore``). Returns whether its manifest is
+    authenticated, and the files."""
+    subject = listed.store.location(archive.key)
+    envelope = listed.trust.envelope(archive.manifest, subject)
+    authenticated = authenticate(archive.manifest, envelope, subject)
     with failing_clearly(destination), staging_in(destination) as staging, staging.create("archive") as file:
-        store.get(archive.key, file)
-        return restore(file, envelope, destination, subject, archive.manifest, placing, progress)
+        listed.store.get(archive.key, file, most=archive.manifest["archive"]["size"])
+        return authenticated, restore(file, envelope, destination, subject, archive.manifest, placing, progress)

@@ -15,6 +15,7 @@ from ..base.errors import IntegrityError, LogArchiveError, StoreError, StoreExis
 from ..base.progress import Advance
 from ..stores.base import Digests, Store, Verification, digests_of
 from .inventory import fetch_manifest
+from .trust import Trust
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
@@ -37,12 +38,21 @@ class Sent(t.NamedTuple):
     adopted: t.Optional[Manifest]
 
 
-def send(store: Store, path: Local, manifest: Manifest, key: str, suffix: str, progress: t.Optional[Advance] = None) -> Sent:
+def send(
+    store: Store,
+    path: Local,
+    manifest: Manifest,
+    key: str,
+    suffix: str,
+    trust: t.Optional[Trust] = None,
+    progress: t.Optional[Advance] = None,
+) -> Sent:
     """Send the archive ``path`` and the manifest beside it to ``key``.
 
     The manifest goes first: an archive in a store always has one. If an archive of other logs is at the key, this one gets the next free
     revision of the key ('syslog.r2.tgz.fernet'; ``suffix`` is the end that stays). If an archive of the same logs is there (the catalog
-    was lost, for example), it is verified and kept. Raises StoreError, IntegrityError, and OSError if the local file cannot be read.
+    was lost, for example), it is verified and kept, but only if its manifest is authenticated, or describes the very bytes of this one.
+    trust: by default no key is known. Raises StoreError, IntegrityError, and OSError if the local file cannot be read.
     """
     beside = path + MANIFEST_SUFFIX
     manifest_digests = digests_of_file(beside)
@@ -57,16 +67,17 @@ def send(store: Store, path: Local, manifest: Manifest, key: str, suffix: str, p
                 raise
             return Sent(candidate, result.existed, result.attempts, result.verification, None)
         except StoreExistsError:
-            found = _same_logs(store, candidate, manifest)
+            # A server can report any digest. Sources may be deleted for what is kept here.
+            found = _same_logs(store, candidate, manifest, trust, "read_back")
             if found is not None:
                 return Sent(candidate, True, 1, found[1], found[0])
     raise _no_free_name(store, key)
 
 
-def look(store: Store, manifest: Manifest, key: str, suffix: str) -> t.Tuple[str, t.Optional[Sent]]:
+def look(store: Store, manifest: Manifest, key: str, suffix: str, trust: t.Optional[Trust] = None) -> t.Tuple[str, t.Optional[Sent]]:
     """Predict ``send``: the key, and None if the archive would be sent there, else the archive that is there already."""
     for candidate in _revisions(key, suffix):
-        found = _same_logs(store, candidate, manifest)
+        found = _same_logs(store, candidate, manifest, trust)
         if found is not None:
             return candidate, Sent(candidate, True, 1, found[1], None if found[0]["archive"] == manifest["archive"] else found[0])
         if all(item.key != candidate for item in store.list(candidate)):
@@ -97,11 +108,14 @@ def manifest_beside(path: str) -> Manifest:
         raise LogArchiveError("cannot read the manifest: %s" % error.strerror, manifest_key(path)) from error
 
 
-def _same_logs(store: Store, key: str, manifest: Manifest) -> t.Optional[t.Tuple[Manifest, Verification]]:
+def _same_logs(
+    store: Store, key: str, manifest: Manifest, trust: t.Optional[Trust], level: t.Optional[str] = None
+) -> t.Optional[t.Tuple[Manifest, Verification]]:
     try:
         there = fetch_manifest(store, key)
-        if same_sources(there, manifest):
-            return there, store.verify(key, digests(there))
+        known = digests(there) == digests(manifest) or (trust or Trust()).check(key, there, store.location(manifest_key(key)))
+        if known and same_sources(there, manifest):
+            return there, store.verify(key, digests(there), level)
     except (IntegrityError, StoreNotFoundError):
         pass  # Not a whole archive: it stays as it is, and the new one gets another name.
     return None

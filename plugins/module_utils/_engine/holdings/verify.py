@@ -1,42 +1,154 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Verify the archives of a store against their manifests."""
+"""Verify the archives of a store against their manifests, and with the key the manifests and the logs."""
 
 from __future__ import annotations
 
+import os
 import typing as t
 
-from ..archive.manifest import digests
-from ..archive.naming import MANIFEST_SUFFIX, is_archive_key
-from ..base.errors import IntegrityError, StoreNotFoundError
-from ..stores.base import Store
-from .inventory import Inventory, StoredArchive
+from ..archive.manifest import digests, dump
+from ..archive.naming import MANIFEST_SUFFIX, is_archive_key, manifest_key
+from ..base.errors import IntegrityError, KeyringError, StoreNotFoundError
+from ..base.levels import AUTHENTICATED, reaches
+from ..base.staging import failing_clearly
+from ..crypto.fernet import check_form
+from ..stores.base import Digests, Store
+from .inventory import Inventory, StoredArchive, fetch_manifest, may_be_chosen
+from .trust import Trust
+
+if t.TYPE_CHECKING:
+    from ..archive.facts import Manifest
+    from .inventory import Choice
+
+CHUNK = 1 << 20
+READ_BACK = "read_back"
 
 
 class Checked(t.NamedTuple):
-    """One archive. level: at which the store's copy was proven, None if it was not; error: why the verification failed."""
+    """One archive. level: at which the store's copy was proven, None if it was not; error: why the verification failed.
+
+    authenticated: whether the manifest is (see ``Trust.check``); None if the key is not at hand, or the verification failed.
+    """
 
     key: str
     level: t.Optional[str]
     error: t.Optional[str]
+    authenticated: t.Optional[bool] = None
 
 
-def verify(store: Store, archive: StoredArchive, level: t.Optional[str]) -> Checked:
-    """Prove the store's copy of an archive. level: None is the store's own. Raises StoreError if the store fails."""
+def verify(store: Store, archive: StoredArchive, level: t.Optional[str], trust: t.Optional[Trust] = None) -> Checked:
+    """Prove the store's copy of an archive. level: of CHECK_LEVELS; None is the store's own. trust: as the archive was read with.
+
+    ``read_back`` accepts nothing that a restore would refuse, as far as this can be known without the key; if the key is at hand, it
+    checks the logs too. ``authenticated`` needs the key. Raises StoreError if the store fails, DiskFullError, LogArchiveError.
+    """
+    wanted = level or store.verify_level
     try:
-        return Checked(archive.key, store.verify(archive.key, digests(archive.manifest), level).level, None)
-    except (IntegrityError, StoreNotFoundError) as error:
+        if not reaches(wanted, READ_BACK):
+            return Checked(archive.key, store.verify(archive.key, digests(archive.manifest), wanted).level, None, archive.authenticated)
+        _read_back(store, archive, trust or Trust(), key_needed=wanted == AUTHENTICATED)
+    except (IntegrityError, StoreNotFoundError, KeyringError) as error:
         return Checked(archive.key, None, str(error))
+    return Checked(archive.key, wanted if archive.authenticated else READ_BACK, None, archive.authenticated)
 
 
-def unusable(held: Inventory) -> t.List[Checked]:
-    """The problems that an inventory shows: unusable manifests, manifests without an archive, archives without a manifest. By key."""
-    damaged = [Checked(key, None, why) for key, why in held.damaged.items()]
+def _read_back(store: Store, archive: StoredArchive, trust: Trust, key_needed: bool) -> None:
+    import tempfile
+
+    from ..archive.restore import check_contents
+
+    manifest, subject = archive.manifest, store.location(archive.key)
+    expected = digests(manifest)
+    try:
+        envelope = trust.envelope(manifest, subject)
+    except KeyringError:
+        if key_needed:
+            raise
+        envelope = None
+    if not store.remote:
+        store.verify(archive.key, expected, READ_BACK)  # Reads past the cache of the kernel.
+    folder = os.environ.get("TMPDIR") or "/var/tmp"
+    with failing_clearly(folder), tempfile.TemporaryFile(dir=folder) as file:
+        store.get(archive.key, file, most=expected.size)
+        _compare(file, expected, subject)
+        file.seek(0)
+        if envelope is None:
+            check_form(file, subject)
+        else:
+            check_contents(file, envelope, manifest, subject)
+
+
+def _compare(file: t.BinaryIO, expected: Digests, subject: str) -> None:
+    import hashlib
+
+    md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+    file.seek(0)
+    for chunk in iter(lambda: file.read(CHUNK), b""):
+        md5.update(chunk)
+        sha256.update(chunk)
+        size += len(chunk)
+    if (size, md5.hexdigest(), sha256.hexdigest()) != expected:
+        raise IntegrityError(
+            "the archive that was read back has %d bytes and the MD5 %s, not %d and %s"
+            % (size, md5.hexdigest(), expected.size, expected.md5),
+            subject,
+        )
+
+
+def unusable(held: Inventory, choice: t.Optional[Choice] = None) -> t.List[Checked]:
+    """The problems that an inventory shows: unusable manifests, archives that the store has lost, manifests without an archive, archives
+    without a manifest. By key. choice: only problems of archives that may be one of it.
+    """
+    if choice is not None:
+        return sorted(Checked(key, None, item.why) for key, item in held.damaged.items() if may_be_chosen(key, item, choice))
+    damaged = [Checked(key, None, item.why) for key, item in held.damaged.items()]
     missing = [
         Checked(orphan.key[: -len(MANIFEST_SUFFIX)], None, "there is only its manifest (the archive was removed, or its upload was cut)")
         for orphan in held.orphans
+        if orphan.key[: -len(MANIFEST_SUFFIX)] not in held.damaged
     ]
     # Other tools put their files at other keys.
-    bare = [Checked(other.key, None, "there is no manifest beside the archive") for other in held.others if is_archive_key(other.key)]
+    bare = [
+        Checked(other.key, None, "there is no manifest beside the archive")
+        for other in held.others
+        if is_archive_key(other.key) and other.key not in held.damaged
+    ]
     return sorted(damaged + missing + bare)
+
+
+def compare(store: Store, trust: Trust) -> t.Dict[str, str]:
+    """Compare what a store lists with what the catalog records, without reading an archive: {key of an archive: what is wrong with it}.
+
+    An archive or its manifest is missing or has another size. In a store on this host, the manifests are read and compared too.
+    Raises StoreError.
+    """
+    sizes: t.Dict[str, int] = {}
+    for folder in sorted({"/".join(key.split("/")[:2]) + "/" for key in trust.recorded}):
+        sizes.update((item.key, item.size) for item in store.list(folder))
+    missing = trust.missing("", {key for key in trust.recorded if key in sizes and manifest_key(key) in sizes})
+    found = {}
+    for key, manifest in trust.recorded.items():
+        if key in missing:
+            found[key] = "the catalog records the archive, and %s in the store: it was removed" % (
+                "it is missing" if key not in sizes else "its manifest is missing"
+            )
+        elif key in sizes and manifest_key(key) in sizes:
+            why = _changed(store, key, manifest, sizes, trust)
+            if why is not None:
+                found[key] = why
+    return found
+
+
+def _changed(store: Store, key: str, manifest: Manifest, sizes: t.Mapping[str, int], trust: Trust) -> t.Optional[str]:
+    """What is wrong with an archive that is in its place, as far as it shows without reading the archive."""
+    for name, what, size in ((key, "archive", manifest["archive"]["size"]), (manifest_key(key), "manifest", len(dump(manifest)))):
+        if sizes[name] != size:
+            return "the %s has %d bytes, and the catalog records %d: it was replaced" % (what, sizes[name], size)
+    if not store.remote:
+        try:
+            trust.check(key, fetch_manifest(store, key, sizes[manifest_key(key)]), store.location(manifest_key(key)))
+        except IntegrityError as error:
+            return str(error)
+    return None

@@ -22,6 +22,7 @@ if t.TYPE_CHECKING:
     from ..base.progress import Progress
     from ..config.document import JobDocument
     from ..holdings.retention import Item
+    from ..holdings.trust import Trust
 
 Confirm = t.Callable[[str, str, int], bool]
 """Called with an archive's name, its location in the store and its size in bytes; returns whether it may be sent."""
@@ -71,6 +72,13 @@ class Context:
         from ..crypto.envelope import suffix
 
         return self.document["archive"]["suffix"] or suffix(self.document["encryption"]["format"])
+
+    @property
+    def trust(self) -> Trust:
+        """How far the manifests of the job's stores are believed: by the keys of the job."""
+        from ..holdings.trust import Trust
+
+        return Trust(self.document["encryption"]["keyring"])
 
     def expect(self, key: str, start: datetime) -> None:
         """Dry run: record that the run would send the archive ``key`` of the period that begins at ``start``."""

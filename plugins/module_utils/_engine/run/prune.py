@@ -90,7 +90,7 @@ def _prune_store(run: Context, name: str, policy: RetentionOptions, coming: t.Se
     store = run.stores.open(name)
     scope = pruning.Scope(run.host, run.job, policy["name_template"], run.collector.timezone)
     awaited = {} if run.check else run.catalog.awaited(run.job)
-    known = pruning.Known(run.catalog.held(run.job, name), awaited, coming, lambda key: run.catalog.was_pruned(name, key))
+    known = pruning.Known(run.catalog.held(run.job, name), awaited, coming, lambda key: run.catalog.was_pruned(name, key), run.trust)
     pruning_plan = pruning.plan(store, retention.read_policy(policy), run.now, scope, known)
     plan = pruning_plan.plan
     record = run.recorder.record["pruned"].setdefault(name, {"kept": 0, "removed": [], "failed": {}, "bytes_freed": 0, "refusals": []})

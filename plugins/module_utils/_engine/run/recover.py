@@ -103,7 +103,7 @@ def _fetch(run: Context, entry: Entry, store: Store, key: str) -> None:
 def relearn(run: Context, sources: t.Sequence[Source]) -> None:
     """The catalog is new, or was lost: learn which of these sources the stores already have, so that none is archived twice.
 
-    What a store has counts only once it is verified again.
+    What a store has counts only once it is verified again, and only if its manifest is authenticated: sources are deleted for it.
     """
     from .deliver import deliver
 
@@ -129,12 +129,20 @@ def _relearn_from(run: Context, name: str, wanted: t.Set[SourceState], learned: 
     from ..holdings import inventory
 
     store = run.stores.open(name)
-    for archive in inventory.read(store, run.host, run.job).archives:
+    # A server can report any digest. Before a source is deleted, its archive is read.
+    level = "size" if run.check else "read_back" if run.document["delete_sources"] else None
+    held = inventory.read(store, run.host, run.job, trust=run.trust)
+    _warn_of_unusable(run, name, [item.why for item in held.damaged.values()])
+    unknown = 0
+    for archive in held.archives:
         manifest = archive.manifest
         if wanted.isdisjoint((s["path"], s["size"], s["mtime_ns"]) for s in manifest["sources"] if not s.get("changed")):
             continue
+        if not archive.authenticated:
+            unknown += 1
+            continue
         try:
-            proof = store.verify(archive.key, manifests.digests(manifest), "size" if run.check else None)
+            proof = store.verify(archive.key, manifests.digests(manifest), level)
         except IntegrityError as error:
             run.recorder.warn("store %s: %s" % (name, error))
             continue
@@ -147,3 +155,13 @@ def _relearn_from(run: Context, name: str, wanted: t.Set[SourceState], learned: 
             learned[identities] = entry
         adopted = None if entry.manifest["archive"] == manifest["archive"] else manifest
         run.catalog.set_verified(entry, name, archive.key, proof.level, proof.etag, adopted)
+    if unknown:
+        run.recorder.warn(
+            "store %s: the logs of %d archive(s) are archived again, because these archives cannot be authenticated"
+            " (an older version made them, they are not encrypted, or their key is missing)" % (name, unknown)
+        )
+
+
+def _warn_of_unusable(run: Context, name: str, problems: t.Sequence[str]) -> None:
+    if problems:
+        run.recorder.warn("store %s: %d archive(s) cannot be used, such as: %s" % (name, len(problems), problems[0]))

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 
 from ..archive import naming
 from ..base.durable import is_locked
-from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, WORST_FIRST
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_PARTLY, WORST_FIRST
 from ..base.levels import VERIFICATION_LEVELS
 from ..base.units import format_duration, format_utc, parse_duration
 from ..sources.opening import collector_of
@@ -24,15 +24,23 @@ if t.TYPE_CHECKING:
     from .runs import Run
 
     # Not at run time: building a TypedDict takes longer than the query.
+    class Finding(t.TypedDict):
+        """An archive that a store does not have as the catalog records it. error: what is wrong."""
+
+        store: str
+        key: str
+        error: str
+
     class StatusRow(t.TypedDict):
         """The status of one job. Times are in UTC ("2024-01-12T13:00:00Z"), sizes in bytes.
 
         next_due: when the current period ends. next_run: when cron or the timer runs the job, by its ``schedule``.
         archives, bytes, source_bytes: what is in the spool or in a store. verified: {store: the weakest level at which a copy there was
         verified}. backlog: {store: how many archives wait for it}. given_up: {store: how many it will not get}. prune_refused: {store:
-        why a guard refused its last prune}. running: a run of the job is active: its lock is held. exit_code: 0 the job is fine; 1 the
-        last run failed or was killed, or the last success is too old; 3 the last run was partly done, archives wait for a store, or a
-        prune was refused.
+        why a guard refused its last prune}. running: a run of the job is active: its lock is held. findings, unreachable: see
+        ``add_findings``. exit_code: 0 the job is fine; 1 the last run failed or was killed, the last success is too old, or a store cannot
+        be listed; 3 the last run was partly done, archives wait for a store, or a prune was refused; 4 a store does not have what the
+        catalog records.
         """
 
         job: str
@@ -50,6 +58,8 @@ if t.TYPE_CHECKING:
         given_up: t.Dict[str, int]
         prune_refused: t.Dict[str, t.List[str]]
         running: bool
+        findings: t.List[Finding]
+        unreachable: t.Dict[str, str]
         state: str
         exit_code: int
 
@@ -82,6 +92,8 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         "given_up": {},
         "prune_refused": {},
         "running": False,
+        "findings": [],
+        "unreachable": {},
         "state": "has never run",
         "exit_code": EXIT_FAILED,
     }
@@ -113,12 +125,24 @@ def _add_details(row: StatusRow, required: t.Set[str]) -> None:
     """Name in the state what a run alone does not show."""
     if row["state"] == WAITING and row["backlog"] and not required & set(row["backlog"]):
         row["state"] = "archives wait for a store that is not required"
-    found = []
     if row["prune_refused"]:
-        found.append((EXIT_PARTLY, "retention was refused in %s" % ", ".join(row["prune_refused"])))
-    for code, text in found:
-        row["state"] = text if row["exit_code"] == EXIT_DONE else "%s; %s" % (row["state"], text)
-        row["exit_code"] = next(each for each in WORST_FIRST if each in (code, row["exit_code"]))
+        _add_problem(row, EXIT_PARTLY, "retention was refused in %s" % ", ".join(row["prune_refused"]))
+
+
+def add_findings(row: StatusRow, findings: t.List[Finding], unreachable: t.Dict[str, str]) -> None:
+    """Add the result of comparing the stores of the job with the catalog. unreachable: {store: why it could not be listed}."""
+    row["findings"], row["unreachable"] = findings, unreachable
+    if findings:
+        _add_problem(row, EXIT_INTEGRITY, "%d archive(s) are missing or replaced in a store" % len(findings))
+    # That archives wait for a store reports that it does not answer.
+    silent = [name for name in unreachable if name not in row["backlog"]]
+    if silent:
+        _add_problem(row, EXIT_FAILED, "cannot compare with the catalog: store %s" % ", ".join(silent))
+
+
+def _add_problem(row: StatusRow, code: int, text: str) -> None:
+    row["state"] = text if row["exit_code"] == EXIT_DONE else "%s; %s" % (row["state"], text)
+    row["exit_code"] = next(each for each in WORST_FIRST if each in (code, row["exit_code"]))
 
 
 def _last_run(document: JobDocument, catalog: catalogs.Catalog) -> t.Tuple[t.Optional[Run], bool]:

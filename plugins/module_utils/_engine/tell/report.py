@@ -38,26 +38,34 @@ if t.TYPE_CHECKING:
         stores: t.Dict[str, str]
 
     class VerifiedRow(t.TypedDict):
-        """An archive in the result of ``verify``. level: proven verification level; None with an error."""
+        """An archive in the result of ``verify``. level: proven verification level; None with an error.
+
+        authenticated: whether the manifest is; None if the key is not at hand, or with an error.
+        """
 
         job: str
         store: str
         key: str
         level: t.Optional[str]
+        authenticated: t.Optional[bool]
         error: t.Optional[str]
 
     class RestoredRow(t.TypedDict):
-        """A file in the result of ``restore``. path: in the destination. name: in the archive, a key. size: bytes.
+        """A file in the result of ``restore``, or an archive that failed.
 
-        state: written, unchanged, or in a dry run "would be written". store: the store that gave the archive; None if none was needed.
+        path: in the destination. name: in the archive, a key. size: bytes. state: written, unchanged, or in a dry run "would be written";
+        failed for an archive, which has an error and no path, name and sha256. store: the store that gave the archive; None if none was
+        needed. authenticated: whether its manifest is; None if the key was not needed and is not at hand.
         """
 
         archive: str
         store: t.Optional[str]
-        path: str
-        name: str
+        authenticated: t.Optional[bool]
+        error: t.Optional[str]
+        path: t.Optional[str]
+        name: t.Optional[str]
         size: int
-        sha256: str
+        sha256: t.Optional[str]
         state: str
 
 
@@ -134,13 +142,20 @@ def verified(results: t.Sequence[VerifiedRow]) -> str:
             key = result["store"], str(result["level"])
             counts[key] = counts.get(key, 0) + 1
     lines += ["ok      %s  %d archive(s) by %s" % (store, count, level) for (store, level), count in sorted(counts.items())]
+    lines += _unauthenticated(result["key"] for result in results if result.get("authenticated") is False)
     return "\n".join(lines) if lines else "no archives"
 
 
 def restored(results: t.Sequence[RestoredRow]) -> str:
     """The files of a restore."""
-    lines = ["%-9s  %s" % (row["state"], _shown(row["path"])) for row in results]
-    return "\n".join([*lines, "%d file(s), %s" % (len(results), format_size(sum(row["size"] for row in results)))])
+    lines = ["%-9s  %s" % (row["state"], _shown(row["path"])) for row in results if row["path"] is not None]
+    total = "%d file(s), %s" % (len(lines), format_size(sum(row["size"] for row in results)))
+    return "\n".join([*lines, total, *_unauthenticated(row["archive"] for row in results if row["authenticated"] is False)])
+
+
+def _unauthenticated(keys: t.Iterable[str]) -> t.List[str]:
+    count = len(set(keys))
+    return ["note    %d archive(s) are not authenticated: an older version made them, or they are not encrypted" % count] if count else []
 
 
 def keys(folder: str, infos: t.Sequence[KeyInfo], changed: t.Optional[bool]) -> str:
@@ -154,7 +169,7 @@ def keys(folder: str, infos: t.Sequence[KeyInfo], changed: t.Optional[bool]) -> 
 
 
 def status(rows: t.Sequence[StatusRow]) -> str:
-    """One line per job."""
+    """One line per job, then what is wrong in its stores."""
     cells = []
     for row in rows:
         spool = "%d (%s)" % (row["spool"]["archives"], format_size(row["spool"]["bytes"]))
@@ -163,7 +178,17 @@ def status(rows: t.Sequence[StatusRow]) -> str:
         levels = " ".join("%s=%s" % item for item in sorted(row["verified"].items())) or "-"
         following = row["next_run"] or row["next_due"] or "-"
         cells.append((row["job"], row["state"], row["last_success"] or "never", following, held, levels, spool, backlog))
-    return table(("JOB", "STATE", "LAST SUCCESS", "NEXT", "ARCHIVES", "VERIFIED", "SPOOL", "BACKLOG"), cells)
+    lines = [table(("JOB", "STATE", "LAST SUCCESS", "NEXT", "ARCHIVES", "VERIFIED", "SPOOL", "BACKLOG"), cells)]
+    for row in rows:
+        lines += findings(row)
+    return "\n".join(lines)
+
+
+def findings(row: StatusRow) -> t.List[str]:
+    """What is wrong in the stores of a job, a line for each archive and for each store that could not be listed."""
+    lines = ["FAILED  %s  %s  %s: %s" % (row["job"], found["store"], found["key"], found["error"]) for found in row.get("findings", [])]
+    unreachable = row.get("unreachable", {})
+    return lines + ["note    %s  store %s cannot be listed: %s" % (row["job"], name, why) for name, why in unreachable.items()]
 
 
 def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:

@@ -40,7 +40,10 @@ RETURNED: t.Dict[str, t.Dict[str, t.Any]] = {
         "damaged": "dict",
         "failed_keys": "dict",
     },
-    "archive_restore": {"files": rows(ExtractedFile, archive="str", store="str")},
+    "archive_restore": {
+        "files": rows(ExtractedFile, archive="str", store="str", authenticated="bool"),
+        "failed_archives": ("list", {"archive": "str", "error": "str"}),
+    },
     "archive_info": {
         "archives": rows(HeldArchive),
         "totals": documented(Totals),

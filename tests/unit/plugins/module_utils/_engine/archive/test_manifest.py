@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import FIRST_SECOND, LAST_SECOND
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from hypothesis import given, settings, strategies
@@ -25,8 +26,8 @@ GOOD = {
     "host": "web1",
     "job": "syslog",
     "created": "2024-01-12T15:00:00Z",
-    "archive": {"name": "x.tgz.fernet", "size": 3, "md5": "m", "sha256": "s"},
-    "tgz": {"size": 2, "sha256": "t"},
+    "archive": {"name": "x.tgz.fernet", "size": 3, "md5": "1" * 32, "sha256": "2" * 64},
+    "tgz": {"size": 2, "sha256": "3" * 64},
     "encryption": {"format": "fernet", "key_id": "0" * 16},
     "period": {"start": "2024-01-12T14:00:00Z", "end": "2024-01-12T15:00:00Z"},
     "sources": [SOURCE],
@@ -43,7 +44,7 @@ def test_canonical_bytes_and_back():
 def test_fields_of_later_versions_are_accepted_but_not_another_meaning():
     assert manifest.parse(manifest.dump(dict(GOOD, recipients=[1])), "x")["recipients"] == [1]
     with pytest.raises(IntegrityError, match="newer version"):
-        manifest.parse(manifest.dump(dict(GOOD, version=2)), "x")
+        manifest.parse(manifest.dump(dict(GOOD, version=3)), "x")
 
 
 def leaves(value, path=()):
@@ -173,7 +174,7 @@ def replaced(value, path, new):
 
 def test_same_sources_are_the_same_bytes_of_the_same_paths():
     other = copy.deepcopy(GOOD)
-    other["archive"]["sha256"] = "another ciphertext"
+    other["archive"]["sha256"] = "4" * 64
     other["sources"][0]["mtime_ns"] = 7
     assert manifest.same_sources(GOOD, other)
     other["sources"][0]["sha256"] = "1" * 64
@@ -182,4 +183,82 @@ def test_same_sources_are_the_same_bytes_of_the_same_paths():
 
 def test_period_and_digests():
     assert manifest.period_of(GOOD) == (at("2024-01-12 14:00"), at("2024-01-12 15:00"))
-    assert manifest.digests(GOOD) == (3, "m", "s")
+    assert manifest.digests(GOOD) == (3, "1" * 32, "2" * 64)
+
+
+# -- the HMAC ---------------------------------------------------------------------------------------------------------
+
+KEY = bytes(range(32))
+ENVELOPE = envelope.FernetEnvelope(keyring.Key("fffa7151e66b8aa0", KEY))
+PLAIN = envelope.PlainEnvelope()
+CURRENT = dict(GOOD, version=2, encryption={"format": "fernet", "key_id": "fffa7151e66b8aa0"})
+
+
+def test_a_sealed_manifest_is_canonical_and_authentic():
+    pytest.importorskip("cryptography")
+    sealed = manifest.sealed(CURRENT, ENVELOPE)
+    assert manifest.parse(manifest.dump(sealed), "x") == sealed
+    assert manifest.authenticate(sealed, ENVELOPE, "x") is True
+
+
+@pytest.mark.parametrize("path", [path for path in PLACES if path[:1] != ("more",)] + [("more",), ("sources", 0)])
+def test_the_hmac_binds_every_field(path):
+    pytest.importorskip("cryptography")
+    sealed = manifest.sealed(CURRENT, ENVELOPE)
+    with pytest.raises(IntegrityError, match="HMAC differs"):
+        manifest.authenticate(replaced(sealed, path, 99), ENVELOPE, "x")
+
+
+def test_the_hmac_of_another_key_is_refused():
+    pytest.importorskip("cryptography")
+    sealed = manifest.sealed(CURRENT, ENVELOPE)
+    with pytest.raises(IntegrityError, match="HMAC differs"):
+        manifest.authenticate(sealed, envelope.FernetEnvelope(keyring.Key("fffa7151e66b8aa0", bytes(32))), "x")
+
+
+def test_an_older_version_and_a_plain_archive_are_accepted_and_not_authenticated():
+    assert manifest.authenticate(GOOD, ENVELOPE, "x") is False
+    plain = manifest.sealed(dict(CURRENT, encryption={"format": "none", "key_id": None}), PLAIN)
+    assert "hmac" not in plain
+    assert manifest.authenticate(manifest.parse(manifest.dump(plain), "x"), PLAIN, "x") is False
+
+
+@pytest.mark.parametrize("mac", [None, "", "0" * 63, "A" * 64, 3])
+def test_a_new_manifest_without_an_hmac_is_refused_without_the_key(mac):
+    damaged = CURRENT if mac is None else dict(CURRENT, hmac=mac)
+    with pytest.raises(IntegrityError, match="hmac"):
+        manifest.parse(manifest.dump(damaged), "x")
+
+
+def test_a_new_manifest_has_one_form():
+    sealed = dict(CURRENT, hmac="0" * 64)
+    twice = manifest.dump(sealed).replace(b'"host":"web1"', b'"host":"web2","host":"web1"')
+    for data in (json.dumps(sealed).encode(), manifest.dump(sealed) + b"\n", twice):
+        with pytest.raises(IntegrityError, match="canonical"):
+            manifest.parse(data, "x")
+
+
+@pytest.mark.parametrize("value", [b"[],", b"{},", b"1,", b'"",'])
+def test_json_that_takes_much_more_memory_than_its_text_is_not_read(value):
+    data = b"[" + value * ((manifest.MOST_MEMORY // 64) // (1 + value.count(b"[") + value.count(b"{")) + 10) + b"1]"
+    assert len(data) < manifest.LARGEST
+    with pytest.raises(IntegrityError, match=r"MiB of memory or more; the limit is 512\.0 MiB"):
+        manifest.parse(data, "x")
+
+
+def test_the_largest_manifest_that_is_made_is_read():
+    many = [dict(SOURCE, path="/var/log/%d" % number, name="var/log/%d" % number) for number in range(100)]
+    data = manifest.dump(
+        dict(GOOD, sources=[dict(source, uid=0, gid=0, changed=False, vanished=False, period=GOOD["period"]) for source in many])
+    )
+    assert manifest.memory_of(data) / len(data) * manifest.LARGEST < manifest.MOST_MEMORY
+
+
+@pytest.mark.parametrize("names", [["a", "a"], ["a", "a/b"], ["../a"], ["/a"], ["a/../b"], [""], ["a\0"], [".log-archive-x/a"]])
+def test_logs_that_no_restore_accepts(names):
+    with pytest.raises(IntegrityError):
+        manifest.check_sources(dict(GOOD, sources=[dict(SOURCE, name=name) for name in names]), "x")
+
+
+def test_logs_that_a_restore_accepts():
+    manifest.check_sources(dict(GOOD, sources=[dict(SOURCE, name=name) for name in ("a", "b/a", "b/c", ".x", "a.b")]), "x")

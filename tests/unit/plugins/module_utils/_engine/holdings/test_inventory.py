@@ -49,7 +49,7 @@ def test_known_manifests_are_not_fetched(store):
 def test_a_manifest_that_is_too_large_is_not_fetched(store):
     path = os.path.join(store.location(), manifest_key(KEYS[0]))
     os.truncate(path, 65 << 20)
-    assert "is 68157440 bytes; the limit is 64" in inventory.read(store).damaged[KEYS[0]]
+    assert "is 68157440 bytes; the limit is 64" in inventory.read(store).damaged[KEYS[0]].why
     with pytest.raises(IntegrityError):
         inventory.fetch_manifest(store, KEYS[0], 65 << 20)
 

@@ -104,7 +104,7 @@ def test_archives_of_one_period_go_together(store):
     second = KEYS[0].replace("syslog.20", "auth.20")
     for key, original in ((second, KEYS[0]), (manifest_key(second), manifest_key(KEYS[0]))):
         with open(os.path.join(store.location(), original), "rb") as file:
-            put(store, key, file.read())
+            put(store, key, file.read().replace(b'"name":"syslog.20', b'"name":"auth.20'))
     planned = pruning.plan(store, policy(keep_last=2), NOW)
     assert [item.key for item, _reason in planned.plan.remove] == sorted([second, KEYS[0]])
 

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.manifest import dump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import manifest_key
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import send as shipping
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import Trust
 from rigs.archives import archive_maker
 from rigs.host import file_store
 
@@ -48,12 +52,30 @@ def test_the_very_same_archive_is_recognised(make, store):
     assert keys(store) == [NAME, manifest_key(NAME)]
 
 
-def test_another_ciphertext_of_the_same_logs_is_kept_and_told(make, store):
+@pytest.fixture
+def trust(tmp_path):
+    """Trust in the manifests of archives that ``make`` makes."""
+    keyring.import_key(str(tmp_path / "keyring"), base64.urlsafe_b64encode(bytes(32)))
+    return Trust(str(tmp_path / "keyring"))
+
+
+def test_another_ciphertext_of_the_same_logs_is_kept_and_reported_if_it_is_authentic(make, store, trust):
     first = make(b"log")
     shipping.send(store, *first, NAME, ".tgz")
-    sent = shipping.send(store, *make(b"log"), NAME, ".tgz")
+    sent = shipping.send(store, *make(b"log"), NAME, ".tgz", trust)
     assert (sent.key, sent.existed, sent.adopted) == (NAME, True, first[1])
     assert keys(store) == [NAME, manifest_key(NAME)]
+
+
+@pytest.mark.parametrize("changes", [{}, {"version": 1}, {"hmac": "0" * 64}])
+def test_another_ciphertext_that_is_not_proven_stays_and_ours_gets_the_next_name(make, store, trust, changes):
+    """Whoever can write to the store can claim to have these logs, and the host may delete them."""
+    path, manifest = make(b"log")
+    shipping.send(store, path, manifest, NAME, ".tgz")
+    with open(os.path.join(store.location(), manifest_key(NAME)), "wb") as file:
+        file.write(dump({**manifest, **changes}))
+    sent = shipping.send(store, *make(b"log"), NAME, ".tgz", trust if changes else None)
+    assert (sent.key, sent.existed, sent.adopted) == (SECOND, False, None)
 
 
 def test_other_logs_get_the_next_name(make, store):

@@ -46,7 +46,7 @@ def test_each_level_that_a_file_store_has(store):
 def test_size_does_not_see_other_bytes_and_read_back_does(store):
     (archive, *_rest) = inventory.read(store).archives
     put(store, KEYS[0], b"x" * archive.size)
-    assert verifying.verify(store, archive, "size") == (KEYS[0], "size", None)
+    assert verifying.verify(store, archive, "size") == (KEYS[0], "size", None, None)
     assert verifying.verify(store, archive, "read_back").level is None
 
 

@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How far the manifests of a store are believed: by their place, by what the catalog records, and by their HMAC."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..archive.manifest import authenticate, check_sources
+from ..archive.naming import is_placed
+from ..base.errors import IntegrityError, KeyringError
+from ..crypto import envelope
+
+if t.TYPE_CHECKING:
+    from ..archive.facts import Manifest
+    from ..crypto.envelope import Envelope
+
+
+class Record(t.NamedTuple):
+    """What the catalog records of one store.
+
+    held: called for {key: manifest} of the archives that the store has now. may_be_gone: keys of those that others may have removed,
+    because retention would.
+    """
+
+    held: t.Callable[[], t.Mapping[str, Manifest]]
+    may_be_gone: t.Container[str] = ()
+
+
+NO_RECORD = Record(dict)
+
+
+class Trust:
+    """What is known about the archives of one store before it is read.
+
+    keyring: the folder of the Fernet keys; None if there is none. unencrypted: accept archives that are not encrypted. record: what the
+    catalog records of the store. recorded: its {key: manifest} at the beginning.
+    """
+
+    def __init__(self, keyring: t.Optional[str] = None, unencrypted: bool = True, record: Record = NO_RECORD) -> None:
+        self._keyring = keyring
+        self._unencrypted = unencrypted
+        self._record = record
+        self.recorded = record.held()
+        self._envelopes: t.Dict[t.Optional[str], Envelope] = {}
+        self._missing_keys: t.Dict[t.Optional[str], KeyringError] = {}
+
+    def check(self, key: str, manifest: Manifest, subject: str) -> t.Optional[bool]:
+        """Whether the manifest of the archive ``key`` is authenticated.
+
+        False: it cannot be, because its version is older or the archive is not encrypted. None: the key is not at hand.
+        Raises IntegrityError, which names ``subject``, for a manifest that is not to be believed.
+        """
+        if not is_placed(key, manifest):
+            raise IntegrityError(
+                "the manifest belongs to another place: it is of the archive %s" % ascii(_place(manifest)),
+                subject,
+                "If you moved the archive, move it back; else somebody exchanged it",
+            )
+        check_sources(manifest, subject)
+        recorded = self.recorded.get(key)
+        if recorded is not None and recorded != manifest:
+            raise IntegrityError("the archive was replaced: its manifest is not the one that the catalog records", subject)
+        try:
+            return authenticate(manifest, self.envelope(manifest, subject), subject)
+        except KeyringError:
+            return None
+
+    def envelope(self, manifest: Manifest, subject: str) -> Envelope:
+        """The envelope of an archive. Raises KeyringError without its key, IntegrityError if it must be encrypted and is not."""
+        facts = manifest["encryption"]
+        key_id = facts.get("key_id") if envelope.has_key(facts) else None
+        if key_id in self._missing_keys:
+            raise self._missing_keys[key_id]
+        if key_id not in self._envelopes:
+            try:
+                self._envelopes[key_id] = envelope.for_archive(facts, self._keyring, self._unencrypted, subject)
+            except KeyringError as error:
+                self._missing_keys[key_id] = error
+                raise
+        return self._envelopes[key_id]
+
+    def missing(self, prefix: str, present: t.Container[str]) -> t.Dict[str, Manifest]:
+        """The archives below ``prefix`` that the catalog records, and that are neither present nor may be gone, with their manifests."""
+        missing = {
+            key: manifest
+            for key, manifest in self.recorded.items()
+            if key.startswith(prefix) and key not in present and key not in self._record.may_be_gone
+        }
+        if not missing:
+            return {}
+        # A run may have pruned them since.
+        still = self._record.held()
+        return {key: manifest for key, manifest in missing.items() if key in still}
+
+
+def _place(manifest: Manifest) -> str:
+    return "%s of job %s on host %s" % (manifest["archive"]["name"], manifest["job"], manifest["host"])
