@@ -21,6 +21,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ._engine.base.errors import ConfigError, LogArchiveError
 from ._engine.base.lists import first
+from ._engine.base.names import HINT, inexact, is_exact
 from ._engine.base.units import parse_time
 from ._engine.config.check import normalise, normalise_options, normalise_store
 from ._engine.config.option import Option, Spec
@@ -168,6 +169,9 @@ def escaped(value: t.Any) -> t.Any:
 
 
 def unescaped(text: str) -> str:
-    """The file name that ``escaped`` wrote."""
+    """The file name that ``escaped`` wrote. Raises ConfigError for one that this process cannot take as its bytes."""
     data = text.encode("utf-8", "surrogateescape")
-    return _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), data).decode("utf-8", "surrogateescape")
+    name = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), data).decode("utf-8", "surrogateescape")
+    if not is_exact(name):
+        raise ConfigError(inexact(), ascii(name), HINT)
+    return name

@@ -100,7 +100,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
 
 PACKAGE = "log_archive"
 LAUNCHER = """\
-#!{interpreter} -I
+#!{interpreter} -IXutf8
 # Managed by Ansible (infra_ops.log_archive): changes here are overwritten
 import os
 import sys
@@ -161,7 +161,7 @@ def _present(module: AnsibleModule, host: Installation, result: t.Dict[str, t.An
     first = launcher.partition("\n")[0]
     if not os.path.isabs(interpreter) or re.search(r"\s", interpreter) or len(os.fsencode(first)) > LONGEST_FIRST_LINE:
         raise ConfigError(
-            "must be an absolute path without blanks, of %d bytes at most" % (LONGEST_FIRST_LINE - len("#! -I")),
+            "must be an absolute path without blanks, of %d bytes at most" % (LONGEST_FIRST_LINE - len("#! -IXutf8")),
             "interpreter %s" % interpreter,
             "The first line of the command contains it",
         )

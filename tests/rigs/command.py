@@ -14,7 +14,7 @@ import typing as t
 
 ENGINE = pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils" / "_engine"
 PROGRAM = """\
-#!%s -I
+#!%s -IXutf8
 import sys
 
 sys.dont_write_bytecode = True

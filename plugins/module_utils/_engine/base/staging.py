@@ -16,6 +16,7 @@ import typing as t
 from . import beneath
 from .durable import TEMP_PREFIX
 from .errors import ConfigError, DiskFullError, IntegrityError, LogArchiveError
+from .names import HINT, inexact, is_exact
 
 STAGING_PREFIX = TEMP_PREFIX + "restore-"
 CHUNK = 1 << 17
@@ -52,9 +53,14 @@ class StagedFile(t.NamedTuple):
 
 
 def check_name(name: str, subject: str) -> None:
-    """Raise IntegrityError for the name of a member that would lead out of the destination or is reserved."""
+    """Raise IntegrityError for the name of a member that would lead out of the destination or is reserved.
+
+    Raises LogArchiveError for a name that this process cannot write as its bytes.
+    """
     if name.startswith("/") or "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
         raise IntegrityError("refused: the member name %s would leave the destination" % ascii(name), subject)
+    if not is_exact(name):
+        raise LogArchiveError("cannot extract %s: %s" % (ascii(name), inexact()), subject, HINT)
     if name.split("/")[0].startswith(TEMP_PREFIX):
         raise IntegrityError("refused: the member name %s is reserved" % ascii(name), subject)
 

@@ -17,6 +17,7 @@ from ..base.beneath import identity, open_below, open_folder
 from ..base.errors import ConfigError, SelectionError, SourceError
 from ..base.lists import some, spans
 from ..base.named_tuple import NamedTuple
+from ..base.names import HINT, inexact, is_exact
 from ..base.periods import NameMatch, Period, expected_periods, is_coarser
 from ..base.protected import SECRET, holds_secrets
 from ..base.units import FIRST_SECOND, LAST_SECOND, UTC, format_duration, format_size, format_utc, parse_duration
@@ -177,6 +178,8 @@ def source_at(path: str, period: t.Optional[Period] = None) -> Source:
     Raises SourceError if it is not a regular file, ConfigError for a period that ends before it begins.
     """
     path = os.path.abspath(path)
+    if not is_exact(path):
+        raise SourceError("cannot be archived: %s" % inexact(), path, HINT)
     if period is not None and period.end < period.start:
         from .no_match import printable
 
@@ -324,6 +327,8 @@ def _judge(wanted: Criteria, candidate: _Candidate) -> t.Optional[t.Tuple[Source
         return None
     if candidate.excluded:
         raise _Unwanted("excluded by name", expected)
+    if not is_exact(candidate.path):
+        raise _Unready(Pending(candidate.path, "%s. %s" % (inexact(), HINT), expected, True))
     try:
         status = os.lstat(os.path.basename(candidate.path), dir_fd=candidate.holder)
     except OSError as error:
