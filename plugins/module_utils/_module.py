@@ -19,7 +19,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._engine.base.errors import ConfigError, LogArchiveError
+from ._engine.base.errors import ConfigError, typed
 from ._engine.base.lists import first
 from ._engine.base.names import HINT, inexact, is_exact
 from ._engine.base.units import parse_time
@@ -126,13 +126,19 @@ def chosen(
 def reporting(module: AnsibleModule) -> t.Iterator[t.Dict[str, t.Any]]:
     """Yield a dict for the module's result, and end the module with it when the context ends.
 
-    An error of the engine becomes ``fail_json`` with the result so far and ``msg``, ``error`` (the error's class), ``exit_code`` (the exit
-    status of the command for it), ``problems`` (each mistake in the options), and ``reason`` if the error has one word for its cause.
+    An error becomes ``fail_json`` with the result so far and ``msg``, ``error`` (the error's class), ``exit_code`` (the exit status of
+    the command for it), ``problems`` (each mistake in the options), and ``reason`` if the error has one word for its cause. An exception
+    that nothing expects has its type and place as ``msg``; Ansible shows its traceback with -vvv.
     """
     result: t.Dict[str, t.Any] = {"changed": False}
     try:
         yield result
-    except LogArchiveError as error:
+    except Exception as caught:
+        error = typed(caught)
+        if error is not caught:
+            import traceback
+
+            result["exception"] = traceback.format_exc()
         result.update(
             msg=str(error),
             error=type(error).__name__,

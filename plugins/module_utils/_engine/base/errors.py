@@ -40,12 +40,37 @@ class LogArchiveError(Exception):
 
 
 class UnexpectedError(LogArchiveError):
-    """An exception that nothing expects: a defect of this software. Only its type is shown: its text may hold a secret."""
+    """An exception that nothing expects: a defect of this software. Its type and its place are shown; its text may hold a secret."""
 
     kind = "unexpected"
 
     def __init__(self, error: BaseException) -> None:
-        super().__init__("unexpected %s" % type(error).__name__, hint="This is a defect; report it with the traceback")
+        super().__init__("unexpected %s%s" % (type(error).__name__, _place(error)), hint="This is a defect; report it with this line")
+
+
+_ENGINE = __file__[: -len("base/errors.py")]
+_FRAMES = 4
+
+
+def _place(error: BaseException) -> str:
+    """Where in the engine the exception was raised, and from where that was called: ' in stores/s3.py line 120, from ...'."""
+    lines = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        path = traceback.tb_frame.f_code.co_filename
+        if path.startswith(_ENGINE):
+            lines.append("%s line %d" % (path[len(_ENGINE) :], traceback.tb_lineno))
+        traceback = traceback.tb_next
+    return " in %s" % ", from ".join(lines[: -_FRAMES - 1 : -1]) if lines else ""
+
+
+def typed(error: BaseException) -> LogArchiveError:
+    """Any exception as an error of the engine: an error of the system with its reason and file, anything else as a defect."""
+    if isinstance(error, LogArchiveError):
+        return error
+    if isinstance(error, OSError) and error.strerror:
+        return LogArchiveError(error.strerror, None if error.filename is None else ascii(error.filename).strip("'"))
+    return UnexpectedError(error)
 
 
 class ConfigError(LogArchiveError):

@@ -78,11 +78,11 @@ _CODES_HINT = "Allowed are %s and %%%%" % " ".join("%" + code for code in _SHAPE
 _BRACKETS = "Time codes are not allowed inside [...]; write %% for a percent sign"
 _COMPLETE_DATES = "Use %Y%m%d or %Y%j, with %H, %H%M or %H%M%S as needed, or %G%V (ISO week), %Y%m, %Y, or %s"
 
-
 LONGEST_PATTERN = 4096
 """Characters of a pattern; Linux allows a path of 4,096 bytes."""
 MOST_REPEATS = 16
 """How often a pattern may hold the same time code. Each is compared with all before it, so the work grows with the square."""
+MOST_PERIODS = 100_000  # Eleven years of hours.
 
 
 class Period(NamedTuple):
@@ -115,7 +115,7 @@ def load_timezone(name: str) -> datetime.tzinfo:
     import zoneinfo
 
     try:
-        return zoneinfo.ZoneInfo(name)
+        return zoneinfo.ZoneInfo(name[:255])  # A longer name, which no file has, would exhaust the stack.
     except (KeyError, ValueError, OSError, TypeError) as error:  # OSError: "Europe" is a folder, "." a refused path
         known = ["UTC", "local", *sorted(zoneinfo.available_timezones())]
         raise ConfigError(
@@ -168,13 +168,13 @@ def expected_periods(unit: str, offset: int, catch_up_seconds: float, timezone: 
     """Return the periods that a run at ``now`` (aware) is about, oldest first, without empty ones.
 
     unit: one of UNITS; offset: 0 is the period that contains now, -1 the last that is closed, -2 the one before ...;
-    catch_up_seconds: every earlier period is added that starts no longer than this before the start of the offset period.
+    catch_up_seconds: every earlier period is added that starts no longer than this before the offset period, up to MOST_PERIODS.
     Raise ConfigError for a value that cannot be used.
     """
     if unit not in UNITS:
         raise ConfigError("unknown period", repr(unit), "%sUse %s" % (did_you_mean(str(unit), UNITS), ", ".join(UNITS)))
-    if isinstance(offset, bool) or not isinstance(offset, int) or offset > 0:
-        raise ConfigError("not a valid offset", repr(offset), "Use 0 (the current period), -1 (the last closed one), -2 ...")
+    if isinstance(offset, bool) or not isinstance(offset, int) or not -MOST_PERIODS <= offset <= 0:
+        raise ConfigError("not a valid offset", repr(offset)[:60], "Use 0 (this period), -1 (the last closed one) ... -%d" % MOST_PERIODS)
     zone = load_timezone(timezone)
     try:
         label = _label_containing(unit, now, zone)
@@ -185,7 +185,7 @@ def expected_periods(unit: str, offset: int, catch_up_seconds: float, timezone: 
         earliest = period.start - datetime.timedelta(seconds=catch_up_seconds)
         while True:
             label, period = _before(unit, label, zone)
-            if period.start < earliest:
+            if period.start < earliest or len(periods) == MOST_PERIODS:
                 return periods[::-1]
             periods.append(period)
     except (OverflowError, ValueError) as error:

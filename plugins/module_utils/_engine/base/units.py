@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 import re
 import typing as t
 
@@ -15,7 +14,11 @@ from .errors import ConfigError
 UTC = datetime.timezone.utc
 
 _SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
-_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_NUMBER = r"[0-9]{1,20}(?:\.[0-9]{1,20})?"
+LONGEST_DURATION = 36525.0 * 86400
+"""Seconds: 100 years. Every timer and every calendar can hold it."""
+LARGEST_SIZE = (1 << 63) - 1
+"""Bytes; no file system has larger files."""
 _SIZE_LETTERS = "KMGTP"
 
 FIRST_SECOND, LAST_SECOND = -62135424000, 253402127999
@@ -27,20 +30,26 @@ def parse_duration(value: t.Union[str, int, float]) -> float:
     """Return ``value`` in seconds.
 
     A plain number is seconds; otherwise numbers with the units w, d, h, m, s, from the largest to the smallest, each at most
-    once ("90", "15m", "1d12h", "1.5h"; blanks between them are allowed). Raise ConfigError for anything else, also below zero.
+    once ("90", "15m", "1d12h", "1.5h"; blanks between them are allowed). Raise ConfigError for anything else, below zero, and above
+    LONGEST_DURATION.
     """
+    seconds: t.Union[int, float, None] = None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value >= 0 and math.isfinite(value):
-            return float(value)
+        seconds = value
     elif isinstance(value, str):
         text = value.strip()
-        if (text.isascii() and text.isdigit()) or re.fullmatch(_NUMBER, text, re.ASCII):
-            return float(text)
         found = re.fullmatch(r"\s*".join("(?:(%s)%s)?" % (_NUMBER, unit) for unit in _SECONDS), text, re.ASCII)
-        if text and found:
-            return sum(float(number or 0) * seconds for number, seconds in zip(found.groups(), _SECONDS.values()))
+        if re.fullmatch(_NUMBER, text, re.ASCII):
+            seconds = float(text)
+        elif text and found:
+            seconds = sum(float(number or 0) * factor for number, factor in zip(found.groups(), _SECONDS.values()))
+    # A comparison with NaN is false.
+    if seconds is not None and 0 <= seconds <= LONGEST_DURATION:
+        return float(seconds)
     raise ConfigError(
-        "not a duration", repr(value), "Use seconds (90) or numbers with w, d, h, m, s from large to small: 30s, 15m, 2h, 7d, 2w, 1d12h"
+        "not a duration",
+        _shown(value),
+        "Use seconds (90) or numbers with w, d, h, m, s from large to small, at most 100 years: 30s, 15m, 2h, 7d, 2w, 1d12h",
     )
 
 
@@ -56,18 +65,30 @@ def parse_size(value: t.Union[str, int]) -> int:
     """Return ``value`` in bytes.
 
     A plain number is bytes; K, M, G, T, P (also written KiB or KB, in any case) are powers of 1024: "10M", "1.5G", 512.
-    Raise ConfigError for anything else, also below zero.
+    Raise ConfigError for anything else, below zero, and above LARGEST_SIZE.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    if isinstance(value, str):
+    size: t.Optional[int] = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    elif isinstance(value, str):
         found = re.fullmatch(r"(%s)\s*(?:([%s])(?:I?B)?|B)?" % (_NUMBER, _SIZE_LETTERS), value.strip().upper(), re.ASCII)
         if found:
             number, letter = found.groups()
             power = _SIZE_LETTERS.index(letter) + 1 if letter else 0
             if power or "." not in number:
-                return int(float(number) * 1024**power) if "." in number else int(number) * 1024**power
-    raise ConfigError("not a size", repr(value), "Use whole bytes (512) or a number with K, M, G, T or P (powers of 1024): 10M, 1.5G")
+                size = int(float(number) * 1024**power) if "." in number else int(number) * 1024**power
+    if size is not None and 0 <= size <= LARGEST_SIZE:
+        return size
+    raise ConfigError("not a size", _shown(value), "Use whole bytes (512) or a number with K, M, G, T or P (powers of 1024): 10M, 1.5G")
+
+
+def _shown(value: t.Any) -> str:
+    """The value for a message, cut: repr refuses a number of more than 4,300 digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def format_size(size: t.Union[int, float]) -> str:

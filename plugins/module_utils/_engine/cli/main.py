@@ -13,7 +13,7 @@ import os
 import sys
 import typing as t
 
-from ..base.errors import LogArchiveError, UnexpectedError
+from ..base.errors import LogArchiveError
 from . import output, signals
 from .parser import parse
 
@@ -44,15 +44,8 @@ def _run(arguments: t.Sequence[str]) -> int:
         return t.cast(int, options.call(options))
     except SystemExit as left:  # argparse has printed help or the version.
         return t.cast(int, left.code)
-    except LogArchiveError as error:
-        return _report(error, arguments)
-    except OSError as error:
-        return _report(LogArchiveError(error.strerror or type(error).__name__, error.filename), arguments)
     except Exception as error:
-        import traceback
-
-        output.print_error(traceback.format_exc().rstrip())
-        return _report(UnexpectedError(error), arguments)
+        return _report(output.typed_error(error), arguments)
 
 
 def _report(error: LogArchiveError, arguments: t.Sequence[str]) -> int:

@@ -10,7 +10,7 @@ import os
 import sys
 import typing as t
 
-from ..base.errors import EXIT_DONE, EXIT_FAILED, WORST_FIRST, LogArchiveError
+from ..base.errors import EXIT_DONE, EXIT_FAILED, WORST_FIRST, LogArchiveError, typed
 
 _lost: t.List[str] = []
 """The streams that something could not be written to, by name."""
@@ -66,6 +66,16 @@ def print_json(value: t.Any) -> None:
     import json
 
     print_text(json.dumps(value, indent=2))
+
+
+def typed_error(error: Exception) -> LogArchiveError:
+    """Any exception as an error to report. With LOG_ARCHIVE_TRACEBACK in the environment a defect is printed with its traceback, too."""
+    known = typed(error)
+    if known.kind == "unexpected" and os.environ.get("LOG_ARCHIVE_TRACEBACK"):
+        import traceback
+
+        print_error("".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip())
+    return known
 
 
 def error_object(error: LogArchiveError) -> t.Dict[str, t.Any]:

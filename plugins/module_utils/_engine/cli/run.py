@@ -85,10 +85,10 @@ def _each(options: argparse.Namespace, call: t.Callable[[JobDocument], RunRecord
         try:
             record = call(files.load(path))
             rows.append(record)
-        except LogArchiveError as error:
+        except Exception as error:
             from ..tell.records import complete
 
-            rows.append(_row_of_error(path, error))
+            rows.append(_row_of_error(path, output.typed_error(error)))
             record = complete(rows[-1])
         if not options.json:
             _print_record(record)

@@ -19,6 +19,15 @@ if t.TYPE_CHECKING:
     from .document import JobDocument, NotifyTarget, StoreOptions, WebOptions
 
 
+LONGEST_LIST = 1000
+"""Elements of a list in a document."""
+LONGEST_TEXT = 1 << 16
+"""Characters of a text in a document: more than any path, key or URL has."""
+LARGEST_NUMBER = (1 << 63) - 1
+MOST_SUGGESTIONS = 20
+"""After so many mistakes no message suggests what was meant."""
+
+
 def normalise(document: t.Any, subject: t.Optional[str] = None) -> JobDocument:
     """Check a job document and return it with every option present: its default, or None, if it was not given.
 
@@ -91,7 +100,9 @@ def read_object(value: t.Any, spec: Spec, where: str, problems: t.List[str]) -> 
     for name in value:
         if name not in spec:
             known = "; known keys: %s" % ", ".join(sorted(spec))
-            problems.append("%s%s: unknown key%s" % (where, name, _did_you_mean(str(name), spec) or known))
+            # Comparing takes long; a document of a thousand unknown keys is no document.
+            near = _did_you_mean(name, spec) if len(problems) < MOST_SUGGESTIONS else ""
+            problems.append("%s%s: unknown key%s" % (where, _cut(name), near or known))
     normal = {}
     for name, option in spec.items():
         given = value.get(name)
@@ -112,6 +123,9 @@ def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t
         if not isinstance(value, list):
             problems.append("%s: must be a list, not %s" % (where, _kind(value)))
             return []
+        if len(value) > LONGEST_LIST:
+            problems.append("%s: has %d elements; the limit is %d" % (where, len(value), LONGEST_LIST))
+            return []
         if option.get("required") and not value:
             problems.append("%s: must not be empty%s" % (where, explanation(option)))
         element = dict(option, type=option["elements"])
@@ -125,15 +139,21 @@ def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t
             problems.append("%s: must be an object of texts, not %s" % (where, _kind(value)))
             return {}
         return value
+    if isinstance(value, str) and not _is_text(value, kind == "path" or option.get("file_names", False)):
+        problems.append("%s: contains a character that is not Unicode, or a zero byte" % where)
+        return ""
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        problems.append("%s: has %d characters; the limit is %d" % (where, len(value), LONGEST_TEXT))
+        return ""
     before = len(problems)
     value = _scalar(value, kind, where, problems)
     if len(problems) > before:
         return value
     choices = option.get("choices")
     if choices and value not in choices:
-        problems.append("%s: must be one of %s, not %r%s" % (where, ", ".join(choices), value, _did_you_mean(value, choices)))
+        problems.append("%s: must be one of %s, not %s%s" % (where, ", ".join(choices), _cut(repr(value)), _did_you_mean(value, choices)))
     if "pattern" in option and not re.fullmatch(option["pattern"], value):
-        problems.append("%s: %r is not allowed; use %s" % (where, value, option["pattern_means"]))
+        problems.append("%s: %s is not allowed; use %s" % (where, _cut(repr(value)), option["pattern_means"]))
     if "minimum" in option and value < option["minimum"]:
         problems.append("%s: must be at least %s, not %s" % (where, option["minimum"], value))
     if "maximum" in option and value > option["maximum"]:
@@ -143,6 +163,10 @@ def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t
 
 def _scalar(value: t.Any, kind: str, where: str, problems: t.List[str]) -> t.Any:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        # NaN is in no range.
+        problems.append("%s: is not a number between %d and %d" % (where, -LARGEST_NUMBER, LARGEST_NUMBER))
+        return 0
     if kind == "bool" and isinstance(value, bool):
         return value
     if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
@@ -163,7 +187,7 @@ def _scalar(value: t.Any, kind: str, where: str, problems: t.List[str]) -> t.Any
         elif kind == "path":
             value = os.path.expanduser(value)
             if not os.path.isabs(value):
-                problems.append("%s: must be an absolute path, not %r" % (where, value))
+                problems.append("%s: must be an absolute path, not %s" % (where, _cut(repr(value))))
         return value
     names = {
         "bool": "true or false",
@@ -181,11 +205,14 @@ def _scalar(value: t.Any, kind: str, where: str, problems: t.List[str]) -> t.Any
 def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
     """Mistakes that show only when options are seen together. wrong: keys that have a mistake already; they get no second one."""
 
+    # Every option that has a mistake in it: of 'stores[0].path' also 'stores[0]' and 'stores'.
+    unsound = {key[: found.start()] for key in wrong for found in re.finditer(r"[.\[]|$", key)}
+
     def sound(where: str) -> bool:
-        return not any(key == where or key.startswith((where + ".", where + "[")) for key in wrong)
+        return where not in unsound
 
     problems = []
-    names: t.List[str] = []
+    names: t.Set[str] = set()
     for index, store in enumerate(normal["stores"] or []):
         where = "stores[%d]" % index
         if not store or not sound(where + ".type"):
@@ -194,7 +221,7 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
             store["name"] = store["name"] or store["type"]
             if store["name"] in names:
                 problems.append("%s.name: two stores are named '%s'; give each store a different name" % (where, store["name"]))
-            names.append(store["name"])
+            names.add(store["name"])
         problems += _store_problems({key: value if sound("%s.%s" % (where, key)) else None for key, value in store.items()}, where + ".")
         if store["retention"] and sound(where + ".retention"):
             problems += _policy_problems(store["retention"], where + ".retention")
@@ -303,6 +330,18 @@ def _did_you_mean(name: str, allowed: t.Iterable[str]) -> str:
 
     near = difflib.get_close_matches(name, list(allowed), 1)
     return "; did you mean '%s'?" % near[0] if near else ""
+
+
+def _is_text(value: str, is_file_name: bool) -> bool:
+    """Whether every part of the system can take this text. is_file_name: single bytes may stand as surrogate escapes (PEP 383)."""
+    try:
+        return b"\0" not in value.encode("utf-8", "surrogateescape" if is_file_name else "strict")
+    except UnicodeEncodeError:
+        return False
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 100 else text[:97] + "..."
 
 
 def explanation(option: Option) -> str:

@@ -11,6 +11,7 @@ import json
 import os
 import stat
 import typing as t
+from collections import Counter
 
 from ..base.errors import ConfigError, NoJobsError
 from . import places
@@ -24,6 +25,10 @@ if t.TYPE_CHECKING:
 
 _TEMPLATE = {"job": "'log-archive sample-config' prints a template", "stream": None}
 """By kind of document: where to find a template of one."""
+
+
+LARGEST = 1 << 20
+"""Characters of a document."""
 
 
 def find(config: str, jobs: t.Sequence[str], kind: str = "job") -> t.List[str]:
@@ -79,17 +84,19 @@ def load_stream(path: str) -> StreamDocument:
 def _load(path: str, kind: str, spec: Spec, check: t.Callable[[t.Any, str], t.Any]) -> t.Any:
     try:
         with open(path, encoding="utf-8") as file:
-            text = file.read()
             mode = os.fstat(file.fileno()).st_mode
+            text = file.read(LARGEST + 1)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError("cannot read the %s document: %s" % (kind, reason), path) from error
+    if len(text) > LARGEST:
+        raise ConfigError("the %s document has more than %d characters" % (kind, LARGEST), path, "Split it, or shorten its lists")
     lines = _without_comments(text)
     repeated: t.List[str] = []
 
     def unique(pairs: t.List[t.Tuple[str, t.Any]]) -> t.Dict[str, t.Any]:
-        names = [name for name, _value in pairs]
-        repeated.extend("%s: is given twice" % name for name in sorted({name for name in names if names.count(name) > 1}))
+        counted = Counter(name for name, _value in pairs)
+        repeated.extend("%s: is given twice" % name for name in sorted(name for name, count in counted.items() if count > 1))
         return dict(pairs)
 
     try:

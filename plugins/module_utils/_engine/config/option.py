@@ -5,9 +5,10 @@
 
 An option is a dict with ``type`` (Ansible's types; 'duration' and 'size', which are strings to Ansible; 'map', an object of texts with
 any keys), ``description`` (a list of sentences) and, if they apply, ``required``, ``default``, ``choices``, ``elements``, ``options``,
-``secret`` (never shown), ``shorthand`` (texts that stand for an object), ``types`` (the values of the ``type`` beside it that use the
-option), ``pattern`` with ``pattern_means``, ``minimum`` and ``maximum``, ``instead_of`` (the part that it replaces), and ``example`` and
-``sample`` (a part that the template shows in full).
+``secret`` (never shown), ``shorthand`` (texts that stand for an object), ``file_names`` (the text is compared with names of files, which
+may not be Unicode), ``types`` (the values of the ``type`` beside it that use the option), ``pattern`` with ``pattern_means``,
+``minimum`` and ``maximum``, ``instead_of`` (the part that it replaces), and ``example`` and ``sample`` (a part that the template shows
+in full).
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ SELECTION: Spec = {
     "patterns": {
         "type": "list",
         "elements": "str",
+        "file_names": True,
         "default": ["*"],
         "description": [
             "File names to match, as globs with strftime codes. For example, C(syslog.%Y%m%d.%H) matches the log of one hour.",
@@ -42,6 +43,7 @@ SELECTION: Spec = {
     "exclude": {
         "type": "list",
         "elements": "str",
+        "file_names": True,
         "default": [],
         "description": ["File names to skip, written as in O(patterns)."],
         "example": ["*.tmp"],

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections import Counter
 
 from ..base.errors import ConfigError
 from ..base.units import parse_duration, parse_size
@@ -86,7 +87,6 @@ def _transform_problems(transform: t.Mapping[str, t.Any], parse: t.Mapping[str, 
         problems.append("transform.keyring: is missing%s; encrypt requires it" % explanation(TRANSFORM["keyring"]))
     if parse["time_field"] in transform["encrypt"]:
         problems.append("transform.encrypt: the time (%s) cannot be encrypted" % parse["time_field"])
-    targets = list(transform["rename"].values())
-    for name in sorted({name for name in targets if targets.count(name) > 1}):
+    for name in sorted(name for name, count in Counter(transform["rename"].values()).items() if count > 1):
         problems.append("transform.rename: two fields are renamed to '%s'" % name)
     return problems

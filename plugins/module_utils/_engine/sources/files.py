@@ -18,7 +18,7 @@ from ..base.errors import ConfigError, SelectionError, SourceError
 from ..base.lists import some, spans
 from ..base.named_tuple import NamedTuple
 from ..base.names import HINT, inexact, is_exact
-from ..base.periods import NameMatch, Period, expected_periods, is_coarser
+from ..base.periods import MOST_PERIODS, NameMatch, Period, expected_periods, is_coarser
 from ..base.protected import SECRET, holds_secrets
 from ..base.units import FIRST_SECOND, LAST_SECOND, UTC, format_duration, format_size, format_utc, parse_duration
 from .base import Collected, Collector, Pending, Skipped, Source
@@ -84,10 +84,10 @@ class FileCollector(Collector):
     @staticmethod
     def problems(options: t.Mapping[str, t.Any]) -> t.List[str]:
         try:
-            read(options, datetime.datetime.now(UTC))
+            criteria = read(options, datetime.datetime.now(UTC))
         except ConfigError as error:
             return error.problems
-        return []
+        return ["catch_up: covers more than %d periods" % MOST_PERIODS] if len(criteria.expected) == MOST_PERIODS else []
 
     @contextlib.contextmanager
     def collect(

@@ -384,7 +384,8 @@ def write_body(response: t.Any, path: str, options: WebOptions, progress: t.Opti
     most = parse_size(options["max_size"])
     subject = shown(options["url"])
     header = response.headers.get("Content-Length", "")
-    expected = int(header) if header.isascii() and header.isdigit() else None
+    # 18 digits are more than any file has; int() refuses thousands.
+    expected = int(header[:19]) if header.isascii() and header.isdigit() else None
     if expected is not None and expected > most:
         raise WebError("too_large", "the file has %s, more than max_size" % format_size(expected), subject)
     sha256 = hashlib.sha256()

@@ -37,6 +37,10 @@ _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 
 
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
+"""What zipfile raises for numbers, names and data that make no sense. ValueError includes names that cannot be decoded."""
+
+
 class Limits(t.NamedTuple):
     """Limits on a zip. size: total bytes of the extracted files; ratio: extracted bytes per packed byte of a file; members: count."""
 
@@ -100,7 +104,7 @@ def _opened(path: str, limits: Limits) -> t.Iterator[zipfile.ZipFile]:
         archive = zipfile.ZipFile(path)
     except OSError as error:
         raise LogArchiveError("cannot read the zip: %s" % error.strerror, path) from error
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+    except _DAMAGED as error:
         raise IntegrityError("not a zip, or a damaged one (%s)" % error, path) from error
     with archive:
         if len(archive.infolist()) > limits.members:
@@ -130,7 +134,7 @@ def _directory_size(path: str) -> int:
 
 def _member(info: zipfile.ZipInfo) -> Member:
     name = plain(info.filename)
-    return Member(name, info.file_size, info.compress_size, _modified(info), bool(info.flag_bits & 1), info.is_dir())
+    return Member(name, info.file_size, info.compress_size, _modified(info), bool(info.flag_bits & 1), _is_folder(info))
 
 
 def plain(name: str) -> str:
@@ -163,8 +167,13 @@ def _extra_fields(extra: bytes) -> t.Dict[int, bytes]:
     return fields
 
 
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    # ZipInfo.is_dir() fails for an empty name, which zipfile makes of one that begins with a zero byte.
+    return info.filename.endswith("/")
+
+
 def _chosen(archive: zipfile.ZipFile, names: t.Optional[t.Sequence[str]], path: str) -> t.List[zipfile.ZipInfo]:
-    infos = [info for info in archive.infolist() if not info.is_dir()]
+    infos = [info for info in archive.infolist() if not _is_folder(info)]
     if names is not None:
         wanted = {plain(name) for name in names}
         there = {plain(info.filename) for info in infos}
@@ -250,7 +259,7 @@ def _extract(
                 file.write(chunk)
                 if progress is not None:
                     progress(len(chunk))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         # RuntimeError: encrypted according to the header of the member. EOFError: truncated.
         raise IntegrityError("the member %s is damaged (%s)" % (ascii(info.filename), error or "truncated"), path) from error
     return size, sha256.hexdigest()

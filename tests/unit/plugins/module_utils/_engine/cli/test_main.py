@@ -10,6 +10,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine impo
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from rigs.host import Host, archives_in, file_store, files_below
 
 pytest.importorskip("cryptography")
@@ -297,11 +299,25 @@ def test_a_job_that_failed_before_it_began_has_an_error_object_in_its_row(host):
     assert "error" not in fine
 
 
-def test_a_defect_is_reported_with_its_traceback(host, monkeypatch):
-    monkeypatch.setattr(config, "find", lambda *_: 1 / 0)
-    done = run(host, "list", "--json", code=1)
+def test_a_defect_is_one_line_with_its_place_and_no_text_that_may_be_secret(host, monkeypatch):
+    def fail(*_):
+        raise ValueError("marker-of-a-secret")
+
+    monkeypatch.setattr(keyring, "list_keys", fail)
+    done = run(host, "key", "list", "--json", code=1)
     assert json.loads(done.stdout)["error"]["kind"] == "unexpected"
-    assert done.stderr.startswith("Traceback") and "log-archive: unexpected ZeroDivisionError" in done.stderr
+    assert re.fullmatch(r"log-archive: unexpected ValueError in cli/keys.py line \d+, from cli/main.py line \d+.*\n", done.stderr)
+    monkeypatch.setenv("LOG_ARCHIVE_TRACEBACK", "1")
+    assert run(host, "key", "list", code=1).stderr.startswith("Traceback")
+
+
+def test_a_defect_in_one_job_stops_no_other_job(host, monkeypatch):
+    host.write_document(name="another")
+    monkeypatch.setattr(job, "collect", lambda context: 1 / 0 if context.job == "another" else [])
+    broken, fine = json_of(host, "run", "--all", code=1)
+    assert (broken["job"], broken["error"]["kind"], fine["outcome"]) == ("another", "unexpected", "nothing to do")
+    assert broken["errors"][0].startswith("unexpected ZeroDivisionError in run/job.py line ")
+    assert [row["exit_code"] for row in json_of(host, "status", code=1)] == [1, 0], "the run that failed is in the catalog"
 
 
 def test_an_error_of_the_system_is_reported_without_a_traceback(host, monkeypatch):

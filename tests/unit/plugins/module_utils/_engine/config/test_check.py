@@ -121,7 +121,7 @@ def test_a_store_by_itself_is_named_after_its_type():
         ({"retention": {"keep_last": 3, "max_delete_share": 2}}, "retention: "),
         ({"retention": {"keep_within": "5 days"}}, "retention: "),
         ({"retention": {"keep_last": 3, "name_template": "%Q"}}, "retention: "),
-        ({"retention": {"keep_last": 3, "max_delete_share": float("nan")}}, "retention: "),
+        ({"retention": {"keep_last": 3, "max_delete_share": float("nan")}}, "retention.max_delete_share: is not a number"),
         ({"spool": ""}, "spool: must not be empty"),
     ],
 )

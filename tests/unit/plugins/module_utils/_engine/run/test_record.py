@@ -78,6 +78,11 @@ def test_an_unexpected_exception_is_an_error_of_the_current_step(recorder):
     assert (record["steps"]["pack"]["errors"], record["exit_code"], record["outcome"], record["seconds"]) == (1, 1, "failed", 1.235)
 
 
+def test_the_text_of_an_unexpected_exception_is_in_no_record(recorder):
+    recorder.abort(KeyError("marker-of-a-secret"))
+    assert recorder.record["errors"] == ["the run ended early: unexpected KeyError. This is a defect; report it with this line"]
+
+
 def test_the_worst_error_without_any_change_is_the_exit_code(recorder):
     recorder.fail(LogArchiveError("one"))
     recorder.fail(ConfigError("two"))

@@ -11,11 +11,13 @@ import random
 import shutil
 import stat
 import subprocess
+import tempfile
 import zipfile
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.zips import Limits, extract, members
+from hypothesis import given, settings, strategies
 from rigs.host import files_below
 
 DUMP = b"insert into t values (1);\n" * 4000
@@ -196,3 +198,36 @@ def test_random_damage_never_escapes_as_another_error(tmp_path, destination):
         except LogArchiveError:
             continue
     assert not [name for name in files_below(tmp_path) if not name.startswith(("to/", "z.zip"))]
+
+
+@pytest.mark.parametrize("name", [b"\0", b"\0\0\0\0", b"\0/..", b"a\0/b"])
+def test_a_name_that_begins_with_a_zero_byte_or_is_one_is_refused(tmp_path, destination, name):
+    path = write_zip(tmp_path / "z.zip", ("x" * len(name), b"x"))
+    data = (tmp_path / "z.zip").read_bytes().replace(b"x" * len(name) + b"x", name + b"x", 1)
+    (tmp_path / "z.zip").write_bytes(data[::-1].replace(b"x" * len(name), name[::-1], 1)[::-1])
+    assert len(members(path)) == 1
+    assert_refused(path, destination, "")
+
+
+@given(strategies.lists(strategies.tuples(strategies.binary(max_size=12), strategies.binary(max_size=20)), max_size=3), strategies.data())
+@settings(max_examples=150, deadline=None)
+def test_a_zip_of_any_names_with_any_bytes_changed_is_refused_or_extracted(entries, data):
+    """Every header field is hit: few members, and changes anywhere."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "z.zip")
+        with zipfile.ZipFile(path, "w") as archive:
+            for number, (name, content) in enumerate(entries):
+                archive.writestr(zipfile.ZipInfo(name.decode("latin-1").replace("\0", "0") + str(number)), content)
+        with open(path, "rb") as file:
+            broken = bytearray(file.read())
+        place = strategies.integers(0, len(broken) - 1)
+        for at, byte in data.draw(strategies.lists(strategies.tuples(place, strategies.integers(0, 255)), max_size=4)):
+            broken[at] = byte
+        with open(path, "wb") as file:
+            file.write(broken)
+        try:
+            members(path)
+            extract(path, os.path.join(folder, "to"))
+        except LogArchiveError:
+            pass
+        assert set(os.listdir(folder)) <= {"z.zip", "to"}
