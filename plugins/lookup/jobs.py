@@ -36,6 +36,8 @@ notes:
     C(inventory_hostname); C(encryption.keyring), for a job that encrypts, is C(log_archive_keyring), by default
     C(/etc/log-archive/keyring); C(spool) is C(log_archive_spool), by default C(/var/spool/log-archive); C(state) is C(log_archive_state),
     by default C(/var/lib/log-archive); C(log) is the file C(events.jsonl) in C(log_archive_log_dir), by default C(/var/log/log-archive).
+  - With C(log_archive_roots), a dict of lists of folders, each path of a job must lie below one of the folders of its option - C(state),
+    C(spool), C(log), C(notify), C(stores) (of type C(file)) or C(select). The role C(runner) fixes them on the host.
   - Types are not converted. A template must return the type that the document needs.
 seealso:
   - module: infra_ops.log_archive.job_document
@@ -178,7 +180,7 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=kwargs)
         if terms:
             raise AnsibleLookupError("the lookup infra_ops.log_archive.jobs takes no terms")
-        wanted = [*jobs.names(variables), jobs.DEFAULTS, jobs.STORES, *jobs.PLACES, "inventory_hostname"]
+        wanted = [*jobs.names(variables), jobs.DEFAULTS, jobs.STORES, jobs.ROOTS, *jobs.PLACES, "inventory_hostname"]
         given = {name: _plain(self._templar.template(variables[name])) for name in wanted if name in variables}
         try:
             return [jobs.effective(given.pop("inventory_hostname"), given)]

@@ -10,7 +10,8 @@ import re
 import typing as t
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import host_spec, places as places_of_jobs
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise, normalise_options
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB
 
 Document = t.Dict[str, t.Any]
@@ -18,6 +19,7 @@ Document = t.Dict[str, t.Any]
 JOBS = "log_archive_jobs"
 DEFAULTS = "log_archive_job_defaults"
 STORES = "log_archive_stores"
+ROOTS = "log_archive_roots"
 
 PLACES = {
     "log_archive_keyring": "/etc/log-archive/keyring",
@@ -36,7 +38,7 @@ def names(variables: t.Iterable[str]) -> t.List[str]:
 def effective(host: str, variables: t.Mapping[str, t.Any]) -> t.Dict[str, Document]:
     """The job documents of ``host`` by name, with the options that were given and the files and folders of the host.
 
-    variables: those that ``names`` returns, and ``DEFAULTS``, ``STORES`` and ``PLACES`` if they are defined, all as plain data.
+    variables: those that ``names`` returns, and ``DEFAULTS``, ``STORES``, ``ROOTS`` and ``PLACES`` if they are defined, all as plain data.
     Raises ConfigError; its ``problems`` list every mistake in every job.
     """
     problems: t.List[str] = []
@@ -60,6 +62,12 @@ def effective(host: str, variables: t.Mapping[str, t.Any]) -> t.Dict[str, Docume
     places = {name: default if variables.get(name) is None else variables[name] for name, default in PLACES.items()}
     under = merged(_places(host, places), _written_out(dict_of(DEFAULTS, "a job's options")))
 
+    roots: t.Mapping[str, t.Any] = {}
+    try:
+        roots = normalise_options(dict_of(ROOTS, "folders by option"), host_spec.ROOTS, ROOTS)
+    except ConfigError as error:
+        problems += ["%s.%s" % (ROOTS, problem) for problem in error.problems]
+
     documents = {}
     for name, job in sorted(jobs.items(), key=str):
         if job is None:
@@ -79,7 +87,7 @@ def effective(host: str, variables: t.Mapping[str, t.Any]) -> t.Dict[str, Docume
         # A store with a mistake is reported once.
         said = tuple(mistake.partition(":")[0] + end for mistake in mistakes for end in (":", "."))
         try:
-            normalise(document)
+            mistakes += places_of_jobs.outside_of(normalise(document), roots)
         except ConfigError as error:
             mistakes += [problem for problem in error.problems if not problem.startswith(said)]
         problems += ["%s: %s" % (name, mistake) for mistake in mistakes]

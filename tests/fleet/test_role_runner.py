@@ -21,6 +21,13 @@ PRIVATE = {"select": {"paths": ["/var/log/private.log"]}}
 VARIABLES: t.Dict[str, t.Any] = {
     "log_archive_stores": {"local": {"type": "file", "path": "/var/backups/log-archive"}},
     "log_archive_jobs": {"syslog": SYSLOG, "private": PRIVATE},
+    "log_archive_roots": {
+        "state": ["/var/lib/log-archive"],
+        "spool": ["/var/spool/log-archive"],
+        "log": ["/var/log/log-archive"],
+        "stores": ["/var/backups"],
+        "select": ["/var/log"],
+    },
     "permissions_operators": ["alice"],
 }
 
@@ -46,8 +53,9 @@ def operate(host: t.Any, *arguments: str, user: str = "alice", cwd: str = "/") -
 
 def test_a_check_of_a_fresh_host_tells_and_changes_nothing(host, fresh):
     played = succeed(host, ROLE, "--check", "--diff", **VARIABLES)
-    assert played.changed == 3, "engine, command and rotation, documents"
-    for path in ("/usr/local/bin/log-archive", "/etc/logrotate.d/log-archive", DOCUMENTS + "/private.json"):
+    assert played.changed == 4, "engine, command and rotation, settings of the host, documents"
+    assert "WARNING: fs.protected_symlinks" not in played.output
+    for path in ("/etc/log-archive/host.json", "/usr/local/bin/log-archive", "/etc/logrotate.d/log-archive", DOCUMENTS + "/private.json"):
         assert "+++ after: %s\n" % path in played.output
     assert '+  "name": "syslog",' in played.output
     assert not difference(fresh, snapshot(host))
@@ -111,6 +119,48 @@ def test_what_an_operator_can_and_cannot_do(host, fresh):
     for line in ("status", "run syslog"):
         assert operate(host, *line.split(), user="eve").returncode != 0
     assert as_user(host, "eve", "log-archive", "check-config").returncode != 0
+
+
+def test_a_document_of_an_operator_reaches_no_key_and_leaves_no_root(host, fresh):
+    key = host.run(["sh", "-c", "echo /etc/log-archive/keyring/*.key"]).stdout.strip()
+    before = host.path(key).read_bytes()
+    as_user(host, "alice", "ln", "--symbolic", key, "/home/alice/link")
+    document = json.loads(host.path(DOCUMENTS + "/syslog.json").read_text(encoding="utf-8"))
+    attempts = [
+        ({"log": key}, "it lies in"),
+        ({"log": "/home/alice/link"}, "it lies in"),
+        ({"state": "/home/alice/state"}, "does not lie below /var/lib/log-archive"),
+        ({"stores": [{"type": "file", "path": "/var/backups/../lib/x"}]}, "does not lie below /var/backups"),
+        ({"select": {"paths": ["/etc"]}}, "does not lie below /var/log"),
+        ({"spool": "/var/lib/log-archive"}, "does not lie below /var/spool/log-archive"),
+    ]
+    for changes, message in attempts:
+        text = json.dumps({**document, "name": "attack", **changes})
+        host.run(["sh", "-c", "cat > /home/alice/attack.json; chown alice: /home/alice/attack.json"], input=text)
+        as_user(host, "alice", "sh", "-c", "cat /home/alice/attack.json > %s/attack.json" % DOCUMENTS)
+        for command in ("check-config", "run --all"):
+            refused = operate(host, *command.split())
+            assert refused.returncode != 0 and message in refused.stderr, (changes, command, refused.stderr)
+    as_user(host, "alice", "rm", DOCUMENTS + "/attack.json", "/home/alice/attack.json", "/home/alice/link")
+    assert host.path(key).read_bytes() == before
+    assert operate(host, "check-config").returncode == 0
+
+
+def test_jobs_outside_of_the_roots_are_mistakes_before_anything_changes(host, fresh):
+    before = snapshot(host)
+    played = play(host, ROLE, **{**VARIABLES, "log_archive_jobs": {"syslog": {**SYSLOG, "state": "/srv/state"}}})
+    assert played.code == 2 and "state: /srv/state does not lie below /var/lib/log-archive" in " ".join(played.output.split())
+    assert not difference(before, snapshot(host))
+
+
+def test_a_kernel_that_does_not_protect_links_is_a_warning(host, fresh):
+    host.run(["sh", "-c", "echo 0 > /run/zero; mount --bind /run/zero /proc/sys/fs/protected_symlinks"])
+    try:
+        played = succeed(host, ROLE, "--check", **VARIABLES)
+        assert "WARNING: fs.protected_symlinks is 0 on web1" in " ".join(played.output.split())
+        assert "fs.protected_symlinks is 0" in operate(host, "check-config").stderr
+    finally:
+        host.run(["umount", "/proc/sys/fs/protected_symlinks"])
 
 
 def test_a_mistake_in_a_variable_leaves_the_documents_as_they_are(host, fresh):

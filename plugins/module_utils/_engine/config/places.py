@@ -62,6 +62,23 @@ def check(document: JobDocument, others: t.Sequence[Given] = (), subject: t.Opti
         raise ConfigError("%d path%s not allowed in the job document" % (len(problems), many), subject, problems=problems)
 
 
+def outside_of(document: JobDocument, roots: t.Mapping[str, t.Optional[t.Sequence[str]]]) -> t.List[str]:
+    """The paths of the job that do not lie below these roots, as they are written: for a document of another host."""
+    return [
+        "%s: %s does not lie below %s" % (place.option, place.path, _any_of(roots[place.kind] or ()))
+        for place in _places(document) + _selected(document)
+        if roots.get(place.kind) is not None and not _is_below(place.path, roots[place.kind] or ())
+    ]
+
+
+def _is_below(path: str, roots: t.Sequence[str]) -> bool:
+    return any(_is_within(os.path.abspath(path), os.path.abspath(root)) for root in roots)
+
+
+def _any_of(roots: t.Sequence[str]) -> str:
+    return " or ".join(roots) or "nothing"
+
+
 def _places(document: JobDocument) -> t.List[Place]:
     """The paths at which the job writes."""
     places = [Place("state", "state", document["state"]), Place("spool", "spool", document["spool"])]
@@ -125,11 +142,10 @@ def _outside_of_roots(places: t.Sequence[Place], real: t.Mapping[str, str]) -> t
         allowed = roots[place.kind]
         if allowed is None:
             continue
-        path, there = os.path.abspath(place.path), real.get(place.path) or os.path.realpath(place.path)
+        there = real.get(place.path) or os.path.realpath(place.path)
         # As written and without links: then nobody but the owner of a root can exchange what lies between.
-        if not any(_is_within(path, os.path.abspath(root)) and _is_within(there, os.path.realpath(root)) for root in allowed):
-            where = " or ".join(allowed) or "nothing"
-            yield "%s: %s does not lie below %s, as %s requires" % (place.option, place.path, where, host.path())
+        if not _is_below(place.path, allowed) or not _is_below(there, [os.path.realpath(root) for root in allowed]):
+            yield "%s: %s does not lie below %s, as %s requires" % (place.option, place.path, _any_of(allowed), host.path())
 
 
 def _folders(given: Given) -> t.Iterator[Place]:

@@ -214,3 +214,17 @@ def test_a_store_that_is_no_dict_or_has_another_name_is_an_error() -> None:
 
 def test_a_name_that_is_no_text_is_an_error() -> None:
     assert any("name: must be text" in problem for problem in mistakes(log_archive_jobs={1: SYSLOG, "a": None}))
+
+
+def test_paths_outside_of_the_roots_of_the_hosts_are_mistakes() -> None:
+    roots = {"state": ["/var/lib"], "log": ["/var/log"], "select": ["/var/log", "/srv/log"]}
+    jobs_of = {"a": dict(SYSLOG, state="/var/lib/../x"), "b": dict(SYSLOG, select=dict(SYSLOG["select"], paths=["/srv/logs"]))}
+    assert effective(log_archive_roots=roots, log_archive_jobs={"a": SYSLOG})
+    with pytest.raises(ConfigError) as caught:
+        effective(log_archive_roots=roots, log_archive_jobs=jobs_of)
+    assert caught.value.problems == [
+        "a: state: /var/lib/../x does not lie below /var/lib",
+        "b: select.paths[0]: /srv/logs does not lie below /var/log or /srv/log",
+    ]
+    with pytest.raises(ConfigError, match=r"log_archive_roots.stat: unknown key"):
+        effective(log_archive_roots={"stat": []}, log_archive_jobs={"a": SYSLOG})
