@@ -129,9 +129,19 @@ def _remove(root: int, name: str, folder: int) -> None:
     os.rmdir(name, dir_fd=root)
 
 
+def check_destination(destination: str) -> None:
+    """Raise ConfigError if nothing may be extracted to this folder, whether it exists or not (see ``open_private``)."""
+    try:
+        with beneath.open_private(destination):
+            pass
+    except (FileNotFoundError, NotADirectoryError):
+        beneath.real_path(destination)
+
+
 def planned(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -> t.List[ExtractedFile]:
     """What ``Staging.publish`` would return; raises what it would raise."""
     if not os.path.lexists(destination):
+        check_destination(destination)
         return [ExtractedFile(os.path.join(destination, file.name), file.name, file.size, file.sha256, "written") for file in staged]
     with beneath.open_private(destination) as root:
         return _planned(staged, destination, root, overwrite)

@@ -21,7 +21,7 @@ from ..base.errors import (
     StoreUnavailableError,
 )
 from ..base.progress import Advance, Progress, no_progress
-from ..base.staging import ExtractedFile, failing_clearly, has, remove_leftovers, staging_in
+from ..base.staging import ExtractedFile, check_destination, failing_clearly, has, remove_leftovers, staging_in
 from ..stores.base import Store
 from ..stores.opening import open_store
 from . import inventory
@@ -86,9 +86,11 @@ def restore_from_stores(
 
     overwrite: replace files with other content; without it they are an error. check: fetch and write nothing; the state of each file
     is then what a real run would give it. warn: called with a sentence for each store or copy that was passed over.
-    Raises ArchiveNotFoundError if a name or the whole range is not there, the error of the store if stores that could have it failed,
+    Raises ConfigError if the destination is refused (``staging.check_destination``), ArchiveNotFoundError if a name or the whole range
+    is not there, the error of the store if stores that could have it failed,
     KeyringError if the keyring cannot be used, DiskFullError, LogArchiveError. What was yielded before stays restored.
     """
+    check_destination(destination)
     with contextlib.ExitStack() as stack:
         stocks = [stack.enter_context(contextlib.closing(_Stock(each, warn))) for each in holdings]
         found: t.Iterable[t.Tuple[_Stock, t.List[StoredArchive]]] = ((stock, stock.chosen(choice)) for stock in stocks)

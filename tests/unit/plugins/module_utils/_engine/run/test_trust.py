@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest as manifests
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import protected
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, restore as restoring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.messages import Message
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.receivers import mail
 from rigs.host import Host, archives_in, file_store, files_below
@@ -196,6 +197,25 @@ def test_a_file_store_does_not_lie_among_keys_and_settings(host: Host, monkeypat
     for path in (host.folder / where, host.folder / where / "new", host.folder / "link", host.folder / "link" / "new"):
         record = host.run(stores=[{"type": "file", "path": str(path)}])
         assert "it lies in" in "".join(record["errors"])
+    assert files_below(host.folder / where) == before
+
+
+# -- restore -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("where", ["keyring", "etc"])
+def test_nothing_is_restored_among_keys_and_settings(host: Host, monkeypatch: t.Any, where: str, check: bool) -> None:
+    settings_of(host.folder, monkeypatch)
+    (host.folder / "link").symlink_to(where)
+    host.write_logs(14)
+    host.run()
+    document = host.document()
+    before = files_below(host.folder / where)
+    holdings = restoring.Holdings(document["stores"], None, None, str(host.keyring))
+    for path in (host.folder / where, host.folder / where / "new", host.folder / "link", host.folder / "link" / "new" / "deep"):
+        with pytest.raises(ConfigError, match="it lies in"):
+            list(restoring.restore_from_stores([holdings], inventory.Choice(), str(path), check=check))
     assert files_below(host.folder / where) == before
 
 
