@@ -11,7 +11,7 @@ import typing as t
 from ..base.errors import EXIT_DONE, EXIT_INTEGRITY
 from ..base.levels import CHECK_LEVELS
 from . import output
-from .options import add_archives, add_store, check_range, documents, host_of, opened, progress_of, stores
+from .options import add_archives, add_store, check_range, documents, each_document, host_of, opened, progress_of, stores
 from .recorded import records
 
 if t.TYPE_CHECKING:
@@ -35,14 +35,19 @@ def list_archives(options: argparse.Namespace) -> int:
     from ..tell import report
 
     check_range(options)
-    rows = []
-    for document in documents(options):
-        rows += _rows_of_store(document, options) if options.store else _rows_of_catalog(document, options)
+    rows: t.List[ArchiveRow] = []
+    failures: t.List[t.Dict[str, t.Any]] = []
+    rows_of = _rows_of_store if options.store else _rows_of_catalog
+    code = each_document(
+        options,
+        lambda document: rows.extend(rows_of(document, options)),
+        lambda job, error: failures.append({"job": job, "error": output.error_object(error)}),
+    )
     if options.json:
-        output.print_json(rows)
-    else:
+        output.print_json([*rows, *failures])
+    elif rows or not failures:
         output.print_text(report.archives(rows))
-    return EXIT_DONE
+    return code
 
 
 def _rows_of_store(document: JobDocument, options: argparse.Namespace) -> t.List[ArchiveRow]:

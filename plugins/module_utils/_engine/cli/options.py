@@ -9,8 +9,9 @@ import contextlib
 import sys
 import typing as t
 
-from ..base.errors import ConfigError, UsageError
+from ..base.errors import ConfigError, LogArchiveError, UsageError
 from ..base.progress import no_progress
+from . import output
 
 if t.TYPE_CHECKING:
     import argparse
@@ -64,6 +65,27 @@ def documents(options: argparse.Namespace) -> t.List[JobDocument]:
     from ..config import files
 
     return [files.load(path) for path in files.find(options.config, options.jobs)]
+
+
+def each_document(
+    options: argparse.Namespace, call: t.Callable[[JobDocument], None], failed: t.Callable[[str, LogArchiveError], None]
+) -> int:
+    """Call it with the document of each job that the options name; returns the exit code of the jobs that failed.
+
+    failed: called with the name of a job and its error, which is also printed: the job has a document or a catalog that cannot be used, or
+    a store that fails. The other jobs are not affected. Raises ConfigError if a job has no document.
+    """
+    from ..config import files
+
+    codes = []
+    for path in files.find(options.config, options.jobs):
+        try:
+            call(files.load(path))
+        except LogArchiveError as error:
+            output.print_error("log-archive: %s" % error)
+            codes.append(error.exit_code)
+            failed(files.job_of(path), error)
+    return output.worst(codes)
 
 
 def stores(document: JobDocument, name: t.Optional[str]) -> t.List[JobStore]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import typing as t
 
@@ -41,7 +40,11 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--confirm needs a terminal", hint="Omit it if the command runs unattended")
     confirm = _ask if options.confirm else _decline if options.no_upload else None
     progress = progress_of(options)
-    return _each(options, lambda document: job.run(document, confirm=confirm, progress=progress, check=options.dry_run))
+
+    def run_one(document: JobDocument) -> RunRecord:
+        return job.run(document, confirm=confirm, progress=progress, check=options.dry_run)
+
+    return _each(options, run_one, notify=not options.dry_run)
 
 
 def _add_jobs_or_all(parser: argparse.ArgumentParser, text: str) -> None:
@@ -73,17 +76,20 @@ def prune(options: argparse.Namespace) -> int:
     def prune_one(document: JobDocument) -> RunRecord:
         return job.prune(document, [store["name"] for store in stores(document, options.store)], check=options.dry_run)
 
-    return _each(options, prune_one)
+    return _each(options, prune_one, notify=False)
 
 
-def _each(options: argparse.Namespace, call: t.Callable[[JobDocument], RunRecord]) -> int:
-    """Call it for each job document and print its record. If one job fails, the others still run."""
+def _each(options: argparse.Namespace, call: t.Callable[[JobDocument], RunRecord], notify: bool) -> int:
+    """Call it for each job document and print its record. If one job fails, the others still run.
+
+    notify: report a document with mistakes to the receivers that can be read from it.
+    """
     from ..config import files
 
     rows: t.List[t.Mapping[str, t.Any]] = []
     for path in files.find(options.config, options.jobs):
         try:
-            record = call(files.load(path))
+            record = call(_loaded(path, notify))
             rows.append(record)
         except Exception as error:
             from ..tell.records import complete
@@ -97,10 +103,27 @@ def _each(options: argparse.Namespace, call: t.Callable[[JobDocument], RunRecord
     return output.worst(row["exit_code"] for row in rows)
 
 
+def _loaded(path: str, notify: bool) -> JobDocument:
+    from ..config import files
+
+    try:
+        return files.load(path)
+    except LogArchiveError as error:
+        if notify:
+            from ..config.salvage import salvage
+            from ..run.early import report
+
+            found = salvage(path)
+            report(files.job_of(path), found.host, found.notify, found.log, error)
+        raise
+
+
 def _row_of_error(path: str, error: LogArchiveError) -> t.Dict[str, t.Any]:
     """The result of a job that could not start, in place of its run record."""
+    from ..config import files
+
     return {
-        "job": os.path.basename(path)[: -len(".json")],
+        "job": files.job_of(path),
         "exit_code": error.exit_code,
         "outcome": "locked" if isinstance(error, LockedError) else "failed",
         "errors": [str(error)],

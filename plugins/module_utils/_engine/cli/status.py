@@ -9,14 +9,14 @@ import typing as t
 
 from ..base.errors import LogArchiveError
 from . import output
-from .options import add_jobs, age, documents, opened
+from .options import add_jobs, age, each_document, opened
 from .recorded import records
 
 if t.TYPE_CHECKING:
     import argparse
 
     from ..config.document import JobDocument, JobStore
-    from ..state.status import Finding
+    from ..state.status import Finding, StatusRow
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -35,11 +35,14 @@ def show(options: argparse.Namespace) -> int:
     from ..state import status
     from ..tell import report
 
-    rows = []
-    for document in documents(options):
+    rows: t.List[StatusRow] = []
+
+    def add(document: JobDocument) -> None:
         row = status.of(document, options.max_age)
         status.add_findings(row, *_compare(document))
         rows.append(row)
+
+    each_document(options, add, lambda job, error: rows.append(status.unusable(job, error)))
     if options.json:
         output.print_json(rows)
     else:

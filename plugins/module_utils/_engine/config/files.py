@@ -66,6 +66,12 @@ def _names(config: str, kind: str) -> t.List[str]:
         raise ConfigError("cannot read the folder of %s documents: %s" % (kind, error.strerror), config) from error
 
 
+def job_of(path: str) -> str:
+    """The name of the job with the document ``path``, which need not be readable."""
+    name = os.path.basename(path)
+    return name[: -len(".json")] if name.endswith(".json") else name
+
+
 def load(path: str) -> JobDocument:
     """Read and check one job document, and where its paths lie on this host. Raises ConfigError that names the file and every mistake."""
     document = t.cast("JobDocument", _load(path, "job", JOB, normalise))
@@ -91,7 +97,7 @@ def _load(path: str, kind: str, spec: Spec, check: t.Callable[[t.Any, str], t.An
         raise ConfigError("cannot read the %s document: %s" % (kind, reason), path) from error
     if len(text) > LARGEST:
         raise ConfigError("the %s document has more than %d characters" % (kind, LARGEST), path, "Split it, or shorten its lists")
-    lines = _without_comments(text)
+    lines = without_comments(text)
     repeated: t.List[str] = []
 
     def unique(pairs: t.List[t.Tuple[str, t.Any]]) -> t.Dict[str, t.Any]:
@@ -124,7 +130,7 @@ def _load(path: str, kind: str, spec: Spec, check: t.Callable[[t.Any, str], t.An
     return document
 
 
-def _without_comments(text: str) -> t.List[str]:
+def without_comments(text: str) -> t.List[str]:
     """The lines of a document. Comments become empty lines, so that line numbers in messages are right."""
     return ["" if line.lstrip().startswith("//") else line for line in text.split("\n")]
 
@@ -147,7 +153,7 @@ def _given(path: str, _modified: int, _size: int) -> places.Given:
     """A document as it was written; nothing if it is not valid. 'run --all' needs each document once for every other one."""
     try:
         with open(path, encoding="utf-8") as file:
-            given = json.loads("\n".join(_without_comments(file.read())))
+            given = json.loads("\n".join(without_comments(file.read())))
     except (ValueError, RecursionError):
         return {}
     return given if isinstance(given, dict) else {}

@@ -17,7 +17,7 @@ import time
 import typing as t
 
 from ..base import durable
-from ..base.errors import LogArchiveError
+from ..base.errors import LockedError, LogArchiveError
 from ..state import folders
 from . import prune as pruning
 from .collect import collect
@@ -29,7 +29,7 @@ if t.TYPE_CHECKING:
 
     from ..base.progress import Progress
     from ..config.document import JobDocument
-    from ..state.record import RunRecord
+    from ..state.record import RunRecord, SpoolRecord
     from .context import Confirm
 
 
@@ -44,17 +44,28 @@ def run(
 
     now: an aware datetime, the clock by default. check: a dry run; only record what the run would do.
     Failures are in the record, those of each store by themselves. Raises LockedError if another run of the job is active, ConfigError
-    if the job belongs to another user, and LogArchiveError if no record can be kept.
+    if the job belongs to another user, and LogArchiveError if no record can be kept; the receivers of the job are notified of the latter.
     """
-    with contextlib.ExitStack() as stack:
+    try:
+        with contextlib.ExitStack() as stack:
+            if not check:
+                stack.enter_context(_locked(document))
+            context = stack.enter_context(contextlib.closing(Context(document, now, check, confirm, progress)))
+            if check:
+                _carry_out(context, lambda: _archive_and_prune(context, after_kill=False))
+            else:
+                _run_and_remember(context)
+            return context.recorder.record
+    except LockedError:
+        raise
+    except (LogArchiveError, OSError) as error:
+        if isinstance(error, OSError):
+            error = LogArchiveError("the run cannot begin (%s)" % error.strerror, error.filename)
         if not check:
-            stack.enter_context(_locked(document))
-        context = stack.enter_context(contextlib.closing(Context(document, now, check, confirm, progress)))
-        if check:
-            _carry_out(context, lambda: _archive_and_prune(context, after_kill=False))
-        else:
-            _run_and_remember(context)
-        return context.recorder.record
+            from .early import report
+
+            report(document["name"], document["host"], document["notify"], document["log"], error)
+        raise error
 
 
 def prune(document: JobDocument, stores: t.Sequence[str] = (), now: t.Optional[datetime] = None, check: bool = False) -> RunRecord:
@@ -77,7 +88,7 @@ def _run_and_remember(context: Context) -> None:
     try:
         _carry_out(context, lambda: _archive_and_prune(context, after_kill=last is not None and last.ended is None))
     finally:
-        runs.end(number, time.time(), record)
+        _remember(context, number)
         if notify:
             from ..tell import notifying
 
@@ -86,7 +97,16 @@ def _run_and_remember(context: Context) -> None:
                 _warn_of_notifications(context, warnings)
                 # The event log may be what fails now.
                 context.recorder.judge()
-                runs.end(number, time.time(), record)
+                _remember(context, number)
+
+
+def _remember(context: Context, number: int) -> None:
+    """Keep the record in the catalog. If that fails, the record reports it, and receivers are still notified."""
+    try:
+        context.catalog.runs.end(number, time.time(), context.recorder.record)
+    except LogArchiveError as error:
+        context.recorder.fail(error)
+        context.recorder.judge()
 
 
 def _carry_out(context: Context, work: t.Callable[[], None]) -> None:
@@ -105,7 +125,15 @@ def _carry_out(context: Context, work: t.Callable[[], None]) -> None:
         raise
     finally:
         context.stores.close()
-        recorder.conclude(time.monotonic() - began, context.catalog.spooled(context.job))
+        recorder.conclude(time.monotonic() - began, _spooled(context))
+
+
+def _spooled(context: Context) -> SpoolRecord:
+    try:
+        return context.catalog.spooled(context.job)
+    except LogArchiveError as error:
+        context.recorder.fail(error)
+        return {"archives": 0, "bytes": 0}
 
 
 def _archive_and_prune(context: Context, after_kill: bool) -> None:

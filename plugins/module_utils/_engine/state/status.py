@@ -19,6 +19,7 @@ from . import catalog as catalogs
 from .folders import lock_of
 
 if t.TYPE_CHECKING:
+    from ..base.errors import LogArchiveError
     from ..config.document import JobDocument
     from .record import SpoolRecord
     from .runs import Run
@@ -69,20 +70,15 @@ PERIODS_UNTIL_OVERDUE = 2
 _PERIOD_DAYS = {"day": 1, "week": 7, "month": 31}
 
 
-def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional[datetime] = None) -> StatusRow:
-    """The status of one job.
-
-    max_age: seconds after which a success is too old; by default two periods of the job (never for a job without a period).
-    """
-    now = now or datetime.now(timezone.utc)
-    job = document["name"]
-    row: StatusRow = {
+def blank(job: str) -> StatusRow:
+    """The status of a job of which nothing is known."""
+    return {
         "job": job,
         "last_run": None,
         "last_exit_code": None,
         "last_success": None,
-        "next_due": _next_due(document, now),
-        "next_run": _next_run(document, now),
+        "next_due": None,
+        "next_run": None,
         "archives": 0,
         "bytes": 0,
         "source_bytes": 0,
@@ -97,6 +93,24 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         "state": "has never run",
         "exit_code": EXIT_FAILED,
     }
+
+
+def unusable(job: str, error: LogArchiveError) -> StatusRow:
+    """The status of a job with a document or a catalog that cannot be used."""
+    row = blank(job)
+    row["state"], row["exit_code"] = str(error), error.exit_code
+    return row
+
+
+def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional[datetime] = None) -> StatusRow:
+    """The status of one job.
+
+    max_age: seconds after which a success is too old; by default two periods of the job (never for a job without a period).
+    """
+    now = now or datetime.now(timezone.utc)
+    job = document["name"]
+    row = blank(job)
+    row["next_due"], row["next_run"] = _next_due(document, now), _next_run(document, now)
     if not catalogs.exists(document["state"]):
         return row
     with contextlib.closing(catalogs.Catalog(document["state"])) as catalog:

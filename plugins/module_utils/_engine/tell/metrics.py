@@ -52,6 +52,13 @@ class JobFacts(t.NamedTuple):
     runs: t.Mapping[int, int]
     stores: t.Sequence[str]
 
+    @classmethod
+    def unknown(cls, job: str) -> JobFacts:
+        """Of a job with a catalog that cannot be read."""
+        from ..state.status import blank
+
+        return cls(blank(job), {}, [])
+
 
 def render(record: RunRecord, facts: JobFacts) -> str:
     """The text of the metrics file."""

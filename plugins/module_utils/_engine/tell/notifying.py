@@ -59,12 +59,23 @@ def _report_start_to(start: t.Callable[[NotifyTarget, float], None], target: Not
 def report_run(document: JobDocument, record: RunRecord, previous: t.Optional[RunRecord]) -> t.List[str]:
     """Report a run that has ended to the receivers that want it; returns warnings. previous: the last completed run before it."""
     recovered = previous is not None and has_failed(previous) and not has_failed(record)
+    return _report(document["notify"], document["log"], record, recovered, lambda: _facts(document))
+
+
+def report_early_failure(targets: t.Sequence[NotifyTarget], log: t.Optional[str], record: RunRecord) -> t.List[str]:
+    """Report a run that could not begin: its document, its folders or its catalog cannot be used; returns warnings."""
+    return _report(targets, log, record, False, lambda: _unknown(record["job"]))
+
+
+def _report(
+    targets: t.Sequence[NotifyTarget], log: t.Optional[str], record: RunRecord, recovered: bool, facts: t.Callable[[], JobFacts]
+) -> t.List[str]:
     warnings: t.List[str] = []
     # Local receivers come last: log and metrics then include the notifications that failed.
-    for index, target in sorted(enumerate(document["notify"]), key=lambda item: RECEIVERS[item[1]["type"]]().is_local):
+    for index, target in sorted(enumerate(targets), key=lambda item: RECEIVERS[item[1]["type"]]().is_local):
         if wants(target, [record], recovered):
             known = t.cast("RunRecord", {**record, "warnings": [*record["warnings"], *warnings]})
-            error = deliver(target, Message([known], recovered, document["log"], lambda: _facts(document)))
+            error = deliver(target, Message([known], recovered, log, facts))
             if error is not None:
                 warnings.append(_warning(index, target, error))
     return warnings
@@ -138,6 +149,12 @@ def _within(seconds: float, call: t.Callable[[], None]) -> t.Optional[LogArchive
 
 def _warning(index: int, target: NotifyTarget, error: str) -> str:
     return "notify[%d] (%s): %s" % (index, target["type"], error)
+
+
+def _unknown(job: str) -> JobFacts:
+    from .metrics import JobFacts
+
+    return JobFacts.unknown(job)
 
 
 def _facts(document: JobDocument) -> JobFacts:

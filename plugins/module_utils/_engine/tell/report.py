@@ -177,7 +177,8 @@ def status(rows: t.Sequence[StatusRow]) -> str:
         held = "%d (%s)" % (row["archives"], format_size(row["bytes"]))
         levels = " ".join("%s=%s" % item for item in sorted(row["verified"].items())) or "-"
         following = row["next_run"] or row["next_due"] or "-"
-        cells.append((row["job"], row["state"], row["last_success"] or "never", following, held, levels, spool, backlog))
+        state = row["state"].partition("\n")[0]
+        cells.append((row["job"], state, row["last_success"] or "never", following, held, levels, spool, backlog))
     lines = [table(("JOB", "STATE", "LAST SUCCESS", "NEXT", "ARCHIVES", "VERIFIED", "SPOOL", "BACKLOG"), cells)]
     for row in rows:
         lines += findings(row)
@@ -188,7 +189,7 @@ def findings(row: StatusRow) -> t.List[str]:
     """What is wrong in the stores of a job, a line for each archive and for each store that could not be listed."""
     lines = ["FAILED  %s  %s  %s: %s" % (row["job"], found["store"], found["key"], found["error"]) for found in row.get("findings", [])]
     unreachable = row.get("unreachable", {})
-    return lines + ["note    %s  store %s cannot be listed: %s" % (row["job"], name, why) for name, why in unreachable.items()]
+    return first(lines) + ["note    %s  store %s cannot be listed: %s" % (row["job"], name, why) for name, why in unreachable.items()]
 
 
 def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:
