@@ -112,12 +112,17 @@ class SqlSink(Sink):
                     self._insert(REJECTED.name, ("generation", "line_offset", "bytes", "reason", "detail", "line", "noticed_at")),
                     [(generation.id, r.line_offset, r.length, r.reason, r.detail, r.line, now) for r in batch.rejected],
                 )
-            if batch.gaps:
-                self._insert_rows(
-                    self._insert(GAP.name, ("generation", "line_offset", "kind", "bytes", "detail", "noticed_at")),
-                    [(generation.id, g.line_offset, g.kind, g.length, g.detail, now) for g in batch.gaps],
-                )
+            for gap in batch.gaps:
+                self._add_gap(generation.id, gap, now)
         return generation
+
+    def _add_gap(self, generation: int, gap: Gap, now: float) -> None:
+        """Store a gap, unless the same one is known: a file may be truncated again at the same position."""
+        m = self.mark
+        known = "SELECT 1 FROM %s WHERE generation = %s AND line_offset = %s AND kind = %s" % (GAP.name, m, m, m)
+        if not self._query(known, (generation, gap.line_offset, gap.kind)):
+            statement = self._insert(GAP.name, ("generation", "line_offset", "kind", "bytes", "detail", "noticed_at"))
+            self._insert_rows(statement, [(generation, gap.line_offset, gap.kind, gap.length, gap.detail, now)])
 
     def _move(self, batch: Batch) -> Generation:
         """Store the new position, if the sink has the one before."""

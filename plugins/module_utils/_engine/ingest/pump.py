@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Moves the lines of a stream into one sink, each exactly once.
+
+The sink has the positions. Whatever fails, the pump forgets what it knows and reads them again: so a lost reply of a COMMIT, a second
+follower, a killed database and a restart are the same case.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import typing as t
+
+from ..archive.naming import host_name
+from ..base.units import parse_size
+from .checkpoint import Rejected
+from .records.parser import LineParser, Refused
+from .sinks.base import ConflictError, RowRefusedError
+from .sinks.opening import open_sink
+from .tail.lines import Limits
+from .tail.tracker import Tracker
+
+if t.TYPE_CHECKING:
+    from ..config.stream_document import SinkOptions, StreamDocument
+    from .checkpoint import Batch, Generation
+    from .records.tables import Value
+    from .sinks.sql import SqlSink
+    from .tail.tracker import Reading
+
+LINES, SIZE = 5000, 4 << 20
+"""Lines and bytes of a batch at most."""
+
+
+class Counts:
+    """What a pump has stored since it was made. gap_bytes: of the gaps with a known length."""
+
+    def __init__(self) -> None:
+        self.lines = self.rows = self.rejected = self.gaps = self.gap_bytes = self.batches = 0
+
+    def add(self, batch: Batch) -> None:
+        """Count a batch that is stored."""
+        rows = sum(map(len, batch.rows.values()))
+        self.rows += rows
+        self.rejected += len(batch.rejected)
+        self.lines += rows + len(batch.rejected)
+        self.gaps += len(batch.gaps)
+        self.gap_bytes += sum(gap.length or 0 for gap in batch.gaps)
+        self.batches += 1
+
+
+class Pump:
+    """One stream into one sink. clock: monotonic, in seconds."""
+
+    def __init__(self, document: StreamDocument, options: SinkOptions, clock: t.Callable[[], float] = time.monotonic) -> None:
+        self._document = document
+        self._options = options
+        self._clock = clock
+        self._parser = LineParser(document)
+        self._max_line = parse_size(document["parse"]["max_line"])
+        self._sink: t.Optional[SqlSink] = None
+        self._tracker: t.Optional[Tracker] = None
+        self._limit = LINES
+        self.name = options["name"]
+        self.counts = Counts()
+
+    @property
+    def problems(self) -> t.Dict[str, str]:
+        """What could not be read at the last look, by path."""
+        return self._tracker.problems if self._tracker is not None else {}
+
+    def close(self) -> None:
+        """Close the sink and all files. The next call of ``look`` opens them again and reads the positions."""
+        if self._tracker is not None:
+            self._tracker.close()
+            self._tracker = None
+        if self._sink is not None:
+            with contextlib.suppress(Exception):
+                # The connection may be what failed.
+                self._sink.close()
+            self._sink = None
+
+    def look(self) -> None:
+        """Look for files and lines, and store what was found out about files. Raises SinkError; then call ``close``."""
+        if self._sink is None or self._tracker is None:
+            sink = self._sink = open_sink(self._options, self._document)
+            self._tracker = Tracker(
+                self._document["follow"], host_name(self._document["host"]), sink.open_generations(), sink.generations_like, self._clock
+            )
+        self._tracker.scan()
+        for batch, stored in self._tracker.notes():
+            stored(self._store(batch))
+
+    def step(self) -> bool:
+        """Store one batch; False if there is nothing to read now. Raises SinkError; then call ``close``."""
+        assert self._tracker is not None, "look first"
+        reading = self._tracker.read(Limits(self._limit, SIZE, self._max_line))
+        if reading is None:
+            return False
+        batch = self._parsed(reading)
+        try:
+            generation = self._store(batch)
+        except RowRefusedError as error:
+            # The batch has a row that the database refuses: find it by halves.
+            if self._limit > 1:
+                self._limit //= 2
+                return True
+            generation = self._store(_without_rows(reading, batch, error))
+        else:
+            self._limit = min(LINES, self._limit * 2)
+        self._tracker.moved(reading, generation)
+        return True
+
+    def _store(self, batch: Batch) -> Generation:
+        assert self._sink is not None
+        generation = self._sink.commit(batch)
+        self.counts.add(batch)
+        return generation
+
+    def _parsed(self, reading: Reading) -> Batch:
+        """The batch with the rows of its lines."""
+        rows: t.Dict[str, t.List[t.Tuple[Value, ...]]] = {}
+        rejected = [Rejected(long.offset, long.length, "too_long", "%d bytes" % long.length, long.beginning) for long in reading.piece.long]
+        parse = self._parser.parse
+        for offset, line in reading.piece.lines:
+            try:
+                table, values = parse(line)
+            except Refused as refused:
+                rejected.append(Rejected(offset, len(line), refused.reason, refused.detail, line))
+            else:
+                rows.setdefault(table, []).append((offset, *values))
+        return reading.batch._replace(rows=rows, rejected=rejected)
+
+
+def _without_rows(reading: Reading, batch: Batch, error: RowRefusedError) -> Batch:
+    """The batch of a single line as a rejected line."""
+    if not reading.piece.lines:
+        raise error
+    offset, line = reading.piece.lines[0]
+    return batch._replace(rows={}, rejected=[Rejected(offset, len(line), "database", error.message, line)])
+
+
+__all__ = ["ConflictError", "Counts", "Pump"]

@@ -1,0 +1,161 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The content of a followed file at an offset, plain or compressed by gzip."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+
+BLOCK = 1 << 20
+"""Bytes that are read at once."""
+KEPT = 2 * BLOCK + 4096
+"""Bytes of decompressed content that can be read again without beginning anew: more than one read asks for."""
+
+
+class DamagedError(Exception):
+    """A compressed file cannot be decompressed to its end. size: how much of its content could be. reason: for people."""
+
+    def __init__(self, size: int, reason: str) -> None:
+        super().__init__(size, reason)
+        self.size = size
+        self.reason = reason
+
+
+class PlainContent:
+    """A file that is open: it stays readable when its name changes or goes. Offsets are those of the file."""
+
+    compressed = False
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def size(self) -> int:
+        """The size now, in bytes."""
+        return os.fstat(self._fd).st_size
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Up to ``count`` bytes; less only at the end."""
+        data = os.pread(self._fd, count, offset)
+        while 0 < len(data) < count:
+            more = os.pread(self._fd, count - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    def next_data(self, offset: int) -> int:
+        """The first offset from this one on that is not inside a hole of a sparse file."""
+        try:
+            return os.lseek(self._fd, offset, os.SEEK_DATA)
+        except OSError:
+            # The rest is a hole, or the file system does not know holes.
+            return offset
+
+    def status(self) -> os.stat_result:
+        """The status of the open file."""
+        return os.fstat(self._fd)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+class GzipContent:
+    """A complete compressed file. Offsets are those of the decompressed content; it is cheap to read forwards only."""
+
+    compressed = True
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._size: t.Optional[int] = None
+        self._reader: t.Optional[t.Any] = None
+        self._at = 0
+        self._kept = b""
+
+    def size(self) -> int:
+        """The size of the content. The first call decompresses all of it; raises DamagedError if that fails, or the trailer is wrong.
+
+        After that it is the size of what can be decompressed.
+        """
+        if self._size is None:
+            self._rewind()
+            try:
+                while self._read(BLOCK):
+                    pass
+            except DamagedError as error:
+                self._size = error.size
+                raise
+            self._size = self._at
+        return self._size
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Up to ``count`` bytes; less only at the end of what can be decompressed."""
+        begin = self._at - len(self._kept)
+        if self._reader is None or offset < begin:
+            self._rewind()
+        with contextlib.suppress(DamagedError):
+            while self._at < offset + count and self._read(min(BLOCK, offset + count - self._at)):
+                pass
+        begin = self._at - len(self._kept)
+        return self._kept[max(0, offset - begin) : max(0, offset + count - begin)]
+
+    def next_data(self, offset: int) -> int:
+        """The offset: a compressed file has no holes."""
+        return offset
+
+    def status(self) -> os.stat_result:
+        """The status of the open file."""
+        return os.fstat(self._fd)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+    def _rewind(self) -> None:
+        import gzip
+
+        self._reader = gzip.GzipFile(fileobj=t.cast(t.Any, _Positioned(self._fd)), mode="rb")
+        self._at = 0
+        self._kept = b""
+
+    def _read(self, count: int) -> bytes:
+        import zlib
+
+        assert self._reader is not None
+        try:
+            data = t.cast(bytes, self._reader.read1(count))
+        except (EOFError, zlib.error, OSError) as error:
+            # gzip.BadGzipFile is an OSError without a number; a real error of the disk has one.
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise DamagedError(self._at, "it ends early" if isinstance(error, EOFError) else "its content is damaged") from None
+        self._at += len(data)
+        # Lines are read in blocks, and the next block begins with the line that the last one cut.
+        self._kept = (self._kept + data)[-KEPT:]
+        return data
+
+
+class _Positioned:
+    """Reads a descriptor without moving its position, as a file object for gzip."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._at = 0
+
+    def read(self, count: int = -1) -> bytes:
+        data = os.pread(self._fd, BLOCK if count < 0 else count, self._at)
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, _whence: int = 0) -> int:
+        self._at = offset
+        return offset
+
+    def seekable(self) -> bool:
+        return True
+
+
+Content = t.Union[PlainContent, GzipContent]

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One followed file: what is known of it between two looks."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..checkpoint import Place
+from .content import Content, GzipContent, PlainContent
+from .walk import open_found
+
+if t.TYPE_CHECKING:
+    from ..checkpoint import Generation
+    from .walk import Found
+
+NEW, WAITING, COPY, READING, DONE = "new", "waiting", "copy", "reading", "done"
+"""What a file is: not compared with the generations yet; has no whole line yet, or is compressed and not complete yet; holds only what was
+read from another file; is read for its generation; was read to its end after its rotation."""
+
+
+class File:
+    """A file by device and inode. It stays open while it is read, so that it can be read to its end under any name and without one.
+
+    base: the first offset that is not a zero byte. size: of the content when it was looked at last. seen: the same, at its largest.
+    scanned, stuck: up to where the last line has no newline; the size at which nothing more could be read, -1 if it may be read.
+    changed_at, first_at, retry_at: on the tracker's clock; the last is when it has to be identified again though it did not change.
+    damage: why a compressed file cannot be decompressed to its end.
+    """
+
+    def __init__(self, found: Found, now: float) -> None:
+        self.found = found
+        self.state = NEW
+        self.content: t.Optional[Content] = None
+        self.generation: t.Optional[Generation] = None
+        self.base = self.size = self.seen = self.scanned = 0
+        self.stuck = -1
+        self.missing = False
+        self.changed = True
+        self.first_at = self.changed_at = now
+        self.retry_at: t.Optional[float] = None
+        self.damage = ""
+
+    def look(self, found: t.Optional[Found], now: float) -> None:
+        """Note what a walk found under this device and inode; None if it found nothing."""
+        self.missing = found is None
+        if found is None:
+            # Where it lies now is not known, but its owner may still write to it.
+            if self.content is not None and not self.content.compressed:
+                size = self.content.size()
+                self.changed = size != self.size
+                self.size = size
+        else:
+            before = self.found
+            self.found = found
+            self.changed = (found.size, found.mtime_ns) != (before.size, before.mtime_ns)
+            if not found.compressed:
+                self.size = found.size
+        self.seen = max(self.seen, self.size)
+        if self.changed:
+            self.changed_at = now
+
+    def open(self) -> Content:
+        """The content, open. Raises OSError."""
+        if self.content is None:
+            fd = open_found(self.found)
+            self.content = GzipContent(fd) if self.found.compressed else PlainContent(fd)
+        return self.content
+
+    def close(self) -> None:
+        """Close the file if it is open."""
+        if self.content is not None:
+            self.content.close()
+            self.content = None
+
+    def start_again(self) -> None:
+        """Forget what the content was: it is another one now, or its generation is."""
+        self.close()
+        self.state, self.generation = NEW, None
+        self.scanned, self.stuck, self.seen = 0, -1, 0
+        self.damage = ""
+
+    @property
+    def writable(self) -> bool:
+        """Whether the source may still write to it: it has a live name."""
+        return self.found.live and not self.missing
+
+    @property
+    def unread(self) -> int:
+        """Bytes that were not read yet."""
+        return max(0, self.size - self.generation.offset) if self.generation is not None else 0
+
+    def place(self) -> Place:
+        """Where its generation is now."""
+        return Place(self.found.path, self.writable, *self.found.key, self.size)

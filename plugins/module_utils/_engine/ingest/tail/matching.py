@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which generation a file is, by its content: the decisions, without any state of their own."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .content import BLOCK
+from .fingerprint import WINDOW, compare, digest
+
+if t.TYPE_CHECKING:
+    from ..checkpoint import Generation
+    from .content import Content
+    from .file import File
+    from .fingerprint import Likeness
+
+COPY_SETTLES = 5.0
+"""Seconds after which a live file is no copy in progress any more."""
+
+
+def public_id(host: str, folder: str, first: str, others: int) -> str:
+    """The id of a new generation. first: the first digest of its head; others: how many generations of the folder have the same one."""
+    return digest(("%s\0%s\0%s\0%d" % (host, folder, first, others)).encode("utf-8", "surrogateescape"))
+
+
+def likenesses(file: File, content: Content, candidates: t.Iterable[Generation]) -> t.List[Likeness]:
+    """How the file compares with each candidate, the best first; those that it is not are left out."""
+    found = [compare(content, file.base, file.size, generation) for generation in candidates]
+
+    def rank(like: Likeness) -> t.Tuple[bool, int, bool, int]:
+        generation = like.generation
+        return like.whole, generation.offset if like.whole else like.evidence, is_place_of(file, generation), -generation.id
+
+    return sorted((like for like in found if like is not None), key=rank, reverse=True)
+
+
+def is_place_of(file: File, generation: Generation) -> bool:
+    """Whether the generation was seen under this device and inode."""
+    return file.found.key == (generation.place.device, generation.place.inode)
+
+
+def continues(file: File, like: Likeness) -> bool:
+    """Whether a file that holds all that was read of a generation without a file is that generation.
+
+    Less than a KiB may be the same by chance, as two files with the same first line: then folder or inode must be the same, too.
+    """
+    generation = like.generation
+    return like.whole and (like.evidence >= WINDOW or file.found.folder == generation.folder or is_place_of(file, generation))
+
+
+def is_copy(file: File, like: Likeness, holder: t.Optional[File], now: float) -> bool:
+    """Whether a file holds only what was, or is, read from another file. holder: the file of that generation, if there is one."""
+    generation = like.generation
+    if like.evidence < WINDOW and (file.found.live or file.found.folder != generation.folder):
+        return False
+    if like.whole:
+        return holder is not None
+    if holder is not None and holder.content is not None:
+        return _same_bytes(file, holder)
+    # A rotated file does not grow any more. A live one that is shorter than what was read may be the begin of a copy, but not for long.
+    return not file.found.live or now - file.first_at < COPY_SETTLES
+
+
+def _same_bytes(file: File, holder: File) -> bool:
+    assert file.content is not None and holder.content is not None
+    at = 0
+    while at < file.size:
+        count = min(BLOCK, file.size - at)
+        if file.content.read(at, count) != holder.content.read(at, count):
+            return False
+        at += count
+    return True

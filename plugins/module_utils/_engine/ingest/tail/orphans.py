@@ -1,0 +1,59 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Generations without a file: their file was renamed, compressed or copied, and is found again; or it is lost."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..checkpoint import Batch, Gap, Generation
+
+ORPHAN_SCANS = 3
+"""Looks in a row that must not find a generation before it counts as lost: a rotation may be under way during one of them."""
+
+
+class Orphan(t.NamedTuple):
+    """since: the number of the scan that missed its file. seen: the largest size of the file. truncated: the file was truncated."""
+
+    generation: Generation
+    since: int
+    seen: int
+    truncated: bool
+
+
+class Orphans:
+    """The orphans of a stream by the public id of the generation. generations: those that have no file yet when the follower starts."""
+
+    def __init__(self, generations: t.Iterable[Generation]) -> None:
+        self._all: t.Dict[str, Orphan] = {}
+        for generation in generations:
+            self.add(generation, 0)
+
+    def add(self, generation: Generation, scan: int, seen: int = 0, truncated: bool = False) -> None:
+        """A generation that has lost its file."""
+        self._all[generation.public_id] = Orphan(generation, scan, max(seen, generation.place.size), truncated)
+
+    def take(self, public_id: str) -> t.Optional[Orphan]:
+        """Remove and return an orphan that has a file again or that is closed; None if it is none."""
+        return self._all.pop(public_id, None)
+
+    def generations(self) -> t.List[Generation]:
+        """All of them."""
+        return [orphan.generation for orphan in self._all.values()]
+
+    def given_up(self, scan: int, absent: t.Sequence[str]) -> t.List[Batch]:
+        """The end of each orphan that was missed for long enough. absent: folders that do not exist now; their files may come back."""
+        roots = tuple(root.rstrip("/") + "/" for root in absent)
+        due = [orphan for orphan in self._all.values() if scan - orphan.since >= ORPHAN_SCANS]
+        return [_end_of(orphan) for orphan in due if not orphan.generation.place.path.startswith(roots)]
+
+
+def _end_of(orphan: Orphan) -> Batch:
+    """The generation is closed, with a gap if something was lost or may have been."""
+    generation = orphan.generation
+    gaps = []
+    lost = orphan.seen - generation.offset
+    if lost > 0 or orphan.truncated or generation.place.live:
+        gaps.append(Gap(generation.offset, lost if lost > 0 else None, "truncated" if orphan.truncated else "removed", ""))
+    return Batch(generation.offset, generation._replace(closed=True), {}, (), gaps)

@@ -1,0 +1,308 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The files of a stream and their generations: what is there, what is new, what was renamed, copied, truncated, lost.
+
+The name of a file does not count, nor does its inode: a file is what it contains. ``matching`` decides; here is the state.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ..checkpoint import Batch, Gap, Generation
+from . import fingerprint, matching
+from .content import DamagedError
+from .file import COPY, DONE, NEW, READING, WAITING, File
+from .lines import Limits, Piece, read_lines
+from .orphans import Orphans
+from .walk import Names, walk
+
+if t.TYPE_CHECKING:
+    from ...base.beneath import Identity
+    from ...config.stream_document import FollowOptions
+
+LINGER = 60.0
+"""Seconds without a change after which a file that is not live is read to its end for good, also a last line without its newline."""
+DAMAGED_AFTER = 60.0
+"""Seconds without a change after which a compressed file is damaged, and not merely unfinished."""
+
+
+class Reading(t.NamedTuple):
+    """What was read of one file. batch: without rows; the caller adds those of the piece."""
+
+    file: File
+    piece: Piece
+    batch: Batch
+
+
+Note = t.Tuple[Batch, t.Callable[[Generation], t.Any]]
+"""Something to store, and the function to call with the generation as it was stored."""
+
+
+class Tracker:
+    """Follows the files of one stream for one sink.
+
+    generations: those that the sink has open; lookup: returns all that the sink has with a first digest. clock: monotonic, in seconds.
+    problems: what could not be read at the last scan, by path.
+    """
+
+    def __init__(
+        self,
+        options: FollowOptions,
+        host: str,
+        generations: t.Iterable[Generation],
+        lookup: t.Callable[[str], t.List[Generation]],
+        clock: t.Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._options = options
+        self._names = Names(options)
+        self._host = host
+        self._lookup = lookup
+        self._clock = clock
+        self._scans = 0
+        self._lost = False
+        self.files: t.Dict[Identity, File] = {}
+        self.orphans = Orphans(generations)
+        self.problems: t.Dict[str, str] = {}
+        self._absent: t.List[str] = []
+        self._gaps: t.List[t.Tuple[File, Gap]] = []
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self.files.values():
+            file.close()
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def scan(self) -> None:
+        """Look at all files, and find the generation of each. Raises what ``lookup`` raises."""
+        self._scans += 1
+        now = self._clock()
+        walked = walk(self._options, self._names)
+        self.problems, self._absent = walked.problems, walked.absent
+        found = {}
+        for each in walked.files:
+            if each.key not in found or each.live:
+                found[each.key] = each
+        for key, file in list(self.files.items()):
+            file.look(found.pop(key, None), now)
+            if file.missing and file.content is None:
+                del self.files[key]
+        for key, each in found.items():
+            self.files[key] = File(each, now)
+        for file in self.files.values():
+            self._check(file)
+        for file in sorted(self.files.values(), key=_age):
+            due = file.retry_at is not None and now >= file.retry_at
+            if file.state == NEW or (file.state in (WAITING, COPY) and (file.changed or self._lost or due)):
+                self._identify(file, now)
+        self._lost = False
+
+    def _check(self, file: File) -> None:
+        """Notice that a file is not what it was."""
+        if file.state == DONE and file.changed:
+            file.start_again()
+        elif file.state == READING and file.changed and file.content is not None:
+            if file.content.compressed:
+                self._lose(file, truncated=False)
+            else:
+                file.stuck = -1
+                if not self._is_intact(file):
+                    self._lose(file, truncated=True)
+
+    def _is_intact(self, file: File) -> bool:
+        """Whether the content before the position is still what was read."""
+        content, generation = file.content, file.generation
+        assert content is not None and generation is not None
+        if content.size() < generation.offset:
+            return False
+        if generation.offset > file.base:
+            return fingerprint.tail(content, generation.offset) == generation.tail
+        mark, first = generation.head[0]
+        return content.size() >= file.base + mark and fingerprint.window(content, file.base, mark) == first
+
+    def _lose(self, file: File, truncated: bool) -> None:
+        """The file is not its generation's any more."""
+        generation = file.generation
+        assert generation is not None
+        self.orphans.add(generation, self._scans, file.seen, truncated)
+        self._lost = True
+        file.start_again()
+
+    # -- recognising --------------------------------------------------------------------------------------------------
+
+    def _identify(self, file: File, now: float) -> None:
+        file.retry_at = None
+        try:
+            content = file.open()
+            first = self._first_mark(file, now)
+        except FileNotFoundError:
+            # The next scan finds it under its new name.
+            return
+        except OSError as error:
+            self.problems[file.found.path] = error.strerror or str(error)
+            file.close()
+            return
+        if first is None:
+            file.state = WAITING
+            file.retry_at = None if self._ends(file) and not file.found.compressed else file.changed_at + LINGER
+            file.close()
+            return
+        key = fingerprint.window(content, file.base, first)
+        candidates = self._candidates(key)
+        for like in matching.likenesses(file, content, candidates):
+            holder = self._holder(like.generation, file)
+            if holder is None and matching.continues(file, like):
+                self._adopt(file, like.generation)
+                return
+            if matching.is_copy(file, like, holder, now):
+                file.state = COPY
+                file.retry_at = file.first_at + matching.COPY_SETTLES if holder is None else None
+                file.close()
+                return
+        folder = file.found.folder
+        name = matching.public_id(self._host, folder, key, sum(each.folder == folder for each in candidates))
+        head = fingerprint.extended((), content, file.base, min(file.size, file.base + fingerprint.WINDOW)) or ((first, key),)
+        before = fingerprint.tail(content, file.base)
+        file.generation = Generation(0, name, folder, head, file.base, file.base, before, 0, file.place(), 0.0, False)
+        file.state = READING
+
+    def _first_mark(self, file: File, now: float) -> t.Optional[int]:
+        """Find size and base of the content; returns the first mark, or None if the file has to wait."""
+        content = file.open()
+        try:
+            file.size = content.size()
+        except DamagedError as error:
+            if now - file.changed_at < DAMAGED_AFTER:
+                return None
+            file.size, file.damage = error.size, error.reason
+        file.seen = max(file.seen, file.size)
+        file.base = fingerprint.skip_zeros(content, 0, file.size)
+        data = content.read(file.base, min(fingerprint.WINDOW, file.size - file.base))
+        first = fingerprint.first_mark(data)
+        # A file that does not grow any more may have one line without its newline.
+        return len(data) if first is None and data and self._ends(file) else first
+
+    def _candidates(self, first: str) -> t.List[Generation]:
+        """The generations with this first digest: as the sink has them, or as they are here."""
+        known = {each.public_id: each for each in self._lookup(first)}
+        here = [file.generation for file in self.files.values() if file.generation is not None]
+        known.update({each.public_id: each for each in here + self.orphans.generations() if each.head[0][1] == first})
+        return list(known.values())
+
+    def _holder(self, generation: Generation, other: File) -> t.Optional[File]:
+        for file in self.files.values():
+            if file is not other and file.generation is not None and file.generation.public_id == generation.public_id:
+                return file
+        return None
+
+    def _adopt(self, file: File, generation: Generation) -> None:
+        """The file is this generation."""
+        orphan = self.orphans.take(generation.public_id)
+        if orphan is not None and orphan.truncated:
+            # Its copy may lack what was written between the copy and the truncation.
+            length = max(0, orphan.seen - file.size) or None
+            gap = Gap(max(file.size, generation.offset), length, "truncated", "")
+            self._gaps.append((file, gap))
+        if generation.closed and file.size == generation.offset:
+            file.generation, file.state = generation, DONE
+            file.close()
+            return
+        file.generation, file.state = generation._replace(closed=False), READING
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def read(self, limits: Limits) -> t.Optional[Reading]:
+        """Read the next lines, of the oldest file that has any; None if there is nothing to read now."""
+        for file in sorted(self.files.values(), key=_age):
+            if file.state != READING or file.content is None or not file.unread or file.stuck == file.size and not self._ends(file):
+                continue
+            try:
+                reading = self._read(file, limits)
+            except OSError as error:
+                self.problems[file.found.path] = error.strerror or str(error)
+                self._lose(file, truncated=False)
+                continue
+            if reading is not None:
+                return reading
+        return None
+
+    def _read(self, file: File, limits: Limits) -> t.Optional[Reading]:
+        content, generation = file.content, file.generation
+        assert content is not None and generation is not None
+        if not content.compressed:
+            file.size = content.size()
+            file.seen = max(file.seen, file.size)
+        piece = read_lines(content, generation.offset, limits, file.scanned, self._ends(file) and not file.damage)
+        after = generation._replace(
+            head=fingerprint.extended(generation.head, content, file.base, piece.end),
+            offset=piece.end,
+            tail=fingerprint.tail(content, piece.end),
+            lines=generation.lines + len(piece.lines) + len(piece.long),
+            place=file.place(),
+            read_at=time.time(),
+        )
+        # If what was read before is intact now, then so was all that was just read.
+        if not content.compressed and not self._is_intact(file):
+            self._lose(file, truncated=True)
+            return None
+        file.scanned = piece.scanned
+        if piece.end == generation.offset:
+            file.stuck = file.size
+            return None
+        gaps = [Gap(offset, length, "hole", "") for offset, length in piece.holes]
+        return Reading(file, piece, Batch(generation.offset, after, {}, (), gaps))
+
+    def moved(self, reading: Reading, generation: Generation) -> None:
+        """Note that a reading was stored."""
+        reading.file.generation = generation
+        reading.file.stuck = -1
+
+    # -- what else is to be stored ------------------------------------------------------------------------------------
+
+    def notes(self) -> t.Iterator[Note]:
+        """What was found out and is to be stored beside rows. The caller stores each, and calls its function, before it takes the next.
+
+        A new generation is stored at once, so that its loss is noticed even if the follower is killed before it reads a line.
+        """
+        for file in list(self.files.values()):
+            if file.state == READING and file.generation is not None and not file.generation.id:
+                hole = [Gap(0, file.base, "hole", "")] if file.base else []
+                yield Batch(-1, file.generation, {}, (), hole), _setter(file)
+        while self._gaps:
+            file, gap = self._gaps.pop(0)
+            if file.generation is not None:
+                yield Batch(file.generation.offset, file.generation, {}, (), (gap,)), _setter(file)
+        # The file of an orphan may be one that cannot be read, or one that is being compressed.
+        if not self.problems and not any(file.state == WAITING and file.found.compressed for file in self.files.values()):
+            for batch in self.orphans.given_up(self._scans, self._absent):
+                yield batch, lambda stored: self.orphans.take(stored.public_id)
+        for file in list(self.files.values()):
+            generation = file.generation
+            if file.state == READING and generation is not None and self._is_finished(file):
+                gaps = [Gap(generation.offset, None, "damaged", file.damage)] if file.damage else []
+                closed = generation._replace(closed=True, place=file.place())
+                yield Batch(generation.offset, closed, {}, (), gaps), _setter(file)
+                file.state = DONE
+                file.close()
+
+    def _ends(self, file: File) -> bool:
+        """Whether a file does not grow any more."""
+        return not file.writable and (file.found.compressed or self._clock() - file.changed_at >= LINGER)
+
+    def _is_finished(self, file: File) -> bool:
+        return self._ends(file) and (not file.unread or (file.damage != "" and file.stuck == file.size))
+
+
+def _setter(file: File) -> t.Callable[[Generation], None]:
+    def store(generation: Generation) -> None:
+        file.generation = generation
+
+    return store
+
+
+def _age(file: File) -> t.Tuple[bool, int, str]:
+    """The order of reading: what is rotated before what is live, the oldest first."""
+    return file.writable, file.found.mtime_ns, file.found.path

@@ -1,0 +1,117 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which files a stream follows now."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+import typing as t
+
+from ...base.beneath import identity, open_below, open_file, open_folder
+
+if t.TYPE_CHECKING:
+    from ...base.beneath import Identity
+    from ...config.stream_document import FollowOptions
+
+MOST_DEPTH = 32
+"""Levels of subfolders."""
+
+
+class Found(t.NamedTuple):
+    """A file. path: as the stream names it; root: the folder that is opened first; relative: the path below it.
+
+    live: whether the source writes to this name. compressed: whether it ends in ``.gz``. size: in bytes on the disk.
+    """
+
+    path: str
+    root: str
+    relative: str
+    live: bool
+    compressed: bool
+    key: Identity
+    size: int
+    mtime_ns: int
+
+    @property
+    def folder(self) -> str:
+        """The folder of the file."""
+        return os.path.dirname(self.path)
+
+
+class Walk(t.NamedTuple):
+    """What a walk found. absent: the paths of the stream that do not exist. problems: what could not be read, and why, by path."""
+
+    files: t.List[Found]
+    absent: t.List[str]
+    problems: t.Dict[str, str]
+
+
+class Names:
+    """Tells live and rotated names from others."""
+
+    def __init__(self, options: FollowOptions) -> None:
+        self._live = _compiled(options["patterns"])
+        self._rotated = _compiled(options["rotated"])
+
+    def kind(self, name: str) -> t.Optional[t.Tuple[bool, bool]]:
+        """Whether a name is live, and whether its file is compressed; None if it is not followed."""
+        if self._live(name):
+            return True, False
+        if name.endswith(".gz"):
+            return (False, True) if self._rotated(name) or self._rotated(name[:-3]) else None
+        return (False, False) if self._rotated(name) else None
+
+
+def walk(options: FollowOptions, names: Names) -> Walk:
+    """Look into all folders of a stream. A folder that does not exist is no problem: it may come later."""
+    result = Walk([], [], {})
+    for root in options["paths"]:
+        try:
+            with open_folder(root) as folder:
+                _walk_folder(folder, root, "", options["recurse"], names, result)
+        except FileNotFoundError:
+            result.absent.append(root)
+        except OSError as error:
+            result.problems[root] = error.strerror or str(error)
+    return result
+
+
+def _walk_folder(folder: int, root: str, below: str, recurse: bool, names: Names, result: Walk) -> None:
+    with os.scandir(folder) as entries:
+        listed = list(entries)
+    plain = {entry.name for entry in listed}
+    for entry in listed:
+        relative = os.path.join(below, entry.name)
+        kind = names.kind(entry.name)
+        try:
+            if kind is not None:
+                status = os.stat(entry.name, dir_fd=folder, follow_symlinks=False)
+                # A compressed file is being written as long as the plain one is there.
+                if stat.S_ISREG(status.st_mode) and not (kind[1] and entry.name[:-3] in plain):
+                    found = Found(os.path.join(root, relative), root, relative, *kind, identity(status), status.st_size, status.st_mtime_ns)
+                    result.files.append(found)
+            elif recurse and below.count("/") < MOST_DEPTH and entry.is_dir(follow_symlinks=False):
+                with open_below(folder, entry.name) as inner:
+                    _walk_folder(inner, root, relative, recurse, names, result)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            result.problems[os.path.join(root, relative)] = error.strerror or str(error)
+
+
+def open_found(found: Found) -> int:
+    """A descriptor of the file. Raises OSError; FileNotFoundError also if another file has its name now."""
+    with open_folder(found.root) as folder:
+        fd = open_file(folder, found.relative)
+    if identity(os.fstat(fd)) != found.key:
+        os.close(fd)
+        raise FileNotFoundError(found.path)
+    return fd
+
+
+def _compiled(patterns: t.Sequence[str]) -> t.Callable[[str], t.Optional[t.Match[str]]]:
+    return re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)").match

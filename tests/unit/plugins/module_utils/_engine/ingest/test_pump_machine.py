@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Random lists of actions against the follower and a simple model: every line that the source did not lose is stored exactly once."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import sqlite3
+import tempfile
+import typing as t
+
+import hypothesis.strategies as st
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.tracker import LINGER
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from rigs.source import Source
+
+
+class Following(RuleBasedStateMachine):
+    """A source, a follower that is killed at any time, and a clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # In memory, if possible: each commit waits for the disk.
+        self.folder = pathlib.Path(tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+        self.database = str(self.folder / "db.sqlite")
+        follow = {"paths": [str(self.folder / "logs")], "patterns": ["app.log"], "rotated": ["app-*.log"], "recurse": True}
+        self.document = normalise_stream(
+            {"name": "app", "host": "web1", "follow": follow, "sinks": [{"type": "sqlite", "path": self.database}]}
+        )
+        self.now = 0.0
+        self.source = Source(self.folder / "logs", lambda: self.stored().keys())
+        self.pump = self.new_pump()
+        self.look()
+
+    def new_pump(self) -> Pump:
+        return Pump(self.document, self.document["sinks"][0], lambda: self.now)
+
+    def stored(self) -> t.Counter[int]:
+        with contextlib.closing(sqlite3.connect(self.database)) as connection:
+            rows = connection.execute("SELECT extra FROM generic_line").fetchall()
+        return collections.Counter(json.loads(row[0])["n"] for row in rows)
+
+    def count(self, table: str) -> int:
+        with contextlib.closing(sqlite3.connect(self.database)) as connection:
+            return int(connection.execute("SELECT COUNT(*) FROM %s" % table).fetchone()[0])
+
+    @rule(count=st.integers(1, 8), size=st.sampled_from([0, 0, 400]), twice=st.booleans())
+    def write(self, count: int, size: int, twice: bool) -> None:
+        self.source.write(count, size, twice)
+
+    @rule()
+    def write_part(self) -> None:
+        self.source.write_part()
+
+    @rule(append=st.booleans())
+    def reopen(self, append: bool) -> None:
+        self.source.use_append(append)
+
+    @rule(
+        how=st.sampled_from(["rename", "copytruncate", "truncate", "compress", "remove_oldest", "restore_copy", "rename", "compress"]),
+        look=st.booleans(),
+    )
+    def rotate(self, how: str, look: bool) -> None:
+        getattr(self.source, how)()
+        if look:
+            self.look()
+
+    @rule(count=st.integers(1, 3))
+    def move_folder_in(self, count: int) -> None:
+        self.source.move_folder_in(count)
+
+    @rule()
+    def look(self) -> None:
+        self.source.note_look()
+        self.pump.look()
+
+    @rule(steps=st.integers(1, 5))
+    def follow(self, steps: int) -> None:
+        self.look()
+        for _each in range(steps):
+            self.pump.step()
+
+    @rule(committed=st.booleans())
+    def kill(self, committed: bool) -> None:
+        """committed: the kill comes after the commit, and the follower never learns of it."""
+        if committed:
+            self.look()
+            self.pump.step()
+        self.pump.close()
+        self.pump = self.new_pump()
+        self.look()
+
+    @rule(seconds=st.sampled_from([0.5, 10.0, 70.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    def drain(self) -> None:
+        for _each in range(6):
+            self.pump.look()
+            while self.pump.step():
+                pass
+            self.now += LINGER / 2
+
+    @invariant()
+    def nothing_is_stored_twice(self) -> None:
+        stored = self.stored()
+        assert not stored - self.source.written, "stored more often than written"
+
+    def teardown(self) -> None:
+        try:
+            self.source.complete()
+            self.drain()
+            missing = self.source.written - self.stored()
+            assert set(missing) <= self.source.endangered, "lines are missing that the source did not lose"
+            assert not set(missing) & self.source.seen or self.count("ingest_gap"), "lines are missing, and no gap is reported"
+            assert not self.source.gentle or self.count("ingest_gap") == 0, "a gap is reported, and nothing was lost"
+            assert self.count("ingest_rejected") == 0
+        finally:
+            self.pump.close()
+            shutil.rmtree(self.folder)
+
+
+TestFollowing = Following.TestCase
+TestFollowing.settings = settings(
+    max_examples=int(os.environ.get("EX", "60")),
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
