@@ -131,7 +131,7 @@ class Following(RuleBasedStateMachine):
 
 TestFollowing = Following.TestCase
 TestFollowing.settings = settings(
-    max_examples=int(os.environ.get("EX", "60")),
+    max_examples=int(os.environ.get("LOG_ARCHIVE_EXAMPLES", "40")),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),
