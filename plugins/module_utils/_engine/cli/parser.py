@@ -12,6 +12,7 @@ import typing as t
 
 from .. import __version__
 from ..base.errors import UsageError
+from ..base.protected import SETTINGS
 from ..config.spec import DEFAULT_CONFIG
 from . import output
 
@@ -87,6 +88,24 @@ def _status() -> Command:
     return status.add_options, status.show
 
 
+def _ingest() -> Command:
+    from . import streams
+
+    return streams.add_ingest_options, streams.ingest
+
+
+def _follow() -> Command:
+    from . import streams
+
+    return streams.add_follow_options, streams.follow
+
+
+def _streams() -> Command:
+    from . import streams
+
+    return streams.add_streams, streams.show
+
+
 COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "run": ("archive new logs, ship and verify the archives, apply retention", _run),
     "list": ("list archives from the catalog or from a store", _list),
@@ -97,11 +116,20 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "check-config": ("check job documents and report every mistake", _check_config),
     "sample-config": ("print a commented template of a job document", _sample_config),
     "status": ("show the last success and the backlog of each job", _status),
+    "follow": ("store the lines of a stream in its sinks as they are written, until a signal ends it", _follow),
+    "ingest": ("store the lines that streams have now in their sinks", _ingest),
+    "streams": ("show position, lag, rejected lines and gaps of each stream", _streams),
 }
+OF_STREAMS = ("follow", "ingest", "streams")
+"""Commands that read stream documents instead of job documents."""
 
 
 WITHOUT_JOBS = ("sample-config",)
 """Commands that read no job document and print no JSON."""
+
+
+_FOLDERS = {"job": ("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG), "stream": ("LOG_ARCHIVE_STREAMS", SETTINGS + "/streams.d")}
+"""By kind of document: the variable that names its folder, and the default."""
 
 
 def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
@@ -126,7 +154,7 @@ def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
     add_options, call = COMMANDS[name][1]()
     parser = _Parser(prog="log-archive " + name, **_about(name))
     if name not in WITHOUT_JOBS:
-        _add_global_options(parser)
+        _add_global_options(parser, "stream" if name in OF_STREAMS else "job")
     _add_version(parser)
     add_options(parser)
     parser.set_defaults(call=call)
@@ -143,12 +171,13 @@ def _command_of(arguments: t.Sequence[str]) -> t.Tuple[t.Optional[str], t.Sequen
     return arguments[first], [*arguments[:first], *arguments[first + 1 :]]
 
 
-def _add_global_options(parser: argparse.ArgumentParser) -> None:
+def _add_global_options(parser: argparse.ArgumentParser, kind: str) -> None:
+    variable, folder = _FOLDERS[kind]
     parser.add_argument(
         "--config",
         metavar="PATH",
-        default=os.environ.get("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG),
-        help="folder of job documents, or one document (default: $LOG_ARCHIVE_CONFIG, or %s)" % DEFAULT_CONFIG,
+        default=os.environ.get(variable, folder),
+        help="folder of %s documents, or one document (default: $%s, or %s)" % (kind, variable, folder),
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -161,11 +190,11 @@ def _main_parser() -> argparse.ArgumentParser:
     """The parser of a call without a command."""
     parser = _Parser(
         prog="log-archive",
-        description="Archive logs: select, pack, encrypt, ship, verify, prune, restore.",
+        description="Archive logs: select, pack, encrypt, ship, verify, prune, restore. Follow live logs into SQL.",
         epilog=EXIT_CODES,
         formatter_class=_HelpFormatter,
     )
-    _add_global_options(parser)
+    _add_global_options(parser, "job")
     _add_version(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name, (summary, _load) in COMMANDS.items():

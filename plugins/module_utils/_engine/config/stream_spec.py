@@ -8,8 +8,6 @@ from __future__ import annotations
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 from .sink_spec import SINK
 
-DEFAULT_STREAMS = "/etc/log-archive/streams.d"
-
 FOLLOW: Spec = {
     "paths": {
         "type": "list",

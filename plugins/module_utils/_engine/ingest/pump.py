@@ -17,7 +17,7 @@ from ..archive.naming import host_name
 from ..base.units import parse_size
 from .checkpoint import Rejected
 from .records.parser import LineParser, Refused
-from .sinks.base import ConflictError, RowRefusedError
+from .sinks.base import RowRefusedError
 from .sinks.opening import open_sink
 from .tail.lines import Limits
 from .tail.tracker import Tracker
@@ -51,12 +51,20 @@ class Counts:
 
 
 class Pump:
-    """One stream into one sink. clock: monotonic, in seconds."""
+    """One stream into one sink. clock: monotonic, in seconds. observe: called with each batch that is stored."""
 
-    def __init__(self, document: StreamDocument, options: SinkOptions, clock: t.Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        document: StreamDocument,
+        options: SinkOptions,
+        clock: t.Callable[[], float] = time.monotonic,
+        observe: t.Optional[t.Callable[[Batch], None]] = None,
+    ) -> None:
         self._document = document
         self._options = options
         self._clock = clock
+        self._observe = observe
+        self._problems: t.Dict[str, str] = {}
         self._parser = LineParser(document)
         self._max_line = parse_size(document["parse"]["max_line"])
         self._sink: t.Optional[SqlSink] = None
@@ -68,11 +76,17 @@ class Pump:
     @property
     def problems(self) -> t.Dict[str, str]:
         """What could not be read at the last look, by path."""
-        return self._tracker.problems if self._tracker is not None else {}
+        return self._tracker.problems if self._tracker is not None else self._problems
+
+    @property
+    def has_orphans(self) -> bool:
+        """Whether a generation has no file at the moment."""
+        return self._tracker is not None and self._tracker.is_waiting
 
     def close(self) -> None:
         """Close the sink and all files. The next call of ``look`` opens them again and reads the positions."""
         if self._tracker is not None:
+            self._problems = self._tracker.problems
             self._tracker.close()
             self._tracker = None
         if self._sink is not None:
@@ -116,6 +130,8 @@ class Pump:
         assert self._sink is not None
         generation = self._sink.commit(batch)
         self.counts.add(batch)
+        if self._observe is not None:
+            self._observe(batch)
         return generation
 
     def _parsed(self, reading: Reading) -> Batch:
@@ -139,6 +155,3 @@ def _without_rows(reading: Reading, batch: Batch, error: RowRefusedError) -> Bat
         raise error
     offset, line = reading.piece.lines[0]
     return batch._replace(rows={}, rejected=[Rejected(offset, len(line), "database", error.message, line)])
-
-
-__all__ = ["ConflictError", "Counts", "Pump"]

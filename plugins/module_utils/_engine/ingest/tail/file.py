@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ..checkpoint import Place
+from . import fingerprint
 from .content import Content, GzipContent, PlainContent
 from .walk import open_found
 
@@ -26,7 +27,7 @@ class File:
     base: the first offset that is not a zero byte. size: of the content when it was looked at last. seen: the same, at its largest.
     scanned, stuck: up to where the last line has no newline; the size at which nothing more could be read, -1 if it may be read.
     changed_at, first_at, retry_at: on the tracker's clock; the last is when it has to be identified again though it did not change.
-    damage: why a compressed file cannot be decompressed to its end.
+    unfinished: a compressed file that is still being written, or damaged. damage: why a compressed file cannot be decompressed to its end.
     """
 
     def __init__(self, found: Found, now: float) -> None:
@@ -36,7 +37,7 @@ class File:
         self.generation: t.Optional[Generation] = None
         self.base = self.size = self.seen = self.scanned = 0
         self.stuck = -1
-        self.missing = False
+        self.missing = self.unfinished = False
         self.changed = True
         self.first_at = self.changed_at = now
         self.retry_at: t.Optional[float] = None
@@ -80,6 +81,17 @@ class File:
         self.state, self.generation = NEW, None
         self.scanned, self.stuck, self.seen = 0, -1, 0
         self.damage = ""
+
+    def is_intact(self) -> bool:
+        """Whether the content before the position is still what was read."""
+        content, generation = self.content, self.generation
+        assert content is not None and generation is not None
+        if content.size() < generation.offset:
+            return False
+        if generation.offset > self.base:
+            return fingerprint.tail(content, generation.offset) == generation.tail
+        mark, first = generation.head[0]
+        return content.size() >= self.base + mark and fingerprint.window(content, self.base, mark) == first
 
     @property
     def writable(self) -> bool:

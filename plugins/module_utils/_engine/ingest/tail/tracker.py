@@ -74,6 +74,11 @@ class Tracker:
         for file in self.files.values():
             file.close()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the next scans may find more: a generation has no file."""
+        return bool(self.orphans.generations())
+
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def scan(self) -> None:
@@ -109,19 +114,8 @@ class Tracker:
                 self._lose(file, truncated=False)
             else:
                 file.stuck = -1
-                if not self._is_intact(file):
+                if not file.is_intact():
                     self._lose(file, truncated=True)
-
-    def _is_intact(self, file: File) -> bool:
-        """Whether the content before the position is still what was read."""
-        content, generation = file.content, file.generation
-        assert content is not None and generation is not None
-        if content.size() < generation.offset:
-            return False
-        if generation.offset > file.base:
-            return fingerprint.tail(content, generation.offset) == generation.tail
-        mark, first = generation.head[0]
-        return content.size() >= file.base + mark and fingerprint.window(content, file.base, mark) == first
 
     def _lose(self, file: File, truncated: bool) -> None:
         """The file is not its generation's any more."""
@@ -147,7 +141,7 @@ class Tracker:
             return
         if first is None:
             file.state = WAITING
-            file.retry_at = None if self._ends(file) and not file.found.compressed else file.changed_at + LINGER
+            file.retry_at = file.changed_at + LINGER if file.unfinished or not self._ends(file) else None
             file.close()
             return
         key = fingerprint.window(content, file.base, first)
@@ -172,10 +166,12 @@ class Tracker:
     def _first_mark(self, file: File, now: float) -> t.Optional[int]:
         """Find size and base of the content; returns the first mark, or None if the file has to wait."""
         content = file.open()
+        file.unfinished = False
         try:
             file.size = content.size()
         except DamagedError as error:
             if now - file.changed_at < DAMAGED_AFTER:
+                file.unfinished = True
                 return None
             file.size, file.damage = error.size, error.reason
         file.seen = max(file.seen, file.size)
@@ -245,7 +241,7 @@ class Tracker:
             read_at=time.time(),
         )
         # If what was read before is intact now, then so was all that was just read.
-        if not content.compressed and not self._is_intact(file):
+        if not content.compressed and not file.is_intact():
             self._lose(file, truncated=True)
             return None
         file.scanned = piece.scanned
@@ -276,7 +272,7 @@ class Tracker:
             if file.generation is not None:
                 yield Batch(file.generation.offset, file.generation, {}, (), (gap,)), _setter(file)
         # The file of an orphan may be one that cannot be read, or one that is being compressed.
-        if not self.problems and not any(file.state == WAITING and file.found.compressed for file in self.files.values()):
+        if not self.problems and not any(file.unfinished for file in self.files.values()):
             for batch in self.orphans.given_up(self._scans, self._absent):
                 yield batch, lambda stored: self.orphans.take(stored.public_id)
         for file in list(self.files.values()):

@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``log-archive ingest``, ``log-archive follow`` and ``log-archive streams``."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..base.errors import EXIT_DONE, UsageError
+from . import output
+
+if t.TYPE_CHECKING:
+    import argparse
+
+    from ..config.stream_document import StreamDocument
+
+
+def documents(options: argparse.Namespace) -> t.List[StreamDocument]:
+    """The documents of the streams that the options name. Raises ConfigError."""
+    from ..config import files
+
+    return [files.load_stream(path) for path in files.find(options.config, options.streams, "stream")]
+
+
+def add_streams(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name streams."""
+    parser.add_argument("streams", metavar="STREAM", nargs="*", help="name of a stream, or path of its document (default: all streams)")
+
+
+def add_ingest_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``ingest``."""
+    add_streams(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--rejected", action="store_true", help="try the lines again that were rejected, instead of reading new ones")
+    what.add_argument("--print-schema", action="store_true", help="print the SQL that creates the tables of each sink, and read nothing")
+
+
+def ingest(options: argparse.Namespace) -> int:
+    """Store what the streams have now."""
+    if options.print_schema:
+        return _print_schema(options)
+    from ..ingest import follower, retry
+    from ..tell import streams
+
+    found = documents(options)
+    rows: t.List[t.Any] = []
+    for document in found:
+        if options.rejected:
+            results = retry.retry(document)
+            rows += results
+            text = "\n".join(map(streams.retried, results))
+        else:
+            rows.append(follower.catch_up(document))
+            text = streams.ingested(rows[-1])
+        if not options.json:
+            output.print_text(text)
+    if options.json:
+        output.print_json(rows)
+    return output.worst(row["exit_code"] for row in rows)
+
+
+def _print_schema(options: argparse.Namespace) -> int:
+    from ..ingest.records.parser import tables_of
+    from ..ingest.sinks.opening import dialect_of
+    from ..ingest.sinks.sql import print_schema
+
+    if options.json:
+        raise UsageError("--print-schema prints SQL, not JSON")
+    for document in documents(options):
+        for sink in document["sinks"]:
+            output.print_text("-- stream %s, sink %s (%s)" % (document["name"], sink["name"], sink["type"]))
+            output.print_text(print_schema(dialect_of(sink), tables_of(document)))
+    return EXIT_DONE
+
+
+def add_follow_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``follow``."""
+    parser.add_argument("streams", metavar="STREAM", nargs=1, help="name of a stream, or path of its document")
+
+
+def follow(options: argparse.Namespace) -> int:
+    """Follow a stream until SIGTERM or SIGINT."""
+    import signal
+    import threading
+
+    from ..ingest import follower
+    from ..tell import streams
+
+    document = documents(options)[0]
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_signal: stop.set())
+    result = follower.follow(document, stop)
+    if options.json:
+        output.print_json(result)
+    else:
+        output.print_text(streams.ingested(result))
+    return result["exit_code"]
+
+
+def show(options: argparse.Namespace) -> int:
+    """Show the status of streams."""
+    from ..ingest import status
+    from ..tell import streams
+
+    rows = [row for document in documents(options) for row in status.of(document)]
+    if options.json:
+        output.print_json(rows)
+    else:
+        output.print_text(streams.status(rows))
+    return output.worst(row["exit_code"] for row in rows)

@@ -1,0 +1,82 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the commands about streams return."""
+
+from __future__ import annotations
+
+import typing as t
+
+
+class SinkResult(t.TypedDict):
+    """What one call stored in one sink. lines: rows and rejected lines. gap_bytes: of the gaps with a known length."""
+
+    sink: str
+    lines: int
+    rows: int
+    rejected: int
+    gaps: int
+    gap_bytes: int
+    error: t.Optional[str]
+
+
+class IngestResult(t.TypedDict):
+    """The result of ``ingest`` for one stream. warnings: files and folders that could not be read.
+
+    exit_code: 0 done; 1 a sink failed; 3 something could not be read.
+    """
+
+    stream: str
+    host: str
+    sinks: t.List[SinkResult]
+    warnings: t.List[str]
+    exit_code: int
+
+
+class RetryResult(t.TypedDict):
+    """The result of ``ingest --rejected`` for one sink. cut: lines of which only the beginning was kept, so that they were not tried."""
+
+    stream: str
+    sink: str
+    tried: int
+    stored: int
+    rejected: int
+    cut: int
+    error: t.Optional[str]
+    exit_code: int
+
+
+class StreamRow(t.TypedDict):
+    """The status of one stream in one sink. Sizes are in bytes, times in UTC ("2024-01-12T13:00:00Z").
+
+    files: those that are followed now. position: path and offset of each file that is read now. lag_bytes: what was not read yet;
+    lag_seconds: since when. rejected: lines that no table takes. gap_bytes: of the gaps with a known length. rotations_left: how many
+    rotations may come before the source removes unread lines, None without ``follow.backups``. state: for people.
+    exit_code: 0 fine; 1 the sink cannot be used, nothing was stored yet, or a rotation more loses lines; 3 lines were rejected, or
+    something cannot be read.
+    """
+
+    stream: str
+    host: str
+    sink: str
+    files: int
+    position: t.List[Position]
+    lines: int
+    read_at: t.Optional[str]
+    lag_bytes: int
+    lag_seconds: float
+    rejected: int
+    gaps: int
+    gap_bytes: int
+    rotations_left: t.Optional[int]
+    warnings: t.List[str]
+    state: str
+    exit_code: int
+
+
+class Position(t.TypedDict):
+    """A file that is read: its path, how much of its content was read, and the size of its content."""
+
+    path: str
+    offset: int
+    size: int

@@ -1,0 +1,265 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Follow a stream until a signal ends it, or catch up with it once."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import typing as t
+
+from ..archive.naming import host_name
+from ..base import durable
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, LogArchiveError
+from ..base.units import parse_duration
+from ..state import folders
+from ..state.events import EventLog
+from .pump import Pump
+from .sinks.base import ConflictError, SinkError, SinkFullError
+from .systemd import Systemd
+from .tail.orphans import ORPHAN_SCANS
+
+if t.TYPE_CHECKING:
+    from ..config.stream_document import SinkOptions, StreamDocument
+    from .checkpoint import Batch
+    from .facts import IngestResult, SinkResult
+
+ATTEMPTS = 5
+"""How often ``catch_up`` tries a sink that fails with an error that may pass."""
+FIRST_DELAY, LAST_DELAY = 0.5, 60.0
+"""Seconds between two attempts: they double."""
+PAUSE = 0.2
+"""Seconds between two looks of ``catch_up``."""
+TICK = 1.0
+"""Seconds between two signs of life at most."""
+
+Periodic = t.Tuple[float, t.Callable[[], None]]
+"""Seconds, and what a follower does in that interval."""
+
+
+def catch_up(document: StreamDocument, sleep: t.Callable[[float], None] = time.sleep) -> IngestResult:
+    """Store all lines that are there now, in every sink. If one sink fails, the others still get theirs.
+
+    Raises LockedError if the stream is followed already, ConfigError and LogArchiveError if the state folder cannot be used.
+    """
+    result: IngestResult = {
+        "stream": document["name"], "host": host_name(document["host"]), "sinks": [], "warnings": [], "exit_code": EXIT_DONE,
+    }  # fmt: skip
+    with _locked(document):
+        log = Log(document)
+        warnings: t.Dict[str, str] = {}
+        for options in document["sinks"]:
+            pump = Pump(document, options, observe=log.observer(options["name"]))
+            with contextlib.closing(pump):
+                error = _catch_up(pump, sleep)
+                warnings.update(pump.problems)
+            result["sinks"].append(_sink_result(pump, error))
+    result["warnings"] = ["%s: %s" % problem for problem in sorted(warnings.items())]
+    if any(sink["error"] for sink in result["sinks"]):
+        result["exit_code"] = EXIT_FAILED
+    elif warnings:
+        result["exit_code"] = EXIT_PARTLY
+    return result
+
+
+def _catch_up(pump: Pump, sleep: t.Callable[[float], None]) -> t.Optional[str]:
+    failures, looks = 0, 0
+    while looks <= ORPHAN_SCANS:
+        try:
+            pump.look()
+            while pump.step():
+                failures = 0
+        except (SinkError, SinkFullError) as error:
+            pump.close()
+            failures += 1
+            if not error.retryable or failures >= ATTEMPTS:
+                return str(error)
+            if not isinstance(error, ConflictError):
+                sleep(FIRST_DELAY * 2**failures)
+        else:
+            looks += 1
+            if not pump.has_orphans:
+                break
+            # The file of an orphan may be in the middle of its rotation.
+            sleep(PAUSE)
+    return None
+
+
+def _sink_result(pump: Pump, error: t.Optional[str]) -> SinkResult:
+    counts = pump.counts
+    return {
+        "sink": pump.name, "lines": counts.lines, "rows": counts.rows, "rejected": counts.rejected, "gaps": counts.gaps,
+        "gap_bytes": counts.gap_bytes, "error": error,
+    }  # fmt: skip
+
+
+class Worker(threading.Thread):
+    """Follows the stream for one sink. beat: when it was alive last, on the monotonic clock. failure: what ended it."""
+
+    def __init__(self, document: StreamDocument, options: SinkOptions, stop: threading.Event, log: Log) -> None:
+        super().__init__(name="sink %s" % options["name"], daemon=True)
+        self.pump = Pump(document, options, observe=log.observer(options["name"]))
+        self.beat = time.monotonic()
+        self.ready = threading.Event()
+        self.failure: t.Optional[BaseException] = None
+        self.trouble = ""
+        self._poll = parse_duration(document["follow"]["poll"])
+        self._stop_event = stop
+        self._log = log
+
+    def run(self) -> None:
+        """Store lines until the follower is to end. A sink that cannot be reached is waited for."""
+        try:
+            with contextlib.closing(self.pump):
+                self._work()
+        except BaseException as error:
+            self.failure = error
+        finally:
+            self.ready.set()
+
+    def _work(self) -> None:
+        delay = FIRST_DELAY
+        while not self._stop_event.is_set():
+            self.beat = time.monotonic()
+            try:
+                self.pump.look()
+                while not self._stop_event.is_set() and self.pump.step():
+                    self.beat = time.monotonic()
+                    self._recovered()
+                    delay = FIRST_DELAY
+                self._recovered()
+            except (SinkError, SinkFullError) as error:
+                self.pump.close()
+                if not error.retryable:
+                    raise
+                if isinstance(error, ConflictError):
+                    continue
+                if not self.trouble:
+                    self._log.write("sink_failed", sink=self.pump.name, error=str(error))
+                self.trouble = str(error)
+                self.ready.set()
+                self._wait(delay)
+                delay = min(LAST_DELAY, delay * 2)
+            else:
+                delay = FIRST_DELAY
+                self.ready.set()
+                self._wait(self._poll)
+
+    def _recovered(self) -> None:
+        if self.trouble:
+            self.trouble = ""
+            self._log.write("sink_recovered", sink=self.pump.name)
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not self._stop_event.is_set() and time.monotonic() < end:
+            self.beat = time.monotonic()
+            self._stop_event.wait(min(TICK, max(0.0, end - time.monotonic())))
+
+
+def follow(
+    document: StreamDocument, stop: threading.Event, systemd: t.Optional[Systemd] = None, periodic: t.Sequence[Periodic] = ()
+) -> IngestResult:
+    """Store lines as they are written, until ``stop`` is set; what is being stored then is completed.
+
+    A sink that cannot be reached, or that is full, is waited for. periodic: what else to do, in this thread.
+    Raises LockedError if the stream is followed already; LogArchiveError if a sink fails for good.
+    """
+    systemd = systemd or Systemd()
+    _raise_limit_of_files()
+    with _locked(document):
+        log = Log(document)
+        log.write("follow_started")
+        workers = [Worker(document, options, stop, log) for options in document["sinks"]]
+        for worker in workers:
+            worker.start()
+        try:
+            _supervise(workers, stop, systemd, periodic)
+        finally:
+            stop.set()
+            systemd.stopping()
+            for worker in workers:
+                worker.join()
+            log.write("follow_stopped", lines={worker.pump.name: worker.pump.counts.lines for worker in workers})
+    for worker in workers:
+        if worker.failure is not None:
+            raise worker.failure
+    warnings = {path: reason for worker in workers for path, reason in worker.pump.problems.items()}
+    return {
+        "stream": document["name"], "host": host_name(document["host"]),
+        "sinks": [_sink_result(worker.pump, worker.trouble or None) for worker in workers],
+        "warnings": ["%s: %s" % problem for problem in sorted(warnings.items())], "exit_code": EXIT_DONE,
+    }  # fmt: skip
+
+
+def _supervise(workers: t.Sequence[Worker], stop: threading.Event, systemd: Systemd, periodic: t.Sequence[Periodic]) -> None:
+    due = [time.monotonic() + seconds for seconds, _action in periodic]
+    said, alive_at, ready = "", 0.0, False
+    patience = systemd.watchdog or 0.0
+    while not stop.is_set() and all(worker.is_alive() for worker in workers):
+        now = time.monotonic()
+        if not ready and all(worker.ready.is_set() for worker in workers):
+            ready = True
+            systemd.ready()
+        # Without this sign systemd starts the service again: a database that never answers must not look like one that is waited for.
+        if patience and now - alive_at >= patience / 3 and all(now - worker.beat < patience for worker in workers):
+            alive_at = now
+            systemd.alive()
+        text = ", ".join("%s: %s" % (w.pump.name, w.trouble or "%d lines" % w.pump.counts.lines) for w in workers)
+        if text != said:
+            said = text
+            systemd.status(text)
+        for index, (seconds, action) in enumerate(periodic):
+            if now >= due[index]:
+                action()
+                due[index] = time.monotonic() + seconds
+        stop.wait(min([TICK, *(patience / 3 for _each in [0] if patience), *(max(0.05, moment - now) for moment in due)]))
+
+
+class Log:
+    """The event log of a stream, shared by its workers. A full disk must not end a follower: what cannot be logged is dropped."""
+
+    def __init__(self, document: StreamDocument) -> None:
+        self._log = EventLog(document["log"], document["name"], host_name(document["host"]))
+        self._lock = threading.Lock()
+
+    def write(self, event: str, **fields: t.Any) -> None:
+        """Append one event."""
+        with self._lock, contextlib.suppress(LogArchiveError):
+            self._log.write(event, **fields)
+
+    def observer(self, sink: str) -> t.Callable[[Batch], None]:
+        """What a pump calls with each batch that it stored: gaps and rejected lines become events."""
+
+        def observe(batch: Batch) -> None:
+            path = batch.generation.place.path
+            for gap in batch.gaps:
+                self.write("gap", sink=sink, path=path, offset=gap.line_offset, bytes=gap.length, kind=gap.kind, detail=gap.detail)
+            if batch.rejected:
+                first = batch.rejected[0]
+                self.write("rejected", sink=sink, path=path, lines=len(batch.rejected), offset=first.line_offset, reason=first.reason)
+
+        return observe
+
+
+@contextlib.contextmanager
+def _locked(document: StreamDocument) -> t.Iterator[None]:
+    """Hold the lock of the stream, after its folder was made and checked."""
+    name = "%s.stream.lock" % document["name"]
+    with folders.held(document["state"], create=True) as state, contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(durable.lock(name, wait=False, dir_fd=state))
+        except OSError as error:
+            raise LogArchiveError("cannot create the lock file: %s" % error.strerror, name) from error
+        yield
+
+
+def _raise_limit_of_files() -> None:
+    """A follower keeps each live file open; the soft limit is 1024 on most systems."""
+    import resource
+
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else 65536, hard))

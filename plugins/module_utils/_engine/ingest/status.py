@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The status of a stream: where it is, how far it is behind, and what was lost or rejected. Looking changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import typing as t
+from datetime import datetime, timezone
+
+from ..archive.naming import host_name
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
+from ..base.units import format_utc
+from .sinks.base import SinkError, SinkFullError
+from .sinks.opening import open_sink
+from .tail.file import READING
+from .tail.tracker import Tracker
+
+if t.TYPE_CHECKING:
+    from ..config.stream_document import SinkOptions, StreamDocument
+    from .facts import StreamRow
+    from .tail.file import File
+
+
+def of(document: StreamDocument, now: t.Optional[float] = None) -> t.List[StreamRow]:
+    """The status of a stream in each of its sinks. now: Unix seconds."""
+    return [_of_sink(document, options, time.time() if now is None else now) for options in document["sinks"]]
+
+
+def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> StreamRow:
+    row: StreamRow = {
+        "stream": document["name"], "host": host_name(document["host"]), "sink": options["name"], "files": 0, "position": [], "lines": 0,
+        "read_at": None, "lag_bytes": 0, "lag_seconds": 0.0, "rejected": 0, "gaps": 0, "gap_bytes": 0, "rotations_left": None,
+        "warnings": [], "state": "nothing was stored yet", "exit_code": EXIT_FAILED,
+    }  # fmt: skip
+    if options["path"] is not None and not os.path.exists(options["path"]):
+        return row
+    try:
+        with contextlib.closing(open_sink(options, document)) as sink:
+            totals = sink.totals()
+            row["lines"], row["rejected"], row["gaps"], row["gap_bytes"] = totals
+            generations = sink.open_generations()
+            tracker = Tracker(document["follow"], row["host"], generations, sink.generations_like)
+            with contextlib.closing(tracker):
+                tracker.scan()
+                _measure(row, tracker, document["follow"]["backups"], now)
+            read_at = max((each.read_at for each in generations), default=0.0)
+            row["read_at"] = format_utc(datetime.fromtimestamp(read_at, timezone.utc)) if read_at else None
+    except (SinkError, SinkFullError) as error:
+        row["state"], row["exit_code"] = str(error), EXIT_FAILED
+        return row
+    row["state"], row["exit_code"] = _judge(row)
+    return row
+
+
+def _measure(row: StreamRow, tracker: Tracker, backups: t.Optional[int], now: float) -> None:
+    """What a look at the files adds to the status."""
+    files = list(tracker.files.values())
+    row["files"] = len(files)
+    row["warnings"] = ["%s: %s" % problem for problem in sorted(tracker.problems.items())]
+    reading = sorted((file for file in files if file.state == READING and file.generation is not None), key=lambda file: file.found.path)
+    row["position"] = [{"path": f.found.path, "offset": f.generation.offset, "size": f.size} for f in reading if f.generation is not None]
+    behind = [file for file in reading if file.unread]
+    row["lag_bytes"] = sum(file.unread for file in behind)
+    row["lag_seconds"] = max((round(max(0.0, now - _since(file)), 1) for file in behind), default=0.0)
+    if backups is not None:
+        folders = {file.found.folder for file in files}
+        row["rotations_left"] = min((_rotations_left(files, folder, backups) for folder in folders), default=backups)
+
+
+def _since(file: File) -> float:
+    """Since when a file has unread lines: the last time that some of it was read, or its last change."""
+    read_at = file.generation.read_at if file.generation is not None else 0.0
+    return read_at or file.found.mtime_ns / 1e9
+
+
+def _rotations_left(files: t.Sequence[File], folder: str, backups: int) -> int:
+    """How many rotations may come until the oldest unread file of a folder is removed."""
+    rotated = sorted((f for f in files if f.found.folder == folder and not f.found.live), key=lambda f: f.found.mtime_ns, reverse=True)
+    unread = [index for index, file in enumerate(rotated, 1) if file.state == READING and file.unread]
+    return max(0, backups - max(unread, default=0))
+
+
+def _judge(row: StreamRow) -> t.Tuple[str, int]:
+    if row["rotations_left"] is not None and row["rotations_left"] < 1:
+        return "the next rotation of the source removes lines that were not read", EXIT_FAILED
+    if row["warnings"]:
+        return "cannot read %s" % row["warnings"][0], EXIT_PARTLY
+    if row["rejected"]:
+        return "lines were rejected", EXIT_PARTLY
+    if not row["lines"]:
+        return "nothing was stored yet", EXIT_DONE if not row["lag_bytes"] else EXIT_FAILED
+    return "fine", EXIT_DONE

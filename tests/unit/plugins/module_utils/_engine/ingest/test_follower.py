@@ -1,0 +1,228 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Follow a stream in its own process: signals, systemd, two followers; catching up, rejected lines and status."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+import typing as t
+
+import lab
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LockedError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry, status
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records import parser
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.systemd import Systemd
+from rigs.host import COMMAND, ENGINE_PATH
+from rigs.streams import document, given, upload
+
+
+@pytest.fixture
+def logs(tmp_path: pathlib.Path) -> pathlib.Path:
+    (tmp_path / "logs").mkdir()
+    return tmp_path / "logs"
+
+
+def write(path: pathlib.Path, *numbers: int) -> None:
+    with open(path, "ab") as file:
+        file.write(b"".join(upload(number) + b"\n" for number in numbers))
+
+
+def sizes(folder: pathlib.Path, name: str = "db.sqlite") -> t.List[int]:
+    with contextlib.closing(sqlite3.connect(folder / name)) as connection:
+        return [row[0] for row in connection.execute("SELECT size_bytes FROM sftpgo_transfer ORDER BY size_bytes")]
+
+
+def start(folder: pathlib.Path, wanted: t.Dict[str, t.Any], **environment: str) -> subprocess.Popen[str]:
+    documents = pathlib.Path(wanted["state"] + ".d")
+    documents.mkdir(exist_ok=True)
+    path = documents / "sftpgo.json"
+    path.write_text(json.dumps(wanted))
+    return subprocess.Popen(
+        [*COMMAND, "follow", str(path), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=ENGINE_PATH, **environment),
+    )
+
+
+def wait_for(condition: t.Callable[[], bool]) -> None:
+    deadline = time.monotonic() + lab.patience(15)
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def wait_for_sizes(folder: pathlib.Path, expected: t.List[int], name: str = "db.sqlite") -> None:
+    def there() -> bool:
+        try:
+            return sizes(folder, name) == expected
+        except sqlite3.Error:
+            return False
+
+    wait_for(there)
+
+
+def test_a_follower_ends_after_a_commit_and_talks_to_systemd(tmp_path, logs) -> None:
+    write(logs / "sftpgo.log", 1, 2)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(lab.patience(15))
+        running = start(tmp_path, given(tmp_path), NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="3000000")
+        messages = []
+        while "WATCHDOG=1" not in messages or "READY=1" not in messages:
+            messages.append(manager.recv(4096).decode())
+        write(logs / "sftpgo.log", 3)
+        (logs / "sftpgo.log").rename(logs / "sftpgo-1.log")
+        write(logs / "sftpgo.log", 4)
+        wait_for_sizes(tmp_path, [1, 2, 3, 4])
+        running.send_signal(signal.SIGTERM)
+        out, err = running.communicate(timeout=lab.patience(15))
+        while messages[-1] != "STOPPING=1":
+            messages.append(manager.recv(4096).decode())
+    assert (running.returncode, err) == (0, "")
+    assert json.loads(out)["sinks"][0]["rows"] == 4
+    assert any(message.startswith("STATUS=sqlite: ") for message in messages)
+
+
+def test_a_second_follower_of_the_same_state_is_refused(tmp_path, logs) -> None:
+    running = start(tmp_path, given(tmp_path))
+    wait_for(lambda: (tmp_path / "db.sqlite").exists())
+    try:
+        with pytest.raises(LockedError):
+            follower.catch_up(document(tmp_path))
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def test_two_followers_by_mistake_store_each_line_once(tmp_path, logs) -> None:
+    both = [start(tmp_path, given(tmp_path, state=str(tmp_path / name))) for name in ("one", "two")]
+    try:
+        for number in range(1, 1001):
+            write(logs / "sftpgo.log", number)
+            if number % 100 == 0:
+                (logs / "sftpgo.log").rename(logs / ("sftpgo-%d.log" % number))
+                time.sleep(0.05)
+        wait_for_sizes(tmp_path, list(range(1, 1001)))
+    finally:
+        for each in both:
+            each.send_signal(signal.SIGTERM)
+    for each in both:
+        _out, err = each.communicate(timeout=lab.patience(15))
+        assert (each.returncode, err) == (0, "")
+    assert sizes(tmp_path) == list(range(1, 1001))
+
+
+def test_one_sink_that_fails_does_not_stop_the_other(tmp_path, logs) -> None:
+    write(logs / "sftpgo.log", 1)
+    sinks = [
+        {"type": "sqlite", "name": "bad", "path": str(tmp_path / "missing" / "db.sqlite")},
+        {"type": "sqlite", "name": "good", "path": str(tmp_path / "good.sqlite")},
+    ]
+    result = follower.catch_up(document(tmp_path, sinks=sinks))
+    assert [sink["error"] is None for sink in result["sinks"]] == [False, True]
+    assert (result["exit_code"], sizes(tmp_path, "good.sqlite")) == (1, [1])
+
+
+def test_catching_up_twice_stores_nothing_new(tmp_path, logs) -> None:
+    write(logs / "sftpgo.log", 1, 1)
+    assert follower.catch_up(document(tmp_path))["sinks"][0]["rows"] == 2
+    assert follower.catch_up(document(tmp_path))["sinks"][0]["lines"] == 0
+    assert sizes(tmp_path) == [1, 1]
+
+
+def test_a_clock_that_is_set_back_changes_nothing(tmp_path, logs, monkeypatch) -> None:
+    write(logs / "sftpgo.log", 1)
+    follower.catch_up(document(tmp_path))
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 86400)
+    write(logs / "sftpgo.log", 2)
+    os.utime(logs / "sftpgo.log", (1, 1))
+    follower.catch_up(document(tmp_path))
+    (logs / "sftpgo.log").rename(logs / "sftpgo-1.log")
+    write(logs / "sftpgo.log", 3)
+    follower.catch_up(document(tmp_path))
+    assert sizes(tmp_path) == [1, 2, 3]
+    assert status.of(document(tmp_path))[0]["gaps"] == 0
+
+
+def test_rejected_lines_are_stored_once_the_document_is_mended(tmp_path, logs) -> None:
+    (logs / "sftpgo.log").write_bytes(upload(1, username="x" * 300) + b"\n" + b"y" * 3000 + b"\n" + b"no json\n" + upload(2) + b"\n")
+    changes = {"parse": {"max_line": 2000}}
+    result = follower.catch_up(document(tmp_path, **changes))
+    assert (result["sinks"][0]["rows"], result["sinks"][0]["rejected"]) == (1, 3)
+    assert status.of(document(tmp_path))[0]["exit_code"] == 3
+    mended = document(tmp_path, parse={"long_values": "truncate"})
+    found = [retry.retry(mended)[0] for _each in range(2)]
+    assert [(each["tried"], each["stored"], each["rejected"], each["cut"], each["exit_code"]) for each in found] == [
+        (2, 1, 1, 1, 3),
+        (1, 0, 1, 1, 3),
+    ]
+    assert sizes(tmp_path) == [1, 2]
+
+
+def test_a_value_that_only_the_database_refuses_is_found_by_halves(tmp_path, logs, monkeypatch) -> None:
+    monkeypatch.setattr(parser, "decoder", lambda: json.loads)
+    write(logs / "sftpgo.log", *range(1, 50), 2**64, *range(50, 100))
+    result = follower.catch_up(document(tmp_path))
+    assert (result["sinks"][0]["rows"], result["sinks"][0]["rejected"]) == (99, 1)
+    assert sizes(tmp_path) == list(range(1, 100))
+
+
+def test_the_status_of_a_stream(tmp_path, logs) -> None:
+    wanted = document(tmp_path, follow={"backups": 2})
+    first = status.of(wanted)[0]
+    assert (first["state"], first["exit_code"]) == ("nothing was stored yet", 1)
+    assert not (tmp_path / "db.sqlite").exists()
+    write(logs / "sftpgo.log", 1)
+    follower.catch_up(wanted)
+    row = status.of(wanted)[0]
+    assert (row["state"], row["exit_code"], row["lines"], row["lag_bytes"], row["rotations_left"]) == ("fine", 0, 1, 0, 2)
+    (logs / "sftpgo.log").rename(logs / "sftpgo-1.log")
+    write(logs / "sftpgo-1.log", 2)
+    write(logs / "sftpgo.log", 3)
+    row = status.of(wanted)[0]
+    assert (row["lag_bytes"], row["rotations_left"], row["files"]) == (2 * len(upload(2)) + 2, 1, 2)
+    (logs / "sftpgo.log").rename(logs / "sftpgo-2.log")
+    os.utime(logs / "sftpgo-1.log", (1, 1))
+    row = status.of(wanted)[0]
+    assert (row["rotations_left"], row["exit_code"]) == (0, 1)
+    assert len(sizes(tmp_path)) == 1
+
+
+def test_a_lost_file_is_a_gap_with_its_bytes(tmp_path, logs) -> None:
+    write(logs / "sftpgo.log", 1, 2)
+    pump = Pump(document(tmp_path), document(tmp_path)["sinks"][0])
+    with contextlib.closing(pump):
+        pump.look()
+    (logs / "sftpgo.log").unlink()
+    result = follower.catch_up(document(tmp_path), sleep=lambda _seconds: None)
+    assert (result["sinks"][0]["gaps"], result["sinks"][0]["gap_bytes"]) == (1, 2 * len(upload(1)) + 2)
+
+
+def test_what_cannot_be_read_is_a_warning(tmp_path, logs) -> None:
+    write(logs / "sftpgo.log", 1)
+    (tmp_path / "file").touch()
+    wanted = document(tmp_path, follow={"paths": [str(logs), str(tmp_path / "file")]})
+    result = follower.catch_up(wanted)
+    assert (result["sinks"][0]["rows"], result["exit_code"]) == (1, 3)
+    assert result["warnings"] == ["%s: Not a directory" % (tmp_path / "file")]
+
+
+def test_systemd_without_a_socket() -> None:
+    quiet = Systemd({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"})
+    assert quiet.watchdog is None
+    quiet.ready()
+    Systemd({"NOTIFY_SOCKET": "/nobody/listens"}).ready()
