@@ -53,7 +53,7 @@ EXAMPLES = r"""
     ca_bundle: /etc/ssl/certs/intranet.pem
     user: dump
     password: "{{ vault_dump_password }}"
-    dest: /var/tmp/dump
+    dest: /srv/dump
   register: dump
 """
 
@@ -68,7 +68,7 @@ files:
       description: The path of the file.
       type: str
       returned: success
-      sample: /var/tmp/dump/dump.sql
+      sample: /srv/dump/dump.sql
     name:
       description: The name of the file in the zip.
       type: str

@@ -64,19 +64,19 @@ author:
 EXAMPLES = r"""
 - name: List the members of a zip
   infra_ops.log_archive.zip_extract:
-    src: /var/tmp/export.zip
+    src: /srv/export.zip
   register: export
 
 - name: Extract one member
   infra_ops.log_archive.zip_extract:
-    src: /var/tmp/export.zip
-    dest: /var/tmp/export
+    src: /srv/export.zip
+    dest: /srv/export
     members: [dump.sql]
 
 - name: Extract all members, up to one gigabyte
   infra_ops.log_archive.zip_extract:
-    src: /var/tmp/export.zip
-    dest: /var/tmp/export
+    src: /srv/export.zip
+    dest: /srv/export
     max_size: 1G
 """
 
@@ -129,7 +129,7 @@ files:
       description: The path of the file.
       type: str
       returned: success
-      sample: /var/tmp/export/dump.sql
+      sample: /srv/export/dump.sql
     name:
       description: The name of the file in the zip.
       type: str
