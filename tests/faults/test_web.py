@@ -10,15 +10,19 @@ import io
 import json
 import os
 import socket
+import ssl
 import tarfile
+import time
 import typing as t
 import zipfile
 
+import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, IntegrityError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise, normalise_web
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import web
 from lab.https import Authority, HttpsServer, https_server
+from lab.odd_http import drip, odd_server
 from lab.processes import free_port
 from rigs.host import Host, archives_in, assert_restores, assert_tidy, file_store, files_below
 
@@ -241,6 +245,40 @@ def test_a_download_that_is_not_a_zip_is_refused(server: HttpsServer, tmp_path: 
     with pytest.raises(IntegrityError, match=r"^https://localhost:\d+/export.zip: not a zip, or a damaged one"):
         fetch(server, tmp_path / "to")
     assert files_below(tmp_path / "to") == []
+
+
+# -- servers that are slow ---------------------------------------------------------------------------------------------
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: %d\r\n\r\n" % len(TODAY)
+
+
+@pytest.mark.parametrize("fast", [0, 30, len(HEAD) + 100], ids=["from the first byte", "in the headers", "in the body"])
+@pytest.mark.parametrize(
+    ("limits", "reason", "connections"),
+    [({"min_rate": "1M"}, "too_slow", 2), ({"min_rate": "1", "max_duration": "1.5"}, "too_long", 1)],
+)
+def test_a_server_of_one_byte_a_second_is_given_up(
+    authority: Authority, tmp_path: t.Any, fast: int, limits: t.Dict[str, str], reason: str, connections: int
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("slow", ["localhost"]))
+    with odd_server(lambda _request: drip(HEAD + TODAY, 1.0, fast), context) as slow:
+        given = {"url": slow.endpoint_url + "/export.zip", "ca_bundle": authority.certificate_file, "timeout": "1.2", "attempts": 2}
+        began = time.monotonic()
+        with pytest.raises(web.WebError) as raised:
+            web.collect(normalise_web(dict(given, retry_delay="0.01", **limits)), str(tmp_path / "to"), NOW)
+        assert raised.value.reason == reason, raised.value
+        assert time.monotonic() - began < lab.patience(5)
+        assert len(slow.requests) == connections
+    assert files_below(tmp_path / "to") == []
+
+
+def test_a_slow_server_that_is_fast_enough_is_waited_for(authority: Authority, tmp_path: t.Any) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("slow", ["localhost"]))
+    with odd_server(lambda _request: drip(HEAD + TODAY, 0.005, len(HEAD + TODAY) - 300), context) as slow:
+        given = {"url": slow.endpoint_url + "/export.zip", "ca_bundle": authority.certificate_file, "timeout": "0.5", "min_rate": "20"}
+        assert len(web.collect(normalise_web(given), str(tmp_path / "to"), NOW).files) == 2
 
 
 def test_downloads_through_a_proxy_and_a_proxy_that_refuses(server: HttpsServer, tmp_path: t.Any) -> None:

@@ -768,6 +768,6 @@ def test_a_store_can_be_used_again_after_close_and_after_a_sink_that_fails(opens
 
 def test_a_local_file_that_became_short(openssh: t.Any, store: t.Any, local: t.Any) -> None:
     one, file = store(openssh), local(5000)
-    with pytest.raises(errors.IntegrityError, match="local file is shorter"):
+    with pytest.raises(errors.IntegrityError, match="the archive in the spool is shorter"):
         one.put(file.path, KEY, file.digests._replace(size=6000))
     assert one.list() == []

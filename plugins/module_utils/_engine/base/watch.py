@@ -100,14 +100,13 @@ def moved(seconds: float) -> None:
         watch.allow(seconds)
 
 
-def watch_pools(classes: t.Dict[str, t.Any]) -> None:
-    """Let a pool manager of urllib3 open connections that a ``Watch`` can end.
-
-    classes: its ``pool_classes_by_scheme``, the classes of pools by scheme; they are replaced by subclasses.
-    """
-    for scheme, pool in list(classes.items()):
+def watched(classes: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """Classes of urllib3's pools, by scheme, whose connections a ``Watch`` can end, made from a manager's ``pool_classes_by_scheme``."""
+    made = {}
+    for scheme, pool in classes.items():
         connection = type("Watched" + pool.ConnectionCls.__name__, (_Watched, pool.ConnectionCls), {})
-        classes[scheme] = type("Watched" + pool.__name__, (pool,), {"ConnectionCls": connection})
+        made[scheme] = type("Watched" + pool.__name__, (pool,), {"ConnectionCls": connection})
+    return made
 
 
 class _Watched:

@@ -137,6 +137,8 @@ class WebOptions(t.TypedDict):
     timeout: Duration
     attempts: int
     retry_delay: Duration
+    max_duration: Duration
+    min_rate: Size
     min_size: t.Optional[Size]
     max_size: Size
     max_unpacked: Size

@@ -228,6 +228,16 @@ WEB: Spec = {
     "timeout": {"type": "duration", "default": "60", "description": ["How long to wait for data from the server."]},
     "attempts": STORE["attempts"],
     "retry_delay": STORE["retry_delay"],
+    "max_duration": {
+        "type": "duration",
+        "default": "2h",
+        "description": ["How long the whole download may take, with every attempt."],
+    },
+    "min_rate": {
+        "type": "size",
+        "default": "1K",
+        "description": ["The minimum speed in bytes per second. A server that stays slower for longer than O(timeout) is given up."],
+    },
     "min_size": {"type": "size", "description": ["The minimum size of the zip file."]},
     "max_size": {"type": "size", "default": "10G", "description": ["The maximum size of the zip file."]},
     "max_unpacked": {"type": "size", "default": "100G", "description": ["The maximum total size of the extracted files."]},

@@ -14,10 +14,11 @@ import datetime
 import hashlib
 import os
 import re
+import time
 import typing as t
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from ..base import net
+from ..base import net, watch
 from ..base.errors import EXIT_CONFIG, ConfigError, IntegrityError, LogArchiveError, MissingLibraryError
 from ..base.periods import load_timezone
 from ..base.staging import ExtractedFile, failing_clearly
@@ -32,7 +33,7 @@ if t.TYPE_CHECKING:
 CHUNK = 1 << 16
 REDIRECTS = 5
 _BAD_REDIRECT = "the server redirects to an invalid URL"
-_RETRYABLE = ("dns", "refused", "unreachable", "timeout", "connection_lost", "truncated", "server_error", "busy")
+_RETRYABLE = ("dns", "refused", "unreachable", "timeout", "connection_lost", "truncated", "too_slow", "server_error", "busy")
 
 Progress = t.Callable[[int], None]
 
@@ -70,6 +71,8 @@ _HINTS: t.Dict[str, t.Optional[str]] = {
     "too_large": "Increase max_size if this is the right file",
     "too_small": "Decrease min_size if this is the right file",
     "truncated": "Check whether the file is still being written on the server",
+    "too_slow": "Check the server and the network, or decrease min_rate",
+    "too_long": "Increase max_duration if the server is right, or check why it is slow",
     "not_zip": "Open the URL in a browser to see what the server sends",
 }
 
@@ -238,32 +241,80 @@ def fetch(options: WebOptions, path: str, known: t.Optional[Validators] = None, 
 
     The file exists only if it is complete, its size is within the limits, and it begins like a zip. Raises WebError.
     """
+    pace = Pace(options)
     retries = net.Retries(options["attempts"], parse_duration(options["retry_delay"]))
 
     def fetch_once() -> Download:
         try:
-            return _fetch_once(options, path, known, progress, retries.count)
+            return _fetch_once(options, path, known, progress, pace)._replace(attempts=retries.count)
         except WebError:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             raise
 
-    return retries.call(fetch_once, lambda error: isinstance(error, WebError) and error.reason in _RETRYABLE)
+    return retries.call(fetch_once, lambda error: isinstance(error, WebError) and error.reason in _RETRYABLE and pace.left() > 0)
 
 
-def _fetch_once(options: WebOptions, path: str, known: t.Optional[Validators], progress: t.Optional[Progress], attempt: int) -> Download:
+class Pace:
+    """How fast a download must be: the time limits of its requests, and of all of it with every attempt.
+
+    The timeout of a socket begins again with each byte: a server that sends one byte a second would hold the job for ever.
+    """
+
+    def __init__(self, options: WebOptions) -> None:
+        self._subject = shown(options["url"])
+        self._timeout = parse_duration(options["timeout"])
+        self._rate = max(1, parse_size(options["min_rate"]))
+        self._duration = options["max_duration"]
+        self._end = time.monotonic() + parse_duration(options["max_duration"])
+        self._watch = watch.Watch()
+        # Small enough that a server at the minimum rate sends it within the timeout.
+        self.chunk = int(min(CHUNK, max(1, self._rate * self._timeout)))
+
+    def left(self) -> float:
+        """Seconds until the end of the whole download."""
+        return self._end - time.monotonic()
+
+    @contextlib.contextmanager
+    def attempt(self) -> t.Iterator[None]:
+        """The connections that the body opens are those that ``within`` can end."""
+        self._watch = watch.Watch()
+        with contextlib.closing(self._watch):
+            yield
+
+    @contextlib.contextmanager
+    def within(self, size: int) -> t.Iterator[None]:
+        """Give the server the time for so many bytes. Raises WebError too_slow or too_long, in place of what the body raises then."""
+        error = None
+        try:
+            with self._watch.limit(max(0.0, min(self.left(), self._timeout + size / self._rate))):
+                yield
+        except Exception as caught:
+            if not self._watch.expired:
+                raise
+            error = caught
+        if self._watch.expired:
+            if self.left() <= 0:
+                message = "the download takes longer than max_duration (%s)" % self._duration
+                raise WebError("too_long", message, self._subject) from error
+            raise WebError(
+                "too_slow", "the server sends less than min_rate (%s per second)" % format_size(self._rate), self._subject
+            ) from error
+
+
+def _fetch_once(options: WebOptions, path: str, known: t.Optional[Validators], progress: t.Optional[Progress], pace: Pace) -> Download:
     url = options["url"]
     if known is not None and known.url != _digest(url):
         known = None
-    with _opened(options, known) as response:
+    with pace.attempt(), _opened(options, known, pace) as response:
         validators = Validators(_digest(url), response.headers.get("ETag"), response.headers.get("Last-Modified"))
         if response.status == 304 and known is not None:
-            return Download(True, 0, None, known, attempt)
+            return Download(True, 0, None, known, 1)
         check_status(response, url)
-        size, sha256 = write_body(response, path, options, progress)
+        size, sha256 = write_body(response, path, options, progress, pace)
     if options["min_size"] is not None and size < parse_size(options["min_size"]):
         raise WebError("too_small", "the file has %s, less than min_size" % format_size(size), shown(url))
-    return Download(False, size, sha256, validators, attempt)
+    return Download(False, size, sha256, validators, 1)
 
 
 def _digest(url: str) -> str:
@@ -271,7 +322,7 @@ def _digest(url: str) -> str:
 
 
 @contextlib.contextmanager
-def _opened(options: WebOptions, known: t.Optional[Validators]) -> t.Iterator[t.Any]:
+def _opened(options: WebOptions, known: t.Optional[Validators], pace: Pace) -> t.Iterator[t.Any]:
     """The response, after redirects. Network errors become WebError."""
     try:
         import urllib3
@@ -284,10 +335,11 @@ def _opened(options: WebOptions, known: t.Optional[Validators]) -> t.Iterator[t.
         pool: t.Any = urllib3.ProxyManager(_without_login(options["proxy"]), proxy_headers=_proxy_login(options["proxy"]), **settings)
     else:
         pool = urllib3.PoolManager(**settings)
+    pool.pool_classes_by_scheme = watch.watched(pool.pool_classes_by_scheme)
     url = options["url"]
     try:
         for _redirect in range(REDIRECTS + 1):
-            with network_errors(url):
+            with pace.within(CHUNK), network_errors(url):
                 response = pool.request("GET", url, headers=request_headers(options, url, known), redirect=False, preload_content=False)
             location = response.headers.get("Location")
             if response.status not in (301, 302, 303, 307, 308) or not location:
@@ -380,7 +432,7 @@ def check_status(response: t.Any, url: str) -> None:
     raise WebError(reason, "the server responded %d %s" % (status, ascii(response.reason or "").strip("'")), shown(url), status)
 
 
-def write_body(response: t.Any, path: str, options: WebOptions, progress: t.Optional[Progress]) -> t.Tuple[int, str]:
+def write_body(response: t.Any, path: str, options: WebOptions, progress: t.Optional[Progress], pace: Pace) -> t.Tuple[int, str]:
     most = parse_size(options["max_size"])
     subject = shown(options["url"])
     header = response.headers.get("Content-Length", "")
@@ -391,7 +443,7 @@ def write_body(response: t.Any, path: str, options: WebOptions, progress: t.Opti
     sha256 = hashlib.sha256()
     size = 0
     with open(path, "xb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
-        for chunk in response.stream(CHUNK, decode_content=False):
+        for chunk in _chunks(response, options["url"], pace):
             if not size and not chunk.startswith(b"PK"[: len(chunk)]):
                 raise WebError("not_zip", "the response is not a zip file (%s)" % _kind(response, chunk), subject)
             size += len(chunk)
@@ -406,6 +458,16 @@ def write_body(response: t.Any, path: str, options: WebOptions, progress: t.Opti
     if not size:
         raise WebError("not_zip", "the response is not a zip file (it is empty)", subject)
     return size, sha256.hexdigest()
+
+
+def _chunks(response: t.Any, url: str, pace: Pace) -> t.Iterator[bytes]:
+    chunks = response.stream(pace.chunk, decode_content=False)
+    while True:
+        with pace.within(pace.chunk), network_errors(url):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        yield chunk
 
 
 def _kind(response: t.Any, chunk: bytes) -> str:

@@ -119,7 +119,7 @@ class Bucket:
             # A private part of botocore; without it only the timeout of each read limits a request.
             pools = getattr(getattr(getattr(client, "_endpoint", None), "http_session", None), "_pool_classes_by_scheme", None)
             if pools is not None:
-                watch.watch_pools(pools)
+                pools.update(watch.watched(pools))
             self._client = client
         return self._client
 

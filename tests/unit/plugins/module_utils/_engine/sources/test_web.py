@@ -169,7 +169,9 @@ def test_a_successful_status_is_no_error() -> None:
 def test_a_body_is_written_and_hashed(tmp_path: t.Any) -> None:
     moved: t.List[int] = []
     body = b"PK\3\4" + bytes(200_000)
-    size, sha256 = web.write_body(response(body, Content_Length=str(len(body))), str(tmp_path / "to"), options(), moved.append)
+    size, sha256 = web.write_body(
+        response(body, Content_Length=str(len(body))), str(tmp_path / "to"), options(), moved.append, web.Pace(options())
+    )
     assert (tmp_path / "to").read_bytes() == body
     assert (size, sum(moved), len(sha256)) == (len(body), len(body), 64)
     assert (tmp_path / "to").stat().st_mode & 0o777 == 0o600
@@ -197,7 +199,7 @@ def test_a_body_that_is_too_large_truncated_or_not_a_zip_is_refused(
     if length is not None:
         headers["Content_Length"] = str(length)
     with pytest.raises(web.WebError, match=message) as raised, web.network_errors(URL):
-        web.write_body(response(body, **headers), str(tmp_path / "to"), options(max_size="1K"), None)
+        web.write_body(response(body, **headers), str(tmp_path / "to"), options(max_size="1K"), None, web.Pace(options()))
     assert raised.value.reason == reason
 
 
