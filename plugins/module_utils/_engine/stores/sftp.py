@@ -79,9 +79,12 @@ class SftpStore(Store):
         self._missing.clear()
 
     def _put(self, path: Local, key: str, digests: Digests, progress: Advance) -> Verification:
-        session = self._root.session()
         # Without a hash nothing would show what an earlier upload left.
-        upload = Upload(self._root, key, digests, resume=self.verify_level != "size")
+        return self._upload(path, key, digests, progress, resume=self.verify_level != "size")
+
+    def _upload(self, path: Local, key: str, digests: Digests, progress: Advance, resume: bool) -> Verification:
+        session = self._root.session()
+        upload = Upload(self._root, key, digests, resume)
         try:
             upload.refuse_taken_key(session)
             resumed = upload.send(session, path, progress)
@@ -94,7 +97,7 @@ class SftpStore(Store):
                 upload.discard(session)
                 if not resumed:
                     raise
-                return self._put(path, key, digests, progress)
+                return self._upload(path, key, digests, progress, resume=False)
             upload.publish(session)
             found = session.lstat(upload.final)
             if found.size != digests.size:
@@ -232,6 +235,8 @@ class SftpStore(Store):
             try:
                 entries = session.scan(self._root.path_of(folder))
             except Status as status:
+                if not seen:
+                    self._root.require_folder(session)
                 if status.code == packets.NO_SUCH_FILE:
                     continue  # nothing was put yet, or it was removed while we walked
                 raise self._root.error(status, folder, "list") from status

@@ -14,13 +14,17 @@ import typing as t
 
 from ..base import net
 from ..base.errors import StoreDeniedError, StoreError, StoreUnavailableError
+from ..base.watch import MIN_RATE
 from .sftp_host_keys import KnownKeys, check_host_key, known_keys_for, no_known_type
 from .sftp_login import HostKey, Login, require_paramiko
 
 if t.TYPE_CHECKING:
     import paramiko
 
+Result = t.TypeVar("Result")
+
 _KEEPALIVE = 15  # seconds
+_SHA1_TYPES = {"ssh-rsa", "ssh-dss", "ssh-rsa-cert-v01@openssh.com", "ssh-dss-cert-v01@openssh.com"}
 _CHANNEL_WINDOW = 8 * 1024 * 1024
 _OUTPUT_LIMIT = 65536
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
@@ -30,8 +34,9 @@ class DeadlineSocket(socket.socket):
     """The socket under paramiko's transport, with a deadline.
 
     paramiko waits for ever in several places (a write that the peer does not read, the answer to a channel request). All of them end
-    when the socket ends, so the time limit is kept here: ``start_deadline`` starts it, ``stop_deadline`` stops it, and bytes that leave
-    count as progress. expired: whether the deadline ended the connection.
+    when the socket ends, so the time limit is kept here: ``start_deadline`` starts it, ``stop_deadline`` stops it, and bytes that move
+    extend it, up to its length: each by as long as it takes at MIN_RATE. So a server that moves one byte a second is late, and keepalive
+    packets to a server that hangs are no progress. expired: whether the deadline ended the connection.
 
     prompt: acknowledge at once what arrives. During a login both sides send several small packets in a row, and sshd leaves Nagle's
     algorithm on: each late acknowledgement would cost 40 ms.
@@ -42,11 +47,15 @@ class DeadlineSocket(socket.socket):
         self.expired = False
         self.prompt = True
         self._seconds: t.Optional[float] = None
-        self._progress = 0.0
+        self._end = 0.0
 
-    def start_deadline(self, seconds: float) -> None:
-        self._progress = time.monotonic()
+    def start_deadline(self, seconds: float, left: t.Optional[float] = None) -> None:
+        self._end = time.monotonic() + (seconds if left is None else left)
         self._seconds = seconds
+
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return max(0.0, self._end - time.monotonic())
 
     def stop_deadline(self) -> None:
         self._seconds = None
@@ -60,7 +69,7 @@ class DeadlineSocket(socket.socket):
             raise
         if self.prompt and _QUICKACK is not None:
             self.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        return data
+        return b"" if self._is_late() else self._moved(data, len(data))
 
     def send(self, data: t.Any, flags: int = 0, /) -> int:
         try:
@@ -69,12 +78,18 @@ class DeadlineSocket(socket.socket):
             if self._is_late():
                 raise ConnectionAbortedError("no progress within the timeout") from None
             raise
-        self._progress = time.monotonic()
-        return sent
+        if self._is_late():
+            raise ConnectionAbortedError("no progress within the timeout")
+        return self._moved(sent, sent)
+
+    def _moved(self, result: Result, count: int) -> Result:
+        seconds = self._seconds
+        if seconds is not None:
+            self._end = min(time.monotonic() + seconds, self._end + count / MIN_RATE)
+        return result
 
     def _is_late(self) -> bool:
-        seconds = self._seconds
-        if seconds is None or time.monotonic() - self._progress < seconds:
+        if self._seconds is None or time.monotonic() < self._end:
             return False
         self.expired = True
         return True
@@ -90,9 +105,19 @@ def _transport_class() -> t.Callable[[socket.socket], paramiko.Transport]:
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
     class Transport(paramiko.Transport):
-        """paramiko's transport, which keeps the server's reason for a disconnect."""
+        """paramiko's transport, which keeps the server's reason for a disconnect, and the types of the server's host keys."""
 
         farewell = ""
+        host_key_types: t.Sequence[str] = ()
+
+        def _parse_kex_init(self, message: paramiko.Message) -> None:
+            # RFC 4253, section 7.1: a cookie of 16 bytes, the key exchanges, the types of host keys.
+            message.get_bytes(16)
+            message.get_list()
+            self.host_key_types = message.get_list()
+            message.rewind()
+            parent: t.Any = super()
+            parent._parse_kex_init(message)
 
         def _parse_disconnect(self, message: paramiko.Message) -> None:
             message.get_int()
@@ -132,11 +157,14 @@ class Connection:
         self.transport.close()
 
     @contextlib.contextmanager
-    def deadline(self, seconds: float) -> t.Iterator[None]:
-        """Give the server this long to answer what the body asks; a lost connection becomes StoreUnavailableError."""
+    def deadline(self, seconds: float, left: t.Optional[float] = None) -> t.Iterator[None]:
+        """Give the server this long to answer what the body asks; a lost connection becomes StoreUnavailableError.
+
+        left: what an interrupted deadline of this length had left.
+        """
         import paramiko
 
-        self.socket.start_deadline(seconds)
+        self.socket.start_deadline(seconds, left)
         try:
             yield
         except (OSError, EOFError, paramiko.SSHException) as error:
@@ -196,7 +224,8 @@ class Connection:
             channel.shutdown_write()
             self.socket.stop_deadline()
             output = b""
-            while len(output) < _OUTPUT_LIMIT:
+            end = time.monotonic() + seconds
+            while len(output) < _OUTPUT_LIMIT and time.monotonic() < end:
                 piece = channel.recv(_OUTPUT_LIMIT)
                 if not piece:
                     break
@@ -239,6 +268,14 @@ class Connection:
             # The socket's deadline ends this wait too.
             done.wait()
             error = self.transport.saved_exception
+            offered = set(getattr(self.transport, "host_key_types", ()))
+            if "no acceptable host key" in str(error) and offered and offered <= _SHA1_TYPES:
+                raise StoreDeniedError(
+                    "the server has only host keys that it signs with SHA-1 (%s), which proves nothing any more"
+                    % ", ".join(sorted(offered)),
+                    login.address,
+                    "Update the server, or give it a host key of the type ed25519",
+                ) from error
             if "no acceptable host key" in str(error):
                 raise no_known_type(login, known) from error
             if isinstance(error, paramiko.SSHException) and "ncompatible" in str(error):
@@ -299,8 +336,14 @@ class Connection:
             raise StoreDeniedError(
                 "the server refuses %s of user '%s'%s" % (credential, self.login.user, " (%s)" % reason if reason else ""),
                 self.login.address,
-                "Check user, private_key_file and password, and the server's authorized_keys and log",
+                "Check user, private_key_file and password, and the server's authorized_keys and log%s" % self._sha1_hint(credential),
             ) from error
+
+    def _sha1_hint(self, credential: str) -> str:
+        key = self.login.private_key
+        if credential != "the private key" or key is None or key.get_name() != "ssh-rsa":
+            return ""
+        return ". A server that accepts RSA keys only with SHA-1 (ssh-rsa) refuses this key; use one of the type ed25519"
 
     def _farewell(self) -> str:
         return str(getattr(self.transport, "farewell", ""))

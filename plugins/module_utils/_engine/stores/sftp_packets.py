@@ -22,7 +22,7 @@ EXTENDED, EXTENDED_REPLY = 200, 201
 OK, EOF, NO_SUCH_FILE, PERMISSION_DENIED, FAILURE, BAD_MESSAGE, NO_CONNECTION, CONNECTION_LOST, OP_UNSUPPORTED = range(9)
 NO_SPACE, QUOTA_EXCEEDED = 14, 15  # of SFTP 5 and later; some servers send them in version 3 too
 
-FLAG_READ, FLAG_WRITE, FLAG_CREATE, FLAG_EXCLUSIVE = 0x01, 0x02, 0x08, 0x20
+FLAG_READ, FLAG_WRITE, FLAG_CREATE, FLAG_TRUNCATE, FLAG_EXCLUSIVE = 0x01, 0x02, 0x08, 0x10, 0x20
 
 _PACKET_MOST = 1024 * 1024
 _RECEIVE = 4 * 1024 * 1024
@@ -170,7 +170,7 @@ class PacketChannel:
             self.send_packet(struct.pack(">BI", kind, number) + body)
             answered, got, reader = self.answer()
         if answered != number:
-            raise self._not_sftp()
+            raise self.not_sftp()
         expect(got, reader, wanted)
         return reader
 
@@ -197,10 +197,9 @@ class PacketChannel:
             self._send(data[start : start + most])
 
     def answer(self) -> t.Tuple[int, int, PacketReader]:
-        """The next answer: the request's number, the kind of packet, and its fields. It restarts the deadline."""
+        """The next answer: the request's number, the kind of packet, and its fields."""
         packet = self._packet()
         self._unanswered -= 1
-        self.connection.socket.start_deadline(self.login.timeout)
         reader = PacketReader(packet, 1)
         return reader.u32(), packet[0], reader
 
@@ -209,7 +208,7 @@ class PacketChannel:
             self._send(struct.pack(">IBI", 5, INIT, 3))
             packet = self._packet()
         if packet[0] != VERSION:
-            raise self._not_sftp()
+            raise self.not_sftp()
         reader = PacketReader(packet, 5)
         extensions = {}
         while reader.left():
@@ -227,7 +226,7 @@ class PacketChannel:
     def _packet(self) -> memoryview:
         (size,) = struct.unpack(">I", self._take(4))
         if not 5 <= size <= _PACKET_MOST:
-            raise self._not_sftp()
+            raise self.not_sftp()
         return memoryview(self._take(size))
 
     def _take(self, count: int) -> bytes:
@@ -241,8 +240,8 @@ class PacketChannel:
         del self._buffer[:count]
         return taken
 
-    def _not_sftp(self) -> StoreError:
-        # The channel can no longer be used: is_usable() must be false.
+    def not_sftp(self) -> StoreError:
+        """The error for an answer that does not belong to SFTP. The channel can then no longer be used."""
         self._unanswered += 1
         return StoreError(
             "the server does not speak SFTP version 3",

@@ -60,6 +60,13 @@ class RemoteRoot:
         root = self.path if self.path.startswith("/") else "/~/" + self.path
         return "sftp://%s@%s%s" % (self.login.user, self.login.address, posixpath.join(root, key) if key else root)
 
+    def require_folder(self, session: Session) -> None:
+        """Raise StoreError if the root exists and is not a folder: servers answer like for one that does not exist."""
+        root = self.path_of("").rstrip("/") or "/"
+        found = session.find(root, follow=True)
+        if found is not None and found.mode is not None and not found.is_folder():
+            raise not_a_folder(ascii(root), self.location())
+
     def error(self, status: Status, key: str, action: str) -> StoreError:
         """The error of a store for a request that the server refused. action: the attempt, such as 'list'."""
         location = self.location(key)
@@ -73,6 +80,8 @@ class RemoteRoot:
             )
         if status.code in (packets.NO_SPACE, packets.QUOTA_EXCEEDED) or re.search(r"no space|quota", status.text, re.IGNORECASE):
             return StoreFullError("the server has no space: %s" % status, location, "Free some space on the server, or prune the store")
+        if re.search(r"not a directory", status.text, re.IGNORECASE):
+            return not_a_folder("a part of the path", location)
         if status.code in (packets.NO_CONNECTION, packets.CONNECTION_LOST):
             return StoreUnavailableError("the server lost its connection: %s" % status, location)
         return StoreError("the server failed to %s: %s" % (action, status), location, "Check the path, and the log of the server")
@@ -81,3 +90,8 @@ class RemoteRoot:
         """The error for a server without room for ``need`` bytes."""
         message = "the server has no room: %d bytes needed, %d free" % (need, free)
         return StoreFullError(message, self.location(key), "Free some space on the server, or prune the store")
+
+
+def not_a_folder(what: str, location: str) -> StoreError:
+    """The error for a store if its path, or a part of it (``what``), is a file on the server."""
+    return StoreError("%s on the server is a file, not a folder" % what, location, "Set path to a folder")

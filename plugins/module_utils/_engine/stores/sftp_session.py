@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import collections
 import struct
+import time
 import typing as t
 
 from ..base.errors import IntegrityError, StoreUnavailableError
+from ..base.watch import MIN_RATE
 from . import sftp_packets as packets
 from .base import MOST_OBJECTS, listing_too_large
 from .sftp_login import Login
@@ -23,6 +25,7 @@ from .sftp_packets import Attributes, PacketChannel, Status, expect, pack_bytes,
 WINDOW = 4 * 1024 * 1024
 """Bytes of one file that are requested or sent and not yet answered."""
 
+_NAME_SIZE = 100  # bytes of an entry in a listing, about
 _PIECE_UNKNOWN = 32 * 1024  # the limit that every server must accept (draft-02, section 3)
 _PIECE_MOST = 255 * 1024  # OpenSSH's own limit, less than its packets of 256 KiB
 
@@ -89,20 +92,7 @@ class Session:
     def scan(self, path: str) -> t.List[t.Tuple[str, Attributes]]:
         """Names in a folder, without '.' and '..', with their attributes (symlinks are not followed)."""
         handle = self._channel.request(packets.OPENDIR, pack_text(path), packets.HANDLE).handle()
-        entries = []
-        while True:
-            try:
-                reader = self._channel.request(packets.READDIR, pack_bytes(handle), packets.NAME)
-            except Status as status:
-                if status.code != packets.EOF:
-                    raise
-                break
-            names = list(reader.names())
-            if not names:
-                break  # Some servers end so, and one that only pretends to have more would never end.
-            entries += [(name, attributes) for name, attributes in names if name not in (".", "..")]
-            if len(entries) > MOST_OBJECTS:
-                raise listing_too_large(path)
+        entries = _read_folder(self._channel, handle, path)
         self.close_file(handle)
         return entries
 
@@ -135,10 +125,18 @@ class Session:
         self._channel.request(packets.EXTENDED, pack_text("posix-rename@openssh.com") + pack_text(old) + pack_text(new))
 
     def free_bytes(self, path: str) -> t.Optional[int]:
-        """Bytes free to us on the file system of ``path`` (statvfs@openssh.com); None if the server does not support it."""
+        """Bytes free to us on the file system of ``path`` (statvfs@openssh.com); None if the server does not support it.
+
+        Status only if the path does not exist. Some servers announce the extension and refuse each request.
+        """
         if "statvfs@openssh.com" not in self.extensions:
             return None
-        reader = self._channel.request(packets.EXTENDED, pack_text("statvfs@openssh.com") + pack_text(path), packets.EXTENDED_REPLY)
+        try:
+            reader = self._channel.request(packets.EXTENDED, pack_text("statvfs@openssh.com") + pack_text(path), packets.EXTENDED_REPLY)
+        except Status as status:
+            if status.code == packets.NO_SUCH_FILE:
+                raise
+            return None
         _block, fragment, _blocks, _free, available = (reader.u64() for _index in range(5))
         return fragment * available
 
@@ -174,7 +172,9 @@ class Session:
 
         def settle() -> int:
             number, kind, reader = channel.answer()
-            count = waiting.pop(number, 0)
+            if number not in waiting:
+                raise channel.not_sftp()
+            count = waiting.pop(number)
             try:
                 expect(kind, reader, packets.STATUS)
                 progress(count)
@@ -208,6 +208,7 @@ class Session:
         asked: t.Dict[int, t.Tuple[int, int]] = {}
         arrived: t.Dict[int, memoryview] = {}
         position = 0
+        left = channel.login.timeout
 
         def ask(offset: int, count: int) -> int:
             number = channel.next_number()
@@ -216,7 +217,7 @@ class Session:
             return number
 
         while position < size or order:
-            with self._connection.deadline(channel.login.timeout):
+            with self._connection.deadline(channel.login.timeout, left):
                 while position < size and len(order) * self.max_read < WINDOW:
                     count = min(self.max_read, size - position)
                     order.append(ask(position, count))
@@ -229,6 +230,8 @@ class Session:
                         raise
                     raise IntegrityError("the file on the server is shorter than expected") from status
                 data = reader.string()
+                if number not in asked or len(data) > asked[number][1]:
+                    raise channel.not_sftp()
                 offset, count = asked.pop(number)
                 arrived[number] = data
                 if not data:
@@ -236,6 +239,7 @@ class Session:
                 if len(data) < count:
                     again = ask(offset + len(data), count - len(data))
                     order.insert(order.index(number) + 1, again)
+                left = self._connection.socket.left()
             while order and order[0] in arrived:
                 yield arrived.pop(order.popleft())
 
@@ -272,3 +276,25 @@ class Session:
         # 0 means that the server has no limit.
         self.max_read = min(most_read or _PIECE_UNKNOWN, _PIECE_MOST)
         self.max_write = min(most_write or _PIECE_UNKNOWN, _PIECE_MOST)
+
+
+def _read_folder(channel: PacketChannel, handle: bytes, path: str) -> t.List[t.Tuple[str, Attributes]]:
+    """The entries of an open folder. StoreError if there are too many, or if they come too slowly."""
+    entries: t.List[t.Tuple[str, Attributes]] = []
+    began = time.monotonic()
+    while True:
+        try:
+            reader = channel.request(packets.READDIR, pack_bytes(handle), packets.NAME)
+        except Status as status:
+            if status.code != packets.EOF:
+                raise
+            return entries
+        names = list(reader.names())
+        if not names:
+            return entries  # Some servers end so, and one that only pretends to have more would never end.
+        entries += [(name, attributes) for name, attributes in names if name not in (".", "..")]
+        if len(entries) > MOST_OBJECTS:
+            raise listing_too_large(path)
+        # Each answer may come within the timeout, and all of them never.
+        if time.monotonic() - began > channel.login.timeout + len(entries) * _NAME_SIZE / MIN_RATE:
+            raise StoreUnavailableError("the server lists too slowly", channel.login.address, "Check the server and the network")

@@ -14,7 +14,7 @@ from ..base.progress import Advance
 from . import sftp_packets as packets
 from .base import Digests, open_spooled, read_spooled
 from .sftp_packets import Status
-from .sftp_root import RemoteRoot
+from .sftp_root import RemoteRoot, not_a_folder
 from .sftp_session import WINDOW, Session
 
 if t.TYPE_CHECKING:
@@ -97,8 +97,13 @@ class Upload:
             session.replace(self.temporary, self.final)
 
     def discard(self, session: Session) -> None:
-        """Remove the temporary file, if there is one."""
-        session.remove_if_there(self.temporary)
+        """Remove the temporary file, if there is one and the server allows it. Some accounts may not remove anything; a leftover is
+        no archive, and the next upload of the same archive uses it."""
+        try:
+            session.remove_if_there(self.temporary)
+        except Status as status:
+            if status.code in (packets.NO_CONNECTION, packets.CONNECTION_LOST):
+                raise
 
     def _taken(self, session: Session) -> StoreExistsError:
         # A run that was killed while it renamed may have left both names (OpenSSH: link, then unlink).
@@ -114,7 +119,7 @@ class Upload:
             except Status as status:
                 if status.code == packets.NO_SUCH_FILE:
                     # A folder is missing: this is the first archive of a day, or 'delete' has just removed the empty folder.
-                    _make_folders(session, posixpath.dirname(self.temporary))
+                    _make_folders(session, posixpath.dirname(self.temporary), self._root.location(self._key))
                     continue
                 existing = session.find(self.temporary)
                 if existing is None:
@@ -124,7 +129,13 @@ class Upload:
             offset = size - _GO_BACK
             if self._resume and existing.is_file() and offset > 0 and size <= self._digests.size:
                 return session.open_file(self.temporary, packets.FLAG_WRITE), offset
-            session.remove(self.temporary)
+            try:
+                session.remove(self.temporary)
+            except Status:
+                if not existing.is_file():
+                    raise
+                # The account may not remove; it may still write what it has made.
+                return session.open_file(self.temporary, packets.FLAG_WRITE | packets.FLAG_TRUNCATE), 0
         raise StoreUnavailableError("the temporary file or its folder was removed during the upload", self.temporary)
 
     def _require_room(self, session: Session, need: int) -> None:
@@ -150,12 +161,15 @@ class Upload:
         )
 
 
-def _make_folders(session: Session, folder: str) -> None:
-    if session.find(folder, follow=True) is not None:
+def _make_folders(session: Session, folder: str, location: str) -> None:
+    found = session.find(folder, follow=True)
+    if found is not None:
+        if found.mode is not None and not found.is_folder():
+            raise not_a_folder(ascii(folder), location)
         return
     parent = posixpath.dirname(folder)
     if parent not in ("", folder):
-        _make_folders(session, parent)
+        _make_folders(session, parent, location)
     try:
         session.make_folder(folder, FOLDER_MODE)
     except Status:

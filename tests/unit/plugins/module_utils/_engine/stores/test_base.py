@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import types
 import typing as t
 
 import pytest
@@ -93,6 +94,7 @@ class Listing:
         return sftp_packets.PacketReader(memoryview(answer), 0)
 
     seconds_for = float
+    login = types.SimpleNamespace(timeout=60.0, address="h:22")
 
 
 def session_with(channel: Listing) -> sftp_session.Session:
