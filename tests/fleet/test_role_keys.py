@@ -119,7 +119,7 @@ def test_a_key_that_is_there_is_copied_and_nothing_changes_a_second_time(site: S
 
 def test_a_key_that_is_too_old_is_replaced_and_the_copy_opens_with_ansible_vault(site: Site, tmp_path: pathlib.Path) -> None:
     old = site.current
-    times = site.host.path(KEYRING) / "keyring.json"
+    times = site.host.path(KEYRING + "/keyring.json")
     times.write_text(json.dumps({"created": {old: int(time.time()) - 91 * 86400}}), encoding="ascii")
     played = site.play(keys_max_age="90d")
     assert played.code == 0 and site.current != old, played.output

@@ -61,7 +61,7 @@ def test_a_mistake_is_told_and_changes_nothing(host, fresh, variables, message):
 def test_a_user_a_group_and_folders_with_their_modes(host, fresh):
     # There before the role, with what another user wrote.
     host.path("/var/lib/log-archive").mkdir()
-    (host.path("/var/lib/log-archive") / "catalog").write_text("of root", encoding="ascii")
+    host.path("/var/lib/log-archive/catalog").write_text("of root", encoding="ascii")
     assert succeed(host, ROLE, **JOBS).changed == 1
     places = [
         "/etc/log-archive",

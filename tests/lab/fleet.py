@@ -25,6 +25,7 @@ import sys
 import time
 import typing as t
 
+from .filesystems import path_inside
 from .openssh import new_key
 from .processes import NAMESPACES, NotReady, Unavailable, answers, children_of, need_program, patience, send, within
 from .swift import S3Server, swift_s3
@@ -191,9 +192,9 @@ class Host:
     def path(self, path: t.Union[str, os.PathLike[str]]) -> pathlib.Path:
         """A file of this host as it is seen from outside, running or not; what the host mounts (/run, /proc, /dev) is not seen.
 
-        An absolute link on the way is followed on this machine, not on the host: use ``run`` there.
+        A link in it is followed as the host follows it. A link that is met later, below a folder that this returned, is not.
         """
-        return self.root / os.fspath(path).lstrip("/")
+        return pathlib.Path(path_inside(self.root, path))
 
     def run(self, argv: t.Sequence[str], check: bool = True, **options: t.Any) -> subprocess.CompletedProcess[str]:
         """Run a command as root on this host and return it with its output as text. ``options`` go to subprocess.run."""
@@ -222,7 +223,7 @@ class Host:
         self.path("/etc/hostname").write_text(self.name + "\n", encoding="ascii")
         self.path("/etc/hosts").write_text(self.fleet.names, encoding="ascii")
         for home, owner in (("/root", 0), ("/home/" + ADMIN, self.path("/home/" + ADMIN).stat().st_uid)):
-            folder = self.path(home) / ".ssh"
+            folder = self.path(home + "/.ssh")
             folder.mkdir(mode=0o700, exist_ok=True)
             (folder / "authorized_keys").write_text(self.fleet.public_key + "\n", encoding="ascii")
             for each in (folder, folder / "authorized_keys"):

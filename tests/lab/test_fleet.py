@@ -56,6 +56,17 @@ def test_each_host_has_its_own_name_files_processes_and_address(fleet: lab.Fleet
     assert socket.gethostname() == here
 
 
+def test_a_link_of_a_host_does_not_lead_into_this_machine(fleet: lab.Fleet, tmp_path: pathlib.Path) -> None:
+    host = fleet.hosts["one"]
+    here = tmp_path / "file"
+    here.write_text("of this machine", encoding="ascii")
+    host.run(["sh", "-c", 'mkdir -p "$1" && ln -s "$1" /etc/away && ln -s /etc/away/file /srv/link', "sh", str(tmp_path)])
+    for path in ("/srv/link", "/etc/away/file", "../../etc/away/file"):
+        host.path(path).write_text(path, encoding="ascii")
+        assert host.run(["cat", str(here)]).stdout == path
+    assert here.read_text(encoding="ascii") == "of this machine"
+
+
 def test_a_host_reaches_the_others_and_not_the_internet(fleet: lab.Fleet) -> None:
     script = "import socket, sys; print(socket.create_connection((sys.argv[1], 22), timeout=5).recv(4))"
     assert "SSH-" in fleet.hosts["one"].run(["python3", "-c", script, "three"]).stdout

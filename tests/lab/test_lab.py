@@ -16,6 +16,7 @@ import typing as t
 
 import lab
 import pytest
+from lab.filesystems import path_inside
 
 boto_errors = pytest.importorskip("botocore.exceptions")
 paramiko = pytest.importorskip("paramiko")
@@ -35,6 +36,35 @@ def login(server: t.Any, port: t.Optional[int] = None, password: bool = False) -
 def put(server: t.Any, name: str, content: bytes, **how: t.Any) -> None:
     with login(server, **how) as client, client.open_sftp() as sftp, sftp.open(name, "wx") as stream:
         stream.write(content)
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/etc/hosts", "etc/hosts"),
+        ("etc//./hosts/", "etc/hosts"),
+        ("/new/of/all", "new/of/all"),
+        ("/../../etc/hosts", "etc/hosts"),
+        ("/absolute/hosts", "etc/hosts"),
+        ("/etc/relative/hosts", "etc/hosts"),
+        ("/etc/above", "hosts"),
+        ("/chain", "etc/hosts"),
+        ("/absolute/../new", "new"),
+        ("/dangling/new", "not/there/new"),
+    ],
+)
+def test_a_path_inside_a_root_folder_never_leads_out(tmp_path: pathlib.Path, path: str, found: str) -> None:
+    (tmp_path / "etc").mkdir()
+    links = {"absolute": "/etc", "etc/relative": ".", "etc/above": "../../../hosts", "chain": "/absolute/hosts", "dangling": "/not/there"}
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    assert path_inside(tmp_path, path) == str(tmp_path / found)
+
+
+def test_a_loop_of_links_inside_a_root_folder_is_an_error(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "loop").symlink_to("/loop")
+    with pytest.raises(OSError, match="symbolic links"):
+        path_inside(tmp_path, "/loop")
 
 
 @pytest.mark.parametrize("name", ["openssh", "openssh_sftp_only", "openssh_password", "proftpd"])
