@@ -9,6 +9,7 @@ import contextlib
 import os
 import pathlib
 import sys
+import tempfile
 import typing as t
 import uuid
 
@@ -25,6 +26,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT / "build" / "collection
 
 import hypothesis  # noqa: E402
 import lab  # noqa: E402
+from lab import quick_ansible  # noqa: E402
 from rigs import skips  # noqa: E402
 
 # An example takes longer on a machine that does something else, too.
@@ -41,8 +43,12 @@ def started(stack: contextlib.ExitStack, part: t.ContextManager[t.Any]) -> t.Any
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the rule of LOG_ARCHIVE_REQUIRE_ALL."""
+    """Add the rule of LOG_ARCHIVE_REQUIRE_ALL, and make the folder that this session's runs of Ansible share, for all workers."""
     config.pluginmanager.register(skips, "log-archive-skips")
+    if not hasattr(config, "workerinput"):
+        shared = tempfile.TemporaryDirectory(prefix="log-archive-modules-")
+        os.environ[quick_ansible.SHARED] = shared.name
+        config.add_cleanup(shared.cleanup)
 
 
 @pytest.hookimpl(trylast=True)

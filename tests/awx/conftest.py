@@ -13,6 +13,7 @@ import sys
 import typing as t
 
 import pytest
+from lab import quick_ansible
 from lab.awx_api import Awx, awx_api
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
@@ -70,6 +71,7 @@ class Controller:
         self.awx = awx
         self._env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         self._env.update(
+            quick_ansible.environment(),
             ANSIBLE_COLLECTIONS_PATH="%s:%s" % (collections, AWX_COLLECTIONS),
             ANSIBLE_HOME=str(home),
             ANSIBLE_NOCOLOR="1",

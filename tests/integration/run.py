@@ -26,7 +26,9 @@ def names() -> t.List[str]:
     return sorted(path.name for path in TARGETS.iterdir() if path.is_dir() and not path.name.startswith("setup_"))
 
 
-def run(target: str, folder: t.Union[str, os.PathLike[str]], variables: t.Mapping[str, t.Any]) -> subprocess.CompletedProcess[str]:
+def run(
+    target: str, folder: t.Union[str, os.PathLike[str]], variables: t.Mapping[str, t.Any], environment: t.Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess[str]:
     """Run one target with these variables; ``folder`` is for temporary files."""
     folder = pathlib.Path(folder).resolve()
     playbook = folder / "target.yml"
@@ -46,7 +48,7 @@ def run(target: str, folder: t.Union[str, os.PathLike[str]], variables: t.Mappin
         "TMPDIR": str(folder),
     }
     return subprocess.run(
-        command, env=dict(os.environ, **settings), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command, env=dict(environment, **settings), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
 
 

@@ -17,6 +17,7 @@ import sys
 import typing as t
 
 import pytest
+from lab import quick_ansible
 from rigs.command import install
 
 pytest.importorskip("ansible")
@@ -38,7 +39,6 @@ class LocalFleet:
         (folder / "logs").mkdir()
         for hour in range(3):
             (folder / "logs" / ("syslog.20240112.%02d" % hour)).write_text("a line of hour %d\n" % hour)
-        (folder / "ansible.cfg").touch()
 
     def add(self, host: str) -> None:
         """Set up a host as the site playbook does."""
@@ -72,7 +72,7 @@ class LocalFleet:
         inventory.write_text(json.dumps({"all": {"hosts": self.hosts, "vars": variables, "children": servers}}))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         environment.update(
-            ANSIBLE_CONFIG=str(self.folder / "ansible.cfg"),
+            quick_ansible.environment(),
             ANSIBLE_HOME=str(self.folder / "ansible"),
             ANSIBLE_COLLECTIONS_PATH=str(self.collections),
             ANSIBLE_NOCOLOR="1",
@@ -385,8 +385,7 @@ def test_the_example_inventory_merges_as_it_says(tmp_path: pathlib.Path, collect
             ]
         )
     )
-    (tmp_path / "ansible.cfg").touch()
-    environment = dict(os.environ, ANSIBLE_CONFIG=str(tmp_path / "ansible.cfg"), ANSIBLE_COLLECTIONS_PATH=str(collections_path))
+    environment = dict(os.environ, **quick_ansible.environment(), ANSIBLE_COLLECTIONS_PATH=str(collections_path))
     environment.update(LOG_ARCHIVE_S3_SECRET_KEY="not-a-secret", ANSIBLE_HOME=str(tmp_path / "ansible"))
     command = [str(PROGRAM), "-i", str(inventory), "-e", "ansible_python_interpreter=" + sys.executable, str(play)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import pathlib
 import typing as t
 
-import pytest
+from lab import quick_ansible
 from lab.https import Authority
 from lab.smtp import PASSWORD, USER, smtp_server
 from lab.webhook import TOKEN, webhook
@@ -20,7 +21,7 @@ runner = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(runner)
 
 
-def test_the_recap_of_a_fleet(start_part: t.Callable[..., t.Any], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recap_of_a_fleet(start_part: t.Callable[..., t.Any], tmp_path: pathlib.Path) -> None:
     authority = Authority(tmp_path / "ca")
     smtp = start_part(smtp_server(tmp_path, authority=authority))
     receiver = start_part(webhook(tmp_path, authority=authority))
@@ -30,8 +31,8 @@ def test_the_recap_of_a_fleet(start_part: t.Callable[..., t.Any], tmp_path: path
         {"type": "chat", "url": receiver.url(), **common},
         {"type": "ping", "url": receiver.url("/ping/marker-of-a-path"), "ca_bundle": authority.certificate_file},
     ]
-    monkeypatch.setenv("ANSIBLE_VERBOSITY", "3")
-    result = runner.run("recap_notify", tmp_path, {"receivers": receivers})
+    environment = dict(os.environ, **quick_ansible.environment(), ANSIBLE_VERBOSITY="3")
+    result = runner.run("recap_notify", tmp_path, {"receivers": receivers}, environment)
     assert result.returncode == 0, result.stdout
     (mail,) = smtp.mails
     assert mail.encrypted and mail.message["Subject"] == "[log-archive] 2 runs on 2 hosts: 1 failed"

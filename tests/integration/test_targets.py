@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import pathlib
 import typing as t
 import uuid
@@ -14,6 +15,7 @@ import zipfile
 
 import lab
 import pytest
+from lab import quick_ansible
 from lab.https import https_server
 
 _spec = importlib.util.spec_from_file_location("integration_run", pathlib.Path(__file__).with_name("run.py"))
@@ -26,7 +28,7 @@ ON_SERVERS = ("archive_upload", "archive_verify", "archive_restore", "archive_pr
 
 
 def passes(target: str, folder: pathlib.Path, variables: t.Mapping[str, t.Any]) -> None:
-    result = runner.run(target, folder, variables)
+    result = runner.run(target, folder, variables, dict(os.environ, **quick_ansible.environment()))
     assert result.returncode == 0, result.stdout
 
 

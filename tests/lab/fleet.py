@@ -25,6 +25,7 @@ import sys
 import time
 import typing as t
 
+from . import quick_ansible
 from .filesystems import path_inside
 from .openssh import new_key
 from .processes import NAMESPACES, NotReady, Unavailable, answers, children_of, need_program, patience, send, within
@@ -435,12 +436,11 @@ class Fleet:
         """The variables with which Ansible runs on the controller."""
         found = collections or os.environ.get("LOG_ARCHIVE_COLLECTIONS") or CHECKOUT / "build" / "collections"
         return {
+            **quick_ansible.environment(),
             "HOME": str(self.home),
             "PATH": os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "ANSIBLE_HOME": str(self.home / ".ansible"),
             "ANSIBLE_LOCAL_TEMP": str(self.home / ".ansible" / "tmp"),
-            # Empty: this machine's own would be read otherwise.
-            "ANSIBLE_CONFIG": str(self.home / "ansible.cfg"),
             "ANSIBLE_COLLECTIONS_PATH": os.path.abspath(found),
             "ANSIBLE_SSH_CONTROL_PATH_DIR": self._sockets,
             "ANSIBLE_HOST_KEY_CHECKING": "1",
@@ -469,7 +469,6 @@ class Fleet:
     def open(self) -> None:
         """Make and start everything."""
         self.home.mkdir(parents=True, mode=0o700, exist_ok=True)
-        (self.home / "ansible.cfg").touch()
         os.makedirs(self._sockets, mode=0o700)
         self.public_key = new_key(self.private_key_file, "controller")
         _command("ip", "netns", "add", self.namespace)
