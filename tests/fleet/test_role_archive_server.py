@@ -507,6 +507,24 @@ def test_the_server_prunes_for_an_append_only_host(site: Site, sealed: str) -> N
     assert all(key in events for key in old)
 
 
+def test_a_host_cannot_fill_the_log_of_the_server(site: Site, sealed: str) -> None:
+    uploads = 60
+    with site.attacker("web1") as sftp:
+        folder = "/archive/" + "n" * 200
+        sftp.mkdir(folder)
+        for number in range(uploads):
+            for name, content in (("%d%s%s" % (number, SUFFIX, MANIFEST), b"no manifest"), ("%d%s" % (number, SUFFIX), b"no archive")):
+                with sftp.open("%s/%s" % (folder, name), "w") as file:
+                    file.write(content)
+    events = site.seal()
+    assert [event["refused"] for event in events if event["event"] == "not shown"] == [uploads - 50]
+    assert len(events) == 51 and max(len(json.dumps(event)) for event in events) < 600
+    assert site.seal() == []
+    intact(site, sealed)
+    site.server.run(["logrotate", "--debug", "/etc/logrotate.d/log-archive-server"])
+    assert "maxsize 50M" in site.server.path("/etc/logrotate.d/log-archive-server").read_text()
+
+
 # -- changes ----------------------------------------------------------------------------------------------------------
 
 

@@ -43,6 +43,12 @@ FILE_MODE = 0o440
 DEEPEST = 32
 MOST_ENTRIES = 200_000
 MOST_REFUSALS = 10_000
+MOST_LINES = 50
+"""Lines in the log for each kind of event, in one run for one account: a host must not be able to fill the disk of the server."""
+LONGEST_TEXT = 200
+"""Characters of a path or a reason in the log. The host chooses the names in them."""
+SECONDS = 20.0
+"""After this time in a run, the rest of an account waits for the next run, so that one host does not hold up the others."""
 MEMORY = 2 << 30
 """Bytes of address space: a malicious manifest that would fill the memory fails only itself."""
 ALL_SEALED = 0
@@ -62,20 +68,46 @@ class Refused(Exception):
     """An archive of the host cannot be sealed; the text is the reason."""
 
 
+class Postponed(Exception):
+    """The time of the account in this run is used up."""
+
+
 class Log:
-    """One JSON line per event on standard output."""
+    """One JSON line per event on standard output, at most MOST_LINES for each account and kind of event."""
 
     def __init__(self) -> None:
         self.failed = False
+        self._counts: t.Dict[str, t.Dict[str, int]] = {}
 
-    def write(self, event: str, **fields: t.Any) -> None:
+    def write(self, event: str, account: str, **fields: t.Any) -> None:
+        counts = self._counts.setdefault(account, {})
+        counts[event] = counts.get(event, 0) + 1
+        if counts[event] <= MOST_LINES:
+            self._print(event, account=account, **{name: _shortened(value) for name, value in fields.items()})
+
+    def error(self, account: str, **fields: t.Any) -> None:
+        self.failed = True
+        self.write("error", account, **fields)
+
+    def end(self) -> None:
+        """For each account, write how many events of each kind have no line."""
+        for account, counts in self._counts.items():
+            more = {event: count - MOST_LINES for event, count in counts.items() if count > MOST_LINES}
+            if more:
+                self._print("not shown", account=account, **more)
+
+    @staticmethod
+    def _print(event: str, **fields: t.Any) -> None:
         line = dict({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event}, **fields)
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
 
-    def error(self, **fields: t.Any) -> None:
-        self.failed = True
-        self.write("error", **fields)
+
+def _shortened(value: t.Any) -> t.Any:
+    if not isinstance(value, str) or len(value) <= LONGEST_TEXT:
+        return value
+    half = (LONGEST_TEXT - 3) // 2
+    return value[: LONGEST_TEXT - 3 - half] + "..." + value[-half:]
 
 
 class Account:
@@ -145,7 +177,14 @@ class Sealer:
                 if name.startswith("part-"):  # left by a run that was killed
                     os.unlink(name, dir_fd=self.work)
             self.known = self._load()
-            self._walk(self.account.folder, "", 0)
+            self._deadline = time.monotonic() + SECONDS
+            try:
+                self._walk(self.account.folder, "", 0)
+            except Postponed:
+                self.log.write("postponed", self.account.name, text="this took longer than %g s; the next run goes on" % SECONDS)
+                # What this run did not come to is still known.
+                for subject in [subject for subject in self.known if subject not in self.refused][: MOST_REFUSALS - len(self.refused)]:
+                    self.refused[subject] = self.known[subject]
             if self.refused != self.known:
                 self._save()
 
@@ -159,12 +198,14 @@ class Sealer:
         entries = _entries(folder)
         quiet = True
         for name, status in entries:
+            self._check_time()
             if stat.S_ISDIR(status.st_mode):
                 quiet = False
                 if not self._is_quiet(status):
                     self._walk_into(folder, name, "%s%s/" % (path, name), depth)
         files = dict(entries)
         for name, status in entries:
+            self._check_time()
             if stat.S_ISDIR(status.st_mode):
                 continue
             if not self._is_sealed(status):
@@ -175,6 +216,10 @@ class Sealer:
                     self._seal(folder, archive, path, (files[archive], status))
         if quiet and entries:
             self._mark(folder, set(files))
+
+    def _check_time(self) -> None:
+        if time.monotonic() >= self._deadline:
+            raise Postponed
 
     def _walk_into(self, folder: int, name: str, path: str, depth: int) -> None:
         try:
@@ -471,6 +516,7 @@ def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
                     give(account.folder, 0, 0, 0o700, 0o400)
         else:
             seal_all(base, log)
+            log.end()
     except BlockingIOError:
         return 0
     except Refused as refused:

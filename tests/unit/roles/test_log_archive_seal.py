@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import fcntl
 import hashlib
@@ -531,6 +532,78 @@ def test_a_folder_with_too_many_names(server: Server, seal: t.Any, monkeypatch: 
             pathlib.Path("many/%d" % number).touch()
     assert server.run() == 0
     assert sorted(server.told()) == [("refused", "many/"), ("sealed", ARCHIVE)]
+
+
+# -- a host that wants to fill the log of the server, or to take all of its time --------------------------------------
+
+
+def upload_many(server: Server, count: int, **said: t.Any) -> None:
+    for number in range(count):
+        server.upload("%s/%d.tgz.fernet" % (DAY, number), b"%d" % number, **said)
+
+
+def counted(server: Server) -> dict[str, int]:
+    return dict(collections.Counter(event["event"] for event in server.events))
+
+
+def test_the_lines_of_one_run_for_one_account_are_capped_and_the_rest_is_counted(server: Server, seal: t.Any) -> None:
+    more = seal.MOST_LINES + 7
+    upload_many(server, more, sha256="0" * 64)
+    assert server.run() == 0
+    assert counted(server) == {"refused": seal.MOST_LINES, "not shown": 1}
+    assert {name: server.events[-1][name] for name in ("account", "refused")} == {"account": "la-web1", "refused": 7}
+    server.run()
+    assert server.events == [], "what was only counted is reported once, too"
+    upload_many(server, more)
+    server.run()
+    assert counted(server) == {"sealed": seal.MOST_LINES, "not shown": 1}
+
+
+def test_one_account_leaves_the_lines_of_another_alone(server: Server, seal: t.Any) -> None:
+    upload_many(server, seal.MOST_LINES + 1, sha256="0" * 64)
+    server.folder = server.base / "la-db1" / "archive"
+    with server.as_host(OTHER):
+        make_folders(DAY)
+        for name, content in ((ARCHIVE + MANIFEST, manifest(b"of db1")), (ARCHIVE, b"of db1")):
+            pathlib.Path(name).write_bytes(content)
+    server.run()
+    assert ("sealed", ARCHIVE) in [(event["event"], event.get("path")) for event in server.events if event["account"] == "la-db1"]
+
+
+def test_errors_are_capped(server: Server, seal: t.Any, monkeypatch: t.Any, small_filesystem: t.Any) -> None:
+    monkeypatch.setattr(seal, "MOST_LINES", 2)
+    full = Server(seal, small_filesystem(1 << 20) / "srv", server.capsys)
+    upload_many(full, 5)
+    # No copy has space.
+    with full.as_host(), contextlib.suppress(OSError), open("rest", "wb") as rest:
+        while True:
+            rest.write(bytes(4096))
+            rest.flush()
+    assert full.run() == 1
+    assert counted(full) == {"error": 2, "not shown": 1}
+
+
+def test_a_path_in_the_log_has_a_limit(server: Server, seal: t.Any) -> None:
+    name = "/".join(["n" * 200] * 10) + "/12.tgz.fernet"
+    server.upload(name, sha256="0" * 64)
+    server.run()
+    (event,) = server.events
+    assert len(event["path"]) == seal.LONGEST_TEXT
+    assert event["path"].startswith("nnn") and event["path"].endswith("/12.tgz.fernet")
+
+
+def test_an_account_that_takes_long_goes_on_in_the_next_run(server: Server, seal: t.Any, monkeypatch: t.Any) -> None:
+    upload_many(server, 2, sha256="0" * 64)
+    server.run()
+    assert counted(server) == {"refused": 2}
+    upload_many(server, 1)
+    server.upload(ARCHIVE.replace("12/", "13/"))
+    with monkeypatch.context() as patched:
+        patched.setattr(seal, "SECONDS", 0)
+        server.run()
+    assert [(event["event"], event["account"]) for event in server.events] == [("postponed", "la-web1")]
+    server.run()
+    assert counted(server) == {"sealed": 2}, "what was refused before is not reported again"
 
 
 # -- handing over -----------------------------------------------------------------------------------------------------

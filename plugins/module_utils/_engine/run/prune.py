@@ -96,8 +96,11 @@ def _prune_store(run: Context, name: str, policy: RetentionOptions, coming: t.Se
     record = run.recorder.record["pruned"].setdefault(name, {"kept": 0, "removed": [], "failed": {}, "bytes_freed": 0, "refusals": []})
     record["kept"] = sum(not item.expected for item, _reasons in plan.keep)
     record["refusals"] = plan.refusals
-    for key, why in pruning_plan.damaged.items():
-        run.recorder.warn("store %s: retention ignores %s: its manifest cannot be used (%s)" % (name, key, why))
+    damaged = ["%s (%s)" % each for each in sorted(pruning_plan.damaged.items())]
+    if damaged:
+        # One warning: a host that may write to this store must not be able to fill the log with them.
+        text = "store %s: retention ignores %d archive(s) because of their manifests: %s"
+        run.recorder.warn(text % (name, len(damaged), some(damaged, separator="; ")))
     if run.check:
         done = pruning.predict(pruning_plan)
         record["plan"] = pruning.rows(plan)

@@ -230,3 +230,18 @@ def lost_after(monkeypatch, count):
 
 def host_path(store, key):
     return pathlib.Path(store.location(key))
+
+
+def test_a_store_full_of_useless_manifests_costs_one_warning(host):
+    """As a host that may write to the store can make them."""
+    host.write_logs(13, 14)
+    host.run()
+    for path in sorted(pathlib.Path(host.store).rglob("*.tgz.fernet"))[:1]:
+        for number in range(12):
+            copy = path.with_name("syslog.%d.tgz.fernet" % number)
+            copy.write_bytes(b"junk")
+            copy.with_name(copy.name + ".manifest.json").write_bytes(b"junk")
+    record = job.prune(host.document(retention={"keep_last": 5}), now=NOW)
+    (warning,) = record["warnings"]
+    assert "store file: retention ignores 12 archive(s) because of their manifests: " in warning
+    assert warning.endswith(" and 2 more")
