@@ -528,6 +528,18 @@ def test_a_host_cannot_fill_the_log_of_the_server(site: Site, sealed: str) -> No
 # -- changes ----------------------------------------------------------------------------------------------------------
 
 
+def test_a_public_key_that_is_more_than_one_key_is_not_authorized(site: Site) -> None:
+    authorized = site.server.path("/etc/ssh/log-archive/la-web1")
+    public = site.fleet.hosts["web1"].path(SSH + "/id_ed25519.pub")
+    before, key = authorized.read_text(), public.read_text()
+    public.write_text(key + "ssh-ed25519 AAAA of-somebody-else\n")
+    played = site.play(PRESENT, "--limit", "web1")
+    public.write_text(key)
+    assert played.code == 2
+    assert "web1:/etc/log-archive/ssh/id_ed25519.pub is not one public key in one line" in " ".join(played.output.split())
+    assert authorized.read_text() == before
+
+
 def test_a_changed_host_key_is_refused_until_the_next_run_brings_it(site: Site) -> None:
     old = list(site.server.host_keys)
     for index, kind in enumerate(("ed25519", "ecdsa")):
