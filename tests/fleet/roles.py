@@ -13,9 +13,10 @@ import re
 import stat
 import typing as t
 
-# What changes with every login, and what useradd keeps of the state before.
+# What changes with every login, what useradd keeps of the state before, and what systemd leaves when a host is switched off hard.
 IGNORED = re.compile(
     r"/(root/\.ansible|home/[^/]+/\.(ansible|sudo_as_admin_successful)|var/log/(lastlog|wtmp|btmp)|var/lib/sudo"
+    r"|var/tmp/systemd-private-[^/]+"
     r"|etc/(passwd|group|shadow|gshadow|subuid|subgid)-"
     r"|etc/\.pwd\.lock)(/|$)"
 )

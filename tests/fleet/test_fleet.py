@@ -301,8 +301,12 @@ def test_limit_touches_only_that_host(site: Site) -> None:
     # Every host would be given another document now.
     site.inventory = site.write_inventory(keep_last=5)
     recap = site.play("site", "--limit", "web1")
-    assert {name: counts["changed"] for name, counts in recap.items()} == {"web1": 1}
-    assert site.differences(before) == {"web1": {"/etc/log-archive/jobs.d/app.json"}}
+    # The host's document, and what the server needs of it to prune for the host.
+    assert {name: counts["changed"] for name, counts in recap.items()} == {"web1": 2}
+    assert site.differences(before) == {
+        "web1": {"/etc/log-archive/jobs.d/app.json"},
+        "archive1": {"/etc/log-archive/server.d/web1/app.json"},
+    }
 
 
 def test_operators_run_look_and_edit_and_read_no_key(site: Site) -> None:
