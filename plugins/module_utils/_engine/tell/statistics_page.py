@@ -46,7 +46,8 @@ h1 { margin: 0; font-size: 1.5rem; } h2 { margin: 2rem 0 .5rem; font-size: 1.1re
 .figures b { display: block; font-size: 1.35rem; } .figures span, .figures small { color: var(--dim); }
 .table { overflow-x: auto; } table { width: 100%%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; } th { color: var(--dim); }
+th:first-child, td:first-child { text-align: left;
+  min-width: 8rem; white-space: normal; overflow-wrap: anywhere; } th { color: var(--dim); }
 tfoot td { font-weight: 600; } svg { width: 100%%; height: auto; } svg text { fill: var(--dim); font-size: 11px; }
 .up { fill: var(--up); } .down { fill: var(--down); } .failed { fill: var(--failed); color: var(--failed); }
 .axis { stroke: var(--line); } .key::before { content: "\\25A0 "; } .key.up { color: var(--up); } .key.down { color: var(--down); }
@@ -72,7 +73,7 @@ def render(statistics: Statistics, reload_seconds: t.Optional[int] = None) -> st
     if trend:
         key = '<p><span class="key up">uploads</span> <span class="key down">downloads</span></p>'
         parts += [
-            _section("Transfers by %s" % by, key + _chart(trend, "uploads", "downloads", str)),
+            _section("Transfers by %s" % by, key + _chart(trend, "uploads", "downloads", _count)),
             _section("Bytes by %s" % by, key + _chart(trend, "bytes_uploaded", "bytes_downloaded", format_size)),
             _section("Hours of the day (UTC)", _hours_chart(statistics)),
         ]
@@ -188,7 +189,7 @@ def _hours_chart(statistics: Statistics) -> str:
     bars = [
         (one["transfers"], 0, "%02d:00: %d transfers, %s" % (one["hour"], one["transfers"], format_size(one["bytes"]))) for one in hours
     ]
-    return _bars(["%02d:00" % one["hour"] for one in hours], bars, str)
+    return _bars(["%02d:00" % one["hour"] for one in hours], bars, _count)
 
 
 def _bars(labels: t.Sequence[str], bars: t.Sequence[t.Tuple[int, int, str]], shown: t.Callable[[int], str]) -> str:
