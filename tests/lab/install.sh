@@ -40,6 +40,8 @@ need mmdebstrap mmdebstrap
 need iproute2 ip
 need util-linux nsenter setpriv unshare
 need mount mount umount
+# Shows the statistics page.
+need chromium chromium
 need podman podman
 need runc runc
 

@@ -36,9 +36,9 @@ def add_archives(parser: argparse.ArgumentParser) -> None:
     """Add the options that select archives by job, period and host."""
     add_jobs(parser)
     parser.add_argument(
-        "--since", metavar="TIME", type=_time, help="only periods that end after this time (2024-01-12 or 2024-01-12T13:00Z)"
+        "--since", metavar="TIME", type=time_argument, help="only periods that end after this time (2024-01-12 or 2024-01-12T13:00Z)"
     )
-    parser.add_argument("--until", metavar="TIME", type=_time, help="only periods that begin before this time")
+    parser.add_argument("--until", metavar="TIME", type=time_argument, help="only periods that begin before this time")
     parser.add_argument("--host", help="archives of this host (default: this host; '*' selects every host)")
 
 
@@ -120,7 +120,8 @@ def progress_of(options: argparse.Namespace) -> Progress:
     return progress_bar
 
 
-def _time(text: str) -> datetime:
+def time_argument(text: str) -> datetime:
+    """The type of an option that is a time; without an offset it is in UTC."""
     import argparse
 
     from ..base.units import parse_time

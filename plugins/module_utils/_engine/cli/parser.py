@@ -106,6 +106,18 @@ def _streams() -> Command:
     return streams.add_streams, streams.show
 
 
+def _stats() -> Command:
+    from . import statistics
+
+    return statistics.add_stats_options, statistics.stats
+
+
+def _generate() -> Command:
+    from . import statistics
+
+    return statistics.add_generate_options, statistics.generate
+
+
 COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "run": ("archive new logs, ship and verify the archives, apply retention", _run),
     "list": ("list archives from the catalog or from a store", _list),
@@ -119,13 +131,15 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "follow": ("store the lines of a stream in its sinks as they are written, until a signal ends it", _follow),
     "ingest": ("store the lines that streams have now in their sinks", _ingest),
     "streams": ("show position, lag, rejected lines and gaps of each stream", _streams),
+    "stats": ("show who transferred how much, when and from where, or write it as a page", _stats),
+    "generate": ("write a made-up log, for demonstrations and tests", _generate),
 }
-OF_STREAMS = ("follow", "ingest", "streams")
+OF_STREAMS = ("follow", "ingest", "streams", "stats")
 """Commands that read stream documents instead of job documents."""
 
 
-WITHOUT_JOBS = ("sample-config",)
-"""Commands that read no job document and print no JSON."""
+WITHOUT_DOCUMENTS = ("sample-config", "generate")
+"""Commands that read no documents."""
 
 
 _FOLDERS = {"job": ("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG), "stream": ("LOG_ARCHIVE_STREAMS", SETTINGS + "/streams.d")}
@@ -153,7 +167,7 @@ def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
         raise UsageError("there is no command '%s'" % name, hint="%sSee 'log-archive --help'" % near)
     add_options, call = COMMANDS[name][1]()
     parser = _Parser(prog="log-archive " + name, **_about(name))
-    if name not in WITHOUT_JOBS:
+    if name not in WITHOUT_DOCUMENTS:
         _add_global_options(parser, "stream" if name in OF_STREAMS else "job")
     _add_version(parser)
     add_options(parser)

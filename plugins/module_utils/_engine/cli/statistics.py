@@ -1,0 +1,111 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``log-archive stats`` and ``log-archive generate``."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ..base.errors import EXIT_DONE, ConfigError, LogArchiveError, UsageError
+from . import output
+from .options import progress_of, time_argument
+
+if t.TYPE_CHECKING:
+    import argparse
+
+    from ..config.stream_document import SinkOptions, StreamDocument
+    from ..ingest.statistics.facts import Statistics
+
+
+def add_stats_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``stats``."""
+    parser.add_argument("stream", metavar="STREAM", help="name of a stream, or path of its document")
+    parser.add_argument("--since", metavar="TIME", type=time_argument, help="only lines from this time on (such as 2026-11-03T02:00Z)")
+    parser.add_argument("--until", metavar="TIME", type=time_argument, help="only lines before this time (with --since the default is now)")
+    parser.add_argument("--by", choices=["hour", "day", "week"], help="step of the trend (default: chosen by the length of the time)")
+    parser.add_argument("--sink", metavar="NAME", help="sink to read (default: the first one of the stream)")
+    parser.add_argument("--html", metavar="FILE", help="write the statistics to this file, as an HTML page")
+
+
+def stats(options: argparse.Namespace) -> int:
+    """Print the statistics of a stream, or write them as a page."""
+    from ..config import files
+    from ..tell import statistics_page, statistics_text
+
+    if options.html and options.json:
+        raise UsageError("--html and --json cannot be used together", hint="Run the command twice")
+    (path,) = files.find(options.config, [options.stream], "stream")
+    document = files.load_stream(path)
+    profile = document["parse"]["profile"]
+    if profile != "sftpgo":
+        raise ConfigError("only streams with the profile sftpgo have statistics; this one has the profile %s" % profile, path)
+    statistics = _computed(document, _sink(document, options.sink), options)
+    if options.json:
+        output.print_json(statistics)
+    elif options.html:
+        from ..base.durable import write_atomically
+
+        umask = os.umask(0o022)
+        os.umask(umask)
+        write_atomically(os.path.abspath(options.html), statistics_page.render(statistics).encode("utf-8"), 0o666 & ~umask)
+        output.print_text("%s: written" % options.html)
+    else:
+        output.print_text(statistics_text.render(statistics))
+    return EXIT_DONE
+
+
+def _sink(document: StreamDocument, name: t.Optional[str]) -> SinkOptions:
+    for sink in document["sinks"]:
+        if name in (None, sink["name"]):
+            return sink
+    known = ", ".join(sink["name"] for sink in document["sinks"])
+    raise ConfigError("the stream '%s' has no sink of this name" % document["name"], name, "Its sinks are: %s" % known)
+
+
+def _computed(document: StreamDocument, options: SinkOptions, given: argparse.Namespace) -> Statistics:
+    import contextlib
+    from datetime import datetime, timezone
+
+    from ..ingest.sinks.opening import open_sink
+    from ..ingest.statistics.compute import Span, compute
+
+    if options["type"] == "sqlite" and not os.path.exists(str(options["path"])):
+        # Opening it would create it.
+        hint = "Run 'log-archive ingest %s' first" % document["name"]
+        raise LogArchiveError("the sink does not exist yet", options["path"], hint)
+    with contextlib.closing(open_sink(options, document)) as sink:
+        span, now = Span(given.since, given.until, given.by), datetime.now(timezone.utc)
+        return compute(sink.select, options["type"], document["name"], options["name"], span, now)
+
+
+def add_generate_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``generate``."""
+    parser.add_argument("kind", choices=["sftpgo"], help="what to generate: the folder of an SFTPGo server's log, with rotated files")
+    parser.add_argument("folder", metavar="FOLDER", help="where to write; it is created if it is missing")
+    parser.add_argument("--files", metavar="N", type=int, default=3, help="number of files, the live log included (default: 3)")
+    parser.add_argument("--lines", metavar="N", type=int, default=10_000, help="lines of each file (default: 10000)")
+    parser.add_argument("--seed", metavar="S", type=int, default=1, help="the same seed gives the same bytes (default: 1)")
+    parser.add_argument(
+        "--start", metavar="TIME", type=time_argument, default="2026-01-05", help="time of the first line (default: 2026-01-05)"
+    )
+    parser.add_argument("--compress", action="store_true", help="compress the rotated files")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def generate(options: argparse.Namespace) -> int:
+    """Write a made-up log."""
+    from ..ingest.generate.folder import generate_folder
+
+    for name in ("files", "lines"):
+        if getattr(options, name) < 1:
+            raise UsageError("must be at least 1, not %d" % getattr(options, name), "--" + name)
+    start = options.start.replace(tzinfo=None)
+    made = generate_folder(options.folder, options.files, options.lines, options.seed, start, options.compress, progress_of(options))
+    if options.json:
+        output.print_json(made)
+    else:
+        counts = ", ".join("%d %s" % (count, kind) for kind, count in sorted(made["lines"].items()))
+        output.print_text("%s: %d file(s), %d lines (%s)" % (options.folder, len(made["files"]), sum(made["lines"].values()), counts))
+    return EXIT_DONE

@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a generated log to the page in a browser: the command's figures are those of the lines, and Chromium shows them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+
+import lab
+import pytest
+from rigs import command, statistics, streams
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    """A folder with a generated log that was ingested. Yields a function that runs the command."""
+    folder = tmp_path_factory.mktemp("host")
+    program = command.install(folder / "program")
+
+    def run(*arguments, code=0):
+        done = subprocess.run([program, *arguments], check=False, capture_output=True, text=True, cwd=folder)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+    assert "4 file(s), 6000 lines" in run("generate", "sftpgo", "logs", "--files", "4", "--lines", "1500", "--seed", "5", "--compress")
+    document = streams.given(folder, parse={"timezone": "UTC"})
+    (folder / "sftpgo.json").write_text(json.dumps(document))
+    run("ingest", "sftpgo.json")
+    run.folder = folder
+    return run
+
+
+@pytest.fixture(scope="module")
+def lines(host):
+    import gzip
+
+    files = sorted((host.folder / "logs").iterdir())
+    return b"".join(gzip.decompress(f.read_bytes()) if f.suffix == ".gz" else f.read_bytes() for f in files).splitlines()
+
+
+def test_the_figures_are_those_of_the_lines(host, lines):
+    found = json.loads(host("stats", "sftpgo.json", "--json"))
+    assert found["totals"] == statistics.totals(lines)
+    assert found["totals"]["transfers"] > 2000
+    some = json.loads(host("stats", "sftpgo.json", "--json", "--since", "2026-01-06", "--until", "2026-01-07T12:00Z", "--by", "hour"))
+    assert some["totals"] == statistics.totals(lines, "2026-01-06", "2026-01-07T12")
+    assert len(some["trend"]) == 36
+    assert "busiest hours of the day" in host("stats", "sftpgo.json")
+
+
+def test_chromium_shows_the_figures_and_requests_nothing_else(host, lines):
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    assert host("stats", "sftpgo.json", "--html", "page.html") == "page.html: written\n"
+    page = host.folder / "page.html"
+    arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=%s" % (host.folder / "browser"), "--dump-dom"]
+    shown = subprocess.run(
+        [browser, *arguments, page.as_uri()], check=True, capture_output=True, text=True, timeout=lab.patience(60), cwd=host.folder
+    ).stdout
+    figures = dict(re.findall(r'data-name="(\w+)" data-value="(\d+)"', shown))
+    wanted = statistics.totals(lines)
+    assert {name: int(value) for name, value in figures.items()} == {name: wanted[name] for name in figures}
+    assert len(figures) == 9
+    assert "<td>acme</td>" in shown
+    assert shown.count("<svg") == 3
+
+
+def test_mistakes_are_named(host):
+    assert "already contains sftpgo" in host("generate", "sftpgo", "logs", code=1)
+    assert "--lines: must be at least 1" in host("generate", "sftpgo", "new", "--lines", "0", code=2)
+    assert "no sink of this name" in host("stats", "sftpgo.json", "--sink", "other", code=2)
+    assert "cannot be used together" in host("stats", "sftpgo.json", "--json", "--html", "x", code=2)
+    document = streams.given(host.folder, sinks=[{"type": "sqlite", "path": str(host.folder / "none.sqlite")}])
+    (host.folder / "new").mkdir()
+    (host.folder / "new" / "sftpgo.json").write_text(json.dumps(document))
+    assert "the sink does not exist yet" in host("stats", "new/sftpgo.json", code=1)
+    assert not (host.folder / "none.sqlite").exists()
+    document = streams.given(host.folder, parse={"profile": "generic"})
+    (host.folder / "new" / "sftpgo.json").write_text(json.dumps(document))
+    assert "only streams with the profile sftpgo have statistics" in host("stats", "new/sftpgo.json", code=2)
