@@ -13,5 +13,5 @@ def manifest(name: str = "x", size: int = 10, **source: t.Any) -> t.Any:
     return {
         "archive": {"name": name, "size": size, "md5": "m", "sha256": name},
         "period": {"start": "2024-01-12T14:00:00Z", "end": "2024-01-12T15:00:00Z"},
-        "sources": [dict({"path": "/var/log/%s\udcff" % name, "size": 1, "mtime_ns": 2, "changed": False}, **source)],
+        "sources": [dict({"path": "/var/log/%s\udcff" % name, "size": 1, "mtime_ns": 2, "changed": False, "sha256": "s"}, **source)],
     }

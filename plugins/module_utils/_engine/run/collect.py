@@ -71,6 +71,10 @@ def _archive_new(run: Context, collected: Collected) -> None:
     if new and run.catalog.runs.last_success(run.job, run.now.timestamp()) is None:
         relearn(run, new)
         new = _not_archived(run, new)
+    if new and run.collector.deletable:
+        from .rotated import recognise
+
+        new = recognise(run, new)
     if new:
         from .pack import pack
 

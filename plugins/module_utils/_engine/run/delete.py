@@ -18,7 +18,6 @@ from ..state.folders import removals_path
 from ..state.removals import Removal
 
 if t.TYPE_CHECKING:
-    from ..base.beneath import Identity
     from ..sources.base import Source
     from ..state.entry import Entry
     from .context import Context
@@ -39,7 +38,7 @@ def delete_sources(run: Context, sources: t.Sequence[Source]) -> None:
             entry = None if archive is None else run.catalog.entry(archive)
             if entry is None or not stat.S_ISREG(status.st_mode) or not _is_held(run, entry):
                 continue
-            if _was_packed(run, entry, source, root, identity(status)):
+            if _was_packed(run, entry, source, root, status):
                 removal = Removal(source.root, source.relative, *identity(status), private_name(source.relative))
                 planned.append((removal, entry.name))
             else:
@@ -123,11 +122,13 @@ def _is_held(run: Context, entry: Entry) -> bool:
     return any(name in copies and copies[name].state == "verified" for name in run.stores.names)
 
 
-def _was_packed(run: Context, entry: Entry, source: Source, root: int, file: Identity) -> bool:
+def _was_packed(run: Context, entry: Entry, source: Source, root: int, status: os.stat_result) -> bool:
     """Whether this file is in the archive: this run has read the very file, or it has the bytes that an earlier run read."""
+    file = identity(status)
     if run.packed.get(source.path) == file:
         return True
-    expected = next((facts["sha256"] for facts in entry.manifest["sources"] if facts["path"] == source.path), None)
+    # The catalog, not the manifest: a log that was recognised after a rotation has another name there.
+    expected = run.catalog.names.sha256(entry.id, source.path, status.st_size, status.st_mtime_ns)
     with open(open_file(root, source.relative), "rb") as reader:
         if identity(os.fstat(reader.fileno())) != file:
             return False

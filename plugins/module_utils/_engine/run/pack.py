@@ -91,7 +91,7 @@ def _archive(run: Context, group: naming.Group, envelope: Envelope, below: str) 
     run.recorder.set_changed()
     for warning in created.warnings:
         run.recorder.warn(warning)
-    entry = run.catalog.add(run.host, run.job, key, created.manifest, run.stores.names)
+    entry = run.catalog.add(run.host, run.job, key, created.manifest, run.stores.names, created.identities)
     sha256, seconds = entry.manifest["archive"]["sha256"], round(created.seconds, 3)
     run.recorder.event("archived", archive=entry.name, size=entry.size, sha256=sha256, seconds=seconds)
     deliver(run, entry, run.recorder.add_archive(entry, "archived"))

@@ -14,16 +14,21 @@ import os
 import typing as t
 
 from .database import Database, Row, integer, path_in, text
+from .names import Names, numbers
 from .runs import Runs
 
 if t.TYPE_CHECKING:
-    from ..archive.facts import Manifest
+    from ..archive.facts import Manifest, SourceFacts
+    from ..base.beneath import Identity
     from .entry import Copy, Entry
     from .record import SpoolRecord
 
 
 SourceState = t.Tuple[str, int, int]
 """A source as it was at one time: path, size in bytes, mtime in nanoseconds."""
+
+
+NONE_KNOWN: t.Mapping[str, Identity] = {}
 
 
 def exists(state: str) -> bool:
@@ -41,6 +46,7 @@ class Catalog:
     def __init__(self, state: t.Optional[str], readonly: bool = False) -> None:
         self._database = Database(state, readonly)
         self.runs = Runs(self._database)
+        self.names = Names(self._database)
 
     def close(self) -> None:
         """Close the database."""
@@ -48,8 +54,10 @@ class Catalog:
 
     # -- archives -----------------------------------------------------------------------------------------------------
 
-    def add(self, host: str, job: str, key: str, manifest: Manifest, stores: t.Iterable[str]) -> Entry:
-        """Record an archive that is whole in the spool, to be copied to these stores."""
+    def add(
+        self, host: str, job: str, key: str, manifest: Manifest, stores: t.Iterable[str], identities: t.Mapping[str, Identity] = NONE_KNOWN
+    ) -> Entry:
+        """Record an archive that is whole in the spool, to be copied to these stores. identities: device and inode of its logs, by path."""
         from .entry import Entry
 
         with self._database.transaction():
@@ -59,11 +67,8 @@ class Catalog:
                 (host, job, key, period["start"], period["end"], manifest["archive"]["size"], json.dumps(manifest)),
             )
             self._database.executemany(
-                "INSERT INTO sources VALUES (?, ?, ?, ?, ?)",
-                [
-                    (archive, os.fsencode(s["path"]), s["size"], integer(s["mtime_ns"]), s.get("changed", False))
-                    for s in manifest["sources"]
-                ],
+                "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(archive, *_source(source), *numbers(identities.get(source["path"]))) for source in manifest["sources"]],
             )
             self._await(archive, key, stores)
         return Entry(archive, host, job, key, manifest, True)
@@ -274,6 +279,11 @@ class Catalog:
         query = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM archives WHERE job = ? AND spooled >= 1"
         archives, size = self._database.execute(query, (job,))[0]
         return {"archives": archives, "bytes": size}
+
+
+def _source(source: SourceFacts) -> t.Tuple[bytes, int, t.Union[int, bytes], bool, str]:
+    changed = source.get("changed", False)
+    return os.fsencode(source["path"]), source["size"], integer(source["mtime_ns"]), changed, source["sha256"]
 
 
 # An idle run has no entries: it does not need to load their types.

@@ -41,9 +41,14 @@ CREATE TABLE sources (
     path BLOB NOT NULL,
     size INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL,
-    changed INTEGER NOT NULL
+    changed INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    device INTEGER,
+    inode INTEGER
 );
 CREATE INDEX sources_by_path ON sources (path);
+CREATE INDEX sources_by_size ON sources (size, path);
+CREATE INDEX sources_by_mtime ON sources (mtime_ns);
 CREATE TABLE copies (
     archive INTEGER NOT NULL REFERENCES archives (id),
     store TEXT NOT NULL,
