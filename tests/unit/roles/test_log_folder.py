@@ -35,10 +35,15 @@ def rendered(role: str, template: str, **variables: t.Any) -> str:
 
 
 def command_of_cron(folder: pathlib.Path, job: pathlib.Path, **variables: t.Any) -> str:
-    text = rendered(
-        "schedule", "cron.j2", schedule_log_dir=str(folder), _schedule_run=shlex.quote(str(job)), _schedule_entries=[ENTRY], **variables
-    )
-    return text.splitlines()[-1].split(maxsplit=6)[6].replace("\\%", "%")
+    variables.update(schedule_log_dir=str(folder), _schedule_run=shlex.quote(str(job)), _schedule_entries=[ENTRY])
+    return command_of_line(rendered("schedule", "cron.j2", **variables).splitlines()[-1])
+
+
+def command_of_line(line: str) -> str:
+    """What cron runs for a line of /etc/cron.d."""
+    command = line.split(maxsplit=6)[6]
+    assert not re.search(r"(?<!\\)%", command), "cron would end the command there"
+    return command.replace("\\%", "%")
 
 
 def command_of_unit(folder: pathlib.Path, job: pathlib.Path) -> str:
@@ -117,7 +122,7 @@ def test_the_server_seals_without_its_log_folder(tmp_path: pathlib.Path, job: pa
     }
     text = rendered("archive_server", template, **variables)
     if template == "cron.j2":
-        command = text.splitlines()[-2].split(maxsplit=6)[6].replace("\\%", "%")
+        command = command_of_line(next(line for line in text.splitlines() if " root umask" in line))
     else:
         command = re.findall(r'^ExecStart=/bin/sh -c "(.*)"$', text, re.MULTILINE)[0].replace("$$", "$").replace("%%", "%")
     assert subprocess.run([shell, "-c", command], capture_output=True, check=False).returncode == 0
