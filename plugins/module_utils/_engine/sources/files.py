@@ -17,7 +17,6 @@ from ..base.beneath import identity, open_below, open_folder
 from ..base.errors import ConfigError, SelectionError, SourceError
 from ..base.lists import some, spans
 from ..base.named_tuple import NamedTuple
-from ..base.names import HINT, inexact, is_exact
 from ..base.periods import MOST_PERIODS, NameMatch, Period, expected_periods, is_coarser
 from ..base.protected import SECRET, holds_secrets
 from ..base.units import FIRST_SECOND, LAST_SECOND, UTC, format_duration, format_size, format_utc, parse_duration
@@ -178,8 +177,9 @@ def source_at(path: str, period: t.Optional[Period] = None) -> Source:
     Raises SourceError if it is not a regular file, ConfigError for a period that ends before it begins.
     """
     path = os.path.abspath(path)
-    if not is_exact(path):
-        raise SourceError("cannot be archived: %s" % inexact(), path, HINT)
+    problem = _problem_of_name(path)
+    if problem:
+        raise SourceError("cannot be archived: %s" % problem, path)
     if period is not None and period.end < period.start:
         from .no_match import printable
 
@@ -327,8 +327,9 @@ def _judge(wanted: Criteria, candidate: _Candidate) -> t.Optional[t.Tuple[Source
         return None
     if candidate.excluded:
         raise _Unwanted("excluded by name", expected)
-    if not is_exact(candidate.path):
-        raise _Unready(Pending(candidate.path, "%s. %s" % (inexact(), HINT), expected, True))
+    problem = None if candidate.path.isascii() else _problem_of_name(candidate.path)
+    if problem:
+        raise _Unready(Pending(candidate.path, problem, expected, True))
     try:
         status = os.lstat(os.path.basename(candidate.path), dir_fd=candidate.holder)
     except OSError as error:
@@ -352,6 +353,12 @@ def _judge(wanted: Criteria, candidate: _Candidate) -> t.Optional[t.Tuple[Source
         raise _Unready(Pending(candidate.path, "no permission to read it", expected, True, status.st_size, status.st_mtime_ns))
     period = candidate.period or expected or Period(modified, modified)
     return Source(candidate.path, status.st_size, status.st_mtime_ns, period, candidate.root, identity(status)), expected
+
+
+def _problem_of_name(path: str) -> t.Optional[str]:
+    from ..base.names import HINT, inexact, is_exact
+
+    return None if is_exact(path) else "%s. %s" % (inexact(), HINT)
 
 
 def _modified(status: os.stat_result) -> datetime.datetime:
