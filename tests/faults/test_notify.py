@@ -256,6 +256,33 @@ def test_another_service_that_apprise_supports(host, receiver):
     assert "syslog.20240112.13.tgz.fernet" in payload["message"]
 
 
+def slack_and_teams(receiver):
+    """URLs of Apprise for both."""
+    return {
+        "slack": "slack://TJJ6VT3RS/BJJ6VT3RS/8YJ6VT3RSTTTTTTTTTTTTTTT",
+        "teams": "workflow://%s/WFID/SIGNATURE" % receiver.url("").replace("https://", "").rstrip("/"),
+    }
+
+
+@pytest.mark.parametrize("service", ["slack", "teams"])
+def test_a_failed_run_is_red_and_no_table_where_none_is_shown(host, receiver, monkeypatch, service):
+    import apprise.plugins.slack
+
+    monkeypatch.setattr(apprise.plugins.slack.NotifySlack, "webhook_url", receiver.url("/services"))
+    down = {"type": "file", "path": str(host.logs / "syslog.20240112.13" / "store"), "name": "down", "attempts": 1}
+    record = host.run(
+        notify=[chat(receiver, url=slack_and_teams(receiver)[service])], stores=[*host.stores, down], archive={"group": "file"}
+    )
+    assert record["warnings"] == [] and len(record["archives"]) == 2
+    (post,) = receiver.taken()
+    text = json.dumps(json.loads(post.body), ensure_ascii=False)
+    assert "\u274c [log-archive] web1 syslog: failed (partly done)" in text
+    if service == "slack":
+        assert json.loads(post.body)["attachments"][0]["color"] == "#A32037"
+    assert "STATE" not in text and "store down: 2 waiting, 1 error" in text
+    assert text.count("error: store down: ") == 1 and text.count("down: pending") == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "statuses", "reason"),
     [
@@ -366,7 +393,7 @@ def test_failure_and_recovery(host, receiver):
     assert receiver.posts == []
     host.write_logs(12)
     assert host.run(notify=[target], stores=broken)["exit_code"] == 3
-    assert ":x: `web1 syslog: partly done`" in receiver.posts[-1].text
+    assert ":x: `web1 syslog: failed (partly done)`" in receiver.posts[-1].text
     assert host.run(notify=[target])["exit_code"] == 0
     assert ":white_check_mark: `web1 syslog: done, recovered`" in receiver.posts[-1].text
     assert host.run(notify=[target])["exit_code"] == 0

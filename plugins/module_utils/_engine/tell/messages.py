@@ -59,6 +59,12 @@ class Message:
 
         return plain.render(self.title, self.records)
 
+    def lines(self) -> str:
+        """Plain text without tables."""
+        from . import plain
+
+        return plain.render_lines(self.title, self.records)
+
     def html(self) -> str:
         """An HTML page."""
         from . import html_page

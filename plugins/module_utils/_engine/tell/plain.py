@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..base.lists import MOST_ROWS, first
 from . import report, summary
 from .texts import cut, printable
 
@@ -30,6 +31,25 @@ def render(title: str, records: t.Sequence[RunRecord]) -> str:
         lines += [report.table(("STATE", *_upper(summary.RUNS_HEAD)), runs), ""]
         lines += ["%-8s %s" % problem for problem in summary.problems(records)]
     return printable(cut("\n".join(lines), LONGEST)) + "\n"
+
+
+def render_lines(title: str, records: t.Sequence[RunRecord]) -> str:
+    """The same without tables, for services that show text in a proportional font."""
+    lines = [title, ""]
+    if len(records) == 1:
+        lines += ["%s: %s" % fact for fact in summary.facts(records[0])]
+        lines += ["", *("%s%s: %s" % (_mark(state), *cells) for state, cells in summary.steps(records[0]))]
+    else:
+        lines += ["%s%s %s: %s, %s archive(s), %s, errors / warnings %s" % (_mark(state), *cells) for state, cells in summary.runs(records)]
+    lines += ["", *("%s: %s" % problem for problem in summary.problems(records))]
+    if len(records) == 1:
+        lines += ["", *first(["%s%s, %s, %s (%s)" % (_mark(state), *cells) for state, cells in summary.archives(records[0])], MOST_ROWS)]
+        lines += ["pruned: %s" % name for name in first(summary.removed(records[0]))]
+    return printable(cut("\n".join(lines).rstrip("\n"), LONGEST)) + "\n"
+
+
+def _mark(state: str) -> str:
+    return "" if state == "done" else state.upper() + " "
 
 
 def _upper(head: t.Iterable[str]) -> t.List[str]:

@@ -78,8 +78,9 @@ def recap(record: RunRecord) -> str:
     lines = ["%s: %s%s" % (record["job"], record["outcome"], " (dry run, nothing was changed)" if record["check"] else "")]
     lines += ["  ERROR    %s" % text for text in first(list(map(problem, record["errors"])), MOST_PROBLEMS)]
     lines += ["  warning  %s" % text for text in first(list(map(problem, record["warnings"])), MOST_PROBLEMS)]
+    errors = set(record["errors"])
     for archive in record["archives"][:MOST_ROWS]:
-        lines += _archive(archive)
+        lines += _archive(archive, errors)
     if len(record["archives"]) > MOST_ROWS:
         lines.append(_DETAIL + REST % (len(record["archives"]) - MOST_ROWS))
     for name, pruned in record["pruned"].items():
@@ -99,12 +100,16 @@ def recap(record: RunRecord) -> str:
 _DETAIL = " " * 13
 
 
-def _archive(archive: ArchiveRecord) -> t.List[str]:
+def _archive(archive: ArchiveRecord, errors: t.Set[str]) -> t.List[str]:
+    """The lines of an archive. errors: those of the run: the error of a store stands there once, not again under each archive."""
     logs = format_size(archive["source_bytes"])
     sizes = "%s from %s" % (format_size(archive["size"]), logs) if "size" in archive else logs
     lines = ["  %-8s %s  (%s)" % (archive["state"], archive["name"], sizes)]
     for name, copy in archive["stores"].items():
-        result = copy.get("verified_by") or copy.get("error") or copy["state"]
+        error = copy.get("error")
+        if error is not None and "store %s: %s" % (name, error) in errors:
+            error = None
+        result = copy.get("verified_by") or error or copy["state"]
         lines.append("           %s %s: %s" % ("ok" if copy["state"] == "verified" else "--", name, result))
     return lines
 

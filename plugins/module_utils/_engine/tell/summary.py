@@ -33,6 +33,8 @@ def subject(records: t.Sequence[RunRecord], recovered: bool = False) -> str:
     if len(records) == 1:
         record = records[0]
         outcome = record["outcome"] + (", recovered" if recovered else "")
+        if has_failed(record) and record["outcome"] != "failed":
+            outcome = "failed (%s)" % outcome
         return one_line("%s %s: %s%s" % (record["host"], record["job"], outcome, " (dry run)" if record["check"] else ""))
     failed = sum(map(has_failed, records))
     hosts = len({record["host"] for record in records})

@@ -21,7 +21,10 @@ PICTOGRAMS = {"done": "\u2705", "warning": "\u26a0\ufe0f", "failed": "\u274c"}
 
 
 def deliver(target: NotifyTarget, message: Message) -> None:
-    """Send one message: tables to Mattermost; to other services plain text, cut to the length that the service allows."""
+    """Send one message: tables to Mattermost; to other services lines of text in the colour of the state.
+
+    Both are cut to the length that the service allows. No other service shows a table of text as one.
+    """
     try:
         import apprise
     except ImportError:
@@ -45,8 +48,9 @@ def deliver(target: NotifyTarget, message: Message) -> None:
             sent = service.notify(body=message.markdown(MATTERMOST_LIMIT))
         else:
             title = "%s %s" % (PICTOGRAMS[message.state], message.subject)
-            body = cut(message.text(), service.body_maxlen - len(title) - 2)
-            sent = service.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
+            body = cut(message.lines(), service.body_maxlen - len(title) - 2)
+            kinds = {"done": apprise.NotifyType.SUCCESS, "warning": apprise.NotifyType.WARNING, "failed": apprise.NotifyType.FAILURE}
+            sent = service.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT, notify_type=kinds[message.state])
     except LogArchiveError:
         raise
     except Exception as error:

@@ -106,7 +106,7 @@ def test_each_form_has_the_whole_content():
     wanted += ["syslog.20240112.14.tgz.fernet", "web1/old.tgz.fernet"]
     for shown in (message.text(), "\n".join(cells_of(message.html()).texts), message.markdown(16383)):
         assert [each for each in wanted if each not in shown] == []
-    assert (message.state, message.subject) == ("failed", "[log-archive] web1 syslog: partly done")
+    assert (message.state, message.subject) == ("failed", "[log-archive] web1 syslog: failed (partly done)")
 
 
 def test_one_message_about_a_fleet_has_the_worst_runs_first():
@@ -120,6 +120,23 @@ def test_one_message_about_a_fleet_has_the_worst_runs_first():
     assert rows[:3] == [["`db1`", "`syslog`", "`unreachable`"], ["`web9`", "`syslog`", "`failed`"], ["`web1`", "`auth`", "`done`"]]
     for shown in (message.text(), message.html(), message.markdown(16383)):
         assert "web9 syslog: no key" in shown and "db1 syslog: no route" in shown and "web1 auth: it was empty" in shown
+
+
+def test_the_form_without_tables_has_the_whole_content():
+    text = Message([FULL]).lines()
+    lines = text.splitlines()
+    assert lines[0] == "web1 syslog: failed (partly done)"
+    assert "  " not in text and "STATE" not in text
+    wanted = (
+        "Host: web1",
+        "FAILED store bucket: 1 waiting, 1 error",
+        "error: store bucket: timed out",
+        "pruned: local: web1/old.tgz.fernet",
+    )
+    assert [line for line in wanted if line not in lines] == []
+    assert any(line.startswith("WARNING syslog.20240112.14.tgz.fernet, 2.0 KiB, ") for line in lines)
+    fleet = Message([recap(), recap(host="web2", errors=["no key"])]).lines().splitlines()
+    assert fleet[2].startswith("FAILED web2 syslog: ") and fleet[3].startswith("web1 syslog: ")
 
 
 def test_states():

@@ -37,6 +37,16 @@ def test_a_recap_has_failures_first_and_shows_any_name():
     assert lines[-1].startswith("  spool    1 archive(s)")
 
 
+def test_the_error_of_a_store_is_shown_once():
+    pending = {"state": "pending", "error": "s3://b: down. Check it"}
+    archive = {"state": "spooled", "name": "a", "size": 10, "source_bytes": 20, "stores": {"s": pending}}
+    recap = {"job": "x", "errors": ["store s: s3://b: down. Check it"], "archives": [archive, archive]}
+    text = report.recap(complete(recap))
+    assert text.count("down") == 1 and text.count("-- s: pending") == 2
+    declined = {**archive, "stores": {"s": {"state": "pending", "error": "not confirmed"}}}
+    assert "-- s: not confirmed" in report.recap(complete({**recap, "archives": [declined]}))
+
+
 def test_tables_are_as_wide_as_their_widest_cell():
     assert report.table(("A", "B"), [("long", "x"), ("s", "y")]) == "A     B\nlong  x\ns     y"
     assert report.archives([]) == "no archives"
