@@ -9,6 +9,8 @@ import json
 import re
 import shutil
 import subprocess
+import time
+from datetime import datetime, timedelta, timezone
 
 import lab
 import pytest
@@ -30,7 +32,7 @@ def host(tmp_path_factory):
     document = streams.given(folder, parse={"timezone": "UTC"})
     (folder / "sftpgo.json").write_text(json.dumps(document))
     run("ingest", "sftpgo.json")
-    run.folder = folder
+    run.folder, run.program = folder, program
     return run
 
 
@@ -83,3 +85,33 @@ def test_mistakes_are_named(host):
     document = streams.given(host.folder, parse={"profile": "generic"})
     (host.folder / "new" / "sftpgo.json").write_text(json.dumps(document))
     assert "only streams with the profile sftpgo have statistics" in host("stats", "new/sftpgo.json", code=2)
+
+
+def test_a_running_follower_keeps_the_page_up_to_date(host, tmp_path):
+    start = (datetime.now(timezone.utc) - timedelta(days=2)).strftime("%Y-%m-%dT%H:%M")
+    host("generate", "sftpgo", str(tmp_path / "logs"), "--files", "1", "--lines", "200", "--start", start)
+    log, page = tmp_path / "logs" / "sftpgo.log", tmp_path / "page.html"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:100]))
+    document = streams.given(tmp_path, parse={"timezone": "UTC"}, page={"path": str(page), "every": "1s"})
+    (tmp_path / "sftpgo.json").write_text(json.dumps(document))
+
+    def wait_for_page(of):
+        wanted = 'data-name="transfers" data-value="%d"' % statistics.totals(of)["transfers"]
+        end = time.monotonic() + lab.patience(30)
+        while not (page.exists() and wanted in page.read_text()):
+            assert time.monotonic() < end, "the page does not show %d lines" % len(of)
+            time.sleep(0.1)
+
+    follower = subprocess.Popen([host.program, "follow", str(tmp_path / "sftpgo.json")])
+    try:
+        wait_for_page(lines[:100])
+        with open(log, "ab") as file:
+            file.writelines(lines[100:])
+        wait_for_page(lines)
+    finally:
+        follower.terminate()
+        code = follower.wait(lab.patience(30))
+    assert code == 0
+    assert '<meta http-equiv="refresh" content="1">' in page.read_text()
+    assert page.stat().st_mode & 0o777 == 0o644

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import typing as t
+from datetime import timedelta
 
 from ..base.errors import EXIT_DONE, ConfigError, LogArchiveError, UsageError
 from . import output
@@ -14,9 +15,14 @@ from .options import progress_of, time_argument
 
 if t.TYPE_CHECKING:
     import argparse
+    import threading
 
-    from ..config.stream_document import SinkOptions, StreamDocument
+    from ..config.stream_document import PageOptions, SinkOptions, StreamDocument
+    from ..ingest.statistics.compute import Span
     from ..ingest.statistics.facts import Statistics
+
+PAGE_SPAN = timedelta(days=7)
+"""The time before now that the page of a follower shows."""
 
 
 def add_stats_options(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +38,7 @@ def add_stats_options(parser: argparse.ArgumentParser) -> None:
 def stats(options: argparse.Namespace) -> int:
     """Print the statistics of a stream, or write them as a page."""
     from ..config import files
+    from ..ingest.statistics.compute import Span
     from ..tell import statistics_page, statistics_text
 
     if options.html and options.json:
@@ -41,7 +48,7 @@ def stats(options: argparse.Namespace) -> int:
     profile = document["parse"]["profile"]
     if profile != "sftpgo":
         raise ConfigError("only streams with the profile sftpgo have statistics; this one has the profile %s" % profile, path)
-    statistics = _computed(document, _sink(document, options.sink), options)
+    statistics = _computed(document, _sink(document, options.sink), Span(options.since, options.until, options.by))
     if options.json:
         output.print_json(statistics)
     elif options.html:
@@ -56,6 +63,41 @@ def stats(options: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def keep_page(document: StreamDocument, page: PageOptions, stop: threading.Event) -> None:
+    """Write the page of a stream again and again until ``stop`` is set, and once more then. Report a failure, and try again."""
+    from ..base.units import parse_duration
+
+    every = parse_duration(page["every"])
+    reported = ""
+    while True:
+        ending = stop.is_set()
+        problem = _write_page(document, page["path"], every)
+        if problem and problem != reported:
+            output.print_error("log-archive: the page cannot be written: %s" % problem)
+        reported = problem
+        if ending:
+            return
+        stop.wait(every)
+
+
+def _write_page(document: StreamDocument, path: str, every: float) -> str:
+    """Write the page; returns why it could not be written, or ""."""
+    from datetime import datetime, timezone
+
+    from ..base.durable import write_atomically
+    from ..ingest.statistics.compute import Span
+    from ..tell import statistics_page
+
+    try:
+        statistics = _computed(document, document["sinks"][0], Span(datetime.now(timezone.utc) - PAGE_SPAN))
+        write_atomically(path, statistics_page.render(statistics, round(every)).encode("utf-8"), 0o644)
+    except LogArchiveError as error:
+        return str(error)
+    except OSError as error:
+        return "%s: %s" % (path, error.strerror)
+    return ""
+
+
 def _sink(document: StreamDocument, name: t.Optional[str]) -> SinkOptions:
     for sink in document["sinks"]:
         if name in (None, sink["name"]):
@@ -64,20 +106,19 @@ def _sink(document: StreamDocument, name: t.Optional[str]) -> SinkOptions:
     raise ConfigError("the stream '%s' has no sink of this name" % document["name"], name, "Its sinks are: %s" % known)
 
 
-def _computed(document: StreamDocument, options: SinkOptions, given: argparse.Namespace) -> Statistics:
+def _computed(document: StreamDocument, options: SinkOptions, span: Span) -> Statistics:
     import contextlib
     from datetime import datetime, timezone
 
     from ..ingest.sinks.opening import open_sink
-    from ..ingest.statistics.compute import Span, compute
+    from ..ingest.statistics.compute import compute
 
     if options["type"] == "sqlite" and not os.path.exists(str(options["path"])):
         # Opening it would create it.
         hint = "Run 'log-archive ingest %s' first" % document["name"]
         raise LogArchiveError("the sink does not exist yet", options["path"], hint)
     with contextlib.closing(open_sink(options, document)) as sink:
-        span, now = Span(given.since, given.until, given.by), datetime.now(timezone.utc)
-        return compute(sink.select, options["type"], document["name"], options["name"], span, now)
+        return compute(sink.select, options["type"], document["name"], options["name"], span, datetime.now(timezone.utc))
 
 
 def add_generate_options(parser: argparse.ArgumentParser) -> None:

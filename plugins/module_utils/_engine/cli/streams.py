@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ..base.errors import EXIT_DONE, UsageError
@@ -91,12 +92,33 @@ def follow(options: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_signal: stop.set())
-    result = follower.follow(document, stop)
+    with _page(document):
+        result = follower.follow(document, stop)
     if options.json:
         output.print_json(result)
     else:
         output.print_text(streams.ingested(result))
     return result["exit_code"]
+
+
+@contextlib.contextmanager
+def _page(document: StreamDocument) -> t.Iterator[None]:
+    """Keep the page of the stream up to date, if it has one. When the context ends, the page shows all that was stored."""
+    if document["page"] is None:
+        yield
+        return
+    import threading
+
+    from .statistics import keep_page
+
+    ended = threading.Event()
+    writer = threading.Thread(target=keep_page, args=(document, document["page"], ended), daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
 
 
 def show(options: argparse.Namespace) -> int:

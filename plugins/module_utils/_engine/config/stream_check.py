@@ -20,6 +20,8 @@ if t.TYPE_CHECKING:
 LEAST_LINE = 1024
 MOST_LINE = 64 << 20
 LEAST_POLL = 0.05
+LEAST_PAGE = 1.0
+"""Seconds between two pages."""
 
 
 def normalise_stream(document: t.Any, subject: t.Optional[str] = None) -> StreamDocument:
@@ -40,6 +42,8 @@ def _problems(normal: t.Dict[str, t.Any]) -> t.List[str]:
     problems = _follow_problems(normal["follow"]) + _parse_problems(normal["parse"])
     if normal["transform"]:
         problems += _transform_problems(normal["transform"], normal["parse"])
+    if normal["page"]:
+        problems += _page_problems(normal["page"], normal["parse"])
     names: t.List[str] = []
     for index, sink in enumerate(normal["sinks"]):
         where = "sinks[%d]" % index
@@ -63,6 +67,15 @@ def _follow_problems(follow: t.Mapping[str, t.Any]) -> t.List[str]:
         problems.append("follow.rotated: %r is also in patterns; a name is either of a live or of a rotated file" % both[0])
     if parse_duration(follow["poll"]) < LEAST_POLL:
         problems.append("follow.poll: must be at least %ss" % LEAST_POLL)
+    return problems
+
+
+def _page_problems(page: t.Mapping[str, t.Any], parse: t.Mapping[str, t.Any]) -> t.List[str]:
+    problems = []
+    if parse["profile"] != "sftpgo":
+        problems.append("page: only the profile sftpgo has statistics; parse.profile is %s" % parse["profile"])
+    if parse_duration(page["every"]) < LEAST_PAGE:
+        problems.append("page.every: must be at least %ds" % LEAST_PAGE)
     return problems
 
 

@@ -53,6 +53,13 @@ class SinkOptions(t.TypedDict):
     path: t.Optional[str]
 
 
+class PageOptions(t.TypedDict):
+    """The page with statistics (``stream_spec.PAGE``)."""
+
+    path: str
+    every: Duration
+
+
 class StreamDocument(t.TypedDict):
     """A whole stream (``stream_spec.STREAM``)."""
 
@@ -62,5 +69,6 @@ class StreamDocument(t.TypedDict):
     parse: ParseOptions
     transform: t.Optional[TransformOptions]
     sinks: t.List[SinkOptions]
+    page: t.Optional[PageOptions]
     state: str
     log: t.Optional[str]

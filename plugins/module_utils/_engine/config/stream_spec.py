@@ -124,6 +124,20 @@ TRANSFORM: Spec = {
     },
 }
 
+PAGE: Spec = {
+    "path": {
+        "type": "path",
+        "required": True,
+        "description": ["The file to write. Everybody can read it (mode 0644), so that a web server can serve it. Its folder must exist."],
+        "example": "/var/www/html/sftpgo.html",
+    },
+    "every": {
+        "type": "duration",
+        "default": "1m",
+        "description": ["How often to write the page. A browser that shows it loads it again in the same interval."],
+    },
+}
+
 STREAM: Spec = {
     "name": {
         "type": "str",
@@ -153,6 +167,14 @@ STREAM: Spec = {
         "options": SINK,
         "description": ["Where the records go. Each sink has its own position, which it stores together with the records."],
         "example": [{"type": "sqlite", "path": "/var/lib/log-archive/sftpgo.sqlite"}],
+    },
+    "page": {
+        "type": "dict",
+        "options": PAGE,
+        "description": [
+            "A page with the statistics of the last seven days, from the first sink. C(log-archive follow) keeps it up to date. The profile"
+            " must be V(sftpgo)."
+        ],
     },
     "state": {
         "type": "path",

@@ -38,6 +38,7 @@ PARTS = {
     "follow": stream_document.FollowOptions,
     "parse": stream_document.ParseOptions,
     "transform": stream_document.TransformOptions,
+    "page": stream_document.PageOptions,
     "sinks": stream_document.SinkOptions,
 }
 
@@ -66,6 +67,7 @@ def type_of(name: str, option: t.Mapping[str, t.Any]) -> t.Any:
         (stream_document.FollowOptions, stream_spec.FOLLOW),
         (stream_document.ParseOptions, stream_spec.PARSE),
         (stream_document.TransformOptions, stream_spec.TRANSFORM),
+        (stream_document.PageOptions, stream_spec.PAGE),
         (stream_document.SinkOptions, sink_spec.SINK),
         (stream_document.StreamDocument, stream_spec.STREAM),
     ],
