@@ -50,10 +50,10 @@ def check(document: JobDocument, others: t.Sequence[Given] = (), subject: t.Opti
         except OSError as error:
             problems.append("%s: %s: %s" % (place.option, place.path, error.strerror))
     sound = [place for place in places if place.path in real]
-    keyrings = {document["encryption"]["keyring"], *(_keyring(other) for other in others)}
-    for keyring in filter(None, keyrings):
+    for keyring in sorted(filter(None, {document["encryption"]["keyring"], *map(_keyring, others)})):
+        written, there = os.path.abspath(keyring), os.path.realpath(keyring)
         for place in sound:
-            if _lies_in(place, real, keyring):
+            if _is_within(os.path.abspath(place.path), written) or _is_within(real[place.path], there):
                 problems.append("%s: %s lies in the keyring %s" % (place.option, place.path, keyring))
     problems += _conflicts(document["name"], sound, real, others)
     problems += _outside_of_roots(sound + _selected(document), real)
@@ -164,10 +164,6 @@ def _keyring(given: Given) -> t.Optional[str]:
     encryption = given.get("encryption")
     keyring = encryption.get("keyring") if isinstance(encryption, dict) else None
     return os.path.expanduser(keyring) if isinstance(keyring, str) else None
-
-
-def _lies_in(place: Place, real: t.Mapping[str, str], folder: str) -> bool:
-    return _is_within(os.path.abspath(place.path), os.path.abspath(folder)) or _is_within(real[place.path], os.path.realpath(folder))
 
 
 def _is_within(path: str, folder: str) -> bool:
