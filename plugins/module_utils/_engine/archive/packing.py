@@ -19,7 +19,7 @@ import typing as t
 from ..base.beneath import identity, open_file, open_folder, status_of
 from ..base.errors import SourceError
 from ..base.progress import Advance
-from ..base.protected import SECRET, holds_secrets
+from ..base.protected import SECRET, is_secret
 from ..base.units import FIRST_SECOND, LAST_SECOND
 
 if t.TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _pack_source(selected: Source, below: str, gzip: _Gzip, progress: t.Optional
     if not FIRST_SECOND <= before.st_mtime_ns // 10**9 <= LAST_SECOND:
         os.close(descriptor)
         raise SourceError("its modification time is not a valid date (%d s)" % (before.st_mtime_ns // 10**9), path)
-    if holds_secrets(_real_path(descriptor, path)):
+    if is_secret(descriptor, path):
         os.close(descriptor)
         raise SourceError(SECRET, path)
     with open(descriptor, "rb", buffering=0) as file:
@@ -197,14 +197,6 @@ def _identity_now(source: Source) -> t.Optional[Identity]:
         if error.errno in _ABSENT:
             return None
         raise
-
-
-def _real_path(descriptor: int, path: str) -> str:
-    """The path of an open file: its folder may have become a link to another one since the file was selected."""
-    try:
-        return os.readlink("/proc/self/fd/%d" % descriptor)
-    except OSError:
-        return os.path.realpath(path)  # No Linux, or no /proc.
 
 
 def _unreadable(path: str, error: OSError) -> SourceError:

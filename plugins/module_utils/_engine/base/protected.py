@@ -21,7 +21,7 @@ SYMLINKS = "/proc/sys/fs/protected_symlinks"
 KEYRING_MARK = "keyring.json"
 """Every keyring has a file of this name."""
 
-SECRET = "it may contain keys or passwords, which are never archived"
+SECRET = "it may contain keys or passwords, which are never archived or followed"
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -46,6 +46,15 @@ def holds_secrets(real: str) -> bool:
     Users who may write a job document choose paths, keyring and stores: an archive must not give them the keys.
     """
     return real.startswith(SETTINGS + os.sep) or _is_key_name(os.path.basename(real))
+
+
+def is_secret(descriptor: int, path: str) -> bool:
+    """Whether an open file ``holds_secrets``, wherever its folder leads since it was found. path: under which it was opened."""
+    try:
+        real = os.readlink("/proc/self/fd/%d" % descriptor)
+    except OSError:
+        real = os.path.realpath(path)  # No Linux, or no /proc.
+    return holds_secrets(real)
 
 
 def settings_identity() -> t.Optional[t.Tuple[int, int]]:

@@ -84,7 +84,9 @@ def load_stream(path: str) -> StreamDocument:
     from .stream_check import normalise_stream
     from .stream_spec import STREAM
 
-    return t.cast("StreamDocument", _load(path, "stream", STREAM, normalise_stream))
+    document = t.cast("StreamDocument", _load(path, "stream", STREAM, normalise_stream))
+    places.check_stream(document, path)
+    return document
 
 
 def _load(path: str, kind: str, spec: Spec, check: t.Callable[[t.Any, str], t.Any]) -> t.Any:

@@ -8,12 +8,15 @@ from __future__ import annotations
 from .option import Spec
 
 ROOTS: Spec = {
-    "state": {"type": "list", "elements": "path", "description": ["Folders below which O(state) of a job must lie."]},
-    "spool": {"type": "list", "elements": "path", "description": ["Folders below which O(spool) of a job must lie."]},
-    "log": {"type": "list", "elements": "path", "description": ["Folders below which O(log) of a job must lie."]},
-    "notify": {"type": "list", "elements": "path", "description": ["Folders below which O(notify[].path) of a job must lie."]},
-    "stores": {"type": "list", "elements": "path", "description": ["Folders below which the file stores of a job must lie."]},
-    "select": {"type": "list", "elements": "path", "description": ["Folders below which O(select.paths) of a job must lie."]},
+    name: {"type": "list", "elements": "path", "description": ["Folders below which %s must lie." % what]}
+    for name, what in {
+        "state": "O(state) of a job or stream",
+        "spool": "O(spool) of a job",
+        "log": "O(log) of a job or stream",
+        "notify": "O(notify[].path) of a job",
+        "stores": "file stores and SQLite sinks",
+        "select": "O(select.paths) of a job and O(follow.paths) of a stream",
+    }.items()
 }
 
 HOST: Spec = {

@@ -18,6 +18,7 @@ from .spec import JOB
 
 if t.TYPE_CHECKING:
     from .document import JobDocument
+    from .stream_document import StreamDocument
 
 Given = t.Mapping[str, t.Any]
 """A job document as it was written; nothing in it is checked."""
@@ -41,14 +42,7 @@ def check(document: JobDocument, others: t.Sequence[Given] = (), subject: t.Opti
     """
     problems: t.List[str] = []
     places = _places(document)
-    real: t.Dict[str, str] = {}
-    for place in places:
-        try:
-            real[place.path] = beneath.real_path(place.path)
-        except ConfigError as error:
-            problems.append("%s: %s" % (place.option, error))
-        except OSError as error:
-            problems.append("%s: %s: %s" % (place.option, place.path, error.strerror))
+    real = _real_paths(places, problems)
     sound = [place for place in places if place.path in real]
     for keyring in sorted(filter(None, {document["encryption"]["keyring"], *map(_keyring, others)})):
         written, there = os.path.abspath(keyring), os.path.realpath(keyring)
@@ -57,9 +51,42 @@ def check(document: JobDocument, others: t.Sequence[Given] = (), subject: t.Opti
                 problems.append("%s: %s lies in the keyring %s" % (place.option, place.path, keyring))
     problems += _conflicts(document["name"], sound, real, others)
     problems += _outside_of_roots(sound + _selected(document), real)
+    _refuse(problems, "job", subject)
+
+
+def check_stream(document: StreamDocument, subject: t.Optional[str] = None) -> None:
+    """The same for a stream document: none of its paths lies among keys and settings, or outside of the roots of the host."""
+    problems: t.List[str] = []
+    places = [Place("state", "state", document["state"])]
+    if document["log"]:
+        places.append(Place("log", "log", document["log"]))
+    for index, sink in enumerate(document["sinks"]):
+        if sink["path"]:
+            places.append(Place("sinks[%d].path" % index, "stores", sink["path"]))
+    real = _real_paths(places, problems)
+    places = [place for place in places if place.path in real]
+    followed = [Place("follow.paths[%d]" % index, "select", path) for index, path in enumerate(document["follow"]["paths"])]
+    problems += _outside_of_roots(places + followed, real)
+    _refuse(problems, "stream", subject)
+
+
+def _refuse(problems: t.Sequence[str], kind: str, subject: t.Optional[str]) -> None:
     if problems:
         many = "s" if len(problems) > 1 else ""
-        raise ConfigError("%d path%s not allowed in the job document" % (len(problems), many), subject, problems=problems)
+        raise ConfigError("%d path%s not allowed in the %s document" % (len(problems), many, kind), subject, problems=problems)
+
+
+def _real_paths(places: t.Sequence[Place], problems: t.List[str]) -> t.Dict[str, str]:
+    """By path, the path without its symbolic links. A path among keys and settings is added to the problems instead."""
+    real: t.Dict[str, str] = {}
+    for place in places:
+        try:
+            real[place.path] = beneath.real_path(place.path)
+        except ConfigError as error:
+            problems.append("%s: %s" % (place.option, error))
+        except OSError as error:
+            problems.append("%s: %s: %s" % (place.option, place.path, error.strerror))
+    return real
 
 
 def outside_of(document: JobDocument, roots: t.Mapping[str, t.Optional[t.Sequence[str]]]) -> t.List[str]:

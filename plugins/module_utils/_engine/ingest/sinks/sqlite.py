@@ -11,6 +11,7 @@ import os
 import sqlite3
 import typing as t
 
+from ...base.beneath import guarded_parent
 from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError
 from .schema import SQLITE
 from .sql import Rows, SqlSink
@@ -35,7 +36,8 @@ class SqliteSink(SqlSink):
         super().__init__(stream, host, tables, self._path)
         try:
             # Create the file first, so that it and SQLite's -wal and -shm are private from the start.
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            with guarded_parent(self._path) as (folder, name):
+                os.close(os.open(name, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder))
             self._connection = sqlite3.connect(self._path, timeout=TIMEOUT, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
             raise self._failed(error) from error

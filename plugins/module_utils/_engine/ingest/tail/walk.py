@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
@@ -12,6 +13,7 @@ import stat
 import typing as t
 
 from ...base.beneath import identity, open_below, open_file, open_folder
+from ...base.protected import SECRET, is_secret
 
 if t.TYPE_CHECKING:
     from ...base.beneath import Identity
@@ -110,6 +112,9 @@ def open_found(found: Found) -> int:
     if identity(os.fstat(fd)) != found.key:
         os.close(fd)
         raise FileNotFoundError(found.path)
+    if is_secret(fd, found.path):
+        os.close(fd)
+        raise PermissionError(errno.EACCES, SECRET, found.path)
     return fd
 
 

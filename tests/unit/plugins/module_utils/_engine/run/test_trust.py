@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -14,9 +15,13 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest as manifests
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import protected
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, restore as restoring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.messages import Message
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.receivers import mail
+from rigs import streams
 from rigs.host import Host, archives_in, file_store, files_below
 from rigs.swaps import OTHER_USER, can_swap, opened_to_all, others_folder, swapping
 
@@ -198,6 +203,37 @@ def test_a_file_store_does_not_lie_among_keys_and_settings(host: Host, monkeypat
         record = host.run(stores=[{"type": "file", "path": str(path)}])
         assert "it lies in" in "".join(record["errors"])
     assert files_below(host.folder / where) == before
+
+
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_follows_no_key(host: Host, monkeypatch: t.Any) -> None:
+    settings = settings_of(host.folder, monkeypatch)
+    (settings / "other").write_bytes(b"a secret of the host\n")
+    host.folder.joinpath("link").symlink_to("keyring")
+    follow = {"paths": [str(host.keyring), str(settings), str(host.folder / "link")], "patterns": ["*.key", "other"], "rotated": []}
+    row = follower.catch_up(streams.document(host.folder, follow=follow, state=str(host.state)))
+    stored = b"".join(path.read_bytes() for path in [*host.folder.glob("db.sqlite*"), *host.state.iterdir()] if path.is_file())
+    for secret in (key_file(host).read_bytes().strip(), b"a secret of the host"):
+        assert secret not in stored
+    assert row["exit_code"] != 0 and "it may contain keys or passwords" in str(row)
+
+
+@pytest.mark.parametrize("option", ["state", "log", "sinks"])
+@pytest.mark.parametrize("where", ["keyring", "etc"])
+def test_no_path_of_a_stream_lies_among_keys_and_settings(host: Host, monkeypatch: t.Any, option: str, where: str) -> None:
+    settings_of(host.folder, monkeypatch)
+    (host.folder / "link").symlink_to(where)
+    path = str(host.folder / "link" / "x")
+    given = streams.given(host.folder, **{option: [{"type": "sqlite", "path": path}] if option == "sinks" else path})
+    document = host.folder / "sftpgo.json"
+    document.write_text(json.dumps(given))
+    with pytest.raises(ConfigError, match="it lies in"):
+        files.load_stream(str(document))
+    with contextlib.suppress(LogArchiveError):
+        follower.catch_up(normalise_stream(given))
+    assert not (host.folder / where / "x").exists()
 
 
 # -- restore -----------------------------------------------------------------------------------------------------------
