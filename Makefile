@@ -116,7 +116,7 @@ units: $(B)/venv-test/.stamp $(SELF) ## Unit tests; what is not installed is ski
 	$(RUN_PYTEST) tests/unit $(PYTEST)
 
 integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests with playbooks, servers and faults
-	$(RUN_TESTS) $(RUN_PYTEST) tests/stores tests/integration tests/faults $(PYTEST)
+	$(RUN_TESTS) $(RUN_PYTEST) tests/stores tests/sinks tests/integration tests/faults $(PYTEST)
 
 fleet: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests on real hosts, over OpenSSH
 	$(RUN_TESTS) $(RUN_PYTEST) tests/lab/test_fleet.py tests/fleet $(PYTEST)

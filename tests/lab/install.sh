@@ -36,6 +36,9 @@ set -- /usr/lib/*/faketime/libfaketime.so.1
 [ -e "$1" ] || missing="$missing libfaketime"
 # Reads the calendar of a timer as systemd does.
 need systemd systemd-analyze
+# Databases that streams are followed into (lab/databases.py).
+need mariadb-server mariadbd mariadb-install-db
+[ -e /usr/lib/postgresql ] || missing="$missing postgresql"
 # Hosts in their own namespaces (lab/fleet.py).
 need mmdebstrap mmdebstrap
 need iproute2 ip

@@ -10,12 +10,18 @@ import typing as t
 
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 
+SERVERS = ["mysql", "mariadb", "postgresql"]
+"""Types of sinks that are database servers."""
+
 SINK: Spec = {
     "type": {
         "type": "str",
         "required": True,
-        "choices": ["sqlite"],
-        "description": ["The type of the sink: V(sqlite), a file of SQLite on this host."],
+        "choices": ["sqlite", *SERVERS],
+        "description": [
+            "The type of the sink: V(sqlite), a file of SQLite on this host; V(mysql) or V(mariadb), which require the Python library"
+            " PyMySQL; V(postgresql), which requires psycopg (version 3).",
+        ],
     },
     "name": {
         "type": "str",
@@ -28,9 +34,65 @@ SINK: Spec = {
         "types": ["sqlite"],
         "description": ["The file of the database. It is created if it does not exist; its folder must exist."],
     },
+    "host": {
+        "type": "str",
+        "types": SERVERS,
+        "default": "localhost",
+        "description": ["The host name or address of the database server."],
+    },
+    "port": {
+        "type": "int",
+        "types": SERVERS,
+        "minimum": 1,
+        "maximum": 65535,
+        "description": ["The port of the server. The default is 3306 for MySQL and MariaDB and 5432 for PostgreSQL."],
+    },
+    "socket": {
+        "type": "path",
+        "types": SERVERS,
+        "description": [
+            "The Unix socket of the server, instead of O(host): the socket itself for MySQL and MariaDB, its folder for PostgreSQL."
+        ],
+    },
+    "database": {"type": "str", "types": SERVERS, "description": ["The name of the database. It must exist."]},
+    "user": {
+        "type": "str",
+        "types": SERVERS,
+        "description": [
+            "The user name on the server. The user needs the rights INSERT, SELECT and UPDATE. The first call also creates tables, unless"
+            " they were created with the output of C(log-archive ingest --print-schema).",
+        ],
+    },
+    "password": {"type": "str", "types": SERVERS, "secret": True, "description": ["The password of O(user)."]},
+    "tls": {
+        "type": "str",
+        "types": SERVERS,
+        "choices": ["verify", "none"],
+        "description": [
+            "Whether to require TLS with a certificate that is valid for O(host) (V(verify)), or to connect without encryption (V(none)).",
+            "The default is V(verify), except for a socket or a server on this host (C(localhost) or a loopback address).",
+        ],
+    },
+    "ca_bundle": {
+        "type": "path",
+        "types": SERVERS,
+        "description": ["A file of CA certificates to trust instead of the system's."],
+    },
+    "timeout": {
+        "type": "duration",
+        "types": SERVERS,
+        "default": "60",
+        "description": ["How long to wait for the server."],
+    },
 }
 
-NEEDED_BY_SINK = {"sqlite": ("path",)}
+NEEDED_BY_SINK = {"sqlite": ("path",), **dict.fromkeys(SERVERS, ("database", "user"))}
+
+
+def is_local(sink: t.Mapping[str, t.Any]) -> bool:
+    """Whether the database server of a sink is on this host."""
+    host = sink["host"].lower()
+    return sink["socket"] is not None or host in ("localhost", "::1") or (host.startswith("127.") and host.replace(".", "").isdigit())
 
 
 def _sqlite_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
@@ -39,5 +101,13 @@ def _sqlite_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
     return []
 
 
-SINK_PROBLEMS = {"sqlite": _sqlite_problems}
+def _server_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
+    if sink["socket"] is not None and sink["tls"] == "verify":
+        return ["tls: a connection through a socket has no certificate; omit it"]
+    if sink["tls"] == "none" and sink["ca_bundle"] is not None:
+        return ["ca_bundle: cannot be combined with tls: none"]
+    return []
+
+
+SINK_PROBLEMS = {"sqlite": _sqlite_problems, **dict.fromkeys(SERVERS, _server_problems)}
 """By type: mistakes that show only when options are seen together, each as 'option: what is wrong'. Checking opens no sink."""

@@ -51,6 +51,15 @@ class SinkOptions(t.TypedDict):
     type: str
     name: str
     path: t.Optional[str]
+    host: str
+    port: t.Optional[int]
+    socket: t.Optional[str]
+    database: t.Optional[str]
+    user: t.Optional[str]
+    password: t.Optional[str]
+    tls: t.Optional[str]
+    ca_bundle: t.Optional[str]
+    timeout: Duration
 
 
 class PageOptions(t.TypedDict):

@@ -71,10 +71,10 @@ def _catch_up(pump: Pump, sleep: t.Callable[[float], None]) -> t.Optional[str]:
             pump.look()
             while pump.step():
                 failures = 0
-        except (SinkError, SinkFullError) as error:
+        except LogArchiveError as error:
             pump.close()
             failures += 1
-            if not error.retryable or failures >= ATTEMPTS:
+            if not getattr(error, "retryable", False) or failures >= ATTEMPTS:
                 return str(error)
             if not isinstance(error, ConflictError):
                 sleep(FIRST_DELAY * 2**failures)

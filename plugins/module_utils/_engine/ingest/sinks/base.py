@@ -28,6 +28,12 @@ class SinkUnavailableError(SinkError):
     retryable = True
 
 
+class SinkDeniedError(SinkError):
+    """The database refuses the user, a right or the certificate. Not tried again: it could lock an account."""
+
+    kind = "sink_denied"
+
+
 class SinkFullError(DiskFullError):
     """The database has no room. Nothing of the transaction is stored."""
 

@@ -17,7 +17,7 @@ if t.TYPE_CHECKING:
 
 
 def open_sink(options: SinkOptions, document: StreamDocument) -> SqlSink:
-    """Open one sink of a stream; its schema is there when this returns. Raises SinkError."""
+    """Open one sink of a stream; its schema is there when this returns. Raises SinkError, MissingLibraryError."""
     return t.cast("SqlSink", KINDS[options["type"]]()(options, document["name"], host_name(document["host"]), tables_of(document)))
 
 
@@ -32,4 +32,16 @@ def _sqlite() -> t.Any:
     return SqliteSink
 
 
-KINDS: t.Dict[str, t.Callable[[], t.Any]] = {"sqlite": _sqlite}
+def _mysql() -> t.Any:
+    from .mysql import MysqlSink
+
+    return MysqlSink
+
+
+def _postgresql() -> t.Any:
+    from .postgresql import PostgresqlSink
+
+    return PostgresqlSink
+
+
+KINDS: t.Dict[str, t.Callable[[], t.Any]] = {"sqlite": _sqlite, "mysql": _mysql, "mariadb": _mysql, "postgresql": _postgresql}

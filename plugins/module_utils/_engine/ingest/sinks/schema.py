@@ -94,11 +94,13 @@ class Dialect(t.NamedTuple):
     """How a kind of database writes DDL.
 
     types: by kind of column; NAME has a place for the length. table_options: after the brackets. rows_by_key: the same for tables of rows.
+    index_in_table: whether an index is a part of CREATE TABLE, because the database cannot create a table and its indexes as one.
     """
 
     types: t.Mapping[str, str]
     table_options: str = ""
     rows_by_key: str = ""
+    index_in_table: bool = False
 
 
 SQLITE = Dialect(
@@ -117,6 +119,37 @@ SQLITE = Dialect(
 )
 
 
+MYSQL = Dialect(
+    {
+        ID: "BIGINT NOT NULL AUTO_INCREMENT",
+        INTEGER: "BIGINT",
+        BOOLEAN: "SMALLINT",
+        REAL: "DOUBLE",
+        NAME: "VARCHAR(%d)",
+        TEXT: "LONGTEXT",
+        TIME: "DATETIME(6)",
+        JSON: "LONGTEXT",
+        BYTES: "LONGBLOB",
+    },
+    # Names of users and files differ by case and accents; only InnoDB has transactions.
+    table_options=" ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
+    index_in_table=True,
+)
+POSTGRESQL = Dialect(
+    {
+        ID: "BIGINT GENERATED ALWAYS AS IDENTITY",
+        INTEGER: "BIGINT",
+        BOOLEAN: "SMALLINT",
+        REAL: "DOUBLE PRECISION",
+        NAME: "VARCHAR(%d)",
+        TEXT: "TEXT",
+        TIME: "TIMESTAMP(6) WITH TIME ZONE",
+        JSON: "JSONB",
+        BYTES: "BYTEA",
+    }
+)
+
+
 def create_statements(dialect: Dialect, tables: t.Iterable[Table]) -> t.Dict[str, t.List[str]]:
     """The DDL of the tables for positions and of these tables for rows: by table, the table itself and then its indexes."""
     statements: t.Dict[str, t.List[str]] = {}
@@ -124,18 +157,23 @@ def create_statements(dialect: Dialect, tables: t.Iterable[Table]) -> t.Dict[str
         lines = [_column(column, dialect, column.name in control.nullable) for column in control.columns]
         lines.append("PRIMARY KEY (%s)" % ", ".join(control.key))
         lines += ["UNIQUE (%s)" % ", ".join(columns) for columns in control.unique]
-        statements[control.name] = [_create(control.name, lines, dialect.table_options), *_indexes(control.name, control.indexes)]
+        statements[control.name] = _create(control.name, lines, control.indexes, dialect, dialect.table_options)
     for table in tables:
         lines = [_column(Column(name, INTEGER), dialect, False) for name in KEY]
         lines += [_column(column, dialect, index >= len(TIME_COLUMNS)) for index, column in enumerate(table.columns)]
         lines.append("PRIMARY KEY (%s)" % ", ".join(KEY))
         options = dialect.rows_by_key + dialect.table_options
-        statements[table.name] = [_create(table.name, lines, options), *_indexes(table.name, table.indexes)]
+        statements[table.name] = _create(table.name, lines, table.indexes, dialect, options)
     return statements
 
 
-def _create(name: str, lines: t.Sequence[str], options: str) -> str:
-    return "CREATE TABLE IF NOT EXISTS %s (\n    %s\n)%s" % (name, ",\n    ".join(lines), options)
+def _create(name: str, lines: t.Sequence[str], indexes: t.Iterable[t.Tuple[str, ...]], dialect: Dialect, options: str) -> t.List[str]:
+    named = [("%s_by_%s" % (name, columns[0]), ", ".join(columns)) for columns in indexes]
+    if dialect.index_in_table:
+        lines = [*lines, *("INDEX %s (%s)" % index for index in named)]
+        named = []
+    table = "CREATE TABLE IF NOT EXISTS %s (\n    %s\n)%s" % (name, ",\n    ".join(lines), options)
+    return [table, *("CREATE INDEX IF NOT EXISTS %s ON %s (%s)" % (index, name, columns) for index, columns in named)]
 
 
 def _column(column: Column, dialect: Dialect, nullable: bool) -> str:
@@ -143,7 +181,3 @@ def _column(column: Column, dialect: Dialect, nullable: bool) -> str:
     if "%d" in kind:
         kind %= column.length
     return "%s %s%s" % (column.name, kind, "" if nullable or column.kind == ID else " NOT NULL")
-
-
-def _indexes(table: str, indexes: t.Iterable[t.Tuple[str, ...]]) -> t.List[str]:
-    return ["CREATE INDEX IF NOT EXISTS %s_by_%s ON %s (%s)" % (table, columns[0], table, ", ".join(columns)) for columns in indexes]

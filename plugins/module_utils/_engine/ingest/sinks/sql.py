@@ -32,7 +32,7 @@ class SqlSink(Sink):
         self.host = host
         self.name = name
         self.tables = {table.name: table for table in tables}
-        self._inserts = {name: self._insert(name, [*KEY, *(c.name for c in table.columns)]) for name, table in self.tables.items()}
+        self._columns = {name: [*KEY, *(column.name for column in table.columns)] for name, table in self.tables.items()}
 
     # -- what each driver does in its own way -------------------------------------------------------------------------
 
@@ -45,8 +45,8 @@ class SqlSink(Sink):
         """Execute one statement; returns the number of rows that it changed."""
 
     @abstractmethod
-    def _insert_rows(self, statement: str, rows: Rows) -> None:
-        """Execute an INSERT for each of the rows."""
+    def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
+        """Insert rows with these columns."""
 
     @abstractmethod
     def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
@@ -105,11 +105,12 @@ class SqlSink(Sink):
             generation = self._move(batch)
             key = (generation.id,)
             for name, rows in batch.rows.items():
-                self._insert_rows(self._inserts[name], [key + row for row in rows])
+                self._insert_rows(name, self._columns[name], [key + row for row in rows])
             now = time.time()
             if batch.rejected:
                 self._insert_rows(
-                    self._insert(REJECTED.name, ("generation", "line_offset", "bytes", "reason", "detail", "line", "noticed_at")),
+                    REJECTED.name,
+                    ("generation", "line_offset", "bytes", "reason", "detail", "line", "noticed_at"),
                     [(generation.id, r.line_offset, r.length, r.reason, r.detail, r.line, now) for r in batch.rejected],
                 )
             for gap in batch.gaps:
@@ -121,8 +122,8 @@ class SqlSink(Sink):
         m = self.mark
         known = "SELECT 1 FROM %s WHERE generation = %s AND line_offset = %s AND kind = %s" % (GAP.name, m, m, m)
         if not self._query(known, (generation, gap.line_offset, gap.kind)):
-            statement = self._insert(GAP.name, ("generation", "line_offset", "kind", "bytes", "detail", "noticed_at"))
-            self._insert_rows(statement, [(generation, gap.line_offset, gap.kind, gap.length, gap.detail, now)])
+            columns = ("generation", "line_offset", "kind", "bytes", "detail", "noticed_at")
+            self._insert_rows(GAP.name, columns, [(generation, gap.line_offset, gap.kind, gap.length, gap.detail, now)])
 
     def _move(self, batch: Batch) -> Generation:
         """Store the new position, if the sink has the one before."""
@@ -165,7 +166,7 @@ class SqlSink(Sink):
                 (time.time(), generation, line_offset),
             )
             if marked:
-                self._insert_rows(self._inserts[table], [(generation, line_offset, *values)])
+                self._insert_rows(table, self._columns[table], [(generation, line_offset, *values)])
         return marked == 1
 
     def totals(self) -> Totals:

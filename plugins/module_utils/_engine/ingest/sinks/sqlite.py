@@ -67,9 +67,9 @@ class SqliteSink(SqlSink):
         except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             raise self._failed(error) from error
 
-    def _insert_rows(self, statement: str, rows: Rows) -> None:
+    def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
         try:
-            self._connection.executemany(statement, rows)
+            self._connection.executemany(self._insert(table, columns), rows)
         except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             raise self._failed(error) from error
 

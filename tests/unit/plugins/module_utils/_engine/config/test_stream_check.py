@@ -10,6 +10,7 @@ import json
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, NoJobsError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.sink_spec import is_local
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from rigs.streams import given
 
@@ -32,7 +33,13 @@ def test_defaults(tmp_path) -> None:
         "backups": None,
         "poll": "1",
     }
-    assert document["sinks"] == [{"type": "sqlite", "name": "sqlite", "path": "/db"}]
+    assert {name: value for name, value in document["sinks"][0].items() if value is not None} == {
+        "type": "sqlite",
+        "name": "sqlite",
+        "path": "/db",
+        "host": "localhost",
+        "timeout": "60",
+    }
     assert document["transform"] is None
 
 
@@ -82,3 +89,39 @@ def test_a_document_on_disk(tmp_path) -> None:
     path.rename(folder / "other.json")
     with pytest.raises(ConfigError, match="the name of the stream is 'sftpgo', so the file must be named 'sftpgo.json'"):
         files.load_stream(str(folder / "other.json"))
+
+
+SERVER = {"type": "postgresql", "database": "logs", "user": "follower"}
+
+
+@pytest.mark.parametrize(
+    ("sink", "problem"),
+    [
+        ({"type": "mariadb"}, "sinks[0].database: is missing; a sink of type mariadb requires it"),
+        ({**SERVER, "path": "/db"}, "sinks[0].path: a sink of type postgresql does not have this option; it is for sqlite"),
+        ({**SERVER, "socket": "/run/s", "tls": "verify"}, "sinks[0].tls: a connection through a socket has no certificate"),
+        ({**SERVER, "tls": "none", "ca_bundle": "/ca"}, "sinks[0].ca_bundle: cannot be combined with tls: none"),
+        ({"type": "sqlite", "path": "/db", "user": "x"}, "sinks[0].user: a sink of type sqlite does not have this option"),
+    ],
+    ids=str,
+)
+def test_mistakes_in_servers(tmp_path, sink: dict, problem: str) -> None:
+    assert problems(tmp_path, sinks=[sink])[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("localhost", True), ("127.0.0.1", True), ("::1", True), ("db.example.com", False), ("127.evil.example", False), ("192.0.2.1", False)],
+)
+def test_which_server_is_on_this_host(host: str, expected: bool) -> None:
+    assert is_local({"host": host, "socket": None}) is expected
+
+
+def test_a_secret_in_a_document_that_others_can_read(tmp_path) -> None:
+    path = tmp_path / "sftpgo.json"
+    path.write_text(json.dumps(given(tmp_path, sinks=[{**SERVER, "password": "x"}])))
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="the stream document contains a secret, and other users can read it"):
+        files.load_stream(str(path))
+    path.chmod(0o640)
+    assert files.load_stream(str(path))["sinks"][0]["password"] == "x"

@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The sinks ``mysql`` and ``mariadb``, with PyMySQL."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ...base.errors import MissingLibraryError
+from ...base.units import parse_duration
+from ...config.sink_spec import is_local
+from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
+from .schema import MYSQL
+from .sql import Rows, SqlSink
+
+if t.TYPE_CHECKING:
+    from ...config.stream_document import SinkOptions
+    from ..records.tables import Table
+
+DUPLICATE = 1062
+FULL = (3, 1021, 1030, 1114, 1041)
+"""Errors of a disk or table without room: https://mariadb.com/kb/en/mariadb-error-codes/"""
+NO_TLS = 2026
+DENIED = (1044, 1045, 1049, 1142, 1143, 1227, 1370, 1698)
+PERMANENT = (1054, 1064, 1146, 1286)
+"""Errors of the schema."""
+TOO_LARGE = 1153
+"""A statement larger than max_allowed_packet."""
+
+
+class MysqlSink(SqlSink):
+    """A database of a MySQL or MariaDB server."""
+
+    mark = "%s"
+    dialect = MYSQL
+
+    def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table]) -> None:
+        try:
+            import pymysql
+        except ImportError:
+            raise MissingLibraryError("PyMySQL", "a sink of type %s" % options["type"]) from None
+        self._errors = pymysql.err
+        where = options["socket"] or "%s:%d" % (options["host"], options["port"] or 3306)
+        super().__init__(stream, host, tables, "%s at %s" % (options["database"], where))
+        timeout = max(1, int(parse_duration(options["timeout"])))
+        encrypted = options["tls"] == "verify" or (options["tls"] is None and not is_local(t.cast(t.Any, options)))
+        given: t.Dict[str, t.Any] = {"unix_socket": options["socket"]} if options["socket"] else {"host": options["host"]}
+        if encrypted:
+            import ssl
+
+            given["ssl"] = ssl.create_default_context(cafile=options["ca_bundle"])
+        else:
+            given["ssl_disabled"] = True
+        try:
+            self._connection = pymysql.connect(
+                port=options["port"] or 3306,
+                user=options["user"],
+                password=options["password"] or "",
+                database=options["database"],
+                charset="utf8mb4",
+                autocommit=True,
+                connect_timeout=timeout,
+                read_timeout=timeout,
+                write_timeout=timeout,
+                # An UPDATE then counts the rows that it found, also if it changes nothing.
+                client_flag=pymysql.constants.CLIENT.FOUND_ROWS,
+                **given,
+            )
+        except (self._errors.MySQLError, OSError) as error:
+            raise self._failed(error) from None
+        try:
+            if encrypted and not self._query("SHOW STATUS LIKE 'Ssl_cipher'")[0][1]:
+                # PyMySQL before 1.2 goes on without encryption if the server has none.
+                raise SinkDeniedError("the server does not encrypt the connection", self.name, "Set up TLS there, or set tls to none")
+            # Without the strict mode values are cut and changed, with a warning that nobody reads.
+            self._change("SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION'")
+            self._change("SET SESSION time_zone = '+00:00'")
+            self._change("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            self.prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        with contextlib.suppress(self._errors.MySQLError, OSError):
+            self._connection.close()
+
+    def _existing_tables(self) -> t.Set[str]:
+        return {str(row[0]) for row in self._query("SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")}
+
+    def _query(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[t.Sequence[t.Any]]:
+        with self._typed(), self._connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return list(cursor.fetchall())
+
+    def _change(self, statement: str, values: t.Sequence[t.Any] = ()) -> int:
+        with self._typed(), self._connection.cursor() as cursor:
+            return int(cursor.execute(statement, values or None))
+
+    def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
+        with self._typed(), self._connection.cursor() as cursor:
+            cursor.executemany(self._insert(table, columns), rows)
+
+    def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
+        with self._typed(), self._connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return int(cursor.lastrowid)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> t.Iterator[None]:
+        with self._typed():
+            self._connection.begin()
+            try:
+                yield
+                self._connection.commit()
+            except BaseException:
+                with contextlib.suppress(self._errors.MySQLError, OSError):
+                    self._connection.rollback()
+                raise
+
+    @contextlib.contextmanager
+    def _typed(self) -> t.Iterator[None]:
+        try:
+            yield
+        except (self._errors.MySQLError, OSError, UnicodeEncodeError) as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: Exception) -> Exception:
+        """The error as one of ours. Messages of the server can hold values, so only their number and our words are shown."""
+        errors = self._errors
+        number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+        if isinstance(error, (UnicodeEncodeError, errors.DataError)) or number == TOO_LARGE:
+            return RowRefusedError("the database refuses a value (error %d)" % number, self.name)
+        if isinstance(error, errors.IntegrityError):
+            if number == DUPLICATE:
+                return ConflictError("another process stored the same position", self.name)
+            return RowRefusedError("the database refuses a row (error %d)" % number, self.name)
+        if number in FULL:
+            return SinkFullError("the database cannot be written (error %d)" % number, self.name, "Free some space; nothing is lost")
+        refused = _tls_problem(error)
+        if refused or number == NO_TLS:
+            return SinkDeniedError("no verified TLS connection: %s" % (refused or "the server does not encrypt"), self.name)
+        if number in DENIED:
+            return SinkDeniedError("the server refuses the user, the database or a right (error %d)" % number, self.name)
+        if number in PERMANENT or isinstance(error, (errors.ProgrammingError, errors.NotSupportedError)):
+            return SinkError("the database cannot be used (error %d)" % number, self.name)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "error %d" % number
+        return SinkUnavailableError("the database cannot be reached (%s)" % reason, self.name)
+
+
+def _tls_problem(error: Exception) -> str:
+    """Why the certificate of the server was refused, "" if that is not the error."""
+    import ssl
+
+    cause = getattr(error, "original_exception", None) or error
+    return "its certificate is refused: %s" % cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""

@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The sink ``postgresql``, with psycopg 3. Rows arrive by COPY."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ...base.errors import MissingLibraryError
+from ...base.units import parse_duration
+from ...config.sink_spec import is_local
+from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
+from .schema import POSTGRESQL
+from .sql import Rows, SqlSink
+
+if t.TYPE_CHECKING:
+    from ...config.stream_document import SinkOptions
+    from ..records.tables import Table
+
+# Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+UNIQUE_VIOLATION = "23505"
+FULL = "53100"
+PASSING = ("08", "53", "57P", "40", "55P", "25006", "58")
+"""How the codes of errors begin that may pass: connection, resources, shutdown, conflict, lock, read-only, system."""
+DENIED = ("28", "3D", "42501")
+VALUE = ("22", "23", "54")
+FEW = 50
+"""Rows for which a COPY is not worth its round trips."""
+
+
+class PostgresqlSink(SqlSink):
+    """A database of a PostgreSQL server."""
+
+    mark = "%s"
+    dialect = POSTGRESQL
+
+    def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table]) -> None:
+        try:
+            import psycopg
+        except ImportError:
+            raise MissingLibraryError("psycopg", "a sink of type postgresql") from None
+        self._error = psycopg.Error
+        port = options["port"] or 5432
+        super().__init__(stream, host, tables, "%s at %s:%d" % (options["database"], options["socket"] or options["host"], port))
+        timeout = max(2, int(parse_duration(options["timeout"])))
+        given: t.Dict[str, t.Any] = {"sslmode": "disable"}
+        if options["tls"] == "verify" or (options["tls"] is None and not is_local(t.cast(t.Any, options))):
+            given = {"sslmode": "verify-full", "sslrootcert": options["ca_bundle"] or _system_ca()}
+        try:
+            self._connection = psycopg.connect(
+                host=options["socket"] or options["host"],
+                port=port,
+                user=options["user"],
+                password=options["password"],
+                dbname=options["database"],
+                autocommit=True,
+                connect_timeout=timeout,
+                tcp_user_timeout=timeout * 1000,
+                keepalives_idle=timeout,
+                # The pool of a proxy may not keep prepared statements.
+                prepare_threshold=None,
+                options="-c TimeZone=UTC -c statement_timeout=%d" % (timeout * 1000),
+                client_encoding="utf8",
+                **given,
+            )
+        except self._error as error:
+            raise self._failed(error) from None
+        try:
+            self.prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        with contextlib.suppress(self._error):
+            self._connection.close()
+
+    def _existing_tables(self) -> t.Set[str]:
+        statement = "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema()"
+        return {str(row[0]) for row in self._query(statement)}
+
+    def _query(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[t.Sequence[t.Any]]:
+        with self._typed():
+            return self._connection.execute(t.cast(t.Any, statement), values or None).fetchall()
+
+    def _change(self, statement: str, values: t.Sequence[t.Any] = ()) -> int:
+        with self._typed():
+            return self._connection.execute(t.cast(t.Any, statement), values or None).rowcount
+
+    def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
+        with self._typed(), self._connection.cursor() as cursor:
+            if len(rows) < FEW:
+                cursor.executemany(t.cast(t.Any, self._insert(table, columns)), rows)
+                return
+            with cursor.copy(t.cast(t.Any, "COPY %s (%s) FROM STDIN" % (table, ", ".join(columns)))) as copy:
+                for row in rows:
+                    copy.write_row(row)
+
+    def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
+        return int(self._query(statement + " RETURNING id", values)[0][0])
+
+    @contextlib.contextmanager
+    def _transaction(self) -> t.Iterator[None]:
+        with self._typed(), self._connection.transaction():
+            yield
+
+    @contextlib.contextmanager
+    def _typed(self) -> t.Iterator[None]:
+        try:
+            yield
+        except (self._error, OSError, UnicodeEncodeError) as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: Exception) -> Exception:
+        """The error as one of ours. Messages of the server can hold values, so only their code and our words are shown."""
+        code = getattr(error, "sqlstate", None) or ""
+        if isinstance(error, UnicodeEncodeError) or (code.startswith(VALUE) and code != UNIQUE_VIOLATION):
+            return RowRefusedError("the database refuses a value (error %s)" % code, self.name)
+        if code == UNIQUE_VIOLATION:
+            return ConflictError("another process stored the same position", self.name)
+        if code == FULL:
+            return SinkFullError("the database cannot be written (error %s)" % code, self.name, "Free some space; nothing is lost")
+        # Before the connection stands there is no code, only the text of libpq, which holds no value.
+        text = str(error).strip().splitlines()[0] if not code and str(error).strip() else "error %s" % code
+        if code.startswith(DENIED) or any(part in text for part in ("authentication failed", "certificate", "does not support SSL")):
+            return SinkDeniedError("the server refuses the user, the database or a right (%s)" % text, self.name)
+        if not code or code.startswith(PASSING):
+            return SinkUnavailableError("the database cannot be reached (%s)" % text, self.name)
+        return SinkError("the database cannot be used (%s)" % text, self.name)
+
+
+def _system_ca() -> str:
+    """The file of the system's CA certificates: libpq before 16 does not look for them."""
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile or paths.openssl_cafile

@@ -1,0 +1,238 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The sinks that are database servers, with the real ones: exactly once, whatever happens to the connection; least rights; TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import tempfile
+import typing as t
+
+import lab
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry, status
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import (
+    Batch,
+    Gap,
+    Generation,
+    Place as FilePlace,
+    Rejected,
+)
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser, tables_of
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import dialect_of, open_sink
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sql import print_schema
+from lab.databases import DATABASE, PASSWORD, mariadb_server, postgresql_server
+from lab.https import Authority
+from rigs.databases import Place, started
+from rigs.streams import document, upload
+
+ODD = "tab\t, new\nline, \\N, back\\slash, %s, 'quotes\"; -- \U0001f600 ü"
+FILE = FilePlace("/logs/caf\udce9/sftpgo.log", True, 2**63 + 5, 2**64 - 1, 500)
+NEW = Generation(0, "web1-a-0", "/logs/caf\udce9", ((80, "aa" * 16),), 0, 100, "bb" * 16, 1, FILE, 1000.5, False)
+
+
+def wanted_of(tmp_path: pathlib.Path, place: Place, **changes: t.Any) -> t.Any:
+    return document(tmp_path, sinks=[{**place.sink, **changes.pop("sink", {})}], **changes)
+
+
+def opened(wanted: t.Any) -> t.Any:
+    return contextlib.closing(open_sink(wanted["sinks"][0], wanted))
+
+
+def row(wanted: t.Any, number: int, **changes: t.Any) -> t.Tuple[t.Any, ...]:
+    return LineParser(wanted).parse(upload(number, **changes))[1]
+
+
+def catch_up(wanted: t.Any) -> t.Any:
+    return follower.catch_up(wanted, sleep=lambda _seconds: None)["sinks"][0]
+
+
+def numbers(place: Place) -> t.List[int]:
+    return [int(each[0]) for each in place.rows("SELECT size_bytes FROM sftpgo_transfer ORDER BY size_bytes")]
+
+
+def write(path: pathlib.Path, *sizes: int) -> None:
+    with open(path, "ab") as file:
+        file.write(b"".join(upload(size) + b"\n" for size in sizes))
+
+
+def test_rows_positions_rejected_lines_and_gaps(tmp_path, place) -> None:
+    wanted = wanted_of(tmp_path, place)
+    with opened(wanted) as sink:
+        first = sink.commit(Batch(-1, NEW, {"sftpgo_transfer": [(0, *row(wanted, 1)), (50, *row(wanted, 2))]}))
+        assert sink.open_generations() == [first] == sink.generations_like("aa" * 16)
+        moved = first._replace(offset=200, lines=2, tail="cc" * 16, closed=True)
+        gap, bad = Gap(150, None, "truncated", "why"), Rejected(100, 9, "not_json", ODD, b"\xff\0bytes\\")
+        assert sink.commit(Batch(100, moved, {}, [bad], [gap, gap])) == moved
+        assert (sink.open_generations(), sink.generations_like("aa" * 16)) == ([], [moved])
+        assert (sink.rejected(None, 10), sink.rejected((moved.id, 100), 10)) == ([base.StoredLine(moved.id, bad)], [])
+        assert (sink.gaps(5), sink.totals()) == ([(FILE.path, gap)], base.Totals(2, 1, 1, 0))
+        # A position that does not change is one row that was found.
+        assert sink.commit(Batch(200, moved, {})) == moved
+        assert sink.store_rejected(moved.id, 100, "sftpgo_transfer", row(wanted, 3)) is True
+        assert sink.store_rejected(moved.id, 100, "sftpgo_transfer", row(wanted, 3)) is False
+    assert numbers(place) == [1, 2, 3]
+
+
+def test_a_position_that_another_process_moved(tmp_path, place) -> None:
+    wanted = wanted_of(tmp_path, place)
+    with opened(wanted) as sink, opened(wanted) as other:
+        first = sink.commit(Batch(-1, NEW, {}))
+        other.commit(Batch(100, first._replace(offset=200), {"sftpgo_transfer": [(100, *row(wanted, 1))]}))
+        for batch in (Batch(100, first._replace(offset=300), {"sftpgo_transfer": [(101, *row(wanted, 2))]}), Batch(-1, NEW, {})):
+            with pytest.raises(base.ConflictError):
+                sink.commit(batch)
+        assert sink.open_generations()[0].offset == 200
+    assert numbers(place) == [1]
+
+
+def test_many_rows_with_odd_texts_arrive_as_they_are(tmp_path, place) -> None:
+    wanted = wanted_of(tmp_path, place)
+    rows = [(each, *row(wanted, each, file_path=ODD, new={"ö": [1.5, ODD]}, ftp_mode=None)) for each in range(200)]
+    with opened(wanted) as sink:
+        sink.commit(Batch(-1, NEW, {"sftpgo_transfer": rows}))
+        stored = sink.select("SELECT file_path, extra, ftp_mode, client_port FROM sftpgo_transfer")
+    assert len(stored) == 200
+    for file_path, extra, ftp_mode, port in stored:
+        assert (file_path, ftp_mode, port) == (ODD, None, 50412)
+        assert (json.loads(extra) if isinstance(extra, str) else extra) == {"new": {"ö": [1.5, ODD]}}
+    assert place.rows("SELECT MIN(time_utc) FROM sftpgo_transfer")[0][0].startswith("2026-11-03 00:59:58.114")
+
+
+def test_a_value_that_the_database_refuses_stores_nothing(tmp_path, place) -> None:
+    wanted = wanted_of(tmp_path, place)
+    good, bad = (50, *row(wanted, 2)), list(row(wanted, 1))
+    bad[9] = "x" * 256
+    with opened(wanted) as sink:
+        with pytest.raises(base.RowRefusedError):
+            sink.commit(Batch(-1, NEW, {"sftpgo_transfer": [good, (0, *bad)]}))
+        assert sink.open_generations() == []
+        sink.commit(Batch(-1, NEW, {"sftpgo_transfer": [good]}))
+    assert numbers(place) == [2]
+
+
+def test_a_stream_with_every_kind_of_line(tmp_path, logs, place) -> None:
+    write(logs / "sftpgo.log", *range(3000))
+    with open(logs / "sftpgo.log", "ab") as file:
+        file.write(b"no json\n" + upload(5000, username="u" * 300) + b"\n")
+    wanted = wanted_of(tmp_path, place)
+    first = catch_up(wanted)
+    assert (first["rows"], first["rejected"], first["error"]) == (3000, 2, None)
+    assert catch_up(wanted)["lines"] == 0
+    assert status.of(wanted)[0]["exit_code"] == 3
+    mended = wanted_of(tmp_path, place, parse={"long_values": "truncate"})
+    assert retry.retry(mended)[0]["stored"] == 1
+    assert numbers(place) == [*range(3000), 5000]
+
+
+def test_a_connection_that_is_cut_at_any_byte(tmp_path, logs, place, server) -> None:
+    """Among the cuts are those that lose the reply of a COMMIT that was carried out."""
+    with lab.tcp_proxy((lab.HOST, server.port)) as proxy:
+        wanted = wanted_of(tmp_path, place, sink={"port": proxy.port})
+        assert catch_up(wanted)["error"] is None
+        expected: t.List[int] = []
+        for index in range(14):
+            new = [index * 100 + each for each in range(60)]
+            write(logs / "sftpgo.log", *new)
+            expected += new
+            proxy.reset_counts()
+            if index % 2 == 0:
+                assert catch_up(wanted)["error"] is None
+                total = proxy.bytes_down
+            else:
+                # The reply of the COMMIT is among the last bytes that the server sends.
+                proxy.cut_after(down=total - 3 * (index // 2) - 1)
+                assert catch_up(wanted)["error"] is None
+                proxy.restore()
+            assert numbers(place) == expected
+
+
+def test_a_server_that_is_killed_is_waited_for(tmp_path, logs, place, server) -> None:
+    wanted = wanted_of(tmp_path, place)
+    write(logs / "sftpgo.log", 1)
+    assert catch_up(wanted)["error"] is None
+    server.kill()
+    try:
+        write(logs / "sftpgo.log", 2)
+        assert "the database cannot be reached" in catch_up(wanted)["error"]
+        assert status.of(wanted)[0]["exit_code"] == 1
+    finally:
+        server.start()
+    assert catch_up(wanted)["error"] is None
+    assert numbers(place) == [1, 2]
+
+
+def test_a_user_needs_no_more_than_insert_select_and_update(tmp_path, logs, place, server) -> None:
+    wanted = wanted_of(tmp_path, place, sink={"user": "least"})
+    with pytest.raises(base.SinkDeniedError), opened(wanted):
+        pass
+    schema = print_schema(dialect_of(wanted["sinks"][0]), tables_of(wanted))
+    if server.kind == "mariadb":
+        account = "CREATE OR REPLACE USER least@'%%' IDENTIFIED BY '%s'; GRANT INSERT, SELECT, UPDATE ON %s.* TO least@'%%';"
+        server.run_sql("USE %s; %s %s" % (DATABASE, schema, account % (PASSWORD, DATABASE)))
+    else:
+        rights = "GRANT USAGE ON SCHEMA public TO least; GRANT INSERT, SELECT, UPDATE ON ALL TABLES IN SCHEMA public TO least;"
+        server.run_sql("DROP ROLE IF EXISTS least; CREATE USER least PASSWORD '%s'; %s %s" % (PASSWORD, schema, rights))
+    write(logs / "sftpgo.log", 1)
+    with open(logs / "sftpgo.log", "ab") as file:
+        file.write(b"no json\n")
+    assert (catch_up(wanted)["rows"], retry.retry(wanted)[0]["rejected"], numbers(place)) == (1, 1, [1])
+
+
+def test_a_wrong_password_is_not_tried_again(tmp_path, logs, place, server) -> None:
+    with lab.tcp_proxy((lab.HOST, server.port)) as proxy:
+        result = catch_up(wanted_of(tmp_path, place, sink={"port": proxy.port, "password": "wrong"}))
+        assert "the server refuses the user" in result["error"]
+        assert "wrong" not in result["error"]
+        assert proxy.connections == 1
+
+
+@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
+def test_tls_is_verified(tmp_path, logs, authority, kind: str) -> None:
+    certificate, key = authority.issue("localhost", ["localhost"])
+    stranger = Authority(tmp_path / "stranger", "another CA")
+    with contextlib.ExitStack() as stack:
+        # The server's own user must be able to read them, and PostgreSQL wants the key to be its own.
+        folder = pathlib.Path(stack.enter_context(readable_folder("mysql" if kind == "mariadb" else "postgres", certificate, key)))
+        files = str(folder / "certificate"), str(folder / "key")
+        if kind == "mariadb":
+            server = started(mariadb_server("--ssl-cert=%s" % files[0], "--ssl-key=%s" % files[1]), stack)
+        else:
+            server = started(postgresql_server("-c", "ssl=on", "-c", "ssl_cert_file=" + files[0], "-c", "ssl_key_file=" + files[1]), stack)
+        place = Place(server.sink(tls="verify"), lambda _statement: [], server)
+        write(logs / "sftpgo.log", 1)
+        good = {"host": "localhost", "ca_bundle": authority.certificate_file}
+        assert catch_up(wanted_of(tmp_path, place, sink=good))["error"] is None
+        for changes in ({"ca_bundle": stranger.certificate_file}, {"host": "127.0.0.1"}, {"ca_bundle": None}):
+            error = catch_up(wanted_of(tmp_path, place, sink={**good, **changes}))["error"]
+            assert error is not None
+            assert "certificate" in error.lower()
+
+
+def test_a_server_without_tls_is_refused_where_it_is_wanted(tmp_path, logs, place, authority) -> None:
+    error = catch_up(wanted_of(tmp_path, place, sink={"tls": "verify", "ca_bundle": authority.certificate_file}))["error"]
+    assert error is not None
+    assert "SSL" in error or "TLS" in error or "encrypt" in error
+
+
+@contextlib.contextmanager
+def readable_folder(user: str, certificate: str, key: str) -> t.Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="lab-")
+    try:
+        account = pwd.getpwnam(user)
+        for name, source in (("certificate", certificate), ("key", key)):
+            target = pathlib.Path(folder, name)
+            target.write_bytes(pathlib.Path(source).read_bytes())
+            target.chmod(0o600)
+            for path in (target, pathlib.Path(folder)):
+                os.chown(path, account.pw_uid, account.pw_gid)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
