@@ -6,14 +6,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import sqlite3
+import typing as t
 
 import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower
+from lab.databases import DATABASE, mariadb_server
+from rigs.storm import Outcome, Storm, rage
 from rigs.streams import given, upload
+
+LONG = os.environ.get("LOG_ARCHIVE_STORM") == "long"
+"""'make storm': 200 kills at 5,000 lines a second, and another seed each time unless LOG_ARCHIVE_SEED names one."""
+SEED = int(os.environ.get("LOG_ARCHIVE_SEED", "0")) or (int.from_bytes(os.urandom(4), "big") if LONG else 20261103)
 
 
 def test_a_full_disk_loses_nothing(tmp_path: pathlib.Path) -> None:
@@ -34,3 +42,38 @@ def test_a_full_disk_loses_nothing(tmp_path: pathlib.Path) -> None:
         with contextlib.closing(sqlite3.connect(small / "db.sqlite")) as connection:
             rows = connection.execute("SELECT size_bytes FROM sftpgo_transfer ORDER BY size_bytes").fetchall()
         assert rows == [(number,) for number in range(6000)]
+
+
+def assert_exactly_once(outcome: Outcome) -> None:
+    facts = (SEED, outcome.lines, outcome.early, outcome.files, outcome.kills)
+    print("seed %d: %d lines, %d of them before the last catch-up, %d files, %d kills" % facts)
+    twice, missing = outcome.stored - outcome.written, outcome.written - outcome.stored
+    assert (len(twice), len(missing)) == (0, 0), (SEED, twice.most_common(5), missing.most_common(5))
+    assert outcome.files > 3
+    assert outcome.early > outcome.lines / 4
+
+
+def test_a_storm_into_sqlite(quick_path: pathlib.Path) -> None:
+    database = quick_path / "db.sqlite"
+
+    def messages() -> t.List[str]:
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            return [row[0] for row in connection.execute("SELECT message FROM generic_line")]
+
+    storm = Storm(kills=200, rate=5000, seed=SEED) if LONG else Storm(kills=8, rate=1000, seed=SEED)
+    assert_exactly_once(rage(quick_path, storm, {"type": "sqlite", "path": str(database)}, messages))
+
+
+def test_a_storm_into_mariadb_that_is_killed_too(quick_path: pathlib.Path) -> None:
+    pytest.importorskip("pymysql")
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(mariadb_server())
+        except lab.Unavailable as reason:
+            pytest.skip(str(reason))
+
+        def messages() -> t.List[str]:
+            return server.run_sql("USE %s; SELECT message FROM generic_line;" % DATABASE).splitlines()
+
+        storm = Storm(kills=200, rate=5000, seed=SEED) if LONG else Storm(kills=4, rate=1000, seed=SEED, server_kills=2)
+        assert_exactly_once(rage(quick_path, storm, server.sink(), messages, server))

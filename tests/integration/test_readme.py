@@ -21,6 +21,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.notify_spec import NOTIFY
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base as sinks
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import source_at
 
@@ -148,12 +149,19 @@ def test_every_variable_of_the_readme_exists():
 
 def test_the_kinds_of_errors_are_those_of_the_engine():
     listed = re.search(r"`usage`.*?\(anything else\)", TEXT, re.DOTALL)[0]
+    classes = [*vars(errors).values(), *vars(sinks).values()]
     assert set(re.findall(r"`(\w+)`", listed)) == {
-        vars(each)["kind"] for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.LogArchiveError)
+        vars(each)["kind"] for each in classes if isinstance(each, type) and issubclass(each, errors.LogArchiveError)
     }
 
 
 def test_the_error_in_json_is_the_one_of_the_command(tmp_path, capsys):
     assert main.main(["list", "--json", "--config", str(tmp_path)]) == 2
     printed = capsys.readouterr().out.replace(str(tmp_path), "/etc/log-archive/jobs.d")
-    assert re.search(r"```json\n(.*?)```", TEXT, re.DOTALL)[1] == printed
+    assert block("error") == printed
+
+
+def test_the_stream_is_valid(tmp_path):
+    path = tmp_path / "sftpgo.json"
+    path.write_text(block("stream"))
+    assert config.load_stream(str(path))["name"] == "sftpgo"

@@ -21,7 +21,7 @@ import typing as t
 
 def line(number: int, size: int = 0) -> bytes:
     """A line of the profile ``generic``."""
-    fields = {"time": "2026-11-03T01:59:58.%03d" % (number % 1000), "message": "x" * size, "n": number}
+    fields = {"time": "2026-11-03T01:59:58.%03d" % (number % 1000), "message": "%d %s" % (number, "x" * size), "n": number}
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 

@@ -31,7 +31,8 @@ def add_streams(parser: argparse.ArgumentParser) -> None:
 
 def add_ingest_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``ingest``."""
-    add_streams(parser)
+    parser.add_argument("streams", metavar="STREAM", nargs="*", help="name of a stream, or path of its document")
+    parser.add_argument("--all", action="store_true", help="every stream")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--rejected", action="store_true", help="try the lines again that were rejected, instead of reading new ones")
     what.add_argument("--print-schema", action="store_true", help="print the SQL that creates the tables of each sink, and read nothing")
@@ -39,6 +40,10 @@ def add_ingest_options(parser: argparse.ArgumentParser) -> None:
 
 def ingest(options: argparse.Namespace) -> int:
     """Store what the streams have now."""
+    if options.streams and options.all:
+        raise UsageError("--all cannot be combined with names of streams")
+    if not options.streams and not options.all:
+        raise UsageError("no stream given", hint="Name a stream, or use --all")
     if options.print_schema:
         return _print_schema(options)
     from ..ingest import follower, retry

@@ -537,3 +537,28 @@ def test_check_config_accepts_the_sample_config(host):
     assert path.read_text() == config.sample()
     run(host, "check-config")
     run(host, "sample-config", "--output", str(path), code=2)
+
+
+STREAM_LINE = b'{"time":"2026-11-03T01:59:58Z","message":"x"}\n'
+
+
+def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
+    folder, logs = tmp_path / "streams.d", tmp_path / "logs"
+    folder.mkdir()
+    logs.mkdir()
+    monkeypatch.setenv("LOG_ARCHIVE_STREAMS", str(folder))
+    follow = {"paths": [str(logs)], "patterns": ["app.log"]}
+    sinks = [{"type": "sqlite", "path": str(tmp_path / "db.sqlite")}]
+    (folder / "app.json").write_text(json.dumps({"name": "app", "follow": follow, "sinks": sinks, "state": str(tmp_path / "state")}))
+    assert json_of(None, "streams", code=1)[0]["state"] == "nothing was stored yet"
+    (logs / "app.log").write_bytes(STREAM_LINE * 2)
+    assert json_of(None, "ingest", "app")[0]["sinks"][0]["rows"] == 2
+    (logs / "app.log").write_bytes(STREAM_LINE * 2 + b"no json\n")
+    assert run(None, "ingest", "--all").stdout == "app: 1 line to sqlite, 1 of them rejected\n"
+    assert "lines were rejected" in run(None, "streams", code=3).stdout
+    assert run(None, "ingest", "app", "--rejected", code=3).stdout == (
+        "app: 1 rejected line in sqlite tried again, 0 stored, 1 rejected again\n"
+    )
+    assert "CREATE TABLE IF NOT EXISTS generic_line" in run(None, "ingest", "app", "--print-schema").stdout
+    for wrong in (["ingest"], ["ingest", "app", "--all"], ["ingest", "app", "--print-schema", "--json"], ["follow"], ["follow", "none"]):
+        run(None, *wrong, code=2)

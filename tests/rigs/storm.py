@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A storm: a writer rotates in every way while the follower, and its database, are killed at random."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import pathlib
+import random
+import subprocess
+import threading
+import time
+import typing as t
+
+import lab
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower
+from lab.databases import DatabaseServer
+from rigs.host import COMMAND, ENGINE_PATH
+from rigs.source import Source
+
+ROTATIONS = ("rename", "rename", "compress", "compress", "copytruncate", "restore_copy", "move_folder_in", "reopen")
+PIECE = 0.05
+"""Seconds between two writes."""
+
+
+class Writer(threading.Thread):
+    """Writes ``rate`` lines a second, and rotates about every ``every`` seconds, until it is stopped."""
+
+    def __init__(self, folder: pathlib.Path, seed: int, rate: int, every: float) -> None:
+        super().__init__(daemon=True)
+        self.source = Source(folder, lambda: ())
+        self.ended = threading.Event()
+        self.failure: t.Optional[BaseException] = None
+        self._random = random.Random(seed)
+        self._lines = max(1, int(rate * PIECE))
+        self._share = PIECE / every
+
+    def run(self) -> None:
+        """Write and rotate."""
+        try:
+            while not self.ended.wait(PIECE):
+                self.source.write(self._lines, twice=self._random.random() < 0.1)
+                if self._random.random() < 0.2:
+                    self.source.write_part()
+                if self._random.random() < self._share:
+                    self._rotate(self._random.choice(ROTATIONS))
+            self.source.complete()
+        except BaseException as error:
+            self.failure = error
+
+    def _rotate(self, how: str) -> None:
+        if how == "move_folder_in":
+            self.source.move_folder_in(20)
+        elif how == "reopen":
+            self.source.use_append(self._random.random() < 0.5)
+        else:
+            getattr(self.source, how)()
+
+
+class Outcome(t.NamedTuple):
+    """written, stored: how often each line was. lines: written in all; early: stored before the last catch-up."""
+
+    written: t.Counter[int]
+    stored: t.Counter[int]
+    lines: int
+    early: int
+    kills: int
+    files: int
+
+
+class Storm(t.NamedTuple):
+    """kills: of the follower; server_kills: after how many of them the server is killed too. rate: lines a second. seed: of all chances."""
+
+    kills: int
+    rate: int
+    seed: int
+    every: float = 0.3
+    server_kills: int = 5
+
+
+def rage(
+    folder: pathlib.Path,
+    storm: Storm,
+    sink: t.Dict[str, t.Any],
+    messages: t.Callable[[], t.Iterable[str]],
+    server: t.Optional[DatabaseServer] = None,
+) -> Outcome:
+    """Let the storm rage, then catch up. messages: returns the column ``message`` of all rows."""
+    chance = random.Random(storm.seed)
+    follow = {"paths": [str(folder / "logs")], "patterns": ["app.log"], "rotated": ["app-*.log"], "recurse": True, "poll": 0.05}
+    document = {"name": "app", "host": "web1", "follow": follow, "sinks": [sink], "state": str(folder / "state")}
+    path = folder / "app.json"
+    path.touch(0o600)
+    path.write_text(json.dumps(document))
+    writer = Writer(folder / "logs", storm.seed, storm.rate, storm.every)
+    writer.start()
+    start = lab.patience(0.2)
+    try:
+        for number in range(1, storm.kills + 1):
+            command, environment = [*COMMAND, "follow", str(path)], dict(os.environ, PYTHONPATH=ENGINE_PATH)
+            running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+            time.sleep(start * (1 + 3 * chance.random()))
+            if server is not None and number % storm.server_kills == 0:
+                server.kill()
+                time.sleep(chance.random() * 0.3)
+                server.start()
+                time.sleep(chance.random() * 2)
+            assert running.poll() is None, running.stderr and running.stderr.read().decode()
+            running.kill()
+            running.communicate()
+    finally:
+        writer.ended.set()
+        writer.join()
+    assert writer.failure is None
+    early = len(list(messages()))
+    result = follower.catch_up(normalise_stream(document))
+    assert result["exit_code"] == 0, result
+    stored = collections.Counter(int(message.split()[0]) for message in messages())
+    files = sum(len(names) for _folder, _folders, names in os.walk(folder / "logs"))
+    return Outcome(writer.source.written, stored, sum(writer.source.written.values()), early, storm.kills, files)
