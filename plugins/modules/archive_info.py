@@ -221,6 +221,14 @@ archives:
           type: bool
           returned: if the manifest has it
           sample: false
+        data:
+          description:
+            - Where a file with holes has data, as pairs of offset and length in bytes. The C(sha256) of such a file is that of this map and
+              the data, as GNU tar's sparse format 1.0 has them.
+          type: list
+          elements: list
+          returned: if the file has holes
+          sample: [[0, 4096], [1048576, 0]]
         period:
           description: Its period, in UTC.
           type: dict

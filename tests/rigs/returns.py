@@ -33,7 +33,9 @@ def _kind(field: t.Any, localns: t.Optional[t.Mapping[str, t.Any]]) -> t.Any:
     if type(None) in arguments:
         return _kind(arguments[0], localns)
     if t.get_origin(field) in (list, t.List):
-        return ("list", _kind(arguments[0], localns))
+        element = _kind(arguments[0], localns)
+        # A RETURN block does not say what is in the inner list.
+        return ("list", "list" if isinstance(element, tuple) else element)
     if t.get_origin(field) in (dict, t.Dict):
         return "dict"
     return SCALARS[field] if field in SCALARS else documented(field, localns)

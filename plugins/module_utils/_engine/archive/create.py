@@ -262,6 +262,8 @@ def _manifest(name: str, packed: Packed, contents: Contents, envelope: Envelope)
 def _source_facts(source: PackedSource, period: Period) -> SourceFacts:
     facts = dict(source._asdict(), mode="%04o" % source.mode, period=_period(period))
     del facts["identity"]  # It means nothing on another host, or after a restore.
+    if source.data is None:
+        del facts["data"]
     return t.cast("SourceFacts", facts)
 
 

@@ -49,13 +49,15 @@ class SourceFacts(_SourceNeeded, total=False):
     """One log in the archive.
 
     ``path`` on the host, ``name`` in the tar; ``mtime_ns`` in nanoseconds since the epoch; ``mode`` in octal, as "0640"; ``changed``: it
-    changed while it was read; ``vanished``: it was removed or replaced after it was opened. Other makers may leave out the rest.
+    changed while it was read; ``vanished``: it was removed or replaced after it was opened; ``data``: where a file with holes has data, as
+    [offset, length] (then ``sha256`` is that of this map and the data, see ``base.sparse``). Other makers may leave out the rest.
     """
 
     uid: int
     gid: int
     changed: bool
     vanished: bool
+    data: t.List[t.List[int]]
     period: PeriodText
 
 

@@ -17,6 +17,7 @@ import typing as t
 from ..base.beneath import open_local
 from ..base.errors import ConfigError, IntegrityError
 from ..base.periods import Period
+from ..base.sparse import problem_of
 from ..base.units import FIRST_SECOND, LAST_SECOND, format_size, parse_utc
 
 VERSION = 2
@@ -96,6 +97,10 @@ def parse(data: bytes, subject: str) -> Manifest:
         where = "sources[%d]." % index
         _check(source, _NEEDED_OF_SOURCE, where, subject)
         _check(source, {name: kind for name, kind in _OPTIONAL_OF_SOURCE.items() if name in source}, where, subject)
+        if "data" in source:
+            problem = problem_of(source["data"], source["size"])
+            if problem is not None:
+                raise IntegrityError("the manifest's '%sdata' %s" % (where, problem), subject)
         if "period" in source:
             _check_period(source["period"], where + "period", subject)
     _check_period(manifest["period"], "period", subject)

@@ -16,6 +16,7 @@ import stat
 import tarfile
 import typing as t
 
+from ..base import sparse
 from ..base.beneath import identity, open_file, open_folder, status_of
 from ..base.errors import SourceError
 from ..base.progress import Advance
@@ -47,7 +48,8 @@ class PackedSource(t.NamedTuple):
 
     name: its member name in the tar; size: bytes in the archive; mtime_ns: nanoseconds since the epoch when the reading began;
     sha256: of the bytes in the archive; changed: it was written to while it was read; vanished: it was removed or replaced
-    after it was opened (the archive has all of it). identity: device and inode of the file that was read.
+    after it was opened (the archive has all of it). identity: device and inode of the file that was read. data: where a file with holes
+    has data (see ``base.sparse``), None if it has no holes.
     """
 
     path: str
@@ -61,6 +63,7 @@ class PackedSource(t.NamedTuple):
     changed: bool
     vanished: bool
     identity: Identity
+    data: t.Optional[sparse.Data]
 
 
 class Packed(t.NamedTuple):
@@ -132,34 +135,23 @@ def _pack_source(selected: Source, below: str, gzip: _Gzip, progress: t.Optional
         os.close(descriptor)
         raise SourceError(SECRET, path)
     with open(descriptor, "rb", buffering=0) as file:
-        header = _tar_header(member_name(path, below), before)
-        gzip.write(header)
-        sha256 = hashlib.sha256()
-        remaining = before.st_size
-        while remaining:
-            with gzip.space(remaining) as space:
-                try:
-                    count = file.readinto(space)
-                except OSError as error:
-                    raise _unreadable(path, error) from error
-                sha256.update(space[:count])
-                gzip.advance(count)
-            if not count:
-                break
-            remaining -= count
-            if progress is not None:
-                progress(count)
-        shrunk = remaining
-        while remaining:
-            zeros = bytes(min(BLOCK, remaining))
-            sha256.update(zeros)
-            gzip.write(zeros)
-            remaining -= len(zeros)
-        padding = -before.st_size % tarfile.BLOCKSIZE
+        data = sparse.find_data(descriptor, before)
+        beginning = b"" if data is None else sparse.stored_map(data)
+        stored = len(beginning) + (before.st_size if data is None else sparse.stored_size(data))
+        header = _tar_header(member_name(path, below), before, data, stored)
+        gzip.write(header + beginning)
+        sha256 = hashlib.sha256(beginning)
+        missing = 0
+        for offset, length in [(0, before.st_size)] if data is None else data:
+            file.seek(offset)
+            missing += _pack_bytes(path, file, length, gzip, sha256, progress)
+        if progress is not None and data is not None:
+            progress(before.st_size - sparse.stored_size(data))
+        padding = -stored % tarfile.BLOCKSIZE
         gzip.write(bytes(padding))
         after = os.fstat(descriptor)
     vanished = _identity_now(selected) != identity(before)
-    changed = bool(shrunk) or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+    changed = bool(missing) or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
     if not vanished:
         # The owner can set mtime back, but not ctime. (Rename and unlink change ctime too: then ``vanished`` is set.)
         changed = changed or after.st_ctime_ns != before.st_ctime_ns
@@ -175,13 +167,48 @@ def _pack_source(selected: Source, below: str, gzip: _Gzip, progress: t.Optional
         changed=changed,
         vanished=vanished,
         identity=identity(before),
+        data=data,
     )
-    return source, len(header) + before.st_size + padding
+    return source, len(header) + stored + padding
 
 
-def _tar_header(name: str, status: os.stat_result) -> bytes:
+def _pack_bytes(path: str, file: t.Any, length: int, gzip: _Gzip, sha256: t.Any, progress: t.Optional[Advance]) -> int:
+    """Pack the next bytes of a file; returns how many are missing at its end and are zeros in the archive."""
+    remaining = length
+    while remaining:
+        with gzip.space(remaining) as space:
+            try:
+                count = file.readinto(space)
+            except OSError as error:
+                raise _unreadable(path, error) from error
+            sha256.update(space[:count])
+            gzip.advance(count)
+        if not count:
+            break
+        remaining -= count
+        if progress is not None:
+            progress(count)
+    missing = remaining
+    while remaining:
+        zeros = bytes(min(BLOCK, remaining))
+        sha256.update(zeros)
+        gzip.write(zeros)
+        remaining -= len(zeros)
+    return missing
+
+
+def _tar_header(name: str, status: os.stat_result, data: t.Optional[sparse.Data], stored: int) -> bytes:
     info = tarfile.TarInfo(name)
-    info.size = status.st_size
+    info.size = stored
+    if data is not None:
+        # A tar that does not know sparse files extracts the map and the data under this name.
+        info.name = "GNUSparseFile.0/file"
+        info.pax_headers = {
+            "GNU.sparse.major": "1",
+            "GNU.sparse.minor": "0",
+            "GNU.sparse.name": name,
+            "GNU.sparse.realsize": "%d" % status.st_size,
+        }
     info.mtime = status.st_mtime_ns // 10**9
     info.mode = stat.S_IMODE(status.st_mode)
     info.uid, info.gid = status.st_uid, status.st_gid

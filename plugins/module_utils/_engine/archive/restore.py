@@ -10,11 +10,10 @@ import contextlib
 import hashlib
 import itertools
 import math
-import os
 import tarfile
 import typing as t
 
-from ..base.durable import write_all
+from ..base import sparse
 from ..base.errors import IntegrityError
 from ..base.progress import Advance
 from ..base.staging import CHUNK, ExtractedFile, StagedFile, Staging, check_name, failing_clearly, staging_in
@@ -26,6 +25,9 @@ if t.TYPE_CHECKING:
 
 LARGEST_HEADER = 1 << 20
 """Bytes of a pax or GNU header; tarfile reads it into memory. A path has at most 4,096."""
+
+LARGEST_HEADERS = 2 << 20
+"""Bytes that tarfile may read before the content of a member: its headers, and the map of a sparse file."""
 
 BATCH = 8
 """Pieces that one thread hands to another at once: each handing over costs as much as writing a piece."""
@@ -82,14 +84,14 @@ def check_contents(stream: t.BinaryIO, envelope: Envelope, manifest: Manifest, s
     with _ahead(_inflated(envelope.open(stream, subject), subject)) as chunks:
         plaintext = _Plaintext(chunks)
         for member in _members(plaintext, subject):
-            sha256 = hashlib.sha256()
+            stored = _stored(member)
+            sha256 = hashlib.sha256(stored.beginning)
             size = 0
-            for piece in plaintext.pieces(member.size):
+            for piece in plaintext.pieces(stored.size):
                 sha256.update(piece)
                 size += len(piece)
-            if size != member.size:
-                raise IntegrityError("%s is cut inside the archive" % ascii(member.name), subject)
-            found.append(StagedFile(member.name, "", size, sha256.hexdigest(), 0, 0))
+            _refuse_cut(member, size, stored, subject)
+            found.append(StagedFile(member.name, "", member.size, sha256.hexdigest(), 0, 0, stored.data))
         for _chunk in chunks:
             pass
     _compare(found, manifest, subject)
@@ -103,30 +105,57 @@ def _extract(tgz: t.Iterator[bytes], staging: Staging, subject: str, progress: t
         plaintext = _Plaintext(chunks)
         for member in _members(plaintext, subject):
             number = "%d" % len(staged)
-            sha256 = hashlib.sha256()
+            stored = _stored(member)
+            sha256 = hashlib.sha256(stored.beginning)
+            written = 0
             hashed: t.Deque[t.Any] = collections.deque()
             with staging.create(number) as file:
-                for pieces in _batches(plaintext.pieces(member.size)):
+                writer = sparse.Writer(file.fileno(), member.size, stored.data)
+                for pieces in _batches(plaintext.pieces(stored.size)):
                     # A separate thread hashes, this one writes, another inflates.
                     hashed.append(hasher.submit(_hash, sha256, pieces))
                     if len(hashed) > QUEUED:
                         hashed.popleft().result()
                     for piece in pieces:
-                        write_all(file.fileno(), piece)
+                        writer.write(piece)
+                        written += len(piece)
                         if progress is not None:
                             progress(len(piece))
-                written = os.fstat(file.fileno()).st_size
+                _refuse_cut(member, written, stored, subject)
+                writer.finish()
             for done in hashed:
                 done.result()
-            if written != member.size:
-                raise IntegrityError("%s is cut inside the archive" % ascii(member.name), subject)
-            staged.append(
-                StagedFile(member.name, number, member.size, sha256.hexdigest(), member.mode & 0o777, math.floor(member.mtime) * 10**9)
-            )
+            if progress is not None and stored.data is not None:
+                progress(member.size - stored.size)
+            mode, mtime_ns = member.mode & 0o777, math.floor(member.mtime) * 10**9
+            staged.append(StagedFile(member.name, number, member.size, sha256.hexdigest(), mode, mtime_ns, stored.data))
         # The rest after the end of the tar must be read too: the signature and the gzip checksum are checked at the very end.
         for _chunk in chunks:
             pass
     return staged
+
+
+class _Stored(t.NamedTuple):
+    """What the tar has of a member. beginning: the bytes that tarfile has read of it; size: of the rest.
+
+    data: where a file with holes has data; None for any other file.
+    """
+
+    beginning: bytes
+    size: int
+    data: t.Optional[sparse.Data]
+
+
+def _stored(member: tarfile.TarInfo) -> _Stored:
+    if not member.issparse():
+        return _Stored(b"", member.size, None)
+    data: sparse.Data = [*t.cast(t.Any, member).sparse]
+    return _Stored(sparse.stored_map(data), sparse.stored_size(data), data)
+
+
+def _refuse_cut(member: tarfile.TarInfo, size: int, stored: _Stored, subject: str) -> None:
+    if size != stored.size:
+        raise IntegrityError("%s is cut inside the archive" % ascii(member.name), subject)
 
 
 def _hash(sha256: t.Any, pieces: t.Sequence[memoryview]) -> None:
@@ -153,6 +182,7 @@ def _members(plaintext: _Plaintext, subject: str) -> t.Iterator[tarfile.TarInfo]
                     raise IntegrityError("the archive has %s twice" % ascii(member.name), subject)
                 names.add(member.name)
                 yield member
+                plaintext.begin()
     except (tarfile.TarError, ValueError, OverflowError) as error:
         # tarfile does not catch errors of malformed numbers and other defects in headers.
         raise IntegrityError("the tar in the archive is damaged (%s)" % error, subject) from error
@@ -160,13 +190,24 @@ def _members(plaintext: _Plaintext, subject: str) -> t.Iterator[tarfile.TarInfo]
 
 def _check_member(member: tarfile.TarInfo, subject: str) -> None:
     name = member.name
-    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
+    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
         kind = "a symbolic link" if member.issym() else "a hard link" if member.islnk() else "a device or another special file"
         kind = "a folder" if member.isdir() else kind
         raise IntegrityError("refused: the archive has %s (%s); archives of logs have only regular files" % (kind, ascii(name)), subject)
     check_name(name, subject)
+    if member.issparse() or any(keyword.startswith("GNU.sparse.") for keyword in member.pax_headers):
+        _check_map(member, subject)
     if not FIRST_SECOND <= member.mtime < LAST_SECOND + 1:
         raise IntegrityError("refused: the modification time of %s is not a valid date" % ascii(name), subject)
+
+
+def _check_map(member: tarfile.TarInfo, subject: str) -> None:
+    # GNU tar has older formats, which it has replaced by 1.0.
+    version = member.pax_headers.get("GNU.sparse.major"), member.pax_headers.get("GNU.sparse.minor")
+    problem = sparse.problem_of([*(t.cast(t.Any, member).sparse or ())], member.size)
+    if version != ("1", "0") or problem is not None:
+        problem = "has another format than 1.0" if version != ("1", "0") else problem
+        raise IntegrityError("refused: the map of the sparse file %s cannot be used: it %s" % (ascii(member.name), problem), subject)
 
 
 def _inflated(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
@@ -252,6 +293,7 @@ class _Plaintext:
         self._position = 0
         self._last = b""
         self._before_last = False
+        self._read = 0
 
     def pieces(self, size: int) -> t.Iterator[memoryview]:
         """The next ``size`` bytes (fewer at the end) in pieces as they come."""
@@ -267,11 +309,18 @@ class _Plaintext:
             size -= len(piece)
             yield piece
 
+    def begin(self) -> None:
+        """The next reads are those of another header."""
+        self._read = 0
+
     def read(self, size: int) -> bytes:
         if self._before_last:
             # tarfile reads a member's last byte before the next header, to check that it is there.
             self._before_last = False
             return self._last
+        self._read += size
+        if self._read > LARGEST_HEADERS:
+            raise ValueError("the headers of a member have more than %d bytes" % LARGEST_HEADERS)
         return b"".join(self.pieces(size))
 
     def tell(self) -> int:
@@ -287,12 +336,16 @@ class _Plaintext:
 
 
 def _compare(staged: t.Sequence[StagedFile], manifest: Manifest, subject: str) -> None:
-    found = {file.name: (file.size, file.sha256) for file in staged}
-    expected = {source["name"]: (source["size"], source["sha256"]) for source in manifest["sources"]}
+    found = {file.name: (file.size, file.sha256, _pairs(file.data)) for file in staged}
+    expected = {source["name"]: (source["size"], source["sha256"], _pairs(source.get("data"))) for source in manifest["sources"]}
     for name in sorted(found.keys() | expected.keys()):
         if found.get(name) != expected.get(name):
             what = "is missing from the archive" if name not in found else "is not in the manifest" if name not in expected else "differs"
             raise IntegrityError("the archive does not match its manifest: %s %s" % (ascii(name), what), subject)
+
+
+def _pairs(data: t.Optional[t.Iterable[t.Sequence[int]]]) -> t.Optional[t.List[t.Tuple[int, ...]]]:
+    return None if data is None else [tuple(entry) for entry in data]
 
 
 def _with_nanoseconds(staged: t.Sequence[StagedFile], manifest: Manifest) -> t.List[StagedFile]:

@@ -13,7 +13,7 @@ import os
 import stat
 import typing as t
 
-from . import beneath
+from . import beneath, sparse
 from .durable import TEMP_PREFIX
 from .errors import ConfigError, DiskFullError, IntegrityError, LogArchiveError
 from .names import HINT, inexact, is_exact
@@ -42,7 +42,10 @@ class ExtractedFile(t.NamedTuple):
 
 
 class StagedFile(t.NamedTuple):
-    """One file in the staging folder. name: its relative path below the destination; staged: its name in the staging folder."""
+    """One file in the staging folder. name: its relative path below the destination; staged: its name in the staging folder.
+
+    data: where a file with holes has data (see ``sparse``).
+    """
 
     name: str
     staged: str
@@ -50,6 +53,7 @@ class StagedFile(t.NamedTuple):
     sha256: str
     mode: int
     mtime_ns: int
+    data: t.Optional[sparse.Data] = None
 
 
 def check_name(name: str, subject: str) -> None:
@@ -155,7 +159,7 @@ def _planned(staged: t.Sequence[StagedFile], destination: str, root: int, overwr
     for file in staged:
         path = os.path.join(destination, file.name)
         there = _refuse_obstacles(root, destination, file.name, names, sound)
-        unchanged = there and _has(root, file.name, file.size, file.sha256)
+        unchanged = there and _has(root, file.name, file.size, file.sha256, file.data)
         if there and not unchanged and not overwrite:
             conflicts.append(path)
         planned.append(ExtractedFile(path, file.name, file.size, file.sha256, "unchanged" if unchanged else "written"))
@@ -199,22 +203,22 @@ def _refuse_obstacles(root: int, destination: str, name: str, names: t.Container
     return mode is not None
 
 
-def has(destination: str, relative: str, size: int, sha256: str) -> bool:
-    """Whether ``relative`` below the folder ``destination`` is a regular file of this size and digest."""
+def has(destination: str, relative: str, size: int, sha256: str, data: t.Optional[sparse.Data] = None) -> bool:
+    """Whether ``relative`` below the folder ``destination`` is a regular file of this size and digest. data: see ``sparse``."""
     try:
         with beneath.open_folder(destination) as folder:
-            return _has(folder, relative, size, sha256)
+            return _has(folder, relative, size, sha256, data)
     except (FileNotFoundError, NotADirectoryError):
         return False
 
 
-def _has(folder: int, relative: str, size: int, sha256: str) -> bool:
+def _has(folder: int, relative: str, size: int, sha256: str, data: t.Optional[sparse.Data]) -> bool:
     try:
         status = beneath.status_of(folder, relative)
         if not stat.S_ISREG(status.st_mode) or status.st_size != size:
             return False
         with open(beneath.open_file(folder, relative), "rb") as existing:
-            return sha256_of(existing) == sha256
+            return (sha256_of(existing) if data is None else sparse.sha256_of_file(existing.fileno(), data)) == sha256
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             return False

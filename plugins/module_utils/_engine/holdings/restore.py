@@ -29,6 +29,7 @@ from .inventory import Choice, Damaged, Inventory, StoredArchive
 from .trust import NO_RECORD, Record, Trust
 
 if t.TYPE_CHECKING:
+    from ..archive.facts import SourceFacts
     from ..config.document import StoreOptions
 
 Warn = t.Callable[[str], None]
@@ -136,7 +137,7 @@ def is_restored(archive: StoredArchive, destination: str, without: t.AbstractSet
     """Whether every file of the archive, without those of these names, stands below ``destination`` with the bytes that the manifest
     describes."""
     sources = [source for source in archive.manifest["sources"] if source["name"] not in without]
-    return all(has(destination, source["name"], source["size"], source["sha256"]) for source in sources)
+    return all(has(destination, source["name"], source["size"], source["sha256"], _data(source)) for source in sources)
 
 
 def last_states(
@@ -162,6 +163,10 @@ def last_states(
             replaced.append(archive)
         seen.update((host, source["path"]) for source in sources)
     return sorted(wanted, key=lambda item: order[item[0].key]), sorted(replaced, key=lambda archive: order[archive.key])
+
+
+def _data(source: SourceFacts) -> t.Optional[t.List[t.Tuple[int, int]]]:
+    return [(offset, length) for offset, length in source["data"]] if "data" in source else None
 
 
 def _older_states(replaced: t.Sequence[StoredArchive]) -> str:

@@ -12,7 +12,7 @@ import typing as t
 
 from ..base.beneath import exists, finish_removal, identity, open_file, open_folder, parent_of, private_name, remove, status_of
 from ..base.errors import LogArchiveError
-from ..base.staging import sha256_of
+from ..base.sparse import sha256_of_file
 from ..state import removals
 from ..state.folders import removals_path
 from ..state.removals import Removal
@@ -132,4 +132,4 @@ def _was_packed(run: Context, entry: Entry, source: Source, root: int, status: o
     with open(open_file(root, source.relative), "rb") as reader:
         if identity(os.fstat(reader.fileno())) != file:
             return False
-        return sha256_of(reader) == expected
+        return sha256_of_file(reader.fileno()) == expected

@@ -10,6 +10,7 @@ import os
 import re
 import typing as t
 
+from ..base.sparse import sha256_of_file
 from ..base.staging import CHUNK
 
 _PACKED = re.compile(r"\.(?:gz|bz2|xz|lzma)$", re.ASCII)
@@ -46,14 +47,15 @@ def unpacked_size(descriptor: int, name: str) -> t.Optional[int]:
 
 def digest(descriptor: int, name: str, largest: int) -> Content:
     """Read a file once, in bounded memory. largest: bytes; more than this are not unpacked."""
+    if not is_packed(name):
+        return Content(sha256_of_file(descriptor) or "", None)
     whole = hashlib.sha256()
-    unpacked = _Unpacked(name, largest) if is_packed(name) else None
+    unpacked = _Unpacked(name, largest)
     os.lseek(descriptor, 0, os.SEEK_SET)
     for chunk in iter(lambda: os.read(descriptor, CHUNK), b""):
         whole.update(chunk)
-        if unpacked is not None:
-            unpacked.update(chunk)
-    return Content(whole.hexdigest(), None if unpacked is None else unpacked.hexdigest())
+        unpacked.update(chunk)
+    return Content(whole.hexdigest(), unpacked.hexdigest())
 
 
 class _Unpacked:

@@ -13,14 +13,14 @@ import json
 import os
 import typing as t
 
-from .database import Database, Row, integer, path_in, text
-from .names import Names, numbers
+from .database import Database, Row, integer, integers, path_in, text
 from .runs import Runs
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest, SourceFacts
     from ..base.beneath import Identity
     from .entry import Copy, Entry
+    from .names import Names
     from .record import SpoolRecord
 
 
@@ -46,11 +46,17 @@ class Catalog:
     def __init__(self, state: t.Optional[str], readonly: bool = False) -> None:
         self._database = Database(state, readonly)
         self.runs = Runs(self._database)
-        self.names = Names(self._database)
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+    @property
+    def names(self) -> Names:
+        """The archived logs under the names that they got later. An idle run does not need them."""
+        from .names import Names
+
+        return Names(self._database)
 
     # -- archives -----------------------------------------------------------------------------------------------------
 
@@ -68,7 +74,7 @@ class Catalog:
             )
             self._database.executemany(
                 "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(archive, *_source(source), *numbers(identities.get(source["path"]))) for source in manifest["sources"]],
+                [(archive, *_source(source), *integers(identities.get(source["path"]))) for source in manifest["sources"]],
             )
             self._await(archive, key, stores)
         return Entry(archive, host, job, key, manifest, True)

@@ -197,6 +197,11 @@ def integer(value: int) -> t.Union[int, bytes]:
     return value if -(1 << 63) <= value < 1 << 63 else b"%d" % value
 
 
+def integers(pair: t.Optional[t.Tuple[int, int]]) -> t.Tuple[t.Union[int, bytes, None], t.Union[int, bytes, None]]:
+    """The same for two values that may be unknown."""
+    return (None, None) if pair is None else (integer(pair[0]), integer(pair[1]))
+
+
 def _is_full(folder: str) -> bool:
     try:
         status = os.statvfs(folder)

@@ -9,10 +9,9 @@ import os
 import typing as t
 
 from ..base.named_tuple import NamedTuple
-from .database import integer
+from .database import integer, integers
 
 if t.TYPE_CHECKING:
-    from ..base.beneath import Identity
     from ..sources.base import Source
     from .database import Database, Row
 
@@ -57,7 +56,7 @@ class Names:
         """Record that an archive has the content of this log, too. sha256: of the log's bytes, which may be compressed."""
         self._database.execute(
             "INSERT INTO sources VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
-            (archive, os.fsencode(source.path), source.size, integer(source.mtime_ns), sha256, *numbers(source.identity)),
+            (archive, os.fsencode(source.path), source.size, integer(source.mtime_ns), sha256, *integers(source.identity)),
         )
 
     def sha256(self, archive: int, path: str, size: int, mtime_ns: int) -> t.Optional[str]:
@@ -73,11 +72,6 @@ class Names:
             (*values, job),
         )
         return [_archived(row) for row in rows]
-
-
-def numbers(identity: t.Optional[Identity]) -> t.Tuple[t.Union[int, bytes, None], t.Union[int, bytes, None]]:
-    """Device and inode as the database takes them; None if they are unknown."""
-    return (None, None) if identity is None else (integer(identity[0]), integer(identity[1]))
 
 
 def _archived(row: Row) -> Archived:
