@@ -97,8 +97,8 @@ def read(
         with_manifest = [item for item in with_manifest if item.key.split("/")[1:2] == [job]]
     archives = []
     damaged = {
-        key: Damaged("the catalog records the archive, and the store does not have it: it was removed", manifest)
-        for key, manifest in trust.missing(prefix, objects).items()
+        key: Damaged(describe_missing(store, key, objects), manifest)
+        for key, manifest in trust.missing(prefix, {item.key for item in with_manifest}).items()
     }
     for item, manifest in zip(with_manifest, _fetched(store, with_manifest, objects, known or {})):
         if isinstance(manifest, LogArchiveError):
@@ -119,6 +119,12 @@ def read(
         [item for key, item in objects.items() if key.endswith(MANIFEST_SUFFIX) and key[: -len(MANIFEST_SUFFIX)] not in objects],
         [item for key, item in objects.items() if not key.endswith(MANIFEST_SUFFIX) and manifest_key(key) not in objects],
     )
+
+
+def describe_missing(store: Store, key: str, objects: t.Container[str]) -> str:
+    """Why an archive that the catalog records is missing among these objects."""
+    what = "the archive" if key not in objects else "the manifest of the archive"
+    return "%s: the catalog records it, and %s is missing in the store: it was removed" % (store.location(key), what)
 
 
 class Budget:

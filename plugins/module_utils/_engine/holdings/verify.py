@@ -15,7 +15,7 @@ from ..base.levels import AUTHENTICATED, reaches
 from ..base.staging import failing_clearly
 from ..crypto.fernet import check_form
 from ..stores.base import Digests, Store
-from .inventory import Inventory, StoredArchive, fetch_manifest, may_be_chosen
+from .inventory import Inventory, StoredArchive, describe_missing, fetch_manifest, may_be_chosen
 from .trust import Trust
 
 if t.TYPE_CHECKING:
@@ -131,9 +131,7 @@ def compare(store: Store, trust: Trust) -> t.Dict[str, str]:
     found = {}
     for key, manifest in trust.recorded.items():
         if key in missing:
-            found[key] = "the catalog records the archive, and %s in the store: it was removed" % (
-                "it is missing" if key not in sizes else "its manifest is missing"
-            )
+            found[key] = describe_missing(store, key, sizes)
         elif key in sizes and manifest_key(key) in sizes:
             why = _changed(store, key, manifest, sizes, trust)
             if why is not None:
