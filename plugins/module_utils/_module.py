@@ -22,6 +22,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ._engine.base.errors import ConfigError, typed
 from ._engine.base.lists import first
 from ._engine.base.names import HINT, inexact, is_exact
+from ._engine.base.texts import line
 from ._engine.base.units import parse_time
 from ._engine.config.check import normalise, normalise_options, normalise_store
 from ._engine.config.option import Option, Spec
@@ -140,21 +141,21 @@ def reporting(module: AnsibleModule) -> t.Iterator[t.Dict[str, t.Any]]:
 
             result["exception"] = traceback.format_exc()
         result.update(
-            msg=str(error),
             error=type(error).__name__,
             exit_code=error.exit_code,
             problems=getattr(error, "problems", []),
         )
         if hasattr(error, "reason"):
             result["reason"] = error.reason
-        module.fail_json(**escaped(result))
+        # For people: the text of an error is safe to show as it is.
+        module.fail_json(msg=str(error), **escaped(result))
     module.exit_json(**escaped(result))
 
 
 def warn(module: AnsibleModule, warnings: t.Iterable[str]) -> None:
     """Show warnings of the engine as warnings of the module. The result has them all."""
     for warning in first(list(warnings)):
-        module.warn(escaped(warning))
+        module.warn(line(warning))
 
 
 def difference(before: t.Iterable[str], after: t.Iterable[str]) -> t.Dict[str, str]:

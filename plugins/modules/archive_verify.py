@@ -136,7 +136,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.levels import CHECK_LEVELS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import verify as verifying
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.inventory import Choice
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import Trust
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, choice, chosen, given, opened, reporting
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import CHOICE, OPENING, STORE_OPTION
@@ -150,8 +149,8 @@ def main() -> None:
     with reporting(module) as result, opened(params) as store:
         trust = Trust(**given(params, OPENING))
         held, archives = chosen(params, store, trust)
-        selection = choice(params)
-        checked = verifying.unusable(held, selection if selection != Choice() else None)
+        everything = not (params["names"] or params["start"] or params["end"])
+        checked = verifying.unusable(held, None if everything else choice(params))
         checked += [verifying.verify(store, archive, params["level"], trust) for archive in archives]
         bad = [one for one in checked if one.error is not None]
         result["archives"] = [dict(one._asdict(), ok=one.error is None) for one in checked]

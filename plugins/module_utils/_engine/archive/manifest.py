@@ -141,14 +141,14 @@ def authenticate(manifest: Manifest, envelope: Envelope, subject: str) -> bool:
 
 def check_sources(manifest: Manifest, subject: str) -> None:
     """Refuse a manifest with logs that a restore would refuse. Raises IntegrityError; subject names the manifest."""
-    from ..base.staging import check_name
+    from ..base.staging import check_place
 
     names = {source["name"] for source in manifest["sources"]}
     if len(names) < len(manifest["sources"]):
         raise IntegrityError("the manifest has the same name twice", subject)
     folders: t.Set[str] = set()
     for name in names:
-        check_name(name, subject)
+        check_place(name, subject)
         parts = name.split("/")
         folders.update("/".join(parts[:count]) for count in range(1, len(parts)))
     for name in sorted(names & folders):

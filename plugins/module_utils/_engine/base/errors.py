@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from .texts import line
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
@@ -19,7 +21,7 @@ WORST_FIRST = (EXIT_INTEGRITY, EXIT_CONFIG, EXIT_FAILED, EXIT_PARTLY, EXIT_LOCKE
 
 
 class LogArchiveError(Exception):
-    """Base of every error that the engine raises on purpose.
+    """Base of every error that the engine raises on purpose. Its text is safe to show, whoever wrote its parts.
 
     message: what failed; subject: the object (a path, a key, a host:port); hint: what to do.
     exit_code: the status of the command if this error ends it. kind: a word for programs, which does not change when a message does.
@@ -35,8 +37,8 @@ class LogArchiveError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        text = self.message if self.subject is None else "%s: %s" % (self.subject, self.message)
-        return text if self.hint is None else "%s. %s" % (text.rstrip("."), self.hint)
+        text = line(self.message) if self.subject is None else "%s: %s" % (line(self.subject), line(self.message))
+        return text if self.hint is None else "%s. %s" % (text.rstrip("."), line(self.hint))
 
 
 class UnexpectedError(LogArchiveError):
@@ -90,7 +92,7 @@ class ConfigError(LogArchiveError):
         self.problems = list(problems)
 
     def __str__(self) -> str:
-        return "\n  - ".join([super().__str__()] + self.problems)
+        return "\n  - ".join([super().__str__(), *map(line, self.problems)])
 
 
 class UsageError(ConfigError):

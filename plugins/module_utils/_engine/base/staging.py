@@ -61,10 +61,15 @@ def check_name(name: str, subject: str) -> None:
 
     Raises LogArchiveError for a name that this process cannot write as its bytes.
     """
-    if name.startswith("/") or "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
-        raise IntegrityError("refused: the member name %s would leave the destination" % ascii(name), subject)
+    check_place(name, subject)
     if not is_exact(name):
         raise LogArchiveError("cannot extract %s: %s" % (ascii(name), inexact()), subject, HINT)
+
+
+def check_place(name: str, subject: str) -> None:
+    """Raise IntegrityError for the name of a member that would lead out of the destination or is reserved."""
+    if name.startswith("/") or "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
+        raise IntegrityError("refused: the member name %s would leave the destination" % ascii(name), subject)
     if name.split("/")[0].startswith(TEMP_PREFIX):
         raise IntegrityError("refused: the member name %s is reserved" % ascii(name), subject)
 

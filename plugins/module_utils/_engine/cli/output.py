@@ -11,6 +11,7 @@ import sys
 import typing as t
 
 from ..base.errors import EXIT_DONE, EXIT_FAILED, WORST_FIRST, LogArchiveError, typed
+from ..base.texts import printable
 
 _lost: t.List[str] = []
 """The streams that something could not be written to, by name."""
@@ -36,12 +37,12 @@ def end(code: int) -> int:
 
 def print_text(text: str) -> None:
     """Write the result of the command. If that fails, the work goes on; see ``end``."""
-    write("stdout", text + "\n")
+    write("stdout", printable(text) + "\n")
 
 
 def print_error(text: str) -> None:
     """Write an error or a note, which is not part of the result."""
-    write("stderr", text + "\n")
+    write("stderr", printable(text) + "\n")
 
 
 def write(name: str, text: str) -> None:
@@ -65,7 +66,7 @@ def print_json(value: t.Any) -> None:
     """Write the result of the command as JSON."""
     import json
 
-    print_text(json.dumps(value, indent=2))
+    write("stdout", json.dumps(value, indent=2) + "\n")
 
 
 def typed_error(error: Exception) -> LogArchiveError:

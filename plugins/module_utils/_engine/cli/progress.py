@@ -11,6 +11,7 @@ import sys
 import time
 import typing as t
 
+from ..base import texts
 from ..base.units import format_size
 from . import output
 
@@ -51,9 +52,8 @@ def line(title: str, done: int, total: int, seconds: float, columns: int) -> str
     filled = min(BAR, BAR * done // total) if total else 0
     rate = format_size(done / seconds) if seconds else "-"
     figures = " [%s%s] %s  %s/s" % ("#" * filled, "." * (BAR - filled), format_size(done), rate)
-    printable = "".join(character if character.isprintable() else "?" for character in title)
     room = max(0, min(60, columns - 1 - len(figures)))
-    return (printable[:room] + figures)[: columns - 1]
+    return (texts.line(title)[:room] + figures)[: columns - 1]
 
 
 def _columns() -> int:

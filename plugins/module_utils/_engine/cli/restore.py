@@ -10,6 +10,7 @@ import os
 import typing as t
 
 from ..base.errors import EXIT_DONE
+from ..base.texts import line
 from . import output
 from .options import add_archives, add_store, check_range, documents, host_of, progress_of, stores
 from .recorded import records
@@ -54,12 +55,12 @@ def restore(options: argparse.Namespace) -> int:
             options.overwrite,
             options.dry_run,
             progress_of(options),
-            lambda text: output.print_error("log-archive: %s" % text),
+            lambda text: output.print_error("log-archive: %s" % line(text)),
         ):
             results += _rows(restored, options.dry_run)
             done.append(restored)
             if restored.error is not None:
-                output.print_error("log-archive: %s was not restored: %s" % (restored.key, restored.error))
+                output.print_error("log-archive: %s was not restored: %s" % (line(restored.key), restored.error))
     if options.json:
         output.print_json(results)
     else:

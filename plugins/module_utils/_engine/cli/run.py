@@ -138,10 +138,11 @@ def _print_record(record: RunRecord) -> None:
 
 
 def _ask(name: str, location: str, size: int) -> bool:
+    from ..base.texts import line
     from ..base.units import format_size
 
     # Not input(): it asks on standard output, which may be a file of JSON, and fails if the terminal is closed.
-    output.write("stderr", "Upload %s (%s) to %s? [y/N] " % (name, format_size(size), location))
+    output.write("stderr", "Upload %s (%s) to %s? [y/N] " % (line(name), format_size(size), line(location)))
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

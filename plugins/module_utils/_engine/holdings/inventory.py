@@ -124,7 +124,7 @@ def read(
 def describe_missing(store: Store, key: str, objects: t.Container[str]) -> str:
     """Why an archive that the catalog records is missing among these objects."""
     what = "the archive" if key not in objects else "the manifest of the archive"
-    return "%s: the catalog records it, and %s is missing in the store: it was removed" % (store.location(key), what)
+    return str(IntegrityError("the catalog records it, and %s is missing in the store: it was removed" % what, store.location(key)))
 
 
 class Budget:

@@ -20,6 +20,7 @@ from ..base.errors import (
     StoreNotFoundError,
     StoreUnavailableError,
 )
+from ..base.lists import some
 from ..base.progress import Advance, Progress, no_progress
 from ..base.staging import ExtractedFile, check_destination, failing_clearly, has, remove_leftovers, staging_in
 from ..stores.base import Store
@@ -129,7 +130,7 @@ def failure(restored: t.Iterable[Restored]) -> t.Optional[LogArchiveError]:
         return errors[0]
     return IntegrityError(
         "%d of %d archives could not be restored: %s; the others are in place. The first failed because: %s"
-        % (len(errors), len(restored), ", ".join(one.key for one in restored if one.error is not None), errors[0])
+        % (len(errors), len(restored), some([one.key for one in restored if one.error is not None]), errors[0])
     )
 
 

@@ -54,7 +54,7 @@ class Trust:
         """
         if not is_placed(key, manifest):
             raise IntegrityError(
-                "the manifest belongs to another place: it is of the archive %s" % ascii(_place(manifest)),
+                "the manifest belongs to another place: it is of the archive %s" % _place(manifest),
                 subject,
                 "If you moved the archive, move it back; else somebody exchanged it",
             )

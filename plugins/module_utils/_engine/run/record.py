@@ -9,6 +9,7 @@ import typing as t
 
 from ..archive import manifest as manifests
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_PARTLY, LogArchiveError, typed
+from ..base.texts import line
 from ..base.units import format_utc
 from ..state.events import EventLog
 from ..state.runs import blank_record
@@ -68,7 +69,7 @@ class Recorder:
 
     def abort(self, error: BaseException) -> None:
         """Record that the run ends early because of an exception that no step expects."""
-        why = str(typed(error)) if isinstance(error, Exception) else str(error) or type(error).__name__
+        why = str(typed(error)) if isinstance(error, Exception) else line(str(error)) or type(error).__name__
         text = "the run ended early: %s" % why
         self._add_error(text, self._step, EXIT_FAILED)
         self.event("error", text=text)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import typing as t
 from html import escape
 
+from ..base.texts import printable
 from . import summary
 from .records import worst_state
-from .texts import printable
 
 if t.TYPE_CHECKING:
     from ..state.record import RunRecord

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ..base.texts import printable
 from . import summary
 from .records import worst_state
-from .texts import cut, printable
+from .texts import cut
 
 if t.TYPE_CHECKING:
     from ..state.record import RunRecord

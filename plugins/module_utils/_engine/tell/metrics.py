@@ -8,9 +8,9 @@ from __future__ import annotations
 import typing as t
 
 from ..base.levels import VERIFICATION_LEVELS
+from ..base.texts import printable
 from ..base.units import parse_utc
 from .summary import size_of
-from .texts import printable
 
 if t.TYPE_CHECKING:
     from ..state.record import RunRecord

@@ -8,8 +8,9 @@ from __future__ import annotations
 import typing as t
 
 from ..base.lists import MOST_ROWS, first
+from ..base.texts import line
 from . import report, summary
-from .texts import cut, printable
+from .texts import cut
 
 if t.TYPE_CHECKING:
     from ..state.record import RunRecord
@@ -20,32 +21,34 @@ LONGEST = 200_000
 
 def render(title: str, records: t.Sequence[RunRecord]) -> str:
     """The text for one run or several."""
-    lines = [title, ""]
+    parts = [line(title), ""]
     if len(records) == 1:
-        lines += ["%-10s%s" % fact for fact in summary.facts(records[0])]
+        parts += [line("%-10s%s" % fact) for fact in summary.facts(records[0])]
         steps = [(state, *cells) for state, cells in summary.steps(records[0])]
-        lines += ["", report.table(("STATE", *_upper(summary.STEPS_HEAD)), steps)] if steps else []
-        lines += ["", report.recap(records[0])]
+        parts += ["", report.table(("STATE", *_upper(summary.STEPS_HEAD)), steps)] if steps else []
+        parts += ["", report.recap(records[0])]
     else:
         runs = [(state, *cells) for state, cells in summary.runs(records)]
-        lines += [report.table(("STATE", *_upper(summary.RUNS_HEAD)), runs), ""]
-        lines += ["%-8s %s" % problem for problem in summary.problems(records)]
-    return printable(cut("\n".join(lines), LONGEST)) + "\n"
+        parts += [report.table(("STATE", *_upper(summary.RUNS_HEAD)), runs), ""]
+        parts += ["%-8s %s" % problem for problem in summary.problems(records)]
+    return cut("\n".join(parts), LONGEST) + "\n"
 
 
 def render_lines(title: str, records: t.Sequence[RunRecord]) -> str:
     """The same without tables, for services that show text in a proportional font."""
-    lines = [title, ""]
+    runs = "%s%s %s: %s, %s archive(s), %s, errors / warnings %s"
+    parts = [title, ""]
     if len(records) == 1:
-        lines += ["%s: %s" % fact for fact in summary.facts(records[0])]
-        lines += ["", *("%s%s: %s" % (_mark(state), *cells) for state, cells in summary.steps(records[0]))]
+        parts += ["%s: %s" % fact for fact in summary.facts(records[0])]
+        parts += ["", *("%s%s: %s" % (_mark(state), *cells) for state, cells in summary.steps(records[0]))]
     else:
-        lines += ["%s%s %s: %s, %s archive(s), %s, errors / warnings %s" % (_mark(state), *cells) for state, cells in summary.runs(records)]
-    lines += ["", *("%s: %s" % problem for problem in summary.problems(records))]
+        parts += [runs % (_mark(state), *cells) for state, cells in summary.runs(records)]
+    parts = [*map(line, parts), "", *("%s: %s" % problem for problem in summary.problems(records))]
     if len(records) == 1:
-        lines += ["", *first(["%s%s, %s, %s (%s)" % (_mark(state), *cells) for state, cells in summary.archives(records[0])], MOST_ROWS)]
-        lines += ["pruned: %s" % name for name in first(summary.removed(records[0]))]
-    return printable(cut("\n".join(lines).rstrip("\n"), LONGEST)) + "\n"
+        archives = ["%s%s, %s, %s (%s)" % (_mark(state), *cells) for state, cells in summary.archives(records[0])]
+        removed = ["pruned: %s" % name for name in first(summary.removed(records[0]))]
+        parts += ["", *map(line, first(archives, MOST_ROWS) + removed)]
+    return cut("\n".join(parts).rstrip("\n"), LONGEST) + "\n"
 
 
 def _mark(state: str) -> str:

@@ -9,6 +9,7 @@ import time
 import typing as t
 
 from ..base.lists import MOST, MOST_ROWS, REST, first
+from ..base.texts import line, lines as report_of
 from ..base.units import format_size
 from .texts import problem
 
@@ -76,7 +77,9 @@ MOST_PROBLEMS = 20
 def recap(record: RunRecord) -> str:
     """One run: the outcome first, then errors and warnings, then what was done."""
     lines = ["%s: %s%s" % (record["job"], record["outcome"], " (dry run, nothing was changed)" if record["check"] else "")]
-    lines += ["  ERROR    %s" % text for text in first(list(map(problem, record["errors"])), MOST_PROBLEMS)]
+    for text in first(list(map(problem, record["errors"])), MOST_PROBLEMS):
+        # The mistakes in a document have lines of their own.
+        lines += ("  ERROR    %s" % text).split("\n")
     lines += ["  warning  %s" % text for text in first(list(map(problem, record["warnings"])), MOST_PROBLEMS)]
     errors = set(record["errors"])
     for archive in record["archives"][:MOST_ROWS]:
@@ -89,12 +92,12 @@ def recap(record: RunRecord) -> str:
         lines.append("  deleted  %d source(s) that every required store has" % len(record["sources_deleted"]))
     if record["skipped"]:
         lines.append("  skipped  %d file(s):" % len(record["skipped"]))
-        skipped = ["%s: %s" % (_shown(one["path"]), one["reason"]) for one in record["skipped"]]
+        skipped = ["%s: %s" % (one["path"], one["reason"]) for one in record["skipped"]]
         lines += [_DETAIL + text for text in first(skipped, MOST)]
     spool = record["spool"]
     if spool["archives"]:
         lines.append("  spool    %d archive(s), %s, wait for the next run" % (spool["archives"], format_size(spool["bytes"])))
-    return "\n".join(lines)
+    return report_of(lines)
 
 
 _DETAIL = " " * 13
@@ -148,14 +151,14 @@ def verified(results: t.Sequence[VerifiedRow]) -> str:
             counts[key] = counts.get(key, 0) + 1
     lines += ["ok      %s  %d archive(s) by %s" % (store, count, level) for (store, level), count in sorted(counts.items())]
     lines += _unauthenticated(result["key"] for result in results if result.get("authenticated") is False)
-    return "\n".join(lines) if lines else "no archives"
+    return report_of(lines) if lines else "no archives"
 
 
 def restored(results: t.Sequence[RestoredRow]) -> str:
     """The files of a restore."""
-    lines = ["%-9s  %s" % (row["state"], _shown(row["path"])) for row in results if row["path"] is not None]
+    lines = ["%-9s  %s" % (row["state"], row["path"]) for row in results if row["path"] is not None]
     total = "%d file(s), %s" % (len(lines), format_size(sum(row["size"] for row in results)))
-    return "\n".join([*lines, total, *_unauthenticated(row["archive"] for row in results if row["authenticated"] is False)])
+    return report_of([*lines, total, *_unauthenticated(row["archive"] for row in results if row["authenticated"] is False)])
 
 
 def _unauthenticated(keys: t.Iterable[str]) -> t.List[str]:
@@ -170,7 +173,7 @@ def keys(folder: str, infos: t.Sequence[KeyInfo], changed: t.Optional[bool]) -> 
     for info in infos:
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(info.created)) if info.created is not None else "unknown"
         cells.append((info.id, created, "current" if info.current else "removed" if info.removed else "opens old archives"))
-    return "\n".join([*lines, table(("KEY ID", "SINCE", "USE"), cells)])
+    return "\n".join([*map(line, lines), table(("KEY ID", "SINCE", "USE"), cells)])
 
 
 def status(rows: t.Sequence[StatusRow]) -> str:
@@ -184,24 +187,20 @@ def status(rows: t.Sequence[StatusRow]) -> str:
         following = row["next_run"] or row["next_due"] or "-"
         state = row["state"].partition("\n")[0]
         cells.append((row["job"], state, row["last_success"] or "never", following, held, levels, spool, backlog))
-    lines = [table(("JOB", "STATE", "LAST SUCCESS", "NEXT", "ARCHIVES", "VERIFIED", "SPOOL", "BACKLOG"), cells)]
-    for row in rows:
-        lines += findings(row)
-    return "\n".join(lines)
+    head = ("JOB", "STATE", "LAST SUCCESS", "NEXT", "ARCHIVES", "VERIFIED", "SPOOL", "BACKLOG")
+    return "\n".join([table(head, cells), *(text for row in rows for text in findings(row))])
 
 
 def findings(row: StatusRow) -> t.List[str]:
     """What is wrong in the stores of a job, a line for each archive and for each store that could not be listed."""
-    lines = ["FAILED  %s  %s  %s: %s" % (row["job"], found["store"], found["key"], found["error"]) for found in row.get("findings", [])]
+    texts = ["FAILED  %s  %s  %s: %s" % (row["job"], found["store"], found["key"], found["error"]) for found in row.get("findings", [])]
     unreachable = row.get("unreachable", {})
-    return first(lines) + ["note    %s  store %s cannot be listed: %s" % (row["job"], name, why) for name, why in unreachable.items()]
+    notes = ["note    %s  store %s cannot be listed: %s" % (row["job"], name, why) for name, why in unreachable.items()]
+    return list(map(line, first(texts) + notes))
 
 
 def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:
     """Columns of text, each as wide as its widest cell."""
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [head, *rows])
-
-
-def _shown(path: str) -> str:
-    return path if path.isprintable() else ascii(path)
+    shown = [[line(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in shown)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import typing as t
 from html import escape
 
+from ..base.texts import line
 from ..base.units import format_size
-from .texts import one_line
 
 if t.TYPE_CHECKING:
     from ..ingest.statistics.facts import Point, Statistics
@@ -220,4 +220,4 @@ def _section(title: str, content: str) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(one_line(text))
+    return escape(line(text))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ..base.texts import line, printable
 from ..base.units import format_size
 from .report import table
-from .texts import one_line, printable
 
 if t.TYPE_CHECKING:
     from ..ingest.statistics.facts import Statistics, Totals
@@ -45,7 +45,7 @@ def _users(statistics: Statistics) -> str:
     users = statistics["users"]
     rows = [
         (
-            one_line(user["username"]) or "(none)", str(user["uploads"]), str(user["downloads"]), format_size(user["bytes_uploaded"]),
+            line(user["username"]) or "(none)", str(user["uploads"]), str(user["downloads"]), format_size(user["bytes_uploaded"]),
             format_size(user["bytes_downloaded"]), str(user["failed"]), str(user["logins"]), user["last_seen"] or "-",
         )
         for user in users[:MOST_USERS]
@@ -72,14 +72,12 @@ def _hours(statistics: Statistics) -> str:
 
 def _tables(statistics: Statistics) -> t.Iterator[str]:
     files = [
-        (one_line(one["path"]), one_line(one["username"] or "-"), str(one["transfers"]), format_size(one["bytes"]))
+        (line(one["path"]), line(one["username"] or "-"), str(one["transfers"]), format_size(one["bytes"]))
         for one in statistics["files"][:MOST_ROWS]
     ]
-    protocols = [
-        (one_line(one["protocol"]) or "(none)", str(one["transfers"]), format_size(one["bytes"])) for one in statistics["protocols"]
-    ]
+    protocols = [(line(one["protocol"]) or "(none)", str(one["transfers"]), format_size(one["bytes"])) for one in statistics["protocols"]]
     addresses = [
-        (one_line(one["address"]) or "(none)", str(one["transfers"]), format_size(one["bytes"]), str(one["failed_logins"]))
+        (line(one["address"]) or "(none)", str(one["transfers"]), format_size(one["bytes"]), str(one["failed_logins"]))
         for one in statistics["addresses"][:MOST_ROWS]
     ]
     for head, rows in (

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ..base.texts import line
 from ..base.units import format_duration, format_size
-from .texts import printable
 
 if t.TYPE_CHECKING:
     from ..ingest.facts import IngestResult, RetryResult, StreamRow
@@ -25,8 +25,8 @@ def ingested(result: IngestResult) -> str:
             text += ", %s (%s known to be lost)" % (_count(sink["gaps"], "gap"), format_size(sink["gap_bytes"]))
         lines.append(text)
         if sink["error"]:
-            lines.append("  failed: %s" % printable(sink["error"]))
-    return "\n".join(lines + ["  warning: %s" % printable(warning) for warning in result["warnings"]])
+            lines.append("  failed: %s" % line(sink["error"]))
+    return "\n".join(lines + ["  warning: %s" % line(warning) for warning in result["warnings"]])
 
 
 def retried(result: RetryResult) -> str:
@@ -36,7 +36,7 @@ def retried(result: RetryResult) -> str:
     )  # fmt: skip
     if result["cut"]:
         text += "; %d cannot be tried, because only their beginning was kept" % result["cut"]
-    return text + ("\n  failed: %s" % printable(result["error"]) if result["error"] else "")
+    return text + ("\n  failed: %s" % line(result["error"]) if result["error"] else "")
 
 
 def status(rows: t.Sequence[StreamRow]) -> str:
@@ -54,9 +54,9 @@ def _status(row: StreamRow) -> str:
         facts.append("%s, %s known to be lost" % (_count(row["gaps"], "gap"), format_size(row["gap_bytes"])))
     if row["rotations_left"] is not None:
         facts.append("%s left before unread lines are removed" % _count(row["rotations_left"], "rotation"))
-    lines = ["%s  %s" % (row["stream"], printable(row["state"])), "  " + ", ".join(facts)]
-    lines += ["  %s: %d of %d bytes" % (printable(each["path"]), each["offset"], each["size"]) for each in row["position"]]
-    return "\n".join(lines + ["  warning: %s" % printable(warning) for warning in row["warnings"]])
+    lines = ["%s  %s" % (row["stream"], line(row["state"])), "  " + ", ".join(facts)]
+    lines += ["  %s: %d of %d bytes" % (line(each["path"]), each["offset"], each["size"]) for each in row["position"]]
+    return "\n".join(lines + ["  warning: %s" % line(warning) for warning in row["warnings"]])
 
 
 def _count(number: int, what: str) -> str:

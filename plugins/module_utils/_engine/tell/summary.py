@@ -9,10 +9,11 @@ import typing as t
 
 from ..base.levels import VERIFICATION_LEVELS
 from ..base.lists import MOST_ROWS, REST, first
+from ..base.texts import line, printable
 from ..base.units import format_duration, format_size
 from .records import has_failed, state_of
 from .report import MOST_PROBLEMS
-from .texts import one_line, problem
+from .texts import problem
 
 if t.TYPE_CHECKING:
     from ..state.record import ArchiveRecord, RunRecord
@@ -35,7 +36,7 @@ def subject(records: t.Sequence[RunRecord], recovered: bool = False) -> str:
         outcome = record["outcome"] + (", recovered" if recovered else "")
         if has_failed(record) and record["outcome"] != "failed":
             outcome = "failed (%s)" % outcome
-        return one_line("%s %s: %s%s" % (record["host"], record["job"], outcome, " (dry run)" if record["check"] else ""))
+        return line("%s %s: %s%s" % (record["host"], record["job"], outcome, " (dry run)" if record["check"] else ""))
     failed = sum(map(has_failed, records))
     hosts = len({record["host"] for record in records})
     return "%s on %s: %s" % (_count(len(records), "run"), _count(hosts, "host"), "%d failed" % failed if failed else "done")
@@ -93,12 +94,18 @@ def runs(records: t.Sequence[RunRecord]) -> t.List[Row]:
 
 
 def problems(records: t.Sequence[RunRecord]) -> t.List[t.Tuple[str, str]]:
-    """('error' or 'warning', text): all errors before all warnings, with host and job if there are several runs."""
+    """('error' or 'warning', text): all errors before all warnings, with host and job if there are several runs.
+
+    Only the mistakes in a document have lines of their own, below the error.
+    """
     found = []
-    for kind, texts in (("error", [record["errors"] for record in records]), ("warning", [record["warnings"] for record in records])):
+    for kind, texts, safe in (
+        ("error", [record["errors"] for record in records], printable),
+        ("warning", [record["warnings"] for record in records], line),
+    ):
         for record, lines in zip(records, texts):
             prefix = "%s %s: " % (record["host"], record["job"]) if len(records) > 1 else ""
-            found += [(kind, prefix + line) for line in first(list(map(problem, lines)), MOST_PROBLEMS)]
+            found += [(kind, line(prefix) + safe(text)) for text in first(list(map(problem, lines)), MOST_PROBLEMS)]
     rest = len(found) - MOST_OF_FLEET
     return found if rest <= 0 else [*found[:MOST_OF_FLEET], (found[MOST_OF_FLEET][0], REST % rest)]
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Text that is safe to show, and of limited length."""
+"""Text of limited length."""
 
 from __future__ import annotations
 
@@ -9,16 +9,6 @@ CUT = "(cut)"
 """The end of a text that was cut."""
 LONGEST_PROBLEM = 2000
 """Characters."""
-
-
-def printable(text: str) -> str:
-    """The text with control characters and invalid characters escaped: it is valid UTF-8 and cannot control a terminal."""
-    return "".join(character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text)
-
-
-def one_line(text: str) -> str:
-    """The same on one line."""
-    return printable(text).replace("\n", " ")
 
 
 def problem(text: str) -> str:

@@ -49,7 +49,7 @@ def test_the_line_never_wraps(columns):
 
 
 def test_a_title_cannot_control_the_terminal():
-    assert progress.line("pack a\x1b[2J\n", 0, 0, 0, 80).startswith("pack a?[2J? [")
+    assert progress.line("pack a\x1b[2J\n", 0, 0, 0, 80).startswith(r"pack a\x1b[2J\n [")
 
 
 @pytest.mark.parametrize(("stream", "json", "shown"), [(Terminal, False, True), (Terminal, True, False), (io.StringIO, False, False)])

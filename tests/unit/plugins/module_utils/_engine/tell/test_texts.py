@@ -1,38 +1,12 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Text that is safe to show, and of limited length."""
+"""Text of limited length."""
 
 from __future__ import annotations
 
-import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import texts
 from hypothesis import given, strategies as st
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain \u00fc \u4e2d", "plain \u00fc \u4e2d"),
-        ("two\nlines", "two\nlines"),
-        ("\x1b[2J\r\x07", r"\x1b[2J\r\x07"),
-        ("\udcff", r"\udcff"),
-        ("\u202e", r"\u202e"),
-    ],
-)
-def test_what_could_control_a_terminal_is_escaped(text, shown):
-    assert texts.printable(text) == shown
-
-
-def test_one_line():
-    assert texts.one_line("a\nb\x1b") == r"a b\x1b"
-
-
-@given(st.text())
-def test_any_text_becomes_utf8_without_control_characters(text):
-    shown = texts.printable(text)
-    shown.encode("utf-8")
-    assert all(character.isprintable() or character == "\n" for character in shown)
 
 
 def test_a_text_is_cut_after_a_whole_line():
