@@ -52,17 +52,19 @@ def open_folder(path: str) -> t.Iterator[int]:
 
 
 @contextlib.contextmanager
-def open_below(folder: int, relative: str, create: bool = False, mode: int = 0o700) -> t.Iterator[int]:
+def open_below(folder: int, relative: str, create: bool = False, flush: bool = False) -> t.Iterator[int]:
     """A descriptor of the folder ``relative`` below ``folder``; '' is ``folder`` itself.
 
-    create: make missing folders, with the permissions ``mode``.
+    create: make missing folders (0700). flush: write their names to the disk.
     """
     here = os.dup(folder)
     try:
         for name in _names(relative):
             if create:
                 with contextlib.suppress(FileExistsError):
-                    os.mkdir(name, mode, dir_fd=here)
+                    os.mkdir(name, 0o700, dir_fd=here)
+                    if flush:
+                        os.fsync(here)
             inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=here)
             os.close(here)
             here = inner
@@ -72,12 +74,12 @@ def open_below(folder: int, relative: str, create: bool = False, mode: int = 0o7
 
 
 @contextlib.contextmanager
-def parent_of(folder: int, relative: str, create: bool = False, mode: int = 0o700) -> t.Iterator[t.Tuple[int, str]]:
+def parent_of(folder: int, relative: str, create: bool = False, flush: bool = False) -> t.Iterator[t.Tuple[int, str]]:
     """The folder that holds the file ``relative``, as a descriptor, and the file's name in it."""
     parent, _slash, name = relative.rpartition("/")
     if name in ("", ".", ".."):
         raise OSError(errno.EINVAL, "not a path of a file below a folder", relative)
-    with open_below(folder, parent, create, mode) as holder:
+    with open_below(folder, parent, create, flush) as holder:
         yield holder, name
 
 

@@ -32,7 +32,7 @@ def check(options: argparse.Namespace) -> int:
     for path in files.find(options.config, options.jobs):
         found = None
         try:
-            document = files.load(path)
+            document = files.load(path, look=True)
             for folder in (document["state"], document["spool"]):
                 folders.check(folder)
         except ConfigError as error:

@@ -72,10 +72,13 @@ def job_of(path: str) -> str:
     return name[: -len(".json")] if name.endswith(".json") else name
 
 
-def load(path: str) -> JobDocument:
-    """Read and check one job document, and where its paths lie on this host. Raises ConfigError that names the file and every mistake."""
+def load(path: str, look: bool = False) -> JobDocument:
+    """Read and check one job document, and where its paths lie on this host. Raises ConfigError that names the file and every mistake.
+
+    look: as for ``places.check``.
+    """
     document = t.cast("JobDocument", _load(path, "job", JOB, normalise))
-    places.check(document, _others(path), path)
+    places.check(document, _others(path), path, look)
     return document
 
 

@@ -35,21 +35,23 @@ class Place:
         self.path = path
 
 
-def check(document: JobDocument, others: t.Sequence[Given] = (), subject: t.Optional[str] = None) -> None:
+def check(document: JobDocument, others: t.Sequence[Given] = (), subject: t.Optional[str] = None, look: bool = False) -> None:
     """Raise ConfigError if a path of the job lies where it must not; ``problems`` names every one.
 
-    others: the documents of the other jobs of the host. subject: the name of the document in messages.
+    others: the documents of the other jobs of the host. subject: the name of the document in messages. look: look at file stores, too.
+    Without it they are checked as they are written (unless roots are fixed for them), because a store may be a mount of a server that does
+    not answer, and that must not stop a run with other stores. The store looks when it is used.
     """
     problems: t.List[str] = []
     places = _places(document)
-    real = _real_paths(places, problems)
+    real = _real_paths(places, problems, look)
     sound = [place for place in places if place.path in real]
     for keyring in sorted(filter(None, {document["encryption"]["keyring"], *map(_keyring, others)})):
         written, there = os.path.abspath(keyring), os.path.realpath(keyring)
         for place in sound:
             if _is_within(os.path.abspath(place.path), written) or _is_within(real[place.path], there):
                 problems.append("%s: %s lies in the keyring %s" % (place.option, place.path, keyring))
-    problems += _conflicts(document["name"], sound, real, others)
+    problems += _conflicts(sound, real, others, look)
     problems += _outside_of_roots(sound + _selected(document), real)
     _refuse(problems, "job", subject)
 
@@ -63,7 +65,7 @@ def check_stream(document: StreamDocument, subject: t.Optional[str] = None) -> N
     for index, sink in enumerate(document["sinks"]):
         if sink["path"]:
             places.append(Place("sinks[%d].path" % index, "stores", sink["path"]))
-    real = _real_paths(places, problems)
+    real = _real_paths(places, problems, True)
     places = [place for place in places if place.path in real]
     followed = [Place("follow.paths[%d]" % index, "select", path) for index, path in enumerate(document["follow"]["paths"])]
     problems += _outside_of_roots(places + followed, real)
@@ -76,12 +78,17 @@ def _refuse(problems: t.Sequence[str], kind: str, subject: t.Optional[str]) -> N
         raise ConfigError("%d path%s not allowed in the %s document" % (len(problems), many, kind), subject, problems=problems)
 
 
-def _real_paths(places: t.Sequence[Place], problems: t.List[str]) -> t.Dict[str, str]:
+def _real_paths(places: t.Sequence[Place], problems: t.List[str], look: bool) -> t.Dict[str, str]:
     """By path, the path without its symbolic links. A path among keys and settings is added to the problems instead."""
     real: t.Dict[str, str] = {}
     for place in places:
         try:
-            real[place.path] = beneath.real_path(place.path)
+            if look or place.kind != "stores":
+                real[place.path] = beneath.real_path(place.path)
+            elif _is_within(os.path.abspath(place.path), protected.SETTINGS):
+                raise protected.refusal(place.path, protected.SETTINGS)
+            else:
+                real[place.path] = os.path.abspath(place.path)
         except ConfigError as error:
             problems.append("%s: %s" % (place.option, error))
         except OSError as error:
@@ -126,7 +133,7 @@ def _selected(document: JobDocument) -> t.List[Place]:
     return [Place("select.paths[%d]" % index, "select", path) for index, path in enumerate(paths)]
 
 
-def _conflicts(job: str, places: t.Sequence[Place], real: t.Mapping[str, str], others: t.Sequence[Given]) -> t.Iterator[str]:
+def _conflicts(places: t.Sequence[Place], real: t.Mapping[str, str], others: t.Sequence[Given], look: bool) -> t.Iterator[str]:
     """Paths that lie in the folders of other jobs, or in place of the engine's own files."""
     own = [place for place in places if place.kind in ("state", "spool", "stores")]
     for other in others:
@@ -134,7 +141,7 @@ def _conflicts(job: str, places: t.Sequence[Place], real: t.Mapping[str, str], o
             # Jobs may share a state, a spool and a store.
             if any(mine.kind == folder.kind and mine.path == folder.path for mine in own):
                 continue
-            there = os.path.realpath(folder.path)
+            there = os.path.realpath(folder.path) if look or folder.kind != "stores" else os.path.abspath(folder.path)
             if any(mine.kind == folder.kind and real[mine.path] == there for mine in own):
                 continue
             for place in places:
@@ -169,7 +176,7 @@ def _outside_of_roots(places: t.Sequence[Place], real: t.Mapping[str, str]) -> t
         allowed = roots[place.kind]
         if allowed is None:
             continue
-        there = real.get(place.path) or os.path.realpath(place.path)
+        there = os.path.realpath(place.path)
         # As written and without links: then nobody but the owner of a root can exchange what lies between.
         if not _is_below(place.path, allowed) or not _is_below(there, [os.path.realpath(root) for root in allowed]):
             yield "%s: %s does not lie below %s, as %s requires" % (place.option, place.path, _any_of(allowed), host.path())

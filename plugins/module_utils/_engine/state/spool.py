@@ -54,7 +54,7 @@ class Spool:
 
     def folder_of(self, key: str) -> t.ContextManager[int]:
         """A descriptor of the folder for the archive with this key, which is made if it is missing."""
-        return beneath.open_below(self._root, key.rpartition("/")[0], create=True)
+        return beneath.open_below(self._root, key.rpartition("/")[0], create=True, flush=True)
 
     def holds(self, key: str) -> bool:
         """Whether the archive exists."""

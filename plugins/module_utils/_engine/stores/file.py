@@ -75,7 +75,7 @@ class FileStore(Store):
         part = "%s%s-%s.part" % (TEMP_PREFIX, os.fsdecode(os.fsencode(name)[:200]), digests.sha256[:16])
         with self._root.reporting(self.location(key), "the archive cannot be written"):
             self._root.make()
-            with self._root.opened() as root, beneath.parent_of(root, key, create=True) as (folder, _name):
+            with self._root.opened() as root, beneath.parent_of(root, key, create=True, flush=True) as (folder, _name):
                 if beneath.exists(folder, name):
                     raise StoreExistsError("a file already exists under this name", self.location(key))
                 fd = self._open_part(part, folder, key)

@@ -34,9 +34,9 @@ def site(tmp_path: pathlib.Path) -> Host:
 
 
 def problems(site: Host, **changes: t.Any) -> t.List[str]:
-    """The problems of the job with these changes, as every command finds them when it loads the document."""
+    """The problems of the job with these changes, as check-config finds them."""
     try:
-        files.load(str(site.write_document(**changes)))
+        files.load(str(site.write_document(**changes)), look=True)
     except ConfigError as error:
         return error.problems or [str(error)]
     return []
@@ -82,6 +82,22 @@ def test_no_path_lies_in_the_keyring_of_any_job_not_even_before_it_is_made(site:
 
 def test_a_log_with_the_name_of_a_key_is_refused(site: Host) -> None:
     assert "the name of a key" in "".join(problems(site, log=str(site.folder / ("0" * 16 + ".key"))))
+
+
+def test_every_command_refuses_what_it_can_without_a_look_at_the_stores(site: Host, settings: pathlib.Path, monkeypatch: t.Any) -> None:
+    """A store may be a mount of a server that does not answer."""
+    looked = []
+    for name in ("open", "stat", "lstat", "readlink", "access"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda path, *args, _real=real, **kwargs: looked.append(str(path)) or _real(path, *args, **kwargs))
+    for option in OPTIONS:
+        for path in (settings / "x", site.keyring / "x"):
+            with pytest.raises(ConfigError, match="[0-9] paths? not allowed"):
+                files.load(str(site.write_document(**at(site, option, path))))
+    site.write_document(name="other", **at(site, "stores", "/hung/theirs"))
+    looked.clear()
+    files.load(str(site.write_document(**at(site, "stores", "/hung/mine"))))
+    assert looked and not [path for path in looked if "hung" in path or "mine" in path]
 
 
 # -- other jobs --------------------------------------------------------------------------------------------------------

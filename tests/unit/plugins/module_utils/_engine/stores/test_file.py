@@ -97,6 +97,15 @@ def test_root_folders_and_files_are_private(store, root, spooled):
     assert (root / "a/b/c").stat().st_nlink == 1
 
 
+def test_the_names_of_new_folders_are_on_the_disk_before_the_put_ends(store, root, spooled, monkeypatch):
+    """A loss of power after the put must not take the folders of the archive, which has left the spool by then."""
+    flushed = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: flushed.append(os.fstat(fd).st_ino) or fsync(fd))
+    store.put(spooled, "a/b/c", DIGESTS)
+    assert {path.stat().st_ino for path in (root.parent, root, root / "a", root / "a/b", root / "a/b/c")} <= set(flushed)
+
+
 def test_a_root_whose_parent_is_missing_is_refused_with_the_command(tmp_path, spooled):
     store = new_store("file", path=str(tmp_path / "not mounted" / "root"), attempts=1)
     for call in (
