@@ -28,7 +28,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import dialect_of, open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sql import print_schema
-from lab.databases import DATABASE, PASSWORD, mariadb_server, postgresql_server
+from lab.databases import DATABASE, PASSWORD, USER, mariadb_server, postgresql_server
 from lab.https import Authority
 from rigs.databases import Place, started
 from rigs.streams import document, upload
@@ -236,3 +236,28 @@ def readable_folder(user: str, certificate: str, key: str) -> t.Iterator[str]:
         yield folder
     finally:
         shutil.rmtree(folder)
+
+
+def test_an_existing_table_is_filled_by_a_map_of_columns(tmp_path, logs, place, server) -> None:
+    kinds = {"mariadb": ("DATETIME(3)", "ENGINE=MyISAM"), "postgresql": ("TIMESTAMP", "")}[server.kind]
+    use, owner = ("USE %s; " % DATABASE, "") if server.kind == "mariadb" else ("", "ALTER TABLE logdata OWNER TO %s;" % USER)
+    columns = "level VARCHAR(20), time %s, sender VARCHAR(50), remote_address VARCHAR(64), username VARCHAR(255), size_bytes BIGINT"
+    server.run_sql("%sCREATE TABLE logdata (%s, hash VARCHAR(80) PRIMARY KEY) %s; %s" % (use, columns % kinds[0], kinds[1], owner))
+    given = {"level": "level", "time": "time_utc", "sender": "sender", "remote_address": "client_ip", "username": "username"}
+    table = "%s.logdata" % DATABASE if server.kind == "mariadb" else "logdata"
+    sink = {"table": table, "columns": {**given, "size_bytes": "size_bytes", "hash": "row_id"}}
+    wanted = wanted_of(tmp_path, place, sink=sink)
+    login = b'{"level":"info","time":"2026-11-03T02:00:04.010","sender":"login","ip":"198.51.100.2","username":"bob","method":"password"}'
+    (logs / "sftpgo.log").write_bytes((upload(7) + b"\n") * 2 + login + b"\n" + upload(8, username="u" * 300) + b"\n")
+    if server.kind == "mariadb":
+        assert "MyISAM, which has no transactions" in catch_up(wanted)["error"]
+        server.run_sql("%sALTER TABLE logdata ENGINE=InnoDB;" % use)
+    result = catch_up(wanted)
+    assert (result["rows"], result["rejected"], result["error"]) == (3, 1, None)
+    mended = wanted_of(tmp_path, place, sink=sink, parse={"long_values": "truncate"})
+    assert retry.retry(mended)[0]["stored"] == 1
+    rows = place.rows("SELECT sender, remote_address, username, size_bytes FROM logdata ORDER BY size_bytes, username")
+    assert [row for row in rows if row[0] == "Upload"] == [
+        ["Upload", "198.51.100.20", name, size] for name, size in (("alice", "7"), ("alice", "7"), ("u" * 255, "8"))
+    ]
+    assert [row[:3] for row in rows if row[0] == "login"] == [["login", "198.51.100.2", "bob"]]

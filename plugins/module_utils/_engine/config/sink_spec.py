@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
@@ -78,6 +79,24 @@ SINK: Spec = {
         "types": SERVERS,
         "description": ["A file of CA certificates to trust instead of the system's."],
     },
+    "table": {
+        "type": "str",
+        "pattern": r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?",
+        "pattern_means": "the name of a table, or of its database or schema and the table: logdata, msda_log.logdata",
+        "description": [
+            "An existing table that gets all rows, instead of the tables of the profile. It must have transactions (InnoDB, for example)."
+            " The tables for positions and rejected lines are in O(database) as usual.",
+        ],
+    },
+    "columns": {
+        "type": "map",
+        "description": [
+            "What each column of O(table) is filled with: a column of the tables of the profile (C(log-archive ingest --print-schema) lists"
+            " them), or V(stream), V(host), V(table) (the name of that table), V(line_offset), or V(row_id), a text of up to 60 characters"
+            " that no other line has.",
+        ],
+        "example": {"hash": "row_id", "time": "time_utc", "username": "username", "size_bytes": "size_bytes"},
+    },
     "timeout": {
         "type": "duration",
         "types": SERVERS,
@@ -96,9 +115,17 @@ def is_local(sink: t.Mapping[str, t.Any]) -> bool:
 
 
 def _sqlite_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
+    problems = _table_problems(sink)
     if sink["path"] and os.path.basename(sink["path"]) == "":
-        return ["path: must be a file, not a folder"]
-    return []
+        problems.append("path: must be a file, not a folder")
+    return problems
+
+
+def _table_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
+    if bool(sink["table"]) != bool(sink["columns"]):
+        return ["table: requires columns, and vice versa"]
+    wrong = [name for name in sink["columns"] or () if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", name)]
+    return ["columns: %r is not the name of a column; use letters, digits and '_'" % name for name in wrong]
 
 
 def _server_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
@@ -106,7 +133,7 @@ def _server_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
         return ["tls: a connection through a socket has no certificate; omit it"]
     if sink["tls"] == "none" and sink["ca_bundle"] is not None:
         return ["ca_bundle: cannot be combined with tls: none"]
-    return []
+    return _table_problems(sink)
 
 
 SINK_PROBLEMS = {"sqlite": _sqlite_problems, **dict.fromkeys(SERVERS, _server_problems)}

@@ -53,7 +53,17 @@ def _problems(normal: t.Dict[str, t.Any]) -> t.List[str]:
         names.append(sink["name"])
         problems += problems_of_type(sink, SINK, NEEDED_BY_SINK, where + ".", "a sink")
         problems += ["%s.%s" % (where, problem) for problem in SINK_PROBLEMS[sink["type"]](sink)]
+        if sink["columns"]:
+            problems += _columns_problems(sink["columns"], normal["parse"]["profile"], where + ".columns")
     return problems
+
+
+def _columns_problems(columns: t.Mapping[str, str], profile: str, where: str) -> t.List[str]:
+    from ..ingest.sinks.mapping import values_of
+
+    known = values_of(profile)
+    unknown = sorted({value for value in columns.values() if value not in known})
+    return ["%s: there is no '%s' in the profile %s; use one of %s" % (where, name, profile, ", ".join(sorted(known))) for name in unknown]
 
 
 def _follow_problems(follow: t.Mapping[str, t.Any]) -> t.List[str]:

@@ -59,6 +59,8 @@ class SinkOptions(t.TypedDict):
     password: t.Optional[str]
     tls: t.Optional[str]
     ca_bundle: t.Optional[str]
+    table: t.Optional[str]
+    columns: t.Optional[t.Dict[str, str]]
     timeout: Duration
 
 

@@ -30,6 +30,8 @@ ATTEMPTS = 5
 """How often ``catch_up`` tries a sink that fails with an error that may pass."""
 FIRST_DELAY, LAST_DELAY = 0.5, 60.0
 """Seconds between two attempts: they double."""
+STOP_TIMEOUT = 30
+"""Seconds that a sink gets to complete a batch when the follower is to end."""
 PAUSE = 0.2
 """Seconds between two looks of ``catch_up``."""
 TICK = 1.0
@@ -181,7 +183,10 @@ def follow(
             stop.set()
             systemd.stopping()
             for worker in workers:
-                worker.join()
+                worker.join(STOP_TIMEOUT)
+                if worker.is_alive():
+                    # Its batch is stored whole or not at all, and its position with it.
+                    worker.trouble = "it did not answer within %d seconds; the follower ended without it" % STOP_TIMEOUT
             log.write("follow_stopped", lines={worker.pump.name: worker.pump.counts.lines for worker in workers})
     for worker in workers:
         if worker.failure is not None:

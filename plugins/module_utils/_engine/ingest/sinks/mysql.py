@@ -43,7 +43,7 @@ class MysqlSink(SqlSink):
             raise MissingLibraryError("PyMySQL", "a sink of type %s" % options["type"]) from None
         self._errors = pymysql.err
         where = options["socket"] or "%s:%d" % (options["host"], options["port"] or 3306)
-        super().__init__(stream, host, tables, "%s at %s" % (options["database"], where))
+        super().__init__(options, stream, host, tables, "%s at %s" % (options["database"], where))
         timeout = max(1, int(parse_duration(options["timeout"])))
         encrypted = options["tls"] == "verify" or (options["tls"] is None and not is_local(t.cast(t.Any, options)))
         given: t.Dict[str, t.Any] = {"unix_socket": options["socket"]} if options["socket"] else {"host": options["host"]}
@@ -89,6 +89,18 @@ class MysqlSink(SqlSink):
 
     def _existing_tables(self) -> t.Set[str]:
         return {str(row[0]) for row in self._query("SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")}
+
+    def _check_table(self, table: str) -> None:
+        schema, _dot, name = table.rpartition(".")
+        found = self._query(
+            "SELECT engine FROM information_schema.tables WHERE table_schema = COALESCE(%s, DATABASE()) AND table_name = %s",
+            (schema or None, name),
+        )
+        if not found:
+            raise SinkError("the table %s does not exist, or the user has no right to it" % table, self.name)
+        if str(found[0][0]).lower() != "innodb":
+            hint = "Run: ALTER TABLE %s ENGINE=InnoDB" % table
+            raise SinkError("the table %s is of the engine %s, which has no transactions" % (table, found[0][0]), self.name, hint)
 
     def _query(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[t.Sequence[t.Any]]:
         with self._typed(), self._connection.cursor() as cursor:

@@ -43,7 +43,7 @@ class PostgresqlSink(SqlSink):
             raise MissingLibraryError("psycopg", "a sink of type postgresql") from None
         self._error = psycopg.Error
         port = options["port"] or 5432
-        super().__init__(stream, host, tables, "%s at %s:%d" % (options["database"], options["socket"] or options["host"], port))
+        super().__init__(options, stream, host, tables, "%s at %s:%d" % (options["database"], options["socket"] or options["host"], port))
         timeout = max(2, int(parse_duration(options["timeout"])))
         given: t.Dict[str, t.Any] = {"sslmode": "disable"}
         if options["tls"] == "verify" or (options["tls"] is None and not is_local(t.cast(t.Any, options))):

@@ -12,10 +12,12 @@ from abc import abstractmethod
 from ..checkpoint import Gap, Rejected
 from ..records.tables import Table
 from .base import ConflictError, Sink, SinkError, StoredLine, Totals
+from .mapping import Mapping
 from .rows import COLUMNS, generation_of, path_of_text, row_of
 from .schema import GAP, GENERATION, KEY, REJECTED, SCHEMA, VERSION, Dialect, create_statements
 
 if t.TYPE_CHECKING:
+    from ...config.stream_document import SinkOptions
     from ..checkpoint import Batch, Generation
 
 Rows = t.Sequence[t.Sequence[t.Any]]
@@ -27,10 +29,11 @@ class SqlSink(Sink):
     mark = "?"
     dialect: Dialect
 
-    def __init__(self, stream: str, host: str, tables: t.Sequence[Table], name: str) -> None:
+    def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], name: str) -> None:
         self.stream = stream
         self.host = host
         self.name = name
+        self._mapping = Mapping(options["table"], options["columns"], stream, host) if options["table"] and options["columns"] else None
         self.tables = {table.name: table for table in tables}
         self._columns = {name: [*KEY, *(column.name for column in table.columns)] for name, table in self.tables.items()}
 
@@ -69,7 +72,9 @@ class SqlSink(Sink):
     def prepare(self) -> None:
         """Create the tables that are missing. Raises SinkError if a newer version made the schema."""
         existing = self._existing_tables()
-        statements = create_statements(self.dialect, self.tables.values())
+        statements = create_statements(self.dialect, () if self._mapping else self.tables.values())
+        if self._mapping is not None:
+            self._check_table(self._mapping.table)
         if SCHEMA.name in existing:
             version = self._query("SELECT MAX(version) FROM %s" % SCHEMA.name)[0][0]
             if version is not None and version > VERSION:
@@ -103,9 +108,8 @@ class SqlSink(Sink):
     def commit(self, batch: Batch) -> Generation:
         with self._transaction():
             generation = self._move(batch)
-            key = (generation.id,)
             for name, rows in batch.rows.items():
-                self._insert_rows(name, self._columns[name], [key + row for row in rows])
+                self._store_rows(name, generation.id, generation.public_id, rows)
             now = time.time()
             if batch.rejected:
                 self._insert_rows(
@@ -116,6 +120,17 @@ class SqlSink(Sink):
             for gap in batch.gaps:
                 self._add_gap(generation.id, gap, now)
         return generation
+
+    def _store_rows(self, table: str, generation: int, public_id: str, rows: Rows) -> None:
+        """Store rows of a profile's table, there or in the one that they are mapped to. Each begins with the line's offset."""
+        if self._mapping is None:
+            self._insert_rows(table, self._columns[table], [(generation, *row) for row in rows])
+        else:
+            mapped = self._mapping.rows(self.tables[table], public_id, rows)
+            self._insert_rows(self._mapping.table, self._mapping.columns, mapped)
+
+    def _check_table(self, table: str) -> None:
+        """Raise SinkError if rows in an existing table would not be in the transaction of their position. Most databases have only such."""
 
     def _add_gap(self, generation: int, gap: Gap, now: float) -> None:
         """Store a gap, unless the same one is known: a file may be truncated again at the same position."""
@@ -166,7 +181,8 @@ class SqlSink(Sink):
                 (time.time(), generation, line_offset),
             )
             if marked:
-                self._insert_rows(table, self._columns[table], [(generation, line_offset, *values)])
+                known = self._query("SELECT public_id FROM %s WHERE id = %s" % (GENERATION.name, m), (generation,))
+                self._store_rows(table, generation, known[0][0], [(line_offset, *values)])
         return marked == 1
 
     def totals(self) -> Totals:

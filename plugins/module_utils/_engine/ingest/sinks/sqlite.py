@@ -33,7 +33,7 @@ class SqliteSink(SqlSink):
 
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table]) -> None:
         self._path = t.cast(str, options["path"])
-        super().__init__(stream, host, tables, self._path)
+        super().__init__(options, stream, host, tables, self._path)
         try:
             # Create the file first, so that it and SQLite's -wal and -shm are private from the start.
             with guarded_parent(self._path) as (folder, name):

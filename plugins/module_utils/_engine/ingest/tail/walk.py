@@ -93,6 +93,8 @@ def _walk_folder(folder: int, root: str, below: str, recurse: bool, names: Names
             if kind is not None:
                 status = os.stat(entry.name, dir_fd=folder, follow_symlinks=False)
                 # A compressed file is being written as long as the plain one is there.
+                if kind[0] and stat.S_ISLNK(status.st_mode):
+                    result.problems[os.path.join(root, relative)] = "a symbolic link, which is never followed"
                 if stat.S_ISREG(status.st_mode) and not (kind[1] and entry.name[:-3] in plain):
                     found = Found(os.path.join(root, relative), root, relative, *kind, identity(status), status.st_size, status.st_mtime_ns)
                     result.files.append(found)

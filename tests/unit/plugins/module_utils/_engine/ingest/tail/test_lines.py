@@ -1,0 +1,132 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whole lines from any content: long ones, holes, compressed files, a last line without its newline."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import pathlib
+import tempfile
+import typing as t
+
+import hypothesis.strategies as st
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import content, lines
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.lines import Limits, Long, Piece, read_lines
+from hypothesis import given, settings
+
+WIDE = Limits(1000, 1 << 22, 1000)
+
+
+@contextlib.contextmanager
+def opened(data: bytes, compressed: bool = False) -> t.Iterator[content.Content]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "log")
+        path.write_bytes(gzip.compress(data) if compressed else data)
+        fd = os.open(path, os.O_RDONLY)
+        made: content.Content = content.GzipContent(fd) if compressed else content.PlainContent(fd)
+        with contextlib.closing(made):
+            made.size()
+            yield made
+
+
+def read_all(data: bytes, limits: Limits, final: bool, compressed: bool) -> t.List[t.Tuple[int, int, t.Optional[bytes]]]:
+    """What all pieces hold, by offset: (offset, length, line); a hole has None."""
+    found: t.List[t.Tuple[int, int, t.Optional[bytes]]] = []
+    with opened(data, compressed) as source:
+        end = scanned = 0
+        while True:
+            piece = read_lines(source, end, limits, scanned, final)
+            found += [(offset, len(line), line) for offset, line in piece.lines]
+            found += [(long.offset, long.length, long.beginning) for long in piece.long]
+            found += [(offset, length, None) for offset, length in piece.holes]
+            if piece.end == end:
+                return sorted(found, key=lambda each: each[0])
+            end, scanned = piece.end, piece.scanned
+
+
+def expected(data: bytes, max_line: int, final: bool) -> t.List[t.Tuple[int, int, t.Optional[bytes]]]:
+    """The same, by the simplest way."""
+    found: t.List[t.Tuple[int, int, t.Optional[bytes]]] = []
+    at = 0
+    for line in data.splitlines(keepends=True) if b"\r" not in data else [each + b"\n" for each in data.split(b"\n")]:
+        whole = line.endswith(b"\n")
+        text = line[:-1] if whole else line
+        zeros = len(text) - len(text.lstrip(b"\0"))
+        if whole or final:
+            # Zero bytes that end in a newline are an empty line behind a hole.
+            if zeros:
+                found.append((at, zeros, None))
+            if whole or text[zeros:]:
+                found.append((at + zeros, len(text) - zeros, text[zeros : zeros + max_line]))
+        at += len(line)
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sampled_from([b"\n", b"\0", b"\0\0\0\0", b"a", b"bcdefghi", b"x" * 40, b"a\0b"]), max_size=14).map(b"".join),
+    st.integers(1, 5),
+    st.integers(1, 60),
+    st.booleans(),
+    st.booleans(),
+)
+def test_any_content_in_small_blocks(data: bytes, count: int, size: int, final: bool, compressed: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "BLOCK", 16)
+        assert read_all(data, Limits(count, size, 10), final, compressed) == expected(data, 10, final)
+
+
+def test_a_line_that_grows_is_not_searched_again() -> None:
+    with opened(b"x" * 5000) as source:
+        piece = read_lines(source, 0, WIDE)
+        assert piece == Piece([], [], [], 0, 5000)
+    with opened(b"x" * 5000 + b"\n") as source:
+        assert read_lines(source, 0, WIDE, 5000) == Piece([], [Long(0, 5000, b"x" * 1000)], [], 5001, 5001)
+
+
+def test_a_very_long_line_and_a_large_hole_need_little_memory() -> None:
+    import tracemalloc
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "log")
+        with open(path, "wb") as file:
+            file.truncate(3 << 30)
+            file.seek(3 << 30)
+            for _each in range(100):
+                file.write(b"y" * (1 << 20))
+            file.write(b"\nlast\n")
+        with contextlib.closing(content.PlainContent(os.open(path, os.O_RDONLY))) as source:
+            tracemalloc.start()
+            piece = read_lines(source, 0, WIDE)
+            rest = read_lines(source, piece.end, WIDE)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+    assert piece.holes == [(0, 3 << 30)]
+    assert [(long.offset, long.length, len(long.beginning)) for long in piece.long] == [(3 << 30, 100 << 20, 1000)]
+    assert rest.lines == [((3 << 30) + (100 << 20) + 1, b"last")]
+    assert peak < 16 << 20
+
+
+@pytest.mark.parametrize("damage", ["cut", "trailer", "middle"])
+def test_a_damaged_compressed_file_gives_what_can_be_read(damage: str) -> None:
+    plain = os.urandom(3 << 20)
+    data = bytearray(gzip.compress(plain))
+    if damage == "cut":
+        del data[-1000:]
+    elif damage == "trailer":
+        data[-6] ^= 1
+    else:
+        data[len(data) // 2] ^= 255
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "log.gz")
+        path.write_bytes(data)
+        with contextlib.closing(content.GzipContent(os.open(path, os.O_RDONLY))) as source:
+            with pytest.raises(content.DamagedError):
+                source.size()
+            readable = source.size()
+            assert readable > 1 << 20
+            assert source.read(1 << 20, 100) == plain[1 << 20 : (1 << 20) + 100]
