@@ -52,7 +52,7 @@ def argument_spec(*specs: Spec) -> t.Dict[str, t.Any]:
 
 def ansible_type(kind: str) -> str:
     """Ansible's name for the type of an option."""
-    return "str" if kind in ("duration", "size") else kind
+    return {"duration": "str", "size": "str", "map": "dict"}.get(kind, kind)
 
 
 def given(params: t.Mapping[str, t.Any], spec: Spec, subject: t.Optional[str] = None) -> t.Dict[str, t.Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ._engine.config.option import Spec
 from ._engine.config.spec import ARCHIVE, JOB, KEYRING, NOTIFY, RETENTION, SELECTION, STORE
+from ._engine.config.stream_spec import STREAM
 
 STORE_OPTION: Spec = {
     "store": {
@@ -70,6 +71,16 @@ JOB_OPTION: Spec = {
         "required": True,
         "options": JOB,
         "description": ["The job document, in the form that the command C(log-archive) reads from a file."],
+    }
+}
+
+
+STREAM_OPTION: Spec = {
+    "stream": {
+        "type": "dict",
+        "required": True,
+        "options": STREAM,
+        "description": ["The stream document, in the form that the command C(log-archive) reads from a file."],
     }
 }
 

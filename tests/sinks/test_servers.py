@@ -123,6 +123,12 @@ def test_a_stream_with_every_kind_of_line(tmp_path, logs, place) -> None:
     with open(logs / "sftpgo.log", "ab") as file:
         file.write(b"no json\n" + upload(5000, username="u" * 300) + b"\n")
     wanted = wanted_of(tmp_path, place)
+    before = status.of(wanted)[0]
+    assert (before["state"], before["lag_bytes"]) == ("nothing was stored yet", (logs / "sftpgo.log").stat().st_size)
+    planned = follower.catch_up(wanted, check=True)["sinks"][0]
+    assert (planned["rows"], planned["rejected"], planned["error"]) == (3000, 2, None)
+    with pytest.raises(base.NoSchemaError):
+        open_sink(wanted["sinks"][0], wanted, create=False)
     first = catch_up(wanted)
     assert (first["rows"], first["rejected"], first["error"]) == (3000, 2, None)
     assert catch_up(wanted)["lines"] == 0

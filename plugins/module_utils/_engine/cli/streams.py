@@ -35,6 +35,7 @@ def add_ingest_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="every stream")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--rejected", action="store_true", help="try the lines again that were rejected, instead of reading new ones")
+    what.add_argument("--dry-run", action="store_true", help="show how many lines would be stored, and change nothing")
     what.add_argument("--print-schema", action="store_true", help="print the SQL that creates the tables of each sink, and read nothing")
 
 
@@ -57,7 +58,7 @@ def ingest(options: argparse.Namespace) -> int:
             rows += results
             text = "\n".join(map(streams.retried, results))
         else:
-            rows.append(follower.catch_up(document))
+            rows.append(follower.catch_up(document, check=options.dry_run))
             text = streams.ingested(rows[-1])
         if not options.json:
             output.print_text(text)

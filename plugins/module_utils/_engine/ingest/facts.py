@@ -21,13 +21,14 @@ class SinkResult(t.TypedDict):
 
 
 class IngestResult(t.TypedDict):
-    """The result of ``ingest`` for one stream. warnings: files and folders that could not be read.
+    """The result of ``ingest`` for one stream. check: a dry run. warnings: files and folders that could not be read.
 
     exit_code: 0 done; 1 a sink failed; 3 something could not be read.
     """
 
     stream: str
     host: str
+    check: bool
     sinks: t.List[SinkResult]
     warnings: t.List[str]
     exit_code: int

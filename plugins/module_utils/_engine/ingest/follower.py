@@ -41,19 +41,22 @@ Periodic = t.Tuple[float, t.Callable[[], None]]
 """Seconds, and what a follower does in that interval."""
 
 
-def catch_up(document: StreamDocument, sleep: t.Callable[[float], None] = time.sleep) -> IngestResult:
+def catch_up(document: StreamDocument, check: bool = False, sleep: t.Callable[[float], None] = time.sleep) -> IngestResult:
     """Store all lines that are there now, in every sink. If one sink fails, the others still get theirs.
 
+    check: a dry run, which counts what would be stored, and changes nothing.
     Raises LockedError if the stream is followed already, ConfigError and LogArchiveError if the state folder cannot be used.
     """
     result: IngestResult = {
-        "stream": document["name"], "host": host_name(document["host"]), "sinks": [], "warnings": [], "exit_code": EXIT_DONE,
+        "stream": document["name"], "host": host_name(document["host"]), "check": check, "sinks": [], "warnings": [],
+        "exit_code": EXIT_DONE,
     }  # fmt: skip
-    with _locked(document):
-        log = Log(document)
+    with contextlib.ExitStack() as stack:
+        if not check:
+            stack.enter_context(_locked(document))
         warnings: t.Dict[str, str] = {}
         for options in document["sinks"]:
-            pump = Pump(document, options, observe=log.observer(options["name"]))
+            pump = _dry_pump(document, options) if check else Pump(document, options, observe=Log(document).observer(options["name"]))
             with contextlib.closing(pump):
                 error = _catch_up(pump, sleep)
                 warnings.update(pump.problems)
@@ -64,6 +67,12 @@ def catch_up(document: StreamDocument, sleep: t.Callable[[float], None] = time.s
     elif warnings:
         result["exit_code"] = EXIT_PARTLY
     return result
+
+
+def _dry_pump(document: StreamDocument, options: SinkOptions) -> Pump:
+    from .sinks.dry import DrySink
+
+    return Pump(document, options, open_sink=DrySink)
 
 
 def _catch_up(pump: Pump, sleep: t.Callable[[float], None]) -> t.Optional[str]:
@@ -193,7 +202,7 @@ def follow(
             raise worker.failure
     warnings = {path: reason for worker in workers for path, reason in worker.pump.problems.items()}
     return {
-        "stream": document["name"], "host": host_name(document["host"]),
+        "stream": document["name"], "host": host_name(document["host"]), "check": False,
         "sinks": [_sink_result(worker.pump, worker.trouble or None) for worker in workers],
         "warnings": ["%s: %s" % problem for problem in sorted(warnings.items())], "exit_code": EXIT_DONE,
     }  # fmt: skip

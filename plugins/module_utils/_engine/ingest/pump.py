@@ -26,7 +26,7 @@ if t.TYPE_CHECKING:
     from ..config.stream_document import SinkOptions, StreamDocument
     from .checkpoint import Batch, Generation
     from .records.tables import Value
-    from .sinks.sql import SqlSink
+    from .sinks.base import Sink
     from .tail.tracker import Reading
 
 LINES, SIZE = 5000, 4 << 20
@@ -51,7 +51,10 @@ class Counts:
 
 
 class Pump:
-    """One stream into one sink. clock: monotonic, in seconds. observe: called with each batch that is stored."""
+    """One stream into one sink. clock: monotonic, in seconds. observe: called with each batch that is stored.
+
+    open_sink: returns the open sink; by default the real one.
+    """
 
     def __init__(
         self,
@@ -59,15 +62,17 @@ class Pump:
         options: SinkOptions,
         clock: t.Callable[[], float] = time.monotonic,
         observe: t.Optional[t.Callable[[Batch], None]] = None,
+        open_sink: t.Callable[[SinkOptions, StreamDocument], Sink] = open_sink,
     ) -> None:
         self._document = document
         self._options = options
         self._clock = clock
         self._observe = observe
+        self._open_sink = open_sink
         self._problems: t.Dict[str, str] = {}
         self._parser = LineParser(document)
         self._max_line = parse_size(document["parse"]["max_line"])
-        self._sink: t.Optional[SqlSink] = None
+        self._sink: t.Optional[Sink] = None
         self._tracker: t.Optional[Tracker] = None
         self._limit = LINES
         self.name = options["name"]
@@ -98,7 +103,7 @@ class Pump:
     def look(self) -> None:
         """Look for files and lines, and store what was found out about files. Raises SinkError; then call ``close``."""
         if self._sink is None or self._tracker is None:
-            sink = self._sink = open_sink(self._options, self._document)
+            sink = self._sink = self._open_sink(self._options, self._document)
             self._tracker = Tracker(
                 self._document["follow"], host_name(self._document["host"]), sink.open_generations(), sink.generations_like, self._clock
             )

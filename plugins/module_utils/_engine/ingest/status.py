@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import typing as t
 from datetime import datetime, timezone
 
 from ..archive.naming import host_name
-from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, LogArchiveError
 from ..base.units import format_utc
-from .sinks.base import SinkError, SinkFullError
-from .sinks.opening import open_sink
+from .sinks.dry import DrySink
 from .tail.file import READING
 from .tail.tracker import Tracker
 
@@ -36,10 +34,8 @@ def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> Stre
         "read_at": None, "lag_bytes": 0, "lag_seconds": 0.0, "rejected": 0, "gaps": 0, "gap_bytes": 0, "rotations_left": None,
         "warnings": [], "state": "nothing was stored yet", "exit_code": EXIT_FAILED,
     }  # fmt: skip
-    if options["path"] is not None and not os.path.exists(options["path"]):
-        return row
     try:
-        with contextlib.closing(open_sink(options, document)) as sink:
+        with contextlib.closing(DrySink(options, document)) as sink:
             totals = sink.totals()
             row["lines"], row["rejected"], row["gaps"], row["gap_bytes"] = totals
             generations = sink.open_generations()
@@ -49,7 +45,7 @@ def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> Stre
                 _measure(row, tracker, document["follow"]["backups"], now)
             read_at = max((each.read_at for each in generations), default=0.0)
             row["read_at"] = format_utc(datetime.fromtimestamp(read_at, timezone.utc)) if read_at else None
-    except (SinkError, SinkFullError) as error:
+    except LogArchiveError as error:
         row["state"], row["exit_code"] = str(error), EXIT_FAILED
         return row
     row["state"], row["exit_code"] = _judge(row)
@@ -92,5 +88,5 @@ def _judge(row: StreamRow) -> t.Tuple[str, int]:
     if row["rejected"]:
         return "lines were rejected", EXIT_PARTLY
     if not row["lines"]:
-        return "nothing was stored yet", EXIT_DONE if not row["lag_bytes"] else EXIT_FAILED
+        return "nothing was stored yet", EXIT_FAILED
     return "fine", EXIT_DONE

@@ -18,7 +18,8 @@ def ingested(result: IngestResult) -> str:
     """The result of catching up."""
     lines = []
     for sink in result["sinks"]:
-        text = "%s: %s to %s" % (result["stream"], _count(sink["lines"], "line"), sink["sink"])
+        moved = "would be stored in" if result["check"] else "to"
+        text = "%s: %s %s %s" % (result["stream"], _count(sink["lines"], "line"), moved, sink["sink"])
         if sink["rejected"]:
             text += ", %d of them rejected" % sink["rejected"]
         if sink["gaps"]:

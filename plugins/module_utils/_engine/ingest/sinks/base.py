@@ -41,6 +41,12 @@ class SinkFullError(DiskFullError):
     retryable = True
 
 
+class NoSchemaError(SinkError):
+    """The database has no tables of ours yet."""
+
+    kind = "no_schema"
+
+
 class ConflictError(SinkError):
     """The position in the sink is not the expected one: another follower moved it, or a lost reply was a success. Read it again."""
 

@@ -36,7 +36,7 @@ class MysqlSink(SqlSink):
     mark = "%s"
     dialect = MYSQL
 
-    def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table]) -> None:
+    def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         try:
             import pymysql
         except ImportError:
@@ -78,7 +78,7 @@ class MysqlSink(SqlSink):
             self._change("SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION'")
             self._change("SET SESSION time_zone = '+00:00'")
             self._change("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-            self.prepare()
+            self.prepare(create)
         except BaseException:
             self.close()
             raise

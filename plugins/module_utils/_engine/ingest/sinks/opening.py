@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ...archive.naming import host_name
 from ..records.parser import tables_of
+from .base import NoSchemaError
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions, StreamDocument
@@ -16,9 +18,16 @@ if t.TYPE_CHECKING:
     from .sql import SqlSink
 
 
-def open_sink(options: SinkOptions, document: StreamDocument) -> SqlSink:
-    """Open one sink of a stream; its schema is there when this returns. Raises SinkError, MissingLibraryError."""
-    return t.cast("SqlSink", KINDS[options["type"]]()(options, document["name"], host_name(document["host"]), tables_of(document)))
+def open_sink(options: SinkOptions, document: StreamDocument, create: bool = True) -> SqlSink:
+    """Open one sink of a stream.
+
+    create: make the database file and the tables that are missing; otherwise raise NoSchemaError. Raises SinkError; MissingLibraryError
+    without the library of the sink.
+    """
+    if not create and options["path"] is not None and not os.path.exists(options["path"]):
+        raise NoSchemaError("the database does not exist yet", options["path"], "'log-archive ingest' creates it")
+    made = KINDS[options["type"]]()(options, document["name"], host_name(document["host"]), tables_of(document), create)
+    return t.cast("SqlSink", made)
 
 
 def dialect_of(options: SinkOptions) -> Dialect:

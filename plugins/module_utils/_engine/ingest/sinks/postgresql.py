@@ -36,7 +36,7 @@ class PostgresqlSink(SqlSink):
     mark = "%s"
     dialect = POSTGRESQL
 
-    def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table]) -> None:
+    def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         try:
             import psycopg
         except ImportError:
@@ -68,7 +68,7 @@ class PostgresqlSink(SqlSink):
         except self._error as error:
             raise self._failed(error) from None
         try:
-            self.prepare()
+            self.prepare(create)
         except BaseException:
             self.close()
             raise

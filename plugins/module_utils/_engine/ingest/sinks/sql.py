@@ -11,7 +11,7 @@ from abc import abstractmethod
 
 from ..checkpoint import Gap, Rejected
 from ..records.tables import Table
-from .base import ConflictError, Sink, SinkError, StoredLine, Totals
+from .base import ConflictError, NoSchemaError, Sink, SinkError, StoredLine, Totals
 from .mapping import Mapping
 from .rows import COLUMNS, generation_of, path_of_text, row_of
 from .schema import GAP, GENERATION, KEY, REJECTED, SCHEMA, VERSION, Dialect, create_statements
@@ -69,8 +69,11 @@ class SqlSink(Sink):
 
     # -- the schema ---------------------------------------------------------------------------------------------------
 
-    def prepare(self) -> None:
-        """Create the tables that are missing. Raises SinkError if a newer version made the schema."""
+    def prepare(self, create: bool) -> None:
+        """Create the tables that are missing. Raises SinkError if a newer version made the schema.
+
+        create: if not, change nothing, and raise NoSchemaError if a table is missing.
+        """
         existing = self._existing_tables()
         statements = create_statements(self.dialect, () if self._mapping else self.tables.values())
         if self._mapping is not None:
@@ -80,6 +83,8 @@ class SqlSink(Sink):
             if version is not None and version > VERSION:
                 raise SinkError("a newer version of log-archive made the schema", self.name, "Install that version again")
         missing = [name for name in statements if name not in existing]
+        if missing and not create:
+            raise NoSchemaError("the tables do not exist yet (%s)" % ", ".join(missing), self.name, "'log-archive ingest' creates them")
         if missing:
             with self._transaction():
                 for name in missing:

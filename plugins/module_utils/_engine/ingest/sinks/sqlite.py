@@ -31,7 +31,7 @@ class SqliteSink(SqlSink):
 
     dialect = SQLITE
 
-    def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table]) -> None:
+    def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         self._path = t.cast(str, options["path"])
         super().__init__(options, stream, host, tables, self._path)
         try:
@@ -44,7 +44,7 @@ class SqliteSink(SqlSink):
         try:
             self._query("PRAGMA journal_mode=WAL")
             self._query("PRAGMA synchronous=FULL")
-            self.prepare()
+            self.prepare(create)
         except BaseException:
             self._connection.close()
             raise

@@ -552,7 +552,10 @@ def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
     (folder / "app.json").write_text(json.dumps({"name": "app", "follow": follow, "sinks": sinks, "state": str(tmp_path / "state")}))
     assert json_of(None, "streams", code=1)[0]["state"] == "nothing was stored yet"
     (logs / "app.log").write_bytes(STREAM_LINE * 2)
+    assert run(None, "ingest", "app", "--dry-run").stdout == "app: 2 lines would be stored in sqlite\n"
+    assert not (tmp_path / "db.sqlite").exists() and not (tmp_path / "state").exists()
     assert json_of(None, "ingest", "app")[0]["sinks"][0]["rows"] == 2
+    assert json_of(None, "ingest", "app", "--dry-run")[0]["sinks"][0]["lines"] == 0
     (logs / "app.log").write_bytes(STREAM_LINE * 2 + b"no json\n")
     assert run(None, "ingest", "--all").stdout == "app: 1 line to sqlite, 1 of them rejected\n"
     assert "lines were rejected" in run(None, "streams", code=3).stdout

@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A sink for a dry run: it has the positions of the real one, and stores nothing."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .base import NoSchemaError, Sink, Totals
+from .opening import open_sink
+
+if t.TYPE_CHECKING:
+    from ...config.stream_document import SinkOptions, StreamDocument
+    from ..checkpoint import Batch, Gap, Generation
+    from .base import StoredLine
+    from .sql import SqlSink
+
+
+class DrySink(Sink):
+    """What one sink of a stream has, without any change to it. If it has no tables yet, it is empty."""
+
+    def __init__(self, options: SinkOptions, document: StreamDocument) -> None:
+        self._sink: t.Optional[SqlSink] = None
+        try:
+            self._sink = open_sink(options, document, create=False)
+        except NoSchemaError:
+            pass
+
+    def open_generations(self) -> t.List[Generation]:
+        return [] if self._sink is None else self._sink.open_generations()
+
+    def generations_like(self, first_line: str) -> t.List[Generation]:
+        return [] if self._sink is None else self._sink.generations_like(first_line)
+
+    def commit(self, batch: Batch) -> Generation:
+        # A number other than 0 means that the sink has it.
+        return batch.generation._replace(id=batch.generation.id or -1)
+
+    def rejected(self, after: t.Optional[t.Tuple[int, int]], limit: int) -> t.List[StoredLine]:
+        return [] if self._sink is None else self._sink.rejected(after, limit)
+
+    def store_rejected(self, generation: int, line_offset: int, table: str, values: t.Sequence[t.Any]) -> bool:
+        return True
+
+    def totals(self) -> Totals:
+        return Totals(0, 0, 0, 0) if self._sink is None else self._sink.totals()
+
+    def gaps(self, limit: int) -> t.List[t.Tuple[str, Gap]]:
+        return [] if self._sink is None else self._sink.gaps(limit)
+
+    def close(self) -> None:
+        if self._sink is not None:
+            self._sink.close()
