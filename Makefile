@@ -70,7 +70,7 @@ host: ## Install the command log-archive in a virtualenv: make host PREFIX=/opt/
 	@site=$$($(PREFIX)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
 	    rm -rf "$$site/log_archive" && cp -R plugins/module_utils/_engine "$$site/log_archive" && \
 	    $(PREFIX)/bin/python -m compileall -q "$$site/log_archive"
-	@printf '#!%s\nfrom log_archive.cli.main import end_with_main\n\nend_with_main()\n' $(abspath $(PREFIX))/bin/python > $(PREFIX)/bin/log-archive
+	@printf '#!%s -IXutf8\nfrom log_archive.cli.main import end_with_main\n\nend_with_main()\n' $(abspath $(PREFIX))/bin/python > $(PREFIX)/bin/log-archive
 	@chmod 755 $(PREFIX)/bin/log-archive && $(PREFIX)/bin/log-archive --version
 
 build: $(B)/dist/.stamp ## Build the collection's tarball in build/dist

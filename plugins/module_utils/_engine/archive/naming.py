@@ -71,13 +71,13 @@ def safe_name(name: str) -> str:
 
     A leading '.' is encoded too; a name that is too long for a file system is cut and ends with a digest of the whole.
     """
-    quoted = "".join(chr(byte) if byte in SAFE else "%%%02X" % byte for byte in os.fsencode(name))
+    quoted = "".join(chr(byte) if byte in SAFE else "%%%02X" % byte for byte in name.encode("utf-8", "surrogateescape"))
     if quoted.startswith("."):
         quoted = "%2E" + quoted[1:]
     if len(quoted) > LONGEST_NAME:
         import hashlib
 
-        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         quoted = "%s~%s" % (quoted[: LONGEST_NAME - 17], digest)
     return quoted
 

@@ -104,7 +104,7 @@ def pack(
     packed = []
     tar_size = 0
     try:
-        for source in sorted(sources, key=lambda source: os.fsencode(member_name(source.path, below))):
+        for source in sorted(sources, key=lambda source: member_name(source.path, below).encode("utf-8", "surrogateescape")):
             one, size = _pack_source(source, below, gzip, progress)
             packed.append(one)
             tar_size += size

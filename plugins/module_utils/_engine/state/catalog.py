@@ -122,7 +122,7 @@ class Catalog:
             rows = self._database.execute(
                 "SELECT sources.size, mtime_ns, archive FROM sources JOIN archives ON archives.id = archive"
                 " WHERE path = ? AND job = ? AND NOT changed",
-                (os.fsencode(path), job),
+                (path.encode("utf-8", "surrogateescape"), job),
             )
             for size, mtime_ns, archive in rows:
                 found[(path, size, int(mtime_ns))] = archive
@@ -289,7 +289,7 @@ class Catalog:
 
 def _source(source: SourceFacts) -> t.Tuple[bytes, int, t.Union[int, bytes], bool, str]:
     changed = source.get("changed", False)
-    return os.fsencode(source["path"]), source["size"], integer(source["mtime_ns"]), changed, source["sha256"]
+    return source["path"].encode("utf-8", "surrogateescape"), source["size"], integer(source["mtime_ns"]), changed, source["sha256"]
 
 
 # An idle run has no entries: it does not need to load their types.

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
 from ..base.named_tuple import NamedTuple
@@ -43,12 +42,12 @@ class Names:
 
     def of_size(self, job: str, beginning: str, size: int) -> t.List[Archived]:
         """The states of this size that the job has archived of logs with paths that begin so."""
-        first = os.fsencode(beginning)
+        first = _bytes(beginning)
         return self._find(job, "sources.size = ? AND path >= ? AND path < ?", (size, first, first + b"\xff"))
 
     def of_second(self, job: str, beginning: str, mtime_ns: int) -> t.List[Archived]:
         """The same by the modification time, in whole seconds."""
-        first = os.fsencode(beginning)
+        first = _bytes(beginning)
         second = mtime_ns // 10**9 * 10**9
         return self._find(job, "mtime_ns BETWEEN ? AND ? AND path >= ? AND path < ?", (second, second + 10**9 - 1, first, first + b"\xff"))
 
@@ -56,13 +55,13 @@ class Names:
         """Record that an archive has the content of this log, too. sha256: of the log's bytes, which may be compressed."""
         self._database.execute(
             "INSERT INTO sources VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
-            (archive, os.fsencode(source.path), source.size, integer(source.mtime_ns), sha256, *integers(source.identity)),
+            (archive, _bytes(source.path), source.size, integer(source.mtime_ns), sha256, *integers(source.identity)),
         )
 
     def sha256(self, archive: int, path: str, size: int, mtime_ns: int) -> t.Optional[str]:
         """The SHA-256 of an archived log with this name, size and modification time."""
         query = "SELECT sha256 FROM sources WHERE path = ? AND archive = ? AND size = ? AND mtime_ns = ?"
-        rows = self._database.execute(query, (os.fsencode(path), archive, size, integer(mtime_ns)))
+        rows = self._database.execute(query, (_bytes(path), archive, size, integer(mtime_ns)))
         return t.cast(str, rows[0][0]) if rows else None
 
     def _find(self, job: str, condition: str, values: t.Tuple[t.Any, ...]) -> t.List[Archived]:
@@ -75,4 +74,8 @@ class Names:
 
 
 def _archived(row: Row) -> Archived:
-    return Archived(row[0], os.fsdecode(row[1]), row[2], int(row[3]), row[4])
+    return Archived(row[0], row[1].decode("utf-8", "surrogateescape"), row[2], int(row[3]), row[4])
+
+
+def _bytes(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
