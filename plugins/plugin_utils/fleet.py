@@ -23,7 +23,10 @@ TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
 
 
 class Host(t.NamedTuple):
-    """One host of the play: its ``state`` (``ok``, ``failed``, ``unreachable``, ``not run`` or ``no jobs``) and the command's result."""
+    """One host of the play: its ``state`` (``ok``, ``failed``, ``locked``, ``unreachable``, ``not run`` or ``no jobs``) and its result.
+
+    locked: other runs of the jobs were active, and nothing failed.
+    """
 
     name: str
     state: str
@@ -43,6 +46,8 @@ def hosts_of(results: t.Mapping[str, t.Any]) -> t.List[Host]:
             state = "unreachable"
         elif result.get("no_jobs"):
             state = "no jobs"
+        elif errors and rows and all(_fine(row) or row.get("outcome") == "locked" for row in rows):
+            state = "locked"
         else:
             state = "failed" if errors else "ok"
         hosts.append(Host(name, state, rows, errors))
@@ -71,7 +76,8 @@ def lines(*parts: str) -> t.List[str]:
 def counted(hosts: t.Sequence[Host]) -> str:
     """The number of hosts in each state: ``2 hosts ok, 1 failed``."""
     states = [host.state for host in hosts]
-    others = ["%d %s" % (states.count(state), state) for state in ("failed", "unreachable", "not run", "no jobs") if state in states]
+    known = ("failed", "locked", "unreachable", "not run", "no jobs")
+    others = ["%d %s" % (states.count(state), state) for state in known if state in states]
     return ", ".join(["%d host%s ok" % (states.count("ok"), "" if states.count("ok") == 1 else "s"), *others])
 
 

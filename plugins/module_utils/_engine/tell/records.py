@@ -24,13 +24,15 @@ def complete(given: t.Mapping[str, t.Any]) -> RunRecord:
 
 
 def has_failed(record: RunRecord) -> bool:
-    """Whether the run had errors. Archives that wait because the operator declined their upload are not errors."""
-    return bool(record["errors"])
+    """Whether the run had errors. Archives that wait because the operator declined their upload are not errors, nor is a locked run."""
+    return bool(record["errors"]) and record.get("outcome") != "locked"
 
 
 def state_of(record: RunRecord) -> str:
     """'failed', 'warning' or 'done'."""
-    return "failed" if has_failed(record) else "warning" if record["warnings"] else "done"
+    if has_failed(record):
+        return "failed"
+    return "warning" if record["warnings"] or record["errors"] else "done"
 
 
 def worst_state(records: t.Iterable[RunRecord]) -> str:

@@ -14,6 +14,7 @@ import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.filter import fleet_recap, fleet_runs, fleet_status
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
 
 ENGINE = "ansible_collections.infra_ops.log_archive.plugins.module_utils._engine"
 
@@ -89,6 +90,15 @@ def table(lines: t.List[str]) -> t.List[t.Dict[str, str]]:
     heads = list(re.finditer(r"\S+( \S+)*", lines[start]))
     names, at = [head[0] for head in heads], [head.start() for head in heads]
     return [{name: line[a:b].strip() for name, a, b in zip(names, at, [*at[1:], None])} for line in lines[start + 1 : -1]]
+
+
+def test_a_host_on_which_another_run_is_active_is_locked_and_not_failed(fleet: t.Dict[str, Host], ran: t.Dict[str, t.Any]) -> None:
+    with durable.lock(str(fleet["web1"].folder / "state" / "syslog.lock"), wait=False):
+        locked = fleet["web1"].result("run", "--all")
+    lines = fleet_recap.FilterModule().filters()["fleet_recap"]({"web1": locked, "web2": ran["web2"]})
+    assert lines[0].startswith("web1: LOCKED: syslog: ") and "another run holds the lock" in lines[0]
+    assert [(row["HOST"], row["OUTCOME"]) for row in table(lines)][0] == ("web1", "locked")
+    assert lines[-1].startswith("0 hosts ok, 1 failed, 1 locked; ")
 
 
 def test_the_recap_shows_failures_first_and_counts_everything(ran: t.Dict[str, t.Any]) -> None:

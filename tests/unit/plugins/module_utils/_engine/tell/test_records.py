@@ -28,7 +28,8 @@ def test_two_completed_records_share_nothing():
 
 @pytest.mark.parametrize(
     ("changes", "state"),
-    [({"errors": []}, "done"), ({"errors": [], "warnings": ["x"]}, "warning"), ({"errors": ["x"], "warnings": ["x"]}, "failed")],
+    [({"errors": []}, "done"), ({"errors": [], "warnings": ["x"]}, "warning"), ({"errors": ["x"], "warnings": ["x"]}, "failed")]
+    + [({"errors": ["x"], "outcome": "locked"}, "warning")],
 )
 def test_the_state_of_a_run(changes, state):
     record = records.complete(changes)
