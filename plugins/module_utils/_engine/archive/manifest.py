@@ -17,7 +17,6 @@ import typing as t
 from ..base.beneath import open_local
 from ..base.errors import ConfigError, IntegrityError
 from ..base.periods import Period
-from ..base.sparse import problem_of
 from ..base.units import FIRST_SECOND, LAST_SECOND, format_size, parse_utc
 
 VERSION = 2
@@ -98,6 +97,8 @@ def parse(data: bytes, subject: str) -> Manifest:
         _check(source, _NEEDED_OF_SOURCE, where, subject)
         _check(source, {name: kind for name, kind in _OPTIONAL_OF_SOURCE.items() if name in source}, where, subject)
         if "data" in source:
+            from ..base.sparse import problem_of
+
             problem = problem_of(source["data"], source["size"])
             if problem is not None:
                 raise IntegrityError("the manifest's '%sdata' %s" % (where, problem), subject)

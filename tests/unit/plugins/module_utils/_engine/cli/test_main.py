@@ -508,7 +508,7 @@ HEAVY = {"boto3", "botocore", "paramiko", "cryptography", "isal", "pybase64", "c
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
     [
-        (["run", "--all"], HEAVY | {"locale"}),
+        (["run", "--all"], HEAVY | {"locale", "hashlib"}),
         (["status"], HEAVY),
         (["list"], HEAVY),
         (["check-config"], HEAVY | {"sqlite3"}),
