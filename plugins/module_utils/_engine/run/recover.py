@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ..archive import manifest as manifests
@@ -13,7 +14,6 @@ from ..base.errors import IntegrityError, LogArchiveError
 
 if t.TYPE_CHECKING:
     from ..sources.base import Source
-    from ..state.catalog import SourceState
     from ..state.entry import Entry
     from ..stores.base import Store
     from .context import Context
@@ -107,7 +107,7 @@ def relearn(run: Context, sources: t.Sequence[Source]) -> None:
     """
     from .deliver import deliver
 
-    wanted = {(source.path, source.size, source.mtime_ns) for source in sources}
+    wanted = {state for source in sources for state in _states(source.path, source.size, source.mtime_ns)}
     learned: t.Dict[SourceIdentities, Entry] = {}
     for name in run.stores.names:
         try:
@@ -124,8 +124,20 @@ def relearn(run: Context, sources: t.Sequence[Source]) -> None:
             run.catalog.unspool(entry)
 
 
-def _relearn_from(run: Context, name: str, wanted: t.Set[SourceState], learned: t.Dict[SourceIdentities, Entry]) -> None:
-    """Add to the catalog, and to ``learned``, the archives of one store that hold a wanted source."""
+def _states(path: str, size: int, mtime_ns: int) -> t.List[t.Tuple[t.Any, ...]]:
+    """By what a log is found: itself, and what a rotation made of it (``run.rotated`` then compares the bytes).
+
+    A renamed or copied log has the same size. logrotate gives a compressed log the time of the log.
+    """
+    from ..sources.rotation import stem
+
+    folder, name = os.path.split(path)
+    log = folder, stem(name)
+    return [(path, size, mtime_ns), (*log, "size", size), (*log, "second", mtime_ns // 10**9)]
+
+
+def _relearn_from(run: Context, name: str, wanted: t.Set[t.Tuple[t.Any, ...]], learned: t.Dict[SourceIdentities, Entry]) -> None:
+    """Add to the catalog, and to ``learned``, the archives of one store that may hold a wanted source."""
     from ..holdings import inventory
 
     store = run.stores.open(name)
@@ -136,7 +148,8 @@ def _relearn_from(run: Context, name: str, wanted: t.Set[SourceState], learned: 
     unknown = 0
     for archive in held.archives:
         manifest = archive.manifest
-        if wanted.isdisjoint((s["path"], s["size"], s["mtime_ns"]) for s in manifest["sources"] if not s.get("changed")):
+        steady = [source for source in manifest["sources"] if not source.get("changed")]
+        if all(wanted.isdisjoint(_states(source["path"], source["size"], source["mtime_ns"])) for source in steady):
             continue
         if not archive.authenticated:
             unknown += 1

@@ -242,16 +242,19 @@ def test_a_renamed_log_is_restored_under_the_name_that_it_was_archived_under(hos
     assert [os.path.basename(file.name) for file in files] == ["x.log"]
 
 
-def test_a_lost_catalog_archives_renamed_logs_once_more_at_most(host):
-    log = host.logs / "x.log"
-    log.write_bytes(log_bytes("1", 3000))
-    host.run(select=LOGS)
-    log.rename(host.logs / "x.log.1")
+@pytest.mark.skipif(not LOGROTATE, reason="needs logrotate")
+@pytest.mark.parametrize("options", [["create"], ["create", "compress"], ["copytruncate"]])
+def test_renamed_logs_are_recognised_after_the_catalog_is_lost(host, options):
+    for number in range(3):
+        (host.logs / "x.log").write_bytes(log_bytes(str(number), 3000 + number))
+        host.run(select=LOGS)
+        rotate(host, *options)
+        (host.logs / "x.log").unlink()
+    before = archived(host)
     shutil.rmtree(host.state)
-    host.run(select=LOGS)
-    (host.logs / "x.log.1").rename(host.logs / "x.log.2")
-    host.run(select=LOGS)
-    assert len(archived(host)) <= 2
+    record = host.run(select=LOGS)
+    assert (record["errors"], archived(host)) == ([], before)
+    assert host.run(select=LOGS)["outcome"] == "nothing to do"
 
 
 def test_a_file_that_cannot_be_opened_any_more_is_left_to_packing(host, monkeypatch):
