@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demo ('make demo'): three hosts, three stores, real logs, a nightly dump; archive, ship, verify, prune, restore, compare.
+"""The demo ('make demo'): three hosts, three stores, real logs, a nightly dump; archive, ship, verify, prune, restore, compare; and a
+live log that is followed into SQL.
 
 It writes hourly syslogs for three hosts and a dump in a zip, starts an S3, an SFTP and an HTTPS server on this machine, runs
 demo/playbook.yml on inventory.example, and compares what was restored with the logs and the dump. All it makes lies in one folder
@@ -43,7 +44,7 @@ BUCKET = "log-archive"
 DUMP = "dump.sql"
 DUMP_ROWS = 20_000
 
-OWN = ("hosts", "stores", "state", "ansible.log", "log-archive")
+OWN = ("hosts", "stores", "state", "stream", "ansible.log", "log-archive")
 """What the demo creates in its folder."""
 
 LABELS = {
@@ -434,12 +435,14 @@ def recap(folder: pathlib.Path, results: t.Any, compared: t.Any, first: bool, be
         "%s prune syslog %s --store local --dry-run" % (launcher, jobs % "web1"),
         "%s restore syslog %s --store local --latest --to %s/restored-by-hand" % (launcher, jobs % "web1", shlex.quote(shown)),
     ]
+    commands.append("%s stats %s/stream/sftpgo.json" % (launcher, shlex.quote(shown)))
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.globals.update(size=sized, bold=screen.bold, dim=screen.dim, green=screen.green, yellow=screen.yellow)
     template = environment.from_string((DEMO / "recap.j2").read_text(encoding="utf-8"))
     places = [
         (shown + "/hosts/", "the hosts' folders: logs, keyring, catalog, archives, restored files"),
         (shown + "/stores/", "the data of the S3 and the SFTP server, and the files of the intranet"),
+        (shown + "/stream/page.html", "who transferred how much with SFTP, and when: open it in a browser"),
         (shown + "/ansible.log", "the output of Ansible"),
         (shown_path(DEMO / "playbook.yml"), "the playbook"),
         (shown_path(CHECKOUT / "inventory.example"), "the hosts, jobs and stores: copy it for your own inventory"),
@@ -468,6 +471,7 @@ def shown_path(path: pathlib.Path) -> str:
 def demo(folder: pathlib.Path, verbosity: int, screen: Screen) -> None:
     """Run the demo once; raises Failed."""
     import servers
+    import stream
     from lab.processes import NotReady, Unavailable
 
     began = time.monotonic()
@@ -475,7 +479,8 @@ def demo(folder: pathlib.Path, verbosity: int, screen: Screen) -> None:
         COLLECTION.parent.mkdir(parents=True, exist_ok=True)
         COLLECTION.symlink_to(os.path.relpath(CHECKOUT, COLLECTION.parent))
     print(
-        screen.bold("infra_ops.log_archive: three hosts, three stores, a nightly dump, and this machine's own /var/log (read only)") + "\n",
+        screen.bold("infra_ops.log_archive: three hosts, three stores, a nightly dump, this machine's own /var/log (read only), a live log")
+        + "\n",
         flush=True,
     )
     screen.begin("Logs", "writing hourly syslogs")
@@ -497,6 +502,14 @@ def demo(folder: pathlib.Path, verbosity: int, screen: Screen) -> None:
         played = time.monotonic() - play_began
     compared = compare(folder, results, screen)
     write_job_documents(folder, results)
+    screen.begin("Follow", "storing the log of an SFTP server in SQL while it is written; the follower is killed once")
+    try:
+        lines, transfers = stream.follow_stream(folder / "stream", folder / "log-archive")
+    except stream.StreamFailed as error:
+        raise Failed(str(error)) from error
+    screen.end(
+        "{:,} lines of a live log in SQL, each exactly once, though the follower was killed: {:,} transfers".format(lines, transfers)
+    )
     print(recap(folder, results, compared, first, began, played, screen), flush=True)
 
 

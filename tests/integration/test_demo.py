@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import filecmp
 import json
@@ -14,6 +15,7 @@ import pathlib
 import re
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -237,6 +239,14 @@ def test_the_commands_that_it_offers_work_as_they_stand(again: t.Tuple[int, str]
         done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
         assert done.returncode == 0, "%s: %s" % (command, done.stderr)
     assert list((demo.folder / "restored-by-hand").rglob("syslog.*"))
+
+
+def test_a_live_log_is_in_sql_and_on_a_page(again: t.Tuple[int, str], demo: Demo) -> None:
+    assert "10,000 lines of a live log in SQL, each exactly once, though the follower was killed" in again[1]
+    page = (demo.folder / "stream" / "page.html").read_text(encoding="utf-8")
+    with contextlib.closing(sqlite3.connect(demo.folder / "stream" / "sftpgo.sqlite")) as database:
+        transfers = database.execute("SELECT COUNT(*) FROM sftpgo_transfer WHERE error IS NULL").fetchone()[0]
+    assert 'data-name="transfers" data-value="%d"' % transfers in page
 
 
 def test_no_secret_shows_anywhere(again: t.Tuple[int, str], demo: Demo) -> None:
