@@ -478,11 +478,8 @@ def demo(folder: pathlib.Path, verbosity: int, screen: Screen) -> None:
     if not COLLECTION.exists():
         COLLECTION.parent.mkdir(parents=True, exist_ok=True)
         COLLECTION.symlink_to(os.path.relpath(CHECKOUT, COLLECTION.parent))
-    print(
-        screen.bold("infra_ops.log_archive: three hosts, three stores, a nightly dump, this machine's own /var/log (read only), a live log")
-        + "\n",
-        flush=True,
-    )
+    title = "infra_ops.log_archive: three hosts, three stores, a nightly dump, this machine's own /var/log (read only), a live log"
+    print(screen.bold(title) + "\n", flush=True)
     screen.begin("Logs", "writing hourly syslogs")
     first = write_logs(folder, screen)
     write_dump(folder)
