@@ -59,7 +59,7 @@ def on_a_terminal(host, *arguments, typed=b"", **options):
                 break
             shown += data
     os.close(master)
-    return process.wait(10), shown.decode()
+    return process.wait(lab.patience(10)), shown.decode()
 
 
 @pytest.mark.parametrize(("typed", "sent"), [(b"y\nyes\n", 2), (b"n\ny\n", 1), (b"\n\n", 0), (b"\x04\x04", 0)])

@@ -336,7 +336,7 @@ def first_bytes(host: str, port: int) -> bytes:
     deadline = time.monotonic() + lab.patience(10)
     while True:
         with socket.socket() as client:
-            client.settimeout(10)
+            client.settimeout(lab.patience(10))
             try:
                 client.connect((host, port))
             except ConnectionRefusedError:

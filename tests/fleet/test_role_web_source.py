@@ -79,7 +79,7 @@ def answer(host: t.Any, ca_bundle: str, path: str, method: str = "GET", body: t.
     context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
 
     def ask() -> int:
-        connection = http.client.HTTPSConnection(host.address, 8000, timeout=5, context=context)
+        connection = http.client.HTTPSConnection(host.address, 8000, timeout=60, context=context)
         try:
             connection.request(method, path, body)
             return connection.getresponse().status

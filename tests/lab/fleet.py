@@ -28,7 +28,7 @@ import typing as t
 from . import quick_ansible
 from .filesystems import path_inside
 from .openssh import new_key
-from .processes import NAMESPACES, NotReady, Unavailable, answers, children_of, need_program, patience, send, within
+from .processes import NAMESPACES, NotReady, Unavailable, answers, children_of, need_program, overdue, send, within
 from .swift import S3Server, swift_s3
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
@@ -254,8 +254,8 @@ class Host:
 
     def wait_ready(self, seconds: float = 60.0) -> None:
         """Return once sshd answers."""
-        deadline = time.monotonic() + patience(seconds)
-        while time.monotonic() < deadline:
+        began = time.monotonic()
+        while not overdue(began, seconds):
             try:
                 if within(self.fleet.namespace, lambda: answers(22, b"SSH-2.0", self.address)):
                     return
@@ -330,12 +330,12 @@ def _kill_all(namespace: str) -> None:
     """Kill every process in a network namespace, if there is one, and wait until none is left."""
     if not (NAMESPACES / namespace).exists():
         return
-    deadline = time.monotonic() + patience(20)
+    began = time.monotonic()
     while True:
         pids = [int(pid) for pid in _command("ip", "netns", "pids", namespace).stdout.split()]
         if not pids:
             return
-        if time.monotonic() > deadline:
+        if overdue(began, 20):
             raise NotReady("processes in %s do not end: %s" % (namespace, pids))
         send(pids, signal.SIGKILL)
         time.sleep(0.02)
@@ -447,7 +447,7 @@ class Fleet:
             "ANSIBLE_PIPELINING": "1" if pipelining else "0",
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_FORCE_COLOR": "0",
-            "ANSIBLE_TIMEOUT": "10",
+            "ANSIBLE_TIMEOUT": "60",
             "ANSIBLE_RETRY_FILES_ENABLED": "0",
         }
 

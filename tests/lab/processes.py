@@ -43,6 +43,11 @@ def patience(seconds: float) -> float:
     return seconds * max(1.0, (time.monotonic() - began) / USUAL_START)
 
 
+def overdue(began: float, seconds: float) -> bool:
+    """Whether what began at this time.monotonic() takes longer than ``patience(seconds)``, which is measured only once it might."""
+    return time.monotonic() - began > seconds and time.monotonic() - began > patience(seconds)
+
+
 def need_program(name: str, package: str) -> str:
     """Absolute path of a program (servers often live in sbin, which is not in everyone's PATH)."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/sbin")
@@ -124,8 +129,8 @@ class Daemon:
     def wait_ready(self, seconds: float = 30.0) -> None:
         """Return once the server answers; raise NotReady if it ends, or does not answer within ``patience(seconds)``."""
         assert self._process is not None, "not started"
-        deadline = time.monotonic() + patience(seconds)
-        while time.monotonic() < deadline:
+        began = time.monotonic()
+        while not overdue(began, seconds):
             if self._process.poll() is not None:
                 raise NotReady("%s ended with %d: %s" % (self.argv[0], self._process.returncode, self.log_tail()))
             try:

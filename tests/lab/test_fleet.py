@@ -35,7 +35,7 @@ def host(request: pytest.FixtureRequest, fleet: lab.Fleet) -> lab.Host:
 
 
 def ssh(fleet: lab.Fleet, host: lab.Host, *command: str, user: str = "root") -> subprocess.CompletedProcess[str]:
-    return fleet.run(["ssh", *fleet.ssh_options, "-oConnectTimeout=5", "%s@%s" % (user, host.address), *command])
+    return fleet.run(["ssh", *fleet.ssh_options, "-oConnectTimeout=30", "%s@%s" % (user, host.address), *command])
 
 
 def test_each_host_has_its_own_name_files_processes_and_address(fleet: lab.Fleet) -> None:
@@ -68,7 +68,7 @@ def test_a_link_of_a_host_does_not_lead_into_this_machine(fleet: lab.Fleet, tmp_
 
 
 def test_a_host_reaches_the_others_and_not_the_internet(fleet: lab.Fleet) -> None:
-    script = "import socket, sys; print(socket.create_connection((sys.argv[1], 22), timeout=5).recv(4))"
+    script = "import socket, sys; print(socket.create_connection((sys.argv[1], 22), timeout=60).recv(4))"
     assert "SSH-" in fleet.hosts["one"].run(["python3", "-c", script, "three"]).stdout
     assert "default" not in fleet.hosts["one"].run(["ip", "route"]).stdout + fleet.hosts["three"].run(["ip", "route"]).stdout
 
@@ -157,7 +157,7 @@ def test_hosts_reach_the_s3_server_and_do_not_where_it_is_stopped(fleet: lab.Fle
     server = fleet.swift()
     bucket = fleet.within(server.make_bucket)
     fleet.within(lambda: server.client().put_object(Bucket=bucket, Key="key", Body=b"kept"))
-    get = ["python3", "-c", "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).status)"]
+    get = ["python3", "-c", "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=60).status)"]
     get.append(server.endpoint_url + "/healthcheck")
     assert fleet.hosts["one"].run(get).stdout == "200\n"
     server.stop()
