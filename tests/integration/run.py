@@ -27,9 +27,9 @@ def names() -> t.List[str]:
 
 
 def run(
-    target: str, folder: t.Union[str, os.PathLike[str]], variables: t.Mapping[str, t.Any], environment: t.Mapping[str, str] = os.environ
+    target: str, folder: t.Union[str, os.PathLike[str]], variables: t.Mapping[str, t.Any], settings: t.Optional[t.Mapping[str, str]] = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run one target with these variables; ``folder`` is for temporary files."""
+    """Run one target with these variables; ``folder`` is for temporary files, ``settings`` are more variables of the environment."""
     folder = pathlib.Path(folder).resolve()
     playbook = folder / "target.yml"
     # The implicit localhost, so that modules run with this interpreter.
@@ -38,7 +38,7 @@ def run(
     given.write_text(json.dumps(dict(variables)), encoding="utf-8")
     collections = os.environ.get("LOG_ARCHIVE_COLLECTIONS", str(CHECKOUT / "build" / "collections"))
     command = [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), str(playbook), "--extra-vars", "@%s" % given]
-    settings = {
+    own = {
         "ANSIBLE_COLLECTIONS_PATH": collections,
         "ANSIBLE_ROLES_PATH": str(TARGETS),
         "ANSIBLE_LOCALHOST_WARNING": "0",
@@ -48,7 +48,13 @@ def run(
         "TMPDIR": str(folder),
     }
     return subprocess.run(
-        command, env=dict(environment, **settings), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command,
+        env=dict(os.environ, **(settings or {}), **own),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
 
 

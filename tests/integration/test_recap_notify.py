@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import pathlib
 import typing as t
 
@@ -31,8 +30,8 @@ def test_the_recap_of_a_fleet(start_part: t.Callable[..., t.Any], tmp_path: path
         {"type": "chat", "url": receiver.url(), **common},
         {"type": "ping", "url": receiver.url("/ping/marker-of-a-path"), "ca_bundle": authority.certificate_file},
     ]
-    environment = dict(os.environ, **quick_ansible.environment(), ANSIBLE_VERBOSITY="3")
-    result = runner.run("recap_notify", tmp_path, {"receivers": receivers}, environment)
+    settings = dict(quick_ansible.environment(), ANSIBLE_VERBOSITY="3")
+    result = runner.run("recap_notify", tmp_path, {"receivers": receivers}, settings)
     assert result.returncode == 0, result.stdout
     (mail,) = smtp.mails
     assert mail.encrypted and mail.message["Subject"] == "[log-archive] 2 runs on 2 hosts: 1 failed"
