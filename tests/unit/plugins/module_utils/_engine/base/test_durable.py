@@ -235,7 +235,7 @@ def test_looking_at_a_lock_stops_no_run(tmp_path):
             durable.is_locked(path)
             time.sleep(0.002)
 
-    threads = [threading.Thread(target=look) for _ in range(2)]
+    threads = [threading.Thread(target=look) for _thread in range(2)]
     for thread in threads:
         thread.start()
     try:

@@ -45,15 +45,15 @@ class Balanced(HTMLParser):
         super().__init__()
         self.open, self.seen, self.attributes = [], [], []
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag, attrs):
         self.seen.append(tag)
-        self.attributes += attributes
+        self.attributes += attrs
         if tag not in ("meta", "line", "rect"):
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attributes):
+    def handle_startendtag(self, tag, attrs):
         self.seen.append(tag)
-        self.attributes += attributes
+        self.attributes += attrs
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
