@@ -90,5 +90,6 @@ def _errors_of_row(row: Row) -> t.List[str]:
     if "errors" in row:
         return [job + text for text in row["errors"]]
     if "error" in row:
-        return ["%sstore %s: %s: %s" % (job, row["store"], row["key"], row["error"])] if row["error"] else []
+        subject = "".join("%s: " % text for text in (row["store"] and "store " + row["store"], row["key"]) if text)
+        return [job + subject + row["error"]] if row["error"] else []
     return [job + row["state"]] if row.get("exit_code") else []

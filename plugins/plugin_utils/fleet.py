@@ -182,7 +182,7 @@ def status(results: t.Mapping[str, t.Any]) -> t.List[str]:
             (
                 name,
                 row["job"],
-                row["state"],
+                row["state"].partition("\n")[0],
                 row["last_success"] or "never",
                 stores(row["backlog"]),
                 "%d (%s)" % (row["archives"], format_size(row["bytes"])),
@@ -196,7 +196,9 @@ def status(results: t.Mapping[str, t.Any]) -> t.List[str]:
     levels = [level for _name, row in rows for level in row["verified"].values()]
     only = [row for _name, row in rows]
     last = totals(hosts, _sum(only, "archives"), _sum(only, "source_bytes"), _sum(only, "bytes"), weakest(levels))
-    found = ["%s: %s" % (name, line) for name, row in rows for line in texts.findings(row)]
+    # Of a document with mistakes the table has the first line only.
+    found = ["%s: FAILED: %s" % (name, row["state"].replace("\n", "\n  ")) for name, row in rows if "\n" in row["state"]]
+    found += ["%s: %s" % (name, line) for name, row in rows for line in texts.findings(row)]
     return lines(*errors_of(without_rows), *found, texts.table(head, cells), last)
 
 

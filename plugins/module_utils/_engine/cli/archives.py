@@ -8,19 +8,17 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..base.errors import EXIT_DONE, EXIT_INTEGRITY
 from ..base.levels import CHECK_LEVELS
 from . import output
-from .options import add_archives, add_store, check_range, documents, each_document, host_of, opened, progress_of, stores
+from .options import add_archives, add_store, check_range, each_document, host_of, opened, progress_of, stores
 from .recorded import records
 
 if t.TYPE_CHECKING:
     import argparse
 
-    from ..config.document import JobDocument, JobStore
+    from ..base.errors import LogArchiveError
+    from ..config.document import JobDocument
     from ..holdings.inventory import StoredArchive
-    from ..holdings.trust import Record
-    from ..holdings.verify import Checked
     from ..tell.report import ArchiveRow, VerifiedRow
 
 
@@ -107,35 +105,25 @@ def verify_archives(options: argparse.Namespace) -> int:
 
     check_range(options)
     results: t.List[VerifiedRow] = []
-    for document in documents(options):
+    codes: t.List[int] = []
+
+    def verify_job(document: JobDocument) -> None:
+        from ..run.verify import Wanted, verify
+
         chosen = stores(document, options.store)
+        wanted = Wanted(host_of(document, options), options.since, options.until, options.level)
         with records(document, chosen) as recorded:
-            for store in chosen:
-                for one in _verify_store(document, store, recorded.get(store["name"]), options):
-                    results.append(t.cast("VerifiedRow", {**one._asdict(), "store": store["name"], "job": document["name"]}))
+            done = verify(document, chosen, recorded, wanted, progress_of(options))
+        results.extend(done.rows)
+        codes.append(done.exit_code)
+
+    def add_failed(job: str, error: LogArchiveError) -> None:
+        failed = {"job": job, "store": None, "key": None, "level": None, "authenticated": None, "error": str(error), "note": None}
+        results.append(t.cast("VerifiedRow", failed))
+
+    codes.append(each_document(options, verify_job, add_failed))
     if options.json:
         output.print_json(results)
     else:
-        output.print_text(report.verified(results))
-    return EXIT_INTEGRITY if any(result["error"] for result in results) else EXIT_DONE
-
-
-def _verify_store(
-    document: JobDocument, store_options: JobStore, record: t.Optional[Record], options: argparse.Namespace
-) -> t.List[Checked]:
-    from ..crypto.envelope import encrypts
-    from ..holdings import inventory, verify
-    from ..holdings.trust import NO_RECORD, Trust
-
-    encryption = document["encryption"]
-    trust = Trust(encryption["keyring"], not encrypts(encryption), record or NO_RECORD)
-    with opened(store_options) as store:
-        held = inventory.read(store, host_of(document, options), document["name"], trust=trust)
-        archives = inventory.overlapping(held.archives, options.since, options.until)
-        choice = inventory.Choice(start=options.since, end=options.until)
-        checked = verify.unusable(held, choice if options.since or options.until else None)
-        with progress_of(options)("verify %s" % store.name, sum(archive.size for archive in archives)) as advance:
-            for archive in archives:
-                checked.append(verify.verify(store, archive, options.level, trust))
-                advance(archive.size)
-    return checked
+        output.print_text(report.verified([row for row in results if row["store"] is not None]))
+    return output.worst(codes)

@@ -82,6 +82,12 @@ def _sample_config() -> Command:
     return config.add_sample_options, config.write_sample
 
 
+def _metrics() -> Command:
+    from . import status
+
+    return status.add_metrics_options, status.write_metrics
+
+
 def _status() -> Command:
     from . import status
 
@@ -127,6 +133,7 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "key": ("manage the keyring of a job", _key),
     "check-config": ("check job documents and report every mistake", _check_config),
     "sample-config": ("print a commented template of a job document", _sample_config),
+    "metrics": ("write the metrics files of jobs now, as their runs do", _metrics),
     "status": ("show the last success and the backlog of each job", _status),
     "follow": ("store the lines of a stream in its sinks as they are written, until a signal ends it", _follow),
     "ingest": ("store the lines that streams have now in their sinks", _ingest),

@@ -30,6 +30,32 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_metrics_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``metrics``."""
+    add_jobs(parser)
+
+
+def write_metrics(options: argparse.Namespace) -> int:
+    """Write the metrics of jobs, as their runs do. From then on a job is known, and an alert fires if it never runs."""
+    rows: t.List[t.Dict[str, t.Any]] = []
+
+    def write(document: JobDocument) -> None:
+        from ..run.metrics import write as write_files
+
+        rows.append({"job": document["name"], "files": write_files(document), "error": None})
+
+    def failed(job: str, error: LogArchiveError) -> None:
+        rows.append({"job": job, "files": [], "error": output.error_object(error)})
+
+    code = each_document(options, write, failed)
+    if options.json:
+        output.print_json(rows)
+    else:
+        for row in rows:
+            output.print_text("%s: %s" % (row["job"], ", ".join(row["files"]) or "no metrics file"))
+    return code
+
+
 def show(options: argparse.Namespace) -> int:
     """Show the status of jobs."""
     from ..state import status

@@ -122,7 +122,10 @@ NOTIFY: Spec = {
         "type": "duration",
         "types": ["mail", "chat", "ping"],
         "default": "30",
-        "description": ["The time limit for one of two attempts. The request of a V(ping) at the start of a run is limited to 5 seconds."],
+        "description": [
+            "The longest that the receiver can hold a run: the time limit for both attempts together, and for a V(ping) also for the"
+            " request at the start of the run, which has at most 5 seconds and half of the limit.",
+        ],
     },
 }
 

@@ -30,13 +30,14 @@ def delete_sources(run: Context, sources: t.Sequence[Source]) -> None:
         run.recorder.record["sources_deleted"] = [source.path for source in sources]
         return
     archived = run.catalog.archived_sources(run.job, [source.path for source in sources])
+    failures = run.catalog.verifications.failures(run.job)
     planned: t.List[t.Tuple[Removal, str]] = []
     for source in sorted(sources, key=lambda source: source.path):
         with _recording_errors(run, source.path), open_folder(source.root) as root:
             status = status_of(root, source.relative)
             archive = archived.get((source.path, status.st_size, status.st_mtime_ns))
             entry = None if archive is None else run.catalog.entry(archive)
-            if entry is None or not stat.S_ISREG(status.st_mode) or not _is_held(run, entry):
+            if entry is None or not stat.S_ISREG(status.st_mode) or not _is_held(run, entry, failures):
                 continue
             if _was_packed(run, entry, source, root, status):
                 removal = Removal(source.root, source.relative, *identity(status), private_name(source.relative))
@@ -114,12 +115,13 @@ def _recording_errors(run: Context, path: str) -> t.Iterator[None]:
         run.recorder.fail(LogArchiveError("cannot delete the archived source: %s" % error.strerror, path))
 
 
-def _is_held(run: Context, entry: Entry) -> bool:
-    """Whether no required store awaits the archive, and a store of the job has it verified now."""
+def _is_held(run: Context, entry: Entry, failures: t.Mapping[str, t.Mapping[str, str]]) -> bool:
+    """Whether no required store awaits the archive, and a store of the job has it verified now. failures: of verifications."""
     copies = run.catalog.copies(entry)
     if any(name not in copies or copies[name].state == "pending" for name in run.stores.required):
         return False
-    return any(name in copies and copies[name].state == "verified" for name in run.stores.names)
+    held = [copies[name] for name in run.stores.names if name in copies and copies[name].state == "verified"]
+    return any(copy.key not in failures.get(copy.store, {}) for copy in held)
 
 
 def _was_packed(run: Context, entry: Entry, source: Source, root: int, status: os.stat_result) -> bool:

@@ -18,6 +18,7 @@ import typing as t
 
 from ..base import durable
 from ..base.errors import LockedError, LogArchiveError
+from ..base.lists import some
 from ..state import folders
 from . import prune as pruning
 from .collect import collect
@@ -143,6 +144,7 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
     """
     if not context.check:
         _notify_of_start(context)
+        _warn_of_failed_verifications(context)
         recover(context)
         if os.path.exists(folders.removals_path(context.document["state"], context.job)):
             from .delete import finish_deletions
@@ -168,6 +170,17 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
 
         clean(context, everywhere=after_kill)
     pruning.prune(context, context.stores.names, always=False)
+
+
+def _warn_of_failed_verifications(context: Context) -> None:
+    """A run does not read the stores again: until ``log-archive verify`` does, each run repeats what it found."""
+    failures = context.catalog.verifications.failures(context.job)
+    for store, errors in failures.items():
+        context.recorder.begin("verify", listed=False)
+        context.recorder.warn(
+            "store %s: %d archive(s) failed verification: %s. 'log-archive verify' checks them again"
+            % (store, len(errors), some(list(errors)))
+        )
 
 
 def _notify_of_start(context: Context) -> None:

@@ -42,12 +42,12 @@ def prune(run: Context, names: t.Sequence[str], always: bool) -> None:
             make_room(run, name)
         elif waits or name in run.stores.dead:
             run.recorder.warn("store %s was not pruned: archives still wait for it" % name)
-        elif always or run.coming or run.catalog.needs_prune(run.job, name, _text(policy)):
+        elif always or run.coming or run.catalog.prunes.needed(run.job, name, _text(policy)):
             with _recording(run, name):
                 finished = _prune_store(run, name, policy, run.coming)
                 # An archive that is kept only because another store awaits it may go once that store has it.
                 if finished and not (run.check or awaited):
-                    run.catalog.set_prune_done(run.job, name, _text(policy))
+                    run.catalog.prunes.set_done(run.job, name, _text(policy))
 
 
 def make_room(run: Context, name: str) -> bool:
@@ -106,7 +106,7 @@ def _prune_store(run: Context, name: str, policy: RetentionOptions, coming: t.Se
         record["plan"] = pruning.rows(plan)
         record["removed"], record["bytes_freed"] = done.removed, done.bytes_freed
     else:
-        run.catalog.set_refusals(run.job, name, plan.refusals)
+        run.catalog.prunes.set_refusals(run.job, name, plan.refusals)
     for refusal in plan.refusals:
         run.recorder.fail(PruneRefusedError("retention was refused: %s" % refusal, "store %s" % name))
     failed = {} if run.check else _remove(run, store, pruning_plan)

@@ -14,7 +14,9 @@ import os
 import typing as t
 
 from .database import Database, Row, integer, integers, path_in, text
+from .prunes import Prunes
 from .runs import Runs
+from .verifications import Verifications
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest, SourceFacts
@@ -46,6 +48,8 @@ class Catalog:
     def __init__(self, state: t.Optional[str], readonly: bool = False) -> None:
         self._database = Database(state, readonly)
         self.runs = Runs(self._database)
+        self.prunes = Prunes(self._database)
+        self.verifications = Verifications(self._database)
 
     def close(self) -> None:
         """Close the database."""
@@ -193,10 +197,10 @@ class Catalog:
 
     def set_pruned(self, store: str, keys: t.Iterable[str]) -> None:
         """Record that a store no longer has these copies."""
+        pruned = [(store, text(key)) for key in keys]
         with self._database.transaction():
-            self._database.executemany(
-                "UPDATE copies SET state = 'pruned' WHERE store = ? AND key = ?", [(store, text(key)) for key in keys]
-            )
+            self._database.executemany("UPDATE copies SET state = 'pruned' WHERE store = ? AND key = ?", pruned)
+            self._database.executemany("DELETE FROM failures WHERE store = ? AND key = ?", pruned)
 
     def set_kept(self, store: str, keys: t.Iterable[str]) -> None:
         """Record that a store still has these copies: their removal failed."""
@@ -206,31 +210,15 @@ class Catalog:
                 [(store, text(key)) for key in keys],
             )
 
+    def state_of(self, store: str, key: str) -> t.Optional[str]:
+        """The state of the copy that a store has, or will have, at this key; None if the catalog does not know it."""
+        rows = self._database.execute("SELECT state FROM copies WHERE store = ? AND key = ?", (store, text(key)))
+        return rows[0][0] if rows else None
+
     def was_pruned(self, store: str, key: str) -> bool:
         """Whether a copy was removed from a store, or its removal was at least begun."""
         query = "SELECT 1 FROM copies WHERE store = ? AND key = ? AND state = 'pruned'"
         return self._database.execute(query, (store, text(key))) != []
-
-    def needs_prune(self, job: str, store: str, policy: str) -> bool:
-        """Whether the store got a copy since it was last pruned to the end by this policy (as text)."""
-        return not self._database.execute("SELECT 1 FROM prunes WHERE job = ? AND store = ? AND policy = ?", (job, store, policy))
-
-    def set_prune_done(self, job: str, store: str, policy: str) -> None:
-        """Record that a store was pruned to the end by this policy: nothing is left to do until it gets a new copy."""
-        self._database.execute("INSERT OR REPLACE INTO prunes VALUES (?, ?, ?)", (job, store, policy))
-
-    def set_refusals(self, job: str, store: str, refusals: t.Sequence[str]) -> None:
-        """Record why guards refused to prune a store the last time; empty if they did not."""
-        with self._database.transaction():
-            self._database.execute("DELETE FROM refusals WHERE job = ? AND store = ?", (job, store))
-            self._database.executemany("INSERT INTO refusals VALUES (?, ?, ?)", [(job, store, text(each)) for each in refusals])
-
-    def refusals(self, job: str) -> t.Dict[str, t.List[str]]:
-        """Why guards refused to prune the stores of a job the last time: {store: [reasons]}."""
-        refusals: t.Dict[str, t.List[str]] = {}
-        for store, reason in self._database.execute("SELECT store, reason FROM refusals WHERE job = ? ORDER BY store, reason", (job,)):
-            refusals.setdefault(store, []).append(reason)
-        return refusals
 
     def held(self, job: str, store: str) -> t.Dict[str, Manifest]:
         """The archives of a job that a store holds according to the catalog: {key: manifest}."""
@@ -252,6 +240,15 @@ class Catalog:
         for key, store in rows:
             awaited.setdefault(key, []).append(store)
         return awaited
+
+    def oldest_awaited(self, job: str) -> t.Dict[str, str]:
+        """When the first of the archives that each store awaits was made: {store: time in UTC}."""
+        rows = self._database.execute(
+            "SELECT store, MIN(archive) FROM copies JOIN archives ON archives.id = archive WHERE state = 'pending' AND job = ?"
+            " GROUP BY store",
+            (job,),
+        )
+        return {store: self.entry(archive).manifest["created"] for store, archive in rows}
 
     def count_copies(self, job: str, state: str) -> t.Dict[str, int]:
         """How many copies of a job's archives are in this state: {store: number}."""

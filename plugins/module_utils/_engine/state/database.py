@@ -72,6 +72,24 @@ CREATE TABLE refusals (
     store TEXT NOT NULL,
     reason TEXT NOT NULL
 );
+CREATE TABLE jobs (
+    job TEXT NOT NULL PRIMARY KEY,
+    since REAL NOT NULL
+);
+CREATE TABLE verifications (
+    job TEXT NOT NULL,
+    store TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (job, store)
+);
+CREATE TABLE failures (
+    job TEXT NOT NULL,
+    store TEXT NOT NULL,
+    key TEXT NOT NULL,
+    at REAL NOT NULL,
+    error TEXT NOT NULL,
+    PRIMARY KEY (job, store, key)
+);
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     job TEXT NOT NULL,

@@ -70,6 +70,15 @@ class Runs:
         rows = self._database.execute("SELECT started FROM runs WHERE job = ? ORDER BY id LIMIT 1", (job,))
         return float(rows[0][0]) if rows else None
 
+    def know(self, job: str, now: float) -> None:
+        """Record that a job was set up, if it is new."""
+        self._database.execute("INSERT OR IGNORE INTO jobs VALUES (?, ?)", (job, now))
+
+    def known_since(self, job: str) -> t.Optional[float]:
+        """When the job was set up, or ran for the first time, in seconds since the epoch."""
+        rows = self._database.execute("SELECT since FROM jobs WHERE job = ?", (job,))
+        return min((since for since in (rows[0][0] if rows else None, self.first(job)) if since is not None), default=None)
+
     def last(self, job: str) -> t.Optional[Run]:
         """The last run of a job."""
         return self._last("job = ?", (job,))

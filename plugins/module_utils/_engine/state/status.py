@@ -32,6 +32,12 @@ if t.TYPE_CHECKING:
         key: str
         error: str
 
+    class StoreVerification(t.TypedDict):
+        """When ``log-archive verify`` last read a store, in UTC, and how many archives there failed and have not verified since."""
+
+        last: str
+        failed: int
+
     class StatusRow(t.TypedDict):
         """The status of one job. Times are in UTC ("2024-01-12T13:00:00Z"), sizes in bytes.
 
@@ -58,6 +64,7 @@ if t.TYPE_CHECKING:
         backlog: t.Dict[str, int]
         given_up: t.Dict[str, int]
         prune_refused: t.Dict[str, t.List[str]]
+        verifications: t.Dict[str, StoreVerification]
         running: bool
         findings: t.List[Finding]
         unreachable: t.Dict[str, str]
@@ -87,6 +94,7 @@ def blank(job: str) -> StatusRow:
         "backlog": {},
         "given_up": {},
         "prune_refused": {},
+        "verifications": {},
         "running": False,
         "findings": [],
         "unreachable": {},
@@ -121,7 +129,10 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         row["verified"] = {store: min(levels, key=VERIFICATION_LEVELS.index) for store, levels in catalog.levels(job).items()}
         row["backlog"] = catalog.count_copies(job, "pending")
         row["given_up"] = catalog.count_copies(job, "given up")
-        row["prune_refused"] = catalog.refusals(job)
+        row["prune_refused"] = catalog.prunes.refusals(job)
+        failures = catalog.verifications.failures(job)
+        for store, at in catalog.verifications.last(job).items():
+            row["verifications"][store] = {"last": _utc(at), "failed": len(failures.get(store, {}))}
     if last is not None:
         row["last_run"] = _utc(last.started)
         row["last_exit_code"] = last.exit_code
@@ -141,6 +152,9 @@ def _add_details(row: StatusRow, required: t.Set[str]) -> None:
         row["state"] = "archives wait for a store that is not required"
     if row["prune_refused"]:
         _add_problem(row, EXIT_PARTLY, "retention was refused in %s" % ", ".join(row["prune_refused"]))
+    failed = ["%s (%d)" % (store, found["failed"]) for store, found in sorted(row["verifications"].items()) if found["failed"]]
+    if failed:
+        _add_problem(row, EXIT_INTEGRITY, "verification failed in %s" % ", ".join(failed))
 
 
 def add_findings(row: StatusRow, findings: t.List[Finding], unreachable: t.Dict[str, str]) -> None:

@@ -23,7 +23,7 @@ class Message:
     """A notification. A receiver asks for the form that it delivers.
 
     records: one run or several. recovered: whether the run before this one failed. log: path of the event log of the job. facts: called
-    for the metrics of a job, which need more than the record of one run.
+    for the metrics of a job, which need more than the record of one run; only for a message about one job.
     """
 
     def __init__(
@@ -77,10 +77,8 @@ class Message:
 
         return markdown.render(self.title, self.records, limit)
 
-    def metrics(self) -> str:
-        """Prometheus metrics of the job; only for a message about one run of a job, with ``facts``."""
-        from . import metrics
-
+    def facts(self) -> JobFacts:
+        """What the metrics of the job are made from; only with ``facts``."""
         if self._facts is None:
             raise AssertionError("a message about several runs has no metrics")
-        return metrics.render(self.records[0], self._facts())
+        return self._facts()

@@ -41,30 +41,49 @@ class Outcome(t.NamedTuple):
 
 def report_start(document: JobDocument) -> t.List[str]:
     """Report the start of a run to the receivers that want it; returns warnings."""
+    message = Message([], facts=lambda: _facts(document, None))
     warnings = []
     for index, target in enumerate(document["notify"]):
-        start = RECEIVERS[target["type"]]().start
-        if start is not None:
-            error = _report_start_to(start, target)
+        receiver = RECEIVERS[target["type"]]()
+        if receiver.start is not None:
+            error = _report_start_to(receiver.start, target, message, start_seconds(target))
             if error is not None:
                 warnings.append(_warning(index, target, "cannot report the start of the run: %s" % error))
     return warnings
 
 
-def _report_start_to(start: t.Callable[[NotifyTarget, float], None], target: NotifyTarget) -> t.Optional[LogArchiveError]:
-    seconds = min(LONGEST_START, seconds_of(target))
-    return _within(seconds, lambda: start(target, seconds))
+def start_seconds(target: NotifyTarget) -> float:
+    """How long the report of a start may take; the report of the end has the rest of the time limit."""
+    return min(LONGEST_START, seconds_of(target) / 2)
+
+
+def _report_start_to(
+    start: t.Callable[[NotifyTarget, float, Message], None], target: NotifyTarget, message: Message, seconds: float
+) -> t.Optional[LogArchiveError]:
+    return _within(seconds, lambda: start(target, seconds, message))
 
 
 def report_run(document: JobDocument, record: RunRecord, previous: t.Optional[RunRecord]) -> t.List[str]:
     """Report a run that has ended to the receivers that want it; returns warnings. previous: the last completed run before it."""
     recovered = previous is not None and has_failed(previous) and not has_failed(record)
-    return _report(document["notify"], document["log"], record, recovered, lambda: _facts(document))
+    return _report(document["notify"], document["log"], record, recovered, lambda: _facts(document, record))
+
+
+def report_verification(document: JobDocument, record: RunRecord, recovered: bool) -> t.List[str]:
+    """Report a verification as ``report_run`` does a run; returns warnings. recovered: archives failed before, and none does now.
+
+    One in which nothing failed only brings the metrics up to date: a success ping would stand for a run of the job.
+    """
+    targets = document["notify"]
+    if not has_failed(record):
+        wanted = ("mail", "chat", "log", "textfile") if recovered else ("textfile",)
+        targets = [target for target in targets if target["type"] in wanted]
+    return _report(targets, document["log"], record, recovered, lambda: _facts(document, None))
 
 
 def report_early_failure(targets: t.Sequence[NotifyTarget], log: t.Optional[str], record: RunRecord) -> t.List[str]:
     """Report a run that could not begin: its document, its folders or its catalog cannot be used; returns warnings."""
-    return _report(targets, log, record, False, lambda: _unknown(record["job"]))
+    return _report(targets, log, record, False, lambda: _unknown(record))
 
 
 def _report(
@@ -109,16 +128,28 @@ def wants(target: NotifyTarget, records: t.Sequence[RunRecord], recovered: bool)
 
 
 def deliver(target: NotifyTarget, message: Message) -> t.Optional[str]:
-    """Deliver the message, with a second attempt if it may help; returns the error, or None."""
+    """Deliver the message, with a second attempt if it may help and there is time; returns the error, or None.
+
+    The time limit of the target is for all of it, with the report of the start: no run is held longer.
+    """
     receiver = RECEIVERS[target["type"]]()
     seconds = LONGEST_LOCAL if receiver.is_local else seconds_of(target)
-    error = _within(seconds, lambda: receiver.deliver(target, message))
-    if error is None or not getattr(error, "retryable", False):
+    if receiver.start is not None and not receiver.is_local:
+        seconds -= start_seconds(target)
+    end = time.monotonic() + seconds
+    error = _within(seconds, lambda: receiver.deliver(limited(target, seconds), message))
+    left = end - time.monotonic() - PAUSE
+    if error is None or not getattr(error, "retryable", False) or left <= 0:
         return None if error is None else str(error)
     time.sleep(PAUSE)
     rest = getattr(error, "rest", None) or target
-    error = _within(seconds, lambda: receiver.deliver(rest, message))
+    error = _within(left, lambda: receiver.deliver(limited(rest, left), message))
     return None if error is None else "%s (tried twice)" % error
+
+
+def limited(target: NotifyTarget, seconds: float) -> NotifyTarget:
+    """The target with this time limit for one attempt."""
+    return t.cast("NotifyTarget", {**target, "timeout": seconds})
 
 
 def _within(seconds: float, call: t.Callable[[], None]) -> t.Optional[LogArchiveError]:
@@ -137,8 +168,7 @@ def _within(seconds: float, call: t.Callable[[], None]) -> t.Optional[LogArchive
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    # The timeout of the socket is the same, and its error is more exact.
-    thread.join(seconds + 0.5)
+    thread.join(seconds)
     if not ended:
         return ReceiverError("it took longer than %g s" % seconds)
     if ended[0] is None or isinstance(ended[0], LogArchiveError):
@@ -151,19 +181,13 @@ def _warning(index: int, target: NotifyTarget, error: str) -> str:
     return "notify[%d] (%s): %s" % (index, target["type"], error)
 
 
-def _unknown(job: str) -> JobFacts:
-    from .metrics import JobFacts
+def _unknown(record: RunRecord) -> JobFacts:
+    from .metrics import unknown
 
-    return JobFacts.unknown(job)
+    return unknown(record)
 
 
-def _facts(document: JobDocument) -> JobFacts:
-    import contextlib
+def _facts(document: JobDocument, record: t.Optional[RunRecord]) -> JobFacts:
+    from .metrics import facts_of
 
-    from ..state import status
-    from ..state.catalog import Catalog
-    from .metrics import JobFacts
-
-    row = status.of(document)
-    with contextlib.closing(Catalog(document["state"])) as catalog:
-        return JobFacts(row, catalog.runs.outcomes(document["name"]), [store["name"] for store in document["stores"]])
+    return facts_of(document, record)

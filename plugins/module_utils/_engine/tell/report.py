@@ -39,17 +39,20 @@ if t.TYPE_CHECKING:
         stores: t.Dict[str, str]
 
     class VerifiedRow(t.TypedDict):
-        """An archive in the result of ``verify``. level: proven verification level; None with an error.
+        """An archive in the result of ``verify``, or with an error and without a key a store that failed.
+
+        level: proven verification level; None with an error or a note. note: why the archive is not whole, although nothing is wrong.
 
         authenticated: whether the manifest is; None if the key is not at hand, or with an error.
         """
 
         job: str
         store: str
-        key: str
+        key: t.Optional[str]
         level: t.Optional[str]
         authenticated: t.Optional[bool]
         error: t.Optional[str]
+        note: t.Optional[str]
 
     class RestoredRow(t.TypedDict):
         """A file in the result of ``restore``, or an archive that failed.
@@ -143,14 +146,15 @@ def archives(rows: t.Sequence[ArchiveRow]) -> str:
 
 def verified(results: t.Sequence[VerifiedRow]) -> str:
     """The results of a verification: failures first."""
-    lines = ["FAILED  %s  %s: %s" % (result["store"], result["key"], result["error"]) for result in results if result["error"]]
+    lines = ["FAILED  %s  %s: %s" % (result["store"], result["key"] or "-", result["error"]) for result in results if result["error"]]
+    lines += ["note    %s  %s: %s" % (result["store"], result["key"], result["note"]) for result in results if result.get("note")]
     counts: t.Dict[t.Tuple[str, str], int] = {}
     for result in results:
-        if not result["error"]:
+        if not result["error"] and not result.get("note"):
             key = result["store"], str(result["level"])
             counts[key] = counts.get(key, 0) + 1
     lines += ["ok      %s  %d archive(s) by %s" % (store, count, level) for (store, level), count in sorted(counts.items())]
-    lines += _unauthenticated(result["key"] for result in results if result.get("authenticated") is False)
+    lines += _unauthenticated(t.cast(str, result["key"]) for result in results if result.get("authenticated") is False)
     return report_of(lines) if lines else "no archives"
 
 

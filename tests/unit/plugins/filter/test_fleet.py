@@ -178,15 +178,17 @@ def test_the_status_shows_failures_first(fleet: t.Dict[str, Host], ran: t.Dict[s
     results = {name: host.result("status") for name, host in fleet.items()}
     lines = fleet_status.FilterModule().filters()["fleet_status"]({**results, "down": UNREACHABLE, "idle": {"no_jobs": True}})
     assert [line.split(": ")[:2] for line in lines if ": " in line and not line.startswith(" ")][:2] == [
-        ["mistaken", "FAILED"],
         ["down", "UNREACHABLE"],
+        ["mistaken", "FAILED"],
     ]
+    assert "did you mean" in "\n".join(lines)
     rows = table(lines)
-    assert [(row["HOST"], row["JOB"], row["STATE"]) for row in rows] == [
-        ("mistaken", "-", "failed"),
+    assert "mistake" in rows[3].pop("STATE")
+    assert [(row["HOST"], row["JOB"], row.get("STATE")) for row in rows] == [
         ("down", "-", "unreachable"),
         ("idle", "-", "no jobs"),
         ("web2", "syslog", "the last run failed"),
+        ("mistaken", "syslog", None),
         ("broken", "syslog", "archives wait for a store"),
         ("web2", "auth", "fine"),
         ("web1", "syslog", "fine"),

@@ -39,20 +39,21 @@ class Receiver(t.NamedTuple):
 
     deliver(target, message): one attempt; raises LogArchiveError, with ``retryable`` if a second attempt may help.
     problems(target, log): see ``receivers.problems``.
-    start(target, seconds): report the start of a run within this time; None if the receiver does not want that.
+    start(target, seconds, message): report the start of a run within this time; None if the receiver does not want that. The message has
+        no run yet.
     default_when: the runs to report if the target does not say (``when``).
     is_local: whether it writes a file on this host.
     """
 
     deliver: t.Callable[[NotifyTarget, Message], None]
     problems: t.Callable[[NotifyTarget, t.Optional[str]], t.List[str]] = no_problems
-    start: t.Optional[t.Callable[[NotifyTarget, float], None]] = None
+    start: t.Optional[t.Callable[[NotifyTarget, float, Message], None]] = None
     default_when: t.Sequence[str] = ("always",)
     is_local: bool = False
 
 
 def seconds_of(target: NotifyTarget) -> float:
-    """The time limit for one attempt."""
+    """The time limit of the target."""
     return parse_duration(target["timeout"])
 
 

@@ -23,7 +23,7 @@ def deliver(target: NotifyTarget, message: Message) -> None:
     _request(target, "/fail" if message.state == "failed" else "", body, seconds_of(target))
 
 
-def start(target: NotifyTarget, seconds: float) -> None:
+def start(target: NotifyTarget, seconds: float, _message: Message) -> None:
     """Report the start of a run."""
     _request(target, "/start", b"", seconds)
 

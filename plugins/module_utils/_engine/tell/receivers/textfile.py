@@ -18,17 +18,34 @@ MODE = 0o644
 """The collector runs as another user."""
 
 
+def name_of(job: str) -> str:
+    """The name of the file of a job."""
+    return "log_archive_%s.prom" % job
+
+
+def path_of(folder: str, job: str) -> str:
+    """Its path."""
+    return os.path.join(folder, name_of(job))
+
+
+def start(target: NotifyTarget, _seconds: float, message: Message) -> None:
+    """Replace the file as a run starts: a run that hangs shows."""
+    deliver(target, message)
+
+
 def deliver(target: NotifyTarget, message: Message) -> None:
     """Replace the file of the job in one step. The collector reads only names that end in .prom, so never an unfinished file."""
     from ...base.beneath import open_guarded
     from ...base.durable import write_atomically
+    from ..metrics import render
 
-    path, name = t.cast(str, target["path"]), "log_archive_%s.prom" % message.records[0]["job"]
+    facts = message.facts()
+    folder = t.cast(str, target["path"])
     try:
-        with open_guarded(path) as folder:
-            write_atomically(name, message.metrics().encode("utf-8"), MODE, dir_fd=folder)
+        with open_guarded(folder) as held:
+            write_atomically(name_of(facts.job), render(facts).encode("utf-8"), MODE, dir_fd=held)
     except OSError as error:
-        raise ReceiverError("cannot write %s: %s" % (os.path.join(path, name), error.strerror)) from error
+        raise ReceiverError("cannot write %s: %s" % (path_of(folder, facts.job), error.strerror)) from error
 
 
-RECEIVER = Receiver(deliver, is_local=True)
+RECEIVER = Receiver(deliver, start=start, is_local=True)

@@ -77,12 +77,12 @@ def test_covered_periods(catalog):
 
 def test_a_prune_is_due_after_a_new_copy_or_a_new_policy(catalog):
     entry = catalog.add("host", "job", "k", manifest(), ["a"])
-    assert catalog.needs_prune("job", "a", "policy")
-    catalog.set_prune_done("job", "a", "policy")
-    assert not catalog.needs_prune("job", "a", "policy")
-    assert catalog.needs_prune("job", "a", "another policy")
+    assert catalog.prunes.needed("job", "a", "policy")
+    catalog.prunes.set_done("job", "a", "policy")
+    assert not catalog.prunes.needed("job", "a", "policy")
+    assert catalog.prunes.needed("job", "a", "another policy")
     catalog.set_verified(entry, "a", "k", "size", None)
-    assert catalog.needs_prune("job", "a", "policy")
+    assert catalog.prunes.needed("job", "a", "policy")
 
 
 def test_a_transaction_is_whole_or_not_there(catalog):

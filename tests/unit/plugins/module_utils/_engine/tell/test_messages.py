@@ -8,7 +8,7 @@ from __future__ import annotations
 import html.parser
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import metrics, plain
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import plain
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.messages import Message
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.report import MOST_PROBLEMS
@@ -182,55 +182,6 @@ def test_a_mail_of_thousands_of_archives_stays_a_mail():
 def test_the_text_about_a_fleet_has_a_limit_too():
     message = Message([recap(host="web%d" % number, outcome="x" * 300) for number in range(1000)])
     assert len(message.text()) <= plain.LONGEST + 10 and message.text().endswith("\n(cut)\n")
-
-
-def test_metrics_are_valid_and_have_their_values():
-    parser = pytest.importorskip("prometheus_client.parser")
-    status = {
-        "last_success": "2024-01-12T14:05:00Z",
-        "archives": 7,
-        "bytes": 7000,
-        "source_bytes": 70000,
-        "spool": {"archives": 1, "bytes": 2048},
-        "backlog": {"bucket": 1},
-        "verified": {"local": "read_back", "bucket": "server_digest"},
-    }
-    text = Message([FULL], facts=lambda: metrics.JobFacts(status, {0: 10, 3: 2}, ["local", "bucket"])).metrics()
-    found = {}
-    for family in parser.text_string_to_metric_families(text):
-        assert family.documentation and family.type in ("gauge", "counter")
-        for sample in family.samples:
-            labels = dict(sample.labels)
-            assert (labels.pop("job"), labels.pop("host")) == ("syslog", "web1")
-            assert found.setdefault((sample.name[len("log_archive_") :], *labels.values()), sample.value) == sample.value
-    assert found == {
-        ("last_run_timestamp_seconds",): 1705071900,
-        ("last_success_timestamp_seconds",): 1705068300,
-        ("last_run_duration_seconds",): 1.42,
-        ("last_run_exit_code",): 3,
-        ("last_run_errors",): 1,
-        ("last_run_warnings",): 1,
-        ("last_run_archives",): 1,
-        ("last_run_bytes",): 2048,
-        ("last_run_source_bytes",): 4096,
-        ("runs_total", "0"): 10,
-        ("runs_total", "3"): 2,
-        ("archives",): 7,
-        ("bytes",): 7000,
-        ("source_bytes",): 70000,
-        ("spool_archives",): 1,
-        ("spool_bytes",): 2048,
-        ("backlog_archives", "local"): 0,
-        ("backlog_archives", "bucket"): 1,
-        ("verified_level", "local"): 4,
-        ("verified_level", "bucket"): 2,
-    }
-
-
-def test_no_success_yet_is_no_number():
-    status = dict.fromkeys(("archives", "bytes", "source_bytes"), 0)
-    status.update(last_success=None, spool={"archives": 0, "bytes": 0}, backlog={}, verified={})
-    assert "last_success" not in metrics.render(recap(), metrics.JobFacts(status, {1: 1}, []))
 
 
 def test_thousands_of_everything_make_a_short_message():

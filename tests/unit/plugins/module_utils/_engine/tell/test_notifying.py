@@ -60,9 +60,9 @@ def test_each_run_adds_a_line_and_replaces_the_metrics(tmp_path):
     assert [len(line["archives"]) for line in lines] == [1, 1]
     path = tmp_path / "log_archive_syslog.prom"
     assert path.stat().st_mode & 0o777 == 0o644
-    assert 'log_archive_runs_total{job="syslog",host="web1",exit_code="0"} 2\n' in path.read_text()
-    assert 'log_archive_archives{job="syslog",host="web1"} 2\n' in path.read_text()
-    assert 'log_archive_verified_level{job="syslog",host="web1",store="file"} 4\n' in path.read_text()
+    assert 'log_archive_runs_total{archive_job="syslog",host="web1",exit_code="0"} 2\n' in path.read_text()
+    assert 'log_archive_archives{archive_job="syslog",host="web1"} 2\n' in path.read_text()
+    assert 'log_archive_verified_level{archive_job="syslog",host="web1",store="file"} 4\n' in path.read_text()
     assert sorted(each.name for each in tmp_path.iterdir()) == ["host", "log_archive_syslog.prom", "recaps"]
 
 

@@ -27,7 +27,7 @@ def test_a_receiver_accepts_its_required_options_alone(kind):
     receiver = RECEIVERS[kind]()
     assert receiver.problems(target, None) == []
     assert set(receiver.default_when) <= set(NOTIFY["when"]["choices"])
-    assert (receiver.start is not None) == (kind == "ping")
+    assert (receiver.start is not None) == (kind in ("ping", "textfile"))
     assert receiver.is_local == (kind in ("log", "textfile"))
 
 
