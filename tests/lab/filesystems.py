@@ -52,7 +52,8 @@ def small_filesystem(folder: t.Union[str, os.PathLike[str]], size: int, inodes: 
         raise Unavailable("mounting a small file system needs root")
     folder = os.path.abspath(os.fspath(folder))
     os.makedirs(folder, exist_ok=True)
-    options = "size=%d" % size + (",nr_inodes=%d" % inodes if inodes else "")
+    # Without a mode everyone could write to it, and the state and the spool of a job would be refused there.
+    options = "mode=0700,size=%d" % size + (",nr_inodes=%d" % inodes if inodes else "")
     mount = need_program("mount", "mount")
     done = subprocess.run([mount, "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True, check=False)
     if done.returncode:
