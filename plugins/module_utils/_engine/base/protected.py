@@ -22,6 +22,7 @@ KEYRING_MARK = "keyring.json"
 """Every keyring has a file of this name."""
 
 SECRET = "it may contain keys or passwords, which are never archived or followed"
+_CREDENTIALS = ("/.ssh/", "/.aws/")
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -41,11 +42,13 @@ def warnings() -> t.List[str]:
 
 
 def holds_secrets(real: str) -> bool:
-    """Whether a file has the name of a key in a keyring, or lies below /etc/log-archive. real: its path without symbolic links.
+    """Whether a file has the name of a key in a keyring, or lies below /etc/log-archive or in a folder .ssh or .aws.
+
+    real: its path without symbolic links. The user that runs the jobs has its credentials for stores in such folders of its home.
 
     Users who may write a job document choose paths, keyring and stores: an archive must not give them the keys.
     """
-    return real.startswith(SETTINGS + os.sep) or _is_key_name(os.path.basename(real))
+    return real.startswith(SETTINGS + os.sep) or _is_key_name(os.path.basename(real)) or any(each in real for each in _CREDENTIALS)
 
 
 def is_secret(descriptor: int, path: str) -> bool:

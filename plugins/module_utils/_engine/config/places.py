@@ -157,8 +157,8 @@ def _conflicts(places: t.Sequence[Place], real: t.Mapping[str, str], others: t.S
 
 
 def _is_engines(relative: str) -> bool:
-    """Whether a job keeps a file of this name below the state, relative to it."""
-    return relative.startswith(("catalog.sqlite", "web/")) or relative.endswith(_OF_STATE)
+    """Whether a job keeps a file of this name below the state, relative to it. Its folders (web, .aws, .ssh) are its own."""
+    return "/" in relative or relative.startswith("catalog.sqlite") or relative.endswith(_OF_STATE)
 
 
 def _outside_of_roots(places: t.Sequence[Place], real: t.Mapping[str, str]) -> t.Iterator[str]:

@@ -438,7 +438,10 @@ JOB: Spec = {
     "spool": {
         "type": "path",
         "default": "/var/spool/log-archive",
-        "description": ["The folder in which finished archives wait until every required store has them."],
+        "description": [
+            "The folder in which finished archives wait until every required store has them.",
+            "It must belong to the user that runs the job, and nobody else may be able to write to it. The same applies to O(state).",
+        ],
     },
     "state": {
         "type": "path",

@@ -100,12 +100,16 @@ def _open_log(path: str) -> int:
     import stat
 
     from ...base.beneath import guarded_parent, open_file
+    from ...base.protected import is_secret
 
     with guarded_parent(path) as (folder, name):
         descriptor = open_file(folder, name)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ReceiverError("cannot attach %s: it is not a regular file" % path, retryable=False)
+    if is_secret(descriptor, path):
+        os.close(descriptor)
+        raise ReceiverError("cannot attach %s: it may contain keys or passwords" % path, retryable=False)
     return descriptor
 
 

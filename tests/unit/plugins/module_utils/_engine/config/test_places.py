@@ -124,7 +124,9 @@ def test_jobs_share_their_folders(site: Host) -> None:
     assert problems(site) == []
 
 
-@pytest.mark.parametrize("name", ["catalog.sqlite", "catalog.sqlite-wal", "other.lock", "syslog.removals.json", "x.web.json", "web/x/y"])
+@pytest.mark.parametrize(
+    "name", ["catalog.sqlite", "catalog.sqlite-wal", "other.lock", "syslog.removals.json", "x.web.json", "web/x/y", ".aws/credentials"]
+)
 def test_a_log_does_not_take_the_place_of_a_file_of_the_state(site: Host, name: str) -> None:
     assert "that the job keeps in its state" in "".join(problems(site, log=str(site.state / name)))
     assert problems(site, log=str(site.state / "events.jsonl")) == []

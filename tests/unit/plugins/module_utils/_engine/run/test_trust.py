@@ -21,6 +21,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.hold
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.messages import Message
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.receivers import mail
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.receivers.base import ReceiverError
 from rigs import streams
 from rigs.host import Host, archives_in, file_store, files_below
 from rigs.swaps import OTHER_USER, can_swap, opened_to_all, others_folder, swapping
@@ -74,6 +75,22 @@ def test_a_copy_of_a_key_outside_of_a_keyring_is_not_attached(host: Host) -> Non
     copy.write_bytes(key_file(host).read_bytes())
     with pytest.raises(ConfigError, match="the name of a key"):
         mail.end_of_log(str(copy), 1000)
+
+
+@pytest.mark.parametrize("folder", [".aws", ".ssh"])
+def test_the_credentials_of_the_user_are_neither_archived_nor_attached(host: Host, folder: str) -> None:
+    """With the role runner, the home of the user that runs the jobs is the state."""
+    credentials = host.state / folder / "credentials"
+    credentials.parent.mkdir(parents=True, mode=0o700)
+    host.state.chmod(0o700)
+    credentials.write_text("a secret of the user\n")
+    (host.folder / "link").symlink_to(credentials)
+    select = {"paths": [str(host.state), str(credentials)], "patterns": ["*"], "period": "none", "recurse": True}
+    record = host.run(select=select, encryption="none")
+    assert str(credentials) not in str([archive["sources"] for archive in record["archives"]])
+    for path in (credentials, host.folder / "link"):
+        with pytest.raises(ReceiverError, match="it may contain keys or passwords"):
+            mail.end_of_log(str(path), 1000)
 
 
 @pytest.mark.parametrize("where", ["keyring", "etc"])
