@@ -89,7 +89,7 @@ def _fetch(run: Context, entry: Entry, store: Store, key: str) -> None:
     from ..stores.base import digests_of
 
     def fetch(file: t.BinaryIO) -> None:
-        store.get(key, file)
+        store.get(key, file, most=entry.size)
         file.seek(0)
         if digests_of(file) != manifests.digests(entry.manifest):
             raise IntegrityError("the store's copy differs from the manifest", store.location(key))
