@@ -432,17 +432,50 @@ def test_a_server_error_is_tried_again(
     assert proxy.operations().count(operation) <= 4
 
 
-def test_a_server_that_stays_broken_is_unavailable_and_nothing_is_left(
+def test_a_server_that_stays_broken_is_unavailable_and_the_next_put_goes_on(
     proxy: HttpFaultProxy, make_store: MakeStore, large: File, swift: t.Any, bucket: str
 ) -> None:
-    proxy.fault("complete_multipart_upload", refuse=s3_error(503, "SlowDown"))
+    proxy.fault("complete_multipart_upload", times=3, refuse=s3_error(503, "SlowDown"))
     with pytest.raises(errors.StoreUnavailableError, match="503 SlowDown"):
         make_store(proxy).put(large.path, KEY, large.digests)
     assert proxy.operations().count("complete_multipart_upload") == 3
     # Only the missing parts are sent again.
     assert proxy.operations().count("upload_part") == 3
     assert proxy.operations().count("create_multipart_upload") == 1
+    # Another process finds the parts, and sends none again; another archive of the same name does not touch them.
+    assert unfinished(swift, bucket) == ["archives/" + KEY]
+    proxy.requests.clear()
+    assert make_store(proxy).put(large.path, KEY, large.digests).verification.level == "server_digest"
+    assert "upload_part" not in proxy.operations() and "create_multipart_upload" not in proxy.operations()
+    assert stored_bytes(swift, bucket) == large.data
     assert unfinished(swift, bucket) == []
+
+
+def test_an_upload_of_another_archive_under_the_same_name_is_not_touched(
+    make_store: MakeStore, make_file: MakeFile, swift: t.Any, bucket: str
+) -> None:
+    client = swift.client()
+    other = client.create_multipart_upload(Bucket=bucket, Key="archives/" + KEY)["UploadId"]
+    client.upload_part(Bucket=bucket, Key="archives/" + KEY, UploadId=other, PartNumber=1, Body=bytes(PART))
+    file = make_file(2 * PART + 1000)
+    make_store().put(file.path, KEY, file.digests)
+    assert stored_bytes(swift, bucket) == file.data
+    assert len(client.list_parts(Bucket=bucket, Key="archives/" + KEY, UploadId=other)["Parts"]) == 1
+
+
+def test_a_link_that_breaks_every_6_mb_brings_all_of_a_large_archive(
+    swift: t.Any, new_proxy: t.Any, make_store: MakeStore, make_file: MakeFile, bucket: str
+) -> None:
+    file = make_file(6 * PART + 1000)
+    link = new_proxy(swift)
+    link.cut_after(up=6 * MIB, down=6 * MIB, times=None)
+    store = make_store(endpoint_url="http://%s:%d" % (link.host, link.port), attempts=1)
+    assert store.put(file.path, KEY, file.digests).attempts > 1
+    assert link.bytes_up < 2 * len(file.data)
+    sink = io.BytesIO()
+    store.get(KEY, sink)
+    assert sink.getvalue() == file.data
+    assert link.bytes_down < 1.5 * len(file.data)
 
 
 def test_parts_that_arrived_are_not_sent_again(

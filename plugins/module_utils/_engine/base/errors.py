@@ -186,10 +186,12 @@ class LockedError(LogArchiveError):
 
 
 class StoreError(LogArchiveError):
-    """A store failed. retryable: the same call may succeed later."""
+    """A store failed. retryable: the same call may succeed later. advanced: before that, a part of the work was done that need not be done
+    again."""
 
     kind = "store"
     retryable = False
+    advanced = False
 
 
 class StoreUnavailableError(StoreError):

@@ -23,6 +23,9 @@ LONGEST_DELAY = 60.0
 class Retries:
     """Repeats a call that fails with a retryable error. Every call through one object uses up the same attempts.
 
+    A failure that leaves some of the work done (``advanced``) uses up none: over a link that breaks every few MB, a large archive arrives
+    in many attempts.
+
     attempts: tries in all, at least 1. delay: seconds before the second try; it doubles for each further try, up to LONGEST_DELAY, and
     is shortened at random by up to half, so that many hosts do not come back at the same moment. count: the tries made so far.
     """
@@ -31,6 +34,7 @@ class Retries:
         self.attempts = attempts
         self.delay = delay
         self.count = 0
+        self._used = 0
 
     def call(
         self,
@@ -42,10 +46,14 @@ class Retries:
         delay = self.delay
         while True:
             self.count += 1
+            self._used += 1
             try:
                 return function()
             except LogArchiveError as error:
-                if not is_retryable(error) or self.count >= self.attempts:
+                if getattr(error, "advanced", False):
+                    delay = self.delay
+                    self._used -= 1
+                if not is_retryable(error) or self._used >= self.attempts:
                     raise
             import random
 

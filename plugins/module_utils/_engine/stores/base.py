@@ -39,6 +39,8 @@ MOST_OBJECTS = 1_000_000
 LARGEST_LISTING = 256 << 20
 """Bytes of the keys and ETags of one listing together."""
 Pieces = t.Generator[t.Union[bytes, memoryview], None, None]
+ADVANCE = 1 << 20
+"""Bytes. A failed transfer that moved fewer has made no progress."""
 
 
 class Digests(t.NamedTuple):
@@ -215,8 +217,8 @@ class Store(abc.ABC):
         """Prove that the key holds these bytes, by the cheapest means that reaches ``level``; raise IntegrityError if it does not."""
 
     @abc.abstractmethod
-    def _get(self, key: str) -> Pieces:
-        """The object's bytes, in order; each piece is valid until the next is read."""
+    def _get(self, key: str, start: int) -> Pieces:
+        """The object's bytes from offset ``start``, in order; each piece is valid until the next is read."""
 
     @abc.abstractmethod
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
@@ -275,18 +277,26 @@ class Store(abc.ABC):
         """Write the object's bytes to a seekable ``sink``. most: bytes that it may have; IntegrityError as soon as there are more."""
         check_key(key)
 
+        sink.seek(0)
+        sink.truncate()
+        size = 0
+
         def get_once() -> None:
-            sink.seek(0)
-            sink.truncate()
-            size = 0
+            nonlocal size
+            # Continue where the last attempt ended. Whoever reads the sink checks the whole.
+            start = size
             # The sink is the caller's: its errors are not the store's.
-            with contextlib.closing(self._pieces(key)) as pieces:
-                for piece in pieces:
-                    size += len(piece)
-                    if most is not None and size > most:
-                        raise IntegrityError("the store sends more than the expected %d bytes" % most, self.location(key))
-                    sink.write(piece)
-                    (progress or _ignore)(len(piece))
+            with contextlib.closing(self._pieces(key, start)) as pieces:
+                try:
+                    for piece in pieces:
+                        if most is not None and size + len(piece) > most:
+                            raise IntegrityError("the store sends more than the expected %d bytes" % most, self.location(key))
+                        sink.write(piece)
+                        size += len(piece)
+                        (progress or _ignore)(len(piece))
+                except StoreError as error:
+                    error.advanced = size - start >= ADVANCE
+                    raise
 
         Retries(self.attempts, self.retry_delay).call(get_once, _is_retryable, self._reset)
 
@@ -328,8 +338,8 @@ class Store(abc.ABC):
 
         return (retries or Retries(self.attempts, self.retry_delay)).call(contained, _is_retryable, self._reset)
 
-    def _pieces(self, key: str) -> Pieces:
-        with contextlib.closing(self._get(key)) as pieces:
+    def _pieces(self, key: str, start: int) -> Pieces:
+        with contextlib.closing(self._get(key, start)) as pieces:
             while True:
                 with containing(self.location(key)):
                     piece = next(pieces, None)

@@ -99,8 +99,9 @@ class FileStore(Store):
         with self._root.reporting(self.location(key), "the archive cannot be read"), self._file(key) as fd:
             return self._prove(fd, key, digests, level)
 
-    def _get(self, key: str) -> Pieces:
+    def _get(self, key: str, start: int) -> Pieces:
         with self._root.reporting(self.location(key), "the archive cannot be read"), self._file(key) as fd:
+            os.lseek(fd, start, os.SEEK_SET)
             while True:
                 data = os.read(fd, CHUNK)
                 if not data:

@@ -75,6 +75,10 @@ class S3Store(Store):
     def put(self, path: Local, key: str, digests: Digests, progress: t.Optional[Advance] = None) -> PutResult:
         try:
             return super().put(path, key, digests, progress)
+        except StoreUnavailableError:
+            # The next run continues it; ``clean`` finds what is never continued.
+            self._uploads.leave()
+            raise
         finally:
             self._uploads.abort()
 
@@ -233,8 +237,8 @@ class S3Store(Store):
 
     # -- get, list, delete, clean -------------------------------------------------------------------------------------
 
-    def _get(self, key: str) -> Pieces:
-        return self.bucket.read(key)
+    def _get(self, key: str, start: int) -> Pieces:
+        return self.bucket.read(key, start)
 
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
         for one in self.bucket.pages("list_objects_v2", prefix, "Contents"):

@@ -9,7 +9,7 @@ import hashlib
 import os
 import typing as t
 
-from ..base.errors import IntegrityError, LogArchiveError
+from ..base.errors import IntegrityError, LogArchiveError, StoreError, StoreUnavailableError
 from ..base.progress import Advance
 from .base import Digests, unreadable
 from .s3_errors import NoSuchUploadError
@@ -41,10 +41,22 @@ class SentObject(t.NamedTuple):
     sha256: str
 
 
+class LeftUpload(t.NamedTuple):
+    """An upload that an earlier run left on the server: its id, and what the server holds of it by the number of the part."""
+
+    id: str
+    parts: t.Dict[int, Answer]
+
+    def holds(self, part: Part) -> bool:
+        """Whether the server holds these bytes as this part."""
+        held = self.parts.get(part.number, {})
+        return held.get("Size") == part.size and etag_of(held) == part.md5.hex()
+
+
 class MultipartUpload:
     """An upload that has begun. done: the server's answer for each part that arrived."""
 
-    def __init__(self, bucket: Bucket, key: str, digests: Digests) -> None:
+    def __init__(self, bucket: Bucket, key: str, digests: Digests, left: t.Optional[LeftUpload] = None) -> None:
         parameters = bucket.new_object_parameters()
         if bucket.sends_sha256:
             parameters["ChecksumAlgorithm"] = "SHA256"
@@ -52,14 +64,20 @@ class MultipartUpload:
         self.digests = digests
         self.done: t.Dict[Part, Answer] = {}
         self._bucket = bucket
-        self._id = bucket.call_on("create_multipart_upload", key, **parameters)["UploadId"]
+        self._left = left
+        self._id = left.id if left is not None else bucket.call_on("create_multipart_upload", key, **parameters)["UploadId"]
 
     def send(self, file: LocalFile, part_size: int, progress: Advance) -> SentObject:
         """Send the parts that the server does not have yet and combine them to the object.
 
         Raises NoSuchUploadError if the server forgot the upload; any other retryable error leaves it to be continued.
         """
-        parts = self._send_parts(file, part_size, progress)
+        before = len(self.done)
+        try:
+            parts = self._send_parts(file, part_size, progress)
+        except StoreUnavailableError as error:
+            error.advanced = len(self.done) > before
+            raise
         listed = [
             dict(PartNumber=part.number, ETag=self.done[part]["ETag"], **self._bucket.checksum_parameters(part.sha256)) for part in parts
         ]
@@ -84,6 +102,8 @@ class MultipartUpload:
         with ThreadPoolExecutor(PARALLEL_PARTS, "s3-part") as pool:
             for part in read_parts(file, part_size, self._bucket.sends_sha256):
                 parts.append(part)
+                if self._left is not None and self._left.holds(part):
+                    self.done[part] = self._left.parts[part.number]
                 if part in self.done:
                     progress(part.size)
                     continue
@@ -116,31 +136,73 @@ class MultipartUpload:
 
 
 class MultipartUploads:
-    """The upload in progress, if any: kept for retries, aborted when another one starts or the put ends."""
+    """The upload in progress, if any: kept for retries, aborted when another one starts or the put ends, or left for a later run."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self._current: t.Optional[MultipartUpload] = None
+        # Keys with an upload that the server listed and does not have.
+        self._forgotten: t.Set[str] = set()
 
     def send(self, file: LocalFile, key: str, part_size: int, progress: Advance) -> SentObject:
         """Send a file in parts; continues the upload of an earlier try."""
         upload = self._current
         if upload is None or (upload.key, upload.digests) != (key, file.digests):
             self.abort()
-            upload = self._current = MultipartUpload(self._bucket, key, file.digests)
+            upload = self._current = MultipartUpload(self._bucket, key, file.digests, self._find_left(file, key, part_size))
         try:
             sent = upload.send(file, part_size, progress)
         except NoSuchUploadError:
             self._current = None
+            self._forgotten.add(key)
             raise
         self._current = None
         return sent
+
+    def leave(self) -> None:
+        """Leave the upload in progress, if any, to be continued by a later run."""
+        self._current = None
+
+    def _find_left(self, file: LocalFile, key: str, part_size: int) -> t.Optional[LeftUpload]:
+        """The newest upload of this key that an earlier run left, if it is of this file: its first part has the MD5 of ours.
+
+        Another writer may be sending another archive under the same name: its upload is not touched.
+        """
+        if key in self._forgotten:
+            return None
+        try:
+            found = [one for one in self._bucket.pages("list_multipart_uploads", key, "Uploads") if one["Key"] == self._bucket.prefix + key]
+            if not found:
+                return None
+            newest = max(found, key=lambda one: str(one.get("Initiated")))
+            left = LeftUpload(newest["UploadId"], {part["PartNumber"]: part for part in _held_parts(self._bucket, key, newest["UploadId"])})
+        except StoreUnavailableError:
+            raise
+        except StoreError:
+            # Not every account may list them, and not every server can.
+            return None
+        first = next(read_parts(file, part_size, False))
+        return left if 1 in left.parts and left.holds(first) else None
 
     def abort(self) -> None:
         """Abort the upload in progress, if any."""
         upload, self._current = self._current, None
         if upload is not None:
             upload.abort()
+
+
+def _held_parts(bucket: Bucket, key: str, upload_id: str) -> t.List[Answer]:
+    """The parts of an unfinished upload that the server holds. Raises StoreError if it does not report them."""
+    found: t.List[Answer] = []
+    marker: t.Dict[str, int] = {}
+    # Each page but the last has a thousand of at most ten thousand parts.
+    for _page in range(20):
+        page = bucket.call_on("list_parts", key, UploadId=upload_id, **marker)
+        found += page.get("Parts", [])
+        if not page.get("IsTruncated") or not page.get("NextPartNumberMarker"):
+            break
+        marker = {"PartNumberMarker": page["NextPartNumberMarker"]}
+    return found
 
 
 def size_of_parts(size: int, part_size: int) -> int:

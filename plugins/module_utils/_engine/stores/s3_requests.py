@@ -147,7 +147,7 @@ class Bucket:
         if guard.expired:
             # What had arrived of the answer looked whole.
             raise self._slow(key)
-        self._check_is_s3(operation, key, answer)
+        _check_is_s3(operation, self.location(key), answer)
         return answer
 
     def _slow(self, key: str) -> StoreUnavailableError:
@@ -156,21 +156,6 @@ class Bucket:
             self.location(key),
             "Check the server and the network, or increase the option timeout",
         )
-
-    def _check_is_s3(self, operation: str, key: str, answer: Answer) -> None:
-        """Raise StoreUnavailableError for an answer that only looks successful: a page for people, or an empty 200.
-
-        boto3 reads what it expects and ignores the rest: any well-formed page is an empty listing to it, and an object to a HEAD.
-        """
-        kind = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("content-type", "")
-        # Only of an object: Swift calls other answers HTML too, and no archive is.
-        is_page = operation in ("head_object", "get_object") and kind.lower().startswith(("text/html", "application/xhtml"))
-        if is_page or not _ALWAYS_THERE.get(operation, set()) <= answer.keys():
-            raise StoreUnavailableError(
-                "the endpoint did not answer as an S3 server does%s" % (" (content type %s)" % ascii(kind[:60]) if kind else ""),
-                self.location(key),
-                "Check endpoint_url and addressing_style: another server or a proxy's page answers there",
-            )
 
     def call_on(self, operation: str, key: str, **parameters: t.Any) -> Answer:
         """Send a request of boto3 about one object."""
@@ -217,10 +202,13 @@ class Bucket:
         """Raise the error that a GET of one byte meets: an answer to HEAD has no body and so gives no reason."""
         self.call_on("get_object", key, Range="bytes=0-0")["Body"].close()
 
-    def read(self, key: str) -> Pieces:
-        """The object's bytes; StoreUnavailableError if fewer arrive than the server announced."""
+    def read(self, key: str, start: int = 0) -> Pieces:
+        """The object's bytes from an offset; StoreUnavailableError if fewer arrive than the server announced."""
         with contextlib.closing(watch.Watch()) as guard:
-            answer = self._call(guard, "get_object", key, {"Key": self.prefix + key})
+            wanted = {"Range": "bytes=%d-" % start} if start else {}
+            answer = self._call(guard, "get_object", key, {"Key": self.prefix + key, **wanted})
+            # A server without ranges sends everything.
+            skip = start if "ContentRange" not in answer else 0
             with contextlib.closing(answer["Body"]) as body:
                 size = 0
                 while True:
@@ -228,7 +216,11 @@ class Bucket:
                     if not piece:
                         break
                     size += len(piece)
-                    yield piece
+                    if skip >= len(piece):
+                        skip -= len(piece)
+                        continue
+                    yield piece[skip:]
+                    skip = 0
         if size != answer["ContentLength"]:
             raise StoreUnavailableError("the server sent only %d of %d bytes" % (size, answer["ContentLength"]), self.location(key))
 
@@ -372,6 +364,22 @@ def number_of_parts(etag: str) -> int:
     """The N of an ETag ``...-N``; 0 for one without."""
     number = etag.rpartition("-")[2] if "-" in etag else ""
     return int(number) if number.isdigit() else 0
+
+
+def _check_is_s3(operation: str, location: str, answer: Answer) -> None:
+    """Raise StoreUnavailableError for an answer that only looks successful: a page for people, or an empty 200.
+
+    boto3 reads what it expects and ignores the rest: any well-formed page is an empty listing to it, and an object to a HEAD.
+    """
+    kind = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("content-type", "")
+    # Only of an object: Swift calls other answers HTML too, and no archive is.
+    is_page = operation in ("head_object", "get_object") and kind.lower().startswith(("text/html", "application/xhtml"))
+    if is_page or not _ALWAYS_THERE.get(operation, set()) <= answer.keys():
+        raise StoreUnavailableError(
+            "the endpoint did not answer as an S3 server does%s" % (" (content type %s)" % ascii(kind[:60]) if kind else ""),
+            location,
+            "Check endpoint_url and addressing_style: another server or a proxy's page answers there",
+        )
 
 
 def _add_content_md5(params: t.Dict[str, t.Any], **_others: t.Any) -> None:

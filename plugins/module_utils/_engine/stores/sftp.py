@@ -13,7 +13,7 @@ import shlex
 import typing as t
 
 from ..base.durable import TEMP_PREFIX
-from ..base.errors import ConfigError, IntegrityError, StoreError, StoreNotFoundError
+from ..base.errors import ConfigError, IntegrityError, StoreError, StoreNotFoundError, StoreUnavailableError
 from ..base.levels import VERIFICATION_LEVELS, reaches
 from ..base.progress import Advance
 from ..base.units import parse_duration
@@ -62,6 +62,8 @@ class SftpStore(Store):
         self._root = _remote_root(options, self.name)
         # Ways to a remote hash that this server turned out not to have.
         self._missing: t.Set[str] = set()
+        # By digests: how many bytes from the start of an upload the server has confirmed.
+        self._confirmed: t.Dict[Digests, int] = {}
 
     # -- the interface of a store -------------------------------------------------------------------------------------
 
@@ -84,10 +86,14 @@ class SftpStore(Store):
 
     def _upload(self, path: Local, key: str, digests: Digests, progress: Advance, resume: bool) -> Verification:
         session = self._root.session()
-        upload = Upload(self._root, key, digests, resume)
+        upload = Upload(self._root, key, digests, resume, self._confirmed.pop(digests, None))
         try:
             upload.refuse_taken_key(session)
-            resumed = upload.send(session, path, progress)
+            try:
+                resumed = upload.send(session, path, progress)
+            except StoreUnavailableError:
+                self._confirmed[digests] = upload.confirmed
+                raise
             # Read through a new connection: the server must have the bytes, not only this session.
             self.close()
             session = self._root.session()
@@ -115,10 +121,10 @@ class SftpStore(Store):
         except Status as status:
             raise self._root.error(status, key, "verify") from status
 
-    def _get(self, key: str) -> Pieces:
+    def _get(self, key: str, start: int) -> Pieces:
         session = self._root.session()
         try:
-            yield from self._read(session, self._root.path_of(key), key)
+            yield from self._read(session, self._root.path_of(key), key, start)
         except Status as status:
             raise self._root.error(status, key, "get") from status
 
@@ -209,11 +215,11 @@ class SftpStore(Store):
             self._missing.add(command)
         return None
 
-    def _read(self, session: Session, path: str, key: str) -> t.Iterator[memoryview]:
+    def _read(self, session: Session, path: str, key: str, start: int = 0) -> t.Iterator[memoryview]:
         handle = session.open_file(path, packets.FLAG_READ)
         found = session.fstat(handle)
         try:
-            yield from session.read_file(handle, found.size or 0)
+            yield from session.read_file(handle, found.size or 0, start)
         except IntegrityError as error:
             self.close()
             raise IntegrityError(error.message, self.location(key)) from error

@@ -46,7 +46,7 @@ class Session:
         self.max_read = self.max_write = _PIECE_UNKNOWN
         try:
             if "limits@openssh.com" in self.extensions:
-                self._ask_limits()
+                self.max_read, self.max_write = _ask_limits(self._channel)
             self._connection.socket.prompt = False
         except BaseException:
             self._connection.close()
@@ -157,16 +157,26 @@ class Session:
             body = pack_text("fsync@openssh.com") + pack_bytes(handle)
             self._channel.request(packets.EXTENDED, body, seconds=self._channel.seconds_for(size))
 
-    def write_file(self, handle: bytes, read: t.Callable[[int], bytes], offset: int, size: int, progress: t.Callable[[int], None]) -> None:
-        """Send the bytes from ``offset`` up to ``size`` to the same offsets of the file, WINDOW bytes ahead of the answers.
+    def write_file(
+        self,
+        handle: bytes,
+        read: t.Callable[[int], bytes],
+        offset: int,
+        size: int,
+        window: int,
+        progress: t.Callable[[int, int], None],
+    ) -> None:
+        """Send the bytes from ``offset`` up to ``size`` to the same offsets of the file, ``window`` bytes ahead of the answers.
 
-        read: returns the next bytes, at most so many. progress: called with the bytes of each write that the server confirmed. After a
-        refused write nothing more is sent, and Status is raised once all answers are in: the session can still be used.
+        read: returns the next bytes, at most so many. progress: called for each write that the server confirmed, with its bytes and the
+        offset before which all are confirmed. After a refused write nothing more is sent, and Status is raised once all answers are in: the
+        session can still be used.
         """
         channel = self._channel
-        waiting: t.Dict[int, int] = {}
+        waiting: t.Dict[int, t.Tuple[int, int]] = {}
         refused: t.List[Status] = []
         in_flight = 0
+        start = offset
         common = struct.pack(">B", packets.WRITE)
         named = pack_bytes(handle)
 
@@ -174,10 +184,10 @@ class Session:
             number, kind, reader = channel.answer()
             if number not in waiting:
                 raise channel.not_sftp()
-            count = waiting.pop(number)
+            _first, count = waiting.pop(number)
             try:
                 expect(kind, reader, packets.STATUS)
-                progress(count)
+                progress(count, start if refused else min((first for first, _count in waiting.values()), default=offset))
             except Status as status:
                 refused.append(status)
             return count
@@ -188,18 +198,18 @@ class Session:
                 number = channel.next_number()
                 head = common + struct.pack(">I", number) + named + struct.pack(">QI", offset, len(data))
                 channel.send_in_pieces(struct.pack(">I", len(head) + len(data)) + head, data)
-                waiting[number] = len(data)
+                waiting[number] = (offset, len(data))
                 offset += len(data)
                 in_flight += len(data)
-                while in_flight > WINDOW:
+                while in_flight > window:
                     in_flight -= settle()
             while waiting:
                 settle()
         if refused:
             raise refused[0]
 
-    def read_file(self, handle: bytes, size: int) -> t.Iterator[memoryview]:
-        """The first ``size`` bytes of the file, in order, requested WINDOW bytes ahead. IntegrityError if the file is shorter.
+    def read_file(self, handle: bytes, size: int, start: int = 0) -> t.Iterator[memoryview]:
+        """The bytes of the file from ``start`` to ``size``, in order, requested WINDOW bytes ahead. IntegrityError if the file is shorter.
 
         The session cannot be used for anything else until the iterator is exhausted; if it is left earlier, is_usable() is false.
         """
@@ -207,7 +217,7 @@ class Session:
         order: t.Deque[int] = collections.deque()
         asked: t.Dict[int, t.Tuple[int, int]] = {}
         arrived: t.Dict[int, memoryview] = {}
-        position = 0
+        position = start
         left = channel.login.timeout
 
         def ask(offset: int, count: int) -> int:
@@ -267,16 +277,6 @@ class Session:
         """The output of a command on the server; None if there is no shell or the command fails. size: bytes that it will read."""
         return self._connection.run(command, self._channel.seconds_for(size))
 
-    def _ask_limits(self) -> None:
-        try:
-            reader = self._channel.request(packets.EXTENDED, pack_text("limits@openssh.com"), packets.EXTENDED_REPLY)
-        except Status:
-            return  # announced but refused: keep the limit that every server must accept
-        _packet, most_read, most_write = (reader.u64() for _index in range(3))
-        # 0 means that the server has no limit.
-        self.max_read = min(most_read or _PIECE_UNKNOWN, _PIECE_MOST)
-        self.max_write = min(most_write or _PIECE_UNKNOWN, _PIECE_MOST)
-
 
 def _read_folder(channel: PacketChannel, handle: bytes, path: str) -> t.List[t.Tuple[str, Attributes]]:
     """The entries of an open folder. StoreError if there are too many, or if they come too slowly."""
@@ -298,3 +298,15 @@ def _read_folder(channel: PacketChannel, handle: bytes, path: str) -> t.List[t.T
         # Each answer may come within the timeout, and all of them never.
         if time.monotonic() - began > channel.login.timeout + len(entries) * _NAME_SIZE / MIN_RATE:
             raise StoreUnavailableError("the server lists too slowly", channel.login.address, "Check the server and the network")
+
+
+def _ask_limits(channel: PacketChannel) -> t.Tuple[int, int]:
+    """The most bytes of one read and of one write."""
+    try:
+        reader = channel.request(packets.EXTENDED, pack_text("limits@openssh.com"), packets.EXTENDED_REPLY)
+    except Status:
+        # Announced but refused: keep the limit that every server must accept.
+        return _PIECE_UNKNOWN, _PIECE_UNKNOWN
+    _packet, most_read, most_write = (reader.u64() for _index in range(3))
+    # 0 means that the server has no limit.
+    return min(most_read or _PIECE_UNKNOWN, _PIECE_MOST), min(most_write or _PIECE_UNKNOWN, _PIECE_MOST)

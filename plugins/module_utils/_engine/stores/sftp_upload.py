@@ -12,7 +12,7 @@ from ..base.durable import TEMP_PREFIX
 from ..base.errors import LogArchiveError, StoreError, StoreExistsError, StoreFullError, StoreUnavailableError
 from ..base.progress import Advance
 from . import sftp_packets as packets
-from .base import Digests, open_spooled, read_spooled
+from .base import ADVANCE, Digests, open_spooled, read_spooled
 from .sftp_packets import Status
 from .sftp_root import RemoteRoot, not_a_folder
 from .sftp_session import WINDOW, Session
@@ -24,16 +24,19 @@ FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 
 _GO_BACK = 2 * WINDOW
-"""A resumed upload goes back this far: at most WINDOW bytes of the earlier one were not confirmed, so holes can only be there."""
+"""An upload of another process is resumed so far before its end: at most WINDOW bytes were not confirmed, so holes can only be there."""
 
 
 class Upload:
     """The upload of a file to a key. final, temporary: its paths on the server. resume: whether to continue an earlier upload.
 
+    known: bytes from the start that the server has confirmed to an earlier upload whose connection broke, None if there was none.
+    confirmed: the same after this one.
+
     Requests that the server refuses raise Status, except those that write: these raise the error of a store.
     """
 
-    def __init__(self, root: RemoteRoot, key: str, digests: Digests, resume: bool) -> None:
+    def __init__(self, root: RemoteRoot, key: str, digests: Digests, resume: bool, known: t.Optional[int] = None) -> None:
         self.final = root.path_of(key)
         folder, name = posixpath.split(self.final)
         # 200 of 255 bytes, so that a long name still leaves room for the rest.
@@ -42,6 +45,10 @@ class Upload:
         self._key = key
         self._digests = digests
         self._resume = resume
+        # Over a link that has broken before, little may be on its way: only what is confirmed need not be sent again.
+        self._window = WINDOW if known is None else WINDOW // 16
+        self._known = known or 0
+        self.confirmed = self._known
 
     def refuse_taken_key(self, session: Session) -> None:
         """Raise StoreExistsError if the key is taken."""
@@ -54,9 +61,10 @@ class Upload:
         handle, offset = self._open(session)
         written = offset
 
-        def count(moved: int) -> None:
+        def count(moved: int, confirmed: int) -> None:
             nonlocal written
             written += moved
+            self.confirmed = max(self.confirmed, confirmed)
             progress(moved)
 
         try:
@@ -66,12 +74,14 @@ class Upload:
                     progress(offset)
                     source.seek(offset)
                 try:
-                    session.write_file(handle, lambda count: read_spooled(source, path, count), offset, size, count)
+                    session.write_file(handle, lambda count: read_spooled(source, path, count), offset, size, self._window, count)
                     session.sync_file(handle, size)
                     session.close_file(handle, size)
                 except Status as status:
                     raise self._write_error(session, status, size - written) from status
         except LogArchiveError as error:
+            if isinstance(error, StoreUnavailableError):
+                error.advanced = self.confirmed - self._known >= ADVANCE
             # When the connection ends, the server closes the handle.
             self._root.close()
             if isinstance(error, StoreFullError):
@@ -126,7 +136,7 @@ class Upload:
                     raise
             # Its name contains the SHA-256 of the archive, so it is the beginning of the same archive.
             size = existing.size or 0
-            offset = size - _GO_BACK
+            offset = max(size - _GO_BACK, min(size, self._known))
             if self._resume and existing.is_file() and offset > 0 and size <= self._digests.size:
                 return session.open_file(self.temporary, packets.FLAG_WRITE), offset
             try:

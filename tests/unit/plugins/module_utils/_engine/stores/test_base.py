@@ -32,7 +32,7 @@ class EndlessStore(FileStore):
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
         return (StoredObject("%s%d" % (prefix, number), 1) for number in itertools.count())
 
-    def _get(self, key: str) -> base.Pieces:
+    def _get(self, key: str, start: int) -> base.Pieces:
         while True:
             yield b"x" * 1000
 
@@ -153,7 +153,7 @@ class Broken(base.Store):
 
     _put = _verify = _list = _delete = _clean = _fail
 
-    def _get(self, key: str) -> base.Pieces:
+    def _get(self, key: str, start: int) -> base.Pieces:
         yield b"first"
         self._fail()
 
