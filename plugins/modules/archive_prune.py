@@ -196,9 +196,12 @@ def main() -> None:
                 result["failed_keys"].update(done.failed)
 
             if module.check_mode:
-                add(pruning.predict(pruning_plan))
+                done = pruning.predict(store, pruning_plan)
+                add(done)
             else:
-                result["failed_keys"].update(pruning.execute(store, pruning_plan, end=add).failed)
+                done = pruning.execute(store, pruning_plan, end=add)
+                result["failed_keys"].update(done.failed)
+            warn(module, [pruning.kept_versions(store.location(), done.bytes_kept)] if done.bytes_kept else [])
             result["changed"] = result["changed"] or bool(pruning_plan.leftovers)
             warn(module, plan.refusals)
             warn(module, ("retention ignores %s: its manifest cannot be used (%s)" % each for each in pruning_plan.damaged.items()))

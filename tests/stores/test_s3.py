@@ -19,7 +19,7 @@ import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import s3
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import s3_versions
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.s3 import S3Store
 from lab.http_fault_proxy import HttpFaultProxy, Request, http_fault_proxy, s3_error, with_etag
@@ -304,7 +304,7 @@ def test_list_sees_only_what_is_below_prefix_and_all_pages(
     store.bucket.connect().meta.events.register(
         "before-parameter-build.s3.ListObjectsV2", lambda params, **_others: params.update(MaxKeys=10)
     )
-    monkeypatch.setattr(s3, "DELETE_BATCH", 10)
+    monkeypatch.setattr(s3_versions, "DELETE_BATCH", 10)
     store.put(small.path, "b/caf\u00e9 & <more>+%41?.tgz", small.digests)
     found = store.list()
     assert [one.key for one in found] == names + ["b/caf\u00e9 & <more>+%41?.tgz"]
@@ -625,11 +625,72 @@ def test_keys_that_could_not_be_deleted_are_reported_each(proxy: HttpFaultProxy,
     )
     proxy.fault("delete_objects", rewrite=lambda answer: answer._replace(body=body))
     assert store.delete(["a", "b", "c", "d"]) == {
-        "a": "AccessDenied: locked until 2030",
+        "a": "AccessDenied: locked until 2030 (pruning needs the right s3:DeleteObject, and s3:DeleteObjectVersion with 'versions: delete';"
+        " or set append_only for the store)",
         "b": None,
         "c": None,
         "d": "the server did not confirm it",
     }
+
+
+# -- buckets with versions ------------------------------------------------------------------------------------------------
+
+
+def versions(swift: t.Any, bucket: str) -> t.List[str]:
+    answer = swift.client().list_object_versions(Bucket=bucket)
+    return sorted(one["Key"] for kind in ("Versions", "DeleteMarkers") for one in answer.get(kind, []))
+
+
+@pytest.fixture
+def versioned(swift: t.Any, bucket: str) -> str:
+    swift.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return bucket
+
+
+def test_a_deletion_leaves_versions_and_reports_them(make_store: MakeStore, small: File, swift: t.Any, versioned: str) -> None:
+    store = make_store()
+    store.put(small.path, "a/1", small.digests)
+    assert store.keeps_versions()
+    assert store.delete(["a/1"]) == {"a/1": None}
+    assert store.list() == []
+    assert store.hidden == {"a/1"}
+    assert versions(swift, versioned) == ["archives/a/1"] * 2
+
+
+def test_all_versions_are_deleted_on_request(make_store: MakeStore, small: File, swift: t.Any, versioned: str) -> None:
+    store = make_store(versions="delete")
+    for key in ("a/1", "a/2", "b/1"):
+        store.put(small.path, key, small.digests)
+    make_store().delete(["a/1"])
+    make_store().put(small.path, "a/1", small.digests)
+    assert not store.keeps_versions()
+    assert store.delete(["a/1", "b/1", "never"]) == {"a/1": None, "b/1": None, "never": None}
+    assert versions(swift, versioned) == ["archives/a/2"]
+    assert store.hidden == set()
+
+
+def test_a_bucket_without_versions_is_pruned_with_either_setting(make_store: MakeStore, small: File) -> None:
+    store = make_store(versions="delete")
+    store.put(small.path, "a/1", small.digests)
+    assert store.delete(["a/1"]) == {"a/1": None}
+    assert store.list() == []
+    assert not make_store().keeps_versions()
+
+
+def test_a_version_under_object_lock_is_named(proxy: HttpFaultProxy, make_store: MakeStore, small: File, versioned: str) -> None:
+    store = make_store(proxy, versions="delete")
+    store.put(small.path, "a/1", small.digests)
+    locked = s3_error(200, "AccessDenied", "object is WORM protected", Key="archives/a/1").body.partition(b"?>")[2]
+    proxy.fault("delete_objects", rewrite=lambda answer: answer._replace(body=b"<DeleteResult>%s</DeleteResult>" % locked))
+    assert "object is WORM protected (pruning needs" in str(store.delete(["a/1"])["a/1"])
+
+
+def test_an_account_without_the_right_to_delete_is_told_what_pruning_needs(
+    proxy: HttpFaultProxy, make_store: MakeStore, small: File
+) -> None:
+    proxy.fault("delete_objects", refuse=s3_error(403, "AccessDenied"))
+    with pytest.raises(errors.StoreDeniedError, match="Pruning needs the right s3:DeleteObject"):
+        make_store(proxy).delete([KEY])
 
 
 # -- servers that report wrong values -------------------------------------------------------------------------------------

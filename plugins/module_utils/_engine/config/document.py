@@ -94,6 +94,7 @@ class StoreOptions(t.TypedDict):
     checksum_calculation: str
     sse: t.Optional[str]
     sse_kms_key_id: t.Optional[str]
+    versions: str
     storage_class: t.Optional[str]
     part_size: Size
     ca_bundle: t.Optional[str]

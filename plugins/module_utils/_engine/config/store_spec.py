@@ -90,6 +90,17 @@ STORE: Spec = {
         "description": ["The server-side encryption to request, in addition to the encryption of archives."],
     },
     "sse_kms_key_id": {"type": "str", "types": ["s3"], "description": ["The ID of the KMS key for O(sse=aws:kms)."]},
+    "versions": {
+        "type": "str",
+        "types": ["s3"],
+        "choices": ["keep", "delete"],
+        "default": "keep",
+        "description": [
+            "What retention does in a bucket with versions. V(keep) hides archives behind delete markers: their versions stay, and a"
+            " warning reports their size. V(delete) deletes all versions of an archive; this needs the rights C(s3:ListBucketVersions) and"
+            " C(s3:DeleteObjectVersion). Versions under Object Lock cannot be deleted before their time and are reported as errors.",
+        ],
+    },
     "storage_class": {"type": "str", "types": ["s3"], "description": ["The storage class of archives, such as V(STANDARD_IA)."]},
     "part_size": {
         "type": "size",

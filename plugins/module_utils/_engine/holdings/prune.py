@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from ..archive.naming import MANIFEST_SUFFIX, manifest_key
 from ..base.periods import compile_pattern
-from ..base.units import format_utc, parse_utc
+from ..base.units import format_size, format_utc, parse_utc
 from ..stores.base import Outcome, Store
 from . import inventory, retention
 from .trust import Trust
@@ -77,11 +77,13 @@ class Pruning(t.NamedTuple):
 
 
 class Pruned(t.NamedTuple):
-    """What a prune did. removed: keys; failed: {key: why it could not be removed}."""
+    """What a prune did. removed: keys; failed: {key: why it could not be removed}. bytes_kept: of removed archives that stay in the store
+    as versions."""
 
     removed: t.List[str]
     bytes_freed: int
     failed: t.Dict[str, str]
+    bytes_kept: int = 0
 
 
 def plan(store: Store, policy: retention.Policy, now: datetime, scope: Scope = EVERYTHING, known: Known = NOTHING_KNOWN) -> Pruning:
@@ -107,9 +109,20 @@ def due(recorded: t.Mapping[str, Manifest], policy: retention.Policy, now: datet
     return {item.key for item, _reason in planned.remove}
 
 
-def predict(pruning: Pruning) -> Pruned:
-    """What ``execute`` will return if the store removes everything."""
-    return Pruned([item.key for item, _reason in pruning.plan.remove], pruning.plan.bytes_freed, {})
+def predict(store: Store, pruning: Pruning) -> Pruned:
+    """What ``execute`` will return if the store removes everything. Raises StoreError."""
+    removed = [item.key for item, _reason in pruning.plan.remove]
+    if removed and store.keeps_versions():
+        return Pruned(removed, 0, {}, pruning.plan.bytes_freed)
+    return Pruned(removed, pruning.plan.bytes_freed, {})
+
+
+def kept_versions(location: str, bytes_kept: int) -> str:
+    """The warning about removed archives that stay in a store as versions."""
+    return "%s keeps %s of removed archives as versions; set versions to delete, or let a lifecycle rule of the bucket remove them" % (
+        location,
+        format_size(bytes_kept),
+    )
 
 
 def execute(
@@ -132,17 +145,23 @@ def execute(
             # Files of other tools are in the root and have no manifest.
             store.delete([manifest_key(key) for key, why in archives.items() if why is None and "/" in key], manifests)
         finally:
-            result = _result(batch, archives, manifests)
-            total = Pruned(total.removed + result.removed, total.bytes_freed + result.bytes_freed, {**total.failed, **result.failed})
+            result = _result(batch, archives, manifests, store.hidden)
+            total = Pruned(
+                total.removed + result.removed,
+                total.bytes_freed + result.bytes_freed,
+                {**total.failed, **result.failed},
+                total.bytes_kept + result.bytes_kept,
+            )
             end(result)
     leftovers = store.delete(pruning.leftovers)
     return total._replace(failed={**total.failed, **{key: why for key, why in leftovers.items() if why is not None}})
 
 
-def _result(batch: t.Sequence[retention.Item], archives: Outcome, manifests: Outcome) -> Pruned:
+def _result(batch: t.Sequence[retention.Item], archives: Outcome, manifests: Outcome, hidden: t.Set[str]) -> Pruned:
     gone = [item for item in batch if archives.get(item.key, "unknown") is None]
     failed = {key: why for key, why in {**archives, **manifests}.items() if why is not None}
-    return Pruned([item.key for item in gone], sum(item.size for item in gone), failed)
+    kept = sum(item.size for item in gone if item.key in hidden)
+    return Pruned([item.key for item in gone], sum(item.size for item in gone) - kept, failed, kept)
 
 
 def rows(plan: retention.Plan) -> t.List[PlanRow]:

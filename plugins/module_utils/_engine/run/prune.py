@@ -102,7 +102,9 @@ def _prune_store(run: Context, name: str, policy: RetentionOptions, coming: t.Se
         text = "store %s: retention ignores %d archive(s) because of their manifests: %s"
         run.recorder.warn(text % (name, len(damaged), some(damaged, separator="; ")))
     if run.check:
-        done = pruning.predict(pruning_plan)
+        done = pruning.predict(store, pruning_plan)
+        if done.bytes_kept:
+            run.recorder.warn("store %s: %s" % (name, pruning.kept_versions(store.location(), done.bytes_kept)))
         record["plan"] = pruning.rows(plan)
         record["removed"], record["bytes_freed"] = done.removed, done.bytes_freed
     else:
@@ -134,7 +136,10 @@ def _remove(run: Context, store: Store, pruning_plan: Pruning) -> t.Dict[str, st
             run.catalog.set_kept(store.name, done.failed)
 
     try:
-        failed.update(pruning.execute(store, pruning_plan, begin, end).failed)
+        done = pruning.execute(store, pruning_plan, begin, end)
+        failed.update(done.failed)
+        if done.bytes_kept:
+            run.recorder.warn("store %s: %s" % (store.name, pruning.kept_versions(store.location(), done.bytes_kept)))
     finally:
         record["failed"].update(failed)
         _report_failed(run, store, failed)

@@ -197,6 +197,8 @@ class Store(abc.ABC):
         self.verify_level = options["verify"] or self.default_level
         self.attempts = options["attempts"]
         self.retry_delay = parse_duration(options["retry_delay"])
+        self.hidden: t.Set[str] = set()
+        """Keys that ``delete`` removed from the listing; the server keeps their bytes as versions."""
 
     # -- what each store does, once, without retry --------------------------------------------------------------------
 
@@ -232,6 +234,10 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def _clean(self, prefix: str) -> t.List[str]:
         """Remove our unfinished uploads below ``prefix``; return their names."""
+
+    def keeps_versions(self) -> bool:
+        """Whether the bytes of what ``delete`` removes stay in the store as versions."""
+        return False
 
     def free_bytes(self) -> t.Optional[int]:
         """Bytes that can still be written, or None if the store does not know."""

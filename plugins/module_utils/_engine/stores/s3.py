@@ -20,6 +20,7 @@ from ..base.errors import ConfigError, IntegrityError, LogArchiveError, StoreExi
 from ..base.levels import reaches
 from ..base.progress import Advance
 from ..base.units import parse_size
+from . import s3_versions
 from .base import Digests, Outcome, Pieces, PutResult, Store, StoredObject, Verification, open_spooled
 from .s3_errors import AccessDeniedError, BadDigestError, NoSuchUploadError
 from .s3_multipart import (
@@ -38,9 +39,6 @@ if t.TYPE_CHECKING:
     from ..base.beneath import Local
     from ..config.document import StoreOptions
 
-DELETE_BATCH = 1000
-"""Keys in one DeleteObjects request, by S3's limit."""
-
 
 class S3Store(Store):
     """Archives as objects ``<prefix>/<key>`` of a bucket.
@@ -57,6 +55,7 @@ class S3Store(Store):
         if self.part_size < MIN_PART_SIZE:
             raise ConfigError("part_size must be at least %d bytes (5 MiB)" % MIN_PART_SIZE, self.name)
         self.bucket = Bucket(options)
+        self._delete_versions = options["versions"] == "delete"
         self._uploads = MultipartUploads(self.bucket)
         # By digests: the expected ETag of an object that was sent in parts.
         self._etags_of_parts: t.Dict[Digests, str] = {}
@@ -249,13 +248,13 @@ class S3Store(Store):
 
     def _delete(self, keys: t.Sequence[str], outcome: Outcome) -> None:
         names = list(dict.fromkeys(keys))
-        for start in range(0, len(names), DELETE_BATCH):
-            batch = names[start : start + DELETE_BATCH]
-            answer = self.bucket.call("delete_objects", Delete={"Objects": [{"Key": self.bucket.prefix + key} for key in batch]})
-            # A key is gone only if the server confirms it: an answer about something else confirms nothing.
-            results = {error.get("Key"): _refusal(error) for error in answer.get("Errors", [])}
-            results.update({one.get("Key"): None for one in answer.get("Deleted", [])})
-            outcome.update({key: results.get(self.bucket.prefix + key, "the server did not confirm it") for key in batch})
+        if self._delete_versions:
+            s3_versions.delete_versions(self.bucket, names, outcome)
+        else:
+            s3_versions.delete(self.bucket, names, outcome, self.hidden)
+
+    def keeps_versions(self) -> bool:
+        return not self._delete_versions and self._retrying(lambda: s3_versions.keeps_versions(self.bucket))
 
     def _clean(self, prefix: str) -> t.List[str]:
         removed = []
@@ -270,8 +269,3 @@ class S3Store(Store):
                 continue
             removed.append(key)
         return removed
-
-
-def _refusal(error: Answer) -> t.Optional[str]:
-    """Why a key was not deleted; None if it did not exist."""
-    return None if error.get("Code") == "NoSuchKey" else "%s: %s" % (error.get("Code"), error.get("Message"))

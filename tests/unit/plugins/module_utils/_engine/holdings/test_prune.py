@@ -87,7 +87,7 @@ def test_a_plan_in_rows_tells_what_goes_first(store):
 
 def test_a_prediction_is_what_is_removed(store):
     planned = pruning.plan(store, policy(keep_last=1), NOW)
-    assert pruning.predict(planned) == pruning.execute(store, planned)
+    assert pruning.predict(store, planned) == pruning.execute(store, planned)
 
 
 def test_archives_that_are_coming_count(store):
