@@ -18,7 +18,8 @@ from .refused import Refused
 
 Object = t.Dict[str, t.Any]
 
-_BIG = re.compile(rb"[0-9]{19}")
+_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+_BIG = b"0" * 19
 """Only a line with so many digits in a row can hold an integer of more than 64 bits, or a float that msgspec and json may round apart."""
 _ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 """Only a line with one of these escapes can hold U+0000 or a surrogate."""
@@ -36,7 +37,7 @@ def decoder() -> t.Callable[[bytes], Object]:
     errors = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
     def decode_with_msgspec(line: bytes) -> Object:
-        if _BIG.search(line) or _ESCAPED.search(line):
+        if _has_big_number(line) or (b"\\u" in line and _ESCAPED.search(line)):
             return decode_with_json(line)
         try:
             value = decode(line)
@@ -56,7 +57,7 @@ def decode_with_json(line: bytes) -> Object:
     except UnicodeDecodeError as error:
         raise Refused("not_utf8", "byte %d" % error.start) from None
     try:
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_float, parse_int=_integer if _BIG.search(line) else None)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_float, parse_int=_integer if _has_big_number(line) else None)
     except json.JSONDecodeError as error:
         raise Refused("not_json", "%s at character %d" % (error.msg, error.pos)) from None
     except RecursionError:
@@ -73,6 +74,11 @@ def decode_with_json(line: bytes) -> Object:
         if "\\u0000" in plain and _holds_nul(value):
             raise Refused("bad_text", "U+0000")
     return value
+
+
+def _has_big_number(line: bytes) -> bool:
+    # Several times faster than a regular expression.
+    return _BIG in line.translate(_DIGITS)
 
 
 def _holds_nul(value: t.Any) -> bool:

@@ -27,7 +27,7 @@ class GenericParser:
 
     def row(self, time: t.Tuple[str, str], fields: t.Dict[str, t.Any]) -> t.Tuple[str, Values]:
         """The name of the table and the values of its columns; ``fields`` is emptied."""
-        return GENERIC.name, self._filler.fill(time, fields, {})
+        return GENERIC.name, self._filler.fill(time, fields)
 
 
 class LineParser:

@@ -10,7 +10,7 @@ import typing as t
 from .address import split_address
 from .fill import Filler, Values
 from .refused import Refused
-from .tables import APPLICATION, COMMAND, FAILED_LOGIN, HTTP, LOGIN, PROFILES, TRANSFER, Table, Value
+from .tables import APPLICATION, COMMAND, DERIVED_IP, DERIVED_PORT, FAILED_LOGIN, HTTP, LOGIN, PROFILES, TRANSFER, Table, Value
 
 COMMANDS = frozenset(
     ("Rename", "Rmdir", "Mkdir", "Symlink", "Remove", "Chown", "Chmod", "Chtimes", "Copy", "Truncate", "SSHCommand"),
@@ -42,21 +42,23 @@ class SftpgoParser:
         table, mark = _TABLES.get(sender, (APPLICATION, ""))
         if mark and mark not in fields:
             table = APPLICATION
-        derived: t.Dict[str, Value] = {}
         if table is LOGIN or table is FAILED_LOGIN or table is HTTP:
             del fields["sender"]
         if table is TRANSFER or table is COMMAND or table is HTTP:
-            derived["client_ip"], derived["client_port"] = _address(fields)
-        return table.name, self._fillers[table.name].fill(time, fields, derived)
+            _split_address(fields)
+        return table.name, self._fillers[table.name].fill(time, fields)
 
 
 _ABSENT: t.Dict[str, t.Tuple[Value, ...]] = {COMMAND.name: ("", -1)}
 
 
-def _address(fields: t.Dict[str, t.Any]) -> t.Tuple[t.Optional[str], t.Optional[int]]:
+def _split_address(fields: t.Dict[str, t.Any]) -> None:
+    """Replace the address by host and port."""
     text = fields.pop("remote_addr", None)
     if text is None:
-        return None, None
+        return
     if not isinstance(text, str):
         raise Refused("bad_type", "remote_addr is not a text")
-    return split_address(text)
+    fields[DERIVED_IP], port = split_address(text)
+    if port is not None:
+        fields[DERIVED_PORT] = port

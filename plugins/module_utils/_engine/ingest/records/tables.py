@@ -20,7 +20,7 @@ the microsecond; an object as JSON text; true or false."""
 
 
 class Column(t.NamedTuple):
-    """A column. field: the field of a line that fills it as it is; "" if the parser fills it in another way."""
+    """A column. field: the field of a line that fills it as it is; the parser adds those with U+0000 in their names, which no line has."""
 
     name: str
     kind: str
@@ -54,8 +54,9 @@ EXTRA = Column("extra", JSON)
 """The fields that the profile does not know. It is the last column of each table, NULL if there is none."""
 
 _LEVEL = _name("level", 32)
-_CLIENT_IP = Column("client_ip", NAME, "", 64)
-_CLIENT_PORT = Column("client_port", INTEGER)
+DERIVED_IP, DERIVED_PORT = "\0ip", "\0port"
+_CLIENT_IP = Column("client_ip", NAME, DERIVED_IP, 64)
+_CLIENT_PORT = Column("client_port", INTEGER, DERIVED_PORT)
 _LOCAL = _name("local_addr", 64)
 _USER = _name("username", 255)
 _CONNECTION = _name("connection_id", 255)

@@ -47,9 +47,15 @@ def time_parser(time_format: str, zone_name: str) -> Parser:
 def _iso_parser(zone: t.Any) -> Parser:
     # The lines of one minute share their conversion: the offset of the zone changes on whole minutes.
     minutes: t.Dict[str, str] = {}
+    usual: t.Dict[str, str] = {}
 
     def parse(value: t.Any) -> t.Tuple[str, str]:
         text = _text(value)
+        # The usual form, with milliseconds and without an offset, in a minute that is known: "2026-11-03T01:59:58.114".
+        start = usual.get(text[:17])
+        second, rest = text[17:19], text[20:]
+        if start is not None and len(text) == 23 and text[19] == "." and text.isascii() and (second + rest).isdigit() and second < "60":
+            return "%s%s.%s000" % (start, second, rest), text
         found = _ISO.fullmatch(text)
         if found is None:
             raise Refused("bad_time", "not in ISO format")
@@ -66,7 +72,10 @@ def _iso_parser(zone: t.Any) -> Parser:
                 raise Refused("bad_time", "the offset of the time zone is not in whole minutes at that time")
             if len(minutes) > 1000:
                 minutes.clear()
+                usual.clear()
             minutes[key] = start
+            if offset is None:
+                usual[text[:17]] = start[:17]
         if second is not None and second > "59":
             raise Refused("bad_time", "no such second")
         return "%s%s.%s" % (start[:17], second or "00", (fraction or "")[:6].ljust(6, "0")), text

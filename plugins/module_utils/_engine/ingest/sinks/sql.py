@@ -21,6 +21,8 @@ if t.TYPE_CHECKING:
     from ..checkpoint import Batch, Generation
 
 Rows = t.Sequence[t.Sequence[t.Any]]
+MOST_KNOWN = 5000
+"""Generations of a stream that are kept in memory; with more of them each file costs a query."""
 
 
 class SqlSink(Sink):
@@ -35,6 +37,8 @@ class SqlSink(Sink):
         self.name = name
         self._mapping = Mapping(options["table"], options["columns"], stream, host) if options["table"] and options["columns"] else None
         self.tables = {table.name: table for table in tables}
+        self._asked = False
+        self._known: t.Optional[t.Dict[str, t.Dict[str, Generation]]] = None
         self._columns = {name: [*KEY, *(column.name for column in table.columns)] for name, table in self.tables.items()}
 
     # -- what each driver does in its own way -------------------------------------------------------------------------
@@ -99,12 +103,27 @@ class SqlSink(Sink):
         return self._generations("closed = 0")
 
     def generations_like(self, first_line: str) -> t.List[Generation]:
-        return self._generations("first_line = %s" % self.mark, first_line)
+        # A follower that starts asks for each file of the stream: one query for all is many times faster.
+        if not self._asked:
+            self._asked = True
+            every = self._generations("id > 0", limit=MOST_KNOWN + 1)
+            self._known = {} if len(every) <= MOST_KNOWN else None
+            for generation in every:
+                self._remember(generation)
+        if self._known is None:
+            return self._generations("first_line = %s" % self.mark, first_line)
+        return sorted(self._known.get(first_line, {}).values(), key=lambda generation: generation.id)
 
-    def _generations(self, condition: str, *values: t.Any) -> t.List[Generation]:
+    def _remember(self, generation: Generation) -> None:
+        if self._known is not None:
+            self._known.setdefault(generation.head[0][1], {})[generation.public_id] = generation
+            if len(self._known) > MOST_KNOWN:
+                self._known = None
+
+    def _generations(self, condition: str, *values: t.Any, limit: t.Optional[int] = None) -> t.List[Generation]:
         m = self.mark
-        statement = "SELECT %s FROM %s WHERE %s AND stream = %s AND host = %s ORDER BY id" % (
-            ", ".join(COLUMNS), GENERATION.name, condition, m, m,
+        statement = "SELECT %s FROM %s WHERE %s AND stream = %s AND host = %s ORDER BY id%s" % (
+            ", ".join(COLUMNS), GENERATION.name, condition, m, m, "" if limit is None else " LIMIT %d" % limit,
         )  # fmt: skip
         return [generation_of(row) for row in self._query(statement, (*values, self.stream, self.host))]
 
@@ -124,6 +143,7 @@ class SqlSink(Sink):
                 )
             for gap in batch.gaps:
                 self._add_gap(generation.id, gap, now)
+        self._remember(generation)
         return generation
 
     def _store_rows(self, table: str, generation: int, public_id: str, rows: Rows) -> None:

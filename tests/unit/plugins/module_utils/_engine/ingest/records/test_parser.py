@@ -213,3 +213,39 @@ def test_the_same_rows_without_msgspec(tmp_path, monkeypatch) -> None:
     expected = [row(tmp_path, each) for each in lines]
     monkeypatch.setitem(__import__("sys").modules, "msgspec", None)
     assert [row(tmp_path, each) for each in lines] == expected
+
+
+def test_a_line_is_judged_the_same_after_others_of_its_kind(tmp_path) -> None:
+    """The parser remembers what lines look like; each of these differs a little from the one before."""
+    lines = [
+        upload(1),
+        upload(2, time="2026-11-03T01:59:59.999"),
+        upload(3, username="ü" * 255),
+        upload(3, username="ü" * 256),
+        upload(4, new=1),
+        upload(5, virtual_path=...),
+        upload(6, virtual_path=..., new=1),
+        upload(7, virtual_path=None),
+        upload(8, size_bytes=True),
+        upload(9, size_bytes="9"),
+        upload(10, time="2026-11-03T01:59:60.000"),
+        upload(11, time="2026-11-03T01:59:5x.000"),
+        upload(12, time="2026-11-03T01:59:58,114"),
+        upload(13, time="2026-11-03T01:59:58.\u0663\u0663\u0663"),
+        upload(14, remote_addr="198.51.100.20"),
+        upload(15, remote_addr="x" * 65),
+        line(**FIRST, sender="login", ip="1", username="u", method="m", encrypted=True),
+        line(**FIRST, sender="login", ip="1", username="u", method="m", encrypted=False),
+    ]
+    one = parser.LineParser(document(tmp_path))
+
+    def outcome(parse, text: bytes) -> tuple:
+        try:
+            return parse(text)
+        except parser.Refused as refused:
+            return refused.reason, refused.detail
+
+    fresh = [outcome(parser.LineParser(document(tmp_path)).parse, each) for each in lines]
+    for _each in range(2):
+        assert [outcome(one.parse, each) for each in lines] == fresh
+    assert [each[0] for each in fresh].count("sftpgo_transfer") == 9

@@ -12,7 +12,7 @@ import sqlite3
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import Batch, Gap, Generation, Place, Rejected
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base, schema
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base, schema, sql
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sql import print_schema
 from rigs.streams import document, upload
@@ -132,3 +132,15 @@ def test_a_database_that_another_process_locks(wanted, sink, monkeypatch) -> Non
         sink._query("PRAGMA busy_timeout=10")
         with pytest.raises(base.SinkUnavailableError, match="locked"):
             sink.commit(batch(wanted, NEW, -1, 0))
+
+
+def test_generations_are_found_whether_they_are_in_memory_or_not(wanted, sink, monkeypatch) -> None:
+    made = [sink.commit(Batch(-1, NEW._replace(public_id="id-%d" % each, head=((80, "%02d" % (each % 3)),)), {})) for each in range(6)]
+    for most in (5, 6):
+        monkeypatch.setattr(sql, "MOST_KNOWN", most)
+        with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as other:
+            for first in ("00", "01", "02", "03"):
+                assert other.generations_like(first) == [each for each in made if each.head[0][1] == first]
+            moved = made[0]._replace(offset=made[0].offset + 1)
+            made[0] = other.commit(Batch(made[0].offset, moved, {}))
+            assert other.generations_like("00")[0] == moved
