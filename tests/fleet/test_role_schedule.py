@@ -243,6 +243,22 @@ def test_a_timer_makes_up_for_a_moment_that_was_missed_and_a_run_under_way_is_no
             assert {"ActiveState": "inactive", "Result": "success", "User": "log-archive"}.items() <= about.items(), output(ready, name)
 
 
+def test_a_job_runs_without_its_log_folder_which_is_created_again_if_that_is_possible(ready: t.Any) -> None:
+    """As after a reboot with /var/log in memory."""
+    ready.run(["rm", "-r", LOGS])
+    ready.run(["systemctl", "start", "log-archive-syslog.service"])
+    assert ready.run(["stat", "--format=%a %U %G", LOGS]).stdout == "2750 log-archive log-archive-operators\n"
+    assert "syslog: nothing to do" in output(ready, "syslog")
+    ready.run(["rm", "-r", LOGS])
+    ready.path(LOGS).touch()
+    try:
+        ready.run(["systemctl", "start", "log-archive-syslog.service"])
+        assert unit(ready, "syslog.service")["Result"] == "success"
+    finally:
+        ready.path(LOGS).unlink()
+        ready.run(["systemd-tmpfiles", "--create", "/etc/tmpfiles.d/log-archive.conf"])
+
+
 def test_a_timer_follows_its_schedule_and_reads_every_log_where_that_is_wanted(ready: t.Any) -> None:
     later = {"syslog": dict(JOBS["syslog"], schedule={"at": "04:05 daily", "spread": "1s"})}
     private = ready.path("/var/log/events/syslog.20240112.14")
