@@ -112,10 +112,7 @@ def read(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Criteria:
         modified = (day.start, day.end - datetime.timedelta(seconds=1))
     elif given["modified"] is not None:
         age = parsed("modified", parse_duration, given["modified"])
-        try:
-            modified = (now - datetime.timedelta(seconds=age or 0), now)
-        except OverflowError:
-            problems.append("modified: %r goes back beyond the first day of the calendar" % (given["modified"],))
+        modified = (now - datetime.timedelta(seconds=age or 0), now)
     quiet = parsed("quiet", parse_duration, given["quiet"]) or 0.0
     min_size, max_size = (None if given[key] is None else parsed(key, parse_size, given[key]) for key in ("min_size", "max_size"))
     if min_size is not None and max_size is not None and min_size > max_size:

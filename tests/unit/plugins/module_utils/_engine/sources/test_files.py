@@ -436,7 +436,7 @@ def test_all_problems_of_the_options_are_reported_at_once(tmp_path):
         ({"period": "hour", "offset": 1}, "offset"),
         ({"period": None}, "unknown period"),
         ({"timezone": None}, "timezone"),
-        ({"modified": 1e15}, "calendar"),
+        ({"modified": 1e15}, "at most 100 years"),
         ({"must_exist": None}, "must_exist"),
         ({"paths": None}, "paths"),
     ],
