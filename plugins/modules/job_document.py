@@ -113,9 +113,11 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_options
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise, normalise_options
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.files import job_of
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.option import Spec
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import DEFAULT_CONFIG, JOB
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import set_up
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, document, reporting, unescaped
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import DOCUMENT_OPTION
 
@@ -201,11 +203,13 @@ def _apply(module: AnsibleModule, path: str, wanted: t.Optional[t.Dict[str, t.An
     before = _read(path) if there is not None and stat.S_ISREG(there.st_mode) else None
     attributes: t.Dict[str, t.Any] = {}
     after = None
+    metrics = [] if before is None else set_up.folders_of(_given(before))
     if wanted is None:
         changed = there is not None
         if changed and not module.check_mode:
             os.unlink(path)
             durable.fsync_folder(os.path.dirname(path))
+            set_up.remove(job_of(path), metrics)
     else:
         mode = _mode(module, there)
         if mode & 0o007 and masked(wanted, JOB) != wanted:
@@ -218,6 +222,8 @@ def _apply(module: AnsibleModule, path: str, wanted: t.Optional[t.Dict[str, t.An
         changed = before != after
         if changed and not module.check_mode:
             durable.write_atomically(path, after, mode, _owner(module.params, there))
+            set_up.remove(job_of(path), set(metrics) - set(set_up.folders_of(wanted)))
+            set_up.add(normalise(wanted, path))
         if not changed or not module.check_mode:
             common = module.load_file_common_arguments(module.params, path)
             changed = module.set_fs_attributes_if_different(common, changed, attributes, expand=False)
@@ -230,6 +236,16 @@ def _apply(module: AnsibleModule, path: str, wanted: t.Optional[t.Dict[str, t.An
 def _read(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
+
+
+def _given(data: bytes) -> t.Dict[str, t.Any]:
+    """The document that is in these bytes; nothing if they hold none."""
+    lines = data.decode("utf-8", "replace").splitlines()
+    try:
+        given = json.loads("\n".join(line for line in lines if not line.lstrip().startswith("//")))
+    except (ValueError, RecursionError):
+        return {}
+    return given if isinstance(given, dict) else {}
 
 
 def _mode(module: AnsibleModule, there: t.Optional[os.stat_result]) -> int:

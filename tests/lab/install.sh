@@ -34,6 +34,9 @@ need proftpd-core proftpd
 need cron cron
 set -- /usr/lib/*/faketime/libfaketime.so.1
 [ -e "$1" ] || missing="$missing libfaketime"
+# Scrapes our metrics, and tests our alerts.
+need prometheus prometheus promtool
+need prometheus-node-exporter prometheus-node-exporter
 # Reads the calendar of a timer as systemd does.
 need systemd systemd-analyze
 # Databases that streams are followed into (lab/databases.py).

@@ -13,6 +13,8 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.infra_ops.log_archive.plugins.module_utils import _module, _options
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config, spec as job_spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import set_up
 from ansible_collections.infra_ops.log_archive.plugins.modules import job_document
 
 DOCUMENT: t.Dict[str, t.Any] = {
@@ -82,3 +84,26 @@ def test_every_secret_of_the_table_is_masked() -> None:
         secrets = [name for name, option in table.items() if option.get("secret")]
         masked = job_document.masked({part: [dict.fromkeys(secrets, "s3cr3t")]}, job_spec.JOB)
         assert len(secrets) == count and set(masked[part][0].values()) == {"********"}
+
+
+def test_a_new_job_has_metrics_until_its_document_is_removed(tmp_path: pathlib.Path) -> None:
+    """An alert fires for a job that never runs, and not for one that was removed."""
+    document = normalise(dict(DOCUMENT, notify=[{"type": "textfile", "path": str(tmp_path)}, {"type": "log", "path": "/x"}]))
+    set_up.add(document)
+    path = tmp_path / "log_archive_syslog.prom"
+    text = path.read_text()
+    assert 'log_archive_last_success_timestamp_seconds{archive_job="syslog"' in text and 'store="s3"} 0' in text
+    set_up.add(document)
+    assert path.read_text() == text, "that of a run stays"
+    folders = set_up.folders_of(job_document._given(job_document.text(document).encode()))
+    assert folders == [str(tmp_path)]
+    set_up.remove("syslog", folders)
+    set_up.remove("syslog", [*folders, str(tmp_path / "missing")])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[", b"\xff", b"[]", b'{"notify": 1}', b'{"notify": [1, {"type": "textfile", "path": "relative"}]}']
+)
+def test_a_document_with_mistakes_has_no_metrics(data: bytes) -> None:
+    assert set_up.folders_of(job_document._given(data)) == []

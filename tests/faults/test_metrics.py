@@ -1,0 +1,123 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The metrics as a real node exporter and a real Prometheus take them, and the alerts by promtool."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import lab
+import pytest
+from lab.processes import free_port
+from rigs.host import JOB, NAME, Host
+
+ALERTS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "alerts.yml"
+TEST = """
+rule_files: [%s]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - {series: 'log_archive_known_since_timestamp_seconds{archive_job="syslog",host="web1"}', values: '0x3000'}
+      - {series: 'log_archive_last_success_timestamp_seconds{archive_job="syslog",host="web1"}', values: '%s'}
+      - {series: 'log_archive_oldest_unshipped_timestamp_seconds{archive_job="syslog",host="web1",store="s3"}', values: '%s'}
+      - {series: 'log_archive_verify_failures{archive_job="syslog",host="web1",store="s3"}', values: '%s'}
+      - {series: 'log_archive_prune_refused{archive_job="syslog",host="web1",store="s3"}', values: '%s'}
+      - {series: 'log_archive_spool_filesystem_free_bytes{archive_job="syslog",host="web1"}', values: '%s'}
+      - {series: 'log_archive_spool_filesystem_size_bytes{archive_job="syslog",host="web1"}', values: '1000x3000'}
+    promql_expr_test:
+      - expr: count(ALERTS{alertstate="firing"}) by (alertname)
+        eval_time: 30h
+        exp_samples: %s
+"""
+FINE = {"success": "108000x3000", "oldest": "0x3000", "failures": "0x3000", "refused": "0x3000", "free": "500x3000"}
+NAMES = ["LogArchiveNoSuccess", "LogArchiveUnshipped", "LogArchiveVerificationFailed", "LogArchivePruneRefused", "LogArchiveSpoolDisk"]
+
+
+def program(name):
+    """The path of a program of tests/lab/install.sh."""
+    return shutil.which(name) or pytest.skip("%s is missing" % name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "firing"),
+    [
+        ({}, []),
+        ({"success": "0x3000"}, ["LogArchiveNoSuccess"]),
+        ({"success": "3600x3000"}, ["LogArchiveNoSuccess"]),
+        ({"oldest": "60x3000"}, ["LogArchiveUnshipped"]),
+        ({"oldest": "90000x3000"}, []),
+        ({"failures": "1x3000"}, ["LogArchiveVerificationFailed"]),
+        ({"refused": "1x3000"}, ["LogArchivePruneRefused"]),
+        ({"free": "99x3000"}, ["LogArchiveSpoolDisk"]),
+    ],
+)
+def test_the_alerts(tmp_path, changes, firing):
+    series = {**FINE, **changes}
+    samples = [{"labels": '{alertname="%s"}' % name, "value": 1} for name in firing]
+    path = tmp_path / "test.yml"
+    path.write_text(TEST % (ALERTS, *(series[name] for name in FINE), json.dumps(samples)))
+    done = subprocess.run([program("promtool"), "test", "rules", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_alerts_are_five_valid_rules():
+    done = subprocess.run([program("promtool"), "check", "rules", ALERTS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "5 rules found" in done.stdout, done.stdout + done.stderr
+    assert [name for name in NAMES if "alert: %s\n" % name in ALERTS.read_text()] == NAMES
+
+
+def test_a_scrape_keeps_every_label(tmp_path):
+    """Prometheus gives its own label ``job`` to what it scrapes; a series of ours with that label would be renamed."""
+    pytest.importorskip("cryptography")
+    host = Host(tmp_path / "host")
+    host.write_logs(14)
+    folder = tmp_path / "textfiles"
+    folder.mkdir()
+    host.run(notify=[{"type": "textfile", "path": str(folder)}])
+    exporter, prometheus = free_port(), free_port()
+    (tmp_path / "prometheus.yml").write_text(
+        json.dumps(
+            {
+                "global": {"scrape_interval": "1s"},
+                "rule_files": [str(ALERTS)],
+                "scrape_configs": [{"job_name": "node", "static_configs": [{"targets": ["127.0.0.1:%d" % exporter]}]}],
+            }
+        )
+    )
+    with contextlib.ExitStack() as stack:
+        for command in (
+            [program("prometheus-node-exporter"), "--web.listen-address=127.0.0.1:%d" % exporter, "--collector.disable-defaults"]
+            + ["--collector.textfile", "--collector.textfile.directory=%s" % folder],
+            [program("prometheus"), "--config.file=%s" % (tmp_path / "prometheus.yml"), "--storage.tsdb.path=%s" % (tmp_path / "data")]
+            + ["--web.listen-address=127.0.0.1:%d" % prometheus],
+        ):
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+        found = _query(prometheus, 'log_archive_runs_total{exit_code="0"}')
+        assert found == [{"archive_job": JOB, "host": NAME, "job": "node", "exit_code": "0"}]
+        assert _query(prometheus, "node_textfile_scrape_error == 0")
+
+
+def _query(port, query):
+    """The labels of what Prometheus finds, once it finds something."""
+    deadline = time.monotonic() + lab.patience(60)
+    while time.monotonic() < deadline:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            url = "http://127.0.0.1:%d/api/v1/query?%s" % (port, urllib.parse.urlencode({"query": query}))
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                results = json.load(answer)["data"]["result"]
+            if results:
+                return [{name: value for name, value in one["metric"].items() if name not in ("__name__", "instance")} for one in results]
+        time.sleep(0.2)
+    raise AssertionError("Prometheus found nothing for %s" % query)
