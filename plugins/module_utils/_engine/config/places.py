@@ -23,6 +23,7 @@ if t.TYPE_CHECKING:
 Given = t.Mapping[str, t.Any]
 """A job document as it was written; nothing in it is checked."""
 
+_LOOKED_AT_IN_USE = ("state", "spool", "stores")
 _OF_STATE = (".lock", ".removals.json", ".web.json")
 
 
@@ -38,9 +39,9 @@ class Place:
 def check(document: JobDocument, others: t.Sequence[Given] = (), subject: t.Optional[str] = None, look: bool = False) -> None:
     """Raise ConfigError if a path of the job lies where it must not; ``problems`` names every one.
 
-    others: the documents of the other jobs of the host. subject: the name of the document in messages. look: look at file stores, too.
-    Without it they are checked as they are written (unless roots are fixed for them), because a store may be a mount of a server that does
-    not answer, and that must not stop a run with other stores. The store looks when it is used.
+    others: the documents of the other jobs of the host. subject: the name of the document in messages. look: look at every path. Without
+    it state, spool and file stores are checked as they are written (unless roots are fixed for them): a store may be a mount of a server
+    that does not answer, which must not stop a run with other stores. All three are looked at when they are used.
     """
     problems: t.List[str] = []
     places = _places(document)
@@ -83,7 +84,7 @@ def _real_paths(places: t.Sequence[Place], problems: t.List[str], look: bool) ->
     real: t.Dict[str, str] = {}
     for place in places:
         try:
-            if look or place.kind != "stores":
+            if look or place.kind not in _LOOKED_AT_IN_USE:
                 real[place.path] = beneath.real_path(place.path)
             elif _is_within(os.path.abspath(place.path), protected.SETTINGS):
                 raise protected.refusal(place.path, protected.SETTINGS)
@@ -141,7 +142,7 @@ def _conflicts(places: t.Sequence[Place], real: t.Mapping[str, str], others: t.S
             # Jobs may share a state, a spool and a store.
             if any(mine.kind == folder.kind and mine.path == folder.path for mine in own):
                 continue
-            there = os.path.realpath(folder.path) if look or folder.kind != "stores" else os.path.abspath(folder.path)
+            there = os.path.realpath(folder.path) if look else os.path.abspath(folder.path)
             if any(mine.kind == folder.kind and real[mine.path] == there for mine in own):
                 continue
             for place in places:

@@ -55,6 +55,7 @@ def run(
             if check:
                 _carry_out(context, lambda: _archive_and_prune(context, after_kill=False))
             else:
+                context.spool.make()
                 _run_and_remember(context)
             return context.recorder.record
     except LockedError:
@@ -73,7 +74,7 @@ def prune(document: JobDocument, stores: t.Sequence[str] = (), now: t.Optional[d
     """Apply retention now, to the stores of these names or to all of the job; returns the record as ``run`` does."""
     with contextlib.ExitStack() as stack:
         if not check:
-            stack.enter_context(_locked(document, spool=False))
+            stack.enter_context(_locked(document))
         context = stack.enter_context(contextlib.closing(Context(document, now, check)))
         _carry_out(context, lambda: pruning.prune(context, stores or context.stores.names, always=True))
         return context.recorder.record
@@ -197,14 +198,11 @@ def _warn_of_notifications(context: Context, warnings: t.Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def _locked(document: JobDocument, spool: bool = True) -> t.Iterator[None]:
-    """Hold the lock of the job, after its folders were made and checked. spool: whether the spool is needed, too."""
+def _locked(document: JobDocument) -> t.Iterator[None]:
+    """Hold the lock of the job, after its state was made and checked."""
     path = os.path.join(document["state"], "%s.lock" % document["name"])
     with contextlib.ExitStack() as stack:
         state = stack.enter_context(folders.held(document["state"], create=True))
-        if spool:
-            with folders.held(document["spool"], create=True):
-                pass
         try:
             stack.enter_context(durable.lock(path, wait=False, dir_fd=state))
         except OSError as error:

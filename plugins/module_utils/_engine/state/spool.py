@@ -38,6 +38,10 @@ class Spool:
         self._stack.close()
         self._opened = None
 
+    def make(self) -> None:
+        """Make the folder (0700) if it is missing, and open it."""
+        self._opened = self._stack.enter_context(held(self.folder, create=True))
+
     @property
     def _root(self) -> int:
         if self._opened is None:
