@@ -21,7 +21,7 @@ import zlib
 
 from ..base.errors import IntegrityError, LogArchiveError
 from ..base.staging import CHUNK, ExtractedFile, StagedFile, Staging, check_name, failing_clearly, planned, staging_in
-from ..base.units import format_size
+from ..base.units import LAST_SECOND, format_size
 
 _UNIX = 3
 _UNIX_TIMES = 0x5455
@@ -149,8 +149,10 @@ def _modified(info: zipfile.ZipInfo) -> t.Optional[datetime.datetime]:
         return _EPOCH + datetime.timedelta(seconds=struct.unpack_from("<l", unix, 1)[0])
     # Four reserved bytes, then attribute 1 of 24 bytes, which begins with the modification time in 100 ns since 1601.
     if len(ntfs) >= 16 and ntfs[4:8] == b"\1\0\x18\0":
-        with contextlib.suppress(OverflowError):
-            return _NTFS_EPOCH + datetime.timedelta(microseconds=struct.unpack_from("<Q", ntfs, 8)[0] // 10)
+        microseconds = struct.unpack_from("<Q", ntfs, 8)[0] // 10
+        # Later times cannot be shown in every time zone.
+        if microseconds < (LAST_SECOND - _NTFS_EPOCH.timestamp()) * 1e6:
+            return _NTFS_EPOCH + datetime.timedelta(microseconds=microseconds)
     try:
         return datetime.datetime(*info.date_time)
     except ValueError:
@@ -160,10 +162,11 @@ def _modified(info: zipfile.ZipInfo) -> t.Optional[datetime.datetime]:
 def _extra_fields(extra: bytes) -> t.Dict[int, bytes]:
     """The extra fields of an entry by their header id (APPNOTE.TXT 4.5.1)."""
     fields: t.Dict[int, bytes] = {}
-    while len(extra) >= 4:
-        kind, size = struct.unpack_from("<HH", extra)
-        fields.setdefault(kind, extra[4 : 4 + size])
-        extra = extra[4 + size :]
+    at = 0
+    while at + 4 <= len(extra):
+        kind, size = struct.unpack_from("<HH", extra, at)
+        fields.setdefault(kind, extra[at + 4 : at + 4 + size])
+        at += 4 + size
     return fields
 
 

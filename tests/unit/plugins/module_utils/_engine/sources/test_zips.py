@@ -10,9 +10,12 @@ import os
 import random
 import shutil
 import stat
+import struct
 import subprocess
 import tempfile
+import time
 import zipfile
+import zoneinfo
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, LogArchiveError
@@ -231,3 +234,23 @@ def test_a_zip_of_any_names_with_any_bytes_changed_is_refused_or_extracted(entri
         except LogArchiveError:
             pass
         assert set(os.listdir(folder)) <= {"z.zip", "to"}
+
+
+@pytest.mark.parametrize("ticks", [0, 2**63, 2**64 - 1, 2650467743999999999, 2650467743990000000], ids=hex)
+def test_any_exact_time_of_windows_is_a_date_in_every_zone_or_ignored(tmp_path, destination, ticks):
+    entry = info("a")
+    entry.extra = struct.pack("<HHLHHQQQ", 10, 32, 0, 1, 24, ticks, 0, 0)
+    path = write_zip(tmp_path / "z.zip", (entry, b"x"))
+    (member,) = members(path)
+    for zone in ("Pacific/Kiritimati", "Etc/GMT+12"):
+        assert member.modified.astimezone(zoneinfo.ZoneInfo(zone))
+    assert extract(path, str(destination))
+
+
+def test_the_extra_fields_of_a_member_are_read_in_linear_time(tmp_path):
+    entry = info("a")
+    entry.extra = struct.pack("<HH", 0x7777, 0) * 16000
+    began = time.process_time()
+    for _again in range(20):
+        members(write_zip(tmp_path / "z.zip", (entry, b"x")))
+    assert time.process_time() - began < 5
