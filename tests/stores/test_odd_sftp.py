@@ -194,3 +194,46 @@ def test_a_server_that_takes_a_login_with_sha1_only_is_named(new_openssh: t.Any,
     pathlib.Path(server.folder, "authorized_keys").write_text((tmp_path / "login.pub").read_text())
     with pytest.raises(errors.StoreDeniedError, match="SHA-1"):
         new(server, private_key_file=str(key)).list()
+
+
+# -- known hosts as OpenSSH reads them --------------------------------------------------------------------------------------
+
+
+def ssh_accepts(server: t.Any, known_hosts: pathlib.Path) -> bool:
+    """Whether OpenSSH's own client accepts the server."""
+    options = ["-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile=%s" % known_hosts, "-o", "GlobalKnownHostsFile=/dev/null"]
+    options += ["-o", "BatchMode=yes", "-F", "/dev/null", "-i", server.private_key_file, "-p", str(server.port)]
+    ran = subprocess.run(["ssh", *options, "%s@%s" % (server.user, server.host), "true"], capture_output=True, text=True, check=False)
+    return ran.returncode == 0
+
+
+def test_entries_without_a_port_count_for_other_ports(openssh: t.Any, tmp_path: pathlib.Path) -> None:
+    key = openssh.host_key
+    other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKkdq1L5pQIjyFpcEBRc7CNtrbGIfKkhlVnMbT2fQ4D5"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", str(tmp_path / "ecdsa")], check=True)
+    ecdsa = " ".join((tmp_path / "ecdsa.pub").read_text().split()[:2])
+    named = "[127.0.0.1]:%d" % openssh.port
+    cases = [
+        (["127.0.0.1 " + key], True),
+        (["127.0.0.* " + key], True),
+        (["127.0.0.1 " + ecdsa, "127.0.0.1 " + key], True),
+        (["127.0.0.1 " + other], False),
+        (["[127.0.0.1]:1 " + key], False),
+        # The entry with the port counts alone, if there is one.
+        ([named + " " + other, "127.0.0.1 " + key], False),
+        ([named + " " + key, "127.0.0.1 " + other], True),
+        (["@revoked 127.0.0.1 " + key, named + " " + key], None),
+    ]
+    for lines, accepted in cases:
+        file = tmp_path / "known_hosts"
+        file.write_text("".join(line + "\n" for line in lines))
+        one = new(openssh, host_key=None, known_hosts_file=str(file))
+        try:
+            one.list()
+            found = True
+        except errors.StoreDeniedError:
+            found = False
+        one.close()
+        assert found == bool(accepted), lines
+        if accepted is not None:
+            assert ssh_accepts(openssh, file) == accepted, lines

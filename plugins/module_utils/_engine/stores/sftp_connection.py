@@ -292,10 +292,13 @@ class Connection:
         # AES-GCM needs no separate MAC: about twice the throughput of paramiko's first choice.
         options.ciphers = sorted(options.ciphers, key=lambda name: "-gcm@" not in name)
         if not known.accepted:
+            # Preferred, and no more: another key only means that the server is not known.
+            preferred = {key.type for key in known.without_port}
+            options.key_types = sorted(options.key_types, key=lambda name: not _is_of_type(name, preferred))
             return
         # Ask for the type of key that is known: a server has several, and another type would look like a changed key.
         types = {key.type for key in known.accepted}
-        names = [name for name in options.key_types if name in types or (name.startswith("rsa-sha2-") and "ssh-rsa" in types)]
+        names = [name for name in options.key_types if _is_of_type(name, types)]
         if not names:
             raise StoreDeniedError(
                 "paramiko cannot check a host key of the known type: %s" % ", ".join(sorted(types)),
@@ -347,3 +350,8 @@ class Connection:
 
     def _farewell(self) -> str:
         return str(getattr(self.transport, "farewell", ""))
+
+
+def _is_of_type(algorithm: str, types: t.Collection[str]) -> bool:
+    """Whether a signature algorithm belongs to a key of one of these types."""
+    return algorithm in types or (algorithm.startswith("rsa-sha2-") and "ssh-rsa" in types)

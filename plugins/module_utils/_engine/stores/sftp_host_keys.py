@@ -19,10 +19,15 @@ from .sftp_login import HostKey, Login
 
 
 class KnownKeys(t.NamedTuple):
-    """The keys that are known for a server: those that are accepted, and the blobs of those that are revoked."""
+    """The keys that are known for a server: those that are accepted, and the blobs of those that are revoked.
+
+    without_port: keys of its host name alone. A server at another port than 22 may have one of them, as with OpenSSH; if it has not, it is
+    a server that is not known, and not one with a changed key.
+    """
 
     accepted: t.List[HostKey]
     revoked: t.List[bytes]
+    without_port: t.Tuple[HostKey, ...] = ()
 
 
 def parse_host_key(text: str) -> HostKey:
@@ -54,12 +59,17 @@ def parse_known_hosts(lines: t.Iterable[str], host: str, port: int) -> KnownKeys
     Names may be hashed, patterns (``*``, ``?``) and negated (``!``). Lines of certificate authorities and lines that cannot be read
     are skipped: they accept nothing.
     """
-    name = (host if port == 22 else "[%s]:%d" % (host, port)).lower()
+    plain = host.lower()
+    name = plain if port == 22 else "[%s]:%d" % (plain, port)
+    without_port: t.List[HostKey] = []
     known = KnownKeys([], [])
     for line in lines:
         fields = line.split()
         marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
-        if len(fields) < 3 or fields[0].startswith("#") or marker not in ("", "@revoked") or not _names_host(fields[0], name):
+        if len(fields) < 3 or fields[0].startswith("#") or marker not in ("", "@revoked"):
+            continue
+        exact = _names_host(fields[0], name)
+        if not exact and not _names_host(fields[0], plain):
             continue
         try:
             key = parse_host_key(" ".join(fields[1:3]))
@@ -67,9 +77,11 @@ def parse_known_hosts(lines: t.Iterable[str], host: str, port: int) -> KnownKeys
             continue
         if marker:
             known.revoked.append(key.blob)
-        else:
+        elif exact:
             known.accepted.append(key)
-    return known
+        else:
+            without_port.append(key)
+    return known._replace(without_port=tuple(without_port))
 
 
 def _names_host(names: str, host: str) -> bool:
@@ -95,6 +107,7 @@ def known_keys_for(login: Login) -> KnownKeys:
     """The pinned key of a login, or those in its known_hosts files; ConfigError if a file cannot be read."""
     if login.host_key is not None:
         return KnownKeys([login.host_key], [])
+    without_port: t.List[HostKey] = []
     known = KnownKeys([], [])
     for path in login.known_hosts_files:
         try:
@@ -105,8 +118,9 @@ def known_keys_for(login: Login) -> KnownKeys:
         except OSError as error:
             raise ConfigError("cannot read the known hosts: %s" % error.strerror, path, "Check known_hosts_file") from error
         known.accepted.extend(found.accepted)
+        without_port.extend(found.without_port)
         known.revoked.extend(found.revoked)
-    return known
+    return known._replace(without_port=tuple(without_port))
 
 
 def check_host_key(login: Login, offered: HostKey, known: KnownKeys) -> None:
@@ -115,7 +129,7 @@ def check_host_key(login: Login, offered: HostKey, known: KnownKeys) -> None:
     scan = "ssh-keyscan -p %d -t %s %s" % (login.port, offered.type.replace("ssh-", "").partition("-")[0], login.host)
     if offered.blob in known.revoked:
         raise StoreDeniedError("the host key %s of the server is marked as revoked; nothing was sent" % shown, login.address)
-    if offered in known.accepted:
+    if offered in known.accepted or (not known.accepted and offered in known.without_port):
         return
     if known.accepted:
         raise StoreDeniedError(

@@ -73,7 +73,7 @@ def test_which_lines_of_known_hosts_name_a_host() -> None:
     key = "%s %s" % (kind, base64.b64encode(blob).decode())
 
     def known(line: str, host: str = "files.example.org", port: int = 22) -> bool:
-        accepted, revoked = parse_known_hosts([line], host, port)
+        accepted, revoked, _without_port = parse_known_hosts([line], host, port)
         assert not revoked
         return accepted == [(kind, blob)]
 
