@@ -9,10 +9,9 @@ import contextlib
 import os
 import typing as t
 
-from ..base.errors import EXIT_DONE
 from ..base.texts import line
 from . import output
-from .options import add_archives, add_store, check_range, documents, host_of, progress_of, stores
+from .options import add_archives, add_store, check_range, each_document, host_of, progress_of, stores
 from .recorded import records
 
 if t.TYPE_CHECKING:
@@ -47,7 +46,12 @@ def restore(options: argparse.Namespace) -> int:
     results: t.List[RestoredRow] = []
     done: t.List[Restored] = []
     with contextlib.ExitStack() as stack:
-        holdings = [_holdings(document, options, stack) for document in documents(options)]
+        holdings: t.List[Holdings] = []
+        code = each_document(options, lambda document: holdings.append(_holdings(document, options, stack)), lambda _job, _error: None)
+        if not holdings:
+            if options.json:
+                output.print_json([])
+            return code
         for restored in restore_from_stores(
             holdings,
             Choice(options.name, options.since, options.until, options.latest),
@@ -67,9 +71,9 @@ def restore(options: argparse.Namespace) -> int:
         output.print_text(report.restored(results))
     error = failure(done)
     if error is None:
-        return EXIT_DONE
+        return code
     output.print_error("log-archive: %s" % error)
-    return error.exit_code
+    return output.worst((code, error.exit_code))
 
 
 def _holdings(document: JobDocument, options: argparse.Namespace, stack: contextlib.ExitStack) -> Holdings:

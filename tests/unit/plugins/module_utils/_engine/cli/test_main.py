@@ -565,3 +565,11 @@ def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
     assert "CREATE TABLE IF NOT EXISTS generic_line" in run(None, "ingest", "app", "--print-schema").stdout
     for wrong in (["ingest"], ["ingest", "app", "--all"], ["ingest", "app", "--print-schema", "--json"], ["follow"], ["follow", "none"]):
         run(None, *wrong, code=2)
+
+
+def test_restore_of_all_jobs_leaves_out_a_bad_document(host):
+    run(host, "run", "--all")
+    (host.folder / "jobs" / "another.json").write_text("{")
+    done = run(host, "restore", "--to", str(host.folder / "to"), code=2)
+    assert "another.json" in done.stderr and "2 file(s)" in done.stdout
+    assert json_of(host, "restore", "another", "--to", str(host.folder / "to"), code=2) == []
