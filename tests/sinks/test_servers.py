@@ -33,6 +33,8 @@ from lab.https import Authority
 from rigs.databases import Place, started
 from rigs.streams import document, upload
 
+# One worker starts the servers, and the others fill the gaps.
+pytestmark = pytest.mark.xdist_group("databases")
 ODD = "tab\t, new\nline, \\N, back\\slash, %s, 'quotes\"; -- \U0001f600 ü"
 FILE = FilePlace("/logs/caf\udce9/sftpgo.log", True, 2**63 + 5, 2**64 - 1, 500)
 NEW = Generation(0, "web1-a-0", "/logs/caf\udce9", ((80, "aa" * 16),), 0, 100, "bb" * 16, 1, FILE, 1000.5, False)
