@@ -239,6 +239,9 @@ def test_file_names_are_not_markup(host, receiver):
 def test_a_long_message_is_cut_to_the_limit_of_the_server(host, receiver):
     for number in range(120):
         (host.logs / ("a-rather-long-name-of-a-log-%03d-ünïcödé-%s" % (number, "x" * 80))).write_bytes(b"x")
+    # The message lists some of the archives only: what makes it long are the copies of each.
+    names = ["store-%d-%s" % (number, "x" * 40) for number in range(5)]
+    host.stores = [{"type": "file", "name": name, "path": str(host.folder / name)} for name in names]
     recap = host.run(notify=[chat(receiver)], select=EMPTY)
     assert recap["warnings"] == [] and len(recap["archives"]) == 122
     (post,) = receiver.taken()
