@@ -11,7 +11,7 @@ import pathlib
 import typing as t
 
 import pytest
-from rigs.host import Host, assert_complete, assert_tidy, file_store, random_bytes
+from rigs.host import Host, archives_in, assert_complete, assert_tidy, at, file_store, random_bytes
 
 from faults.test_kill import sftp_options
 
@@ -100,6 +100,21 @@ def test_the_sftp_server(host: Host, small_filesystem: t.Any, openssh: t.Any, le
     assert recap["spool"]["archives"] >= 1
     filler.unlink()
     completes(host, root / "store")
+
+
+@pytest.mark.parametrize("prune", ["after", "before"])
+def test_a_full_sftp_server_recovers_by_retention(host: Host, small_filesystem: t.Any, openssh: t.Any, prune: str) -> None:
+    """It has room for two archives, and the policy keeps two: without a prune before the upload it would stay full for ever."""
+    root = pathlib.Path(small_filesystem(7 * MIB // 2))
+    host.stores = [dict(sftp_options(openssh, str(root)), attempts=1)]
+    policy = {"keep_last": 2, "max_delete_share": 1}
+    assert host.run(retention=policy)["exit_code"] == 0
+    (host.logs / "syslog.20240112.15").write_bytes(random_bytes(MIB))
+    recap = host.run(now=at("2024-01-12 16:05"), retention=policy, prune=prune)
+    assert (recap["exit_code"], recap["errors"]) == (0, [])
+    assert [key[-14:-11] for key in sorted(archives_in(file_store(root)))] == [".14", ".15"]
+    assert host.spooled() == [] and bool(recap["warnings"]) == (prune == "after")
+    assert_tidy(root)
 
 
 @pytest.mark.parametrize("leave", range(0, 400_000, 20_000))
