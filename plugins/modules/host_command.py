@@ -123,6 +123,7 @@ def _shipped() -> None:
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import document  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import zips  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import record  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import set_up  # noqa: F401
 
 
 def main() -> None:

@@ -73,14 +73,20 @@ def test_ten_jobs_of_one_host_start_together_for_the_first_time(host: Host) -> N
     assert host.spooled() == []
 
 
-def test_a_run_killed_while_it_holds_the_lock(host: Host) -> None:
-    with open(host.logs / "large", "wb") as file:
-        file.truncate(4 << 30)
-    host.write_document(select=ALL)
-    run = subprocess.Popen([*COMMAND, "run", "--all"], env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def stopped_run(host: Host, command: t.Sequence[str]) -> subprocess.Popen[str]:
+    """A run that SIGSTOP holds in the middle of packing a log that is large enough to be caught at it."""
+    (host.logs / "large").write_bytes(random_bytes(1 << 20) * 256)
+    run = subprocess.Popen(command, env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not any(name.endswith(".part") for name in host.spooled()):
         assert run.poll() is None
-        time.sleep(0.01)
+        time.sleep(0.001)
+    run.send_signal(signal.SIGSTOP)
+    return run
+
+
+def test_a_run_killed_while_it_holds_the_lock(host: Host) -> None:
+    host.write_document(select=ALL)
+    run = stopped_run(host, [*COMMAND, "run", "--all"])
     assert host.command("run", "--all").returncode == 5
     status = json.loads(host.command("status", "--json").stdout)[0]
     assert status["state"].startswith("runs now")
@@ -98,17 +104,13 @@ def test_a_run_killed_while_it_holds_the_lock(host: Host) -> None:
 def test_a_run_that_is_interrupted(host: Host, number: signal.Signals, start_part: t.Any, tmp_path: pathlib.Path) -> None:
     """It removes what is unfinished, and records, logs and reports how it ended."""
     receiver = start_part(webhook(tmp_path / "webhook", authority=Authority(tmp_path)))
-    with open(host.logs / "large", "wb") as file:
-        file.truncate(4 << 30)
     ping = {"type": "ping", "url": receiver.url("/ping/1"), "ca_bundle": receiver.authority.certificate_file}
     host.write_document(select=ALL, notify=[ping])
     # What a shell starts in the background, such as these tests, ignores SIGINT and hands that on.
     command = ["env", "--default-signal=INT", *COMMAND, "run", "--all", "--json"]
-    run = subprocess.Popen(command, env=host.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not any(name.endswith(".part") for name in host.spooled()):
-        assert run.poll() is None
-        time.sleep(0.01)
+    run = stopped_run(host, command)
     run.send_signal(number)
+    run.send_signal(signal.SIGCONT)
     out, err = run.communicate(timeout=lab.patience(60))
     assert "Traceback" not in err and "interrupted by %s" % number.name in err
     assert run.returncode == 128 + number
