@@ -17,7 +17,7 @@ from ..base.errors import DiskFullError, LogArchiveError
 from .folders import held, is_anothers
 
 FILE_NAME = "catalog.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LEAST_ROOM = 1 << 17
 """Bytes that SQLite needs beside the catalog for the write-ahead log and its index."""
 
@@ -173,12 +173,37 @@ class Database:
         version = self.execute("PRAGMA user_version")[0][0]
         if version > SCHEMA_VERSION:
             raise LogArchiveError("a newer version of log-archive wrote this catalog", self.path, "Install that version again")
-        if version == 0:
+        if version < SCHEMA_VERSION:
             with self.transaction():
-                if self.execute("PRAGMA user_version")[0][0] == 0:
-                    for statement in _SCHEMA.split(";"):
-                        self.execute(statement)
-                    self.execute("PRAGMA user_version=%d" % SCHEMA_VERSION)
+                # Another process may have done it meanwhile.
+                version = self.execute("PRAGMA user_version")[0][0]
+                if version == 0:
+                    self._execute_all(_SCHEMA)
+                elif version == 1:
+                    self._migrate_from_1()
+                self.execute("PRAGMA user_version=%d" % SCHEMA_VERSION)
+
+    def _execute_all(self, statements: str) -> None:
+        for statement in statements.split(";"):
+            self.execute(statement)
+
+    def _migrate_from_1(self) -> None:
+        """Version 1 had no digests, devices and inodes of sources, no copies that were given up, and fewer tables."""
+        import json
+        import re
+
+        self._execute_all("DROP INDEX copies_by_state; ALTER TABLE copies RENAME TO copies_1")
+        for column in ("sha256 TEXT NOT NULL DEFAULT ''", "device INTEGER", "inode INTEGER"):
+            self.execute("ALTER TABLE sources ADD COLUMN %s" % column)
+        new = r"TABLE (copies|refusals|jobs|verifications|failures) |INDEX (copies_by_state|sources_by_size|sources_by_mtime) "
+        self._execute_all(";".join(statement for statement in _SCHEMA.split(";") if re.search(new, statement)))
+        self.execute("INSERT INTO copies SELECT archive, store, key, state, verified_by, etag, error, manifest FROM copies_1")
+        self.execute("DROP TABLE copies_1")
+        for archive, manifest in self.execute("SELECT id, manifest FROM archives"):
+            self.executemany(
+                "UPDATE sources SET sha256 = ? WHERE path = ? AND archive = ?",
+                [(source["sha256"], os.fsencode(source["path"]), archive) for source in json.loads(manifest)["sources"]],
+            )
 
     def _failed(self, error: Exception) -> LogArchiveError:
         # On a full disk SQLite's files beside the catalog fail with a plain "disk I/O error".

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import sqlite3
 import stat
@@ -82,3 +84,96 @@ def test_a_damaged_catalog_is_an_error(tmp_path, damage):
         catalog = Catalog(str(tmp_path))
         catalog.entries("job")
         catalog.awaited("job")
+
+
+VERSION_1 = """
+CREATE TABLE archives (
+    id INTEGER PRIMARY KEY,
+    host TEXT NOT NULL,
+    job TEXT NOT NULL,
+    key TEXT NOT NULL,
+    period_start TEXT NOT NULL,
+    period_end TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    manifest TEXT NOT NULL,
+    spooled INTEGER NOT NULL,
+    UNIQUE (key)
+);
+CREATE INDEX archives_by_job ON archives (job, spooled);
+CREATE INDEX archives_by_period ON archives (job, period_start);
+CREATE TABLE sources (
+    archive INTEGER NOT NULL REFERENCES archives (id),
+    path BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    changed INTEGER NOT NULL
+);
+CREATE INDEX sources_by_path ON sources (path);
+CREATE TABLE copies (
+    archive INTEGER NOT NULL REFERENCES archives (id),
+    store TEXT NOT NULL,
+    key TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'verified', 'pruned')),
+    verified_by TEXT,
+    etag TEXT,
+    error TEXT,
+    manifest TEXT,
+    PRIMARY KEY (archive, store)
+);
+CREATE INDEX copies_by_state ON copies (state);
+CREATE TABLE prunes (
+    job TEXT NOT NULL,
+    store TEXT NOT NULL,
+    policy TEXT NOT NULL,
+    PRIMARY KEY (job, store)
+);
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    job TEXT NOT NULL,
+    started REAL NOT NULL,
+    ended REAL,
+    exit_code INTEGER,
+    recap TEXT
+);
+CREATE INDEX runs_by_job ON runs (job, id);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_catalog_of_version_1_keeps_its_archives(tmp_path):
+    facts = manifest(sha256="d" * 64)
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
+        old.executescript(VERSION_1)
+        old.execute(
+            "INSERT INTO archives VALUES (7, 'host', 'job', 'k', '2024-01-12T14:00:00Z', '2024-01-12T15:00:00Z', 10, ?, 0)",
+            (json.dumps(facts),),
+        )
+        old.execute("INSERT INTO sources VALUES (7, ?, 1, 2, 0)", (os.fsencode(facts["sources"][0]["path"]),))
+        old.execute("INSERT INTO copies VALUES (7, 'a', 'k', 'verified', 'read_back', 'etag', NULL, NULL)")
+        old.execute("INSERT INTO runs VALUES (1, 'job', 1.0, 2.0, 0, NULL)")
+        old.commit()
+    reader = Catalog(str(tmp_path), readonly=True)
+    assert reader.by_key("k").manifest == facts
+    reader.close()
+    for _twice in range(2):
+        catalog = Catalog(str(tmp_path))
+        assert catalog.copies(catalog.by_key("k"))["a"].verified_by == "read_back"
+        assert catalog.runs.last("job").exit_code == 0
+        catalog.close()
+
+    def schema(path):
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            rows = database.execute("SELECT type, name, tbl_name FROM sqlite_master ORDER BY name").fetchall()
+            columns = {name: database.execute("PRAGMA table_info(%s)" % name).fetchall() for kind, name, _table in rows if kind == "table"}
+            return (
+                rows,
+                {name: [column[1:4] for column in of] for name, of in columns.items()},
+                database.execute("PRAGMA user_version").fetchall(),
+            )
+
+    (tmp_path / "new").mkdir(mode=0o700)
+    Catalog(str(tmp_path / "new")).close()
+    assert schema(tmp_path / FILE_NAME) == schema(tmp_path / "new" / FILE_NAME)
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+        assert database.execute("SELECT sha256 FROM sources").fetchall() == [("d" * 64,)]
+        database.execute("UPDATE copies SET state = 'given up'")
