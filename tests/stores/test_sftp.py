@@ -686,6 +686,61 @@ def test_a_revoked_key_is_refused(openssh: t.Any, store: t.Any, tmp_path: pathli
             store(openssh, known_hosts_file=str(file), accept_new_host_key=accept).list()
 
 
+CERTIFICATES = {
+    # Host key, authority's key, options of ssh-keygen, names in known_hosts; whether ssh accepts it.
+    "ed25519": ("ed25519", "ed25519", "-n 127.0.0.1", "127.0.0.1", True),
+    "rsa by rsa": ("rsa", "rsa", "-n 127.0.0.1", "127.0.0.1", True),
+    "ecdsa": ("ecdsa", "ecdsa", "-n 127.0.0.1", "127.0.0.1", True),
+    "with the port": ("ed25519", "ed25519", "-n 127.0.0.1", "[127.0.0.1]:{port}", True),
+    "of two hosts": ("ed25519", "ed25519", "-n example.org,127.0.0.1", "*", True),
+    "of a pattern": ("ed25519", "ed25519", "-n 127.*", "127.0.0.1", False),
+    "without names": ("ed25519", "ed25519", "", "127.0.0.1", True),
+    "of another host": ("ed25519", "ed25519", "-n example.org", "127.0.0.1", False),
+    "known for another host": ("ed25519", "ed25519", "-n 127.0.0.1", "example.org", False),
+    "expired": ("ed25519", "ed25519", "-n 127.0.0.1 -V -2h:-1h", "127.0.0.1", False),
+    "of the future": ("ed25519", "ed25519", "-n 127.0.0.1 -V +1h:+2h", "127.0.0.1", False),
+    "signed with SHA-1": ("ed25519", "rsa", "-n 127.0.0.1 -t ssh-rsa", "127.0.0.1", False),
+    "with an unknown option": ("ed25519", "ed25519", "-n 127.0.0.1 -O critical:x@example.org=1", "127.0.0.1", False),
+}
+
+
+@pytest.mark.parametrize("case", CERTIFICATES)
+def test_host_certificates_are_judged_as_ssh_judges_them(new_openssh: t.Any, store: t.Any, tmp_path: pathlib.Path, case: str) -> None:
+    kind, authority_kind, options, names, accepted = CERTIFICATES[case]
+    for name, of in (("host", kind), ("authority", authority_kind)):
+        subprocess.run(["ssh-keygen", "-q", "-t", of, "-N", "", "-f", str(tmp_path / name)], check=True)
+    sign = ["ssh-keygen", "-q", "-s", str(tmp_path / "authority"), "-I", "host", "-h", *options.split(), str(tmp_path / "host.pub")]
+    subprocess.run(sign, check=True, capture_output=True)
+    server = new_openssh(extra_config="HostKey {0}\nHostCertificate {0}-cert.pub".format(tmp_path / "host"))
+    file = tmp_path / "known_hosts"
+    line = "@cert-authority %s %s" % (names.format(port=server.port), (tmp_path / "authority.pub").read_text())
+    file.write_text(line)
+
+    def judged() -> bool:
+        ssh = ["ssh", "-F", "none", "-i", server.private_key_file, "-p", str(server.port), "-l", server.user]
+        for option in ("UserKnownHostsFile=%s" % file, "GlobalKnownHostsFile=/dev/null", "StrictHostKeyChecking=yes", "BatchMode=yes"):
+            ssh += ["-o", option]
+        ssh_accepts = subprocess.run([*ssh, "127.0.0.1", "true"], check=False, capture_output=True).returncode == 0
+        try:
+            ours = store(server, known_hosts_file=str(file)).list() == []
+        except errors.StoreDeniedError as error:
+            assert "nothing was sent" in str(error)
+            ours = False
+        assert ours == ssh_accepts
+        return ours
+
+    assert judged() is accepted
+    if case == "ed25519":
+        file.write_text(line + "@revoked * " + (tmp_path / "authority.pub").read_text())
+        assert judged() is False
+        file.write_text(line + "127.0.0.1 " + server.host_key + "\n")
+        assert judged() is True, "the server also has the key of a plain line"
+        (tmp_path / "authority").unlink()
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "authority")], check=True, input=b"y")
+        file.write_text("@cert-authority 127.0.0.1 " + (tmp_path / "authority.pub").read_text())
+        assert judged() is False, "another authority of the same host"
+
+
 # -- list, delete, clean ------------------------------------------------------------------------------------------------
 
 

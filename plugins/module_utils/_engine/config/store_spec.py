@@ -135,6 +135,8 @@ STORE: Spec = {
         "description": [
             "The file with the public key of the server, if O(host_key) is not given. The default is C(~/.ssh/known_hosts), then the file"
             " of the system.",
+            "A line C(@cert-authority) accepts a server with a host certificate of that authority (needs C(cryptography) 40 or newer),"
+            " C(@revoked) refuses a key.",
         ],
     },
     "accept_new_host_key": {

@@ -15,6 +15,7 @@ import typing as t
 from ..base import net
 from ..base.errors import StoreDeniedError, StoreError, StoreUnavailableError
 from ..base.watch import MIN_RATE
+from .sftp_certificate import ALGORITHMS as CERTIFICATES
 from .sftp_host_keys import KnownKeys, check_host_key, known_keys_for, no_known_type
 from .sftp_login import HostKey, Login, require_paramiko
 
@@ -285,7 +286,8 @@ class Connection:
             if error is not None or not self.transport.is_active():
                 raise EOFError(str(error or "")) from error
             key = self.transport.get_remote_server_key()
-        check_host_key(login, HostKey(key.get_name(), key.asbytes()), known)
+        certificate = None if key.public_blob is None else key.public_blob.key_blob
+        check_host_key(login, HostKey(key.get_name(), key.asbytes()), known, certificate)
 
     def _choose_algorithms(self, known: KnownKeys) -> None:
         options = self.transport.get_security_options()
@@ -294,18 +296,19 @@ class Connection:
         if not known.accepted:
             # Preferred, and no more: another key only means that the server is not known.
             preferred = {key.type for key in known.without_port}
-            options.key_types = sorted(options.key_types, key=lambda name: not _is_of_type(name, preferred))
+            types = sorted(options.key_types, key=lambda name: not _is_of_type(name, preferred))
+            options.key_types = [*(CERTIFICATES if known.authorities else ()), *types]
             return
         # Ask for the type of key that is known: a server has several, and another type would look like a changed key.
-        types = {key.type for key in known.accepted}
-        names = [name for name in options.key_types if _is_of_type(name, types)]
+        accepted = {key.type for key in known.accepted}
+        names = [name for name in options.key_types if _is_of_type(name, accepted)]
         if not names:
             raise StoreDeniedError(
-                "paramiko cannot check a host key of the known type: %s" % ", ".join(sorted(types)),
+                "paramiko cannot check a host key of the known type: %s" % ", ".join(sorted(accepted)),
                 self.login.address,
                 "Set host_key or known_hosts_file to another host key of the server (ssh-ed25519, ecdsa or rsa)",
             )
-        options.key_types = names
+        options.key_types = [*names, *(CERTIFICATES if known.authorities else ())]
 
     def _authenticate(self) -> None:
         login = self.login

@@ -22,12 +22,13 @@ class KnownKeys(t.NamedTuple):
     """The keys that are known for a server: those that are accepted, and the blobs of those that are revoked.
 
     without_port: keys of its host name alone. A server at another port than 22 may have one of them, as with OpenSSH; if it has not, it is
-    a server that is not known, and not one with a changed key.
+    a server that is not known, and not one with a changed key. authorities: keys that sign certificates of its host key.
     """
 
     accepted: t.List[HostKey]
     revoked: t.List[bytes]
     without_port: t.Tuple[HostKey, ...] = ()
+    authorities: t.Tuple[HostKey, ...] = ()
 
 
 def parse_host_key(text: str) -> HostKey:
@@ -56,17 +57,17 @@ def fingerprint(blob: bytes) -> str:
 def parse_known_hosts(lines: t.Iterable[str], host: str, port: int) -> KnownKeys:
     """The keys that lines of known_hosts have for a server.
 
-    Names may be hashed, patterns (``*``, ``?``) and negated (``!``). Lines of certificate authorities and lines that cannot be read
-    are skipped: they accept nothing.
+    Names may be hashed, patterns (``*``, ``?``) and negated (``!``). Lines that cannot be read are skipped: they accept nothing.
     """
     plain = host.lower()
     name = plain if port == 22 else "[%s]:%d" % (plain, port)
     without_port: t.List[HostKey] = []
+    authorities: t.List[HostKey] = []
     known = KnownKeys([], [])
     for line in lines:
         fields = line.split()
         marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
-        if len(fields) < 3 or fields[0].startswith("#") or marker not in ("", "@revoked"):
+        if len(fields) < 3 or fields[0].startswith("#") or marker not in ("", "@revoked", "@cert-authority"):
             continue
         exact = _names_host(fields[0], name)
         if not exact and not _names_host(fields[0], plain):
@@ -75,13 +76,15 @@ def parse_known_hosts(lines: t.Iterable[str], host: str, port: int) -> KnownKeys
             key = parse_host_key(" ".join(fields[1:3]))
         except ConfigError:
             continue
-        if marker:
+        if marker == "@revoked":
             known.revoked.append(key.blob)
+        elif marker:
+            authorities.append(key)
         elif exact:
             known.accepted.append(key)
         else:
             without_port.append(key)
-    return known._replace(without_port=tuple(without_port))
+    return known._replace(without_port=tuple(without_port), authorities=tuple(authorities))
 
 
 def _names_host(names: str, host: str) -> bool:
@@ -108,6 +111,7 @@ def known_keys_for(login: Login) -> KnownKeys:
     if login.host_key is not None:
         return KnownKeys([login.host_key], [])
     without_port: t.List[HostKey] = []
+    authorities: t.List[HostKey] = []
     known = KnownKeys([], [])
     for path in login.known_hosts_files:
         try:
@@ -119,18 +123,35 @@ def known_keys_for(login: Login) -> KnownKeys:
             raise ConfigError("cannot read the known hosts: %s" % error.strerror, path, "Check known_hosts_file") from error
         known.accepted.extend(found.accepted)
         without_port.extend(found.without_port)
+        authorities.extend(found.authorities)
         known.revoked.extend(found.revoked)
-    return known._replace(without_port=tuple(without_port))
+    return known._replace(without_port=tuple(without_port), authorities=tuple(authorities))
 
 
-def check_host_key(login: Login, offered: HostKey, known: KnownKeys) -> None:
-    """Raise StoreDeniedError unless the offered key is known, or is new and ``login`` accepts that; note a new key."""
+def check_host_key(login: Login, offered: HostKey, known: KnownKeys, certificate: t.Optional[bytes] = None) -> None:
+    """Raise StoreDeniedError unless the offered key is known, or is new and ``login`` accepts that; note a new key.
+
+    certificate: of the key, as SSH encodes it. One that an authority of known_hosts signed for this host makes the key known.
+    """
     shown = _shown(offered)
     scan = "ssh-keyscan -p %d -t %s %s" % (login.port, offered.type.replace("ssh-", "").partition("-")[0], login.host)
     if offered.blob in known.revoked:
         raise StoreDeniedError("the host key %s of the server is marked as revoked; nothing was sent" % shown, login.address)
     if offered in known.accepted or (not known.accepted and offered in known.without_port):
         return
+    reason = None
+    if certificate is not None:
+        from .sftp_certificate import judge
+
+        proven, reason = judge(certificate, login.host, [key.blob for key in known.authorities], known.revoked)
+        if proven:
+            return
+    if reason is not None:
+        raise StoreDeniedError(
+            "the certificate of the server's host key %s does not count: %s; nothing was sent" % (shown, reason),
+            login.address,
+            "Let the server's administrator renew the certificate, or put the host key itself into known_hosts",
+        )
     if known.accepted:
         raise StoreDeniedError(
             "the server's host key is not the known one: expected %s, offered %s; nothing was sent"

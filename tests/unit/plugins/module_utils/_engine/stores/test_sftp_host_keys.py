@@ -73,9 +73,9 @@ def test_which_lines_of_known_hosts_name_a_host() -> None:
     key = "%s %s" % (kind, base64.b64encode(blob).decode())
 
     def known(line: str, host: str = "files.example.org", port: int = 22) -> bool:
-        accepted, revoked, _without_port = parse_known_hosts([line], host, port)
-        assert not revoked
-        return accepted == [(kind, blob)]
+        found = parse_known_hosts([line], host, port)
+        assert not found.revoked
+        return found.accepted == [(kind, blob)]
 
     assert known("files.example.org " + key)
     assert known("a,FILES.example.org,b %s a comment" % key, "Files.Example.org")
@@ -105,9 +105,9 @@ def test_hashed_names_match_the_host_and_its_port(tmp_path: pathlib.Path) -> Non
     assert parse_known_hosts(lines, "other.example.org", 22) == KnownKeys([], [])
 
 
-def test_revoked_keys_are_kept_apart() -> None:
+def test_revoked_keys_and_authorities_are_kept_apart() -> None:
     lines = [line_of(OLD), "@revoked " + line_of(NEW, "*"), "@cert-authority " + line_of(NEW, "*"), "", "# comment", "damaged"]
-    assert parse_known_hosts(lines, "files.example.org", 22) == KnownKeys([OLD], [NEW.blob])
+    assert parse_known_hosts(lines, "files.example.org", 22) == KnownKeys([OLD], [NEW.blob], authorities=(NEW,))
 
 
 # -- which keys are known ---------------------------------------------------------------------------------------------
