@@ -429,7 +429,7 @@ def recap(folder: pathlib.Path, results: t.Any, compared: t.Any, first: bool, be
     launcher = shlex.quote(shown if os.path.isabs(shown) else "./" + shown) + "/log-archive"
     jobs = "--config %s/hosts/%%s/etc/log-archive/jobs.d" % shlex.quote(shown)
     commands = [
-        "%s status %s" % (launcher, jobs % "web1"),
+        "%s status %s --offline" % (launcher, jobs % "web1"),
         "%s list %s" % (launcher, jobs % "db1"),
         "%s verify %s --store local" % (launcher, jobs % "files1"),
         "%s prune syslog %s --store local --dry-run" % (launcher, jobs % "web1"),

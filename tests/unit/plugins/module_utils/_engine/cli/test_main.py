@@ -483,6 +483,18 @@ def test_restore_of_a_log_that_grew_gives_its_newest_content(host):
     assert (to / str(log).lstrip("/")).read_bytes() == log.read_bytes()
 
 
+def test_the_status_names_a_store_that_cannot_be_compared_and_offline_asks_none(host):
+    stores = [{"type": "file", "name": "far", "path": str(host.folder / "far" / "store"), "attempts": 1}]
+    (host.folder / "far").mkdir()
+    host.write_document(select=SELECT, stores=stores)
+    run(host, "run", "--all")
+    (host.folder / "far").rename(host.folder / "not mounted")
+    (state,) = json_of(host, "status", "--max-age", "9999d", code=1)
+    assert state["state"] == "cannot compare with the catalog: store far"
+    (state,) = json_of(host, "status", "--max-age", "9999d", "--offline")
+    assert (state["state"], state["exit_code"]) == ("fine", 0)
+
+
 def test_restore_uses_the_next_store_if_the_first_is_unavailable(host):
     stores = [{"type": "file", "name": "gone", "path": str(host.folder / "a" / "b"), "attempts": 1}, *host.stores]
     run(host, "run", "--all")
