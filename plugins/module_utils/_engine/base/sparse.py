@@ -81,7 +81,11 @@ def problem_of(data: t.Any, size: int) -> t.Optional[str]:
         return "is not a list of 1 to %d entries" % MOST_ENTRIES
     end = 0
     for entry in data:
-        if not isinstance(entry, (list, tuple)) or len(entry) != 2 or not all(type(number) is int for number in entry):
+        if (
+            not isinstance(entry, (list, tuple))
+            or len(entry) != 2
+            or not all(isinstance(number, int) and not isinstance(number, bool) for number in entry)
+        ):
             return "has an entry that is not an offset and a length"
         offset, length = entry
         if offset < end or length < 0 or offset + length > size:

@@ -167,7 +167,7 @@ def last_states(
 
 
 def _data(source: SourceFacts) -> t.Optional[t.List[t.Tuple[int, int]]]:
-    return [(offset, length) for offset, length in source["data"]] if "data" in source else None
+    return [(pair[0], pair[1]) for pair in source["data"]] if "data" in source else None
 
 
 def _older_states(replaced: t.Sequence[StoredArchive]) -> str:

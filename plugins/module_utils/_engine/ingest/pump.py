@@ -113,7 +113,8 @@ class Pump:
 
     def step(self) -> bool:
         """Store one batch; False if there is nothing to read now. Raises SinkError; then call ``close``."""
-        assert self._tracker is not None, "look first"
+        if self._tracker is None:
+            raise AssertionError("look first")
         reading = self._tracker.read(Limits(self._limit, SIZE, self._max_line))
         if reading is None:
             return False
@@ -132,7 +133,8 @@ class Pump:
         return True
 
     def _store(self, batch: Batch) -> Generation:
-        assert self._sink is not None
+        if self._sink is None:
+            raise AssertionError("open the sink first")
         generation = self._sink.commit(batch)
         self.counts.add(batch)
         if self._observe is not None:

@@ -74,7 +74,7 @@ class _Unpacked:
 
         try:
             while chunk and not self._failed:
-                if self._member.eof:
+                if self._member.eof is True:
                     self._member = self._new()
                 chunk = self._take(chunk)
         except (zlib_error, LZMAError, OSError, EOFError, ValueError):

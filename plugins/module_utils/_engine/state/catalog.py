@@ -30,9 +30,6 @@ SourceState = t.Tuple[str, int, int]
 """A source as it was at one time: path, size in bytes, mtime in nanoseconds."""
 
 
-NONE_KNOWN: t.Mapping[str, Identity] = {}
-
-
 def exists(state: str) -> bool:
     """Whether the state folder has a catalog."""
     return os.path.exists(path_in(state))
@@ -65,11 +62,18 @@ class Catalog:
     # -- archives -----------------------------------------------------------------------------------------------------
 
     def add(
-        self, host: str, job: str, key: str, manifest: Manifest, stores: t.Iterable[str], identities: t.Mapping[str, Identity] = NONE_KNOWN
+        self,
+        host: str,
+        job: str,
+        key: str,
+        manifest: Manifest,
+        stores: t.Iterable[str],
+        identities: t.Optional[t.Mapping[str, Identity]] = None,
     ) -> Entry:
         """Record an archive that is whole in the spool, to be copied to these stores. identities: device and inode of its logs, by path."""
         from .entry import Entry
 
+        known = identities or {}
         with self._database.transaction():
             period = manifest["period"]
             archive = self._database.insert(
@@ -78,7 +82,7 @@ class Catalog:
             )
             self._database.executemany(
                 "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(archive, *_source(source), *integers(identities.get(source["path"]))) for source in manifest["sources"]],
+                [(archive, *_source(source), *integers(known.get(source["path"]))) for source in manifest["sources"]],
             )
             self._await(archive, key, stores)
         return Entry(archive, host, job, key, manifest, True)

@@ -50,7 +50,7 @@ class Filler:
         plan = self._plans.get(types)
         if plan is not None and plan.number == len(fields) and not any(map(operator.gt, map(len, plan.names(values)), plan.limits)):
             return (*time, *values, None)
-        count, whole = len(fields), all(type(value) is not bool for value in values)
+        count, whole = len(fields), bool not in types
         filled = self._fill(time, fields)
         if not self._absent and whole and not fields and types.count(type(None)) + count == len(types) and len(self._plans) < MOST_PLANS:
             self._plans[types] = self._plan_for(count, values)

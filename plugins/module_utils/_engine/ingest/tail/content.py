@@ -124,7 +124,8 @@ class GzipContent:
     def _read(self, count: int) -> bytes:
         import zlib
 
-        assert self._reader is not None
+        if self._reader is None:
+            raise AssertionError("open the content first")
         try:
             data = t.cast(bytes, self._reader.read1(count))
         except (EOFError, zlib.error, OSError) as error:

@@ -85,7 +85,8 @@ class File:
     def is_intact(self) -> bool:
         """Whether the content before the position is still what was read."""
         content, generation = self.content, self.generation
-        assert content is not None and generation is not None
+        if content is None or generation is None:
+            raise AssertionError("the file has no generation")
         if content.size() < generation.offset:
             return False
         if generation.offset > self.base:

@@ -64,7 +64,8 @@ def is_copy(file: File, like: Likeness, holder: t.Optional[File], now: float) ->
 
 
 def _same_bytes(file: File, holder: File) -> bool:
-    assert file.content is not None and holder.content is not None
+    if file.content is None or holder.content is None:
+        raise AssertionError("a file is not open")
     at = 0
     while at < file.size:
         count = min(BLOCK, file.size - at)

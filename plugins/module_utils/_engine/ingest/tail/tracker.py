@@ -120,7 +120,8 @@ class Tracker:
     def _lose(self, file: File, truncated: bool) -> None:
         """The file is not its generation's any more."""
         generation = file.generation
-        assert generation is not None
+        if generation is None:
+            raise AssertionError("the file has no generation")
         self.orphans.add(generation, self._scans, file.seen, truncated)
         self._lost = True
         file.start_again()
@@ -227,7 +228,8 @@ class Tracker:
 
     def _read(self, file: File, limits: Limits) -> t.Optional[Reading]:
         content, generation = file.content, file.generation
-        assert content is not None and generation is not None
+        if content is None or generation is None:
+            raise AssertionError("the file has no generation")
         if not content.compressed:
             file.size = content.size()
             file.seen = max(file.seen, file.size)

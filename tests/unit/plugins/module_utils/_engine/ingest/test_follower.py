@@ -98,7 +98,7 @@ def test_a_follower_ends_after_a_commit_and_talks_to_systemd(tmp_path, logs) -> 
 
 def test_a_second_follower_of_the_same_state_is_refused(tmp_path, logs) -> None:
     running = start(tmp_path, given(tmp_path))
-    wait_for(lambda: (tmp_path / "db.sqlite").exists())
+    wait_for((tmp_path / "db.sqlite").exists)
     try:
         with pytest.raises(LockedError):
             follower.catch_up(document(tmp_path))

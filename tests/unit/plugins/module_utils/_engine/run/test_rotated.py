@@ -182,7 +182,7 @@ def test_a_log_that_changed_while_it_was_archived_is_not_taken_for_archived(host
     log = host.logs / "x.log"
     log.write_bytes(log_bytes("1", 3000))
     host.run(select=LOGS)
-    with contextlib.closing(sqlite3.connect(host.state / "catalog.sqlite")) as connection, connection:
+    with contextlib.closing(sqlite3.connect(host.state / "catalog.sqlite", isolation_level=None)) as connection:
         connection.execute("UPDATE sources SET changed = 1")
     log.rename(host.logs / "x.log.1")
     host.run(select=LOGS)

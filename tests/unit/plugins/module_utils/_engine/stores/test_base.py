@@ -190,7 +190,7 @@ def test_every_exception_of_a_library_is_an_error_of_the_store(
     store = Broken(error)
     with pytest.raises(errors.StoreError) as raised:
         getattr(store, call)(*CALLS[call])
-    assert type(raised.value) is kind
+    assert raised.type is kind
     assert raised.value is error or raised.value.__cause__ is error
     assert "secret" not in str(raised.value)
     assert store.calls == calls
