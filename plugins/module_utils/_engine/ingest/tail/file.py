@@ -84,15 +84,20 @@ class File:
 
     def is_intact(self) -> bool:
         """Whether the content before the position is still what was read."""
-        content, generation = self.content, self.generation
-        if content is None or generation is None:
-            raise AssertionError("the file has no generation")
+        content, generation = self.reading
         if content.size() < generation.offset:
             return False
         if generation.offset > self.base:
             return fingerprint.tail(content, generation.offset) == generation.tail
         mark, first = generation.head[0]
         return content.size() >= self.base + mark and fingerprint.window(content, self.base, mark) == first
+
+    @property
+    def reading(self) -> t.Tuple[Content, Generation]:
+        """The content and the generation of a file that is read."""
+        if self.content is None or self.generation is None:
+            raise AssertionError("the file is not read")
+        return self.content, self.generation
 
     @property
     def writable(self) -> bool:

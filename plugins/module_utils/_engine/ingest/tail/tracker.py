@@ -227,9 +227,7 @@ class Tracker:
         return None
 
     def _read(self, file: File, limits: Limits) -> t.Optional[Reading]:
-        content, generation = file.content, file.generation
-        if content is None or generation is None:
-            raise AssertionError("the file has no generation")
+        content, generation = file.reading
         if not content.compressed:
             file.size = content.size()
             file.seen = max(file.seen, file.size)
