@@ -25,6 +25,8 @@ if t.TYPE_CHECKING:
     from .names import Names
     from .record import SpoolRecord
 
+    Identities = t.Mapping[str, Identity]
+
 
 SourceState = t.Tuple[str, int, int]
 """A source as it was at one time: path, size in bytes, mtime in nanoseconds."""
@@ -62,13 +64,7 @@ class Catalog:
     # -- archives -----------------------------------------------------------------------------------------------------
 
     def add(
-        self,
-        host: str,
-        job: str,
-        key: str,
-        manifest: Manifest,
-        stores: t.Iterable[str],
-        identities: t.Optional[t.Mapping[str, Identity]] = None,
+        self, host: str, job: str, key: str, manifest: Manifest, stores: t.Iterable[str], identities: t.Optional[Identities] = None
     ) -> Entry:
         """Record an archive that is whole in the spool, to be copied to these stores. identities: device and inode of its logs, by path."""
         from .entry import Entry
