@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The SQLite file of a host's catalog: its schema, its transactions and its errors."""
+"""The SQLite file of a host's catalog: its schema, its transactions and its errors. The sink sqlite shares the last two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .folders import held, is_anothers
 FILE_NAME = "catalog.sqlite"
 SCHEMA_VERSION = 2
 LEAST_ROOM = 1 << 17
-"""Bytes that SQLite needs beside the catalog for the write-ahead log and its index."""
+"""Bytes that SQLite needs beside a database for the write-ahead log and its index."""
 
 _SCHEMA = """
 CREATE TABLE archives (
@@ -140,15 +140,8 @@ class Database:
     def transaction(self) -> t.Iterator[None]:
         """All statements of the context or none of them; they are on the disk when the context ends."""
         self.execute("PRAGMA synchronous=FULL")
-        self.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self._connection, self.execute):
             yield
-            self.execute("COMMIT")
-        except BaseException:
-            # SQLite has rolled back by itself if the disk was full.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
 
     def execute(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[Row]:
         """Execute one statement; returns the rows."""
@@ -207,7 +200,7 @@ class Database:
 
     def _failed(self, error: Exception) -> LogArchiveError:
         # On a full disk SQLite's files beside the catalog fail with a plain "disk I/O error".
-        if "full" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _is_full(os.path.dirname(self.path)):
+        if "full" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or is_full(os.path.dirname(self.path)):
             return DiskFullError("the catalog cannot be written (%s)" % error, self.path, "Free some space; the next run continues")
         return LogArchiveError(
             "the catalog cannot be used (%s)" % error,
@@ -245,7 +238,22 @@ def integers(pair: t.Optional[t.Tuple[int, int]]) -> t.Tuple[t.Union[int, bytes,
     return (None, None) if pair is None else (integer(pair[0]), integer(pair[1]))
 
 
-def _is_full(folder: str) -> bool:
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection, execute: t.Callable[[str], t.Any]) -> t.Iterator[None]:
+    """All statements of the context or none of them. execute: executes a statement on the connection, with errors of the caller."""
+    execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        execute("COMMIT")
+    except BaseException:
+        # SQLite has rolled back by itself if the disk was full.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def is_full(folder: str) -> bool:
+    """Whether the file system of the folder lacks the room that SQLite needs: then its errors do not always name the cause."""
     try:
         status = os.statvfs(folder)
     except OSError:

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import sqlite3
 import typing as t
 
 from ...base.beneath import guarded_parent
+from ...state.database import is_full, transaction
 from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError
 from .schema import SQLITE
 from .sql import Rows, SqlSink
@@ -22,8 +22,6 @@ if t.TYPE_CHECKING:
 
 TIMEOUT = 30
 """Seconds to wait for another writer."""
-LEAST_ROOM = 1 << 17
-"""Bytes that SQLite needs beside the database for the write-ahead log and its index."""
 
 
 class SqliteSink(SqlSink):
@@ -79,17 +77,8 @@ class SqliteSink(SqlSink):
         except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             raise self._failed(error) from error
 
-    @contextlib.contextmanager
-    def _transaction(self) -> t.Iterator[None]:
-        self._query("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._query("COMMIT")
-        except BaseException:
-            # SQLite has rolled back by itself if the disk was full.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+    def _transaction(self) -> t.ContextManager[None]:
+        return transaction(self._connection, self._query)
 
     def _failed(self, error: Exception) -> Exception:
         text = str(error)
@@ -99,18 +88,10 @@ class SqliteSink(SqlSink):
             # Only keys are unique here: the row of this position, or this generation, is there already.
             return ConflictError("another process stored the same position (%s)" % text, self.name)
         full = "full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if full or ("disk I/O" in text and _is_full(os.path.dirname(self._path))):
+        if full or ("disk I/O" in text and is_full(os.path.dirname(self._path))):
             return SinkFullError("the database cannot be written (%s)" % text, self.name, "Free some space; nothing is lost")
         if "locked" in text or "busy" in text:
             return SinkUnavailableError("the database is locked by another process", self.name)
         if isinstance(error, OSError):
             return SinkError("the database cannot be opened: %s" % error.strerror, self.name)
         return SinkError("the database cannot be used (%s)" % text, self.name)
-
-
-def _is_full(folder: str) -> bool:
-    try:
-        status = os.statvfs(folder)
-    except OSError:
-        return False
-    return status.f_bavail * status.f_frsize < LEAST_ROOM
