@@ -80,7 +80,7 @@ def test_mistakes_are_named(host):
     document = streams.given(host.folder, sinks=[{"type": "sqlite", "path": str(host.folder / "none.sqlite")}])
     (host.folder / "new").mkdir()
     (host.folder / "new" / "sftpgo.json").write_text(json.dumps(document))
-    assert "the sink does not exist yet" in host("stats", "new/sftpgo.json", code=1)
+    assert "the database does not exist yet" in host("stats", "new/sftpgo.json", code=1)
     assert not (host.folder / "none.sqlite").exists()
     document = streams.given(host.folder, parse={"profile": "generic"})
     (host.folder / "new" / "sftpgo.json").write_text(json.dumps(document))

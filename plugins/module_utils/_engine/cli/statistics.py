@@ -113,11 +113,7 @@ def _computed(document: StreamDocument, options: SinkOptions, span: Span) -> Sta
     from ..ingest.sinks.opening import open_sink
     from ..ingest.statistics.compute import compute
 
-    if options["type"] == "sqlite" and not os.path.exists(str(options["path"])):
-        # Opening it would create it.
-        hint = "Run 'log-archive ingest %s' first" % document["name"]
-        raise LogArchiveError("the sink does not exist yet", options["path"], hint)
-    with contextlib.closing(open_sink(options, document)) as sink:
+    with contextlib.closing(open_sink(options, document, create=False)) as sink:
         return compute(sink.select, options["type"], document["name"], options["name"], span, datetime.now(timezone.utc))
 
 
