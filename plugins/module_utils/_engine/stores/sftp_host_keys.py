@@ -110,22 +110,16 @@ def known_keys_for(login: Login) -> KnownKeys:
     """The pinned key of a login, or those in its known_hosts files; ConfigError if a file cannot be read."""
     if login.host_key is not None:
         return KnownKeys([login.host_key], [])
-    without_port: t.List[HostKey] = []
-    authorities: t.List[HostKey] = []
-    known = KnownKeys([], [])
+    lines: t.List[str] = []
     for path in login.known_hosts_files:
         try:
             with open(path, encoding="utf-8", errors="replace") as stream:
-                found = parse_known_hosts(stream, login.host, login.port)
+                lines.extend(stream)
         except FileNotFoundError:
             continue
         except OSError as error:
             raise ConfigError("cannot read the known hosts: %s" % error.strerror, path, "Check known_hosts_file") from error
-        known.accepted.extend(found.accepted)
-        without_port.extend(found.without_port)
-        authorities.extend(found.authorities)
-        known.revoked.extend(found.revoked)
-    return known._replace(without_port=tuple(without_port), authorities=tuple(authorities))
+    return parse_known_hosts(lines, login.host, login.port)
 
 
 def check_host_key(login: Login, offered: HostKey, known: KnownKeys, certificate: t.Optional[bytes] = None) -> None:
