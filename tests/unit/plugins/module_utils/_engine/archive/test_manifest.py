@@ -18,6 +18,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.hold
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from hypothesis import given, settings, strategies
 from rigs.host import at
+from rigs.nested import replaced
 
 SOURCE = {"path": "/a\udcff\n", "name": "a\udcff\n", "size": 1, "mtime_ns": -5, "mode": "0640", "sha256": "0" * 64}
 GOOD = {
@@ -160,16 +161,6 @@ def test_any_json_in_any_place_is_refused_or_can_be_used(catalog, path, value):
 def catalog():
     with contextlib.closing(Catalog(None)) as opened:
         yield opened
-
-
-def replaced(value, path, new):
-    """A copy of nested dicts and lists with another value at this path."""
-    changed = copy.deepcopy(value)
-    inner = changed
-    for name in path[:-1]:
-        inner = inner[name]
-    inner[path[-1]] = new
-    return changed
 
 
 def test_same_sources_are_the_same_bytes_of_the_same_paths():

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 import typing as t
@@ -17,6 +16,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_spec import STREAM
 from hypothesis import given, settings, strategies
+from rigs.nested import replaced
 
 EXAMPLES = {"str": "abc", "path": "/x", "int": 3, "float": 0.5, "bool": True, "duration": "5m", "size": "10K", "map": {"a": "b"}}
 
@@ -53,17 +53,6 @@ def places(value: t.Any, path: t.Tuple[t.Any, ...] = ()) -> t.Iterator[t.Tuple[t
     if isinstance(value, (dict, list)):
         for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
             yield from places(inner, (*path, name))
-
-
-def replaced(value: t.Any, path: t.Tuple[t.Any, ...], new: t.Any) -> t.Any:
-    if not path:
-        return new
-    changed = copy.deepcopy(value)
-    inner = changed
-    for name in path[:-1]:
-        inner = inner[name]
-    inner[path[-1]] = new
-    return changed
 
 
 ODD: t.List[t.Any] = [
