@@ -85,8 +85,10 @@ def refusal(path: str, real: str) -> ConfigError:
 
 
 def _is_key_name(name: str) -> bool:
-    """Whether a file has the name of a key in a keyring: its id, which is 16 hexadecimal digits, and .key."""
-    return len(name) == 20 and name.endswith(".key") and _HEX.issuperset(name[:16])
+    """Whether a file has the name of a key in a keyring: its id, which is 16 hexadecimal digits, or a month (2021_April), and .key."""
+    if not name.endswith(".key"):
+        return False
+    return (len(name) == 20 and _HEX.issuperset(name[:16])) or (name[:4].isdigit() and name[4:5] == "_" and name[5:-4].isalpha())
 
 
 def refuse_file(name: str, path: str) -> None:

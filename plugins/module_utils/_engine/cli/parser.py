@@ -124,6 +124,12 @@ def _generate() -> Command:
     return statistics.add_generate_options, statistics.generate
 
 
+def _reveal() -> Command:
+    from . import reveal
+
+    return reveal.add_options, reveal.reveal
+
+
 COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "run": ("archive new logs, ship and verify the archives, apply retention", _run),
     "list": ("list archives from the catalog or from a store", _list),
@@ -139,14 +145,18 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "ingest": ("store the lines that streams have now in their sinks", _ingest),
     "streams": ("show position, lag, rejected lines and gaps of each stream", _streams),
     "stats": ("show who transferred how much, when and from where, or write it as a page", _stats),
+    "reveal": ("decrypt the client ids that a stream has stored", _reveal),
     "generate": ("write a made-up log, for demonstrations and tests", _generate),
 }
-OF_STREAMS = ("follow", "ingest", "streams", "stats")
+OF_STREAMS = ("follow", "ingest", "streams", "stats", "reveal")
 """Commands that read stream documents instead of job documents."""
 
 
 WITHOUT_DOCUMENTS = ("sample-config", "generate")
 """Commands that read no documents."""
+
+WITH_OPTIONAL_ARGUMENTS = ("generate", "reveal")
+"""Commands with arguments that may be missing and stand anywhere."""
 
 
 _FOLDERS = {"job": ("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG), "stream": ("LOG_ARCHIVE_STREAMS", SETTINGS + "/streams.d")}
@@ -179,7 +189,8 @@ def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
     _add_version(parser)
     add_options(parser)
     parser.set_defaults(call=call)
-    return parser.parse_args(rest)
+    # Else an optional argument is empty unless it stands before the options.
+    return parser.parse_intermixed_args(rest) if name in WITH_OPTIONAL_ARGUMENTS else parser.parse_args(rest)
 
 
 def _command_of(arguments: t.Sequence[str]) -> t.Tuple[t.Optional[str], t.Sequence[str]]:

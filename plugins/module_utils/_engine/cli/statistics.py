@@ -18,6 +18,7 @@ if t.TYPE_CHECKING:
     import threading
 
     from ..config.stream_document import PageOptions, SinkOptions, StreamDocument
+    from ..ingest.generate.folder import Generated
     from ..ingest.statistics.compute import Span
     from ..ingest.statistics.facts import Statistics
 
@@ -119,30 +120,58 @@ def _computed(document: StreamDocument, options: SinkOptions, span: Span) -> Sta
 
 def add_generate_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``generate``."""
-    parser.add_argument("kind", choices=["sftpgo"], help="what to generate: the folder of an SFTPGo server's log, with rotated files")
-    parser.add_argument("folder", metavar="FOLDER", help="where to write; it is created if it is missing")
-    parser.add_argument("--files", metavar="N", type=int, default=3, help="number of files, the live log included (default: 3)")
+    parser.add_argument(
+        "kind",
+        choices=["sftpgo", "client-events"],
+        help="what to generate: the folder of an SFTPGo server's log, with rotated files; or the events of one month",
+    )
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", help="where to write (client-events: by default the current folder)")
     parser.add_argument("--lines", metavar="N", type=int, default=10_000, help="lines of each file (default: 10000)")
     parser.add_argument("--seed", metavar="S", type=int, default=1, help="the same seed gives the same bytes (default: 1)")
-    parser.add_argument(
-        "--start", metavar="TIME", type=time_argument, default="2026-01-05", help="time of the first line (default: 2026-01-05)"
-    )
-    parser.add_argument("--compress", action="store_true", help="compress the rotated files")
+    parser.add_argument("--files", metavar="N", type=int, help="sftpgo: number of files, the live log included (default: 3)")
+    parser.add_argument("--start", metavar="TIME", type=time_argument, help="sftpgo: time of the first line (default: 2026-01-05)")
+    parser.add_argument("--compress", action="store_true", help="sftpgo: compress the rotated files")
+    parser.add_argument("--month", metavar="YYYY-MM", help="client-events: the month, which the file is named by (logs_Apr_2021.txt)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def generate(options: argparse.Namespace) -> int:
     """Write a made-up log."""
-    from ..ingest.generate.folder import generate_folder
-
     for name in ("files", "lines"):
-        if getattr(options, name) < 1:
+        if getattr(options, name) is not None and getattr(options, name) < 1:
             raise UsageError("must be at least 1, not %d" % getattr(options, name), "--" + name)
-    start = options.start.replace(tzinfo=None)
-    made = generate_folder(options.folder, options.files, options.lines, options.seed, start, options.compress, progress_of(options))
+    made = _generate_month(options) if options.kind == "client-events" else _generate_folder(options)
     if options.json:
         output.print_json(made)
     else:
         counts = ", ".join("%d %s" % (count, kind) for kind, count in sorted(made["lines"].items()))
-        output.print_text("%s: %d file(s), %d lines (%s)" % (options.folder, len(made["files"]), sum(made["lines"].values()), counts))
+        output.print_text("%s: %d file(s), %d lines (%s)" % (made["folder"], len(made["files"]), sum(made["lines"].values()), counts))
     return EXIT_DONE
+
+
+def _generate_folder(options: argparse.Namespace) -> Generated:
+    from datetime import datetime
+
+    from ..ingest.generate.folder import generate_folder
+
+    if options.folder is None:
+        raise UsageError("no folder given", hint="Name the folder to write to")
+    if options.month is not None:
+        raise UsageError("sftpgo has no option --month", hint="It is for client-events")
+    start = options.start.replace(tzinfo=None) if options.start else datetime(2026, 1, 5)
+    return generate_folder(options.folder, options.files or 3, options.lines, options.seed, start, options.compress, progress_of(options))
+
+
+def _generate_month(options: argparse.Namespace) -> Generated:
+    from datetime import datetime
+
+    from ..ingest.generate.client_events import generate_month
+
+    for name in ("files", "start", "compress"):
+        if getattr(options, name):
+            raise UsageError("client-events has no option --%s" % name, hint="It is for sftpgo")
+    try:
+        month = datetime.strptime(options.month or "", "%Y-%m")
+    except ValueError:
+        raise UsageError("not a month: %r" % (options.month or ""), "--month", "Write the year and the month, such as 2021-04") from None
+    return generate_month(options.folder or ".", (month.year, month.month), options.lines, options.seed, progress_of(options))

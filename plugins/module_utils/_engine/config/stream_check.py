@@ -39,7 +39,11 @@ def normalise_stream(document: t.Any, subject: t.Optional[str] = None) -> Stream
 
 def _problems(normal: t.Dict[str, t.Any]) -> t.List[str]:
     """Mistakes that show only when options are seen together, or that need more than the table."""
-    problems = _follow_problems(normal["follow"]) + _parse_problems(normal["parse"])
+    parse = normal["parse"]
+    parse["time_field"] = parse["time_field"] or ("timestamp" if parse["profile"] == "client_events" else "time")
+    problems = _follow_problems(normal["follow"]) + _parse_problems(parse)
+    if (parse["profile"] == "client_events") != bool(normal["client_ids"]):
+        problems.append("client_ids: is required for the profile client_events, and only for it; parse.profile is %s" % parse["profile"])
     if normal["transform"]:
         problems += _transform_problems(normal["transform"], normal["parse"])
     if normal["page"]:

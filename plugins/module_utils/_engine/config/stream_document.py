@@ -45,6 +45,13 @@ class TransformOptions(t.TypedDict):
     keyring: t.Optional[str]
 
 
+class ClientIdOptions(t.TypedDict):
+    """How client ids are encrypted (``stream_spec.CLIENT_IDS``)."""
+
+    keyring: str
+    deterministic: bool
+
+
 class SinkOptions(t.TypedDict):
     """One sink (``sink_spec.SINK``). Options of other types of sinks keep their defaults."""
 
@@ -79,6 +86,7 @@ class StreamDocument(t.TypedDict):
     follow: FollowOptions
     parse: ParseOptions
     transform: t.Optional[TransformOptions]
+    client_ids: t.Optional[ClientIdOptions]
     sinks: t.List[SinkOptions]
     page: t.Optional[PageOptions]
     state: str

@@ -56,15 +56,19 @@ FOLLOW: Spec = {
 PARSE: Spec = {
     "profile": {
         "type": "str",
-        "choices": ["sftpgo", "generic"],
+        "choices": ["sftpgo", "client_events", "generic"],
         "default": "generic",
         "description": [
             "What the lines are. V(sftpgo) is the log of an SFTPGo server: transfers, commands, logins, failed logins, HTTP requests and"
-            " messages each get their own table. V(generic) is any log with one JSON object per line.",
+            " messages each get their own table. V(client_events) are events with C(timestamp), C(log_level) and C(thread), some of which"
+            " contain the id of a client (see O(client_ids)). V(generic) is any log with one JSON object per line.",
         ],
         "example": "sftpgo",
     },
-    "time_field": {"type": "str", "default": "time", "description": ["The field that contains the time of a line."]},
+    "time_field": {
+        "type": "str",
+        "description": ["The field that contains the time of a line. The default is V(timestamp) for V(client_events), otherwise V(time)."],
+    },
     "time_format": {
         "type": "str",
         "default": "iso",
@@ -124,6 +128,26 @@ TRANSFORM: Spec = {
     },
 }
 
+CLIENT_IDS: Spec = {
+    "keyring": {
+        "type": "path",
+        "required": True,
+        "description": [
+            "The folder of the keys, one for each month, such as C(2021_April.key). Only the user of the stream may have access to it. It"
+            " must not be the keyring of archives. The key of a month is created when the first entry of that month is stored.",
+        ],
+        "example": "/var/lib/log-archive/client-keys",
+    },
+    "deterministic": {
+        "type": "bool",
+        "default": False,
+        "description": [
+            "Whether the same id always gets the same token within a month (AES-SIV), so that all entries of a client can be found. That"
+            " also shows which entries belong together. By default each token is different (Fernet).",
+        ],
+    },
+}
+
 PAGE: Spec = {
     "path": {
         "type": "path",
@@ -159,6 +183,14 @@ STREAM: Spec = {
         "type": "dict",
         "options": TRANSFORM,
         "description": ["How fields are changed before they are stored."],
+    },
+    "client_ids": {
+        "type": "dict",
+        "options": CLIENT_IDS,
+        "description": [
+            "How the ids of clients are encrypted before they are stored. It is required for the profile V(client_events), and only for it."
+            " An entry with a key C(CLIENTID), C(CLIENT ID) or C(CLIENT_ID) is an error, any other is data.",
+        ],
     },
     "sinks": {
         "type": "list",

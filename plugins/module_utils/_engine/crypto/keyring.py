@@ -84,7 +84,7 @@ def key_id(secret: bytes) -> str:
 
 def load_current(folder: str) -> Key:
     """Return the key that encrypts new archives."""
-    _check_folder(folder)
+    check_folder(folder)
     current = _current_id(folder)
     if current is None:
         raise KeyringError("the keyring has no current key", folder, "Create one with 'log-archive key create' or the module fernet_key")
@@ -93,7 +93,7 @@ def load_current(folder: str) -> Key:
 
 def load(folder: str, wanted: str) -> Key:
     """Return the key with the id ``wanted``."""
-    _check_folder(folder)
+    check_folder(folder)
     _check_id(wanted)
     try:
         return _read_key(folder, wanted)
@@ -103,7 +103,7 @@ def load(folder: str, wanted: str) -> Key:
 
 def list_keys(folder: str) -> t.List[KeyInfo]:
     """Return the facts of every key, including those out of use, oldest first."""
-    _check_folder(folder)
+    check_folder(folder)
     created = _created(folder)
     current = _current_id(folder)
     in_use = _ids(folder)
@@ -129,7 +129,7 @@ def rotate(folder: str, older_than: t.Optional[float] = None, check: bool = Fals
 
     older_than: only if the current key's age in seconds is at least this, or is unknown, or there is no current key.
     """
-    _check_folder(folder)
+    check_folder(folder)
     with _changing(folder, check):
         current = _current_id(folder)
         if current is not None and older_than is not None:
@@ -167,6 +167,32 @@ def import_key(folder: str, key_text: t.Union[str, bytes], make_current: bool = 
         return Change(not known or current != previous, id, previous, current)
 
 
+def ensure_folder(folder: str) -> None:
+    """Make the folder of a keyring if it is missing, and check it."""
+    _make_folder(folder, check=False)
+
+
+def add(folder: str, secret: bytes) -> Key:
+    """Put a key into an existing keyring, unless it is there. The current key stays, and none becomes current."""
+    id = key_id(secret)
+    try:
+        return load(folder, id)
+    except KeyMissingError:
+        import_key(folder, base64.urlsafe_b64encode(secret))
+        return Key(id, secret)
+
+
+def read_private_key(path: str) -> bytes:
+    """The 32 bytes of the key in a file that only root or this user can read."""
+    try:
+        secret = _decode(_content(path, private=True))
+    except FileNotFoundError:
+        secret = None
+    if secret is None:
+        raise KeyringError("the file does not hold one Fernet key", path, "A key is 44 characters of URL-safe base64")
+    return secret
+
+
 def read_key_text(path: str) -> str:
     """The text of a key to import, from a file."""
     try:
@@ -177,7 +203,7 @@ def read_key_text(path: str) -> str:
 
 def remove(folder: str, unwanted: str, check: bool = False) -> Change:
     """Take a key out of use: its file moves to ``removed/``. The current key is refused."""
-    _check_folder(folder)
+    check_folder(folder)
     _check_id(unwanted)
     with _changing(folder, check):
         current = _current_id(folder)
@@ -269,11 +295,12 @@ def _make_folder(folder: str, check: bool) -> bool:
                 fsync_folder(parent)
         except OSError as error:
             raise KeyringError("cannot create the keyring: %s" % error.strerror, folder) from error
-    _check_folder(folder)
+    check_folder(folder)
     return True
 
 
-def _check_folder(folder: str) -> None:
+def check_folder(folder: str) -> None:
+    """Raise KeyringError unless the folder exists and is private."""
     try:
         status = os.stat(folder)
     except FileNotFoundError:

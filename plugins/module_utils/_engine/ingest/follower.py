@@ -72,7 +72,7 @@ def catch_up(document: StreamDocument, check: bool = False, sleep: t.Callable[[f
 def _dry_pump(document: StreamDocument, options: SinkOptions) -> Pump:
     from .sinks.dry import DrySink
 
-    return Pump(document, options, open_sink=DrySink)
+    return Pump(document, options, open_sink=DrySink, check=True)
 
 
 def _catch_up(pump: Pump, sleep: t.Callable[[float], None]) -> t.Optional[str]:

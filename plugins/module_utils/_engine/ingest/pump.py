@@ -53,7 +53,7 @@ class Counts:
 class Pump:
     """One stream into one sink. clock: monotonic, in seconds. observe: called with each batch that is stored.
 
-    open_sink: returns the open sink; by default the real one.
+    open_sink: returns the open sink; by default the real one. check: for a dry run, which creates no key.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Pump:
         clock: t.Callable[[], float] = time.monotonic,
         observe: t.Optional[t.Callable[[Batch], None]] = None,
         open_sink: t.Callable[[SinkOptions, StreamDocument], Sink] = open_sink,
+        check: bool = False,
     ) -> None:
         self._document = document
         self._options = options
@@ -70,7 +71,7 @@ class Pump:
         self._observe = observe
         self._open_sink = open_sink
         self._problems: t.Dict[str, str] = {}
-        self._parser = LineParser(document)
+        self._parser = LineParser(document, check)
         self._max_line = parse_size(document["parse"]["max_line"])
         self._sink: t.Optional[Sink] = None
         self._tracker: t.Optional[Tracker] = None
@@ -126,7 +127,7 @@ class Pump:
             if self._limit > 1:
                 self._limit //= 2
                 return True
-            generation = self._store(_without_rows(reading, batch, error))
+            generation = self._store(self._without_rows(reading, batch, error))
         else:
             self._limit = min(LINES, self._limit * 2)
         self._tracker.moved(reading, generation)
@@ -144,21 +145,23 @@ class Pump:
     def _parsed(self, reading: Reading) -> Batch:
         """The batch with the rows of its lines."""
         rows: t.Dict[str, t.List[t.Tuple[Value, ...]]] = {}
-        rejected = [Rejected(long.offset, long.length, "too_long", "%d bytes" % long.length, long.beginning) for long in reading.piece.long]
-        parse = self._parser.parse
+        parse, sealed = self._parser.parse, self._parser.sealed
+        rejected = [
+            Rejected(long.offset, long.length, "too_long", "%d bytes" % long.length, sealed(long.beginning)) for long in reading.piece.long
+        ]
         for offset, line in reading.piece.lines:
             try:
                 table, values = parse(line)
             except Refused as refused:
-                rejected.append(Rejected(offset, len(line), refused.reason, refused.detail, line))
+                rejected.append(Rejected(offset, len(line), refused.reason, refused.detail, sealed(line)))
             else:
                 rows.setdefault(table, []).append((offset, *values))
         return reading.batch._replace(rows=rows, rejected=rejected)
 
-
-def _without_rows(reading: Reading, batch: Batch, error: RowRefusedError) -> Batch:
-    """The batch of a single line as a rejected line."""
-    if not reading.piece.lines:
-        raise error
-    offset, line = reading.piece.lines[0]
-    return batch._replace(rows={}, rejected=[Rejected(offset, len(line), "database", error.message, line)])
+    def _without_rows(self, reading: Reading, batch: Batch, error: RowRefusedError) -> Batch:
+        """The batch of a single line as a rejected line."""
+        if not reading.piece.lines:
+            raise error
+        offset, line = reading.piece.lines[0]
+        rejected = Rejected(offset, len(line), "database", error.message, self._parser.sealed(line))
+        return batch._replace(rows={}, rejected=[rejected])

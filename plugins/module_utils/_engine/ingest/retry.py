@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, LogArchiveError
 from .records.parser import LineParser, Refused
-from .sinks.base import RowRefusedError, SinkError, SinkFullError
+from .sinks.base import RowRefusedError
 from .sinks.opening import open_sink
 
 if t.TYPE_CHECKING:
@@ -42,16 +42,17 @@ def _retry(document: StreamDocument, options: SinkOptions) -> RetryResult:
                 for stored in page:
                     line = stored.rejected
                     after = (stored.generation, line.line_offset)
-                    if len(line.line) < line.length:
+                    text = parser.unsealed(line.line)
+                    if len(text) < line.length:
                         result["cut"] += 1
                         continue
                     result["tried"] += 1
                     try:
-                        table, values = parser.parse(line.line)
+                        table, values = parser.parse(text)
                         result["stored"] += sink.store_rejected(stored.generation, line.line_offset, table, values)
                     except (Refused, RowRefusedError):
                         result["rejected"] += 1
-    except (SinkError, SinkFullError) as error:
+    except LogArchiveError as error:
         result["error"], result["exit_code"] = str(error), EXIT_FAILED
     else:
         if result["rejected"] or result["cut"]:

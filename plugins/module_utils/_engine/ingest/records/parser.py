@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .client_events import ClientEventsParser
 from .decode import decoder
 from .fill import Filler, Values
 from .refused import Refused
@@ -31,16 +32,19 @@ class GenericParser:
 
 
 class LineParser:
-    """Turns the lines of a stream into rows."""
+    """Turns the lines of a stream into rows. check: for a dry run, which creates no key."""
 
-    def __init__(self, document: StreamDocument) -> None:
+    def __init__(self, document: StreamDocument, check: bool = False) -> None:
         parse = document["parse"]
         truncate = parse["long_values"] == "truncate"
         self._decode = decoder()
         self._time_field = parse["time_field"]
         self._time = time_parser(parse["time_format"], parse["timezone"])
-        self._profile: t.Union[SftpgoParser, GenericParser]
-        if parse["profile"] == "sftpgo":
+        self._profile: t.Union[SftpgoParser, GenericParser, ClientEventsParser]
+        self._client_events: t.Optional[ClientEventsParser] = None
+        if document["client_ids"] is not None:
+            self._profile = self._client_events = ClientEventsParser(document["client_ids"], parse["new_fields"] == "keep", truncate, check)
+        elif parse["profile"] == "sftpgo":
             self._profile = SftpgoParser(parse["new_fields"] == "keep", truncate)
         else:
             self._profile = GenericParser(truncate)
@@ -53,6 +57,14 @@ class LineParser:
         if self._transform is not None:
             fields = self._transform.apply(fields)
         return self._profile.row(self._time(fields.pop(self._time_field, None)), fields)
+
+    def sealed(self, line: bytes) -> bytes:
+        """A rejected line as a sink stores it: encrypted if it may hold a client id. Raises KeyringError."""
+        return line if self._client_events is None else self._client_events.sealed(line)
+
+    def unsealed(self, data: bytes) -> bytes:
+        """The line that ``sealed`` stored. Raises KeyringError, IntegrityError."""
+        return data if self._client_events is None else self._client_events.unsealed(data)
 
 
 def tables_of(document: StreamDocument) -> t.Tuple[Table, ...]:

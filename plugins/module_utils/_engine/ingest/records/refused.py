@@ -16,6 +16,7 @@ REASONS = {
     "bad_type": "a field has another type than its column",
     "long_value": "a value is longer than its column",
     "new_field": "the profile does not know a field, and parse.new_fields is reject",
+    "two_client_ids": "the line has more than one client id",
     "database": "the database refuses the row",
 }
 

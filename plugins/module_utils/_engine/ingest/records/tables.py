@@ -182,8 +182,26 @@ APPLICATION = Table(
 GENERIC = Table("generic_line", (*TIME_COLUMNS, _LEVEL, _text("message"), EXTRA), (("time_utc",),))
 """A line of any log: ``extra`` has all fields beside the time, ``level`` and ``message``."""
 
+CLIENT_ID, CLIENT_KEY, KIND = "\0client_id", "\0client_key", "\0kind"
+CLIENT_EVENT = Table(
+    "client_event",
+    (
+        *TIME_COLUMNS,
+        _name("kind", 16, KIND),
+        _name("level", 32, "log_level"),
+        _text("thread"),
+        _name("event_id", 255, "ID"),
+        _name("client_id", 512, CLIENT_ID),
+        _name("client_key", 32, CLIENT_KEY),
+        EXTRA,
+    ),
+    (("time_utc",), ("client_id", "time_utc")),
+)
+"""An event of an application. kind: "error" if the line has a client id, otherwise "data". client_id: encrypted with the key client_key."""
+
 PROFILES: t.Dict[str, t.Tuple[Table, ...]] = {
     "sftpgo": (TRANSFER, COMMAND, LOGIN, FAILED_LOGIN, HTTP, APPLICATION),
     "generic": (GENERIC,),
+    "client_events": (CLIENT_EVENT,),
 }
 """The tables of each profile."""

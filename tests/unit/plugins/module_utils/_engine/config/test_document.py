@@ -39,6 +39,7 @@ PARTS = {
     "parse": stream_document.ParseOptions,
     "transform": stream_document.TransformOptions,
     "page": stream_document.PageOptions,
+    "client_ids": stream_document.ClientIdOptions,
     "sinks": stream_document.SinkOptions,
 }
 
@@ -67,6 +68,7 @@ def type_of(name: str, option: t.Mapping[str, t.Any]) -> t.Any:
         (stream_document.FollowOptions, stream_spec.FOLLOW),
         (stream_document.ParseOptions, stream_spec.PARSE),
         (stream_document.TransformOptions, stream_spec.TRANSFORM),
+        (stream_document.ClientIdOptions, stream_spec.CLIENT_IDS),
         (stream_document.PageOptions, stream_spec.PAGE),
         (stream_document.SinkOptions, sink_spec.SINK),
         (stream_document.StreamDocument, stream_spec.STREAM),
@@ -77,4 +79,6 @@ def test_a_type_has_the_keys_and_types_of_its_table(declared: t.Any, table: spec
     expected = {name: type_of(name, option) for name, option in table.items()}
     if declared in (document.StoreOptions, document.JobStore, stream_document.SinkOptions):
         expected["name"] = str  # A store or sink without a name is named after its type.
+    if declared is stream_document.ParseOptions:
+        expected["time_field"] = str  # Its default depends on the profile.
     assert t.get_type_hints(declared) == expected
