@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The option ``stream``: a job document."""
+"""The option ``stream``: a stream document."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ import typing as t
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import jobs
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import documents, jobs
 
 
 class LookupModule(LookupBase):
@@ -180,18 +180,9 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=kwargs)
         if terms:
             raise AnsibleLookupError("the lookup infra_ops.log_archive.jobs takes no terms")
-        wanted = [*jobs.names(variables), jobs.DEFAULTS, jobs.STORES, jobs.ROOTS, *jobs.PLACES, "inventory_hostname"]
-        given = {name: _plain(self._templar.template(variables[name])) for name in wanted if name in variables}
+        wanted = [name for name in [*jobs.KIND.wanted(variables), "inventory_hostname"] if name in variables]
+        given = {name: documents.plain(self._templar.template(variables[name])) for name in wanted}
         try:
             return [jobs.effective(given.pop("inventory_hostname"), given)]
         except ConfigError as error:
             raise AnsibleLookupError(str(error)) from None
-
-
-def _plain(value: t.Any) -> t.Any:
-    """The value without Ansible's tags and lazy containers, as JSON has it."""
-    if isinstance(value, t.Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return next((kind(value) for kind in (str, bool, int, float) if isinstance(value, kind)), value)

@@ -24,10 +24,9 @@ from ._engine.base.lists import first
 from ._engine.base.names import HINT, inexact, is_exact
 from ._engine.base.texts import line
 from ._engine.base.units import parse_time
-from ._engine.config.check import normalise, normalise_options, normalise_store
+from ._engine.config.check import normalise_options, normalise_store
 from ._engine.config.option import Option, Spec
 from ._engine.config.spec import STORE
-from ._options import JOB_OPTION
 
 if t.TYPE_CHECKING:
     from ._engine.config.document import StoreOptions
@@ -60,18 +59,12 @@ def given(params: t.Mapping[str, t.Any], spec: Spec, subject: t.Optional[str] = 
     return normalise_options(unescaped_paths(params, spec), spec, subject)
 
 
-def document(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-    """The job document of ``DOCUMENT_OPTION`` with only the keys that were given, checked. Raises ConfigError."""
-    written = _given_only(params["job"], JOB_OPTION["job"])
-    normalise(written, "job")
-    return t.cast(t.Dict[str, t.Any], written)
-
-
-def _given_only(value: t.Any, option: Option) -> t.Any:
+def as_given(value: t.Any, option: Option) -> t.Any:
+    """The value of an option with only the keys that were given, and its paths unescaped."""
     if option["type"] == "list":
-        return [_given_only(item, dict(option, type=option["elements"])) for item in value]
+        return [as_given(item, dict(option, type=option["elements"])) for item in value]
     if option["type"] == "dict":
-        return {name: _given_only(value[name], inner) for name, inner in option["options"].items() if value.get(name) is not None}
+        return {name: as_given(value[name], inner) for name, inner in option["options"].items() if value.get(name) is not None}
     return _unescaped(value, option)
 
 

@@ -99,21 +99,28 @@ def _as_written(spec: Spec) -> Spec:
     return written
 
 
-DOCUMENT_OPTION: Spec = {
-    "job": {
-        "type": "dict",
-        "options": _as_written(JOB),
-        "description": [
-            "The job document. What is left out is left out of the file too. With C(state=present), this or O(jobs) is needed."
-        ],
-    },
-    "jobs": {
-        "type": "list",
-        "elements": "dict",
-        "options": _as_written(JOB),
-        "description": ["Several job documents, each as O(job). One call writes them all."],
-    },
-}
+def _documents(name: str, spec: Spec) -> Spec:
+    """The options of a module that writes documents: for one, and for several."""
+    return {
+        name: {
+            "type": "dict",
+            "options": _as_written(spec),
+            "description": [
+                "The %s document. What is left out is left out of the file too." % name,
+                "With C(state=present), this or O(%ss) is needed." % name,
+            ],
+        },
+        name + "s": {
+            "type": "list",
+            "elements": "dict",
+            "options": _as_written(spec),
+            "description": ["Several %s documents, each as O(%s). One call writes them all." % (name, name)],
+        },
+    }
+
+
+DOCUMENT_OPTION = _documents("job", JOB)
+STREAM_DOCUMENT_OPTION = _documents("stream", STREAM)
 
 PACKING: Spec = dict(
     ARCHIVE,

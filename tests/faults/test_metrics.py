@@ -34,13 +34,22 @@ tests:
       - {series: 'log_archive_prune_refused{archive_job="syslog",host="web1",store="s3"}', values: '%s'}
       - {series: 'log_archive_spool_filesystem_free_bytes{archive_job="syslog",host="web1"}', values: '%s'}
       - {series: 'log_archive_spool_filesystem_size_bytes{archive_job="syslog",host="web1"}', values: '1000x3000'}
+      - {series: 'log_archive_stream_updated_timestamp_seconds{stream="sftpgo",host="web1"}', values: '%s'}
+      - {series: 'log_archive_stream_sink_up{stream="sftpgo",host="web1",sink="db"}', values: '%s'}
+      - {series: 'log_archive_stream_lag_seconds{stream="sftpgo",host="web1",sink="db"}', values: '%s'}
+      - {series: 'log_archive_stream_rotations_left{stream="sftpgo",host="web1",sink="db"}', values: '%s'}
+      - {series: 'log_archive_stream_gaps_total{stream="sftpgo",host="web1",sink="db"}', values: '%s'}
+      - {series: 'log_archive_stream_rejected_lines{stream="sftpgo",host="web1",sink="db"}', values: '%s'}
     promql_expr_test:
       - expr: count(ALERTS{alertstate="firing"}) by (alertname)
         eval_time: 30h
         exp_samples: %s
 """
 FINE = {"success": "108000x3000", "oldest": "0x3000", "failures": "0x3000", "refused": "0x3000", "free": "500x3000"}
+# A stream that writes its metrics every minute, and lost lines long ago.
+FINE.update(updated="0+60x3000", up="1x3000", lag="2x3000", left="5x3000", gaps="3x3000", rejected="0x3000")
 NAMES = ["LogArchiveNoSuccess", "LogArchiveUnshipped", "LogArchiveVerificationFailed", "LogArchivePruneRefused", "LogArchiveSpoolDisk"]
+NAMES += ["LogArchiveStream" + name for name in ("Silent", "SinkDown", "Lag", "Gap", "Rejected")]
 
 
 def program(name):
@@ -59,6 +68,11 @@ def program(name):
         ({"failures": "1x3000"}, ["LogArchiveVerificationFailed"]),
         ({"refused": "1x3000"}, ["LogArchivePruneRefused"]),
         ({"free": "99x3000"}, ["LogArchiveSpoolDisk"]),
+        ({"updated": "0+60x1780 106800x3000"}, ["LogArchiveStreamSilent"]),
+        ({"up": "0x3000"}, ["LogArchiveStreamSinkDown"]),
+        ({"lag": "901x3000"}, ["LogArchiveStreamLag"]),
+        ({"left": "0x3000"}, ["LogArchiveStreamLag"]),
+        ({"gaps": "3x1700 4x3000", "rejected": "1x3000"}, ["LogArchiveStreamGap", "LogArchiveStreamRejected"]),
     ],
 )
 def test_the_alerts(tmp_path, changes, firing):
@@ -70,9 +84,9 @@ def test_the_alerts(tmp_path, changes, firing):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_alerts_are_five_valid_rules():
+def test_the_alerts_are_ten_valid_rules():
     done = subprocess.run([program("promtool"), "check", "rules", ALERTS], capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "5 rules found" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "10 rules found" in done.stdout, done.stdout + done.stderr
     assert [name for name in NAMES if "alert: %s\n" % name in ALERTS.read_text()] == NAMES
 
 

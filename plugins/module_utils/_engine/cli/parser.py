@@ -12,8 +12,7 @@ import typing as t
 
 from .. import __version__
 from ..base.errors import UsageError
-from ..base.protected import SETTINGS
-from ..config.spec import DEFAULT_CONFIG
+from ..config.spec import DEFAULT_CONFIG, DEFAULT_STREAMS
 from . import output
 
 # argparse would look up a translation of its texts, which takes longer than parsing; all other texts are English anyway.
@@ -140,7 +139,7 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "check-config": ("check job documents and report every mistake", _check_config),
     "sample-config": ("print a commented template of a job document", _sample_config),
     "metrics": ("write the metrics files of jobs now, as their runs do", _metrics),
-    "status": ("show the last success and the backlog of each job", _status),
+    "status": ("show the last success and the backlog of each job, and the state of each stream", _status),
     "follow": ("store the lines of a stream in its sinks as they are written, until a signal ends it", _follow),
     "ingest": ("store the lines that streams have now in their sinks", _ingest),
     "streams": ("show position, lag, rejected lines and gaps of each stream", _streams),
@@ -159,7 +158,7 @@ WITH_OPTIONAL_ARGUMENTS = ("generate", "reveal")
 """Commands with arguments that may be missing and stand anywhere."""
 
 
-_FOLDERS = {"job": ("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG), "stream": ("LOG_ARCHIVE_STREAMS", SETTINGS + "/streams.d")}
+_FOLDERS = {"job": ("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG), "stream": ("LOG_ARCHIVE_STREAMS", DEFAULT_STREAMS)}
 """By kind of document: the variable that names its folder, and the default."""
 
 

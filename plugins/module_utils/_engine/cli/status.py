@@ -5,30 +5,33 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
-from ..base.errors import LogArchiveError
+from ..base.errors import LogArchiveError, NoJobsError
+from ..config.spec import DEFAULT_STREAMS
 from . import output
-from .options import add_jobs, age, each_document, opened
+from .options import add_jobs, age, each_document, opened, stream_rows
 from .recorded import records
 
 if t.TYPE_CHECKING:
     import argparse
 
     from ..config.document import JobDocument, JobStore
+    from ..ingest.facts import StreamRow
     from ..state.status import Finding, StatusRow
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``status``."""
-    add_jobs(parser)
+    parser.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document (default: all jobs and streams)")
     parser.add_argument(
         "--max-age",
         metavar="DURATION",
         type=age,
         help="report a job as overdue if its last success is older, such as 26h (default: two periods of the job)",
     )
-    parser.add_argument("--offline", action="store_true", help="report what this host knows, without a comparison with the stores")
+    parser.add_argument("--offline", action="store_true", help="report what this host knows, without the stores and without streams")
 
 
 def add_metrics_options(parser: argparse.ArgumentParser) -> None:
@@ -58,11 +61,12 @@ def write_metrics(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """Show the status of jobs."""
+    """Show the status of jobs, and without names that of streams."""
     from ..state import status
     from ..tell import report
 
     rows: t.List[StatusRow] = []
+    found = [] if options.jobs or options.offline else streams()
 
     def add(document: JobDocument) -> None:
         row = status.of(document, options.max_age)
@@ -70,12 +74,31 @@ def show(options: argparse.Namespace) -> int:
             status.add_findings(row, *_compare(document))
         rows.append(row)
 
-    each_document(options, add, lambda job, error: rows.append(status.unusable(job, error)))
+    try:
+        each_document(options, add, lambda job, error: rows.append(status.unusable(job, error)))
+    except NoJobsError:
+        # A host may have streams only.
+        if not found:
+            raise
     if options.json:
-        output.print_json(rows)
+        output.print_json([*rows, *found])
     else:
-        output.print_text(report.status(rows))
-    return output.worst(row["exit_code"] for row in rows)
+        from ..tell import streams as texts
+
+        output.print_text("\n".join([report.status(rows)] * bool(rows) + [texts.status(found)] * bool(found)))
+    return output.worst(row["exit_code"] for row in [*rows, *found])
+
+
+def streams() -> t.List[StreamRow]:
+    """The status of the streams of the host; nothing without stream documents."""
+    folder = os.environ.get("LOG_ARCHIVE_STREAMS", DEFAULT_STREAMS)
+    try:
+        names = [name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith(".")]
+    except OSError:
+        return []
+    if not names:
+        return []
+    return [row for name in sorted(names) for row in stream_rows(os.path.join(folder, name))]
 
 
 def _compare(document: JobDocument) -> t.Tuple[t.List[Finding], t.Dict[str, str]]:

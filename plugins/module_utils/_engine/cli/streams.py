@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
 from ..base.errors import EXIT_DONE, UsageError
 from . import output
+from .options import stream_rows
 
 if t.TYPE_CHECKING:
     import argparse
@@ -49,6 +49,7 @@ def ingest(options: argparse.Namespace) -> int:
         return _print_schema(options)
     from ..ingest import follower, retry
     from ..tell import streams
+    from . import companions
 
     found = documents(options)
     rows: t.List[t.Any] = []
@@ -59,6 +60,8 @@ def ingest(options: argparse.Namespace) -> int:
             text = "\n".join(map(streams.retried, results))
         else:
             rows.append(follower.catch_up(document, check=options.dry_run))
+            if not options.dry_run:
+                companions.after(document, rows[-1])
             text = streams.ingested(rows[-1])
         if not options.json:
             output.print_text(text)
@@ -93,13 +96,14 @@ def follow(options: argparse.Namespace) -> int:
 
     from ..ingest import follower
     from ..tell import streams
+    from . import companions
 
     document = documents(options)[0]
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_signal: stop.set())
-    with _page(document):
-        result = follower.follow(document, stop)
+    with companions.beside(document) as watch:
+        result = follower.follow(document, stop, watch=watch)
     if options.json:
         output.print_json(result)
     else:
@@ -107,32 +111,12 @@ def follow(options: argparse.Namespace) -> int:
     return result["exit_code"]
 
 
-@contextlib.contextmanager
-def _page(document: StreamDocument) -> t.Iterator[None]:
-    """Keep the page of the stream up to date, if it has one. When the context ends, the page shows all that was stored."""
-    if document["page"] is None:
-        yield
-        return
-    import threading
-
-    from .statistics import keep_page
-
-    ended = threading.Event()
-    writer = threading.Thread(target=keep_page, args=(document, document["page"], ended), daemon=True)
-    writer.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        writer.join()
-
-
 def show(options: argparse.Namespace) -> int:
     """Show the status of streams."""
-    from ..ingest import status
+    from ..config import files
     from ..tell import streams
 
-    rows = [row for document in documents(options) for row in status.of(document)]
+    rows = [row for path in files.find(options.config, options.streams, "stream") for row in stream_rows(path)]
     if options.json:
         output.print_json(rows)
     else:

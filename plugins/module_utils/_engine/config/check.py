@@ -57,7 +57,7 @@ def normalise_receiver(options: t.Any, subject: t.Optional[str] = None) -> Notif
     problems: t.List[str] = []
     normal = read_object(options, NOTIFY, "", problems)
     if not problems:
-        problems += _receiver_problems(normal, "")
+        problems += receiver_problems(normal, "")
     refuse(problems, "options", subject)
     return t.cast("NotifyTarget", normal)
 
@@ -235,7 +235,7 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
     for index, target in enumerate(normal["notify"]):
         where = "notify[%d]" % index
         if target and sound(where):
-            problems += _receiver_problems(target, where + ".", normal["log"])
+            problems += receiver_problems(target, where + ".", normal["log"])
     if normal["schedule"] and sound("schedule.at"):
         problems += _schedule_problems(normal["schedule"]["at"])
     if normal["archive"] and normal["archive"]["name"] is not None and sound("archive.name"):
@@ -291,8 +291,8 @@ def _store_problems(store: t.Mapping[str, t.Any], where: str) -> t.List[str]:
     return problems + [where + problem for problem in STORE_PROBLEMS[store["type"]](store)]
 
 
-def _receiver_problems(target: t.Mapping[str, t.Any], where: str, log: t.Optional[str] = None) -> t.List[str]:
-    """The same for a receiver of notifications. log: the event log of the job."""
+def receiver_problems(target: t.Mapping[str, t.Any], where: str, log: t.Optional[str] = None) -> t.List[str]:
+    """Options that a receiver of notifications of this type requires or does not have. log: the event log of the job or stream."""
     from ..tell.receivers import problems
 
     of_type = problems_of_type(target, NOTIFY, NEEDED_BY_NOTIFY, where, "a notification")

@@ -17,7 +17,7 @@ from ..base.errors import ConfigError
 from .spec import JOB
 
 if t.TYPE_CHECKING:
-    from .document import JobDocument
+    from .document import JobDocument, NotifyTarget
     from .stream_document import StreamDocument
 
 Given = t.Mapping[str, t.Any]
@@ -60,17 +60,30 @@ def check(document: JobDocument, others: t.Sequence[Given] = (), subject: t.Opti
 def check_stream(document: StreamDocument, subject: t.Optional[str] = None) -> None:
     """The same for a stream document: none of its paths lies among keys and settings, or outside of the roots of the host."""
     problems: t.List[str] = []
+    places = _places_of_stream(document)
+    real = _real_paths(places, problems, True)
+    places = [place for place in places if place.path in real]
+    problems += _outside_of_roots(places + _followed(document), real)
+    _refuse(problems, "stream", subject)
+
+
+def _places_of_stream(document: StreamDocument) -> t.List[Place]:
+    """The paths at which the stream writes."""
     places = [Place("state", "state", document["state"])]
     if document["log"]:
         places.append(Place("log", "log", document["log"]))
+    places += _of_notify(document["notify"])
+    if document["page"]:
+        places.append(Place("page.path", "notify", document["page"]["path"]))
     for index, sink in enumerate(document["sinks"]):
         if sink["path"]:
             places.append(Place("sinks[%d].path" % index, "stores", sink["path"]))
-    real = _real_paths(places, problems, True)
-    places = [place for place in places if place.path in real]
-    followed = [Place("follow.paths[%d]" % index, "select", path) for index, path in enumerate(document["follow"]["paths"])]
-    problems += _outside_of_roots(places + followed, real)
-    _refuse(problems, "stream", subject)
+    return places
+
+
+def _followed(document: StreamDocument) -> t.List[Place]:
+    """The folders that the stream follows."""
+    return [Place("follow.paths[%d]" % index, "select", path) for index, path in enumerate(document["follow"]["paths"])]
 
 
 def _refuse(problems: t.Sequence[str], kind: str, subject: t.Optional[str]) -> None:
@@ -99,9 +112,18 @@ def _real_paths(places: t.Sequence[Place], problems: t.List[str], look: bool) ->
 
 def outside_of(document: JobDocument, roots: t.Mapping[str, t.Optional[t.Sequence[str]]]) -> t.List[str]:
     """The paths of the job that do not lie below these roots, as they are written: for a document of another host."""
+    return _outside_of(_places(document) + _selected(document), roots)
+
+
+def outside_of_stream(document: StreamDocument, roots: t.Mapping[str, t.Optional[t.Sequence[str]]]) -> t.List[str]:
+    """The same for a stream."""
+    return _outside_of(_places_of_stream(document) + _followed(document), roots)
+
+
+def _outside_of(places: t.Sequence[Place], roots: t.Mapping[str, t.Optional[t.Sequence[str]]]) -> t.List[str]:
     return [
         "%s: %s does not lie below %s" % (place.option, place.path, _any_of(roots[place.kind] or ()))
-        for place in _places(document) + _selected(document)
+        for place in places
         if roots.get(place.kind) is not None and not _is_below(place.path, roots[place.kind] or ())
     ]
 
@@ -119,13 +141,15 @@ def _places(document: JobDocument) -> t.List[Place]:
     places = [Place("state", "state", document["state"]), Place("spool", "spool", document["spool"])]
     if document["log"]:
         places.append(Place("log", "log", document["log"]))
-    for index, target in enumerate(document["notify"]):
-        if target["path"]:
-            places.append(Place("notify[%d].path" % index, "notify", target["path"]))
+    places += _of_notify(document["notify"])
     for index, store in enumerate(document["stores"]):
         if store["type"] == "file" and store["path"]:
             places.append(Place("stores[%d].path" % index, "stores", store["path"]))
     return places
+
+
+def _of_notify(targets: t.Sequence[NotifyTarget]) -> t.List[Place]:
+    return [Place("notify[%d].path" % index, "notify", target["path"]) for index, target in enumerate(targets) if target["path"]]
 
 
 def _selected(document: JobDocument) -> t.List[Place]:

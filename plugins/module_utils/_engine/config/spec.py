@@ -15,6 +15,7 @@ from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 from .store_spec import STORE
 
 DEFAULT_CONFIG = SETTINGS + "/jobs.d"
+DEFAULT_STREAMS = SETTINGS + "/streams.d"
 
 SELECTION: Spec = {
     "paths": {

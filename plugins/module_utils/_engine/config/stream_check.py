@@ -10,7 +10,7 @@ from collections import Counter
 
 from ..base.errors import ConfigError
 from ..base.units import parse_duration, parse_size
-from .check import explanation, problems_of_type, read_object, refuse
+from .check import explanation, problems_of_type, read_object, receiver_problems, refuse
 from .sink_spec import NEEDED_BY_SINK, SINK, SINK_PROBLEMS
 from .stream_spec import STREAM, TRANSFORM
 
@@ -48,6 +48,8 @@ def _problems(normal: t.Dict[str, t.Any]) -> t.List[str]:
         problems += _transform_problems(normal["transform"], normal["parse"])
     if normal["page"]:
         problems += _page_problems(normal["page"], normal["parse"])
+    for index, target in enumerate(normal["notify"]):
+        problems += receiver_problems(target, "notify[%d]." % index, normal["log"])
     names: t.List[str] = []
     for index, sink in enumerate(normal["sinks"]):
         where = "sinks[%d]" % index

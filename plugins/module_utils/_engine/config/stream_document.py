@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .document import Duration, Size
+from .document import Duration, NotifyTarget, Size
 
 
 class FollowOptions(t.TypedDict):
@@ -89,5 +89,7 @@ class StreamDocument(t.TypedDict):
     client_ids: t.Optional[ClientIdOptions]
     sinks: t.List[SinkOptions]
     page: t.Optional[PageOptions]
+    notify: t.List[NotifyTarget]
+    notify_after: Duration
     state: str
     log: t.Optional[str]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from .notify_spec import NOTIFY
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 from .sink_spec import SINK
 
@@ -162,6 +163,28 @@ PAGE: Spec = {
     },
 }
 
+STREAM_NOTIFY: Spec = {
+    **NOTIFY,
+    "when": {
+        **NOTIFY["when"],
+        "choices": ["warning", "failure", "recovery"],
+        "description": [
+            "Which events to report: V(failure), a gap, a sink that is down for longer than O(notify_after), a follower or an ingest that"
+            " failed; V(warning), rejected lines; V(recovery), a sink that works again after it was reported.",
+            "The default is all of them for O(type=log), and otherwise V(failure) and V(recovery).",
+        ],
+    },
+    "path": {
+        **NOTIFY["path"],
+        "description": [
+            "With O(type=log), the log file. Several streams and jobs can share it.",
+            "With O(type=textfile), the folder that the collector reads. Each stream writes a file C(log_archive-stream_STREAM.prom) there:"
+            " C(follow) every minute, C(ingest) at its end.",
+        ],
+    },
+}
+"""Receivers of notifications about a stream: those of jobs."""
+
 STREAM: Spec = {
     "name": {
         "type": "str",
@@ -208,10 +231,25 @@ STREAM: Spec = {
             " must be V(sftpgo)."
         ],
     },
+    "notify": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": STREAM_NOTIFY,
+        "description": [
+            "Who is notified about problems of the stream. A problem is reported once, and again only after it ended. Gaps and rejected"
+            " lines are collected, and reported at most once an hour.",
+        ],
+    },
+    "notify_after": {
+        "type": "duration",
+        "default": "5m",
+        "description": ["How long a sink of a running follower must be down before that is reported."],
+    },
     "state": {
         "type": "path",
         "default": "/var/lib/log-archive",
-        "description": ["The folder of the lock."],
+        "description": ["The folder of the lock, and of the record of what was reported."],
     },
     "log": {"type": "path", "description": ["The event log: a file to which one JSON line per event is appended."]},
 }

@@ -20,6 +20,21 @@ class SinkResult(t.TypedDict):
     error: t.Optional[str]
 
 
+class SinkState(t.NamedTuple):
+    """What a process knows of a sink: why it is down, "" if it is not, and since when, in Unix seconds; what was stored since it started.
+
+    failed: the sink failed for good.
+    """
+
+    sink: str
+    trouble: str
+    since: float
+    rejected: int
+    gaps: int
+    gap_bytes: int
+    failed: bool = False
+
+
 class IngestResult(t.TypedDict):
     """The result of ``ingest`` for one stream. check: a dry run. warnings: files and folders that could not be read.
 
@@ -52,7 +67,8 @@ class StreamRow(t.TypedDict):
 
     files: those that are followed now. position: path and offset of each file that is read now. lag_bytes: what was not read yet;
     lag_seconds: since when. rejected: lines that no table takes. gap_bytes: of the gaps with a known length. rotations_left: how many
-    rotations may come before the source removes unread lines, None without ``follow.backups``. state: for people.
+    rotations may come before the source removes unread lines, None without ``follow.backups``. error: why the sink cannot be used.
+    state: for people.
     exit_code: 0 fine; 1 the sink cannot be used, nothing was stored yet, or a rotation more loses lines; 3 lines were rejected, or
     something cannot be read.
     """
@@ -71,6 +87,7 @@ class StreamRow(t.TypedDict):
     gap_bytes: int
     rotations_left: t.Optional[int]
     warnings: t.List[str]
+    error: t.Optional[str]
     state: str
     exit_code: int
 

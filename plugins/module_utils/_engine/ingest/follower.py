@@ -16,6 +16,7 @@ from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, LogArchiveError
 from ..base.units import parse_duration
 from ..state import folders
 from ..state.events import EventLog
+from .facts import SinkState
 from .pump import Pump
 from .sinks.base import ConflictError, SinkError, SinkFullError
 from .systemd import Systemd
@@ -26,6 +27,7 @@ if t.TYPE_CHECKING:
     from .checkpoint import Batch
     from .facts import IngestResult, SinkResult
 
+States = t.Callable[[], t.List[SinkState]]
 ATTEMPTS = 5
 """How often ``catch_up`` tries a sink that fails with an error that may pass."""
 FIRST_DELAY, LAST_DELAY = 0.5, 60.0
@@ -36,9 +38,6 @@ PAUSE = 0.2
 """Seconds between two looks of ``catch_up``."""
 TICK = 1.0
 """Seconds between two signs of life at most."""
-
-Periodic = t.Tuple[float, t.Callable[[], None]]
-"""Seconds, and what a follower does in that interval."""
 
 
 def catch_up(document: StreamDocument, check: bool = False, sleep: t.Callable[[float], None] = time.sleep) -> IngestResult:
@@ -116,6 +115,7 @@ class Worker(threading.Thread):
         self.ready = threading.Event()
         self.failure: t.Optional[BaseException] = None
         self.trouble = ""
+        self._since = 0.0
         self._poll = parse_duration(document["follow"]["poll"])
         self._stop_event = stop
         self._log = log
@@ -129,6 +129,12 @@ class Worker(threading.Thread):
             self.failure = error
         finally:
             self.ready.set()
+
+    def state(self) -> SinkState:
+        """What is known of the sink now."""
+        counts, trouble = self.pump.counts, str(self.failure) if self.failure is not None else self.trouble
+        failed = self.failure is not None
+        return SinkState(self.pump.name, trouble, self._since or time.time(), counts.rejected, counts.gaps, counts.gap_bytes, failed)
 
     def _work(self) -> None:
         delay = FIRST_DELAY
@@ -148,6 +154,7 @@ class Worker(threading.Thread):
                 if isinstance(error, ConflictError):
                     continue
                 if not self.trouble:
+                    self._since = time.time()
                     self._log.write("sink_failed", sink=self.pump.name, error=str(error))
                 self.trouble = str(error)
                 self.ready.set()
@@ -160,7 +167,7 @@ class Worker(threading.Thread):
 
     def _recovered(self) -> None:
         if self.trouble:
-            self.trouble = ""
+            self.trouble, self._since = "", 0.0
             self._log.write("sink_recovered", sink=self.pump.name)
 
     def _wait(self, seconds: float) -> None:
@@ -171,11 +178,14 @@ class Worker(threading.Thread):
 
 
 def follow(
-    document: StreamDocument, stop: threading.Event, systemd: t.Optional[Systemd] = None, periodic: t.Sequence[Periodic] = ()
+    document: StreamDocument,
+    stop: threading.Event,
+    systemd: t.Optional[Systemd] = None,
+    watch: t.Callable[[States], None] = lambda states: None,
 ) -> IngestResult:
     """Store lines as they are written, until ``stop`` is set; what is being stored then is completed.
 
-    A sink that cannot be reached, or that is full, is waited for. periodic: what else to do, in this thread.
+    A sink that cannot be reached, or that is full, is waited for. watch: called once, with a function that returns the states of the sinks.
     Raises LockedError if the stream is followed already; LogArchiveError if a sink fails for good.
     """
     systemd = systemd or Systemd()
@@ -186,8 +196,9 @@ def follow(
         workers = [Worker(document, options, stop, log) for options in document["sinks"]]
         for worker in workers:
             worker.start()
+        watch(lambda: [worker.state() for worker in workers])
         try:
-            _supervise(workers, stop, systemd, periodic)
+            _supervise(workers, stop, systemd)
         finally:
             stop.set()
             systemd.stopping()
@@ -208,8 +219,7 @@ def follow(
     }  # fmt: skip
 
 
-def _supervise(workers: t.Sequence[Worker], stop: threading.Event, systemd: Systemd, periodic: t.Sequence[Periodic]) -> None:
-    due = [time.monotonic() + seconds for seconds, _action in periodic]
+def _supervise(workers: t.Sequence[Worker], stop: threading.Event, systemd: Systemd) -> None:
     said, alive_at, ready = "", 0.0, False
     patience = systemd.watchdog or 0.0
     while not stop.is_set() and all(worker.is_alive() for worker in workers):
@@ -225,11 +235,7 @@ def _supervise(workers: t.Sequence[Worker], stop: threading.Event, systemd: Syst
         if text != said:
             said = text
             systemd.status(text)
-        for index, (seconds, action) in enumerate(periodic):
-            if now >= due[index]:
-                action()
-                due[index] = time.monotonic() + seconds
-        stop.wait(min([TICK, *(patience / 3 for _each in [0] if patience), *(max(0.05, moment - now) for moment in due)]))
+        stop.wait(min(TICK, patience / 3) if patience else TICK)
 
 
 class Log:

@@ -28,12 +28,29 @@ def of(document: StreamDocument, now: t.Optional[float] = None) -> t.List[Stream
     return [_of_sink(document, options, time.time() if now is None else now) for options in document["sinks"]]
 
 
-def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> StreamRow:
-    row: StreamRow = {
-        "stream": document["name"], "host": host_name(document["host"]), "sink": options["name"], "files": 0, "position": [], "lines": 0,
+def unusable(stream: str, error: LogArchiveError) -> StreamRow:
+    """The status of a stream with a document that cannot be used."""
+    row = _blank(stream, "-", "-")
+    row["error"], row["exit_code"] = str(error), error.exit_code
+    row["state"] = str(error)
+    return row
+
+
+def blank(document: StreamDocument, sink: str) -> StreamRow:
+    """The status of a stream that has stored nothing yet."""
+    return _blank(document["name"], host_name(document["host"]), sink)
+
+
+def _blank(stream: str, host: str, sink: str) -> StreamRow:
+    return {
+        "stream": stream, "host": host, "sink": sink, "files": 0, "position": [], "lines": 0,
         "read_at": None, "lag_bytes": 0, "lag_seconds": 0.0, "rejected": 0, "gaps": 0, "gap_bytes": 0, "rotations_left": None,
-        "warnings": [], "state": "nothing was stored yet", "exit_code": EXIT_FAILED,
+        "warnings": [], "error": None, "state": "nothing was stored yet", "exit_code": EXIT_FAILED,
     }  # fmt: skip
+
+
+def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> StreamRow:
+    row = blank(document, options["name"])
     try:
         with contextlib.closing(DrySink(options, document)) as sink:
             totals = sink.totals()
@@ -46,7 +63,7 @@ def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> Stre
             read_at = max((each.read_at for each in generations), default=0.0)
             row["read_at"] = format_utc(datetime.fromtimestamp(read_at, timezone.utc)) if read_at else None
     except LogArchiveError as error:
-        row["state"], row["exit_code"] = str(error), EXIT_FAILED
+        row["error"] = row["state"] = str(error)
         return row
     row["state"], row["exit_code"] = _judge(row)
     return row

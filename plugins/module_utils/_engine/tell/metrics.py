@@ -138,14 +138,18 @@ def _disk_of(spool: str) -> t.Tuple[int, int]:
 
 def render(facts: JobFacts) -> str:
     """The text of the metrics file."""
-    samples = _samples(facts)
+    # Not "job": Prometheus gives that label to what it scrapes, and would rename this one.
+    return rendered(METRICS, _samples(facts), {"archive_job": facts.job, "host": facts.host})
+
+
+def rendered(table: t.Sequence[t.Tuple[str, str, str]], samples: t.Mapping[str, t.Sequence[Sample]], common: t.Mapping[str, str]) -> str:
+    """Metrics as Prometheus reads them. table: name, type and help text of each; common: labels that all samples have."""
     lines = []
-    for name, kind, about in METRICS:
+    for name, kind, about in table:
         if samples[name]:
             lines += ["# HELP log_archive_%s %s" % (name, about), "# TYPE log_archive_%s %s" % (name, kind)]
         for labels, value in samples[name]:
-            # Not "job": Prometheus gives that label to what it scrapes, and would rename this one.
-            every = {"archive_job": facts.job, "host": facts.host, **labels}
+            every = {**common, **labels}
             pairs = ",".join('%s="%s"' % (key, _label(every[key])) for key in every)
             lines.append("log_archive_%s{%s} %s" % (name, pairs, repr(value)))
     return "\n".join(lines) + "\n"

@@ -79,7 +79,7 @@ def test_variables_are_found_by_name_and_merged_in_alphabetical_order() -> None:
         "log_archive_jobs__",
         "log_archive_job_defaults",
     ]
-    assert jobs.names([*some, "log_archive_jobs__all", "log_archive_jobs"]) == [
+    assert jobs.KIND.names([*some, "log_archive_jobs__all", "log_archive_jobs"]) == [
         "log_archive_jobs",
         "log_archive_jobs__all",
         "log_archive_jobs__web",

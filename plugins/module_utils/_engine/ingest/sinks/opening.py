@@ -10,7 +10,7 @@ import typing as t
 
 from ...archive.naming import host_name
 from ..records.parser import tables_of
-from .base import NoSchemaError
+from .base import NoSchemaError, SinkError
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions, StreamDocument
@@ -25,6 +25,8 @@ def open_sink(options: SinkOptions, document: StreamDocument, create: bool = Tru
     without the library of the sink.
     """
     if not create and options["path"] is not None and not os.path.exists(options["path"]):
+        if not os.path.isdir(os.path.dirname(options["path"])):
+            raise SinkError("the folder of the database does not exist", options["path"], "Create it")
         raise NoSchemaError("the database does not exist yet", options["path"], "'log-archive ingest' creates it")
     made = KINDS[options["type"]]()(options, document["name"], host_name(document["host"]), tables_of(document), create)
     return t.cast("SqlSink", made)

@@ -23,6 +23,11 @@ def name_of(job: str) -> str:
     return "log_archive_%s.prom" % job
 
 
+def name_of_stream(stream: str) -> str:
+    """The name of the file of a stream; no job has it."""
+    return "log_archive-stream_%s.prom" % stream
+
+
 def path_of(folder: str, job: str) -> str:
     """Its path."""
     return os.path.join(folder, name_of(job))
@@ -35,17 +40,22 @@ def start(target: NotifyTarget, _seconds: float, message: Message) -> None:
 
 def deliver(target: NotifyTarget, message: Message) -> None:
     """Replace the file of the job in one step. The collector reads only names that end in .prom, so never an unfinished file."""
-    from ...base.beneath import open_guarded
-    from ...base.durable import write_atomically
     from ..metrics import render
 
     facts = message.facts()
-    folder = t.cast(str, target["path"])
+    replace(t.cast(str, target["path"]), name_of(facts.job), render(facts))
+
+
+def replace(folder: str, name: str, text: str) -> None:
+    """Replace a file of metrics in one step. Raises ReceiverError."""
+    from ...base.beneath import open_guarded
+    from ...base.durable import write_atomically
+
     try:
         with open_guarded(folder) as held:
-            write_atomically(name_of(facts.job), render(facts).encode("utf-8"), MODE, dir_fd=held)
+            write_atomically(name, text.encode("utf-8"), MODE, dir_fd=held)
     except OSError as error:
-        raise ReceiverError("cannot write %s: %s" % (path_of(folder, facts.job), error.strerror)) from error
+        raise ReceiverError("cannot write %s: %s" % (os.path.join(folder, name), error.strerror)) from error
 
 
 RECEIVER = Receiver(deliver, start=start, is_local=True)
