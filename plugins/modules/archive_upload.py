@@ -10,7 +10,8 @@ module: archive_upload
 short_description: Send archives to a store and verify them there
 version_added: 0.1.0
 description:
-  - Sends archives, each with the manifest beside it, to a store. The key is C(<host>/<job>/<YYYY>/<MM>/<DD>/<archive>).
+  - Sends archives, each with the manifest beside it, to a store. The key is C(<host>/<job>/<YYYY>/<MM>/<DD>/<archive>);
+    O(store.layout) makes the name in the store from it.
   - Each archive is verified in the store at the level O(store.verify). It is visible under its name only when it is complete.
   - The module never overwrites an object of a store. If the store has the archive already, it is verified and nothing is sent. The same
     is true of another archive of the same logs, if O(keyring) has its key and its manifest is authentic. If any other archive has the same

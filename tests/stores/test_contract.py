@@ -524,6 +524,47 @@ def test_clean_removes_leftovers_below_the_prefix_and_nothing_else(site, store):
     assert [item.key for item in store.list()] == ["host/job/2024/whole", "host/job2/2024/whole"]
 
 
+# -- a flat folder that other programs use too ---------------------------------------------------------------------------
+
+
+def test_a_flat_store_keeps_archives_among_the_files_of_other_programs(site, spool):
+    store = site.open(layout="flat")
+    foreign = ["dump.tgz", "web1~notes", "below/web1~syslog~20240112~x"]
+    for name in foreign:
+        site.write(name, b"foreign")
+    name = "web1~syslog~20240112~syslog.12.tgz.fernet"
+    key, other = "web1/syslog/2024/01/12/syslog.12.tgz.fernet", "web10/syslog/2024/01/12/syslog.12.tgz.fernet"
+    file = spool(6 * MIB)
+    for one in (key, key + ".manifest.json", other):
+        store.put(file.path, one, file.digests)
+    assert store.put(file.path, key, file.digests).existed
+    assert site.read(name) == file.data == fetched(store, key)
+    assert store.location(key).endswith("/" + name)
+    assert reaches(store.verify(key, file.digests).level, store.verify_level)
+    assert [item.key for item in store.list("web1/syslog/")] == [key, key + ".manifest.json"]
+    assert [item.key for item in store.list("web1/")] == [key, key + ".manifest.json"]
+    assert [item.key for item in store.list()] == sorted([*foreign[:2], key, key + ".manifest.json", other])
+    outcome = {}
+    assert store.delete([key, "web1/syslog/2024/01/12/missing"], outcome) == dict.fromkeys([key, "web1/syslog/2024/01/12/missing"])
+    assert set(outcome) == {key, "web1/syslog/2024/01/12/missing"}
+    assert [item.key for item in store.list()] == sorted([*foreign[:2], key + ".manifest.json", other])
+    for name in foreign:
+        assert site.read(name) == b"foreign"
+
+
+def test_a_flat_store_cleans_up_after_its_job_alone(site):
+    names = ["web1~syslog~20240112~a", "web1~auth~20240112~a", "web1~syslog~notes" if isinstance(site, S3Site) else "dump"]
+    for name in names:
+        if isinstance(site, S3Site):
+            site.client.create_multipart_upload(Bucket=site.bucket, Key="root/" + name)
+        else:
+            site.write("%s%s.0123456789abcdef.part" % (TEMP_PREFIX, name), b"half")
+    store = site.open(layout="flat")
+    assert len(store.clean("web1/syslog/2024/01/12/")) == 1
+    assert store.clean("web1/syslog/") == []
+    assert len(store.clean("web1/auth/")) == 1
+
+
 # -- the store itself --------------------------------------------------------------------------------------------------
 
 

@@ -669,6 +669,23 @@ def test_all_versions_are_deleted_on_request(make_store: MakeStore, small: File,
     assert store.hidden == set()
 
 
+def test_all_versions_in_a_flat_layout_are_deleted_and_none_of_other_programs(
+    make_store: MakeStore, small: File, swift: t.Any, versioned: str
+) -> None:
+    keys = ["web1/syslog/2024/01/12/a", "web1/syslog/2024/01/12/a.manifest.json", "web1/syslog/2024/01/13/b"]
+    names = ["archives/web1~syslog~20240112~a", "archives/web1~syslog~20240112~a.manifest.json", "archives/web1~syslog~20240113~b"]
+    foreign = "archives/web1~syslog~20240112~"
+    swift.client().put_object(Bucket=versioned, Key=foreign, Body=b"x")
+    hiding, deleting = make_store(layout="flat"), make_store(layout="flat", versions="delete")
+    for key in keys:
+        deleting.put(small.path, key, small.digests)
+    assert versions(swift, versioned) == sorted([foreign, *names])
+    assert hiding.delete(keys[:1]) == {keys[0]: None}
+    assert (hiding.keeps_bytes(keys[0]), hiding.keeps_bytes(keys[1])) == (True, False)
+    assert deleting.delete(keys) == dict.fromkeys(keys)
+    assert versions(swift, versioned) == [foreign]
+
+
 def test_a_bucket_without_versions_is_pruned_with_either_setting(make_store: MakeStore, small: File) -> None:
     store = make_store(versions="delete")
     store.put(small.path, "a/1", small.digests)

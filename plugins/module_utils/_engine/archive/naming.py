@@ -10,6 +10,7 @@ import re
 import typing as t
 from datetime import datetime, timedelta, timezone as utc_timezone
 
+from ..base.errors import ConfigError
 from ..base.named_tuple import NamedTuple
 from ..base.periods import Period, period_containing, render_name
 
@@ -20,6 +21,9 @@ if t.TYPE_CHECKING:
 MANIFEST_SUFFIX = ".manifest.json"
 LONGEST_NAME = 180
 """Bytes of an archive's name without suffix: a file system's 255 less what suffix, manifest and temporary names add."""
+
+SHORTEST_NAME = 40
+"""Bytes that must be left for the name of an archive, so that a name that is cut still shows what it is."""
 
 SAFE = b"+,-.=@_~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -42,13 +46,19 @@ class Group(NamedTuple):
 
 
 def group(
-    sources: t.Sequence[Source], by: str, template: t.Optional[str], unit: str, timezone: str, fields: t.Mapping[str, str]
+    sources: t.Sequence[Source],
+    by: str,
+    template: t.Optional[str],
+    unit: str,
+    timezone: str,
+    fields: t.Mapping[str, str],
+    longest: int = LONGEST_NAME,
 ) -> t.List[Group]:
     """Divide sources into archives, in order of period and name.
 
     by: 'file' (one archive each), 'period' (one for all sources of a period) or 'run' (one for all). template: name of an archive; None
     is the grouping's own. unit: hour, day, week or month for the periods of the selection, in ``timezone``; 'none' leaves each source
-    its own. fields: values of {host} and {job}.
+    its own. fields: values of {host} and {job}. longest: bytes of a name.
     """
     batches: t.Dict[t.Any, t.List[Source]] = {}
     for source in sources:
@@ -62,24 +72,40 @@ def group(
         period = Period(min(s.period.start for s in batch), max(s.period.end for s in batch))
         stem = os.path.basename(batch[0].path) if len(batch) == 1 else fields["job"]
         name = render_name(template or DEFAULT_TEMPLATES[by], period.start, timezone, dict(fields, stem=stem))
-        groups.append(Group(safe_name(name), period, batch))
+        groups.append(Group(safe_name(name, longest), period, batch))
     return sorted(groups, key=lambda group: (group.period.start, group.name, group.sources[0].path))
 
 
-def safe_name(name: str) -> str:
+def safe_name(name: str, longest: int = LONGEST_NAME) -> str:
     """The name with everything but letters, digits and ``+,-.=@_~`` percent-encoded, so that it is one plain name in any store.
 
-    A leading '.' is encoded too; a name that is too long for a file system is cut and ends with a digest of the whole.
+    A leading '.' is encoded too; a name of more than ``longest`` bytes is cut and ends with a digest of the whole.
     """
     quoted = "".join(chr(byte) if byte in SAFE else "%%%02X" % byte for byte in name.encode("utf-8", "surrogateescape"))
     if quoted.startswith("."):
         quoted = "%2E" + quoted[1:]
-    if len(quoted) > LONGEST_NAME:
+    if len(quoted) > longest:
         import hashlib
 
         digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        quoted = "%s~%s" % (quoted[: LONGEST_NAME - 17], digest)
+        quoted = "%s~%s" % (quoted[: longest - 17], digest)
     return quoted
+
+
+def longest_flat_name(host: str, job: str, suffix: str) -> int:
+    """Bytes that a flat store leaves for the name of an archive without its suffix. Raises ConfigError if they are too few."""
+    from ..stores.layout import FLAT_OVERHEAD, LONGEST_FLAT_NAME
+
+    revision = len(".r999999999")
+    taken = len(os.fsencode(host + job + suffix)) + FLAT_OVERHEAD + revision + len(MANIFEST_SUFFIX)
+    longest = min(LONGEST_NAME, LONGEST_FLAT_NAME - taken)
+    if longest < SHORTEST_NAME:
+        raise ConfigError(
+            "the names of the host and the job are %d bytes too long for a store with flat names" % (SHORTEST_NAME - longest),
+            "%s, %s" % (host, job),
+            "Shorten one of them, or use the layout tree",
+        )
+    return longest
 
 
 def host_name(configured: t.Optional[str] = None) -> str:

@@ -359,14 +359,23 @@ ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _STAYS = (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.EACCES, errno.EPERM)
 
 
+def _any(_path: str) -> bool:
+    return True
+
+
 def walk(
-    folder: int, relative: str = "", enter: t.Callable[[str], bool] = lambda path: True, most: int = 1 << 24
+    folder: int,
+    relative: str = "",
+    enter: t.Callable[[str], bool] = _any,
+    most: int = 1 << 24,
+    wanted: t.Callable[[str], bool] = _any,
 ) -> t.Iterator[t.Tuple[str, os.stat_result]]:
     """All regular files below ``relative`` with their status, in no order; none if ``relative`` is no folder.
 
-    enter: whether to go into the folder of this path. most: the largest number of folders to remember; OverflowError names the folder
-    that exceeds it. The ``filename`` of an OSError is the path of the folder that cannot be read.
+    enter: whether to go into the folder of this path. wanted: whether the file of this path counts. most: the largest number of names to
+    look at; OverflowError names the folder that exceeds it. The ``filename`` of an OSError is the path of the folder that cannot be read.
     """
+    seen = 0
     waiting = [relative]
     last, holder = "", os.dup(folder)
     try:
@@ -380,13 +389,14 @@ def walk(
                     last, holder = here, os.dup(inner)
                 with os.scandir(holder) as entries:
                     for entry in entries:
+                        seen += 1
+                        if seen > most:
+                            raise OverflowError(here)
                         path = "%s/%s" % (here, entry.name) if here else entry.name
                         if entry.is_dir(follow_symlinks=False):
                             if enter(path):
                                 waiting.append(path)
-                            if len(waiting) > most:
-                                raise OverflowError(here)
-                        elif entry.is_file(follow_symlinks=False):
+                        elif wanted(path) and entry.is_file(follow_symlinks=False):
                             with contextlib.suppress(FileNotFoundError):
                                 yield path, entry.stat(follow_symlinks=False)
             except OSError as error:

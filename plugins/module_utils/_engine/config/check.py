@@ -226,6 +226,8 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
         if store["retention"] and sound(where + ".retention"):
             problems += _policy_problems(store["retention"], where + ".retention")
     problems += _requirement_problems(normal["stores"] or [], sound)
+    if sound("name") and sound("host"):
+        problems += _layout_problems(normal)
     if normal["retention"] and sound("retention"):
         problems += _policy_problems(normal["retention"], "retention")
     problems += _source_problems(normal, sound)
@@ -248,6 +250,21 @@ def _requirement_problems(stores: t.Sequence[t.Mapping[str, t.Any]], sound: t.Ca
     if not stores or not all(optional):
         return []
     return ["stores[0].required: no store of the job is required, so no store must have a log before it is lost; require at least one"]
+
+
+def _layout_problems(normal: t.Mapping[str, t.Any]) -> t.List[str]:
+    flat = [index for index, store in enumerate(normal["stores"] or []) if store and store["layout"] == "flat"]
+    if not flat:
+        return []
+    from ..archive.naming import longest_flat_name
+
+    try:
+        # Without the option, the document may be of another host: no name of a host is longer than 64 bytes.
+        suffix = (normal["archive"] or {}).get("suffix")
+        longest_flat_name(normal["host"] or "x" * 64, normal["name"], suffix if isinstance(suffix, str) else ".tgz.fernet")
+    except ConfigError as error:
+        return ["stores[%d].layout: %s" % (flat[0], error.message)]
+    return []
 
 
 def _source_problems(normal: t.Dict[str, t.Any], sound: t.Callable[[str], bool]) -> t.List[str]:

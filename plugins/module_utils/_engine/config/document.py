@@ -79,6 +79,7 @@ class StoreOptions(t.TypedDict):
     type: str
     name: str
     verify: t.Optional[str]
+    layout: str
     attempts: int
     retry_delay: Duration
     path: t.Optional[str]

@@ -30,6 +30,17 @@ STORE: Spec = {
             " support a level uses the next stronger one. The level that was used is returned.",
         ],
     },
+    "layout": {
+        "type": "str",
+        "choices": ["tree", "flat"],
+        "default": "tree",
+        "description": [
+            "How archives are named in the store. V(tree) is C(<host>/<job>/<YYYY>/<MM>/<DD>/<archive>). V(flat) is"
+            " C(<host>~<job>~<YYYYMMDD>~<archive>), all in one folder, for other programs that read that folder. Several hosts and jobs may"
+            " share the folder, also with files of other programs, which are never touched.",
+            "Archives of the other layout are not found. To change the layout of a store in use, add a store with another name.",
+        ],
+    },
     "attempts": {
         "type": "int",
         "default": 4,

@@ -145,7 +145,7 @@ def execute(
             # Files of other tools are in the root and have no manifest.
             store.delete([manifest_key(key) for key, why in archives.items() if why is None and "/" in key], manifests)
         finally:
-            result = _result(batch, archives, manifests, store.hidden)
+            result = _result(batch, archives, manifests, store)
             total = Pruned(
                 total.removed + result.removed,
                 total.bytes_freed + result.bytes_freed,
@@ -157,10 +157,10 @@ def execute(
     return total._replace(failed={**total.failed, **{key: why for key, why in leftovers.items() if why is not None}})
 
 
-def _result(batch: t.Sequence[retention.Item], archives: Outcome, manifests: Outcome, hidden: t.Set[str]) -> Pruned:
+def _result(batch: t.Sequence[retention.Item], archives: Outcome, manifests: Outcome, store: Store) -> Pruned:
     gone = [item for item in batch if archives.get(item.key, "unknown") is None]
     failed = {key: why for key, why in {**archives, **manifests}.items() if why is not None}
-    kept = sum(item.size for item in gone if item.key in hidden)
+    kept = sum(item.size for item in gone if store.keeps_bytes(item.key))
     return Pruned([item.key for item in gone], sum(item.size for item in gone) - kept, failed, kept)
 
 

@@ -44,7 +44,11 @@ def pack(run: Context, sources: t.Sequence[Source], below: str) -> None:
 def _groups(run: Context, sources: t.Sequence[Source]) -> t.List[naming.Group]:
     options, collector = run.document["archive"], run.collector
     fields = {"host": run.host, "job": run.job}
-    return naming.group(sources, collector.grouping or options["group"], options["name"], collector.period, collector.timezone, fields)
+    longest = naming.LONGEST_NAME
+    if any(store["layout"] == "flat" for store in run.document["stores"]):
+        longest = naming.longest_flat_name(run.host, run.job, run.suffix)
+    by = collector.grouping or options["group"]
+    return naming.group(sources, by, options["name"], collector.period, collector.timezone, fields, longest)
 
 
 def _free_key(run: Context, group: naming.Group) -> str:

@@ -23,6 +23,7 @@ from ..base.errors import (
 from ..base.net import Retries
 from ..base.progress import Advance
 from ..base.units import format_size, parse_duration
+from .layout import LAYOUTS
 
 if t.TYPE_CHECKING:
     import io
@@ -117,7 +118,7 @@ def listing_too_large(location: str) -> StoreError:
     return StoreError(
         "the store lists more than %d objects, or more than %s of names" % (MOST_OBJECTS, format_size(LARGEST_LISTING)),
         location,
-        "List a part of it: one host, or one job of a host",
+        "List a part of it: one host, or one job of a host. In a flat store, move the files of other programs elsewhere",
     )
 
 
@@ -175,8 +176,9 @@ def containing(location: str) -> t.Iterator[None]:
 class Store(abc.ABC):
     """A place for archives.
 
-    Keys are relative paths with '/' between the parts; each store puts its own root (folder, bucket and prefix, SFTP path)
-    before them. A key is visible to ``list`` and ``get`` only once its object is whole. All methods raise StoreError and its
+    Keys are relative paths with '/' between the parts; the layout of the store makes the name of an object from its key, and each store
+    puts its own root (folder, bucket and prefix, SFTP path) before names. Methods that begin with '_' know only names.
+    A key is visible to ``list`` and ``get`` only once its object is whole. All methods raise StoreError and its
     children, IntegrityError if bytes differ, and MissingLibraryError; no other error comes from a server or the network.
 
     options: as ``config`` checked them (``config.store_spec.STORE``). Making a store connects to nothing; it raises ConfigError.
@@ -197,39 +199,40 @@ class Store(abc.ABC):
         self.verify_level = options["verify"] or self.default_level
         self.attempts = options["attempts"]
         self.retry_delay = parse_duration(options["retry_delay"])
+        self.layout = LAYOUTS[options["layout"]]
         self.hidden: t.Set[str] = set()
-        """Keys that ``delete`` removed from the listing; the server keeps their bytes as versions."""
+        """Names that ``delete`` removed from the listing; the server keeps their bytes as versions."""
 
     # -- what each store does, once, without retry --------------------------------------------------------------------
 
     @abc.abstractmethod
-    def location(self, key: str = "") -> str:
-        """The place of the key for people: a path or a URL without any secret."""
+    def _location(self, name: str = "") -> str:
+        """The place of the name for people: a path or a URL without any secret."""
 
     @abc.abstractmethod
-    def _put(self, path: Local, key: str, digests: Digests, progress: Advance) -> Verification:
-        """Send the local file to the key, atomically and without overwriting, and prove it at ``verify_level`` or better.
+    def _put(self, path: Local, name: str, digests: Digests, progress: Advance) -> Verification:
+        """Send the local file to the name, atomically and without overwriting, and prove it at ``verify_level`` or better.
 
         If the object is found damaged after the transfer, remove it before raising IntegrityError: no unproven object of ours stays
-        at the key. Raise StoreExistsError if the key is taken.
+        at the name. Raise StoreExistsError if the name is taken.
         """
 
     @abc.abstractmethod
-    def _verify(self, key: str, digests: Digests, level: str) -> Verification:
-        """Prove that the key holds these bytes, by the cheapest means that reaches ``level``; raise IntegrityError if it does not."""
+    def _verify(self, name: str, digests: Digests, level: str) -> Verification:
+        """Prove that the name holds these bytes, by the cheapest means that reaches ``level``; raise IntegrityError if it does not."""
 
     @abc.abstractmethod
-    def _get(self, key: str, start: int) -> Pieces:
+    def _get(self, name: str, start: int) -> Pieces:
         """The object's bytes from offset ``start``, in order; each piece is valid until the next is read."""
 
     @abc.abstractmethod
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
-        """All finished objects whose key begins with ``prefix`` (a string prefix; '' is everything), as they come: no list of unknown
-        length is kept, because a server need not end it."""
+        """All finished objects with a name that begins with ``prefix`` (a string prefix; '' is everything), by name, as they come: no list
+        of unknown length is kept, because a server need not end it. In a flat layout no folder below the root is searched."""
 
     @abc.abstractmethod
-    def _delete(self, keys: t.Sequence[str], outcome: Outcome) -> None:
-        """Delete the keys. Add each to ``outcome`` as soon as its result is known: a connection may be lost at any time."""
+    def _delete(self, names: t.Sequence[str], outcome: Outcome) -> None:
+        """Delete the objects. Add each name to ``outcome`` as soon as its result is known: a connection may be lost at any time."""
 
     @abc.abstractmethod
     def _clean(self, prefix: str) -> t.List[str]:
@@ -251,21 +254,29 @@ class Store(abc.ABC):
 
     # -- what callers use ---------------------------------------------------------------------------------------------
 
+    def location(self, key: str = "") -> str:
+        """The place of the key, or of what begins with it, for people: a path or a URL without any secret."""
+        return self._location(self.layout.beginning(key))
+
+    def keeps_bytes(self, key: str) -> bool:
+        """Whether ``delete`` removed the key and the server keeps its bytes as a version."""
+        return self.layout.beginning(key) in self.hidden
+
     def put(self, path: Local, key: str, digests: Digests, progress: t.Optional[Advance] = None) -> PutResult:
         """Send a local file to ``key`` and prove that it arrived.
 
         If the key already holds the same bytes, nothing is sent and ``existed`` is true; if it holds other bytes, StoreExistsError is
         raised and nothing is changed.
         """
-        check_key(key)
+        name = self._name(key)
         retries = Retries(self.attempts, self.retry_delay)
         try:
-            verification = self._retrying(lambda: self._put(path, key, digests, progress or _ignore), retries)
+            verification = self._retrying(lambda: self._put(path, name, digests, progress or _ignore), retries)
             return PutResult(key, False, retries.count, verification)
         except StoreExistsError as error:
             taken = error
         try:
-            verification = self._retrying(lambda: self._verify(key, digests, self.verify_level), retries)
+            verification = self._retrying(lambda: self._verify(name, digests, self.verify_level), retries)
         except (IntegrityError, StoreNotFoundError):
             raise StoreExistsError(
                 "a different object is stored under this name; it was not overwritten",
@@ -276,13 +287,12 @@ class Store(abc.ABC):
 
     def verify(self, key: str, digests: Digests, level: t.Optional[str] = None) -> Verification:
         """Prove that the key holds these bytes, at ``level`` (the store's own by default) or better."""
-        check_key(key)
-        return self._retrying(lambda: self._verify(key, digests, level or self.verify_level))
+        name = self._name(key)
+        return self._retrying(lambda: self._verify(name, digests, level or self.verify_level))
 
     def get(self, key: str, sink: t.BinaryIO, progress: t.Optional[Advance] = None, most: t.Optional[int] = None) -> None:
         """Write the object's bytes to a seekable ``sink``. most: bytes that it may have; IntegrityError as soon as there are more."""
-        check_key(key)
-
+        name = self._name(key)
         sink.seek(0)
         sink.truncate()
         size = 0
@@ -292,7 +302,7 @@ class Store(abc.ABC):
             # Continue where the last attempt ended. Whoever reads the sink checks the whole.
             start = size
             # The sink is the caller's: its errors are not the store's.
-            with contextlib.closing(self._pieces(key, start)) as pieces:
+            with contextlib.closing(self._pieces(name, start)) as pieces:
                 try:
                     for piece in pieces:
                         if most is not None and size + len(piece) > most:
@@ -317,37 +327,46 @@ class Store(abc.ABC):
     def delete(self, keys: t.Sequence[str], outcome: t.Optional[Outcome] = None) -> Outcome:
         """Delete the keys; returns the result of each. With ``outcome`` the results are added to it, also before an error is raised."""
         results: Outcome = {} if outcome is None else outcome
-        for key in keys:
-            check_key(key)
-        if keys:
-            self._retrying(lambda: self._delete([key for key in keys if key not in results], results))
+        names = {self._name(key): key for key in keys if key not in results}
+        done: Outcome = {}
+        try:
+            if names:
+                self._retrying(lambda: self._delete([name for name in names if name not in done], done))
+        finally:
+            results.update((names[name], why) for name, why in done.items())
         return results
 
     def clean(self, prefix: str = "") -> t.List[str]:
         """Remove our unfinished uploads below ``prefix``; return their names. The caller holds the job's lock."""
-        return self._retrying(lambda: self._clean(prefix))
+        return self._retrying(lambda: self._clean(self.layout.beginning(prefix)))
+
+    def _name(self, key: str) -> str:
+        """The name of the object with this key. Raises ConfigError if the key is not valid."""
+        return self.layout.name_of(check_key(key))
 
     def _listed(self, prefix: str) -> t.List[StoredObject]:
         found = []
         size = 0
-        for item in self._list(prefix):
-            found.append(item)
-            size += len(item.key) + len(item.etag or "")
-            if len(found) > MOST_OBJECTS or size > LARGEST_LISTING:
+        for count, item in enumerate(self._list(self.layout.beginning(prefix)), 1):
+            key = self.layout.key_of(item.key)
+            if key is not None:
+                found.append(item if key == item.key else item._replace(key=key))
+                size += len(key) + len(item.etag or "")
+            if count > MOST_OBJECTS or size > LARGEST_LISTING:
                 raise listing_too_large(self.location(prefix))
         return sorted(item for item in found if item.key.startswith(prefix) and is_key(item.key))
 
     def _retrying(self, call: t.Callable[[], Result], retries: t.Optional[Retries] = None) -> Result:
         def contained() -> Result:
-            with containing(self.location()):
+            with containing(self._location()):
                 return call()
 
         return (retries or Retries(self.attempts, self.retry_delay)).call(contained, _is_retryable, self._reset)
 
-    def _pieces(self, key: str, start: int) -> Pieces:
-        with contextlib.closing(self._get(key, start)) as pieces:
+    def _pieces(self, name: str, start: int) -> Pieces:
+        with contextlib.closing(self._get(name, start)) as pieces:
             while True:
-                with containing(self.location(key)):
+                with containing(self._location(name)):
                     piece = next(pieces, None)
                 if piece is None:
                     return

@@ -57,13 +57,13 @@ class FileStore(Store):
         super().__init__(options)
         self._root = FileRoot(os.path.abspath(required(options["path"], "path", self.name)))
 
-    def location(self, key: str = "") -> str:
-        return self._root.location(key)
+    def _location(self, name: str = "") -> str:
+        return self._root.location(name)
 
     def free_bytes(self) -> t.Optional[int]:
-        with self._root.reporting(self.location(), "the free space cannot be read"):
+        with self._root.reporting(self._location(), "the free space cannot be read"):
             if not self._root.exists():
-                status = os.statvfs(os.path.dirname(self.location()))
+                status = os.statvfs(os.path.dirname(self._location()))
                 return status.f_bavail * status.f_frsize
             with self._root.opened() as root:
                 status = os.statvfs(root)
@@ -73,11 +73,11 @@ class FileStore(Store):
         name = key.rpartition("/")[2]
         # Shorten the name, so that the temporary name is not too long if the final name is not.
         part = "%s%s-%s.part" % (TEMP_PREFIX, os.fsdecode(os.fsencode(name)[:200]), digests.sha256[:16])
-        with self._root.reporting(self.location(key), "the archive cannot be written"):
+        with self._root.reporting(self._location(key), "the archive cannot be written"):
             self._root.make()
             with self._root.opened() as root, beneath.parent_of(root, key, create=True, flush=True) as (folder, _name):
                 if beneath.exists(folder, name):
-                    raise StoreExistsError("a file already exists under this name", self.location(key))
+                    raise StoreExistsError("a file already exists under this name", self._location(key))
                 fd = self._open_part(part, folder, key)
                 try:
                     try:
@@ -96,11 +96,11 @@ class FileStore(Store):
         return verification
 
     def _verify(self, key: str, digests: Digests, level: str) -> Verification:
-        with self._root.reporting(self.location(key), "the archive cannot be read"), self._file(key) as fd:
+        with self._root.reporting(self._location(key), "the archive cannot be read"), self._file(key) as fd:
             return self._prove(fd, key, digests, level)
 
     def _get(self, key: str, start: int) -> Pieces:
-        with self._root.reporting(self.location(key), "the archive cannot be read"), self._file(key) as fd:
+        with self._root.reporting(self._location(key), "the archive cannot be read"), self._file(key) as fd:
             os.lseek(fd, start, os.SEEK_SET)
             while True:
                 data = os.read(fd, CHUNK)
@@ -110,7 +110,7 @@ class FileStore(Store):
 
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
         for key, status in self._files(prefix):
-            if key.startswith(prefix) and not _is_temporary(key):
+            if not _is_temporary(key):
                 yield StoredObject(key, status.st_size, status.st_mtime)
 
     def _delete(self, keys: t.Sequence[str], outcome: Outcome) -> None:
@@ -120,7 +120,7 @@ class FileStore(Store):
         if not self._root.exists():
             outcome.update(dict.fromkeys(keys))
             return
-        with self._root.reporting(self.location(), "the folder cannot be opened"), self._root.opened() as root:
+        with self._root.reporting(self._location(), "the folder cannot be opened"), self._root.opened() as root:
             for parent, group in by_folder.items():
                 results: Outcome = dict.fromkeys(group)
                 try:
@@ -141,13 +141,12 @@ class FileStore(Store):
 
     def _clean(self, prefix: str) -> t.List[str]:
         removed = []
-        # A leftover is below a prefix if its final name would be.
-        leftovers = [key for key, _status in self._files(prefix) if _is_temporary(key) and _final(key).startswith(prefix)]
+        leftovers = [key for key, _status in self._files(prefix) if _is_temporary(key)]
         if not leftovers:
             return []
-        with self._root.reporting(self.location(), "the folder cannot be opened"), self._root.opened() as root:
+        with self._root.reporting(self._location(), "the folder cannot be opened"), self._root.opened() as root:
             for key in leftovers:
-                with self._root.reporting(self.location(key), "the unfinished upload cannot be removed"):
+                with self._root.reporting(self._location(key), "the unfinished upload cannot be removed"):
                     with beneath.parent_of(root, key) as (folder, name):
                         gone = _remove_leftover(name, folder)
                     if gone:
@@ -167,32 +166,39 @@ class FileStore(Store):
             if error.errno not in beneath.ABSENT:
                 raise
             self._root.exists()
-            raise StoreNotFoundError("the archive does not exist", self.location(key)) from error
+            raise StoreNotFoundError("the archive does not exist", self._location(key)) from error
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise StoreNotFoundError("not a regular file", self.location(key))
+                raise StoreNotFoundError("not a regular file", self._location(key))
             yield fd
         finally:
             os.close(fd)
 
     def _files(self, prefix: str) -> t.Iterator[t.Tuple[str, os.stat_result]]:
-        """All regular files, by key, in the folders that can hold keys that begin with ``prefix``."""
+        """All regular files, by name, that begin with ``prefix``. An unfinished upload begins as its final name does."""
+
+        def enter(folder: str) -> bool:
+            return not self.layout.is_flat and (folder + "/").startswith(prefix)
+
+        def wanted(name: str) -> bool:
+            return _final(name).startswith(prefix)
+
         start = prefix.rpartition("/")[0]
         if (start and any(part in ("", ".", "..") for part in start.split("/"))) or not self._root.exists():
             return
         with contextlib.ExitStack() as stack:
-            with self._root.reporting(self.location(), "the folder cannot be read"):
+            with self._root.reporting(self._location(), "the folder cannot be read"):
                 root = stack.enter_context(self._root.opened())
             try:
-                yield from beneath.walk(root, start, lambda folder: (folder + "/").startswith(prefix), MOST_OBJECTS)
+                yield from beneath.walk(root, start, enter, MOST_OBJECTS, wanted)
             except OverflowError as error:
-                raise listing_too_large(self.location(str(error))) from error
+                raise listing_too_large(self._location(str(error))) from error
             except OSError as error:
                 message = "the folder cannot be read (%s)" % error.strerror
-                raise self._root.store_error(error, self.location(error.filename), message) from error
+                raise self._root.store_error(error, self._location(error.filename), message) from error
 
     def _remove_empty_folders(self, root: int, folder: str) -> None:
-        with self._root.reporting(self.location(folder), "the empty folder cannot be removed"):
+        with self._root.reporting(self._location(folder), "the empty folder cannot be removed"):
             beneath.remove_empty_folders(root, folder)
 
     # -- one upload ----------------------------------------------------------------------------------------------------
@@ -203,7 +209,7 @@ class FileStore(Store):
             if not _remove_leftover(part, folder):
                 raise StoreUnavailableError(
                     "another process is writing the same archive",
-                    self.location(key),
+                    self._location(key),
                     "The upload is retried; check that only one job has this name",
                 )
             try:
@@ -220,7 +226,7 @@ class FileStore(Store):
         if need > have:
             raise StoreFullError(
                 "no space: the archive needs %d bytes, and %d are free" % (need, have),
-                self.location(),
+                self._location(),
                 "Free some space, or keep fewer archives (retention)",
             )
 
@@ -245,7 +251,7 @@ class FileStore(Store):
     def _prove(self, fd: int, key: str, digests: Digests, level: str) -> Verification:
         size = os.fstat(fd).st_size
         if size != digests.size:
-            raise IntegrityError("the archive has %d bytes, not %d" % (size, digests.size), self.location(key), _DAMAGED)
+            raise IntegrityError("the archive has %d bytes, not %d" % (size, digests.size), self._location(key), _DAMAGED)
         if level == "size":
             return Verification("size", size)
         if hasattr(os, "posix_fadvise"):
@@ -260,7 +266,7 @@ class FileStore(Store):
             at += len(data)
         if (at, md5.hexdigest(), sha256.hexdigest()) != digests:
             raise IntegrityError(
-                "the MD5 of the stored archive is %s, not %s" % (md5.hexdigest(), digests.md5), self.location(key), _DAMAGED
+                "the MD5 of the stored archive is %s, not %s" % (md5.hexdigest(), digests.md5), self._location(key), _DAMAGED
             )
         return Verification("read_back", size, md5.hexdigest())
 
@@ -268,7 +274,7 @@ class FileStore(Store):
         try:
             rename_without_overwrite(part, name, dir_fd=folder)
         except FileExistsError as error:
-            raise StoreExistsError("another process has created a file with this name", self.location(key)) from error
+            raise StoreExistsError("another process has created a file with this name", self._location(key)) from error
         fsync_folder(folder)
 
 
@@ -277,9 +283,9 @@ def _is_temporary(key: str) -> bool:
 
 
 def _final(key: str) -> str:
-    """The temporary key without the mark of an unfinished upload."""
+    """The name without the mark of an unfinished upload."""
     folder, slash, name = key.rpartition("/")
-    return folder + slash + name[len(TEMP_PREFIX) :]
+    return folder + slash + name[len(TEMP_PREFIX) :] if name.startswith(TEMP_PREFIX) else key
 
 
 def _read_spooled(path: Local) -> t.Iterator[memoryview]:

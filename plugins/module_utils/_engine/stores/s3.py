@@ -60,8 +60,8 @@ class S3Store(Store):
         # By digests: the expected ETag of an object that was sent in parts.
         self._etags_of_parts: t.Dict[Digests, str] = {}
 
-    def location(self, key: str = "") -> str:
-        return self.bucket.location(key)
+    def _location(self, name: str = "") -> str:
+        return self.bucket.location(name)
 
     def close(self) -> None:
         self.bucket.close()
@@ -119,7 +119,7 @@ class S3Store(Store):
         if parts and found["ContentLength"] == size and parts == -(-size // size_of_parts(size, self.part_size)):
             # A killed run may have sent it. The local file gives the expected ETag, without reading the object back.
             self._etags_of_parts[file.digests] = etag_of_parts(list(self._read_parts(file)))
-        raise StoreExistsError("an object already exists under this name", self.location(key))
+        raise StoreExistsError("an object already exists under this name", self._location(key))
 
     def _read_parts(self, file: LocalFile) -> t.Iterator[Part]:
         return read_parts(file, self.part_size, self.bucket.sends_sha256)
@@ -151,7 +151,7 @@ class S3Store(Store):
         try:
             head = self.bucket.head(key)
             if head is not None and not version and etag_of(head) not in (etag_of(sent.answer), sent.etag, digests.md5):
-                raise StoreExistsError("another writer stored an object under this name", self.location(key))
+                raise StoreExistsError("another writer stored an object under this name", self._location(key))
             self.bucket.call_on("delete_object", key, **version)
         except StoreExistsError:
             raise
@@ -165,7 +165,7 @@ class S3Store(Store):
         """The proof that a put just done gives; IntegrityError if the server reports other bytes."""
         head = self.bucket.head(key)
         if head is None:
-            raise StoreUnavailableError("the object that was just stored does not exist", self.location(key))
+            raise StoreUnavailableError("the object that was just stored does not exist", self._location(key))
         self._check_size(head, key, digests)
         right = (sent.etag, digests.md5)
         # The ETag of an object in parts can be compared if it ends with their number; some servers use other ETags for them.
@@ -175,13 +175,13 @@ class S3Store(Store):
         )
         if answered not in (None, *right) or (answered is None and found not in (None, *right)):
             raise IntegrityError(
-                "the server reports the ETag %s; the bytes sent have %s" % (answered or found, sent.etag), self.location(key), ETAG_HINT
+                "the server reports the ETag %s; the bytes sent have %s" % (answered or found, sent.etag), self._location(key), ETAG_HINT
             )
         # A SHA-256 is of the whole object or (with '-N') of the digests of its parts. A server may report the other kind, which cannot be
         # compared here.
         sha256 = sent.answer.get("ChecksumSHA256") or sent.sha256
         if sha256 != sent.sha256 and ("-" in sha256) == ("-" in sent.sha256):
-            raise IntegrityError("the SHA-256 that the server reports differs from the one that was sent", self.location(key))
+            raise IntegrityError("the SHA-256 that the server reports differs from the one that was sent", self._location(key))
         if self.bucket.md5_in_etag(head) not in (None, *right) and answered is not None:
             # The bytes arrived, and then the ETag changed: a proxy uses different ETags, or another writer replaced the object.
             return self._read_back(key, digests, etag_of(head))
@@ -192,20 +192,20 @@ class S3Store(Store):
 
     def _check_size(self, head: Answer, key: str, digests: Digests) -> None:
         if head["ContentLength"] != digests.size:
-            raise IntegrityError("the object has %d bytes, not %d" % (head["ContentLength"], digests.size), self.location(key))
+            raise IntegrityError("the object has %d bytes, not %d" % (head["ContentLength"], digests.size), self._location(key))
 
     def _verify(self, key: str, digests: Digests, level: str) -> Verification:
         head = self.bucket.head(key, checksums=level != "size")
         if head is None:
             self.bucket.raise_reason(key)
-            raise StoreUnavailableError("the server contradicts itself about whether the object exists", self.location(key))
+            raise StoreUnavailableError("the server contradicts itself about whether the object exists", self._location(key))
         self._check_size(head, key, digests)
         etag = etag_of(head)
         md5 = self.bucket.md5_in_etag(head)
         checksum = head.get("ChecksumSHA256", "")
         if checksum and "-" not in checksum and head.get("ChecksumType") in (None, "FULL_OBJECT"):
             if checksum != to_base64(bytes.fromhex(digests.sha256)):
-                raise IntegrityError("the SHA-256 that the server reports differs from the expected one", self.location(key))
+                raise IntegrityError("the SHA-256 that the server reports differs from the expected one", self._location(key))
             reached = "remote_hash"
         elif md5 is not None and md5 in (digests.md5, self._etags_of_parts.get(digests)):
             reached = "server_digest"
@@ -230,7 +230,7 @@ class S3Store(Store):
             raise IntegrityError(
                 "the object that was read back has %d bytes and the MD5 %s, not %d and %s"
                 % (size, md5.hexdigest(), digests.size, digests.md5),
-                self.location(key),
+                self._location(key),
             )
         return Verification("read_back", size, md5.hexdigest(), etag)
 
@@ -240,7 +240,8 @@ class S3Store(Store):
         return self.bucket.read(key, start)
 
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
-        for one in self.bucket.pages("list_objects_v2", prefix, "Contents"):
+        below = {"Delimiter": "/"} if self.layout.is_flat else {}
+        for one in self.bucket.pages("list_objects_v2", prefix, "Contents", **below):
             key = one["Key"][len(self.bucket.prefix) :]
             # For an empty folder, consoles create an object with a name that ends with '/'.
             if key and not key.endswith("/") and not key.rpartition("/")[2].startswith(TEMP_PREFIX):
@@ -263,6 +264,8 @@ class S3Store(Store):
             if not one["Key"].startswith(self.bucket.prefix + prefix):
                 continue
             key = one["Key"][len(self.bucket.prefix) :]
+            if not self.layout.is_archive(key):
+                continue
             try:
                 self.bucket.call_on("abort_multipart_upload", key, UploadId=one["UploadId"])
             except (NoSuchUploadError, StoreNotFoundError):

@@ -238,9 +238,9 @@ class Bucket:
                 raise store_error(error, self.location(key)) from error
             raise StoreUnavailableError("the connection was lost: %s" % error, self.location(key)) from error
 
-    def pages(self, operation: str, prefix: str, *members: str) -> t.Iterator[t.Dict[str, t.Any]]:
-        """The entries named ``members`` in all pages of a listing below ``prefix``."""
-        parameters: t.Dict[str, t.Any] = {"Prefix": self.prefix + prefix}
+    def pages(self, operation: str, prefix: str, *members: str, **more: t.Any) -> t.Iterator[t.Dict[str, t.Any]]:
+        """The entries named ``members`` in all pages of a listing below ``prefix``. more: further parameters of each request."""
+        parameters: t.Dict[str, t.Any] = {"Prefix": self.prefix + prefix, **more}
         count = empty = 0
         while True:
             page = self.call(operation, prefix, **parameters)

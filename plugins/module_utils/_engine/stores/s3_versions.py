@@ -10,9 +10,11 @@ is deleted. https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeletingObject
 from __future__ import annotations
 
 import collections
+import os
 import typing as t
 
 from ..base.errors import StoreError, StoreUnavailableError
+from .layout import FLAT_SEPARATOR
 from .s3_errors import AccessDeniedError, NotImplementedByServerError
 
 if t.TYPE_CHECKING:
@@ -39,11 +41,12 @@ def delete_versions(bucket: Bucket, keys: t.Sequence[str], outcome: Outcome) -> 
     """Delete all versions and delete markers of each key; add results to ``outcome``."""
     by_folder: t.Dict[str, t.List[str]] = {}
     for key in keys:
-        by_folder.setdefault(key.rpartition("/")[0], []).append(key)
-    for folder, members in by_folder.items():
+        # In a flat layout the names of a day begin alike, as in a tree those of a folder do.
+        by_folder.setdefault(key[: max(key.rfind("/"), key.rfind(FLAT_SEPARATOR)) + 1], []).append(key)
+    for members in by_folder.values():
         wanted = {bucket.prefix + key for key in members}
         try:
-            listed = bucket.pages("list_object_versions", folder + "/" if folder else "", "Versions", "DeleteMarkers")
+            listed = bucket.pages("list_object_versions", os.path.commonprefix(members), "Versions", "DeleteMarkers")
             found = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in listed if one["Key"] in wanted]
         except NotImplementedByServerError:
             # A server without versions.

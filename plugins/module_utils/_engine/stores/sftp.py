@@ -67,8 +67,8 @@ class SftpStore(Store):
 
     # -- the interface of a store -------------------------------------------------------------------------------------
 
-    def location(self, key: str = "") -> str:
-        return self._root.location(key)
+    def _location(self, name: str = "") -> str:
+        return self._root.location(name)
 
     def free_bytes(self) -> t.Optional[int]:
         return self._retrying(self._free_bytes)
@@ -111,7 +111,7 @@ class SftpStore(Store):
         except Status as status:
             raise self._root.error(status, key, "put") from status
         if found.size != digests.size:
-            raise IntegrityError("the object has %s bytes after the rename, not %d" % (found.size, digests.size), self.location(key))
+            raise IntegrityError("the object has %s bytes after the rename, not %d" % (found.size, digests.size), self._location(key))
         return verification
 
     def _verify(self, key: str, digests: Digests, level: str) -> Verification:
@@ -130,7 +130,7 @@ class SftpStore(Store):
 
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
         for key, attributes in self._walk(prefix):
-            if key.startswith(prefix) and not posixpath.basename(key).startswith(TEMP_PREFIX):
+            if not posixpath.basename(key).startswith(TEMP_PREFIX):
                 yield StoredObject(key, attributes.size or 0, attributes.mtime)
 
     def _delete(self, keys: t.Sequence[str], outcome: Outcome) -> None:
@@ -156,8 +156,7 @@ class SftpStore(Store):
         session = self._root.session()
         removed = []
         for key, _attributes in self._walk(prefix):
-            folder, name = posixpath.split(key)
-            if not name.startswith(TEMP_PREFIX) or not posixpath.join(folder, name[len(TEMP_PREFIX) :]).startswith(prefix):
+            if not posixpath.basename(key).startswith(TEMP_PREFIX):
                 continue
             try:
                 session.remove_if_there(self._root.path_of(key))
@@ -171,9 +170,9 @@ class SftpStore(Store):
     def _prove(self, session: Session, path: str, key: str, digests: Digests, level: str) -> Verification:
         found = session.find(path)
         if found is None or not found.is_file():
-            raise StoreNotFoundError("the object does not exist", self.location(key))
+            raise StoreNotFoundError("the object does not exist", self._location(key))
         if found.size != digests.size:
-            raise IntegrityError("the object has %s bytes, not %d" % (found.size, digests.size), self.location(key))
+            raise IntegrityError("the object has %s bytes, not %d" % (found.size, digests.size), self._location(key))
         if level == "size":
             return Verification("size", digests.size)
         if reaches("remote_hash", level):
@@ -195,7 +194,7 @@ class SftpStore(Store):
         expected = digests.md5 if algorithm == "md5" else digests.sha256
         if digest != expected:
             raise IntegrityError(
-                "the content on the server differs: its %s is %s, not %s" % (algorithm, digest, expected), self.location(key)
+                "the content on the server differs: its %s is %s, not %s" % (algorithm, digest, expected), self._location(key)
             )
 
     def _remote_hash(self, session: Session, path: str, size: int) -> t.Optional[t.Tuple[str, str]]:
@@ -222,13 +221,13 @@ class SftpStore(Store):
             yield from session.read_file(handle, found.size or 0, start)
         except IntegrityError as error:
             self.close()
-            raise IntegrityError(error.message, self.location(key)) from error
+            raise IntegrityError(error.message, self._location(key)) from error
         session.close_file(handle)
 
     # -- folders ------------------------------------------------------------------------------------------------------
 
     def _walk(self, prefix: str) -> t.Iterator[t.Tuple[str, Attributes]]:
-        """(key, attributes) of every file below the root in a folder that can hold keys with ``prefix``; temporary ones too."""
+        """(name, attributes) of every file that begins with ``prefix``. An unfinished upload begins as its final name does."""
         session = self._root.session()
         folders = [prefix.rpartition("/")[0]]
         if folders[0] and any(part in ("", ".", "..") for part in folders[0].split("/")):
@@ -237,9 +236,10 @@ class SftpStore(Store):
         while folders:
             folder = folders.pop()
             if len(folder) > LONGEST_FOLDER:
-                raise StoreError("the server lists a folder with a path of %d characters" % len(folder), self.location(folder[:100]))
+                raise StoreError("the server lists a folder with a path of %d characters" % len(folder), self._location(folder[:100]))
             try:
-                entries = session.scan(self._root.path_of(folder))
+                # Of a folder that other programs fill, only our names are kept and looked at.
+                entries = session.scan(self._root.path_of(folder), _wanted(prefix) if self.layout.is_flat else None)
             except Status as status:
                 if not seen:
                     self._root.require_folder(session)
@@ -248,15 +248,15 @@ class SftpStore(Store):
                 raise self._root.error(status, folder, "list") from status
             seen += len(entries)
             if seen > MOST_OBJECTS:
-                raise listing_too_large(self.location(prefix))
+                raise listing_too_large(self._location(prefix))
             for name, attributes in entries:
                 key = posixpath.join(folder, name)
                 if attributes.mode is None:
                     attributes = session.find(self._root.path_of(key)) or attributes
                 if attributes.is_folder():
-                    if (key + "/").startswith(prefix) or prefix.startswith(key + "/"):
+                    if not self.layout.is_flat and ((key + "/").startswith(prefix) or prefix.startswith(key + "/")):
                         folders.append(key)
-                elif attributes.is_file():
+                elif attributes.is_file() and _wanted(prefix)(key):
                     yield key, attributes
 
     def _free_bytes(self) -> t.Optional[int]:
@@ -270,6 +270,16 @@ class SftpStore(Store):
                 if status.code != packets.NO_SUCH_FILE or parent == folder:
                     raise self._root.error(status, "", "report its free space") from status
                 folder = parent
+
+
+def _wanted(prefix: str) -> t.Callable[[str], bool]:
+    """A function that tells whether a file, or with its final name an unfinished upload, begins with ``prefix``."""
+
+    def wanted(key: str) -> bool:
+        folder, slash, name = key.rpartition("/")
+        return (folder + slash + name[len(TEMP_PREFIX) :] if name.startswith(TEMP_PREFIX) else key).startswith(prefix)
+
+    return wanted
 
 
 def _remote_root(options: StoreOptions, name: str) -> RemoteRoot:

@@ -89,10 +89,10 @@ class Session:
         reader.u32()
         return reader.text()
 
-    def scan(self, path: str) -> t.List[t.Tuple[str, Attributes]]:
-        """Names in a folder, without '.' and '..', with their attributes (symlinks are not followed)."""
+    def scan(self, path: str, wanted: t.Optional[t.Callable[[str], bool]] = None) -> t.List[t.Tuple[str, Attributes]]:
+        """Names in a folder, without '.' and '..', with their attributes (symlinks are not followed). wanted: by name, which ones."""
         handle = self._channel.request(packets.OPENDIR, pack_text(path), packets.HANDLE).handle()
-        entries = _read_folder(self._channel, handle, path)
+        entries = _read_folder(self._channel, handle, path, wanted)
         self.close_file(handle)
         return entries
 
@@ -278,9 +278,12 @@ class Session:
         return self._connection.run(command, self._channel.seconds_for(size))
 
 
-def _read_folder(channel: PacketChannel, handle: bytes, path: str) -> t.List[t.Tuple[str, Attributes]]:
-    """The entries of an open folder. StoreError if there are too many, or if they come too slowly."""
+def _read_folder(
+    channel: PacketChannel, handle: bytes, path: str, wanted: t.Optional[t.Callable[[str], bool]]
+) -> t.List[t.Tuple[str, Attributes]]:
+    """The wanted entries of an open folder. StoreError if there are too many of all, or if they come too slowly."""
     entries: t.List[t.Tuple[str, Attributes]] = []
+    count = 0
     began = time.monotonic()
     while True:
         try:
@@ -292,11 +295,12 @@ def _read_folder(channel: PacketChannel, handle: bytes, path: str) -> t.List[t.T
         names = list(reader.names())
         if not names:
             return entries  # Some servers end so, and one that only pretends to have more would never end.
-        entries += [(name, attributes) for name, attributes in names if name not in (".", "..")]
-        if len(entries) > MOST_OBJECTS:
+        count += len(names)
+        entries += [one for one in names if one[0] not in (".", "..") and (wanted is None or wanted(one[0]))]
+        if count > MOST_OBJECTS:
             raise listing_too_large(path)
         # Each answer may come within the timeout, and all of them never.
-        if time.monotonic() - began > channel.login.timeout + len(entries) * _NAME_SIZE / MIN_RATE:
+        if time.monotonic() - began > channel.login.timeout + count * _NAME_SIZE / MIN_RATE:
             raise StoreUnavailableError("the server lists too slowly", channel.login.address, "Check the server and the network")
 
 

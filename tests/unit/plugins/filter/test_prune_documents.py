@@ -58,7 +58,13 @@ def test_a_document_prunes_one_store_and_holds_no_secret() -> None:
             "select": {"paths": ["/var/log"], "timezone": "Europe/Paris"},
             "encryption": {"keyring": "/nonexistent"},
             "stores": [
-                {"type": "file", "name": "server", "path": "/srv/log-archive/la-web1/archive", "retention": {"keep_within": "30d"}},
+                {
+                    "type": "file",
+                    "name": "server",
+                    "path": "/srv/log-archive/la-web1/archive",
+                    "layout": "tree",
+                    "retention": {"keep_within": "30d"},
+                },
             ],
             "state": "/s",
             "log": "/l",
@@ -86,6 +92,10 @@ def test_the_retention_of_the_store_wins() -> None:
 )
 def test_the_folder_as_the_server_sees_it(path: str, folder: str) -> None:
     assert made(changed({"path": path}))["syslog"]["stores"][0]["path"] == "/srv/log-archive/la-web1" + folder
+
+
+def test_the_server_looks_for_the_names_of_the_store():
+    assert made(changed({"layout": "flat"}))["syslog"]["stores"][0]["layout"] == "flat"
 
 
 @pytest.mark.parametrize("path", ["/", ".", "/other", "/archive/../etc", "/archives", "../archive/../.."])

@@ -114,6 +114,11 @@ def test_a_store_by_itself_is_named_after_its_type():
             {"stores": [{"type": "sftp", "host": "h", "user": "u", "path": "~other/logs", "password": "x"}]},
             "stores[0].path: SFTP does not know the folder of another user ('~other/logs'); give its absolute path",
         ),
+        ({"stores": [{"type": "file", "path": "/x", "layout": "plain"}]}, "stores[0].layout: must be one of tree, flat, not 'plain'"),
+        (
+            {"name": "j" * 100, "host": "h" * 100, "stores": [{"type": "file", "path": "/x", "layout": "flat"}]},
+            "stores[0].layout: the names of the host and the job are 32 bytes too long for a store with flat names",
+        ),
         ({"stores": [{"type": "file", "path": "/x"}, {"type": "file", "path": "/y"}]}, "stores[1].name: two stores are named 'file'"),
         ({"retention": {"keep_dayly": 3}}, "retention.keep_dayly: unknown key; did you mean 'keep_daily'?"),
         ({"retention": {}}, "retention: "),

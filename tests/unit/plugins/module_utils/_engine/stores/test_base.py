@@ -124,7 +124,7 @@ def test_an_sftp_server_with_a_folder_in_each_folder(monkeypatch: pytest.MonkeyP
     store._root._absolute = "/data"
     endless = [("folder", sftp_packets.Attributes(None, 0o040755, None))]
     monkeypatch.setattr(sftp.RemoteRoot, "session", lambda _root: session_with(Listing()))
-    monkeypatch.setattr(sftp_session.Session, "scan", lambda _self, _path: endless)
+    monkeypatch.setattr(sftp_session.Session, "scan", lambda _self, *_path: endless)
     with pytest.raises(StoreError, match="a path of 4\\d\\d\\d characters"):
         store.list()
 
@@ -144,8 +144,8 @@ class Broken(base.Store):
         self.error = error
         self.calls = 0
 
-    def location(self, key: str = "") -> str:
-        return "broken:" + key
+    def _location(self, name: str = "") -> str:
+        return "broken:" + name
 
     def _fail(self, *_arguments: t.Any) -> t.Any:
         self.calls += 1
