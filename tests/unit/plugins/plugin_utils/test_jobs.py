@@ -34,7 +34,7 @@ def mistakes(**variables: t.Any) -> t.List[str]:
 
 def test_the_defaults_of_files_and_folders_are_those_of_the_roles() -> None:
     yaml = pytest.importorskip("yaml")
-    defaults = pathlib.Path(__file__).resolve().parents[4] / "roles" / "_common" / "defaults" / "main.yml"
+    defaults = pathlib.Path(__file__).resolve().parents[4] / "roles" / "log_archive" / "defaults" / "main.yml"
     common = yaml.safe_load(defaults.read_text(encoding="utf-8"))
     assert {name: common[name] for name in jobs.PLACES} == jobs.PLACES
 
