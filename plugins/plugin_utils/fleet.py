@@ -10,7 +10,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_PARTLY
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.levels import VERIFICATION_LEVELS
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_size
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_duration, format_size
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report as texts
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, errors as errors_of_result, rows as rows_of_result
@@ -174,10 +174,10 @@ def _waiting(spool: t.Optional[Row]) -> str:
 def status(results: t.Mapping[str, t.Any]) -> t.List[str]:
     """The lines of the filter fleet_status."""
     hosts = hosts_of(results)
-    rows = [(host.name, row) for host in hosts for row in host.rows]
+    every = [(host.name, row) for host in hosts for row in host.rows]
+    rows = [(name, row) for name, row in every if "stream" not in row]
     cells = [(host.name, "-", host.state, *["-"] * 6) for host in hosts if not host.rows]
-    # The table has the problems of the jobs, worst first: failed, then waiting, then fine.
-    for name, row in sorted(rows, key=lambda item: {EXIT_DONE: 2, EXIT_PARTLY: 1}.get(item[1]["exit_code"], 0)):
+    for name, row in sorted(rows, key=_worst_first):
         cells.append(
             (
                 name,
@@ -199,7 +199,24 @@ def status(results: t.Mapping[str, t.Any]) -> t.List[str]:
     # Of a document with mistakes the table has the first line only.
     found = ["%s: FAILED: %s" % (name, row["state"].replace("\n", "\n  ")) for name, row in rows if "\n" in row["state"]]
     found += ["%s: %s" % (name, line) for name, row in rows for line in texts.findings(row)]
-    return lines(*errors_of(without_rows), *found, texts.table(head, cells), last)
+    return lines(*errors_of(without_rows), *found, texts.table(head, cells), *_streams(every), last)
+
+
+def _worst_first(item: t.Tuple[str, Row]) -> int:
+    """The order of a table: failed, then waiting, then fine."""
+    return {EXIT_DONE: 2, EXIT_PARTLY: 1}.get(item[1]["exit_code"], 0)
+
+
+def _streams(rows: t.Sequence[t.Tuple[str, Row]]) -> t.List[str]:
+    """The table of the streams; nothing without any."""
+    found = sorted((item for item in rows if "stream" in item[1]), key=_worst_first)
+    head = ("HOST", "STREAM", "SINK", "STATE", "LINES", "LAG", "REJECTED", "GAPS")
+    cells = []
+    for name, row in found:
+        lag = "%s, %s" % (format_size(row["lag_bytes"]), format_duration(row["lag_seconds"])) if row["lag_bytes"] else "-"
+        state = row["state"].partition("\n")[0]
+        cells.append((name, row["stream"], row["sink"], state, str(row["lines"]), lag, str(row["rejected"]), str(row["gaps"])))
+    return [texts.table(head, cells)] if cells else []
 
 
 def report(results: t.Mapping[str, t.Any], command: str) -> t.List[str]:

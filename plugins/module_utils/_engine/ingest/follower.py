@@ -142,6 +142,8 @@ class Worker(threading.Thread):
             self.beat = time.monotonic()
             try:
                 self.pump.look()
+                # Before a backlog is stored, which may take longer than systemd waits for a start.
+                self.ready.set()
                 while not self._stop_event.is_set() and self.pump.step():
                     self.beat = time.monotonic()
                     self._recovered()

@@ -15,6 +15,7 @@ import typing as t
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.filter import fleet_recap, fleet_runs, fleet_status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import errors
 
 ENGINE = "ansible_collections.infra_ops.log_archive.plugins.module_utils._engine"
 
@@ -197,3 +198,30 @@ def test_the_status_shows_failures_first(fleet: t.Dict[str, Host], ran: t.Dict[s
     assert web1["LAST SUCCESS"].endswith("Z") and web1["VERIFIED"] == "local=read_back" and web1["BACKLOG"] == "-"
     assert rows[4]["BACKLOG"] == "sftp=1"
     assert lines[-1].startswith("2 hosts ok, 2 failed, 1 unreachable, 1 no jobs; ")
+
+
+def test_the_status_shows_streams(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a host with a stream and no job; one line of its log is rejected, and another stream has a mistake."""
+    host = Host(tmp_path / "sftp1")
+    monkeypatch.setenv("LOG_ARCHIVE_STREAMS", str(tmp_path / "streams.d"))
+    (tmp_path / "streams.d").mkdir()
+    (tmp_path / "streams.d" / "bad.json").write_text("{}")
+    document = {
+        "name": "app",
+        "host": "sftp1",
+        "follow": {"paths": [str(tmp_path / "sftp1" / "logs")], "patterns": ["app.log"]},
+        "sinks": [{"type": "sqlite", "path": str(tmp_path / "app.sqlite")}],
+        "state": str(tmp_path / "state"),
+    }
+    path = tmp_path / "streams.d" / "app.json"
+    path.write_text(json.dumps(document))
+    (tmp_path / "sftp1" / "logs" / "app.log").write_text('{"time": "2026-11-03T01:59:58Z"}\nno JSON\n')
+    subprocess.run([sys.executable, "-m", ENGINE, "ingest", str(path)], check=True, capture_output=True)
+    result = host.result("status")
+    lines = fleet_status.FilterModule().filters()["fleet_status"]({"sftp1": result, "web1": {"no_jobs": True}})
+    table = [re.split(r"\s{2,}", line) for line in lines]
+    assert ["HOST", "STREAM", "SINK", "STATE", "LINES", "LAG", "REJECTED", "GAPS"] in table
+    assert table[-2] == ["sftp1", "app", "sqlite", "lines were rejected", "2", "-", "1", "0"]
+    assert table[-3][:3] == ["sftp1", "bad", "-"]
+    found = errors(result)
+    assert [text.partition(": ")[0] for text in found] == ["stream app", "stream bad"] and "lines were rejected" in found[0]

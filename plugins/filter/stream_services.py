@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the service of each stream of a host has to write to."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.option import PLAIN_NAME, PLAIN_NAME_MEANS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
+
+DOCUMENTATION = r"""
+name: stream_services
+short_description: What the service of each stream of a host has to write to
+version_added: 0.1.0
+description:
+  - Takes the stream documents of a host and returns the folders to which C(log-archive follow) writes for each, sorted by name.
+  - It returns nothing else from the documents, so the result holds no secret.
+positional: host
+options:
+  _input:
+    description: The stream documents by name, as the lookup P(infra_ops.log_archive.streams#lookup) returns them.
+    type: dict
+    required: true
+  host:
+    description: The name of the host, for messages.
+    type: str
+    required: true
+author:
+  - infra_ops.log_archive contributors (@infra-ops)
+"""
+
+EXAMPLES = r"""
+- name: Show where the followers of each host write
+  ansible.builtin.debug:
+    msg: "{{ query('infra_ops.log_archive.streams') | first | infra_ops.log_archive.stream_services(inventory_hostname) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One dict for each stream.
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The stream's name.
+      type: str
+    writable:
+      description: The folders to which the follower writes.
+      type: list
+      elements: path
+    databases:
+      description: Those of them that contain SQLite databases, without the state folder.
+      type: list
+      elements: path
+    temporary:
+      description: Whether the stream uses a path below C(/tmp) or C(/var/tmp).
+      type: bool
+    home:
+      description: Whether the follower writes below C(/home), C(/root) or C(/run/user).
+      type: bool
+"""
+
+
+def stream_services(documents: t.Mapping[str, t.Mapping[str, t.Any]], host: str) -> t.List[t.Dict[str, t.Any]]:
+    """See DOCUMENTATION."""
+    return [_service(name, documents[name], host) for name in sorted(documents)]
+
+
+def _service(name: str, document: t.Mapping[str, t.Any], host: str) -> t.Dict[str, t.Any]:
+    # It becomes the name of a file and an argument of a command.
+    if not re.fullmatch(PLAIN_NAME, name):
+        raise AnsibleFilterError("%s: the name of stream %r must be made of %s" % (host, name, PLAIN_NAME_MEANS))
+    try:
+        normal = normalise_stream(document, name)
+    except LogArchiveError as error:
+        raise AnsibleFilterError("%s: %s" % (host, error)) from None
+    databases = {os.path.dirname(sink["path"]) for sink in normal["sinks"] if sink["path"]}
+    files = [normal["log"], normal["page"] and normal["page"]["path"]]
+    files += [target["path"] for target in normal["notify"] if target["type"] == "log"]
+    folders = [target["path"] for target in normal["notify"] if target["type"] == "textfile"]
+    writable = databases | {normal["state"], *filter(None, folders), *(os.path.dirname(file) for file in files if file)}
+    used = [*writable, *normal["follow"]["paths"], *(sink["socket"] for sink in normal["sinks"] if sink["socket"])]
+    if not all(path.isprintable() for path in writable):
+        raise AnsibleFilterError("%s: the stream %s writes to a path with a control character" % (host, name))
+    return {
+        "name": name,
+        "writable": sorted(writable),
+        "databases": sorted(databases - {normal["state"]}),
+        "temporary": any(_is_below(path, ("/tmp", "/var/tmp")) for path in used),
+        "home": any(_is_below(path, ("/home", "/root", "/run/user")) for path in writable),
+    }
+
+
+def _is_below(path: str, folders: t.Sequence[str]) -> bool:
+    return any(path == folder or path.startswith(folder + "/") for folder in folders)
+
+
+class FilterModule:
+    """The filter, for Ansible."""
+
+    def filters(self) -> t.Dict[str, t.Callable[..., t.Any]]:
+        """The filters by name."""
+        return {"stream_services": stream_services}
