@@ -82,6 +82,12 @@ def test_mistakes_are_named(host):
     (host.folder / "new" / "sftpgo.json").write_text(json.dumps(document))
     assert "the database does not exist yet" in host("stats", "new/sftpgo.json", code=1)
     assert not (host.folder / "none.sqlite").exists()
+    mapped = {"type": "sqlite", "name": "old", "path": "/old.sqlite", "table": "logdata", "columns": {"hash": "row_id"}}
+    for sinks, hint in (([mapped], "Add a sink without 'table'"), ([mapped, {"type": "sqlite", "path": "/x.sqlite"}], "--sink sqlite")):
+        (host.folder / "new" / "sftpgo.json").write_text(json.dumps(streams.given(host.folder, sinks=sinks)))
+        message = host("stats", "new/sftpgo.json", code=2)
+        assert "old: the sink fills the table logdata" in message
+        assert hint in message
     document = streams.given(host.folder, parse={"profile": "generic"})
     (host.folder / "new" / "sftpgo.json").write_text(json.dumps(document))
     assert "only streams with the profile sftpgo have statistics" in host("stats", "new/sftpgo.json", code=2)

@@ -18,11 +18,36 @@ import pathlib
 import shutil
 import typing as t
 
+TABLES = ("sftpgo_transfer", "sftpgo_command", "sftpgo_login", "sftpgo_failed_login")
+"""Where the lines go; each has its number in the column ``extra``."""
+PARSE = {"profile": "sftpgo", "timezone": "UTC"}
+"""How a stream must parse them."""
+
 
 def line(number: int, size: int = 0) -> bytes:
-    """A line of the profile ``generic``."""
-    fields = {"time": "2026-11-03T01:59:58.%03d" % (number % 1000), "message": "%d %s" % (number, "x" * size), "n": number}
-    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+    """A line of one of the classes of SFTPGo's log."""
+    time = "2026-11-03T%02d:59:58.%03d" % (number // 40 % 24, number % 1000)
+    user, address = "user%d" % (number % 3), "198.51.100.%d" % (number % 4)
+    common = {"remote_addr": address + ":50412", "username": user, "protocol": "SFTP"}
+    sender, fields = (
+        ("Upload", {**common, "size_bytes": number}),
+        ("Download", {**common, "size_bytes": number}),
+        ("Upload", {**common, "size_bytes": number, "error": "quota exceeded"}),
+        ("Remove", {**common, "virtual_target_path": ""}),
+        ("login", {"ip": address, "username": user, "method": "password"}),
+        ("connection_failed", {"client_ip": address, "username": "root", "login_type": "password"}),
+    )[number % 6]
+    text = json.dumps({"time": time, "sender": sender, **fields, "n": number, "more": "x" * size}, separators=(",", ":"))
+    return text.encode() + b"\n"
+
+
+def stored(select: t.Callable[[str], t.Iterable[t.Sequence[t.Any]]]) -> t.Counter[int]:
+    """How often the line of each number is stored. select: executes a SELECT in the sink."""
+    found: t.Counter[int] = collections.Counter()
+    for table in TABLES:
+        for (extra,) in select("SELECT extra FROM " + table):
+            found[(json.loads(extra) if isinstance(extra, (str, bytes)) else extra)["n"]] += 1
+    return found
 
 
 class Source:

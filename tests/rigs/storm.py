@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -18,9 +18,11 @@ import typing as t
 import lab
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from lab.databases import DatabaseServer
 from rigs.host import COMMAND, ENGINE_PATH
-from rigs.source import Source
+from rigs.source import PARSE, Source, stored
+from rigs.sums import assert_sums_are_those_of_the_rows
 
 ROTATIONS = ("rename", "rename", "compress", "compress", "copytruncate", "restore_copy", "move_folder_in", "reopen")
 PIECE = 0.05
@@ -86,13 +88,12 @@ def rage(
     folder: pathlib.Path,
     storm: Storm,
     sink: t.Dict[str, t.Any],
-    messages: t.Callable[[], t.Iterable[str]],
     server: t.Optional[DatabaseServer] = None,
 ) -> Outcome:
-    """Let the storm rage, then catch up. messages: returns the column ``message`` of all rows."""
+    """Let the storm rage, then catch up; the sums must then be those of the rows."""
     chance = random.Random(storm.seed)
     follow = {"paths": [str(folder / "logs")], "patterns": ["app.log"], "rotated": ["app-*.log"], "recurse": True, "poll": 0.05}
-    document = {"name": "app", "host": "web1", "follow": follow, "sinks": [sink], "state": str(folder / "state")}
+    document = {"name": "app", "host": "web1", "follow": follow, "parse": PARSE, "sinks": [sink], "state": str(folder / "state")}
     path = folder / "app.json"
     path.touch(0o600)
     path.write_text(json.dumps(document))
@@ -116,9 +117,13 @@ def rage(
         writer.ended.set()
         writer.join()
     assert writer.failure is None
-    early = len(list(messages()))
-    result = follower.catch_up(normalise_stream(document))
+    checked = normalise_stream(document)
+    with contextlib.closing(open_sink(checked["sinks"][0], checked)) as opened:
+        early = sum(stored(opened.select).values())
+    result = follower.catch_up(checked)
     assert result["exit_code"] == 0, result
-    stored = collections.Counter(int(message.split()[0]) for message in messages())
+    with contextlib.closing(open_sink(checked["sinks"][0], checked)) as opened:
+        found = stored(opened.select)
+        assert_sums_are_those_of_the_rows(opened.select)
     files = sum(len(names) for _folder, _folders, names in os.walk(folder / "logs"))
-    return Outcome(writer.source.written, stored, sum(writer.source.written.values()), early, storm.kills, files)
+    return Outcome(writer.source.written, found, sum(writer.source.written.values()), early, storm.kills, files)

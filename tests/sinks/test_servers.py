@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import pwd
 import shutil
 import tempfile
 import typing as t
+from datetime import datetime, timezone
 
 import lab
 import pytest
@@ -24,14 +26,18 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
     Place as FilePlace,
     Rejected,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.generate.sftpgo import generate_lines
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser, tables_of
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import dialect_of, open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sql import print_schema
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import Span, compute
 from lab.databases import DATABASE, PASSWORD, USER, mariadb_server, postgresql_server
 from lab.https import Authority
 from rigs.databases import Place, started
+from rigs.statistics import totals
 from rigs.streams import document, upload
+from rigs.sums import assert_sums_are_those_of_the_rows
 
 # One worker starts the servers, and the others fill the gaps.
 pytestmark = pytest.mark.xdist_group("databases")
@@ -80,6 +86,7 @@ def test_rows_positions_rejected_lines_and_gaps(tmp_path, place) -> None:
         assert sink.commit(Batch(200, moved, {})) == moved
         assert sink.store_rejected(moved.id, 100, "sftpgo_transfer", row(wanted, 3)) is True
         assert sink.store_rejected(moved.id, 100, "sftpgo_transfer", row(wanted, 3)) is False
+        assert_sums_are_those_of_the_rows(sink.select)
     assert numbers(place) == [1, 2, 3]
 
 
@@ -160,6 +167,33 @@ def test_a_connection_that_is_cut_at_any_byte(tmp_path, logs, place, server) -> 
                 assert catch_up(wanted)["error"] is None
                 proxy.restore()
             assert numbers(place) == expected
+        with opened(wanted) as sink:
+            assert_sums_are_those_of_the_rows(sink.select)
+
+
+def test_statistics_are_those_of_the_lines_also_of_lines_that_an_older_version_stored(tmp_path, logs, place, server) -> None:
+    start = datetime(2026, 1, 5)
+    lines = [each.text.encode() for each in itertools.islice(generate_lines(11, start), 3000)]
+    (logs / "sftpgo.log").write_bytes(b"".join(lines))
+    wanted = wanted_of(tmp_path, place, parse={"timezone": "UTC"})
+    assert catch_up(wanted)["error"] is None
+    since, until = (datetime(2026, 1, 5, 10, 20, tzinfo=timezone.utc), datetime(2026, 1, 7, 9, 40, tzinfo=timezone.utc))
+
+    def assert_figures() -> t.Any:
+        with contextlib.closing(open_sink(wanted["sinks"][0], wanted, create=False)) as sink:
+            whole = compute(sink, "server", Span(), since)
+            assert whole["totals"] == totals(lines)
+            assert compute(sink, "server", Span(since, until), since)["totals"] == totals(lines, "2026-01-05T10:20", "2026-01-07T09:40")
+            return whole
+
+    before = assert_figures()
+    use = "USE %s; " % DATABASE if server.kind == "mariadb" else ""
+    server.run_sql(use + "DROP TABLE ingest_summed; DROP TABLE sftpgo_hourly; DROP TABLE sftpgo_hourly_failed_login;")
+    assert assert_figures() == before
+    with opened(wanted) as sink:
+        assert sink.has_sums
+        assert_sums_are_those_of_the_rows(sink.select)
+    assert assert_figures() == before
 
 
 def test_a_server_that_is_killed_is_waited_for(tmp_path, logs, place, server) -> None:

@@ -90,7 +90,7 @@ def _write_page(document: StreamDocument, path: str, every: float) -> str:
     from ..tell import statistics_page
 
     try:
-        statistics = _computed(document, document["sinks"][0], Span(datetime.now(timezone.utc) - PAGE_SPAN))
+        statistics = _computed(document, _sink(document, None), Span(datetime.now(timezone.utc) - PAGE_SPAN))
         write_atomically(path, statistics_page.render(statistics, round(every)).encode("utf-8"), 0o644)
     except LogArchiveError as error:
         return str(error)
@@ -102,6 +102,12 @@ def _write_page(document: StreamDocument, path: str, every: float) -> str:
 def _sink(document: StreamDocument, name: t.Optional[str]) -> SinkOptions:
     for sink in document["sinks"]:
         if name in (None, sink["name"]):
+            if sink["table"]:
+                others = [other["name"] for other in document["sinks"] if not other["table"]]
+                hint = "Read another sink: --sink %s" % others[0] if others else "Add a sink without 'table' to the stream"
+                raise ConfigError(
+                    "the sink fills the table %s, and statistics need the tables of the profile" % sink["table"], sink["name"], hint
+                )
             return sink
     known = ", ".join(sink["name"] for sink in document["sinks"])
     raise ConfigError("the stream '%s' has no sink of this name" % document["name"], name, "Its sinks are: %s" % known)
@@ -115,7 +121,7 @@ def _computed(document: StreamDocument, options: SinkOptions, span: Span) -> Sta
     from ..ingest.statistics.compute import compute
 
     with contextlib.closing(open_sink(options, document, create=False)) as sink:
-        return compute(sink.select, options["type"], document["name"], options["name"], span, datetime.now(timezone.utc))
+        return compute(sink, options["name"], span, datetime.now(timezone.utc))
 
 
 def add_generate_options(parser: argparse.ArgumentParser) -> None:

@@ -47,7 +47,7 @@ def _problems(normal: t.Dict[str, t.Any]) -> t.List[str]:
     if normal["transform"]:
         problems += _transform_problems(normal["transform"], normal["parse"])
     if normal["page"]:
-        problems += _page_problems(normal["page"], normal["parse"])
+        problems += _page_problems(normal["page"], normal["parse"], normal["sinks"])
     for index, target in enumerate(normal["notify"]):
         problems += receiver_problems(target, "notify[%d]." % index, normal["log"])
     names: t.List[str] = []
@@ -86,8 +86,12 @@ def _follow_problems(follow: t.Mapping[str, t.Any]) -> t.List[str]:
     return problems
 
 
-def _page_problems(page: t.Mapping[str, t.Any], parse: t.Mapping[str, t.Any]) -> t.List[str]:
+def _page_problems(page: t.Mapping[str, t.Any], parse: t.Mapping[str, t.Any], sinks: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[str]:
     problems = []
+    if sinks and sinks[0]["table"]:
+        problems.append(
+            "page: it is made from the first sink, which fills the table %s; put a sink without 'table' first" % sinks[0]["table"]
+        )
     if parse["profile"] != "sftpgo":
         problems.append("page: only the profile sftpgo has statistics; parse.profile is %s" % parse["profile"])
     if parse_duration(page["every"]) < LEAST_PAGE:

@@ -112,8 +112,11 @@ class MysqlSink(SqlSink):
             return int(cursor.execute(statement, values or None))
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
+        self._execute_rows(self._insert(table, columns), rows)
+
+    def _execute_rows(self, statement: str, rows: Rows) -> None:
         with self._typed(), self._connection.cursor() as cursor:
-            cursor.executemany(self._insert(table, columns), rows)
+            cursor.executemany(statement, rows)
 
     def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
         with self._typed(), self._connection.cursor() as cursor:

@@ -90,13 +90,17 @@ class PostgresqlSink(SqlSink):
             return self._connection.execute(t.cast(t.Any, statement), values or None).rowcount
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
+        if len(rows) < FEW:
+            self._execute_rows(self._insert(table, columns), rows)
+            return
+        statement = t.cast(t.Any, "COPY %s (%s) FROM STDIN" % (table, ", ".join(columns)))
+        with self._typed(), self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def _execute_rows(self, statement: str, rows: Rows) -> None:
         with self._typed(), self._connection.cursor() as cursor:
-            if len(rows) < FEW:
-                cursor.executemany(t.cast(t.Any, self._insert(table, columns)), rows)
-                return
-            with cursor.copy(t.cast(t.Any, "COPY %s (%s) FROM STDIN" % (table, ", ".join(columns)))) as copy:
-                for row in rows:
-                    copy.write_row(row)
+            cursor.executemany(t.cast(t.Any, statement), rows)
 
     def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
         return int(self._query(statement + " RETURNING id", values)[0][0])

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ..records.tables import BOOLEAN, INTEGER, JSON, NAME, TEXT, TIME, TIME_COLUMNS, Column, Table
+from ..records.tables import BOOLEAN, INTEGER, JSON, NAME, TEXT, TIME, TIME_COLUMNS, TRANSFER, Column, Table
 
-VERSION = 1
+VERSION = 2
 KEY = ("generation", "line_offset")
 """The first columns and the primary key of every table of a profile. ``line_offset`` is in bytes of the decompressed file."""
 
@@ -89,18 +89,61 @@ REJECTED = ControlTable(
 )
 CONTROL = (SCHEMA, GENERATION, GAP, REJECTED)
 
+_HOUR_KEY = (Column("hour_utc", TIME), Column("generation", INTEGER))
+_CLIENT_IP = Column("client_ip", NAME, "", 64)
+HOURLY = ControlTable(
+    "sftpgo_hourly",
+    (
+        *_HOUR_KEY,
+        Column("username", NAME, "", 255),
+        _CLIENT_IP,
+        Column("protocol", NAME, "", 32),
+        # Without an error; "failed" are those with one.
+        Column("uploads", INTEGER),
+        Column("downloads", INTEGER),
+        Column("bytes_uploaded", INTEGER),
+        Column("bytes_downloaded", INTEGER),
+        Column("failed", INTEGER),
+        Column("logins", INTEGER),
+        Column("commands", INTEGER),
+        Column("last_seen", TIME),
+    ),
+    ("hour_utc", "generation", "username", "client_ip", "protocol"),
+)
+"""The transfers, logins and commands of each hour, for statistics. A text that is NULL in the rows is "" here."""
+HOURLY_FAILED_LOGINS = ControlTable(
+    "sftpgo_hourly_failed_login",
+    (*_HOUR_KEY, _CLIENT_IP, Column("failed_logins", INTEGER)),
+    ("hour_utc", "generation", "client_ip"),
+)
+SUMMED = ControlTable("ingest_summed", (Column("generation", INTEGER),), ("generation",))
+"""The generations of which all rows are in the hourly tables: those that an older version stored are not, until they are added."""
+SUMS = (SUMMED, HOURLY, HOURLY_FAILED_LOGINS)
+"""Tables of the profile sftpgo that are kept up with its rows."""
+
+
+def sums_of(tables: t.Iterable[Table]) -> t.Tuple[ControlTable, ...]:
+    """The tables with sums that these tables of a profile have."""
+    return SUMS if any(table.name == TRANSFER.name for table in tables) else ()
+
 
 class Dialect(t.NamedTuple):
     """How a kind of database writes DDL.
 
     types: by kind of column; NAME has a place for the length. table_options: after the brackets. rows_by_key: the same for tables of rows.
     index_in_table: whether an index is a part of CREATE TABLE, because the database cannot create a table and its indexes as one.
+    hour: the hour of ``time_utc``. later: the function that returns the later one of two times. on_conflict: what an INSERT does if the
+    key is there already, with a place for the columns of the key; inserted: the value that it would have inserted.
     """
 
     types: t.Mapping[str, str]
     table_options: str = ""
     rows_by_key: str = ""
     index_in_table: bool = False
+    hour: str = ""
+    later: str = "GREATEST"
+    on_conflict: str = "ON CONFLICT (%s) DO UPDATE SET "
+    inserted: str = "excluded.%s"
 
 
 SQLITE = Dialect(
@@ -116,6 +159,8 @@ SQLITE = Dialect(
         BYTES: "BLOB",
     },
     rows_by_key=" WITHOUT ROWID",
+    hour="SUBSTR(time_utc, 1, 13) || ':00:00.000000'",
+    later="MAX",
 )
 
 
@@ -134,6 +179,9 @@ MYSQL = Dialect(
     # Names of users and files differ by case and accents; only InnoDB has transactions.
     table_options=" ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
     index_in_table=True,
+    hour="CAST(CONCAT(SUBSTR(CAST(time_utc AS CHAR), 1, 13), ':00:00') AS DATETIME(6))",
+    on_conflict="ON DUPLICATE KEY UPDATE ",
+    inserted="VALUES(%s)",
 )
 POSTGRESQL = Dialect(
     {
@@ -146,18 +194,21 @@ POSTGRESQL = Dialect(
         TIME: "TIMESTAMP(6) WITH TIME ZONE",
         JSON: "JSONB",
         BYTES: "BYTEA",
-    }
+    },
+    hour="DATE_TRUNC('hour', time_utc)",
 )
 
 
 def create_statements(dialect: Dialect, tables: t.Iterable[Table]) -> t.Dict[str, t.List[str]]:
     """The DDL of the tables for positions and of these tables for rows: by table, the table itself and then its indexes."""
     statements: t.Dict[str, t.List[str]] = {}
-    for control in CONTROL:
+    tables = tuple(tables)
+    for control in (*CONTROL, *sums_of(tables)):
         lines = [_column(column, dialect, column.name in control.nullable) for column in control.columns]
         lines.append("PRIMARY KEY (%s)" % ", ".join(control.key))
         lines += ["UNIQUE (%s)" % ", ".join(columns) for columns in control.unique]
-        statements[control.name] = _create(control.name, lines, control.indexes, dialect, dialect.table_options)
+        options = dialect.table_options if control in CONTROL else dialect.rows_by_key + dialect.table_options
+        statements[control.name] = _create(control.name, lines, control.indexes, dialect, options)
     for table in tables:
         lines = [_column(Column(name, INTEGER), dialect, False) for name in KEY]
         lines += [_column(column, dialect, index >= len(TIME_COLUMNS)) for index, column in enumerate(table.columns)]

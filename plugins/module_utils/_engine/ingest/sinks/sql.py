@@ -14,7 +14,21 @@ from ..records.tables import Table
 from .base import ConflictError, NoSchemaError, Sink, SinkError, StoredLine, Totals
 from .mapping import Mapping
 from .rows import COLUMNS, generation_of, path_of_text, row_of
-from .schema import GAP, GENERATION, KEY, REJECTED, SCHEMA, VERSION, Dialect, create_statements
+from .schema import (
+    GAP,
+    GENERATION,
+    HOURLY,
+    HOURLY_FAILED_LOGINS,
+    KEY,
+    REJECTED,
+    SCHEMA,
+    SUMMED,
+    VERSION,
+    Dialect,
+    create_statements,
+    sums_of,
+)
+from .sums import insert_of, on_conflict, selects, sums_of_rows
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
@@ -23,10 +37,15 @@ if t.TYPE_CHECKING:
 Rows = t.Sequence[t.Sequence[t.Any]]
 MOST_KNOWN = 5000
 """Generations of a stream that are kept in memory; with more of them each file costs a query."""
+SUMMED_AT_ONCE = 64 << 20
+"""Bytes of a followed file of which one statement sums up the rows: a statement on a server must end within the time-out."""
 
 
 class SqlSink(Sink):
-    """A database with SQL. mark: the placeholder of its driver. name: how messages name the database."""
+    """A database with SQL. mark: the placeholder of its driver. name: how messages name the database.
+
+    has_sums: whether it has the hourly tables of its profile.
+    """
 
     mark = "?"
     dialect: Dialect
@@ -40,6 +59,7 @@ class SqlSink(Sink):
         self._asked = False
         self._known: t.Optional[t.Dict[str, t.Dict[str, Generation]]] = None
         self._columns = {name: [*KEY, *(column.name for column in table.columns)] for name, table in self.tables.items()}
+        self.has_sums = self._mapping is None and bool(sums_of(tables))
 
     # -- what each driver does in its own way -------------------------------------------------------------------------
 
@@ -54,6 +74,10 @@ class SqlSink(Sink):
     @abstractmethod
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
         """Insert rows with these columns."""
+
+    @abstractmethod
+    def _execute_rows(self, statement: str, rows: Rows) -> None:
+        """Execute a statement once for each of a few rows."""
 
     @abstractmethod
     def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
@@ -87,6 +111,11 @@ class SqlSink(Sink):
             if version is not None and version > VERSION:
                 raise SinkError("a newer version of log-archive made the schema", self.name, "Install that version again")
         missing = [name for name in statements if name not in existing]
+        if not create:
+            sums = {table.name for table in sums_of(self.tables.values())}
+            self.has_sums = self.has_sums and not sums.intersection(missing)
+            # Without them everything can be read nevertheless.
+            missing = [name for name in missing if name not in sums]
         if missing and not create:
             raise NoSchemaError("the tables do not exist yet (%s)" % ", ".join(missing), self.name, "'log-archive ingest' creates them")
         if missing:
@@ -96,6 +125,22 @@ class SqlSink(Sink):
                         self._change(statement)
                 if not self._query("SELECT 1 FROM %s WHERE version = %d" % (SCHEMA.name, VERSION)):
                     self._change(self._insert(SCHEMA.name, ("version", "created_at")), (VERSION, time.time()))
+        if create and self.has_sums:
+            self._sum_up_old_rows()
+
+    def _sum_up_old_rows(self) -> None:
+        """Add the rows that an older version stored for this stream and host to the hourly tables, a generation at a time."""
+        unknown = self._generations("id NOT IN (SELECT generation FROM %s)" % SUMMED.name)
+        condition = "generation = {0} AND line_offset >= {0} AND line_offset < {0}".format(self.mark)
+        for generation in unknown:
+            with self._transaction():
+                # If another process does the same, the key of this row lets only one of them go on.
+                self._change(self._insert(SUMMED.name, ("generation",)), (generation.id,))
+                for start in range(0, generation.offset + 1, SUMMED_AT_ONCE):
+                    for table in (HOURLY, HOURLY_FAILED_LOGINS):
+                        for select in selects(self.dialect, table, condition):
+                            statement = insert_of(table) + select + on_conflict(self.dialect, table)
+                            self._change(statement, (generation.id, start, start + SUMMED_AT_ONCE))
 
     # -- positions ----------------------------------------------------------------------------------------------------
 
@@ -134,6 +179,7 @@ class SqlSink(Sink):
             generation = self._move(batch)
             for name, rows in batch.rows.items():
                 self._store_rows(name, generation.id, generation.public_id, rows)
+            self._add_sums(generation.id, batch.rows, new=batch.before < 0)
             now = time.time()
             if batch.rejected:
                 self._insert_rows(
@@ -153,6 +199,15 @@ class SqlSink(Sink):
         else:
             mapped = self._mapping.rows(self.tables[table], public_id, rows)
             self._insert_rows(self._mapping.table, self._mapping.columns, mapped)
+
+    def _add_sums(self, generation: int, rows: t.Mapping[str, Rows], new: bool = False) -> None:
+        """Add rows to the hourly tables. new: the generation is."""
+        if self.has_sums:
+            if new:
+                self._change(self._insert(SUMMED.name, ("generation",)), (generation,))
+            for table, sums in sums_of_rows(generation, rows):
+                values = "VALUES (%s)" % ", ".join([self.mark] * len(table.columns))
+                self._execute_rows(insert_of(table) + values + on_conflict(self.dialect, table), sums)
 
     def _check_table(self, table: str) -> None:
         """Raise SinkError if rows in an existing table would not be in the transaction of their position. Most databases have only such."""
@@ -207,7 +262,9 @@ class SqlSink(Sink):
             )
             if marked:
                 known = self._query("SELECT public_id FROM %s WHERE id = %s" % (GENERATION.name, m), (generation,))
-                self._store_rows(table, generation, known[0][0], [(line_offset, *values)])
+                row = (line_offset, *values)
+                self._store_rows(table, generation, known[0][0], [row])
+                self._add_sums(generation, {table: [row]})
         return marked == 1
 
     def totals(self) -> Totals:

@@ -66,8 +66,11 @@ class SqliteSink(SqlSink):
             raise self._failed(error) from error
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
+        self._execute_rows(self._insert(table, columns), rows)
+
+    def _execute_rows(self, statement: str, rows: Rows) -> None:
         try:
-            self._connection.executemany(self._insert(table, columns), rows)
+            self._connection.executemany(statement, rows)
         except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             raise self._failed(error) from error
 

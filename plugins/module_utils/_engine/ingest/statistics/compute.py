@@ -13,8 +13,9 @@ from ...base.units import format_utc
 from .queries import MOST_ROWS, Source
 
 if t.TYPE_CHECKING:
-    from .facts import Address, Hour, Point, Protocol, Statistics, Totals, Transfers, User
-    from .queries import Rows, Select
+    from ..sinks.sql import SqlSink
+    from .facts import Address, Before, Hour, Point, Protocol, Statistics, Totals, Transfers, User
+    from .queries import Rows
 
 UTC = timezone.utc
 STEPS = ("hour", "day", "week")
@@ -30,51 +31,49 @@ class Span(t.NamedTuple):
     by: t.Optional[str] = None
 
 
-def compute(select: Select, kind: str, stream: str, sink: str, span: Span, now: datetime) -> Statistics:
-    """The statistics of a stream.
+def compute(sink: SqlSink, name: str, span: Span, now: datetime) -> Statistics:
+    """The statistics of the stream of a sink, from all hosts.
 
-    select: executes a SELECT in the sink, in which ``?`` stands for a value. kind, sink: type and name of the sink. now: aware; a span with
-    a start and no end is compared up to then. Raises UsageError for a span that ends before it begins, or with too many steps.
+    name: of the sink. now: aware; a span with a start and no end is compared up to then. Raises UsageError for a span that ends before it
+    begins, or with too many steps.
     """
     since, until = (None if moment is None else moment.astimezone(UTC) for moment in span[:2])
     if since is not None and until is None:
         until = max(now.astimezone(UTC), since)
     if since is not None and until is not None and until < since:
         raise UsageError("the end (%s) is before the start (%s)" % (format_utc(until), format_utc(since)), "--until")
-    source = Source(select, kind, stream, since, until)
-    transfers = source.transfers()
-    users, failed_logins = _users(transfers, source), source.failed_logins()
-    first, end = _bounds(transfers, since, until)
+    source = Source(sink, since, until)
+    hours, users, failed_logins = source.hours(), _users(source.users()), source.failed_logins()
+    first, end = _bounds(hours, since, until)
     by = span.by or _step_for(first, end)
     return {
-        "stream": stream,
-        "sink": sink,
+        "stream": sink.stream,
+        "sink": name,
         "hosts": source.hosts(),
         "created": format_utc(now),
         "since": None if first is None else format_utc(first),
         "until": None if end is None else format_utc(end),
         "by": by,
-        "totals": _totals(transfers, users, failed_logins),
-        "before": None if since is None or until is None else _before(select, kind, stream, since, until),
-        "trend": _trend(transfers, by, first, end),
-        "hours": _hours(transfers),
+        "totals": _totals(users, failed_logins),
+        "before": None if since is None or until is None else _before(sink, since, until),
+        "trend": _trend(hours, by, first, end),
+        "hours": _hours(hours),
         "users": users,
         "files": [
             {"path": path, "username": username, "transfers": count, "bytes": int(size)} for path, username, count, size in source.files()
         ],
-        "protocols": _protocols(transfers),
+        "protocols": _protocols(source.protocols()),
         "addresses": _addresses(source.addresses(), failed_logins),
     }
 
 
-def _before(select: Select, kind: str, stream: str, since: datetime, until: datetime) -> t.Any:
+def _before(sink: SqlSink, since: datetime, until: datetime) -> t.Optional[Before]:
     try:
         start = since - (until - since)
     except OverflowError:
         return None
-    source = Source(select, kind, stream, start, since)
-    transfers = source.transfers()
-    totals = _totals(transfers, _users(transfers, source), source.failed_logins())
+    source = Source(sink, start, since)
+    totals = _totals(_users(source.users()), source.failed_logins())
     return {"since": format_utc(start), "until": format_utc(since), "totals": totals}
 
 
@@ -83,79 +82,64 @@ def nothing() -> Transfers:
     return {"transfers": 0, "uploads": 0, "downloads": 0, "bytes": 0, "bytes_uploaded": 0, "bytes_downloaded": 0, "failed": 0}
 
 
-def _add(counts: Transfers, sender: str, failed: int, count: int, size: t.Any) -> None:
-    if failed:
-        counts["failed"] += count
-        return
-    size = int(size)  # MariaDB and PostgreSQL return a sum as a decimal number.
-    counts["transfers"] += count
-    counts["bytes"] += size
-    if sender == "Upload":
-        counts["uploads"] += count
-        counts["bytes_uploaded"] += size
-    else:
-        counts["downloads"] += count
-        counts["bytes_downloaded"] += size
+def _add(counts: Transfers, uploads: t.Any, downloads: t.Any, uploaded: t.Any, downloaded: t.Any, failed: t.Any) -> None:
+    # MariaDB and PostgreSQL return sums as decimal numbers.
+    counts["uploads"] += int(uploads)
+    counts["downloads"] += int(downloads)
+    counts["transfers"] += int(uploads + downloads)
+    counts["bytes_uploaded"] += int(uploaded)
+    counts["bytes_downloaded"] += int(downloaded)
+    counts["bytes"] += int(uploaded + downloaded)
+    counts["failed"] += int(failed)
 
 
-def _totals(transfers: Rows, users: t.Sequence[User], failed_logins: Rows) -> Totals:
+def _totals(users: t.Sequence[User], failed_logins: Rows) -> Totals:
     counts = nothing()
-    for _hour, _user, sender, _protocol, failed, count, size, _last in transfers:
-        _add(counts, sender, failed, count, size)
+    for user in users:
+        _add(counts, user["uploads"], user["downloads"], user["bytes_uploaded"], user["bytes_downloaded"], user["failed"])
     return {
         **counts,
         "users": len(users),
         "logins": sum(user["logins"] for user in users),
-        "failed_logins": sum(row[1] for row in failed_logins),
+        "failed_logins": sum(int(row[1]) for row in failed_logins),
         "commands": sum(user["commands"] for user in users),
     }
 
 
-def _users(transfers: Rows, source: Source) -> t.List[User]:
+def _users(rows: Rows) -> t.List[User]:
     """All users, those with the most bytes first."""
-    found: t.Dict[str, User] = {}
-
-    def user(name: str, last: t.Any) -> User:
-        one = found.setdefault(name, {"username": name, **nothing(), "logins": 0, "commands": 0, "last_seen": None})
-        one["last_seen"] = max(one["last_seen"] or "", _iso(last))
-        return one
-
-    for _hour, name, sender, _protocol, failed, count, size, last in transfers:
-        _add(user(name, last), sender, failed, count, size)
-    for name, count, last in source.logins():
-        user(name, last)["logins"] += count
-    for name, count, last in source.commands():
-        user(name, last)["commands"] += count
-    return sorted(found.values(), key=lambda one: (-one["bytes"], -one["transfers"], one["username"]))
+    users: t.List[User] = []
+    for username, *counts, logins, commands, last_seen in rows:
+        user: User = {
+            "username": username, **nothing(), "logins": int(logins), "commands": int(commands), "last_seen": _iso(last_seen),
+        }  # fmt: skip
+        _add(user, *counts)
+        users.append(user)
+    return sorted(users, key=lambda one: (-one["bytes"], -one["transfers"], one["username"]))
 
 
-def _hours(transfers: Rows) -> t.List[Hour]:
+def _hours(rows: Rows) -> t.List[Hour]:
     hours: t.List[Hour] = [{"hour": hour, "transfers": 0, "bytes": 0} for hour in range(24)]
-    for hour, _user, _sender, _protocol, failed, count, size, _last in transfers:
-        if not failed:
-            hours[int(hour[11:])]["transfers"] += count
-            hours[int(hour[11:])]["bytes"] += int(size)
+    for hour, uploads, downloads, uploaded, downloaded, _failed in rows:
+        one = hours[int(str(hour)[11:13])]
+        one["transfers"] += int(uploads + downloads)
+        one["bytes"] += int(uploaded + downloaded)
     return hours
 
 
-def _protocols(transfers: Rows) -> t.List[Protocol]:
-    found: t.Dict[str, Protocol] = {}
-    for _hour, _user, _sender, protocol, failed, count, size, _last in transfers:
-        if not failed:
-            one = found.setdefault(protocol, {"protocol": protocol, "transfers": 0, "bytes": 0})
-            one["transfers"] += count
-            one["bytes"] += int(size)
-    return sorted(found.values(), key=lambda one: (-one["bytes"], one["protocol"]))
+def _protocols(rows: Rows) -> t.List[Protocol]:
+    found: t.List[Protocol] = [{"protocol": name, "transfers": int(count), "bytes": int(size)} for name, count, size in rows]
+    return sorted(found, key=lambda one: (-one["bytes"], one["protocol"]))
 
 
 def _addresses(rows: Rows, failed_logins: Rows) -> t.List[Address]:
     """The addresses with the most bytes, then those of the others with the most failed logins."""
     found: t.Dict[str, Address] = {}
     for address, users, count, size in rows:
-        found[address] = {"address": address, "users": users, "transfers": count, "bytes": int(size), "failed_logins": 0}
+        found[address] = {"address": address, "users": users, "transfers": int(count), "bytes": int(size), "failed_logins": 0}
     for address, count in failed_logins:
         none: Address = {"address": address, "users": 0, "transfers": 0, "bytes": 0, "failed_logins": 0}
-        found.setdefault(address, none)["failed_logins"] += count
+        found.setdefault(address, none)["failed_logins"] += int(count)
     by_bytes = sorted(found.values(), key=lambda one: (-one["bytes"], -one["transfers"], one["address"]))
     busy, others = by_bytes[:MOST_ROWS], by_bytes[MOST_ROWS:]
     busy += sorted((one for one in others if one["failed_logins"]), key=lambda one: -one["failed_logins"])[:MOST_ROWS]
@@ -165,11 +149,9 @@ def _addresses(rows: Rows, failed_logins: Rows) -> t.List[Address]:
 # -- time -------------------------------------------------------------------------------------------------------------
 
 
-def _bounds(
-    transfers: Rows, since: t.Optional[datetime], until: t.Optional[datetime]
-) -> t.Tuple[t.Optional[datetime], t.Optional[datetime]]:
+def _bounds(rows: Rows, since: t.Optional[datetime], until: t.Optional[datetime]) -> t.Tuple[t.Optional[datetime], t.Optional[datetime]]:
     """The span of the trend: what was asked for; where it is open, from the first to the last hour with a transfer."""
-    hours = [row[0] for row in transfers]
+    hours = [str(row[0]) for row in rows if sum(row[1:3]) or row[5]]
     if since is None and hours:
         since = _hour(min(hours))
     if until is None and hours:
@@ -183,7 +165,7 @@ def _step_for(first: t.Optional[datetime], end: t.Optional[datetime]) -> str:
     return "hour" if end - first <= timedelta(days=3) else "day"
 
 
-def _trend(transfers: Rows, by: str, first: t.Optional[datetime], end: t.Optional[datetime]) -> t.List[Point]:
+def _trend(rows: Rows, by: str, first: t.Optional[datetime], end: t.Optional[datetime]) -> t.List[Point]:
     if first is None or end is None:
         return []
     step = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}[by]
@@ -194,8 +176,17 @@ def _trend(transfers: Rows, by: str, first: t.Optional[datetime], end: t.Optiona
     while start < end:
         points[start] = {"start": format_utc(start), **nothing()}
         start += step
-    for hour, _user, sender, _protocol, failed, count, size, _last in transfers:
-        _add(points[_start_of(by, _hour(hour))], sender, failed, count, size)
+    # The hours of a day share their point, unless each hour has its own.
+    length = 13 if by == "hour" else 10
+    known: t.Dict[str, Point] = {}
+    for hour, *counts in rows:
+        text = str(hour)
+        point = known.get(text[:length])
+        if point is None:
+            if not any(counts):
+                continue
+            point = known[text[:length]] = points[_start_of(by, _hour(text))]
+        _add(point, *counts)
     return list(points.values())
 
 
@@ -208,7 +199,8 @@ def _start_of(by: str, moment: datetime) -> datetime:
 
 
 def _hour(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%d %H").replace(tzinfo=UTC)
+    """The hour of a time as a database returns it: text, or a datetime as text."""
+    return datetime(int(text[:4]), int(text[5:7]), int(text[8:10]), int(text[11:13]), tzinfo=UTC)
 
 
 def _iso(moment: t.Any) -> str:

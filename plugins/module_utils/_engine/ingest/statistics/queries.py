@@ -1,83 +1,132 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The SQL of the statistics: the same for every kind of database."""
+"""The SQL of the statistics: the same for every kind of database.
+
+Whole hours come from the hourly tables, the parts of an hour at the ends of the span from the rows. Generations that an older version
+stored may not be in the hourly tables yet: then all of theirs comes from the rows.
+"""
 
 from __future__ import annotations
 
 import typing as t
+from datetime import datetime, timedelta
 
-from ..records.tables import COMMAND, FAILED_LOGIN, LOGIN, TRANSFER
-from ..sinks.schema import GENERATION
+from ..records.tables import TRANSFER
+from ..sinks.schema import GENERATION, HOURLY, HOURLY_FAILED_LOGINS, SUMMED
+from ..sinks.sums import BYTES, selects
 
 if t.TYPE_CHECKING:
-    from datetime import datetime
+    from ..sinks.schema import ControlTable
+    from ..sinks.sql import SqlSink
 
     Rows = t.List[t.Sequence[t.Any]]
-    Select = t.Callable[[str, t.Sequence[t.Any]], Rows]
-    """Executes a SELECT, in which ``?`` stands for a value; returns the rows."""
+    Ends = t.Tuple[t.Optional[datetime], t.Optional[datetime]]
+    """From when until when; None is open, and the second one itself does not belong to it."""
 
 MOST_ROWS = 20
 """Files and addresses in the result."""
-_TEXT = {"mysql": "CHAR", "mariadb": "CHAR"}
-"""The type to which a time is cast to become text; TEXT in all other databases."""
+_OWN = "generation IN (SELECT id FROM %s WHERE stream = ?)" % GENERATION.name
+_COUNTS = "SUM(uploads), SUM(downloads), SUM(bytes_uploaded), SUM(bytes_downloaded), SUM(failed)"
+_TRANSFERS = "SUM(uploads + downloads), SUM(bytes_uploaded + bytes_downloaded)"
 
 
 class Source:
-    """The rows of one stream in a sink. kind: the type of the sink. since, until: None is open; ``until`` itself does not belong to it."""
+    """The rows of the stream of a sink, of all its hosts, from ``since`` until before ``until`` (aware, in UTC; None is open)."""
 
-    def __init__(self, select: Select, kind: str, stream: str, since: t.Optional[datetime], until: t.Optional[datetime]) -> None:
-        self._select = select
-        self._stream = stream
-        self._hour = "SUBSTR(CAST(time_utc AS %s), 1, 13)" % _TEXT.get(kind, "TEXT")
-        self._where = "generation IN (SELECT id FROM %s WHERE stream = ?)" % GENERATION.name
-        self._values: t.List[t.Any] = [stream]
-        for sign, moment in ((">=", since), ("<", until)):
-            if moment is not None:
-                self._where += " AND time_utc %s ?" % sign
-                self._values.append(moment.strftime("%Y-%m-%d %H:%M:%S.%f"))
+    def __init__(self, sink: SqlSink, since: t.Optional[datetime], until: t.Optional[datetime]) -> None:
+        self._sink = sink
+        self._span = (since, until)
+        self._whole, self._parts = whole_hours(since, until)
+        values: t.List[t.Any] = [sink.stream]
+        statement = "SELECT id FROM %s WHERE stream = ? AND id NOT IN (SELECT generation FROM %s) LIMIT 1" % (GENERATION.name, SUMMED.name)
+        self._all_summed = sink.has_sums and not sink.select(statement, values)
 
     def hosts(self) -> t.List[str]:
         """The hosts that have stored lines of the stream, at any time."""
-        rows = self._select("SELECT DISTINCT host FROM %s WHERE stream = ? ORDER BY host" % GENERATION.name, [self._stream])
+        rows = self._sink.select("SELECT DISTINCT host FROM %s WHERE stream = ? ORDER BY host" % GENERATION.name, [self._sink.stream])
         return [row[0] for row in rows]
 
-    def transfers(self) -> Rows:
-        """Transfers by (hour as "2026-11-03 01", user, sender, protocol, failed): these, their number, their bytes, the last time."""
-        return self._of(
-            TRANSFER.name,
-            "%s, COALESCE(username, ''), sender, COALESCE(protocol, ''), CASE WHEN error IS NULL THEN 0 ELSE 1 END,"
-            " COUNT(*), COALESCE(SUM(size_bytes), 0), MAX(time_utc)" % self._hour,
-            "GROUP BY 1, 2, 3, 4, 5",
-        )
+    def hours(self) -> Rows:
+        """Transfers by hour: the hour, uploads, downloads, their bytes, failed transfers."""
+        return self._of(HOURLY, "hour_utc, " + _COUNTS, "GROUP BY hour_utc")
 
-    def logins(self) -> Rows:
-        """Logins by user: the user, their number, the last time."""
-        return self._of(LOGIN.name, "COALESCE(username, ''), COUNT(*), MAX(time_utc)", "GROUP BY 1")
+    def users(self) -> Rows:
+        """By user: the name, uploads, downloads, their bytes, failed transfers, logins, commands, the last time of all of them."""
+        return self._of(HOURLY, "username, %s, SUM(logins), SUM(commands), MAX(last_seen)" % _COUNTS, "GROUP BY username")
 
-    def commands(self) -> Rows:
-        """Commands by user: the user, their number, the last time."""
-        return self._of(COMMAND.name, "COALESCE(username, ''), COUNT(*), MAX(time_utc)", "GROUP BY 1")
-
-    def failed_logins(self) -> Rows:
-        """Failed logins by address: the address, their number."""
-        return self._of(FAILED_LOGIN.name, "COALESCE(client_ip, ''), COUNT(*)", "GROUP BY 1")
+    def protocols(self) -> Rows:
+        """Transfers by protocol: the protocol, their number, their bytes."""
+        return self._of(HOURLY, "protocol, " + _TRANSFERS, "WHERE uploads + downloads > 0 GROUP BY protocol")
 
     def addresses(self) -> Rows:
         """Transfers by address: the address, the number of users, of transfers, of bytes."""
-        return self._of(
-            TRANSFER.name,
-            "COALESCE(client_ip, ''), COUNT(DISTINCT username), COUNT(*), COALESCE(SUM(size_bytes), 0)",
-            "AND error IS NULL GROUP BY 1",
-        )
+        columns = "client_ip, COUNT(DISTINCT username), " + _TRANSFERS
+        return self._of(HOURLY, columns, "WHERE uploads + downloads > 0 GROUP BY client_ip")
+
+    def failed_logins(self) -> Rows:
+        """Failed logins by address: the address, their number."""
+        return self._of(HOURLY_FAILED_LOGINS, "client_ip, SUM(failed_logins)", "GROUP BY client_ip")
 
     def files(self) -> Rows:
         """The files with the most bytes: path, user, number of transfers, bytes. Each user has files of the same names."""
-        return self._of(
-            TRANSFER.name,
-            "COALESCE(virtual_path, ''), username, COUNT(*), COALESCE(SUM(size_bytes), 0)",
-            "AND error IS NULL GROUP BY 1, 2 ORDER BY 4 DESC, 3 DESC, 1 LIMIT %d" % MOST_ROWS,
+        condition, values = _times("time_utc", self._span)
+        return self._sink.select(
+            "SELECT COALESCE(virtual_path, ''), username, COUNT(*), COALESCE(SUM(%s), 0) FROM %s WHERE %s%s AND error IS NULL"
+            " GROUP BY 1, 2 ORDER BY 4 DESC, 3 DESC, 1, 2 LIMIT %d" % (BYTES, TRANSFER.name, _OWN, condition, MOST_ROWS),
+            [self._sink.stream, *values],
         )
 
-    def _of(self, table: str, columns: str, end: str) -> Rows:
-        return self._select("SELECT %s FROM %s WHERE %s %s" % (columns, table, self._where, end), self._values)
+    def _of(self, table: ControlTable, columns: str, end: str) -> Rows:
+        """A query of the hours of the span as ``table`` has them."""
+        parts: t.List[str] = []
+        values: t.List[t.Any] = []
+
+        def add_rows(ends: Ends, condition: str = "") -> None:
+            times, limits = _times("time_utc", ends)
+            for select in selects(self._sink.dialect, table, _OWN + times + condition):
+                parts.append(select)
+                values.extend([self._sink.stream, *limits])
+
+        for ends in self._parts:
+            add_rows(ends)
+        if self._whole is not None:
+            if self._sink.has_sums:
+                times, limits = _times("hour_utc", self._whole)
+                names = ", ".join(column.name for column in table.columns)
+                parts.append("SELECT %s FROM %s WHERE %s%s" % (names, table.name, _OWN, times))
+                values += [self._sink.stream, *limits]
+            if not self._sink.has_sums:
+                add_rows(self._whole)
+            elif not self._all_summed:
+                add_rows(self._whole, " AND generation NOT IN (SELECT generation FROM %s)" % SUMMED.name)
+        return self._sink.select("SELECT %s FROM (%s) AS hourly %s" % (columns, " UNION ALL ".join(parts), end), values)
+
+
+def whole_hours(since: t.Optional[datetime], until: t.Optional[datetime]) -> t.Tuple[t.Optional[Ends], t.List[Ends]]:
+    """The whole hours of a span, None if there is none, and the parts of hours before and after them."""
+    first = since
+    if since is not None and since != _floor(since):
+        try:
+            first = _floor(since) + timedelta(hours=1)
+        except OverflowError:
+            return None, [(since, until)]
+    last = None if until is None else _floor(until)
+    if first is not None and last is not None and last <= first:
+        return None, [(since, until)]
+    parts: t.List[Ends] = [(since, first)] if first != since else []
+    return (first, last), parts + ([(last, until)] if last != until else [])
+
+
+def _floor(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _times(column: str, ends: Ends) -> t.Tuple[str, t.List[str]]:
+    """The condition that a time lies between two moments, and its values."""
+    condition, values = "", []
+    for sign, moment in ((">=", ends[0]), ("<", ends[1])):
+        if moment is not None:
+            condition += " AND %s %s ?" % (column, sign)
+            values.append(moment.replace(tzinfo=None).isoformat(" ", "microseconds"))
+    return condition, values

@@ -56,6 +56,10 @@ def test_defaults(tmp_path) -> None:
         ({"page": {"path": "/p", "every": "10m"}, "parse": {"profile": "generic"}}, "page: only the profile sftpgo has statistics"),
         ({"page": {"path": "/p", "every": "0.5"}}, "page.every: must be at least 1s"),
         ({"page": {}}, "page.path: is missing"),
+        (
+            {"page": {"path": "/p", "every": "1m"}, "sinks": [{"type": "sqlite", "path": "/d", "table": "t", "columns": {"c": "row_id"}}]},
+            "page: it is made from the first sink, which fills the table t",
+        ),
         ({"transform": {"encrypt": ["username"]}}, "transform.keyring: is missing"),
         ({"transform": {"encrypt": ["time"], "keyring": "/k"}}, "transform.encrypt: the time (time) cannot be encrypted"),
         ({"transform": {"rename": {"a": "b", "c": "b"}}}, "transform.rename: two fields are renamed to 'b'"),

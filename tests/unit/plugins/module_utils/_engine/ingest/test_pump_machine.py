@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import json
 import os
 import pathlib
 import shutil
@@ -21,7 +19,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.tracker import LINGER
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from rigs.source import Source
+from rigs.source import PARSE, Source, stored
+from rigs.sums import assert_sums_are_those_of_the_rows
 
 
 class Following(RuleBasedStateMachine):
@@ -34,7 +33,7 @@ class Following(RuleBasedStateMachine):
         self.database = str(self.folder / "db.sqlite")
         follow = {"paths": [str(self.folder / "logs")], "patterns": ["app.log"], "rotated": ["app-*.log"], "recurse": True}
         self.document = normalise_stream(
-            {"name": "app", "host": "web1", "follow": follow, "sinks": [{"type": "sqlite", "path": self.database}]}
+            {"name": "app", "host": "web1", "follow": follow, "parse": PARSE, "sinks": [{"type": "sqlite", "path": self.database}]}
         )
         self.now = 0.0
         self.source = Source(self.folder / "logs", lambda: self.stored().keys())
@@ -46,8 +45,7 @@ class Following(RuleBasedStateMachine):
 
     def stored(self) -> t.Counter[int]:
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
-            rows = connection.execute("SELECT extra FROM generic_line").fetchall()
-        return collections.Counter(json.loads(row[0])["n"] for row in rows)
+            return stored(connection.execute)
 
     def count(self, table: str) -> int:
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
@@ -124,6 +122,8 @@ class Following(RuleBasedStateMachine):
             assert not set(missing) & self.source.seen or self.count("ingest_gap"), "lines are missing, and no gap is reported"
             assert not self.source.gentle or self.count("ingest_gap") == 0, "a gap is reported, and nothing was lost"
             assert self.count("ingest_rejected") == 0
+            with contextlib.closing(sqlite3.connect(self.database)) as connection:
+                assert_sums_are_those_of_the_rows(connection.execute)
         finally:
             self.pump.close()
             shutil.rmtree(self.folder)

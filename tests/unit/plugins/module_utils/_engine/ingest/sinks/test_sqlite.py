@@ -16,6 +16,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sql import print_schema
 from rigs.streams import document, upload
+from rigs.sums import assert_sums_are_those_of_the_rows
 
 PLACE = Place("/logs/caf\udce9/sftpgo.log", True, 2**63 + 5, 2**64 - 1, 500)
 NEW = Generation(0, "web1-a-0", "/logs/caf\udce9", ((80, "aa" * 16),), 0, 100, "bb" * 16, 1, PLACE, 1000.5, False)
@@ -90,6 +91,7 @@ def test_a_rejected_line_is_stored_once(wanted, sink) -> None:
     assert sink.store_rejected(generation.id, 50, "sftpgo_transfer", row(wanted, 3)) is False
     assert (sink.rejected(None, 5), sink.totals().rejected) == ([], 0)
     assert len(select(wanted, "SELECT * FROM sftpgo_transfer WHERE line_offset = 50")) == 1
+    assert_sums_are_those_of_the_rows(sink.select)
 
 
 def test_streams_and_hosts_are_apart(wanted, sink, tmp_path) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import random
+import sqlite3
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -14,10 +16,12 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import Batch, Generation, Place
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.generate.sftpgo import generate_lines
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import sql
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import Span, compute
 from rigs.statistics import totals
-from rigs.streams import document
+from rigs.streams import document, upload
+from rigs.sums import assert_sums_are_those_of_the_rows
 
 UTC = timezone.utc
 START = datetime(2026, 1, 5)
@@ -32,7 +36,7 @@ def store(wanted, sink, lines, public_id="one"):
         table, values = parser.parse(line)
         rows.setdefault(table, []).append((offset, *values))
     place = Place("/logs/sftpgo.log", True, 1, 1, 1)
-    sink.commit(Batch(-1, Generation(0, public_id, "/logs", ((1, "aa"),), 0, 1, "", len(lines), place, 1.0, False), rows))
+    sink.commit(Batch(-1, Generation(0, public_id, "/logs", ((1, "aa"),), 0, len(lines), "", len(lines), place, 1.0, False), rows))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,7 @@ def sink(tmp_path_factory):
 
 
 def of(sink, since=None, until=None, by=None, now=NOW):
-    return compute(sink.select, "sqlite", sink.stream, "sqlite", Span(since, until, by), now)
+    return compute(sink, "sqlite", Span(since, until, by), now)
 
 
 def at(day, hour=0):
@@ -95,6 +99,57 @@ def test_the_top_files_and_the_last_time_of_a_user(sink):
     user = found["users"][0]
     own = [line for line in LINES if b'"username":"%s"' % user["username"].encode() in line and b'"connection_failed"' not in line]
     assert user["last_seen"] == max(line.split(b'"time":"')[1][:19].decode() for line in own) + "Z"
+
+
+def test_spans_that_begin_and_end_within_an_hour(sink):
+    chance = random.Random(4)
+    for _each in range(25):
+        since = at(5) + timedelta(seconds=chance.uniform(0, 4 * 86400))
+        until = since + timedelta(seconds=chance.choice([0, 900, 5000, 90000, 200000]) * chance.random())
+        found = of(sink, since, until)["totals"]
+        assert found == totals(LINES, since.isoformat()[:26], until.isoformat()[:26]), (since, until)
+
+
+def test_generations_that_an_older_version_stored_are_read_from_their_rows_and_then_summed_up_once(sink, tmp_path, monkeypatch):
+    path = tmp_path / "old.sqlite"
+    sink.select("VACUUM INTO ?", [str(path)])
+    wanted = document(tmp_path, parse={"profile": "sftpgo", "timezone": "UTC"}, sinks=[{"type": "sqlite", "path": str(path)}])
+    span = at(6) + timedelta(minutes=20), at(8) + timedelta(minutes=40)
+    whole, part = of(sink), of(sink, *span)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(
+            "DROP TABLE ingest_summed; DROP TABLE sftpgo_hourly; DROP TABLE sftpgo_hourly_failed_login;"
+            "DELETE FROM ingest_schema; INSERT INTO ingest_schema VALUES (1, 0)"
+        )
+
+    def assert_same(create, has_sums):
+        with contextlib.closing(open_sink(wanted["sinks"][0], wanted, create=create)) as old:
+            assert old.has_sums is has_sums
+            assert of(old) == whole
+            assert of(old, *span) == part
+
+    assert_same(create=False, has_sums=False)
+    monkeypatch.setattr(sql, "SUMMED_AT_ONCE", 1000)
+    with monkeypatch.context() as killed:
+        killed.setattr(sql, "selects", lambda *_arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            open_sink(wanted["sinks"][0], wanted)
+    assert_same(create=False, has_sums=True)
+    for _each in range(2):
+        assert_same(create=True, has_sums=True)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT MAX(version), (SELECT COUNT(*) FROM ingest_summed) FROM ingest_schema").fetchone() == (2, 1)
+        assert_sums_are_those_of_the_rows(connection.execute)
+
+
+def test_sizes_that_no_file_has_do_not_stop_the_statistics(tmp_path):
+    wanted = document(tmp_path, parse={"profile": "sftpgo", "timezone": "UTC"})
+    lines = [upload(number, size_bytes=size) for number, size in enumerate([2**63 - 1] * 3 + [-(2**63), -5, 7])]
+    with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as opened:
+        store(wanted, opened, lines)
+        found = of(opened)
+        assert found["totals"]["bytes"] == found["users"][0]["bytes"] == sum(file["bytes"] for file in found["files"]) == 3 * 2**50 + 7
+        assert of(opened, at(5) + timedelta(minutes=1), NOW + timedelta(days=900, minutes=1))["totals"] == found["totals"]
 
 
 def test_no_lines_in_the_span(sink):
