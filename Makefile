@@ -130,7 +130,7 @@ newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp $(B)/awx/.stamp installed
 	    $(RUN_TESTS) $(call run_pytest,venv-newest) $(NEWEST_TESTS) $(PYTEST); \
 	else echo "SKIPPED: newest ansible-core: no Python 3.12 or newer on this machine"; fi
 
-py39: $(B)/venv-py39/.stamp $(SELF) ## Unit tests of the engine on Python 3.9
+py39: $(B)/venv-py39/.stamp $(SELF) ## Unit tests of the engine on Python 3.9, with the oldest libraries
 	@if test -x $(B)/venv-py39/bin/python; then \
 	    $(call run_pytest,venv-py39) $(PY39_TESTS) $(PYTEST); \
 	else echo "SKIPPED: engine on Python 3.9: no such interpreter on this machine"; fi
@@ -210,5 +210,9 @@ $(B)/venv-awscli/.stamp: | python
 $(B)/venv-newest/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python
 	$(call venv_where_found,3.12+,ansible-core -r tests/requirements.txt)
 
-$(B)/venv-py39/.stamp: requirements.txt tests/requirements-unit.txt | python
-	$(call venv_where_found,3.9,-r tests/requirements-unit.txt)
+# With the oldest versions that requirements.txt allows: the other virtualenvs have the newest.
+$(B)/venv-py39/.stamp: $(B)/oldest.txt requirements.txt tests/requirements-unit.txt | python
+	$(call venv_where_found,3.9,-r tests/requirements-unit.txt -c $(B)/oldest.txt)
+
+$(B)/oldest.txt: requirements.txt tests/lint/oldest.py | python
+	@mkdir -p $(@D) && $(PYTHON) tests/lint/oldest.py requirements.txt > $@

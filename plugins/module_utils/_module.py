@@ -20,6 +20,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ._engine.base.errors import ConfigError, typed
+from ._engine.base.libraries import take_problems
 from ._engine.base.lists import first
 from ._engine.base.names import HINT, inexact, is_exact
 from ._engine.base.texts import line
@@ -141,7 +142,9 @@ def reporting(module: AnsibleModule) -> t.Iterator[t.Dict[str, t.Any]]:
         if hasattr(error, "reason"):
             result["reason"] = error.reason
         # For people: the text of an error is safe to show as it is.
+        warn(module, take_problems())
         module.fail_json(msg=str(error), **escaped(result))
+    warn(module, take_problems())
     module.exit_json(**escaped(result))
 
 

@@ -11,6 +11,7 @@ import sys
 import typing as t
 
 import pytest
+from lint import oldest
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -136,3 +137,10 @@ def test_subjects_of_commits(repository: Repository) -> None:
     assert [line for line in repository.check("commits.py") if not line.startswith("  ")] == wrong[::-1]
     subprocess.run(["git", "-C", str(repository.folder), "branch", "--quiet", "-D", "main"], check=True, capture_output=True)
     assert repository.check("commits.py") == []
+
+
+def test_the_oldest_versions_are_the_lower_bounds_with_their_markers() -> None:
+    text = '# A comment.\na>=1.2\nb[x] >= 3 # why\nc>=1.5.1; python_version < "3.13"\nd>=8,<9\n-r other.txt\ne~=2\nf\n'
+    assert oldest.oldest(text) == ["a==1.2", "b==3", 'c==1.5.1; python_version < "3.13"', "d==8"]
+    every = (HERE.parents[1] / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert len(oldest.oldest("\n".join(every))) == len([line for line in every if line and not line.startswith("#")])

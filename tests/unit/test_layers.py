@@ -85,3 +85,11 @@ def test_the_rule_sees_where_an_import_stands(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "example.py"
     path.write_text("try:\n    import boto3\nexcept ImportError:\n    boto3 = None\ndef f():\n    from . import a\n    import x.y\n")
     assert imports_of(path) == [Import("boto3", 2, True), Import(".a", 6, False), Import("x.y", 7, False)]
+
+
+@pytest.mark.parametrize("path", files(ENGINE))
+def test_only_base_libraries_decides_what_a_failed_import_means(path: pathlib.Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    caught = [ast.unparse(node.type) for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.type is not None]
+    wrong = [names for names in caught if "ImportError" in names or "ModuleNotFoundError" in names]
+    assert not wrong, "import libraries in the contexts of base/libraries: a library that is broken is not one that is missing"

@@ -19,6 +19,7 @@ import typing as t
 from ..base import sparse
 from ..base.beneath import identity, open_file, open_folder, status_of
 from ..base.errors import SourceError
+from ..base.libraries import optional
 from ..base.progress import Advance
 from ..base.protected import SECRET, is_secret
 from ..base.units import FIRST_SECOND, LAST_SECOND
@@ -337,15 +338,16 @@ class _Gzip:
 
 def _deflater() -> t.Tuple[t.Callable[[memoryview, bytes], t.List[bytes]], t.Callable[[memoryview, int], int]]:
     """A function that deflates one block after the 32 KiB before it, and the CRC-32 that goes with it: of isal, else of zlib."""
-    try:
-        from isal import isal_zlib as library
+    with optional("isal"):
+        from isal import isal_zlib
 
-        level = ISAL_LEVEL
-    except ImportError:
-        import zlib as library  # type: ignore[no-redef]
+        return _deflater_of(isal_zlib, ISAL_LEVEL)
+    import zlib
 
-        level = ZLIB_LEVEL
+    return _deflater_of(zlib, ZLIB_LEVEL)
 
+
+def _deflater_of(library: t.Any, level: int) -> t.Tuple[t.Callable[[memoryview, bytes], t.List[bytes]], t.Callable[[memoryview, int], int]]:
     def deflate(block: memoryview, before: bytes) -> t.List[bytes]:
         options: t.Dict[str, t.Any] = {"zdict": before} if before else {}
         compressor = library.compressobj(level=level, method=library.DEFLATED, wbits=-15, **options)

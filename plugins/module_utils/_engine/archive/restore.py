@@ -15,6 +15,7 @@ import typing as t
 
 from ..base import sparse
 from ..base.errors import IntegrityError
+from ..base.libraries import optional
 from ..base.progress import Advance
 from ..base.staging import CHUNK, ExtractedFile, StagedFile, Staging, check_name, failing_clearly, staging_in
 from ..base.units import FIRST_SECOND, LAST_SECOND
@@ -211,10 +212,13 @@ def _check_map(member: tarfile.TarInfo, subject: str) -> None:
 
 
 def _inflated(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
-    try:
-        from isal import isal_zlib as library
-    except ImportError:
-        import zlib as library  # type: ignore[no-redef]
+    import zlib
+
+    library: t.Any = zlib
+    with optional("isal"):
+        from isal import isal_zlib
+
+        library = isal_zlib
     error_class = t.cast("t.Type[Exception]", library.error)
     inflater = library.decompressobj(wbits=31)
     for chunk in chunks:

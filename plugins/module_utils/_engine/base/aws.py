@@ -13,7 +13,8 @@ import time
 import typing as t
 
 from . import net
-from .errors import ConfigError, LogArchiveError, MissingLibraryError
+from .errors import ConfigError, LogArchiveError
+from .libraries import needed
 
 Answer = t.Mapping[str, t.Any]
 """ClientError.response of botocore: Error (Code, Message) and ResponseMetadata (HTTPStatusCode, HTTPHeaders)."""
@@ -65,13 +66,11 @@ def make_client(service: str, access: Access, subject: str, addressing_style: st
     service: such as 's3'. subject: names the service in errors. addressing_style: of buckets: auto, path or virtual.
     Raises MissingLibraryError, ConfigError, AwsError.
     """
-    try:
+    with needed("boto3", "S3 stores and AWS services"):
         import boto3.session
         import botocore.exceptions
         import botocore.session
         from botocore.config import Config
-    except ImportError as error:
-        raise MissingLibraryError("boto3", "S3 stores and AWS services") from error
     if access.ca_bundle is not None:
         # boto3 notices a missing file at the first request and reports neither it nor its path.
         net.tls_context(access.ca_bundle)

@@ -115,19 +115,27 @@ class PruneRefusedError(LogArchiveError):
 
 
 class MissingLibraryError(LogArchiveError):
-    """A Python library that this operation needs is not installed; ``library`` is its name on PyPI."""
+    """A Python library that this operation needs is not installed, or it cannot be loaded (``reason``); ``library`` is its name on PyPI.
+
+    least: the lowest version that will do.
+    """
 
     kind = "missing_library"
     exit_code = EXIT_CONFIG
 
-    def __init__(self, library: str, needed_for: str) -> None:
+    def __init__(self, library: str, needed_for: str, reason: t.Optional[str] = None, least: t.Optional[str] = None) -> None:
         import sys
 
-        super().__init__(
-            "the Python library '%s' is missing, needed for %s" % (library, needed_for),
-            hint="Install it for %s: '%s -m pip install %s', or your distribution's package (python3-%s)"
-            % (sys.executable, sys.executable, library, library),
-        )
+        wanted = library if least is None else "%s>=%s" % (library, least)
+        if reason is None:
+            message = "the Python library '%s' is missing, needed for %s" % (library, needed_for)
+            hint = "Install it for %s: '%s -m pip install %s', or your distribution's package (python3-%s)"
+            hint %= (sys.executable, sys.executable, wanted, library)
+        else:
+            message = "the Python library '%s' is installed but cannot be loaded (%s), needed for %s" % (library, reason, needed_for)
+            hint = "Repair it for %s: '%s -m pip install --force-reinstall %s', or reinstall your distribution's package (python3-%s)"
+            hint %= (sys.executable, sys.executable, wanted, library)
+        super().__init__(message, hint=hint)
         self.library = library
 
 

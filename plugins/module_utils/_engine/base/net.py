@@ -115,11 +115,12 @@ def _cause_of(error: BaseException) -> t.Optional[Cause]:
 
     # By name, because these libraries may not be installed: urllib3's TimeoutError, IncompleteRead of urllib3 and http.client.
     names = {parent.__name__ for parent in type(error).__mro__}
-    if isinstance(error, ssl.SSLCertVerificationError):
-        kind = "tls_name" if error.verify_code in _WRONG_NAME else "tls_expired" if error.verify_code in _WRONG_TIME else "tls_untrusted"
+    code = getattr(error, "verify_code", None)
+    if isinstance(error, ssl.SSLCertVerificationError) and code is not None:
+        kind = "tls_name" if code in _WRONG_NAME else "tls_expired" if code in _WRONG_TIME else "tls_untrusted"
         return Cause(kind, "its TLS certificate is not accepted (%s)" % error.verify_message)
-    if "CertificateError" in names:
-        # urllib3's own check of the name, which it makes if TLS was told not to.
+    if "CertificateError" in names or isinstance(error, ssl.SSLCertVerificationError):
+        # The check of the name by urllib3, or by Python's ssl.match_hostname (until 3.11), if OpenSSL was told not to check it.
         return Cause("tls_name", "its TLS certificate is not accepted (%s)" % str(error)[:300])
     if isinstance(error, socket.timeout) or "TimeoutError" in names:
         return Cause("timeout", "it did not answer in time")

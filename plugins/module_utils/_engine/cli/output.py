@@ -91,6 +91,14 @@ def error_object(error: LogArchiveError) -> t.Dict[str, t.Any]:
     }
 
 
+def print_library_problems() -> None:
+    """Print a warning for each library that would make the work faster and cannot be loaded."""
+    from ..base.libraries import take_problems
+
+    for text in take_problems():
+        print_error("log-archive: %s" % text)
+
+
 def worst(codes: t.Iterable[int]) -> int:
     """The one exit code to return for several."""
     codes = set(codes)

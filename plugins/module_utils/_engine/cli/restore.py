@@ -69,6 +69,7 @@ def restore(options: argparse.Namespace) -> int:
         output.print_json(results)
     else:
         output.print_text(report.restored(results))
+    output.print_library_problems()
     error = failure(done)
     if error is None:
         return code

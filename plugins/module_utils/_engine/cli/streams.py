@@ -67,6 +67,7 @@ def ingest(options: argparse.Namespace) -> int:
             output.print_text(text)
     if options.json:
         output.print_json(rows)
+    output.print_library_problems()
     return output.worst(row["exit_code"] for row in rows)
 
 
@@ -108,6 +109,7 @@ def follow(options: argparse.Namespace) -> int:
         output.print_json(result)
     else:
         output.print_text(streams.ingested(result))
+    output.print_library_problems()
     return result["exit_code"]
 
 

@@ -18,6 +18,7 @@ import os
 import typing as t
 
 from ..base.errors import IntegrityError, KeyMissingError, MissingLibraryError
+from ..base.libraries import needed
 from . import fernet, keyring, months
 
 MOST_BYTES = 255
@@ -136,12 +137,11 @@ def _open_siv(secret: bytes, token: str) -> bytes:
 
 
 def _siv(secret: bytes) -> t.Any:
-    try:
+    with needed("cryptography", "deterministic client ids", least="37"):
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-    except ImportError as error:
-        raise MissingLibraryError("cryptography>=37", "deterministic client ids") from error
     try:
         return AESSIV(hmac.new(secret, b"log-archive client id siv v1", "sha512").digest())
     except UnsupportedAlgorithm as error:
-        raise MissingLibraryError("cryptography>=37", "deterministic client ids (with OpenSSL 3)") from error
+        reason = "it was built with an OpenSSL before 3, which has no AES-SIV"
+        raise MissingLibraryError("cryptography", "deterministic client ids", reason, least="37") from error

@@ -17,7 +17,8 @@ import os
 import time
 import typing as t
 
-from ..base.errors import IntegrityError, MissingLibraryError
+from ..base.errors import IntegrityError
+from ..base.libraries import needed, optional
 
 BLOCK = 16
 HEADER = 1 + 8 + BLOCK
@@ -175,24 +176,22 @@ def _check_whole_blocks(signed: int, subject: str) -> None:
 
 
 def _aes_cbc(key: bytes, iv: bytes) -> t.Any:
-    try:
+    with needed("cryptography", "Fernet encryption"):
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-    except ImportError as error:
-        raise MissingLibraryError("cryptography", "Fernet encryption") from error
     return Cipher(algorithms.AES(key[16:]), modes.CBC(iv))
 
 
 def _base64_encoder() -> t.Callable[[bytes], bytes]:
-    try:
+    with optional("pybase64"):
         import pybase64
-    except ImportError:
-        return base64.urlsafe_b64encode
-    return pybase64.urlsafe_b64encode
+
+        return pybase64.urlsafe_b64encode
+    return base64.urlsafe_b64encode
 
 
 def _base64_decoder() -> t.Callable[[bytes], bytes]:
-    try:
+    with optional("pybase64"):
         import pybase64
-    except ImportError:
-        return lambda text: base64.b64decode(text, altchars=b"-_", validate=True)
-    return lambda text: pybase64.b64decode(text, altchars=b"-_", validate=True)
+
+        return lambda text: pybase64.b64decode(text, altchars=b"-_", validate=True)
+    return lambda text: base64.b64decode(text, altchars=b"-_", validate=True)

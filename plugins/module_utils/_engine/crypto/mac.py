@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hmac
 
-from ..base.errors import MissingLibraryError
+from ..base.libraries import needed
 
 SALT = b"infra_ops.log_archive"
 INFO = b"manifest hmac v1"
@@ -19,11 +19,9 @@ INFO = b"manifest hmac v1"
 
 def derive_key(secret: bytes) -> bytes:
     """The key of the HMAC, 32 bytes. secret: the raw bytes of the Fernet key. Raises MissingLibraryError."""
-    try:
+    with needed("cryptography", "authenticated manifests"):
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-    except ImportError as error:
-        raise MissingLibraryError("cryptography", "authenticated manifests") from error
     return HKDF(SHA256(), 32, SALT, INFO).derive(secret)
 
 

@@ -10,6 +10,7 @@ import os
 import typing as t
 
 from ..archive import naming
+from ..base import libraries
 from ..base.errors import LogArchiveError, SourceError
 from .deliver import deliver
 
@@ -93,7 +94,7 @@ def _archive(run: Context, group: naming.Group, envelope: Envelope, below: str) 
         return
     run.packed.update(created.identities)
     run.recorder.set_changed()
-    for warning in created.warnings:
+    for warning in [*created.warnings, *libraries.take_problems()]:
         run.recorder.warn(warning)
     entry = run.catalog.add(run.host, run.job, key, created.manifest, run.stores.names, created.identities)
     sha256, seconds = entry.manifest["archive"]["sha256"], round(created.seconds, 3)

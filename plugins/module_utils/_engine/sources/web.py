@@ -19,7 +19,8 @@ import typing as t
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from ..base import net, watch
-from ..base.errors import EXIT_CONFIG, ConfigError, IntegrityError, LogArchiveError, MissingLibraryError
+from ..base.errors import EXIT_CONFIG, ConfigError, IntegrityError, LogArchiveError
+from ..base.libraries import needed
 from ..base.periods import load_timezone
 from ..base.staging import ExtractedFile, failing_clearly
 from ..base.units import format_size, parse_duration, parse_size
@@ -324,13 +325,15 @@ def _digest(url: str) -> str:
 @contextlib.contextmanager
 def _opened(options: WebOptions, known: t.Optional[Validators], pace: Pace) -> t.Iterator[t.Any]:
     """The response, after redirects. Network errors become WebError."""
-    try:
+    with needed("urllib3", "jobs that download from a web server"):
         import urllib3
-    except ImportError:
-        raise MissingLibraryError("urllib3", "jobs that download from a web server") from None
     seconds = parse_duration(options["timeout"])
     timeout = urllib3.Timeout(connect=seconds, read=seconds)
-    settings: t.Dict[str, t.Any] = {"ssl_context": _tls_context(options), "timeout": timeout, "retries": False}
+    context = _tls_context(options)
+    # urllib3 1.26 gives OpenSSL no name to check for an IP address, which Python refuses. It checks names and addresses itself if OpenSSL
+    # does not, as it does with a context that it makes itself.
+    context.check_hostname = not t.cast(t.Any, urllib3).__version__.startswith("1.")
+    settings: t.Dict[str, t.Any] = {"ssl_context": context, "timeout": timeout, "retries": False}
     if options["proxy"]:
         pool: t.Any = urllib3.ProxyManager(_without_login(options["proxy"]), proxy_headers=_proxy_login(options["proxy"]), **settings)
     else:

@@ -9,7 +9,7 @@ import base64
 import time
 import typing as t
 
-from ..base.errors import MissingLibraryError
+from ..base.libraries import needed
 
 if t.TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization import SSHCertificate
@@ -31,11 +31,9 @@ def judge(blob: bytes, host: str, authorities: t.Collection[bytes], revoked: t.C
     (False, None): no known authority signed it, so it neither proves nor disproves anything. blob: the certificate as SSH encodes it.
     authorities, revoked: public keys as SSH encodes them; the authorities are those known for this host. Raises MissingLibraryError.
     """
-    try:
+    with needed("cryptography", "host certificates", least="40"):
         from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
         from cryptography.hazmat.primitives.serialization import load_ssh_public_identity
-    except ImportError as error:
-        raise MissingLibraryError("cryptography 40 or newer", "host certificates") from error
     try:
         certificate = t.cast("SSHCertificate", load_ssh_public_identity(_first_string(blob) + b" " + base64.b64encode(blob)))
         authority = _authority(certificate)

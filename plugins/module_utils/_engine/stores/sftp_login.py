@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ..base.errors import ConfigError, MissingLibraryError
+from ..base.errors import ConfigError
+from ..base.libraries import needed
 
 if t.TYPE_CHECKING:
     import paramiko
@@ -48,11 +49,9 @@ class Login(t.NamedTuple):
 
 
 def require_paramiko() -> None:
-    """Raise MissingLibraryError if paramiko is not installed."""
-    try:
+    """Raise MissingLibraryError if paramiko cannot be loaded."""
+    with needed("paramiko", "SFTP stores"):
         import paramiko  # noqa: F401 - it is loaded here, and imported by its users
-    except ImportError as error:
-        raise MissingLibraryError("paramiko", "SFTP stores") from error
 
 
 def load_private_key(path: str, passphrase: t.Optional[str]) -> paramiko.PKey:

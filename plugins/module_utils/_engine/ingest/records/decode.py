@@ -14,6 +14,7 @@ import math
 import re
 import typing as t
 
+from ...base.libraries import optional
 from .refused import Refused
 
 Object = t.Dict[str, t.Any]
@@ -29,10 +30,14 @@ MOST_DEPTH = 64
 
 def decoder() -> t.Callable[[bytes], Object]:
     """The function that turns a line, without its newline, into an object. It raises Refused."""
-    try:
+    with optional("msgspec"):
         import msgspec
-    except ImportError:
-        return decode_with_json
+
+        return _with_msgspec(msgspec)
+    return decode_with_json
+
+
+def _with_msgspec(msgspec: t.Any) -> t.Callable[[bytes], Object]:
     decode = msgspec.json.Decoder().decode
     errors = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ...base.errors import MissingLibraryError
+from ...base.libraries import needed
 from ...base.units import parse_duration
 from ...config.sink_spec import is_local
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
@@ -37,10 +37,8 @@ class MysqlSink(SqlSink):
     dialect = MYSQL
 
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
-        try:
+        with needed("PyMySQL", "a sink of type %s" % options["type"], module="pymysql"):
             import pymysql
-        except ImportError:
-            raise MissingLibraryError("PyMySQL", "a sink of type %s" % options["type"]) from None
         self._errors = pymysql.err
         where = options["socket"] or "%s:%d" % (options["host"], options["port"] or 3306)
         super().__init__(options, stream, host, tables, "%s at %s" % (options["database"], where))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ...base.errors import MissingLibraryError
+from ...base.libraries import needed
 from ...base.units import parse_duration
 from ...config.sink_spec import is_local
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
@@ -37,10 +37,8 @@ class PostgresqlSink(SqlSink):
     dialect = POSTGRESQL
 
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
-        try:
+        with needed("psycopg", "a sink of type postgresql"):
             import psycopg
-        except ImportError:
-            raise MissingLibraryError("psycopg", "a sink of type postgresql") from None
         self._error = psycopg.Error
         port = options["port"] or 5432
         super().__init__(options, stream, host, tables, "%s at %s:%d" % (options["database"], options["socket"] or options["host"], port))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ...base.errors import LogArchiveError, MissingLibraryError
+from ...base.errors import LogArchiveError
+from ...base.libraries import needed
 from ..texts import cut
 from .base import Receiver, ReceiverError, network_error, seconds_of, url_problems
 
@@ -25,10 +26,8 @@ def deliver(target: NotifyTarget, message: Message) -> None:
 
     Both are cut to the length that the service allows. No other service shows a table of text as one.
     """
-    try:
+    with needed("apprise", "notifications by chat"):
         import apprise
-    except ImportError:
-        raise MissingLibraryError("apprise", "notifications by chat") from None
     from .apprise_log import capture
 
     log = capture()

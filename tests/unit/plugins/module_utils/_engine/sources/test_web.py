@@ -18,6 +18,7 @@ import urllib3
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, IntegrityError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_web
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import web
+from lab.https import Authority, https_server
 
 URL = "https://intranet.example.com:8000/export.zip"
 PARIS = "Europe/Paris"
@@ -324,3 +325,27 @@ def test_an_error_in_the_zip_names_the_url(tmp_path: t.Any) -> None:
         web.unpack(options(), str(tmp_path / "z.zip"), str(tmp_path / "to"), NOW, KNOWN)
     with pytest.raises(IntegrityError, match="^%s: the expansion ratio of the member 'dump.sql' exceeds 10" % URL):
         unpacked(tmp_path, ("dump.sql", (2024, 1, 12, 1, 0, 0), bytes(30 << 20)), max_ratio=10)
+
+
+# -- a real server, with the urllib3 of this virtualenv: 1.26 and 2 check names differently ----------------------------
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_a_server_may_have_a_name_or_an_address(tmp_path: t.Any, name: str) -> None:
+    with https_server(tmp_path / "ca") as server:
+        server.files["/export.zip"] = b"PK\3\4" + bytes(100)
+        given = options(url=server.url(name=name), ca_bundle=server.authority.certificate_file)
+        assert web.fetch(given, str(tmp_path / "z.zip")).size == 104
+
+
+@pytest.mark.parametrize(("name", "names"), [("localhost", ["127.0.0.1"]), ("127.0.0.1", ["localhost"]), ("127.0.0.1", ["127.0.0.2"])])
+def test_a_certificate_for_another_name_or_address_is_refused(tmp_path: t.Any, name: str, names: t.List[str]) -> None:
+    with https_server(tmp_path / "ca", names=names) as server:
+        given = options(url=server.url(name=name), ca_bundle=server.authority.certificate_file)
+        with pytest.raises(web.WebError) as caught:
+            web.fetch(given, str(tmp_path / "z.zip"))
+        assert (caught.value.reason, server.requests) == ("tls_name", [])
+    other = Authority(tmp_path / "other")
+    with https_server(tmp_path / "again", names=names + [name]) as server, pytest.raises(web.WebError) as caught:
+        web.fetch(options(url=server.url(name=name), ca_bundle=other.certificate_file), str(tmp_path / "z.zip"))
+    assert caught.value.reason == "tls_untrusted"
