@@ -27,6 +27,7 @@ def records(document: JobDocument, stores: t.Iterable[JobStore]) -> t.Iterator[t
 
 
 def _record(document: JobDocument, store: JobStore, catalog: t.Any) -> Record:
+    from ..archive.naming import host_name
     from ..holdings import prune, retention
     from ..holdings.trust import Record
 
@@ -34,5 +35,7 @@ def _record(document: JobDocument, store: JobStore, catalog: t.Any) -> Record:
     policy = store["retention"] or document["retention"]
     due: t.Container[str] = ()
     if policy is not None:
-        due = prune.due(catalog.held(job, name), retention.read_policy(policy), datetime.now(timezone.utc))
+        due = prune.due(
+            catalog.held_by(host_name(document["host"]), job, name).by_key(), retention.read_policy(policy), datetime.now(timezone.utc)
+        )
     return Record(lambda: catalog.held(job, name), due)

@@ -66,7 +66,8 @@ class Choice(t.NamedTuple):
 class Inventory(t.NamedTuple):
     """Everything below a prefix of a store.
 
-    archives: by key. damaged: by key, archives with a manifest that cannot be used or is not believed, and those that the store has lost.
+    archives: by key. recorded: archives with manifests that were not fetched, because the caller knows them. damaged: by key, archives
+    with a manifest that cannot be used or is not believed, and those that the store has lost.
     orphans: manifests without an archive (an upload is under way, or a prune was interrupted). others: objects that are neither archives
     nor manifests.
     """
@@ -75,19 +76,20 @@ class Inventory(t.NamedTuple):
     damaged: t.Dict[str, Damaged]
     orphans: t.List[StoredObject]
     others: t.List[StoredObject]
+    recorded: t.Sequence[StoredObject] = ()
 
 
 def read(
     store: Store,
     host: t.Optional[str] = None,
     job: t.Optional[str] = None,
-    known: t.Optional[t.Mapping[str, Manifest]] = None,
+    recorded: t.Container[str] = (),
     trust: t.Optional[Trust] = None,
 ) -> Inventory:
     """List a store, or a host's or job's part of it, with the manifest of each archive.
 
-    known: manifests by key that need not be fetched again. trust: how far the others are believed; by default, by their place alone.
-    Raises StoreError.
+    recorded: keys of archives of which the caller needs no manifest. trust: how far the manifests are believed; by default, by their
+    place alone. Raises StoreError.
     """
     trust = trust or Trust()
     prefix = "" if host is None else "%s/" % host if job is None else folder_key(host, job)
@@ -100,12 +102,10 @@ def read(
         key: Damaged(describe_missing(store, key, objects), manifest)
         for key, manifest in trust.missing(prefix, {item.key for item in with_manifest}).items()
     }
-    for item, manifest in zip(with_manifest, _fetched(store, with_manifest, objects, known or {})):
+    unknown = [item for item in with_manifest if item.key not in recorded]
+    for item, manifest in zip(unknown, _fetched(store, unknown, objects)):
         if isinstance(manifest, LogArchiveError):
             damaged[item.key] = Damaged(str(manifest), None)
-            continue
-        if known is not None and item.key in known:
-            archives.append(StoredArchive(item.key, item.size, item.modified, manifest))
             continue
         try:
             authenticated = trust.check(item.key, manifest, store.location(manifest_key(item.key)))
@@ -118,6 +118,7 @@ def read(
         damaged,
         [item for key, item in objects.items() if key.endswith(MANIFEST_SUFFIX) and key[: -len(MANIFEST_SUFFIX)] not in objects],
         [item for key, item in objects.items() if not key.endswith(MANIFEST_SUFFIX) and manifest_key(key) not in objects],
+        [item for item in with_manifest if item.key in recorded],
     )
 
 
@@ -271,18 +272,13 @@ def _is_named(archive: StoredArchive, name: str) -> bool:
 
 
 def _fetched(
-    store: Store,
-    archives: t.Sequence[StoredObject],
-    objects: t.Mapping[str, StoredObject],
-    known: t.Mapping[str, Manifest],
+    store: Store, archives: t.Sequence[StoredObject], objects: t.Mapping[str, StoredObject]
 ) -> t.List[t.Union[Manifest, LogArchiveError]]:
     """The manifest of each archive, or the error for one that cannot be used."""
     budget = Budget(MOST_MEMORY)
     sizes = {item.key: objects[manifest_key(item.key)].size for item in archives}
 
     def fetch(key: str) -> t.Union[Manifest, LogArchiveError]:
-        if key in known:
-            return known[key]
         try:
             return fetch_manifest(store, key, sizes[key], budget)
         except (IntegrityError, StoreNotFoundError) as error:
@@ -292,7 +288,7 @@ def _fetched(
     keys = sorted(sizes, key=lambda key: sizes[key])
     small = [key for key in keys if sizes[key] <= SMALL]
     fetched: t.Dict[str, t.Union[Manifest, LogArchiveError]] = {}
-    if store.parallel_gets > 1 and not all(key in known for key in small):
+    if store.parallel_gets > 1 and small:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(store.parallel_gets) as pool:

@@ -5,18 +5,18 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from ..archive.naming import MANIFEST_SUFFIX, manifest_key
 from ..base.periods import compile_pattern
 from ..base.units import format_size, format_utc, parse_utc
-from ..stores.base import Outcome, Store
+from ..stores.base import Outcome, Store, StoredObject
 from . import inventory, retention
 from .trust import Trust
 
 if t.TYPE_CHECKING:
-    from ..archive.facts import Manifest
     from .facts import PlanRow
 
 ORPHAN_AGE = timedelta(days=1)
@@ -42,13 +42,13 @@ class Scope(t.NamedTuple):
 class Known(t.NamedTuple):
     """The facts about the store in the catalog of the job.
 
-    manifests: by key, they need not be fetched. awaited: {key: names of stores that do not have the archive yet}; such archives are
-    kept. coming: archives that will be there when the plan is executed (dry run), or that are expected. was_pruned: whether an earlier
-    prune has begun to remove the archive with this key; a manifest that it left is removed too. trust: how far other manifests are
-    believed.
+    starts: by key, when the periods of the recorded archives start, in seconds since the epoch; their manifests are not fetched.
+    awaited: {key: names of stores that do not have the archive yet}; such archives are kept. coming: archives that will be there when the
+    plan is executed (dry run), or that are expected. was_pruned: whether an earlier prune has begun to remove the archive with this key; a
+    manifest that it left is removed too. trust: how far other manifests are believed.
     """
 
-    manifests: t.Mapping[str, Manifest] = {}
+    starts: t.Mapping[str, int] = {}
     awaited: t.Mapping[str, t.Sequence[str]] = {}
     coming: t.Sequence[retention.Item] = ()
     was_pruned: t.Callable[[str], bool] = lambda key: False
@@ -69,11 +69,15 @@ NOTHING_KNOWN = Known()
 
 class Pruning(t.NamedTuple):
     """The plan for one store. leftovers: manifests without an archive that are removed too. damaged: {key of an archive that
-    retention ignores: why its manifest cannot be used}."""
+    retention ignores: why its manifest cannot be used}. kept: how many archives stay. unrecorded: those that are not in the catalog.
+    lost: keys of archives that the catalog records and the store does not list."""
 
     plan: retention.Plan
     leftovers: t.List[str]
     damaged: t.Dict[str, str]
+    kept: int
+    unrecorded: t.Sequence[inventory.StoredArchive] = ()
+    lost: t.Collection[str] = ()
 
 
 class Pruned(t.NamedTuple):
@@ -88,8 +92,8 @@ class Pruned(t.NamedTuple):
 
 def plan(store: Store, policy: retention.Policy, now: datetime, scope: Scope = EVERYTHING, known: Known = NOTHING_KNOWN) -> Pruning:
     """Plan the pruning of a store or a part of it; nothing is changed. now: aware. Raises StoreError, ConfigError."""
-    held = inventory.read(store, scope.host, scope.job, known.manifests, known.trust)
-    items = _items(held.archives, known.awaited)
+    held = inventory.read(store, scope.host, scope.job, known.starts, known.trust)
+    items = _items(held.archives, known.awaited) + _recorded_items(held.recorded, scope, known)
     keys = {item.key for item in items}
     items += [item for item in known.coming if item.key not in keys]
     items += _other_tools_items(store, held, scope)
@@ -99,14 +103,20 @@ def plan(store: Store, policy: retention.Policy, now: datetime, scope: Scope = E
         for orphan in held.orphans
         if (orphan.modified is not None and orphan.modified < old) or known.was_pruned(orphan.key[: -len(MANIFEST_SUFFIX)])
     ]
-    return Pruning(_plan_periods(items, policy, now), leftovers, {key: item.why for key, item in held.damaged.items()})
+    planned = _plan_periods(items, policy, now)
+    kept = sum(not item.expected for item, _reasons in planned.keep)
+    damaged = {key: item.why for key, item in held.damaged.items()}
+    return Pruning(planned, leftovers, damaged, kept, held.archives, known.starts.keys() - {item.key for item in held.recorded})
 
 
-def due(recorded: t.Mapping[str, Manifest], policy: retention.Policy, now: datetime) -> t.Set[str]:
-    """The keys of the archives that the policy would remove now, if no guard against large removals held it back."""
-    archives = [inventory.StoredArchive(key, 0, None, manifest) for key, manifest in recorded.items()]
-    planned = _plan_periods(_items(archives, {}), policy._replace(max_delete_share=1.0), now)
-    return {item.key for item, _reason in planned.remove}
+def due(starts: t.Mapping[str, int], policy: retention.Policy, now: datetime) -> t.Set[str]:
+    """The keys of the archives that the policy would remove now, if no guard against large removals held it back.
+
+    starts: by key, when the periods of the archives of one host and job start, in seconds since the epoch.
+    """
+    ordered = sorted(set(starts.values()), reverse=True)
+    unwanted = set(retention.judge(ordered, {}, policy._replace(max_delete_share=1.0), now, ("", "")).unwanted)
+    return {key for key, start in starts.items() if start in unwanted}
 
 
 def predict(store: Store, pruning: Pruning) -> Pruned:
@@ -199,16 +209,36 @@ def _items(archives: t.Sequence[inventory.StoredArchive], awaited: t.Mapping[str
     return [_item(archive, starts[archive.key], awaited) for archive in archives]
 
 
+def _recorded_items(archives: t.Iterable[StoredObject], scope: Scope, known: Known) -> t.List[retention.Item]:
+    """The recorded archives of the host and job of the scope."""
+    host, job = scope.host or "", scope.job or ""
+    return [
+        retention.Item(
+            item.key,
+            datetime.fromtimestamp(known.starts[item.key], timezone.utc),
+            host,
+            job,
+            item.size,
+            waiting_for(known.awaited.get(item.key, ())),
+        )
+        for item in archives
+    ]
+
+
+def waiting_for(stores: t.Sequence[str]) -> t.Optional[str]:
+    """Why an archive that these stores do not have yet is not removed; None if every store has it."""
+    return "store %s does not have it yet" % ", ".join(stores) if stores else None
+
+
 def _item(archive: inventory.StoredArchive, start: str, awaited: t.Mapping[str, t.Sequence[str]]) -> retention.Item:
     manifest = archive.manifest
-    waiting = awaited.get(archive.key)
     return retention.Item(
         key=archive.key,
         time=parse_utc(start),
         host=manifest["host"],
         job=manifest["job"],
         size=archive.size,
-        protected="store %s does not have it yet" % ", ".join(waiting) if waiting else None,
+        protected=waiting_for(awaited.get(archive.key, ())),
     )
 
 
@@ -218,7 +248,9 @@ def _other_tools_items(store: Store, held: inventory.Inventory, scope: Scope) ->
     host, job = ("", OTHER_TOOLS) if scope.host is None or scope.job is None else (scope.host, scope.job)
     pattern = compile_pattern(scope.name_template, use_regex=False)
     items = []
-    for other in held.others if scope.host is None else store.list():
+    # Only the names that may match: the store may have other hosts, too.
+    beginning = re.split(r"[%*?\[\\]", scope.name_template, maxsplit=1)[0]
+    for other in held.others if scope.host is None else store.list(beginning):
         if "/" in other.key:
             continue
         match = pattern.match(other.key, scope.timezone)

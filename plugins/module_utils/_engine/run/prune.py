@@ -44,7 +44,7 @@ def prune(run: Context, names: t.Sequence[str], always: bool) -> None:
             run.recorder.warn("store %s was not pruned: archives still wait for it" % name)
         elif always or run.coming or run.catalog.prunes.needed(run.job, name, _text(policy)):
             with _recording(run, name):
-                finished = _prune_store(run, name, policy, run.coming)
+                finished = _prune_store(run, name, policy, run.coming, listed=always or run.check)
                 # An archive that is kept only because another store awaits it may go once that store has it.
                 if finished and not (run.check or awaited):
                     run.catalog.prunes.set_done(run.job, name, _text(policy))
@@ -83,18 +83,15 @@ def _text(policy: RetentionOptions) -> str:
     return json.dumps(policy, sort_keys=True)
 
 
-def _prune_store(run: Context, name: str, policy: RetentionOptions, coming: t.Sequence[Item]) -> bool:
-    """Plan, and unless this is a dry run remove; returns whether nothing is left to remove. Raises StoreError."""
-    from ..holdings import prune as pruning, retention
+def _prune_store(run: Context, name: str, policy: RetentionOptions, coming: t.Sequence[Item], listed: bool = True) -> bool:
+    """Plan, and unless this is a dry run remove; returns whether nothing is left to remove. listed: list the store. Raises StoreError."""
+    from ..holdings import prune as pruning
 
     store = run.stores.open(name)
-    scope = pruning.Scope(run.host, run.job, policy["name_template"], run.collector.timezone)
-    awaited = {} if run.check else run.catalog.awaited(run.job)
-    known = pruning.Known(run.catalog.held(run.job, name), awaited, coming, lambda key: run.catalog.was_pruned(name, key), run.trust)
-    pruning_plan = pruning.plan(store, retention.read_policy(policy), run.now, scope, known)
+    pruning_plan = _plan(run, store, policy, coming, listed)
     plan = pruning_plan.plan
     record = run.recorder.record["pruned"].setdefault(name, {"kept": 0, "removed": [], "failed": {}, "bytes_freed": 0, "refusals": []})
-    record["kept"] = sum(not item.expected for item, _reasons in plan.keep)
+    record["kept"] = pruning_plan.kept
     record["refusals"] = plan.refusals
     damaged = ["%s (%s)" % each for each in sorted(pruning_plan.damaged.items())]
     if damaged:
@@ -113,6 +110,29 @@ def _prune_store(run: Context, name: str, policy: RetentionOptions, coming: t.Se
         run.recorder.fail(PruneRefusedError("retention was refused: %s" % refusal, "store %s" % name))
     failed = {} if run.check else _remove(run, store, pruning_plan)
     return not (plan.refusals or failed)
+
+
+def _plan(run: Context, store: Store, policy: RetentionOptions, coming: t.Sequence[Item], listed: bool) -> Pruning:
+    """The plan for a store; unless it must be ``listed``, by what is known of it."""
+    from ..holdings import prune as pruning, retention
+
+    rules = retention.read_policy(policy)
+    if not (listed or policy["name_template"]):
+        from .recorded import plan_by_record
+
+        plan = plan_by_record(run, store, rules)
+        if plan is not None:
+            return plan
+    scope = pruning.Scope(run.host, run.job, policy["name_template"], run.collector.timezone)
+    awaited = {} if run.check else run.catalog.awaited(run.job)
+    starts = run.catalog.held_by(run.host, run.job, store.name).by_key()
+    known = pruning.Known(starts, awaited, coming, lambda key: run.catalog.was_pruned(store.name, key), run.trust)
+    plan = pruning.plan(store, rules, run.now, scope, known)
+    if not run.check:
+        from .recorded import remember
+
+        remember(run, store.name, plan)
+    return plan
 
 
 def _remove(run: Context, store: Store, pruning_plan: Pruning) -> t.Dict[str, str]:
@@ -135,9 +155,16 @@ def _remove(run: Context, store: Store, pruning_plan: Pruning) -> t.Dict[str, st
             failed.update(done.failed)
             run.catalog.set_kept(store.name, done.failed)
 
+    listings = run.catalog.listings
+    listing = listings.last(run.job, store.name) if pruning_plan.plan.remove or pruning_plan.leftovers else None
+    if listing is not None:
+        # If this is cut, the store has to be listed again.
+        listings.forget(run.job, store.name)
     try:
         done = pruning.execute(store, pruning_plan, begin, end)
         failed.update(done.failed)
+        if listing is not None and not failed:
+            listings.resume(run.job, store.name, listing.at)
         if done.bytes_kept:
             run.recorder.warn("store %s: %s" % (store.name, pruning.kept_versions(store.location(), done.bytes_kept)))
     finally:

@@ -21,7 +21,10 @@ from .verifications import Verifications
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest, SourceFacts
     from ..base.beneath import Identity
+    from .counts import Counts
     from .entry import Copy, Entry
+    from .held import Held
+    from .listings import Listings
     from .names import Names
     from .record import SpoolRecord
 
@@ -61,25 +64,47 @@ class Catalog:
 
         return Names(self._database)
 
+    @property
+    def counts(self) -> Counts:
+        """Figures about the archives of a job. An idle run does not need them."""
+        from .counts import Counts
+
+        return Counts(self._database)
+
+    @property
+    def listings(self) -> Listings:
+        """How the last listings of stores differed from this record. An idle run does not need them."""
+        from .listings import Listings
+
+        return Listings(self._database)
+
+    def held_by(self, host: str, job: str, store: str) -> Held:
+        """What a store holds of a host and job, as retention needs it."""
+        from .held import Held
+
+        return Held(self._database, host, job, store)
+
     # -- archives -----------------------------------------------------------------------------------------------------
 
     def add(
         self, host: str, job: str, key: str, manifest: Manifest, stores: t.Iterable[str], identities: t.Optional[Identities] = None
     ) -> Entry:
         """Record an archive that is whole in the spool, to be copied to these stores. identities: device and inode of its logs, by path."""
+        from . import revisions
         from .entry import Entry
 
         known = identities or {}
+        period = manifest["period"]
+        begin, end = seconds(period["start"]), seconds(period["end"])
+        sources = [(*_source(source), *integers(known.get(source["path"]))) for source in manifest["sources"]]
         with self._database.transaction():
-            period = manifest["period"]
+            start = revisions.start_of(self._database.execute, job, key, begin, {source[0] for source in sources})
             archive = self._database.insert(
-                "INSERT INTO archives (host, job, key, period_start, period_end, size, manifest, spooled) VALUES (?, ?, ?, ?, ?, ?, ?, 1)",
-                (host, job, key, period["start"], period["end"], manifest["archive"]["size"], json.dumps(manifest)),
+                "INSERT INTO archives (host, job, key, period_start, period_end, size, manifest, spooled, start, seconds)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+                (host, job, key, period["start"], period["end"], manifest["archive"]["size"], json.dumps(manifest), start, end - begin),
             )
-            self._database.executemany(
-                "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(archive, *_source(source), *integers(known.get(source["path"]))) for source in manifest["sources"]],
-            )
+            self._database.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(archive, *source) for source in sources])
             self._await(archive, key, stores)
         return Entry(archive, host, job, key, manifest, True)
 
@@ -90,8 +115,9 @@ class Catalog:
 
     def _await(self, archive: int, key: str, stores: t.Iterable[str]) -> None:
         self._database.executemany(
-            "INSERT OR IGNORE INTO copies (archive, store, key, state) VALUES (?, ?, ?, 'pending')",
-            [(archive, store, key) for store in stores],
+            "INSERT OR IGNORE INTO copies (archive, store, key, state, host, job, start)"
+            " SELECT id, ?, ?, 'pending', host, job, start FROM archives WHERE id = ?",
+            [(store, key, archive) for store in stores],
         )
 
     def entries(self, job: str, spooled: bool = False) -> t.List[Entry]:
@@ -200,7 +226,8 @@ class Catalog:
         pruned = [(store, text(key)) for key in keys]
         with self._database.transaction():
             self._database.executemany("UPDATE copies SET state = 'pruned' WHERE store = ? AND key = ?", pruned)
-            self._database.executemany("DELETE FROM failures WHERE store = ? AND key = ?", pruned)
+            for table in ("failures", "differences"):
+                self._database.executemany("DELETE FROM %s WHERE store = ? AND key = ?" % table, pruned)
 
     def set_kept(self, store: str, keys: t.Iterable[str]) -> None:
         """Record that a store still has these copies: their removal failed."""
@@ -224,7 +251,7 @@ class Catalog:
         """The archives of a job that a store holds according to the catalog: {key: manifest}."""
         rows = self._database.execute(
             "SELECT copies.key, COALESCE(copies.manifest, archives.manifest) FROM copies JOIN archives ON archives.id = archive"
-            " WHERE job = ? AND store = ? AND state = 'verified'",
+            " WHERE copies.job = ? AND store = ? AND state = 'verified'",
             (job, store),
         )
         return {key: json.loads(manifest) for key, manifest in rows}
@@ -234,54 +261,27 @@ class Catalog:
         awaited: t.Dict[str, t.List[str]] = {}
         rows = self._database.execute(
             "SELECT archives.key, store FROM copies JOIN archives ON archives.id = archive"
-            " WHERE state = 'pending' AND job = ? ORDER BY store",
+            " WHERE state = 'pending' AND copies.job = ? ORDER BY store",
             (job,),
         )
         for key, store in rows:
             awaited.setdefault(key, []).append(store)
         return awaited
 
-    def oldest_awaited(self, job: str) -> t.Dict[str, str]:
-        """When the first of the archives that each store awaits was made: {store: time in UTC}."""
-        rows = self._database.execute(
-            "SELECT store, MIN(archive) FROM copies JOIN archives ON archives.id = archive WHERE state = 'pending' AND job = ?"
-            " GROUP BY store",
-            (job,),
-        )
-        return {store: self.entry(archive).manifest["created"] for store, archive in rows}
-
-    def count_copies(self, job: str, state: str) -> t.Dict[str, int]:
-        """How many copies of a job's archives are in this state: {store: number}."""
-        query = "SELECT store, COUNT(*) FROM copies JOIN archives ON archives.id = archive WHERE state = ? AND job = ? GROUP BY store"
-        return dict(t.cast(t.List[t.Tuple[str, int]], self._database.execute(query, (state, job))))
-
-    def levels(self, job: str) -> t.Dict[str, t.List[str]]:
-        """The levels at which the copies of a job's archives were verified: {store: [levels]}."""
-        levels: t.Dict[str, t.List[str]] = {}
-        rows = self._database.execute(
-            "SELECT DISTINCT store, verified_by FROM copies JOIN archives ON archives.id = archive"
-            " WHERE state = 'verified' AND job = ? ORDER BY store",
-            (job,),
-        )
-        for store, level in rows:
-            levels.setdefault(store, []).append(level)
-        return levels
-
     # -- totals -------------------------------------------------------------------------------------------------------
-
-    def totals(self, job: str) -> t.Tuple[int, int, int]:
-        """The archives of a job that exist in the spool or are verified in a store: their number, their bytes, their sources' bytes."""
-        # The unary plus keeps SQLite from the index by state, which would walk all verified copies for each archive.
-        somewhere = "job = ? AND (spooled OR EXISTS (SELECT 1 FROM copies WHERE copies.archive = archives.id AND +state = 'verified'))"
-        archives, size = self._database.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM archives WHERE %s" % somewhere, (job,))[0]
-        query = "SELECT COALESCE(SUM(sources.size), 0) FROM sources JOIN archives ON archives.id = sources.archive WHERE %s" % somewhere
-        return archives, size, self._database.execute(query, (job,))[0][0]
 
     def spooled(self, job: str) -> SpoolRecord:
         """The archives of a job in the spool."""
         query = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM archives WHERE job = ? AND spooled >= 1"
         archives, size = self._database.execute(query, (job,))[0]
         return {"archives": archives, "bytes": size}
+
+
+def seconds(text: str) -> int:
+    """A time of a manifest in seconds since the epoch."""
+    from ..base.units import parse_utc
+
+    return int(parse_utc(text).timestamp())
 
 
 def _source(source: SourceFacts) -> t.Tuple[bytes, int, t.Union[int, bytes], bool, str]:

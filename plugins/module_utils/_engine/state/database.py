@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import sqlite3
 import stat
@@ -16,8 +17,11 @@ from ..base.beneath import open_guarded
 from ..base.errors import DiskFullError, LogArchiveError
 from .folders import held, is_anothers
 
+if t.TYPE_CHECKING:
+    import array
+
 FILE_NAME = "catalog.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 LEAST_ROOM = 1 << 17
 """Bytes that SQLite needs beside a database for the write-ahead log and its index."""
 
@@ -32,10 +36,14 @@ CREATE TABLE archives (
     size INTEGER NOT NULL,
     manifest TEXT NOT NULL,
     spooled INTEGER NOT NULL,
+    start INTEGER,
+    seconds INTEGER,
     UNIQUE (key)
 );
 CREATE INDEX archives_by_job ON archives (job, spooled);
 CREATE INDEX archives_by_period ON archives (job, period_start);
+CREATE INDEX archives_by_start ON archives (job, start);
+CREATE INDEX archives_by_length ON archives (job, seconds);
 CREATE TABLE sources (
     archive INTEGER NOT NULL REFERENCES archives (id),
     path BLOB NOT NULL,
@@ -47,6 +55,7 @@ CREATE TABLE sources (
     inode INTEGER
 );
 CREATE INDEX sources_by_path ON sources (path);
+CREATE INDEX sources_by_archive ON sources (archive);
 CREATE INDEX sources_by_size ON sources (size, path);
 CREATE INDEX sources_by_mtime ON sources (mtime_ns);
 CREATE TABLE copies (
@@ -58,9 +67,14 @@ CREATE TABLE copies (
     etag TEXT,
     error TEXT,
     manifest TEXT,
+    host TEXT,
+    job TEXT,
+    start INTEGER,
     PRIMARY KEY (archive, store)
 );
 CREATE INDEX copies_by_state ON copies (state);
+CREATE INDEX copies_by_key ON copies (key, store);
+CREATE INDEX copies_by_start ON copies (job, host, store, state, start);
 CREATE TABLE prunes (
     job TEXT NOT NULL,
     store TEXT NOT NULL,
@@ -89,6 +103,23 @@ CREATE TABLE failures (
     at REAL NOT NULL,
     error TEXT NOT NULL,
     PRIMARY KEY (job, store, key)
+);
+CREATE TABLE listings (
+    job TEXT NOT NULL,
+    store TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (job, store)
+);
+CREATE TABLE differences (
+    job TEXT NOT NULL,
+    store TEXT NOT NULL,
+    key TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('unrecorded', 'unusable', 'lost')),
+    start INTEGER,
+    seconds INTEGER,
+    size INTEGER,
+    error TEXT,
+    PRIMARY KEY (store, key, job)
 );
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
@@ -150,6 +181,15 @@ class Database:
         except sqlite3.Error as error:
             raise self._failed(error) from error
 
+    def integers(self, statement: str, values: t.Sequence[t.Any] = ()) -> array.array[int]:
+        """Execute one statement for a column of integers, which takes 8 bytes of memory for each."""
+        import array
+
+        try:
+            return array.array("q", itertools.chain.from_iterable(self._connection.execute(statement, values)))
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
     def executemany(self, statement: str, values: t.Iterable[t.Sequence[t.Any]]) -> None:
         """Execute one statement for each of the values."""
         try:
@@ -172,8 +212,10 @@ class Database:
                 version = self.execute("PRAGMA user_version")[0][0]
                 if version == 0:
                     self._execute_all(_SCHEMA)
-                elif version == 1:
-                    self._migrate_from_1()
+                else:
+                    if version == 1:
+                        self._migrate_from_1()
+                    self._migrate_from_2()
                 self.execute("PRAGMA user_version=%d" % SCHEMA_VERSION)
 
     def _execute_all(self, statements: str) -> None:
@@ -190,13 +232,34 @@ class Database:
             self.execute("ALTER TABLE sources ADD COLUMN %s" % column)
         new = r"TABLE (copies|refusals|jobs|verifications|failures) |INDEX (copies_by_state|sources_by_size|sources_by_mtime) "
         self._execute_all(";".join(statement for statement in _SCHEMA.split(";") if re.search(new, statement)))
-        self.execute("INSERT INTO copies SELECT archive, store, key, state, verified_by, etag, error, manifest FROM copies_1")
+        columns = "archive, store, key, state, verified_by, etag, error, manifest"
+        self.execute("INSERT INTO copies (%s) SELECT %s FROM copies_1" % (columns, columns))
         self.execute("DROP TABLE copies_1")
         for archive, manifest in self.execute("SELECT id, manifest FROM archives"):
             self.executemany(
                 "UPDATE sources SET sha256 = ? WHERE path = ? AND archive = ?",
                 [(source["sha256"], os.fsencode(source["path"]), archive) for source in json.loads(manifest)["sources"]],
             )
+
+    def _migrate_from_2(self) -> None:
+        """Version 2 found the start of an archive only in its manifest, and had no record of what stores list."""
+        import re
+
+        from . import revisions
+
+        for table, columns in (("archives", ("start", "seconds")), ("copies", ("host TEXT", "job TEXT", "start"))):
+            there = {row[1] for row in self.execute("PRAGMA table_info(%s)" % table)}
+            for column in columns:
+                if column.split()[0] not in there:
+                    self.execute("ALTER TABLE %s ADD COLUMN %s" % (table, column if " " in column else column + " INTEGER"))
+        new = (
+            r"TABLE (listings|differences) |INDEX (archives_by_start|archives_by_length|sources_by_archive|copies_by_key|copies_by_start) "
+        )
+        self._execute_all(";".join(statement for statement in _SCHEMA.split(";") if re.search(new, statement)))
+        begin = "CAST(strftime('%s', period_start) AS INTEGER)"
+        self.execute("UPDATE archives SET start = %s, seconds = CAST(strftime('%%s', period_end) AS INTEGER) - %s" % (begin, begin))
+        revisions.date_all(self.execute)
+        self.execute("UPDATE copies SET (host, job, start) = (SELECT host, job, start FROM archives WHERE id = archive)")
 
     def _failed(self, error: Exception) -> LogArchiveError:
         # On a full disk SQLite's files beside the catalog fail with a plain "disk I/O error".

@@ -125,10 +125,10 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         last, row["running"] = _last_run(document, catalog)
         success = catalog.runs.last_success(job, now.timestamp())
         row["spool"] = catalog.spooled(job)
-        row["archives"], row["bytes"], row["source_bytes"] = catalog.totals(job)
-        row["verified"] = {store: min(levels, key=VERIFICATION_LEVELS.index) for store, levels in catalog.levels(job).items()}
-        row["backlog"] = catalog.count_copies(job, "pending")
-        row["given_up"] = catalog.count_copies(job, "given up")
+        row["archives"], row["bytes"], row["source_bytes"] = catalog.counts.totals(job)
+        row["verified"] = {store: min(levels, key=VERIFICATION_LEVELS.index) for store, levels in catalog.counts.levels(job).items()}
+        row["backlog"] = catalog.counts.copies(job, "pending")
+        row["given_up"] = catalog.counts.copies(job, "given up")
         row["prune_refused"] = catalog.prunes.refusals(job)
         failures = catalog.verifications.failures(job)
         for store, at in catalog.verifications.last(job).items():

@@ -95,8 +95,9 @@ class PutResult(t.NamedTuple):
 
 def is_key(key: str) -> bool:
     """Whether ``key`` is a relative path of plain names that cannot leave the store's root."""
-    parts = key.split("/")
-    return not ("\0" in key or any(part in ("", ".", "..") for part in parts) or parts[-1].startswith(TEMP_PREFIX))
+    closed = "/%s/" % key
+    leaves = "\0" in key or "//" in closed or "/./" in closed or "/../" in closed
+    return not (leaves or key.rpartition("/")[2].startswith(TEMP_PREFIX))
 
 
 def check_key(key: str) -> str:

@@ -120,7 +120,7 @@ def facts_of(document: JobDocument, record: t.Optional[RunRecord] = None) -> Job
 
 
 def _oldest(catalog: Catalog, job: str) -> t.Dict[str, float]:
-    return {store: parse_utc(created).timestamp() for store, created in catalog.oldest_awaited(job).items()}
+    return {store: parse_utc(created).timestamp() for store, created in catalog.counts.oldest_awaited(job).items()}
 
 
 def _disk_of(spool: str) -> t.Tuple[int, int]:

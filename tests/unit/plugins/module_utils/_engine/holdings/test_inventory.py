@@ -38,12 +38,12 @@ def test_only_a_host_or_a_job(store):
     assert len(inventory.read(store, None, "syslog").archives) == 3
 
 
-def test_known_manifests_are_not_fetched(store):
-    held = inventory.read(store)
-    for key in KEYS:
+def test_manifests_of_recorded_archives_are_not_fetched(store):
+    for key in KEYS[1:]:
         put(store, manifest_key(key), b"not read")
-    known = {archive.key: archive.manifest for archive in held.archives}
-    assert [a.manifest for a in inventory.read(store, known=known).archives] == [a.manifest for a in held.archives]
+    held = inventory.read(store, recorded=KEYS[1:])
+    assert ([one.key for one in held.archives], [one.key for one in held.recorded]) == (KEYS[:1], KEYS[1:])
+    assert held.damaged == {}
 
 
 def test_a_manifest_that_is_too_large_is_not_fetched(store):

@@ -98,7 +98,7 @@ def test_no_query_of_an_idle_run_reads_every_archive(catalog):
     plans = [
         "SELECT id, host, job, key, manifest, spooled FROM archives WHERE job = 'j' AND spooled >= 1",
         "SELECT 1 FROM archives WHERE job = 'j' AND period_start >= 'a' AND period_start < 'b'",
-        "SELECT archives.key, store FROM copies JOIN archives ON archives.id = archive WHERE state = 'pending' AND job = 'j'",
+        "SELECT archives.key, store FROM copies JOIN archives ON archives.id = archive WHERE state = 'pending' AND copies.job = 'j'",
         "SELECT sources.size FROM sources JOIN archives ON archives.id = archive WHERE path = x'00' AND job = 'j' AND NOT changed",
         "SELECT started FROM runs WHERE job = 'j' ORDER BY id LIMIT 1",
         "SELECT 1 FROM copies WHERE store = 's' AND key = 'k' AND state = 'pruned'",
@@ -106,6 +106,24 @@ def test_no_query_of_an_idle_run_reads_every_archive(catalog):
     for statement in plans:
         details = [row[3] for row in catalog._database.execute("EXPLAIN QUERY PLAN " + statement)]
         assert not any(detail.startswith("SCAN") for detail in details), (statement, details)
+
+
+def test_retention_reads_an_index_of_what_a_store_holds(catalog):
+    held = catalog.held_by("host", "job", "a")
+    asked = []
+    catalog._database._connection.set_trace_callback(asked.append)
+    held.count(), held.starts(), held.of_period(1), held.start_of("k"), held.below("host/job/2024/01/12/")
+    catalog._database._connection.set_trace_callback(None)
+    assert len(asked) == 5
+    details = [[row[3] for row in catalog._database.execute("EXPLAIN QUERY PLAN " + statement)] for statement in asked]
+    assert [one[0].partition("copies ")[2].split(" (")[0] for one in details] == [
+        "USING COVERING INDEX copies_by_start",
+        "USING COVERING INDEX copies_by_start",
+        "USING INDEX copies_by_start",
+        "USING INDEX copies_by_key",
+        "USING INDEX copies_by_key",
+    ]
+    assert not any("TEMP B-TREE" in detail for one in details[:2] for detail in one), details
 
 
 def test_totals_take_linear_work(tmp_path):
@@ -117,8 +135,8 @@ def test_totals_take_linear_work(tmp_path):
             for store in "ab":
                 catalog.set_verified(entry, store, str(number), "read_back", None)
             catalog.unspool(entry)
-        steps = sqlite_steps_of(catalog._database._connection, lambda: catalog.totals("job"))
-        assert catalog.totals("job") == (count, 10 * count, count)
+        steps = sqlite_steps_of(catalog._database._connection, lambda: catalog.counts.totals("job"))
+        assert catalog.counts.totals("job") == (count, 10 * count, count)
         catalog.close()
         return steps
 

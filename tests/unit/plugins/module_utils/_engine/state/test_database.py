@@ -140,6 +140,54 @@ PRAGMA user_version = 1;
 """
 
 
+def schema(path):
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT type, name, tbl_name FROM sqlite_master ORDER BY name").fetchall()
+        columns = {name: database.execute("PRAGMA table_info(%s)" % name).fetchall() for kind, name, _table in rows if kind == "table"}
+        return (
+            rows,
+            {name: [column[1:4] for column in of] for name, of in columns.items()},
+            database.execute("PRAGMA user_version").fetchall(),
+        )
+
+
+TO_VERSION_2 = """
+DROP INDEX archives_by_start;
+DROP INDEX archives_by_length;
+DROP INDEX sources_by_archive;
+DROP INDEX copies_by_key;
+DROP INDEX copies_by_start;
+ALTER TABLE archives DROP COLUMN start;
+ALTER TABLE archives DROP COLUMN seconds;
+ALTER TABLE copies DROP COLUMN host;
+ALTER TABLE copies DROP COLUMN job;
+ALTER TABLE copies DROP COLUMN start;
+DROP TABLE listings;
+DROP TABLE differences;
+PRAGMA user_version = 2;
+"""
+
+
+def test_a_catalog_of_version_2_gets_the_starts_of_its_archives(tmp_path):
+    key = "host/job/2024/01/12/x%s.tgz"
+    later, earlier = 1705068000, 1705068000 - 7200
+    with contextlib.closing(Catalog(str(tmp_path))) as catalog:
+        for number, hour in (("", 14), (".r2", 12), (".r3", 13)):
+            facts = manifest(path="/var/log/other" if number == ".r2" else "/var/log/x")
+            facts["period"] = {"start": "2024-01-12T%02d:00:00Z" % hour, "end": "2024-01-12T15:00:00Z"}
+            entry = catalog.add("host", "job", key % number, facts, ["a"])
+            catalog.set_verified(entry, "a", key % number, "size", None)
+    expected = schema(tmp_path / FILE_NAME)
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
+        old.executescript(TO_VERSION_2)
+    with contextlib.closing(Catalog(str(tmp_path))) as catalog:
+        # The third is a later state of the first, although the clock was set back.
+        assert catalog.held_by("host", "job", "a").by_key() == {key % "": later, key % ".r2": earlier, key % ".r3": later}
+        assert list(catalog.held_by("host", "job", "a").starts()) == [later, earlier]
+        assert catalog._database.execute("SELECT seconds FROM archives ORDER BY id") == [(3600,), (10800,), (7200,)]
+    assert schema(tmp_path / FILE_NAME) == expected
+
+
 def test_a_catalog_of_version_1_keeps_its_archives(tmp_path):
     facts = manifest(sha256="d" * 64)
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
@@ -160,16 +208,6 @@ def test_a_catalog_of_version_1_keeps_its_archives(tmp_path):
         assert catalog.copies(catalog.by_key("k"))["a"].verified_by == "read_back"
         assert catalog.runs.last("job").exit_code == 0
         catalog.close()
-
-    def schema(path):
-        with contextlib.closing(sqlite3.connect(path)) as database:
-            rows = database.execute("SELECT type, name, tbl_name FROM sqlite_master ORDER BY name").fetchall()
-            columns = {name: database.execute("PRAGMA table_info(%s)" % name).fetchall() for kind, name, _table in rows if kind == "table"}
-            return (
-                rows,
-                {name: [column[1:4] for column in of] for name, of in columns.items()},
-                database.execute("PRAGMA user_version").fetchall(),
-            )
 
     (tmp_path / "new").mkdir(mode=0o700)
     Catalog(str(tmp_path / "new")).close()

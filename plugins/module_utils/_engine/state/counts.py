@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Figures about the archives of a job, for its status and its metrics."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+if t.TYPE_CHECKING:
+    from .database import Database
+
+
+class Counts:
+    """The figures in a catalog's database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def oldest_awaited(self, job: str) -> t.Dict[str, str]:
+        """When the first of the archives that each store awaits was made: {store: time in UTC}."""
+        rows = self._database.execute("SELECT store, MIN(archive) FROM copies WHERE state = 'pending' AND job = ? GROUP BY store", (job,))
+        query = "SELECT manifest FROM archives WHERE id = ?"
+        return {store: json.loads(self._database.execute(query, (archive,))[0][0])["created"] for store, archive in rows}
+
+    def copies(self, job: str, state: str) -> t.Dict[str, int]:
+        """How many copies of a job's archives are in this state: {store: number}."""
+        query = "SELECT store, COUNT(*) FROM copies WHERE state = ? AND job = ? GROUP BY store"
+        return dict(t.cast(t.List[t.Tuple[str, int]], self._database.execute(query, (state, job))))
+
+    def levels(self, job: str) -> t.Dict[str, t.List[str]]:
+        """The levels at which the copies of a job's archives were verified: {store: [levels]}."""
+        levels: t.Dict[str, t.List[str]] = {}
+        rows = self._database.execute(
+            "SELECT DISTINCT store, verified_by FROM copies WHERE state = 'verified' AND job = ? ORDER BY store", (job,)
+        )
+        for store, level in rows:
+            levels.setdefault(store, []).append(level)
+        return levels
+
+    def totals(self, job: str) -> t.Tuple[int, int, int]:
+        """The archives of a job that exist in the spool or are verified in a store: their number, their bytes, their sources' bytes."""
+        # The unary plus keeps SQLite from the index by state, which would walk all verified copies for each archive.
+        somewhere = "job = ? AND (spooled OR EXISTS (SELECT 1 FROM copies WHERE copies.archive = archives.id AND +state = 'verified'))"
+        archives, size = self._database.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM archives WHERE %s" % somewhere, (job,))[0]
+        query = "SELECT COALESCE(SUM(sources.size), 0) FROM sources JOIN archives ON archives.id = sources.archive WHERE %s" % somewhere
+        return archives, size, self._database.execute(query, (job,))[0][0]
