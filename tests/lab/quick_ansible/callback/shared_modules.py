@@ -1,20 +1,34 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Let the runs of ansible-playbook in one test session share the modules that Ansible has packed.
+"""Let the runs of ansible-playbook in one test session share the modules that Ansible has packed, and compile these once.
 
 Each run of Ansible packs every module that it uses, together with what the module imports, into a folder of its own. That took a third of
 the processor's time in a run with many tasks. Here this folder is a link to one that all runs use: Ansible locks it, because its own
 worker processes share it, too.
+
+Python compiles all sources of a packed module in each task, which takes longer than most modules run. Here the package has the compiled
+files beside the sources. An interpreter of another version ignores them.
+
+Ansible forks a worker process for each task on each host, and each one would import the plugins of its task. Here they are imported before.
 """
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import gc
 import hashlib
+import importlib.util
+import io
+import marshal
 import os
 import typing as t
+import zipfile
 
 from ansible import __version__, constants
+from ansible.executor import module_common
+from ansible.plugins import loader
 from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = """
@@ -25,8 +39,30 @@ description: For tests. E(LOG_ARCHIVE_SHARED_MODULES) is the folder.
 """
 
 
+# The plugins of most tasks.
+PLUGINS = {
+    loader.action_loader: ("ansible.builtin.normal", "ansible.builtin.command", "ansible.builtin.assert", "ansible.builtin.debug"),
+    loader.become_loader: ("ansible.builtin.sudo",),
+    loader.connection_loader: ("ansible.builtin.local", "ansible.builtin.ssh"),
+    loader.lookup_loader: ("ansible.builtin.file", "ansible.builtin.template", "infra_ops.log_archive.jobs"),
+    loader.shell_loader: ("ansible.builtin.sh",),
+}
+# The first bytes of a compiled file that is used without a look at its source (PEP 552).
+UNCHECKED = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)
+
+
+def compiled(packed: bytes) -> bytes:
+    """The package, a zip in Base64, with a compiled file beside each source."""
+    made = io.BytesIO(base64.b64decode(packed))
+    with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED) as package:
+        for name in package.namelist():
+            if name.endswith(".py"):
+                package.writestr(name + "c", UNCHECKED + marshal.dumps(compile(package.read(name), name, "exec", dont_inherit=True)))
+    return base64.b64encode(made.getvalue())
+
+
 class CallbackModule(CallbackBase):
-    """Makes the link before the first task."""
+    """Makes the link before the first task, and lets Ansible store compiled modules there."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -39,3 +75,11 @@ class CallbackModule(CallbackBase):
         shared = os.path.join(os.environ["LOG_ARCHIVE_SHARED_MODULES"], belongs_to)
         os.makedirs(shared, exist_ok=True)
         os.symlink(shared, os.path.join(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache"))
+        # The worker processes that pack modules are copies of this one.
+        store = module_common._CachedModule.dump
+        module_common._CachedModule.dump = lambda module, path: store(dataclasses.replace(module, zip_data=compiled(module.zip_data)), path)
+        for plugins, names in PLUGINS.items():
+            for name in names:
+                plugins.get(name, class_only=True)
+        # Nor do they look for garbage in what they have of this one.
+        gc.freeze()
