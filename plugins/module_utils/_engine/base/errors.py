@@ -17,6 +17,8 @@ EXIT_INTEGRITY = 4
 EXIT_LOCKED = 5
 EXIT_SIGNAL = 128
 """Plus the number of the signal that ended the command."""
+LONGEST = 4000
+"""Characters of the message, the subject and the hint of an error: a server may answer anything, of any length."""
 WORST_FIRST = (EXIT_INTEGRITY, EXIT_CONFIG, EXIT_FAILED, EXIT_PARTLY, EXIT_LOCKED, EXIT_DONE)
 
 
@@ -32,13 +34,17 @@ class LogArchiveError(Exception):
 
     def __init__(self, message: str, subject: t.Optional[str] = None, hint: t.Optional[str] = None) -> None:
         super().__init__(message)
-        self.message = message
-        self.subject = subject
-        self.hint = hint
+        self.message = _cut(message)
+        self.subject = None if subject is None else _cut(subject)
+        self.hint = None if hint is None else _cut(hint)
 
     def __str__(self) -> str:
         text = line(self.message) if self.subject is None else "%s: %s" % (line(self.subject), line(self.message))
         return text if self.hint is None else "%s. %s" % (text.rstrip("."), line(self.hint))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else "%s... (%d more characters)" % (text[:LONGEST], len(text) - LONGEST)
 
 
 class UnexpectedError(LogArchiveError):

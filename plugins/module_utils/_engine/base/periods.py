@@ -16,6 +16,7 @@ import functools
 import re
 import typing as t
 
+from . import globs
 from .errors import ConfigError
 from .named_tuple import NamedTuple
 from .units import UTC
@@ -265,7 +266,7 @@ class NamePattern:
         self.relative = "/" in pattern
         self._groups: t.List[str] = []
         try:
-            text = self._from_regex() if use_regex else self._from_glob()
+            text = self._from_regex() if use_regex else globs.translate(self.pattern, self._code)
             # "." matches a newline too: it is an ordinary character of a file's name.
             self._regex = re.compile(text, re.DOTALL)
         except (re.error, OverflowError, RecursionError) as error:
@@ -334,23 +335,6 @@ class NamePattern:
             return found[0] if found[0].startswith("\\") else self._code(found[1])
 
         return re.sub(r"\\.|%(.?)", replace, self.pattern, flags=re.DOTALL)
-
-    def _from_glob(self) -> str:
-        # Lazy stars: of several possible readings of a run of digits the leftmost counts.
-        wild = {"**/": "(?:.*?/)?", "**": ".*?", "*": "[^/]*?", "?": "[^/]"}
-        parts = []
-        for token in re.findall(r"\*\*/|\*\*|\*|\?|%.?|\[[!^]?\]?[^\]]*\]|.", self.pattern, re.DOTALL):
-            if token in wild:
-                parts.append(wild[token])
-            elif token.startswith("%"):
-                parts.append(self._code(token[1:]))
-            elif token.startswith("[") and len(token) > 1:
-                negated = token[1] in "!^"
-                inside = re.sub(r"([\\\[\]&~|^])", r"\\\1", token[2:-1] if negated else token[1:-1])
-                parts.append("(?!/)[%s%s]" % ("^" if negated else "", inside))
-            else:
-                parts.append(re.escape(token))
-        return "".join(parts)
 
 
 def compile_pattern(pattern: str, use_regex: bool) -> NamePattern:

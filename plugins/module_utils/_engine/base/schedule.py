@@ -43,7 +43,7 @@ _FIELDS = ("minute", "hour", "day of the month", "month", "day of the week")
 def parse(at: str) -> Schedule:
     """Read a schedule in one of FORMS; raises ConfigError, which lists the allowed forms."""
     text = " ".join(at.lower().split())
-    found = re.fullmatch(r"(\d{1,2}):(\d{2}) (?:(daily|every day)|(?:every )?(%s)s?|on day (\d{1,2}))" % "|".join(WEEKDAYS), text)
+    found = re.fullmatch(r"(\d{1,2}):(\d{2}) (?:(daily|every day)|(?:every )?(%s)s?|on day (\d{1,2}))" % "|".join(WEEKDAYS), text, re.ASCII)
     if found:
         hour, minute = int(found[1]), int(found[2])
         if hour > 23 or minute > 59:
@@ -56,10 +56,10 @@ def parse(at: str) -> Schedule:
                 raise ConfigError("not every month has a day %s" % found[5], at, "Use day 1 to 28")
             return schedule._replace(days=(int(found[5]),))
         return schedule
-    found = re.fullmatch(r"(\d{1,2}) past (?:each|every) hour", text)
+    found = re.fullmatch(r"(\d{1,2}) past (?:each|every) hour", text, re.ASCII)
     if found and int(found[1]) < 60:
         return _ALL._replace(minutes=(int(found[1]),))
-    found = re.fullmatch(r"every (?:(\d{1,2}) )?(minute|hour)s?", text)
+    found = re.fullmatch(r"every (?:(\d{1,2}) )?(minute|hour)s?", text, re.ASCII)
     if found:
         step, whole = int(found[1] or 1), 60 if found[2] == "minute" else 24
         if not step or whole % step:
@@ -70,7 +70,7 @@ def parse(at: str) -> Schedule:
         steps = tuple(range(0, whole, step))
         return _ALL._replace(minutes=steps) if whole == 60 else _ALL._replace(minutes=(0,), hours=steps)
     fields = text.split()
-    if len(fields) == 5 and all(re.fullmatch(r"[\d*,/-]+", field) for field in fields):
+    if len(fields) == 5 and all(re.fullmatch(r"[0-9*,/-]+", field) for field in fields):
         return _from_cron(fields, at)
     raise ConfigError("not a schedule", repr(at), "Write it as %s" % FORMS)
 
@@ -101,9 +101,9 @@ def _from_cron(fields: t.Sequence[str], at: str) -> Schedule:
 def _values(field: str, low: int, high: int, name: str, at: str) -> t.Tuple[int, ...]:
     values: t.Set[int] = set()
     for part in field.split(","):
-        found = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/(\d+))?", part)
+        found = re.fullmatch(r"(?:\*|([0-9]{1,3})(?:-([0-9]{1,3}))?)(?:/([0-9]{1,3}))?", part)
         if found is None:
-            raise ConfigError("cannot read the field %s: %r" % (name, part), at, "Write it as %s" % FORMS)
+            raise ConfigError("cannot read the field %s: %r" % (name, part[:20]), at, "Write it as %s" % FORMS)
         first = low if found[1] is None else int(found[1])
         # cron reads "5/10" as "5-59/10", and a star in the weekdays as 0-6.
         last = (

@@ -78,6 +78,10 @@ def test_systemd_understands_the_calendar(at: str) -> None:
         ("0 0 31 2 *", "the day does not exist"),
         ("0 23 * *", "not a schedule"),
         ("0 23 * * * rm", "not a schedule"),
+        ("0 23 * * " + "9" * 5000, "cannot read the field day of the week"),
+        ("0 23 * * */" + "9" * 5000, "cannot read the field day of the week"),
+        ("\u0661 * * * *", "not a schedule"),
+        ("\u0662\u0663:00 daily", "not a schedule"),
     ],
 )
 def test_a_mistake_is_named_with_the_allowed_values(at: str, says: str) -> None:
