@@ -55,7 +55,8 @@ def open_folder(path: str) -> t.Iterator[int]:
 def open_below(folder: int, relative: str, create: bool = False, flush: bool = False) -> t.Iterator[int]:
     """A descriptor of the folder ``relative`` below ``folder``; '' is ``folder`` itself.
 
-    create: make missing folders (0700). flush: write their names to the disk.
+    create: make missing folders (0700), to write there; raises ConfigError for a folder on the way that holds keys or settings.
+    flush: write the names of new folders to the disk.
     """
     here = os.dup(folder)
     try:
@@ -68,6 +69,8 @@ def open_below(folder: int, relative: str, create: bool = False, flush: bool = F
             inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=here)
             os.close(here)
             here = inner
+            if create:
+                protected.refuse_folder(here, relative)
         yield here
     finally:
         os.close(here)

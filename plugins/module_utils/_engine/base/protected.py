@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 
@@ -82,6 +83,14 @@ def refusal(path: str, real: str) -> ConfigError:
     if os.path.lexists(os.path.join(real, KEYRING_MARK)):
         return _refused("it lies in the keyring %s" % ascii(real).strip("'"), path)
     return _refused("it lies in %s, which holds keys and settings" % SETTINGS, path)
+
+
+def refuse_folder(folder: int, path: str) -> None:
+    """Raise ConfigError if the folder, a descriptor, holds keys or settings. path: of the folder, if the system does not know it."""
+    if is_protected(folder, os.fstat(folder), settings_identity()):
+        with contextlib.suppress(OSError):  # No Linux, or no /proc.
+            path = os.readlink("/proc/self/fd/%d" % folder)
+        raise refusal(path, path)
 
 
 def _is_key_name(name: str) -> bool:

@@ -13,7 +13,7 @@ import os
 import stat
 import typing as t
 
-from . import beneath, sparse
+from . import beneath, protected, sparse
 from .durable import TEMP_PREFIX
 from .errors import ConfigError, DiskFullError, IntegrityError, LogArchiveError
 from .names import HINT, inexact, is_exact
@@ -204,6 +204,7 @@ def _refuse_obstacles(root: int, destination: str, name: str, names: t.Container
         if mode is not None and folder:
             with beneath.open_below(root, relative) as below:
                 beneath.require_private(below, path)
+                protected.refuse_folder(below, path)
             sound.add(relative)
     return mode is not None
 

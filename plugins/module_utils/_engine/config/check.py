@@ -202,6 +202,10 @@ def _scalar(value: t.Any, kind: str, where: str, problems: t.List[str]) -> t.Any
     return value
 
 
+_PLACES = {"s3": ("endpoint_url", "bucket", "prefix"), "sftp": ("host", "port", "user", "path")}
+"""By type of a store, the options that say where it is."""
+
+
 def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
     """Mistakes that show only when options are seen together. wrong: keys that have a mistake already; they get no second one."""
 
@@ -228,6 +232,7 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
     problems += _requirement_problems(normal["stores"] or [], sound)
     if sound("name") and sound("host"):
         problems += _layout_problems(normal)
+    problems += _twin_problems(normal["stores"] or [], sound)
     if normal["retention"] and sound("retention"):
         problems += _policy_problems(normal["retention"], "retention")
     problems += _source_problems(normal, sound)
@@ -265,6 +270,16 @@ def _layout_problems(normal: t.Mapping[str, t.Any]) -> t.List[str]:
     except ConfigError as error:
         return ["stores[%d].layout: %s" % (flat[0], error.message)]
     return []
+
+
+def _twin_problems(stores: t.Sequence[t.Mapping[str, t.Any]], sound: t.Callable[[str], bool]) -> t.Iterator[str]:
+    """Two stores of a job in one place hold one copy: what retention removes from one is gone from both. ``places`` checks folders."""
+    first: t.Dict[t.Any, int] = {}
+    for index, store in enumerate(stores):
+        if store and sound("stores[%d]" % index) and store["type"] in _PLACES:
+            place = (store["type"], *(str(store[option] or "").strip("/") for option in _PLACES[store["type"]]))
+            if first.setdefault(place, index) != index:
+                yield "stores[%d]: is the same place as stores[%d]; one copy is no two" % (index, first[place])
 
 
 def _source_problems(normal: t.Dict[str, t.Any], sound: t.Callable[[str], bool]) -> t.List[str]:

@@ -47,14 +47,27 @@ def check(document: JobDocument, others: t.Sequence[Given] = (), subject: t.Opti
     places = _places(document)
     real = _real_paths(places, problems, look)
     sound = [place for place in places if place.path in real]
-    for keyring in sorted(filter(None, {document["encryption"]["keyring"], *map(_keyring, others)})):
-        written, there = os.path.abspath(keyring), os.path.realpath(keyring)
-        for place in sound:
-            if _is_within(os.path.abspath(place.path), written) or _is_within(real[place.path], there):
-                problems.append("%s: %s lies in the keyring %s" % (place.option, place.path, keyring))
+    keyrings = sorted(filter(None, {document["encryption"]["keyring"], *map(_keyring, others)}))
+    problems += _in_keyrings(sound, real, keyrings)
     problems += _conflicts(sound, real, others, look)
+    problems += _same_places(sound, real)
     problems += _outside_of_roots(sound + _selected(document), real)
+    if not problems:
+        below = _below_stores(document, sound)
+        real.update(_real_paths(below, problems, look))
+        below = [place for place in below if place.path in real]
+        problems += _in_keyrings(below, real, keyrings)
+        problems += _conflicts(sound, real, others, look, below)
     _refuse(problems, "job", subject)
+
+
+def _in_keyrings(places: t.Sequence[Place], real: t.Mapping[str, str], keyrings: t.Sequence[str]) -> t.Iterator[str]:
+    """Paths that lie in a keyring, which need not exist yet."""
+    for keyring in keyrings:
+        written, there = os.path.abspath(keyring), os.path.realpath(keyring)
+        for place in places:
+            if _is_within(os.path.abspath(place.path), written) or _is_within(real[place.path], there):
+                yield "%s: %s lies in the keyring %s" % (place.option, place.path, keyring)
 
 
 def check_stream(document: StreamDocument, subject: t.Optional[str] = None) -> None:
@@ -152,15 +165,43 @@ def _of_notify(targets: t.Sequence[NotifyTarget]) -> t.List[Place]:
     return [Place("notify[%d].path" % index, "notify", target["path"]) for index, target in enumerate(targets) if target["path"]]
 
 
+def _below_stores(document: JobDocument, places: t.Sequence[Place]) -> t.List[Place]:
+    """The folders of the job in its spool and its file stores. With a host and a name of choice they may be anything."""
+    from ..archive.naming import folder_key, host_name
+
+    below = folder_key(host_name(document["host"]), document["name"]).rstrip("/")
+    return [Place(top.option, top.kind, os.path.join(top.path, below)) for top in places if top.kind in ("spool", "stores")]
+
+
+def _same_places(places: t.Sequence[Place], real: t.Mapping[str, str]) -> t.Iterator[str]:
+    """File stores that are the spool, or lie in it, and two that are the same folder: what a job removes from one is gone from both."""
+    stores: t.Dict[str, Place] = {}
+    spool = next((place for place in places if place.kind == "spool"), None)
+    for place in places:
+        if place.kind == "stores":
+            if spool is not None and _is_within(real[place.path], real[spool.path]):
+                yield "%s: %s lies in the spool, from which archives are removed once they are stored" % (place.option, place.path)
+            first = stores.setdefault(real[place.path], place)
+            if first is not place:
+                yield "%s: %s is the same folder as %s; one copy is no two" % (place.option, place.path, first.option)
+
+
 def _selected(document: JobDocument) -> t.List[Place]:
     """The paths from which the job reads logs. What lies there among keys and settings is never archived (``sources.files``)."""
     paths = document["select"]["paths"] if document["select"] else []
     return [Place("select.paths[%d]" % index, "select", path) for index, path in enumerate(paths)]
 
 
-def _conflicts(places: t.Sequence[Place], real: t.Mapping[str, str], others: t.Sequence[Given], look: bool) -> t.Iterator[str]:
-    """Paths that lie in the folders of other jobs, or in place of the engine's own files."""
+def _conflicts(
+    places: t.Sequence[Place],
+    real: t.Mapping[str, str],
+    others: t.Sequence[Given],
+    look: bool,
+    below: t.Optional[t.Sequence[Place]] = None,
+) -> t.Iterator[str]:
+    """Paths that lie in the folders of other jobs, or in place of the engine's own files. below: check these instead of ``places``."""
     own = [place for place in places if place.kind in ("state", "spool", "stores")]
+    places = places if below is None else below
     for other in others:
         for folder in _folders(other):
             # Jobs may share a state, a spool and a store.

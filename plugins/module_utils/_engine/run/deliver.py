@@ -9,13 +9,16 @@ import os
 import typing as t
 
 from ..archive import manifest as manifests, naming
-from ..base.errors import LogArchiveError, SourceError, StoreFullError
+from ..base.errors import ConfigError, LogArchiveError, SourceError, StoreFullError
 
 if t.TYPE_CHECKING:
     from ..state.entry import Entry
     from ..state.record import ArchiveRecord, CopyRecord
     from ..stores.base import Store
     from .context import Context
+
+
+_ELSEWHERE = "Give one of them another folder"
 
 
 def deliver(run: Context, entry: Entry, archive: ArchiveRecord) -> None:
@@ -55,6 +58,8 @@ def _send(run: Context, entry: Entry, name: str) -> CopyRecord:
         return {"state": "pending", "error": run.stores.dead[name]}
     try:
         store = run.stores.open(name)
+        if store.folder() == run.spool.identity:
+            raise ConfigError("the store is the spool, from which archives are removed once they are stored", store.location(), _ELSEWHERE)
         if not _confirmed(run, entry, store):
             run.recorder.warn("%s was not sent to store %s: not confirmed" % (entry.name, name))
             return {"state": "pending", "error": "not confirmed"}

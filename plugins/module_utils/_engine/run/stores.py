@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ..base.errors import IntegrityError, LogArchiveError, SourceError
+from ..base.errors import ConfigError, IntegrityError, LogArchiveError, SourceError
 
 if t.TYPE_CHECKING:
+    from ..base.beneath import Identity
     from ..config.document import JobStore
     from ..stores.base import Store
 
@@ -27,6 +28,7 @@ class OpenStores:
         self.written: t.Dict[str, t.Set[str]] = {}
         self.pruned: t.Set[str] = set()
         self._open: t.Dict[str, Store] = {}
+        self._folders: t.Dict[Identity, str] = {}
 
     @property
     def names(self) -> t.List[str]:
@@ -39,12 +41,20 @@ class OpenStores:
         return [name for name, options in self.options.items() if options["required"]]
 
     def open(self, name: str) -> Store:
-        """The store of this name. Raises ConfigError, MissingLibraryError."""
+        """The store of this name. Raises ConfigError, MissingLibraryError, and StoreError if its folder cannot be opened."""
         if name not in self._open:
             from ..stores.opening import open_store
 
             self._open[name] = open_store(self.options[name])
-        return self._open[name]
+        store = self._open[name]
+        folder = store.folder()
+        if folder is not None and self._folders.setdefault(folder, name) != name:
+            raise ConfigError(
+                "the stores %s and %s are the same folder; one copy is no two" % (self._folders[folder], name),
+                store.location(),
+                "Remove one of them, or give it a folder of its own",
+            )
+        return store
 
     def note_failure(self, name: str, error: LogArchiveError) -> None:
         """Give a store up for this run, unless the error is about one archive only.

@@ -48,6 +48,11 @@ class Spool:
             self._opened = self._stack.enter_context(held(self.folder))
         return self._opened
 
+    @property
+    def identity(self) -> beneath.Identity:
+        """Device and inode of the folder."""
+        return beneath.identity(os.fstat(self._root))
+
     def path(self, key: str) -> str:
         """The path of the archive with this key, for messages."""
         return os.path.join(self.folder, key)

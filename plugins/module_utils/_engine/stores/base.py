@@ -28,7 +28,7 @@ from .layout import LAYOUTS
 if t.TYPE_CHECKING:
     import io
 
-    from ..base.beneath import Local
+    from ..base.beneath import Identity, Local
     from ..config.document import StoreOptions
 
 Result = t.TypeVar("Result")
@@ -238,6 +238,10 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def _clean(self, prefix: str) -> t.List[str]:
         """Remove our unfinished uploads below ``prefix``; return their names."""
+
+    def folder(self) -> t.Optional[Identity]:
+        """Device and inode of the folder that holds the store; None if it is not on this host, or does not exist yet."""
+        return None
 
     def keeps_versions(self) -> bool:
         """Whether the bytes of what ``delete`` removes stay in the store as versions."""

@@ -60,6 +60,12 @@ class FileStore(Store):
     def _location(self, name: str = "") -> str:
         return self._root.location(name)
 
+    def folder(self) -> t.Optional[beneath.Identity]:
+        if not self._root.exists():
+            return None
+        with self._root.reporting(self.location(), "the folder cannot be opened"), self._root.opened() as root:
+            return beneath.identity(os.fstat(root))
+
     def free_bytes(self) -> t.Optional[int]:
         with self._root.reporting(self._location(), "the free space cannot be read"):
             if not self._root.exists():

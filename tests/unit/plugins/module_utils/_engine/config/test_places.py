@@ -100,6 +100,48 @@ def test_every_command_refuses_what_it_can_without_a_look_at_the_stores(site: Ho
     assert looked and not [path for path in looked if "hung" in path or "mine" in path]
 
 
+@pytest.mark.parametrize("option", ["spool", "stores"])
+def test_no_host_and_name_lead_from_a_harmless_folder_into_a_keyring_or_another_job(site: Host, option: str) -> None:
+    above, host = site.folder.parent, site.folder.name
+    elsewhere = {"log": None, **at(site, "stores", "/var/backups"), **at(site, option, above)}
+    found = problems(site, host=host, name=site.keyring.name, **elsewhere)
+    assert "it lies in the keyring" in "".join(found)
+    site.write_document(name="other", state=str(site.folder / "theirs"))
+    found = problems(site, host=host, name="theirs", state=str(site.state), **elsewhere)
+    assert "lies in the state of the job 'other'" in "".join(found)
+
+
+@pytest.mark.parametrize("way", ["same", "below", "dots", "link"])
+def test_a_store_is_not_the_spool(site: Host, way: str) -> None:
+    site.spool.mkdir()
+    (site.folder / "link").symlink_to("spool")
+    path = {"same": "spool", "below": "spool/web1", "dots": "logs/../spool/.", "link": "link"}[way]
+    assert "lies in the spool" in "".join(problems(site, **at(site, "stores", "%s/%s" % (site.folder, path))))
+
+
+@pytest.mark.parametrize("second", ["store", "store/.", "link"])
+def test_two_stores_are_not_one_folder(site: Host, second: str) -> None:
+    site.store.mkdir()
+    (site.folder / "link").symlink_to("store")
+    stores = [{"type": "file", "name": name, "path": "%s/%s" % (site.folder, path)} for name, path in (("a", "store"), ("b", second))]
+    assert "stores[1].path: %s/%s is the same folder as stores[0].path" % (site.folder, second) in "".join(problems(site, stores=stores))
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        {"type": "s3", "bucket": "b", "prefix": "logs"},
+        {"type": "sftp", "host": "backup1", "user": "u", "path": "logs", "password": "secret"},
+    ],
+)
+def test_two_stores_are_not_one_place_of_a_server(site: Host, store: t.Dict[str, t.Any]) -> None:
+    option = "prefix" if store["type"] == "s3" else "path"
+    stores = [dict(store, name="a"), dict(store, name="b", **{option: "logs/"})]
+    assert "stores[1]: is the same place as stores[0]" in "".join(problems(site, stores=stores))
+    stores[1][option] = "logs2"
+    assert problems(site, stores=stores) == []
+
+
 # -- other jobs --------------------------------------------------------------------------------------------------------
 
 

@@ -272,6 +272,36 @@ def test_nothing_is_restored_among_keys_and_settings(host: Host, monkeypatch: t.
     assert files_below(host.folder / where) == before
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_a_store_that_is_the_spool_gets_nothing_and_no_source_is_deleted_for_it(host: Host, link: bool) -> None:
+    (host.folder / "link").symlink_to("spool")
+    logs = host.write_logs(13, 14)
+    record = host.run(stores=[{"type": "file", "path": str(host.folder / ("link" if link else "spool"))}], delete_sources=True)
+    assert record["exit_code"] == 3 and "the store is the spool" in record["errors"][0]
+    assert all(path.exists() for path in logs) and len([name for name in host.spooled() if name.endswith(".fernet")]) == 2
+    assert host.run(delete_sources=True)["exit_code"] == 0, "with a store elsewhere the job goes on"
+    assert len(archives_in(file_store(host.store))) == 2 and not any(path.exists() for path in logs)
+
+
+def test_of_two_stores_in_one_folder_only_one_counts(host: Host) -> None:
+    host.store.mkdir()
+    (host.folder / "link").symlink_to("store")
+    host.write_logs(13, 14)
+    stores = [{"type": "file", "name": name, "path": str(host.folder / path)} for name, path in (("a", "store"), ("b", "link"))]
+    record = host.run(stores=stores, delete_sources=True)
+    assert "the stores a and b are the same folder" in record["errors"][0]
+    assert {copy["state"] for archive in record["archives"] for copy in archive["stores"].values()} == {"verified", "pending"}
+    assert record["sources_deleted"] == []
+
+
+def test_a_host_and_a_name_do_not_lead_from_a_harmless_store_into_a_keyring(host: Host) -> None:
+    host.write_logs(14)
+    before = sorted(os.listdir(host.keyring))
+    record = host.run(host=host.folder.name, name=host.keyring.name, stores=[{"type": "file", "path": str(host.folder.parent)}])
+    assert "it lies in the keyring" in record["errors"][0]
+    assert sorted(os.listdir(host.keyring)) == before
+
+
 @needs_swaps
 def test_a_folder_of_the_store_that_is_exchanged_for_a_link_leads_nowhere(tmp_path: pathlib.Path) -> None:
     """Another user owns a folder below the root of a file store and exchanges it for a link to a private one."""
