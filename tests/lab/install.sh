@@ -39,6 +39,8 @@ need prometheus prometheus promtool
 need prometheus-node-exporter prometheus-node-exporter
 # Reads the calendar of a timer as systemd does.
 need systemd systemd-analyze
+# Makes journal files, for streams that follow the journal.
+[ -x /lib/systemd/systemd-journal-remote ] || missing="$missing systemd-journal-remote"
 # Databases that streams are followed into (lab/databases.py).
 need mariadb-server mariadbd mariadb-install-db
 [ -e /usr/lib/postgresql ] || missing="$missing postgresql"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from collections import Counter
 
@@ -12,7 +13,7 @@ from ..base.errors import ConfigError
 from ..base.units import parse_duration, parse_size
 from .check import explanation, problems_of_type, read_object, receiver_problems, refuse
 from .sink_spec import NEEDED_BY_SINK, SINK, SINK_PROBLEMS
-from .stream_spec import STREAM, TRANSFORM
+from .stream_spec import FOLLOW, STREAM, TRANSFORM
 
 if t.TYPE_CHECKING:
     from .stream_document import StreamDocument
@@ -73,7 +74,7 @@ def _columns_problems(columns: t.Mapping[str, str], profile: str, where: str) ->
 
 
 def _follow_problems(follow: t.Mapping[str, t.Any]) -> t.List[str]:
-    problems = []
+    problems = _journal_problems(follow)
     for key in ("patterns", "rotated"):
         for index, pattern in enumerate(follow[key]):
             if not pattern or "/" in pattern:
@@ -83,6 +84,22 @@ def _follow_problems(follow: t.Mapping[str, t.Any]) -> t.List[str]:
         problems.append("follow.rotated: %r is also in patterns; a name is either of a live or of a rotated file" % both[0])
     if parse_duration(follow["poll"]) < LEAST_POLL:
         problems.append("follow.poll: must be at least %ss" % LEAST_POLL)
+    return problems
+
+
+def _journal_problems(follow: t.Mapping[str, t.Any]) -> t.List[str]:
+    if follow["journal"] is None:
+        return [
+            "follow.%s: is missing%s; or give follow.journal" % (key, explanation(FOLLOW[key]))
+            for key in ("paths", "patterns")
+            if not follow[key]
+        ]
+    problems = [
+        "follow.%s: cannot be combined with journal" % key for key in ("paths", "patterns", "rotated", "recurse", "backups") if follow[key]
+    ]
+    for index, unit in enumerate(follow["journal"]["units"]):
+        if not re.fullmatch(r"[A-Za-z0-9:_.@\\-]+", unit):
+            problems.append("follow.journal.units[%d]: %r is not the name of a unit" % (index, unit))
     return problems
 
 

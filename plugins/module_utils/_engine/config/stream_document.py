@@ -13,9 +13,18 @@ import typing as t
 from .document import Duration, NotifyTarget, Size
 
 
-class FollowOptions(t.TypedDict):
-    """Which files a stream follows (``stream_spec.FOLLOW``)."""
+class JournalOptions(t.TypedDict):
+    """Which units of the journal a stream follows (``stream_spec.JOURNAL``)."""
 
+    units: t.List[str]
+    lines: str
+    directory: t.Optional[str]
+
+
+class FollowOptions(t.TypedDict):
+    """What a stream follows (``stream_spec.FOLLOW``)."""
+
+    journal: t.Optional[JournalOptions]
     paths: t.List[str]
     patterns: t.List[str]
     rotated: t.List[str]

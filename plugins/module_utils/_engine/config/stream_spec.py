@@ -9,18 +9,51 @@ from .notify_spec import NOTIFY
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 from .sink_spec import SINK
 
+JOURNAL: Spec = {
+    "units": {
+        "type": "list",
+        "elements": "str",
+        "required": True,
+        "description": ["The units that write the entries, such as V(sftpgo) or V(sftpgo.service)."],
+        "example": ["sftpgo"],
+    },
+    "lines": {
+        "type": "str",
+        "choices": ["message", "entry"],
+        "default": "message",
+        "description": [
+            "What a line is: V(message), the message of an entry as the unit wrote it, for a unit that writes JSON; or V(entry), a JSON"
+            " object with the fields C(time), C(level) and C(message) of the entry and all its other fields, for any unit with the profile"
+            " V(generic).",
+        ],
+    },
+    "directory": {
+        "type": "path",
+        "description": ["The folder of another journal. By default that of the host."],
+    },
+}
+
 FOLLOW: Spec = {
+    "journal": {
+        "type": "dict",
+        "options": JOURNAL,
+        "description": [
+            "Units to follow in the systemd journal, instead of files (O(paths) and O(patterns)). The position is a cursor of the journal."
+            " Entries that the journal removed before they were read are reported as a gap. The user must be in the group"
+            " C(systemd-journal).",
+        ],
+    },
     "paths": {
         "type": "list",
         "elements": "path",
-        "required": True,
+        "default": [],
         "description": ["The folders that contain the logs. Folders that do not exist yet are waited for."],
         "example": ["/var/log/sftpgo"],
     },
     "patterns": {
         "type": "list",
         "elements": "str",
-        "required": True,
+        "default": [],
         "description": ["The names of the live files, which the source writes to, as globs. Two live files can be in the same folder."],
         "example": ["sftpgo.log"],
     },

@@ -33,9 +33,9 @@ class Generation(t.NamedTuple):
     """A generation and its position.
 
     id: in the sink; 0 if the sink does not have it yet. public_id: derived from host, folder and beginning, so that it does not depend on
-    the sink. start: the first offset that belongs to it (zero bytes before it are a hole; lines before it belong to another generation).
-    offset: what is read. tail: the digest of the up to 1 KiB before it. lines: how many were read. read_at: Unix seconds of the last
-    commit. closed: its file is gone, or it was read to its end after the rotation.
+    the sink. head: of a journal, see ``journal.tracker``. start: the first offset that belongs to it (zero bytes before it are a hole;
+    lines before it belong to another generation). offset: what is read. tail: the digest of the up to 1 KiB before it. lines: how many
+    were read. read_at: Unix seconds of the last commit. closed: its file is gone, or it was read to its end after the rotation.
     """
 
     id: int
@@ -75,6 +75,7 @@ GAP_KINDS = {
     "removed": "the file was removed before it was read to its end",
     "hole": "zero bytes, left by a writer that went on at its old position after the file was truncated",
     "damaged": "a compressed file that cannot be decompressed to its end",
+    "vacuumed": "the journal removed its last entry that was read, so that entries after it may be gone, too",
 }
 
 
@@ -90,3 +91,7 @@ class Batch(t.NamedTuple):
     rows: t.Mapping[str, t.Sequence[t.Tuple[Value, ...]]]
     rejected: t.Sequence[Rejected] = ()
     gaps: t.Sequence[Gap] = ()
+
+
+Note = t.Tuple[Batch, t.Callable[[Generation], t.Any]]
+"""Something to store beside rows, and the function to call with the generation as it was stored."""

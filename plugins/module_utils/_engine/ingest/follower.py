@@ -20,7 +20,6 @@ from .facts import SinkState
 from .pump import Pump
 from .sinks.base import ConflictError, SinkError, SinkFullError
 from .systemd import Systemd
-from .tail.orphans import ORPHAN_SCANS
 
 if t.TYPE_CHECKING:
     from ..config.stream_document import SinkOptions, StreamDocument
@@ -76,7 +75,7 @@ def _dry_pump(document: StreamDocument, options: SinkOptions) -> Pump:
 
 def _catch_up(pump: Pump, sleep: t.Callable[[float], None]) -> t.Optional[str]:
     failures, looks = 0, 0
-    while looks <= ORPHAN_SCANS:
+    while True:
         try:
             pump.look()
             while pump.step():
@@ -90,11 +89,10 @@ def _catch_up(pump: Pump, sleep: t.Callable[[float], None]) -> t.Optional[str]:
                 sleep(FIRST_DELAY * 2**failures)
         else:
             looks += 1
-            if not pump.has_orphans:
-                break
+            if not pump.is_waiting(looks):
+                return None
             # The file of an orphan may be in the middle of its rotation.
             sleep(PAUSE)
-    return None
 
 
 def _sink_result(pump: Pump, error: t.Optional[str]) -> SinkResult:

@@ -13,21 +13,20 @@ import contextlib
 import time
 import typing as t
 
-from ..archive.naming import host_name
 from ..base.units import parse_size
 from .checkpoint import Rejected
 from .records.parser import LineParser, Refused
 from .sinks.base import RowRefusedError
 from .sinks.opening import open_sink
+from .source import source_of
 from .tail.lines import Limits
-from .tail.tracker import Tracker
 
 if t.TYPE_CHECKING:
     from ..config.stream_document import SinkOptions, StreamDocument
     from .checkpoint import Batch, Generation
     from .records.tables import Value
     from .sinks.base import Sink
-    from .tail.tracker import Reading
+    from .source import Read, Source
 
 LINES, SIZE = 5000, 4 << 20
 """Lines and bytes of a batch at most."""
@@ -74,7 +73,7 @@ class Pump:
         self._parser = LineParser(document, check)
         self._max_line = parse_size(document["parse"]["max_line"])
         self._sink: t.Optional[Sink] = None
-        self._tracker: t.Optional[Tracker] = None
+        self._tracker: t.Optional[Source] = None
         self._limit = LINES
         self.name = options["name"]
         self.counts = Counts()
@@ -84,10 +83,9 @@ class Pump:
         """What could not be read at the last look, by path."""
         return self._tracker.problems if self._tracker is not None else self._problems
 
-    @property
-    def has_orphans(self) -> bool:
-        """Whether a generation has no file at the moment."""
-        return self._tracker is not None and self._tracker.is_waiting
+    def is_waiting(self, looks: int) -> bool:
+        """Whether to look again after so many looks: a generation has no file, or a journal is being rotated."""
+        return self._tracker is not None and self._tracker.is_waiting and looks <= self._tracker.looks
 
     def close(self) -> None:
         """Close the sink and all files. The next call of ``look`` opens them again and reads the positions."""
@@ -105,9 +103,7 @@ class Pump:
         """Look for files and lines, and store what was found out about files. Raises SinkError; then call ``close``."""
         if self._sink is None or self._tracker is None:
             sink = self._sink = self._open_sink(self._options, self._document)
-            self._tracker = Tracker(
-                self._document["follow"], host_name(self._document["host"]), sink.open_generations(), sink.generations_like, self._clock
-            )
+            self._tracker = source_of(self._document, sink.open_generations(), sink.generations_like, self._clock)
         self._tracker.scan()
         for batch, stored in self._tracker.notes():
             stored(self._store(batch))
@@ -142,7 +138,7 @@ class Pump:
             self._observe(batch)
         return generation
 
-    def _parsed(self, reading: Reading) -> Batch:
+    def _parsed(self, reading: Read) -> Batch:
         """The batch with the rows of its lines."""
         rows: t.Dict[str, t.List[t.Tuple[Value, ...]]] = {}
         parse, sealed = self._parser.parse, self._parser.sealed
@@ -158,7 +154,7 @@ class Pump:
                 rows.setdefault(table, []).append((offset, *values))
         return reading.batch._replace(rows=rows, rejected=rejected)
 
-    def _without_rows(self, reading: Reading, batch: Batch, error: RowRefusedError) -> Batch:
+    def _without_rows(self, reading: Read, batch: Batch, error: RowRefusedError) -> Batch:
         """The batch of a single line as a rejected line."""
         if not reading.piece.lines:
             raise error

@@ -14,12 +14,14 @@ from ..archive.naming import host_name
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, LogArchiveError
 from ..base.units import format_utc
 from .sinks.dry import DrySink
+from .source import source_of
 from .tail.file import READING
 from .tail.tracker import Tracker
 
 if t.TYPE_CHECKING:
     from ..config.stream_document import SinkOptions, StreamDocument
     from .facts import StreamRow
+    from .journal.tracker import JournalTracker
     from .tail.file import File
 
 
@@ -56,10 +58,13 @@ def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> Stre
             totals = sink.totals()
             row["lines"], row["rejected"], row["gaps"], row["gap_bytes"] = totals
             generations = sink.open_generations()
-            tracker = Tracker(document["follow"], row["host"], generations, sink.generations_like)
-            with contextlib.closing(tracker):
-                tracker.scan()
-                _measure(row, tracker, document["follow"]["backups"], now)
+            source = source_of(document, generations, sink.generations_like)
+            with contextlib.closing(source):
+                source.scan()
+                if isinstance(source, Tracker):
+                    _measure(row, source, document["follow"]["backups"], now)
+                else:
+                    _measure_journal(row, t.cast("JournalTracker", source), now)
             read_at = max((each.read_at for each in generations), default=0.0)
             row["read_at"] = format_utc(datetime.fromtimestamp(read_at, timezone.utc)) if read_at else None
     except LogArchiveError as error:
@@ -82,6 +87,19 @@ def _measure(row: StreamRow, tracker: Tracker, backups: t.Optional[int], now: fl
     if backups is not None:
         folders = {file.found.folder for file in files}
         row["rotations_left"] = min((_rotations_left(files, folder, backups) for folder in folders), default=backups)
+
+
+def _measure_journal(row: StreamRow, source: JournalTracker, now: float) -> None:
+    """What a look at the journal adds to the status."""
+    row["files"] = 1
+    lag = source.lag()
+    row["warnings"] = ["%s: %s" % problem for problem in sorted(source.problems.items())]
+    row["lag_bytes"] = lag.size
+    row["lag_seconds"] = round(max(0.0, now - lag.since), 1) if lag.since else 0.0
+    if source.positions.current is not None:
+        row["position"] = [
+            {"path": source.name, "offset": source.positions.current.offset, "size": max(lag.end, source.positions.current.offset)}
+        ]
 
 
 def _since(file: File) -> float:

@@ -16,12 +16,13 @@ from . import fingerprint, matching
 from .content import DamagedError
 from .file import COPY, DONE, NEW, READING, WAITING, File
 from .lines import Limits, Piece, read_lines
-from .orphans import Orphans
+from .orphans import ORPHAN_SCANS, Orphans
 from .walk import Names, walk
 
 if t.TYPE_CHECKING:
     from ...base.beneath import Identity
     from ...config.stream_document import FollowOptions
+    from ..checkpoint import Note
 
 LINGER = 60.0
 """Seconds without a change after which a file that is not live is read to its end for good, also a last line without its newline."""
@@ -37,16 +38,14 @@ class Reading(t.NamedTuple):
     batch: Batch
 
 
-Note = t.Tuple[Batch, t.Callable[[Generation], t.Any]]
-"""Something to store, and the function to call with the generation as it was stored."""
-
-
 class Tracker:
     """Follows the files of one stream for one sink.
 
     generations: those that the sink has open; lookup: returns all that the sink has with a first digest. clock: monotonic, in seconds.
     problems: what could not be read at the last scan, by path.
     """
+
+    looks = ORPHAN_SCANS
 
     def __init__(
         self,
@@ -255,8 +254,6 @@ class Tracker:
         """Note that a reading was stored."""
         reading.file.generation = generation
         reading.file.stuck = -1
-
-    # -- what else is to be stored ------------------------------------------------------------------------------------
 
     def notes(self) -> t.Iterator[Note]:
         """What was found out and is to be stored beside rows. The caller stores each, and calls its function, before it takes the next.

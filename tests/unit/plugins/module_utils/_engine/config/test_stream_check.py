@@ -26,6 +26,7 @@ def test_defaults(tmp_path) -> None:
     document = normalise_stream(least)
     assert document["parse"]["profile"] == "generic"
     assert document["follow"] == {
+        "journal": None,
         "paths": ["/var/log/app"],
         "patterns": ["app.log"],
         "rotated": [],
@@ -46,7 +47,7 @@ def test_defaults(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"follow": {"patterns": []}}, "follow.patterns: must not be empty"),
+        ({"follow": {"patterns": []}}, "follow.patterns: is missing"),
         ({"follow": {"patterns": ["a/b"]}}, "follow.patterns[0]: must be the name of a file without '/', not 'a/b'"),
         ({"follow": {"rotated": ["sftpgo.log"]}}, "follow.rotated: 'sftpgo.log' is also in patterns"),
         ({"follow": {"poll": 0}}, "follow.poll: must be at least 0.05s"),

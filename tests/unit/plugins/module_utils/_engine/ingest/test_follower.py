@@ -12,7 +12,6 @@ import pathlib
 import signal
 import socket
 import sqlite3
-import subprocess
 import time
 import typing as t
 
@@ -23,7 +22,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records import parser
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.systemd import Systemd
-from rigs.host import COMMAND, ENGINE_PATH
+from rigs.followers import start
 from rigs.streams import document, given, upload
 
 
@@ -41,20 +40,6 @@ def write(path: pathlib.Path, *numbers: int) -> None:
 def sizes(folder: pathlib.Path, name: str = "db.sqlite") -> t.List[int]:
     with contextlib.closing(sqlite3.connect(folder / name)) as connection:
         return [row[0] for row in connection.execute("SELECT size_bytes FROM sftpgo_transfer ORDER BY size_bytes")]
-
-
-def start(folder: pathlib.Path, wanted: t.Dict[str, t.Any], **environment: str) -> subprocess.Popen[str]:
-    documents = pathlib.Path(wanted["state"] + ".d")
-    documents.mkdir(exist_ok=True)
-    path = documents / "sftpgo.json"
-    path.write_text(json.dumps(wanted))
-    return subprocess.Popen(
-        [*COMMAND, "follow", str(path), "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=dict(os.environ, PYTHONPATH=ENGINE_PATH, **environment),
-    )
 
 
 def wait_for(condition: t.Callable[[], bool]) -> None:

@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a stream follows: files, or the journal."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ..archive.naming import host_name
+from ..base.units import parse_size
+
+if t.TYPE_CHECKING:
+    from ..config.stream_document import StreamDocument
+    from .checkpoint import Batch, Generation, Note
+    from .tail.lines import Limits, Piece
+
+
+class Read(t.Protocol):
+    """What was read. batch: without rows; the caller adds those of the piece."""
+
+    @property
+    def piece(self) -> Piece:
+        """The lines."""
+
+    @property
+    def batch(self) -> Batch:
+        """The new position, and what was lost before the lines."""
+
+
+class Source(t.Protocol):
+    """The lines of a stream, for one sink. problems: what could not be read at the last look, by path.
+
+    looks: how often to look at most while it is waiting.
+    """
+
+    problems: t.Dict[str, str]
+    looks: int
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the next looks may find more, without a new line."""
+
+    def scan(self) -> None:
+        """Look at what is there."""
+
+    def notes(self) -> t.Iterator[Note]:
+        """What is to be stored beside rows. The caller stores each, and calls its function, before it takes the next."""
+
+    def read(self, limits: Limits) -> t.Optional[Read]:
+        """Read the next lines; None if there is nothing to read now."""
+
+    def moved(self, reading: t.Any, generation: Generation) -> None:
+        """Note that a reading was stored."""
+
+    def close(self) -> None:
+        """Close what is open."""
+
+
+def source_of(
+    document: StreamDocument,
+    generations: t.Iterable[Generation],
+    lookup: t.Callable[[str], t.List[Generation]],
+    clock: t.Callable[[], float] = time.monotonic,
+) -> Source:
+    """The source of a stream. generations: those that the sink has open; lookup: returns all that it has with a first digest."""
+    host = host_name(document["host"])
+    if document["follow"]["journal"] is not None:
+        from .journal.tracker import JournalTracker
+
+        return JournalTracker(document["follow"], parse_size(document["parse"]["max_line"]), host, generations, lookup, clock)
+    from .tail.tracker import Tracker
+
+    return Tracker(document["follow"], host, generations, lookup, clock)
