@@ -22,7 +22,7 @@ Object = t.Dict[str, t.Any]
 _DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 _BIG = b"0" * 19
 """Only a line with so many digits in a row can hold an integer of more than 64 bits, or a float that msgspec and json may round apart."""
-_ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 """Only a line with one of these escapes can hold U+0000 or a surrogate."""
 MOST_DEPTH = 64
 """Levels of nesting."""
@@ -42,7 +42,7 @@ def _with_msgspec(msgspec: t.Any) -> t.Callable[[bytes], Object]:
     errors = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
     def decode_with_msgspec(line: bytes) -> Object:
-        if _has_big_number(line) or (b"\\u" in line and _ESCAPED.search(line)):
+        if _has_big_number(line) or (b"\\u" in line and ESCAPED.search(line)):
             return decode_with_json(line)
         try:
             value = decode(line)
@@ -69,7 +69,7 @@ def decode_with_json(line: bytes) -> Object:
         raise Refused("not_json", "nested too deeply") from None
     if not isinstance(value, dict):
         raise Refused("not_object")
-    if _ESCAPED.search(line):
+    if ESCAPED.search(line):
         # Duplicate keys may have removed the text in question: the decoded value decides.
         try:
             plain = json.dumps(value, ensure_ascii=False)

@@ -12,6 +12,7 @@ from .decode import decoder
 from .fill import Filler, Values
 from .refused import Refused
 from .sftpgo import SftpgoParser
+from .sftpgo_fast import fast_parser
 from .tables import GENERIC, PROFILES, Table
 from .times import time_parser
 from .transform import Transform
@@ -50,9 +51,13 @@ class LineParser:
             self._profile = GenericParser(truncate)
         options = document["transform"]
         self._transform = Transform(options, self._time_field) if options else None
+        self._fast = fast_parser(self._time_field, self._time) if isinstance(self._profile, SftpgoParser) and not options else None
 
     def parse(self, line: bytes) -> t.Tuple[str, Values]:
         """The name of the table and the values of its columns. line: without its newline. Raises Refused."""
+        row = self._fast(line) if self._fast is not None else None
+        if row is not None:
+            return row
         fields = self._decode(line)
         if self._transform is not None:
             fields = self._transform.apply(fields)

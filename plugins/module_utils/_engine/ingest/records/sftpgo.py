@@ -15,14 +15,14 @@ from .tables import APPLICATION, COMMAND, DERIVED_IP, DERIVED_PORT, FAILED_LOGIN
 COMMANDS = frozenset(
     ("Rename", "Rmdir", "Mkdir", "Symlink", "Remove", "Chown", "Chmod", "Chtimes", "Copy", "Truncate", "SSHCommand"),
 )
-_TABLES: t.Dict[str, t.Tuple[Table, str]] = {
+CLASSES: t.Dict[str, t.Tuple[Table, str]] = {
     "Upload": (TRANSFER, "size_bytes"),
     "Download": (TRANSFER, "size_bytes"),
     "login": (LOGIN, "method"),
     "connection_failed": (FAILED_LOGIN, "login_type"),
     "httpd": (HTTP, "resp_status"),
 }
-_TABLES.update(dict.fromkeys(COMMANDS, (COMMAND, "virtual_target_path")))
+CLASSES.update(dict.fromkeys(COMMANDS, (COMMAND, "virtual_target_path")))
 """By sender: the table, and a field that only lines of this class have. Parts of SFTPGo also write messages with these senders."""
 
 
@@ -30,7 +30,7 @@ class SftpgoParser:
     """The profile ``sftpgo``."""
 
     def __init__(self, keep_new: bool, truncate: bool) -> None:
-        self._fillers = {table.name: Filler(table, keep_new, truncate, _ABSENT.get(table.name, ())) for table in PROFILES["sftpgo"]}
+        self._fillers = {table.name: Filler(table, keep_new, truncate, ABSENT.get(table.name, ())) for table in PROFILES["sftpgo"]}
         # Messages have free keys of any type: they are no new fields.
         self._fillers[APPLICATION.name] = Filler(APPLICATION, True, truncate)
 
@@ -39,7 +39,7 @@ class SftpgoParser:
         sender = fields.get("sender")
         if sender.__class__ is not str:
             raise Refused("bad_type", "sender is %s" % ("missing" if sender is None else "not a text"))
-        table, mark = _TABLES.get(sender, (APPLICATION, ""))
+        table, mark = CLASSES.get(sender, (APPLICATION, ""))
         if mark and mark not in fields:
             table = APPLICATION
         if table is LOGIN or table is FAILED_LOGIN or table is HTTP:
@@ -49,7 +49,8 @@ class SftpgoParser:
         return table.name, self._fillers[table.name].fill(time, fields)
 
 
-_ABSENT: t.Dict[str, t.Tuple[Value, ...]] = {COMMAND.name: ("", -1)}
+ABSENT: t.Dict[str, t.Tuple[Value, ...]] = {COMMAND.name: ("", -1)}
+"""By table: texts and numbers that mean that there is no value."""
 
 
 def _split_address(fields: t.Dict[str, t.Any]) -> None:

@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The fast way to rows gives what the other one gives, for usual and for odd lines."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from datetime import datetime
+
+import hypothesis.strategies as st
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.generate.sftpgo import generate_lines
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records import parser
+from hypothesis import given, settings
+from rigs.streams import document, line, upload
+
+pytest.importorskip("msgspec")
+LINES = [each.text.encode().rstrip(b"\n") for each in itertools.islice(generate_lines(7, datetime(2026, 3, 28)), 4000)]
+KINDS = {sender: each for each in LINES for sender in [json.loads(each)["sender"]]}
+ODD = [
+    upload(2**63 - 1),
+    upload(2**63),
+    upload(-(2**63)),
+    upload(-(2**63) - 1),
+    upload(size_bytes=1.0),
+    upload(size_bytes=True),
+    upload(size_bytes=None),
+    upload(size_bytes="1"),
+    upload(size_bytes=...),
+    upload(username=None),
+    upload(username="u" * 255),
+    upload(username="u" * 256),
+    upload(username="\U0001f600" * 255),
+    upload(remote_addr=None),
+    upload(remote_addr=5),
+    upload(remote_addr=""),
+    upload(remote_addr="a" * 64 + ":22"),
+    upload(remote_addr="a" * 65),
+    upload(remote_addr="[2001:db8::1]:22"),
+    upload(new=1),
+    upload(level=None),
+    upload(error=""),
+    upload(time=None),
+    upload(time=...),
+    upload(time=5),
+    upload(time="x"),
+    upload(sender=None),
+    upload(time="2026-11-03T02:00:60.000"),
+    upload(time="2026-11-03T02:00:0١.000"),
+    upload(time="2026-03-29T02:30:00.000"),
+    upload(time="2026-02-30T02:30:00.000"),
+    upload(time="2026-11-03 02:00"),
+    upload(time="2026-11-03T25:00:00.000"),
+    upload(file_path="\\u0041\n\x7f\u2028"),
+    upload(connection_id="a\tb"),
+    line(sender="Upload"),
+    line(sender="nobody", message=5),
+    upload().replace(b'"alice"', b'"al\\u0069ce"'),
+    upload().replace(b'"alice"', b'"al\\u0000ice"'),
+    upload().replace(b'"alice"', b'"\\ud800"'),
+    upload().replace(b'"alice"', b'"al\xffice"'),
+    upload().replace(b'"alice"', b'"al\x01ice"'),
+    upload().replace(b'"username"', b'"user\\u006eame"'),
+    upload()[:-1] + b',"username":"bob"}',
+    upload()[:-1] + b',"sender":"Download"}',
+    upload()[:-1] + b',"sender":"login"}',
+    upload() + b" ",
+    upload() + b"x",
+    b" " + upload(),
+    b'{"x":{"sender":"Upload"},' + upload()[1:],
+    b'{"x":"\\"sender\\":\\"login\\"",' + upload()[1:],
+    upload().replace(b'"sender":"Upload"', b'"sender":"login"'),
+    upload().replace(b'"sender":"Upload"', b'"sender":"Rename"'),
+    b"[]",
+    b"",
+    b'{"sender":"',
+    b'{"time":"2026-11-03T02:00:00.000","sender":"sftpd","message":"m","level":"debug"}',
+    json.dumps(json.loads(upload())).encode(),
+]
+
+
+@pytest.fixture(scope="module", params=[{}, {"long_values": "truncate"}, {"new_fields": "reject", "timezone": "UTC"}], ids=str)
+def parsers(request, tmp_path_factory):
+    wanted = document(tmp_path_factory.mktemp("stream"), parse=request.param)
+    fast, other = parser.LineParser(wanted), parser.LineParser(wanted)
+    assert fast._fast is not None
+    other._fast = None
+    return fast, other
+
+
+def result(one, text):
+    try:
+        table, values = one.parse(text)
+    except parser.Refused as refused:
+        return refused.reason, refused.detail
+    return table, [(value.__class__, value) for value in values]
+
+
+def assert_same(parsers, text):
+    assert result(parsers[0], text) == result(parsers[1], text), text
+
+
+def test_usual_lines_are_parsed_the_fast_way_and_alike(parsers) -> None:
+    for text in LINES:
+        assert parsers[0]._fast(text) is not None
+        assert_same(parsers, text)
+
+
+@pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
+def test_odd_lines(parsers, text) -> None:
+    assert_same(parsers, text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(KINDS)), st.randoms(use_true_random=False))
+def test_lines_with_random_changes(parsers, sender: str, chance: random.Random) -> None:
+    fields = json.loads(KINDS[sender])
+    for _each in range(chance.randrange(3)):
+        name = chance.choice([*fields, "new", "error", "message"])
+        fields[name] = chance.choice(
+            ["", "x" * 300, 0, -1, 1.5, True, None, 2**64, [], {"a": 1}, "Upload", "é", "\0", "2026-10-25T02:30:00.500"]
+        )
+        if chance.random() < 0.3:
+            del fields[chance.choice([*fields])]
+    text = bytearray(json.dumps(fields, ensure_ascii=chance.random() < 0.5, separators=(",", ":")).encode())
+    for _each in range(chance.choice([0, 0, 1, 2])):
+        text[chance.randrange(len(text))] = chance.randrange(256)
+    assert_same(parsers, bytes(text))
