@@ -46,7 +46,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo bench host build changelog clean system python
-.PHONY: test test-quick tests other-tests storm units integration fleet newest py39 lint lint-quick lint-ansible sanity installed environments
+.PHONY: test test-quick tests other-tests storm storm-search units integration fleet newest py39 lint lint-quick lint-ansible sanity installed environments
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,13 +116,16 @@ units: $(B)/venv-test/.stamp $(SELF) ## Unit tests; what is not installed is ski
 	$(RUN_PYTEST) tests/unit $(PYTEST)
 
 integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests with playbooks, servers and faults
-	$(RUN_TESTS) $(RUN_PYTEST) tests/stores tests/sinks tests/integration tests/faults $(PYTEST)
+	$(RUN_TESTS) $(RUN_PYTEST) tests/stores tests/sinks tests/search tests/integration tests/faults $(PYTEST)
 
 fleet: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests on real hosts, over OpenSSH
 	$(RUN_TESTS) $(RUN_PYTEST) tests/lab/test_fleet.py tests/fleet $(PYTEST)
 
 storm: $(B)/venv-test/.stamp $(SELF) system ## Kill the follower and its database 200 times while a writer rotates (minutes)
 	LOG_ARCHIVE_REQUIRE_ALL=1 LOG_ARCHIVE_STORM=long $(B)/venv-test/bin/python -m pytest -rP tests/faults/test_follow.py -k storm $(PYTEST)
+
+storm-search: $(B)/venv-test/.stamp $(SELF) system ## Kill the follower and its search server 100 times while a writer rotates (minutes)
+	LOG_ARCHIVE_REQUIRE_ALL=1 LOG_ARCHIVE_STORM=long $(B)/venv-test/bin/python -m pytest -rP tests/search -k storm $(PYTEST)
 
 newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp $(B)/awx/.stamp installed $(SELF) ## Tests of what touches Ansible with the newest ansible-core
 	@if test -x $(B)/venv-newest/bin/python; then \

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import shutil
 import sys
 import tempfile
 import typing as t
@@ -136,6 +137,15 @@ def new_proxy() -> t.Iterator[t.Callable[[t.Any], lab.TcpProxy]]:
     """Call with a server of the lab (or anything with host and port) for a TcpProxy before it."""
     with contextlib.ExitStack() as stack:
         yield lambda server: stack.enter_context(lab.tcp_proxy((server.host, server.port)))
+
+
+@pytest.fixture
+def quick_path() -> t.Iterator[pathlib.Path]:
+    """A folder in memory, if possible: it keeps what a killed process has written, and nothing waits for a disk."""
+    memory = "/dev/shm"
+    folder = tempfile.mkdtemp(prefix="log-archive-test-", dir=memory if os.access(memory, os.W_OK) else None)
+    yield pathlib.Path(folder)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

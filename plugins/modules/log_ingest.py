@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: log_ingest
-short_description: Store the new lines of live logs in SQL databases
+short_description: Store the new lines of live logs in SQL databases and search servers
 version_added: 0.1.0
 description:
   - Stores all lines that a stream has now and that its sinks do not have yet, each exactly once. The command C(log-archive ingest) does the
@@ -18,6 +18,8 @@ description:
 requirements:
   - PyMySQL (Python library on the host that runs the module, for MySQL and MariaDB)
   - psycopg 3 (Python library on the host that runs the module, for PostgreSQL)
+  - elasticsearch 8 or 9 (Python library on the host that runs the module, for Elasticsearch)
+  - opensearch-py (Python library on the host that runs the module, for OpenSearch)
 notes:
   - The Python library msgspec makes parsing faster. The rows are the same.
 extends_documentation_fragment:

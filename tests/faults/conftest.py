@@ -8,25 +8,13 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
-import tempfile
 import typing as t
 from datetime import datetime
 
 import pytest
 from rigs.host import ENGINE_PATH, NOW, Host
-
-MEMORY = "/dev/shm"
-
-
-@pytest.fixture
-def quick_path() -> t.Iterator[pathlib.Path]:
-    """A folder in memory, if possible: it keeps what a killed process has written, and nothing waits for a disk."""
-    folder = tempfile.mkdtemp(prefix="log-archive-test-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
-    yield pathlib.Path(folder)
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

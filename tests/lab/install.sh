@@ -44,6 +44,10 @@ need systemd systemd-analyze
 # Databases that streams are followed into (lab/databases.py).
 need mariadb-server mariadbd mariadb-install-db
 [ -e /usr/lib/postgresql ] || missing="$missing postgresql"
+# Search servers, which are made of their jars (lab/search), and TLS and logins in front of them.
+need openjdk-17-jdk-headless java javac
+need maven mvn
+need nginx-light nginx
 # Hosts in their own namespaces (lab/fleet.py).
 need mmdebstrap mmdebstrap
 need iproute2 ip

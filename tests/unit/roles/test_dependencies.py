@@ -23,7 +23,9 @@ def loaded(name: str) -> t.Dict[str, t.Any]:
 
 def test_the_least_versions_are_those_of_the_requirements() -> None:
     text = (CHECKOUT / "requirements.txt").read_text(encoding="utf-8")
-    assert loaded("vars/main.yml")["_dependencies_least"] == dict(re.findall(r"^([a-z0-9]+)(?:\[[a-z]+\])?>=([0-9.]+)", text, re.MULTILINE))
+    assert loaded("vars/main.yml")["_dependencies_least"] == dict(
+        re.findall(r"^([a-z0-9-]+)(?:\[[a-z]+\])?>=([0-9.]+)", text, re.MULTILINE)
+    )
     assert loaded("vars/main.yml")["_dependencies_extras"] == {
         name: name + extra for name, extra in re.findall(r"^([a-z0-9]+)(\[[a-z]+\])", text, re.MULTILINE)
     }

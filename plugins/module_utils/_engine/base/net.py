@@ -62,6 +62,14 @@ class Retries:
             delay *= 2
 
 
+def system_ca() -> str:
+    """The file of the system's CA certificates."""
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile or paths.openssl_cafile
+
+
 class Cause(t.NamedTuple):
     """Why a connection failed.
 

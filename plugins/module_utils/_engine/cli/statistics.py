@@ -10,6 +10,7 @@ import typing as t
 from datetime import timedelta
 
 from ..base.errors import EXIT_DONE, ConfigError, LogArchiveError, UsageError
+from ..config.sink_spec import SEARCH
 from . import output
 from .options import progress_of, time_argument
 
@@ -102,6 +103,10 @@ def _write_page(document: StreamDocument, path: str, every: float) -> str:
 def _sink(document: StreamDocument, name: t.Optional[str]) -> SinkOptions:
     for sink in document["sinks"]:
         if name in (None, sink["name"]):
+            if sink["type"] in SEARCH:
+                raise ConfigError(
+                    "there are no statistics of a sink of type %s" % sink["type"], sink["name"], "Name an SQL sink: --sink NAME"
+                )
             if sink["table"]:
                 others = [other["name"] for other in document["sinks"] if not other["table"]]
                 hint = "Read another sink: --sink %s" % others[0] if others else "Add a sink without 'table' to the stream"

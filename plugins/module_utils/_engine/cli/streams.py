@@ -14,7 +14,7 @@ from .options import stream_rows
 if t.TYPE_CHECKING:
     import argparse
 
-    from ..config.stream_document import StreamDocument
+    from ..config.stream_document import SinkOptions, StreamDocument
 
 
 def documents(options: argparse.Namespace) -> t.List[StreamDocument]:
@@ -36,7 +36,11 @@ def add_ingest_options(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--rejected", action="store_true", help="try the lines again that were rejected, instead of reading new ones")
     what.add_argument("--dry-run", action="store_true", help="show how many lines would be stored, and change nothing")
-    what.add_argument("--print-schema", action="store_true", help="print the SQL that creates the tables of each sink, and read nothing")
+    what.add_argument(
+        "--print-schema",
+        action="store_true",
+        help="print what creates the tables or index templates of each sink, and read nothing",
+    )
 
 
 def ingest(options: argparse.Namespace) -> int:
@@ -72,17 +76,32 @@ def ingest(options: argparse.Namespace) -> int:
 
 
 def _print_schema(options: argparse.Namespace) -> int:
+    from ..config.sink_spec import SEARCH
     from ..ingest.records.parser import tables_of
     from ..ingest.sinks.opening import dialect_of
     from ..ingest.sinks.sql import print_schema
 
     if options.json:
-        raise UsageError("--print-schema prints SQL, not JSON")
+        raise UsageError("--print-schema prints SQL and requests, not a result")
     for document in documents(options):
         for sink in document["sinks"]:
             output.print_text("-- stream %s, sink %s (%s)" % (document["name"], sink["name"], sink["type"]))
-            output.print_text(print_schema(dialect_of(sink), tables_of(document)))
+            if sink["type"] in SEARCH:
+                output.print_text(_templates(document, sink))
+            else:
+                output.print_text(print_schema(dialect_of(sink), tables_of(document)))
     return EXIT_DONE
+
+
+def _templates(document: StreamDocument, sink: SinkOptions) -> str:
+    """The requests that create the index templates, as consoles of search servers take them."""
+    import json
+
+    from ..ingest.records.parser import tables_of
+    from ..ingest.sinks.search.documents import prefix_of, templates
+
+    made = templates(prefix_of(sink["prefix"], document["name"]), tables_of(document), {})
+    return "\n".join("PUT _index_template/%s\n%s\n" % (name, json.dumps(template, indent=2)) for name, template in made.items())
 
 
 def add_follow_options(parser: argparse.ArgumentParser) -> None:

@@ -9,19 +9,25 @@ import os
 import re
 import typing as t
 
+from ..base.errors import ConfigError
+from ..base.units import parse_age
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 
 SERVERS = ["mysql", "mariadb", "postgresql"]
 """Types of sinks that are database servers."""
 
+SEARCH = ["elasticsearch", "opensearch"]
+"""Types of sinks that are search servers."""
+
 SINK: Spec = {
     "type": {
         "type": "str",
         "required": True,
-        "choices": ["sqlite", *SERVERS],
+        "choices": ["sqlite", *SERVERS, *SEARCH],
         "description": [
             "The type of the sink: V(sqlite), a file of SQLite on this host; V(mysql) or V(mariadb), which require the Python library"
-            " PyMySQL; V(postgresql), which requires psycopg (version 3).",
+            " PyMySQL; V(postgresql), which requires psycopg (version 3); V(elasticsearch), which requires elasticsearch (version 8"
+            " or 9); V(opensearch), which requires opensearch-py.",
         ],
     },
     "name": {
@@ -32,21 +38,24 @@ SINK: Spec = {
     },
     "path": {
         "type": "path",
-        "types": ["sqlite"],
-        "description": ["The file of the database. It is created if it does not exist; its folder must exist."],
+        "types": ["sqlite", *SEARCH],
+        "description": [
+            "The file of the database. It is created if it does not exist; its folder must exist. For V(elasticsearch) and V(opensearch) it"
+            " holds the positions and the outbox, which are the documents that the server does not have yet."
+        ],
     },
     "host": {
         "type": "str",
-        "types": SERVERS,
+        "types": [*SERVERS, *SEARCH],
         "default": "localhost",
-        "description": ["The host name or address of the database server."],
+        "description": ["The host name or address of the server."],
     },
     "port": {
         "type": "int",
-        "types": SERVERS,
+        "types": [*SERVERS, *SEARCH],
         "minimum": 1,
         "maximum": 65535,
-        "description": ["The port of the server. The default is 3306 for MySQL and MariaDB and 5432 for PostgreSQL."],
+        "description": ["The port of the server. The default is 3306 for MySQL and MariaDB, 5432 for PostgreSQL and 9200 for the others."],
     },
     "socket": {
         "type": "path",
@@ -58,16 +67,22 @@ SINK: Spec = {
     "database": {"type": "str", "types": SERVERS, "description": ["The name of the database. It must exist."]},
     "user": {
         "type": "str",
-        "types": SERVERS,
+        "types": [*SERVERS, *SEARCH],
         "description": [
             "The user name on the server. The user needs the rights INSERT, SELECT and UPDATE. The first call also creates tables, unless"
             " they were created with the output of C(log-archive ingest --print-schema).",
         ],
     },
-    "password": {"type": "str", "types": SERVERS, "secret": True, "description": ["The password of O(user)."]},
+    "password": {"type": "str", "types": [*SERVERS, *SEARCH], "secret": True, "description": ["The password of O(user)."]},
+    "api_key": {
+        "type": "str",
+        "types": SEARCH,
+        "secret": True,
+        "description": ["The encoded API key, instead of O(user) and O(password)."],
+    },
     "tls": {
         "type": "str",
-        "types": SERVERS,
+        "types": [*SERVERS, *SEARCH],
         "choices": ["verify", "none"],
         "description": [
             "Whether to require TLS with a certificate that is valid for O(host) (V(verify)), or to connect without encryption (V(none)).",
@@ -76,11 +91,12 @@ SINK: Spec = {
     },
     "ca_bundle": {
         "type": "path",
-        "types": SERVERS,
+        "types": [*SERVERS, *SEARCH],
         "description": ["A file of CA certificates to trust instead of the system's."],
     },
     "table": {
         "type": "str",
+        "types": ["sqlite", *SERVERS],
         "pattern": r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?",
         "pattern_means": "the name of a table, or of its database or schema and the table: logdata, msda_log.logdata",
         "description": [
@@ -90,6 +106,7 @@ SINK: Spec = {
     },
     "columns": {
         "type": "map",
+        "types": ["sqlite", *SERVERS],
         "description": [
             "What each column of O(table) is filled with: a column of the tables of the profile (C(log-archive ingest --print-schema) lists"
             " them), or V(stream), V(host), V(table) (the name of that table), V(line_offset), or V(row_id), a text of up to 60 characters"
@@ -97,15 +114,43 @@ SINK: Spec = {
         ],
         "example": {"hash": "row_id", "time": "time_utc", "username": "username", "size_bytes": "size_bytes"},
     },
+    "prefix": {
+        "type": "str",
+        "types": SEARCH,
+        "pattern": r"[a-z0-9][a-z0-9._-]{0,99}",
+        "pattern_means": "lower-case letters, digits, '.', '_' and '-' (at most 100, beginning with a letter or digit)",
+        "description": [
+            "How the names of the indices begin: C(PREFIX-KIND-2021.04), with the month of the entry in UTC. The default is the name of the"
+            " stream in lower case.",
+        ],
+    },
+    "delete_after": {
+        "type": "duration",
+        "types": SEARCH,
+        "description": [
+            "Let the server delete an index when it is older than this, such as V(400d), by a policy of ILM (V(elasticsearch)) or ISM"
+            " (V(opensearch)). ILM counts from the end of the index's month, ISM from its creation. By default indices stay.",
+        ],
+    },
+    "outbox": {
+        "type": "size",
+        "types": SEARCH,
+        "default": "100M",
+        "description": ["The size of the outbox. When it is full, reading waits until the server takes documents."],
+    },
     "timeout": {
         "type": "duration",
-        "types": SERVERS,
+        "types": [*SERVERS, *SEARCH],
         "default": "60",
         "description": ["How long to wait for the server."],
     },
 }
 
-NEEDED_BY_SINK = {"sqlite": ("path",), **dict.fromkeys(SERVERS, ("database", "user"))}
+NEEDED_BY_SINK = {"sqlite": ("path",), **dict.fromkeys(SERVERS, ("database", "user")), **dict.fromkeys(SEARCH, ("path",))}
+
+
+LEAST_AGE = 86400.0
+"""Seconds that an index is kept at least."""
 
 
 def is_local(sink: t.Mapping[str, t.Any]) -> bool:
@@ -115,10 +160,11 @@ def is_local(sink: t.Mapping[str, t.Any]) -> bool:
 
 
 def _sqlite_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
-    problems = _table_problems(sink)
-    if sink["path"] and os.path.basename(sink["path"]) == "":
-        problems.append("path: must be a file, not a folder")
-    return problems
+    return _table_problems(sink) + _path_problems(sink)
+
+
+def _path_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
+    return ["path: must be a file, not a folder"] if sink["path"] and os.path.basename(sink["path"]) == "" else []
 
 
 def _table_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
@@ -136,5 +182,22 @@ def _server_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
     return _table_problems(sink)
 
 
-SINK_PROBLEMS = {"sqlite": _sqlite_problems, **dict.fromkeys(SERVERS, _server_problems)}
+def _search_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
+    problems = _path_problems(sink)
+    if sink["tls"] == "none" and sink["ca_bundle"] is not None:
+        problems.append("ca_bundle: cannot be combined with tls: none")
+    if sink["api_key"] and sink["user"]:
+        problems.append("api_key: cannot be combined with user; give one of them")
+    if sink["delete_after"] is not None:
+        try:
+            too_short = parse_age(str(sink["delete_after"])) < LEAST_AGE
+        except ConfigError as error:
+            problems.append("delete_after: %s" % error)
+        else:
+            if too_short:
+                problems.append("delete_after: must be at least 1d")
+    return problems
+
+
+SINK_PROBLEMS = {"sqlite": _sqlite_problems, **dict.fromkeys(SERVERS, _server_problems), **dict.fromkeys(SEARCH, _search_problems)}
 """By type: mistakes that show only when options are seen together, each as 'option: what is wrong'. Checking opens no sink."""

@@ -12,7 +12,7 @@ from collections import Counter
 from ..base.errors import ConfigError
 from ..base.units import parse_duration, parse_size
 from .check import explanation, problems_of_type, read_object, receiver_problems, refuse
-from .sink_spec import NEEDED_BY_SINK, SINK, SINK_PROBLEMS
+from .sink_spec import NEEDED_BY_SINK, SEARCH, SINK, SINK_PROBLEMS
 from .stream_spec import FOLLOW, STREAM, TRANSFORM
 
 if t.TYPE_CHECKING:
@@ -52,12 +52,16 @@ def _problems(normal: t.Dict[str, t.Any]) -> t.List[str]:
     for index, target in enumerate(normal["notify"]):
         problems += receiver_problems(target, "notify[%d]." % index, normal["log"])
     names: t.List[str] = []
+    paths: t.List[t.Optional[str]] = []
     for index, sink in enumerate(normal["sinks"]):
         where = "sinks[%d]" % index
         sink["name"] = sink["name"] or sink["type"]
         if sink["name"] in names:
             problems.append("%s.name: two sinks are named '%s'; give each sink a different name" % (where, sink["name"]))
+        elif sink["path"] is not None and sink["path"] in paths:
+            problems.append("%s.path: two sinks have the same file; each needs its own positions" % where)
         names.append(sink["name"])
+        paths.append(sink["path"])
         problems += problems_of_type(sink, SINK, NEEDED_BY_SINK, where + ".", "a sink")
         problems += ["%s.%s" % (where, problem) for problem in SINK_PROBLEMS[sink["type"]](sink)]
         if sink["columns"]:
@@ -105,6 +109,8 @@ def _journal_problems(follow: t.Mapping[str, t.Any]) -> t.List[str]:
 
 def _page_problems(page: t.Mapping[str, t.Any], parse: t.Mapping[str, t.Any], sinks: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[str]:
     problems = []
+    if sinks and sinks[0]["type"] in SEARCH:
+        problems.append("page: it is made from the first sink, which is of type %s; put an SQL sink first" % sinks[0]["type"])
     if sinks and sinks[0]["table"]:
         problems.append(
             "page: it is made from the first sink, which fills the table %s; put a sink without 'table' first" % sinks[0]["table"]

@@ -73,10 +73,14 @@ class SinkOptions(t.TypedDict):
     database: t.Optional[str]
     user: t.Optional[str]
     password: t.Optional[str]
+    api_key: t.Optional[str]
     tls: t.Optional[str]
     ca_bundle: t.Optional[str]
     table: t.Optional[str]
     columns: t.Optional[t.Dict[str, str]]
+    prefix: t.Optional[str]
+    delete_after: t.Optional[Duration]
+    outbox: Size
     timeout: Duration
 
 

@@ -66,11 +66,12 @@ class StreamRow(t.TypedDict):
     """The status of one stream in one sink. Sizes are in bytes, times in UTC ("2024-01-12T13:00:00Z").
 
     files: those that are followed now. position: path and offset of each file that is read now. lag_bytes: what was not read yet;
-    lag_seconds: since when. rejected: lines that no table takes. gap_bytes: of the gaps with a known length. rotations_left: how many
+    lag_seconds: since when. waiting: documents that a search server does not have yet.
+    rejected: lines that no table takes. gap_bytes: of the gaps with a known length. rotations_left: how many
     rotations may come before the source removes unread lines, None without ``follow.backups``. error: why the sink cannot be used.
     state: for people.
-    exit_code: 0 fine; 1 the sink cannot be used, nothing was stored yet, or a rotation more loses lines; 3 lines were rejected, or
-    something cannot be read.
+    exit_code: 0 fine; 1 the sink cannot be used, nothing was stored yet, or a rotation more loses lines; 3 lines were rejected, documents
+    wait for long, or something cannot be read.
     """
 
     stream: str
@@ -82,6 +83,7 @@ class StreamRow(t.TypedDict):
     read_at: t.Optional[str]
     lag_bytes: int
     lag_seconds: float
+    waiting: int
     rejected: int
     gaps: int
     gap_bytes: int

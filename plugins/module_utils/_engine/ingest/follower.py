@@ -78,8 +78,10 @@ def _catch_up(pump: Pump, sleep: t.Callable[[float], None]) -> t.Optional[str]:
     while True:
         try:
             pump.look()
-            while pump.step():
+            while pump.step() or pump.deliver():
                 failures = 0
+            if pump.trouble is not None:
+                raise pump.trouble
         except LogArchiveError as error:
             pump.close()
             failures += 1
@@ -142,21 +144,18 @@ class Worker(threading.Thread):
                 self.pump.look()
                 # Before a backlog is stored, which may take longer than systemd waits for a start.
                 self.ready.set()
-                while not self._stop_event.is_set() and self.pump.step():
+                while not self._stop_event.is_set() and (self.pump.step() or self.pump.deliver()):
                     self.beat = time.monotonic()
-                    self._recovered()
+                    self._report(self.pump.trouble)
                     delay = FIRST_DELAY
-                self._recovered()
+                self._report(self.pump.trouble)
             except (SinkError, SinkFullError) as error:
                 self.pump.close()
                 if not error.retryable:
                     raise
                 if isinstance(error, ConflictError):
                     continue
-                if not self.trouble:
-                    self._since = time.time()
-                    self._log.write("sink_failed", sink=self.pump.name, error=str(error))
-                self.trouble = str(error)
+                self._report(error)
                 self.ready.set()
                 self._wait(delay)
                 delay = min(LAST_DELAY, delay * 2)
@@ -165,10 +164,15 @@ class Worker(threading.Thread):
                 self.ready.set()
                 self._wait(self._poll)
 
-    def _recovered(self) -> None:
-        if self.trouble:
-            self.trouble, self._since = "", 0.0
+    def _report(self, error: t.Optional[LogArchiveError]) -> None:
+        """Log once that the sink fails, or that documents wait to be sent; and once that this is over."""
+        if error is not None and not self.trouble:
+            self._since = time.time()
+            self._log.write("sink_failed", sink=self.pump.name, error=str(error))
+        elif error is None and self.trouble:
+            self._since = 0.0
             self._log.write("sink_recovered", sink=self.pump.name)
+        self.trouble = "" if error is None else str(error)
 
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
     from ..config.stream_document import SinkOptions, StreamDocument
     from .checkpoint import Batch, Generation
     from .records.tables import Value
-    from .sinks.base import Sink
+    from .sinks.base import Sink, SinkError
     from .source import Read, Source
 
 LINES, SIZE = 5000, 4 << 20
@@ -75,6 +75,7 @@ class Pump:
         self._sink: t.Optional[Sink] = None
         self._tracker: t.Optional[Source] = None
         self._limit = LINES
+        self._refused = 0
         self.name = options["name"]
         self.counts = Counts()
 
@@ -87,6 +88,26 @@ class Pump:
         """Whether to look again after so many looks: a generation has no file, or a journal is being rotated."""
         return self._tracker is not None and self._tracker.is_waiting and looks <= self._tracker.looks
 
+    @property
+    def trouble(self) -> t.Optional[SinkError]:
+        """Why documents wait to be sent, if they do. Reading goes on until the outbox is full."""
+        return None if self._sink is None else self._sink.trouble
+
+    def deliver(self) -> bool:
+        """Send documents that wait, if the sink sends any; False if there is nothing to send now. Raises SinkError; then call ``close``."""
+        if self._sink is None:
+            raise AssertionError("look first")
+        more = self._sink.deliver()
+        self._count_refused()
+        return more
+
+    def _count_refused(self) -> None:
+        """Count documents that the server refused as rejected lines: they were counted as rows."""
+        refused = 0 if self._sink is None else self._sink.refused
+        self.counts.rows -= refused - self._refused
+        self.counts.rejected += refused - self._refused
+        self._refused = refused
+
     def close(self) -> None:
         """Close the sink and all files. The next call of ``look`` opens them again and reads the positions."""
         if self._tracker is not None:
@@ -98,6 +119,7 @@ class Pump:
                 # The connection may be what failed.
                 self._sink.close()
             self._sink = None
+            self._refused = 0
 
     def look(self) -> None:
         """Look for files and lines, and store what was found out about files. Raises SinkError; then call ``close``."""
@@ -134,6 +156,7 @@ class Pump:
             raise AssertionError("open the sink first")
         generation = self._sink.commit(batch)
         self.counts.add(batch)
+        self._count_refused()
         if self._observe is not None:
             self._observe(batch)
         return generation

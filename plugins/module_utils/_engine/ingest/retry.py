@@ -42,6 +42,10 @@ def _retry(document: StreamDocument, options: SinkOptions) -> RetryResult:
                 for stored in page:
                     line = stored.rejected
                     after = (stored.generation, line.line_offset)
+                    if line.reason == "document":
+                        result["tried"] += 1
+                        result["stored"] += sink.send_again(stored.generation, line.line_offset)
+                        continue
                     text = parser.unsealed(line.line)
                     if len(text) < line.length:
                         result["cut"] += 1
@@ -52,6 +56,12 @@ def _retry(document: StreamDocument, options: SinkOptions) -> RetryResult:
                         result["stored"] += sink.store_rejected(stored.generation, line.line_offset, table, values)
                     except (Refused, RowRefusedError):
                         result["rejected"] += 1
+            while sink.deliver():
+                pass
+            result["stored"] -= sink.refused
+            result["rejected"] += sink.refused
+            if sink.trouble is not None:
+                raise sink.trouble
     except LogArchiveError as error:
         result["error"], result["exit_code"] = str(error), EXIT_FAILED
     else:

@@ -25,6 +25,10 @@ if t.TYPE_CHECKING:
     from .tail.file import File
 
 
+LONG_WAIT = 60.0
+"""Seconds without a new line, after which documents that still wait are reported."""
+
+
 def of(document: StreamDocument, now: t.Optional[float] = None) -> t.List[StreamRow]:
     """The status of a stream in each of its sinks. now: Unix seconds."""
     return [_of_sink(document, options, time.time() if now is None else now) for options in document["sinks"]]
@@ -46,7 +50,7 @@ def blank(document: StreamDocument, sink: str) -> StreamRow:
 def _blank(stream: str, host: str, sink: str) -> StreamRow:
     return {
         "stream": stream, "host": host, "sink": sink, "files": 0, "position": [], "lines": 0,
-        "read_at": None, "lag_bytes": 0, "lag_seconds": 0.0, "rejected": 0, "gaps": 0, "gap_bytes": 0, "rotations_left": None,
+        "read_at": None, "lag_bytes": 0, "lag_seconds": 0.0, "waiting": 0, "rejected": 0, "gaps": 0, "gap_bytes": 0, "rotations_left": None,
         "warnings": [], "error": None, "state": "nothing was stored yet", "exit_code": EXIT_FAILED,
     }  # fmt: skip
 
@@ -57,6 +61,7 @@ def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> Stre
         with contextlib.closing(DrySink(options, document)) as sink:
             totals = sink.totals()
             row["lines"], row["rejected"], row["gaps"], row["gap_bytes"] = totals
+            row["waiting"] = sink.waiting
             generations = sink.open_generations()
             source = source_of(document, generations, sink.generations_like)
             with contextlib.closing(source):
@@ -70,7 +75,7 @@ def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> Stre
     except LogArchiveError as error:
         row["error"] = row["state"] = str(error)
         return row
-    row["state"], row["exit_code"] = _judge(row)
+    row["state"], row["exit_code"] = _judge(row, read_at < now - LONG_WAIT)
     return row
 
 
@@ -115,11 +120,13 @@ def _rotations_left(files: t.Sequence[File], folder: str, backups: int) -> int:
     return max(0, backups - max(unread, default=0))
 
 
-def _judge(row: StreamRow) -> t.Tuple[str, int]:
+def _judge(row: StreamRow, is_idle: bool) -> t.Tuple[str, int]:
     if row["rotations_left"] is not None and row["rotations_left"] < 1:
         return "the next rotation of the source removes lines that were not read", EXIT_FAILED
     if row["warnings"]:
         return "cannot read %s" % row["warnings"][0], EXIT_PARTLY
+    if row["waiting"] and is_idle:
+        return "documents wait to be sent", EXIT_PARTLY
     if row["rejected"]:
         return "lines were rejected", EXIT_PARTLY
     if not row["lines"]:

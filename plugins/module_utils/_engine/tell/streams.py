@@ -49,6 +49,8 @@ def _status(row: StreamRow) -> str:
     facts = ["%s: %s" % (row["sink"], _count(row["lines"], "line")), _count(row["files"], "file")]
     if row["lag_bytes"]:
         facts.append("%s behind, for %s" % (format_size(row["lag_bytes"]), format_duration(row["lag_seconds"])))
+    if row["waiting"]:
+        facts.append("%s not sent yet" % _count(row["waiting"], "document"))
     if row["rejected"]:
         facts.append("%d rejected" % row["rejected"])
     if row["gaps"]:

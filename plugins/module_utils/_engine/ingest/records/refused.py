@@ -18,6 +18,7 @@ REASONS = {
     "new_field": "the profile does not know a field, and parse.new_fields is reject",
     "two_client_ids": "the line has more than one client id",
     "database": "the database refuses the row",
+    "document": "the search server refuses the document",
 }
 
 

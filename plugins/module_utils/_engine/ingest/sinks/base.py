@@ -113,6 +113,24 @@ class Sink(ABC):
     def gaps(self, limit: int) -> t.List[t.Tuple[str, Gap]]:
         """The newest gaps with the paths of their generations."""
 
+    trouble: t.Optional[SinkError] = None
+    """Why documents wait to be sent, for a sink that sends them."""
+    refused = 0
+    """How many documents the server has refused since the sink was opened; they are rejected lines now."""
+
+    @property
+    def waiting(self) -> int:
+        """How many documents wait to be sent."""
+        return 0
+
+    def deliver(self) -> bool:
+        """Send some of what waits to be sent, if it is time to; returns whether another call makes sense at once."""
+        return False
+
+    def send_again(self, generation: int, line_offset: int) -> bool:
+        """Send a document again that the server refused; False if another process did so before."""
+        return False
+
     @abstractmethod
     def close(self) -> None:
         """Close the connection. A transaction that is not committed is lost."""

@@ -49,6 +49,10 @@ class DrySink(Sink):
     def gaps(self, limit: int) -> t.List[t.Tuple[str, Gap]]:
         return [] if self._sink is None else self._sink.gaps(limit)
 
+    @property
+    def waiting(self) -> int:
+        return 0 if self._sink is None else self._sink.waiting
+
     def close(self) -> None:
         if self._sink is not None:
             self._sink.close()

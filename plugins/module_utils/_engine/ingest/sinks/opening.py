@@ -55,4 +55,17 @@ def _postgresql() -> t.Any:
     return PostgresqlSink
 
 
-KINDS: t.Dict[str, t.Callable[[], t.Any]] = {"sqlite": _sqlite, "mysql": _mysql, "mariadb": _mysql, "postgresql": _postgresql}
+def _search() -> t.Any:
+    from .search.sink import SearchSink
+
+    return SearchSink
+
+
+KINDS: t.Dict[str, t.Callable[[], t.Any]] = {
+    "sqlite": _sqlite,
+    "mysql": _mysql,
+    "mariadb": _mysql,
+    "postgresql": _postgresql,
+    "elasticsearch": _search,
+    "opensearch": _search,
+}

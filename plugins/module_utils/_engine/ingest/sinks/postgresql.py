@@ -9,6 +9,7 @@ import contextlib
 import typing as t
 
 from ...base.libraries import needed
+from ...base.net import system_ca
 from ...base.units import parse_duration
 from ...config.sink_spec import is_local
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
@@ -45,7 +46,8 @@ class PostgresqlSink(SqlSink):
         timeout = max(2, int(parse_duration(options["timeout"])))
         given: t.Dict[str, t.Any] = {"sslmode": "disable"}
         if options["tls"] == "verify" or (options["tls"] is None and not is_local(t.cast(t.Any, options))):
-            given = {"sslmode": "verify-full", "sslrootcert": options["ca_bundle"] or _system_ca()}
+            # libpq before 16 does not look for the CA certificates of the system.
+            given = {"sslmode": "verify-full", "sslrootcert": options["ca_bundle"] or system_ca()}
         try:
             self._connection = psycopg.connect(
                 host=options["socket"] or options["host"],
@@ -131,11 +133,3 @@ class PostgresqlSink(SqlSink):
         if not code or code.startswith(PASSING):
             return SinkUnavailableError("the database cannot be reached (%s)" % text, self.name)
         return SinkError("the database cannot be used (%s)" % text, self.name)
-
-
-def _system_ca() -> str:
-    """The file of the system's CA certificates: libpq before 16 does not look for them."""
-    import ssl
-
-    paths = ssl.get_default_verify_paths()
-    return paths.cafile or paths.openssl_cafile

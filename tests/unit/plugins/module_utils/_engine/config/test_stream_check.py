@@ -39,6 +39,7 @@ def test_defaults(tmp_path) -> None:
         "name": "sqlite",
         "path": "/db",
         "host": "localhost",
+        "outbox": "100M",
         "timeout": "60",
     }
     assert document["transform"] is None
@@ -68,6 +69,19 @@ def test_defaults(tmp_path) -> None:
         ({"transform": {"rename": "a"}}, "transform.rename: must be an object of texts, not text"),
         ({"sinks": [{"type": "sqlite"}]}, "sinks[0].path: is missing; a sink of type sqlite requires it"),
         ({"sinks": [{"type": "sqlite", "path": "/a"}] * 2}, "sinks[1].name: two sinks are named 'sqlite'"),
+        (
+            {"sinks": [{"type": "sqlite", "path": "/a"}, {"type": "opensearch", "path": "/a"}]},
+            "sinks[1].path: two sinks have the same file",
+        ),
+        ({"sinks": [{"type": "opensearch"}]}, "sinks[0].path: is missing; a sink of type opensearch requires it"),
+        ({"sinks": [{"type": "opensearch", "path": "/a", "table": "t"}]}, "sinks[0].table: "),
+        (
+            {"sinks": [{"type": "opensearch", "path": "/a", "prefix": "Logs"}]},
+            "sinks[0].prefix: 'Logs' is not allowed",
+        ),
+        ({"sinks": [{"type": "opensearch", "path": "/a", "delete_after": "90"}]}, "sinks[0].delete_after: '90': the duration has no unit"),
+        ({"sinks": [{"type": "opensearch", "path": "/a", "delete_after": "2h"}]}, "sinks[0].delete_after: must be at least 1d"),
+        ({"sinks": [{"type": "opensearch", "path": "/a", "user": "u", "api_key": "k"}]}, "sinks[0].api_key: cannot be combined with user"),
         ({"sinks": [{"type": "sqlite", "path": "/a/"}]}, "sinks[0].path: must be a file, not a folder"),
     ],
     ids=str,

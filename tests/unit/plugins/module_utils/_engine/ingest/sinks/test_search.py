@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is sent to search servers: documents, templates, and the requests for retention, for which the servers of the lab lack plugins."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import threading
+import time
+import typing as t
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.tables import GENERIC, PROFILES, TRANSFER
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.search import documents, retention, server
+from rigs.client_events import document as events, event
+from rigs.streams import document, upload
+
+
+def test_a_row_becomes_a_document_without_what_is_null(tmp_path, monkeypatch) -> None:
+    _table, values = LineParser(document(tmp_path)).parse(upload(7, virtual_path='a"b\\ü', new={"field": 1}))
+    for _with_and_without in range(2):
+        made = documents.Documents("sftp", TRANSFER, "sftpgo", "web1").of_rows("public", [(42, *values)])[0]
+        assert made[:3] == (42, "sftp-transfer-2026.11", "public-42")
+        source = json.loads(made.source)
+        assert (source["@timestamp"], source["time_text"]) == ("2026-11-03T00:59:58.114000Z", "2026-11-03T01:59:58.114")
+        assert (source["size_bytes"], source["virtual_path"], source["extra"]) == (7, 'a"b\\ü', {"new": {"field": 1}})
+        assert (source["stream"], source["host"]) == ("sftpgo", "web1")
+        assert "error" not in source
+        monkeypatch.setitem(__import__("sys").modules, "msgspec", None)
+
+
+def test_every_field_of_every_profile_has_a_mapping() -> None:
+    for tables in PROFILES.values():
+        made = documents.templates("p", tables, {"a": 1})
+        assert len({pattern for template in made.values() for pattern in template["index_patterns"]}) == len(made)
+        for table in tables:
+            for kind in documents.kinds_of(table):
+                template = made["p-" + kind]["template"]
+                assert template["mappings"]["dynamic"] == "strict"
+                assert len(template["mappings"]["properties"]) == len(table.columns) + 2
+    assert documents.templates("p", [GENERIC], {})["p-line"]["template"]["mappings"]["properties"]["extra"]["dynamic"] is True
+
+
+def test_the_end_of_a_month() -> None:
+    assert documents.end_of_month("p-data-2021.04") == 1619827200
+    assert documents.end_of_month("p-data-2020.12") == 1609459200
+
+
+@pytest.mark.parametrize(
+    ("item", "what", "reason"),
+    [
+        ({"status": 201}, server.DONE, ""),
+        (
+            {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "[1]: document already exists"}},
+            server.DONE,
+            "",
+        ),
+        ({"status": 429, "error": {"type": "rejected_execution_exception"}}, server.WAIT, "rejected_execution_exception"),
+        ({"status": 503, "error": {"type": "unavailable_shards_exception"}}, server.WAIT, "unavailable_shards_exception"),
+        ({"status": 403, "error": {"type": "cluster_block_exception"}}, server.WAIT, "cluster_block_exception"),
+        ({"status": 400, "error": {"type": "index_closed_exception"}}, server.WAIT, "index_closed_exception"),
+        ({"status": 404, "error": {"type": "index_not_found_exception"}}, server.WAIT, "index_not_found_exception"),
+        (
+            {
+                "status": 400,
+                "error": {"type": "mapper_parsing_exception", "reason": "failed to parse field [n] of type [long] in 'secret'"},
+            },
+            server.REJECT,
+            "mapper_parsing_exception (n of type long)",
+        ),
+        ({"status": 400, "error": {"type": "illegal_argument_exception", "reason": "secret"}}, server.REJECT, "illegal_argument_exception"),
+        ({}, server.WAIT, "no status"),
+    ],
+)
+def test_what_an_answer_means(item, what, reason) -> None:
+    assert server._outcome(item)[::2] == (what, reason)
+
+
+class Recorder(http.server.BaseHTTPRequestHandler):
+    """Answers as a server with ILM and ISM would, and keeps what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def _answer(self) -> None:
+        made: t.Any = self.server
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        path = self.path.partition("?")[0]
+        made.requests.append((self.command, self.path, body))
+        status, answer = 200, made.answers.get((self.command, path), {})
+        if path == "/_bulk":
+            answer = {"errors": False, "items": [{"create": {"status": 201}}] * (body.count(b"\n") // 2)}
+        elif path.endswith("/_settings/index.uuid"):
+            answer = dict.fromkeys(path.split("/")[1].split(","), {})
+        elif answer is None:
+            status, answer = 404, {}
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        for name, value in (
+            ("content-type", "application/json"),
+            ("content-length", str(len(data))),
+            ("x-elastic-product", "Elasticsearch"),
+        ):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_PUT = do_POST = _answer
+
+    def log_message(self, *_arguments: t.Any) -> None:
+        """Nothing."""
+
+
+@contextlib.contextmanager
+def recorder(answers: t.Dict[t.Tuple[str, str], t.Any]) -> t.Iterator[t.Any]:
+    made: t.Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
+    made.requests, made.answers = [], {("GET", "/"): {"version": {"distribution": "opensearch"}}, **answers}
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    try:
+        yield made
+    finally:
+        made.shutdown()
+        made.server_close()
+
+
+def sent(tmp_path, kind: str, answers: t.Dict[t.Tuple[str, str], t.Any]) -> t.Dict[t.Tuple[str, str], t.Any]:
+    (tmp_path / "logs").mkdir(exist_ok=True)
+    (tmp_path / "logs" / "a.log").write_bytes(event("2021-04-15T12:00:00", ID="1") + b"\n")
+    with recorder(answers) as made:
+        sink = {"type": kind, "path": str(tmp_path / "box"), "port": made.server_port, "delete_after": "400d"}
+        assert follower.catch_up(events(tmp_path, sinks=[sink]))["sinks"][0]["error"] is None
+        return {(method, path): json.loads(body) for method, path, body in made.requests if method == "PUT"}
+
+
+def test_retention_by_ilm(tmp_path) -> None:
+    pytest.importorskip("elasticsearch")
+    requests = sent(tmp_path, "elasticsearch", {})
+    policy = requests["PUT", "/_ilm/policy/events-retention"]["policy"]
+    assert policy["phases"]["delete"] == {"min_age": "34560000s", "actions": {"delete": {}}}
+    template = requests["PUT", "/_index_template/events-data"]["template"]
+    assert template["settings"] == {"index.lifecycle.name": "events-retention"}
+    assert requests["PUT", "/events-data-2021.04"]["settings"] == {"index.lifecycle.origination_date": 1619827200000}
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_retention_by_ism(tmp_path, is_known) -> None:
+    pytest.importorskip("opensearchpy")
+    path = "/_plugins/_ism/policies/events-retention"
+    old = {"_seq_no": 5, "_primary_term": 2, "policy": retention.ism("events", [], 86400.0)["policy"]}
+    requests = sent(tmp_path, "opensearch", {("GET", path): old if is_known else None})
+    ((_method, asked), body) = next(item for item in requests.items() if "_ism" in item[0][1])
+    assert asked.startswith(path)
+    assert ("if_seq_no=5" in asked and "if_primary_term=2" in asked) == is_known
+    assert body["policy"]["states"][0]["transitions"] == [{"state_name": "delete", "conditions": {"min_index_age": "34560000s"}}]
+    assert body["policy"]["ism_template"][0]["index_patterns"] == ["events-data-*", "events-error-*"]
+    assert requests["PUT", "/_index_template/events-data"]["template"]["settings"] == {}
+
+
+def test_a_server_that_is_not_there_is_waited_for_and_reading_goes_on(tmp_path) -> None:
+    pytest.importorskip("opensearchpy")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.log").write_bytes(event("2021-04-15T12:00:00", ID="1") + b"\n")
+    made = events(tmp_path, sinks=[{"type": "opensearch", "path": str(tmp_path / "box"), "port": 1, "timeout": "5"}])
+    began = time.monotonic()
+    result = follower.catch_up(made, sleep=lambda _seconds: None)["sinks"][0]
+    assert (result["rows"], time.monotonic() - began < 60) == (1, True)
+    assert result["error"] == "localhost:1: the server cannot be reached (connection refused)"
