@@ -19,8 +19,13 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import client_ids, keyring, months
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.ciphers import aead
 from rigs.client_events import ID, document, event, given
 from rigs.host import COMMAND, ENGINE_PATH
+
+siv = pytest.mark.skipif(
+    not hasattr(aead, "AESSIV"), reason="deterministic client ids need a newer cryptography than the oldest that archives need"
+)
 
 LINES = [
     event("2021-04-30T23:59:59", CLIENTID=ID),
@@ -65,12 +70,13 @@ def test_each_entry_has_the_key_of_its_month(tmp_path, logs) -> None:
     assert found[3][1] is None
     for _kind, token, key, _extra in (found[0], found[1], found[2]):
         # Any implementation of Fernet opens it with the file of the key.
-        assert Fernet((tmp_path / "keys" / (key + ".key")).read_bytes().strip()).decrypt(token).decode() == ID
+        assert Fernet((tmp_path / "keys" / (key + ".key")).read_bytes().strip()).decrypt(token.encode()).decode() == ID
     assert found[0][1] != found[4][1]
     nested = json.loads(found[4][3])["details"][0]
     assert (client_ids.reveal(client_ids.keys_of(str(tmp_path / "keys")), nested["clientId"]).text, nested["code"]) == (ID, 7)
 
 
+@siv
 def test_with_deterministic_the_same_id_has_one_token_a_month(tmp_path, logs) -> None:
     write(logs, *LINES)
     follower.catch_up(document(tmp_path, client_ids={"deterministic": True}))
@@ -83,7 +89,7 @@ def test_with_deterministic_the_same_id_has_one_token_a_month(tmp_path, logs) ->
         client_ids.reveal({"2021_May": keys["2021_May"]}, april)
 
 
-@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("deterministic", [False, pytest.param(True, marks=siv)])
 def test_no_file_no_output_and_no_error_has_an_id(tmp_path, logs, deterministic) -> None:
     write(logs, *LINES, *BAD)
     wanted = given(tmp_path, client_ids={"deterministic": deterministic}, parse={"max_line": 1024, "new_fields": "keep"})
@@ -148,7 +154,7 @@ def test_a_key_file_of_another_program_is_used_and_gets_into_the_keyring(tmp_pat
     (keys / "2021_April.key").write_bytes(text)
     write(logs, LINES[0])
     follower.catch_up(document(tmp_path))
-    assert Fernet(text).decrypt(rows(tmp_path)[0][1]).decode() == ID
+    assert Fernet(text).decrypt(rows(tmp_path)[0][1].encode()).decode() == ID
     # The escrow copies the keys that are listed.
     assert len(keyring.list_keys(str(keys))) == 1
     (keys / "2021_April.key").chmod(0o644)
