@@ -84,7 +84,7 @@ class Escrow:
         if self._secrets:
             content = VaultLib(self._secrets).encrypt(content, self._secrets[0][1])
         for folder in (self._top, self.folder):
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            durable.make_folders(folder)
         with durable.lock(os.path.join(self.folder, ".lock"), wait=True):
             for name in os.listdir(self.folder):
                 if name.startswith(durable.TEMP_PREFIX):

@@ -82,6 +82,21 @@ def test_confirm_asks_before_each_upload_that_leaves_the_host(host, openssh, typ
     assert len([name for name in files_below(os.path.join(openssh.root_folder, store["path"])) if name.endswith(".fernet")]) == sent
 
 
+def test_confirm_needs_a_terminal_on_which_the_question_is_seen(host):
+    master, slave = pty.openpty()
+    for streams in ({"stderr": subprocess.PIPE}, {"stderr": subprocess.DEVNULL}, {"stdin": subprocess.DEVNULL}):
+        given = dict({"stdin": slave, "stdout": slave, "stderr": slave}, **streams)
+        done = subprocess.run(
+            [*COMMAND, "run", "--all", "--confirm"], env=host.environment(), check=False, timeout=lab.patience(60), **given
+        )
+        assert done.returncode == 2
+        if done.stderr:
+            assert b"--confirm needs a terminal to ask on (standard error)" in done.stderr
+    assert not archives_in(file_store(host.store))
+    os.close(master)
+    os.close(slave)
+
+
 def test_a_progress_bar_on_a_terminal_and_none_elsewhere(host):
     # 0.5 s are needed before it shows; the size makes sure of it on any machine.
     (host.logs / "large").write_bytes(os.urandom(1 << 20) * 512)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import typing as t
 
+import lab
 import pytest
 from lab import quick_ansible
 from rigs.command import install
@@ -87,8 +88,8 @@ class LocalFleet:
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=self.folder
         )
 
-    def answered(self, answer: str, playbook: str, *arguments: str) -> t.Tuple[int, str]:
-        """Run a playbook on a terminal and answer its question; returns its exit status and the output."""
+    def answered(self, answer: t.Optional[str], playbook: str, *arguments: str) -> t.Tuple[int, str]:
+        """Run a playbook on a terminal and answer its question, or with None type yes and no Enter; returns its status and the output."""
         command, environment = self.call(playbook, *arguments)
         pid, terminal = pty.fork()
         if pid == 0:
@@ -100,7 +101,7 @@ class LocalFleet:
             heard, _w, _x = select.select([terminal], [], [], 1)
             if not heard:
                 if b"anything else: do nothing:" in shown:
-                    os.write(terminal, answer.encode() + b"\r")
+                    os.write(terminal, b"yes" if answer is None else answer.encode() + b"\r")
                 continue
             try:
                 data = os.read(terminal, 1 << 16)
@@ -111,6 +112,18 @@ class LocalFleet:
         os.close(terminal)
         assert b"anything else: do nothing:" in shown, shown.decode()
         return status, shown.decode()
+
+    def run_by_runner(self, playbook: str, **variables: t.Any) -> subprocess.CompletedProcess[str]:
+        """Run a playbook as AWX does: by ansible-runner, which gives it a terminal that nobody sees."""
+        command, environment = self.call(playbook)
+        data = self.folder / "runner"
+        (data / "env").mkdir(parents=True)
+        (data / "env" / "extravars").write_text(json.dumps(variables))
+        environment["PATH"] = "%s:%s" % (PROGRAM.parent, environment["PATH"])
+        argv = [str(PROGRAM.with_name("ansible-runner")), "run", str(data), "--inventory", command[2], "--playbook", command[3]]
+        return subprocess.run(
+            argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=lab.patience(120)
+        )
 
     def stored(self, host: str) -> t.List[str]:
         """The names of the archives in a host's local store."""
@@ -275,6 +288,20 @@ def test_upload_ask_follows_the_answer(sending: LocalFleet) -> None:
     code, shown = sending.answered("yes", "archive", "-e", "log_archive_upload=ask")
     assert code != 0
     assert "store bucket" in shown
+
+
+def test_upload_ask_without_an_answer_in_time_means_no(sending: LocalFleet) -> None:
+    code, shown = sending.answered(None, "archive", "-e", "log_archive_upload=ask", "-e", "_log_archive_ask_seconds=3")
+    assert code == 0, shown
+    assert "no answer in 3 seconds: archive, and keep them in the spool" in shown
+    assert len(waiting(sending)) == 3
+
+
+def test_upload_ask_is_refused_under_ansible_runner(sending: LocalFleet) -> None:
+    done = sending.run_by_runner("archive", log_archive_upload="ask")
+    assert done.returncode != 0
+    assert "ansible-runner, and so AWX, shows the question to nobody" in done.stdout.replace("\r\n", " ")
+    assert waiting(sending) == [] and len(sending.stored("web1")) == 3
 
 
 def test_status_fails_on_problems_only_on_request(local_fleet: LocalFleet) -> None:

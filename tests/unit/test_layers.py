@@ -93,3 +93,22 @@ def test_only_base_libraries_decides_what_a_failed_import_means(path: pathlib.Pa
     caught = [ast.unparse(node.type) for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.type is not None]
     wrong = [names for names in caught if "ImportError" in names or "ModuleNotFoundError" in names]
     assert not wrong, "import libraries in the contexts of base/libraries: a library that is broken is not one that is missing"
+
+
+def calls_of(path: pathlib.Path) -> t.List[ast.Call]:
+    return [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+
+
+@pytest.mark.parametrize("path", files(ENGINE))
+def test_what_is_created_has_a_mode_whatever_the_umask(path: pathlib.Path) -> None:
+    """Under a umask of 000 anybody could write to a folder of os.makedirs, which gives its mode to the last one only, or a file of open."""
+    wrong = []
+    for call in calls_of(path):
+        name, arguments = ast.unparse(call.func), [ast.unparse(argument) for argument in call.args]
+        writes = name == "open" and len(arguments) > 1 and set("wax") & set(arguments[1])
+        opened = ("os.open(", "os.devnull", "_private(", "descriptor")
+        if writes and not arguments[0].startswith(opened) and not any(keyword.arg == "opener" for keyword in call.keywords):
+            wrong.append(call.lineno)
+        if name in ("os.makedirs", "pathlib.Path.mkdir") or (name == "os.mkdir" and len(arguments) < 2):
+            wrong.append(call.lineno)
+    assert not wrong, "use base/durable: make_folders, new_file, write_atomically"

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 
 from .. import __version__
 from ..base.beneath import exists, open_folder
-from ..base.durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite
+from ..base.durable import TEMP_PREFIX, fsync_folder, make_folders, rename_without_overwrite
 from ..base.errors import DiskFullError, LogArchiveError, SourceError
 from ..base.periods import Period
 from ..base.progress import Advance
@@ -178,7 +178,7 @@ def _refuse_too_many(name: str, sources: int, size: int) -> None:
 
 @contextlib.contextmanager
 def _opened(folder: str) -> t.Iterator[int]:
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    make_folders(folder)
     with open_folder(folder) as held:
         yield held
 

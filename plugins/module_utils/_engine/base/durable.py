@@ -33,16 +33,24 @@ def fsync_folder(path: t.Union[str, int]) -> None:
         os.close(fd)
 
 
-def make_private_folders(path: str) -> None:
-    """Make the folder ``path`` and the missing ones above it, each with the mode 0700 (os.makedirs gives its mode to the last only)."""
+def make_folders(path: str, mode: int = 0o700) -> None:
+    """Make the folder ``path`` and the missing ones above it, each with this mode, from which the umask takes away.
+
+    os.makedirs gives its mode to the last one only: under a umask of 000 anybody could write to the others.
+    """
     parent = os.path.dirname(path.rstrip("/"))
     if parent and not os.path.isdir(parent):
-        make_private_folders(parent)
+        make_folders(parent, mode)
     try:
-        os.mkdir(path, 0o700)
+        os.mkdir(path, mode)
     except FileExistsError:
         if not os.path.isdir(path):
             raise
+
+
+def new_file(path: str, mode: int) -> t.BinaryIO:
+    """A new file, open to write, with this mode, from which the umask takes away. Raises FileExistsError."""
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb")
 
 
 def write_all(fd: int, data: t.Union[bytes, memoryview]) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 import typing as t
 
 from ..base.errors import LockedError, LogArchiveError, UsageError
@@ -16,6 +15,7 @@ if t.TYPE_CHECKING:
     import argparse
 
     from ..config.document import JobDocument
+    from ..run.context import Confirm
     from ..state.record import RunRecord
 
 
@@ -25,7 +25,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     # A dry run uploads nothing, so it has nothing to ask.
     uploads = parser.add_mutually_exclusive_group()
     uploads.add_argument("--dry-run", action="store_true", help="show what a run would do, and change nothing")
-    uploads.add_argument("--confirm", action="store_true", help="ask before each upload to another machine")
+    uploads.add_argument("--confirm", action="store_true", help="ask before each upload to another machine, for two minutes")
     uploads.add_argument(
         "--no-upload", action="store_true", help="upload nothing to other machines; archives wait in the spool for a later run"
     )
@@ -36,9 +36,11 @@ def run(options: argparse.Namespace) -> int:
     from ..run import job
 
     _check_jobs_or_all(options)
-    if options.confirm and not sys.stdin.isatty():
-        raise UsageError("--confirm needs a terminal", hint="Omit it if the command runs unattended")
-    confirm = _ask if options.confirm else _decline if options.no_upload else None
+    confirm: t.Optional[Confirm] = _decline if options.no_upload else None
+    if options.confirm:
+        from .confirm import Questions
+
+        confirm = Questions()
     progress = progress_of(options)
 
     def run_one(document: JobDocument) -> RunRecord:
@@ -135,15 +137,6 @@ def _print_record(record: RunRecord) -> None:
     from ..tell import report
 
     (output.print_error if record["errors"] else output.print_text)(report.recap(record))
-
-
-def _ask(name: str, location: str, size: int) -> bool:
-    from ..base.texts import line
-    from ..base.units import format_size
-
-    # Not input(): it asks on standard output, which may be a file of JSON, and fails if the terminal is closed.
-    output.write("stderr", "Upload %s (%s) to %s? [y/N] " % (line(name), format_size(size), line(location)))
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _decline(_name: str, _location: str, _size: int) -> bool:

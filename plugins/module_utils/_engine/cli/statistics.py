@@ -58,7 +58,7 @@ def stats(options: argparse.Namespace) -> int:
 
         umask = os.umask(0o022)
         os.umask(umask)
-        write_atomically(os.path.abspath(options.html), statistics_page.render(statistics).encode("utf-8"), 0o666 & ~umask)
+        write_atomically(os.path.abspath(options.html), statistics_page.render(statistics).encode("utf-8"), 0o644 & ~umask)
         output.print_text("%s: written" % options.html)
     else:
         output.print_text(statistics_text.render(statistics))

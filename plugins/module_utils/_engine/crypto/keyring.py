@@ -34,7 +34,7 @@ import stat
 import time
 import typing as t
 
-from ..base.durable import TEMP_PREFIX, fsync_folder, lock, write_atomically
+from ..base.durable import TEMP_PREFIX, fsync_folder, lock, make_folders, write_atomically
 from ..base.errors import KeyMissingError, KeyringError
 
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
@@ -289,7 +289,7 @@ def _make_folder(folder: str, check: bool) -> bool:
             return False
         parent = os.path.dirname(os.path.abspath(folder))
         try:
-            os.makedirs(parent, mode=0o755, exist_ok=True)
+            make_folders(parent, 0o755)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(folder, 0o700)
                 fsync_folder(parent)

@@ -19,6 +19,7 @@ import typing as t
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from ..base import net, watch
+from ..base.durable import make_folders, new_file
 from ..base.errors import EXIT_CONFIG, ConfigError, IntegrityError, LogArchiveError
 from ..base.libraries import needed
 from ..base.periods import load_timezone
@@ -171,7 +172,7 @@ def collect(
     of the result, not an error.
     """
     with failing_clearly(folder):
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        make_folders(folder)
         path = os.path.join(folder, ".download")
         try:
             download = fetch(options, path, known, progress)
@@ -445,7 +446,7 @@ def write_body(response: t.Any, path: str, options: WebOptions, progress: t.Opti
         raise WebError("too_large", "the file has %s, more than max_size" % format_size(expected), subject)
     sha256 = hashlib.sha256()
     size = 0
-    with open(path, "xb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
+    with new_file(path, 0o600) as file:
         for chunk in _chunks(response, options["url"], pace):
             if not size and not chunk.startswith(b"PK"[: len(chunk)]):
                 raise WebError("not_zip", "the response is not a zip file (%s)" % _kind(response, chunk), subject)

@@ -13,7 +13,7 @@ import re
 import typing as t
 
 from ..base.beneath import guarded_parent
-from ..base.durable import make_private_folders
+from ..base.durable import make_folders
 from ..base.errors import ConfigError, StoreDeniedError
 from .sftp_login import HostKey, Login
 
@@ -185,7 +185,7 @@ def _note_host_key(login: Login, key: HostKey) -> None:
     # Not hashed: the job document contains the host name anyway, and a hash would only hide it from a reviewer.
     line = "%s %s %s\n" % (name, key.type, base64.b64encode(key.blob).decode("ascii"))
     try:
-        make_private_folders(os.path.dirname(path) or ".")
+        make_folders(os.path.dirname(path) or ".")
         # An operator chooses the path: a line of ours must not spoil a key.
         with guarded_parent(path, among_settings=True) as (folder, file_name):
             descriptor = os.open(file_name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)

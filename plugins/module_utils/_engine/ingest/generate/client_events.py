@@ -12,6 +12,7 @@ import random
 import typing as t
 from datetime import datetime, timedelta
 
+from ...base.durable import make_folders, new_file
 from ...base.errors import LogArchiveError
 
 if t.TYPE_CHECKING:
@@ -33,8 +34,8 @@ def generate_month(folder: str, month: t.Tuple[int, int], lines: int, seed: int,
     path = os.path.join(folder, name)
     result: Generated = {"folder": folder, "files": [name], "lines": {"error": 0, "data": 0}, "bytes": 0}
     try:
-        os.makedirs(folder, exist_ok=True)
-        with open(path, "xb") as file, progress("generate %s" % path, lines) as advance:
+        make_folders(folder, 0o755)
+        with new_file(path, 0o644) as file, progress("generate %s" % path, lines) as advance:
             for kind, text in _events(random.Random(seed), datetime(year, number, 1), calendar.monthrange(year, number)[1], lines):
                 result["bytes"] += file.write(text.encode("ascii"))
                 result["lines"][kind] += 1

@@ -9,6 +9,7 @@ import os
 import typing as t
 from datetime import timedelta
 
+from ...base.durable import make_folders, new_file
 from ...base.errors import LogArchiveError
 from .sftpgo import generate_lines
 
@@ -39,7 +40,7 @@ def generate_folder(folder: str, files: int, lines: int, seed: int, start: datet
     source = generate_lines(seed, start)
     result: Generated = {"folder": folder, "files": [], "lines": {}, "bytes": 0}
     try:
-        os.makedirs(folder, exist_ok=True)
+        make_folders(folder, 0o755)
         present = sorted(name for name in os.listdir(folder) if name.startswith("sftpgo"))
         if present:
             raise LogArchiveError("the folder already contains %s" % present[0], folder, "Name another folder, or remove its logs first")
@@ -56,7 +57,7 @@ def generate_folder(folder: str, files: int, lines: int, seed: int, start: datet
 
 def _write(path: str, source: t.Iterator[Line], lines: int, result: Generated, advance: Advance) -> datetime:
     """Write lines to a new file; returns the time of the last one."""
-    with open(path, "xb") as file:
+    with new_file(path, 0o644) as file:
         for _unused in range(lines):
             line = next(source)
             result["bytes"] += file.write(line.text.encode("utf-8"))
@@ -77,7 +78,7 @@ def _rotate(folder: str, moment: datetime, compress: bool, result: Generated) ->
         import gzip
         import shutil
 
-        with open(live, "rb") as plain, open(rotated, "xb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+        with open(live, "rb") as plain, new_file(rotated, 0o644) as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
             shutil.copyfileobj(plain, packed)
         os.unlink(live)
     else:

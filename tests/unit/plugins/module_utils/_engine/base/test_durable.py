@@ -263,7 +263,7 @@ def test_a_symlink_in_place_of_the_lock_is_not_followed(tmp_path):
 def test_every_new_folder_is_private(tmp_path, end):
     os.chmod(tmp_path, 0o755)
     for _again in range(2):
-        durable.make_private_folders(str(tmp_path / "a/b/c") + end)
+        durable.make_folders(str(tmp_path / "a/b/c") + end)
     assert [path.stat().st_mode & 0o777 for path in (tmp_path, tmp_path / "a", tmp_path / "a/b", tmp_path / "a/b/c")] == [
         0o755,
         0o700,
@@ -275,6 +275,6 @@ def test_every_new_folder_is_private(tmp_path, end):
 def test_a_file_in_place_of_a_folder_is_an_error(tmp_path):
     (tmp_path / "a").write_bytes(b"")
     with pytest.raises(FileExistsError):
-        durable.make_private_folders(str(tmp_path / "a"))
+        durable.make_folders(str(tmp_path / "a"))
     with pytest.raises(OSError):
-        durable.make_private_folders(str(tmp_path / "a/b"))
+        durable.make_folders(str(tmp_path / "a/b"))

@@ -1,0 +1,67 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# The action plugin of the same name, on the controller, does all of it.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: timed_prompt
+short_description: Ask the person at the terminal, for a limited time
+version_added: 0.1.0
+description:
+  - Shows a prompt on the terminal of the controller once for all hosts, and returns the answer.
+  - Unlike M(ansible.builtin.pause) it ends after a time and still returns an answer that came before. A play that nobody watches goes on.
+options:
+  prompt:
+    description: The text to show.
+    type: str
+    required: true
+  seconds:
+    description: How long to wait for the answer, which ends with the Enter key. What was typed without it is no answer.
+    type: int
+    default: 300
+extends_documentation_fragment:
+  - infra_ops.log_archive.attributes
+attributes:
+  check_mode:
+    support: full
+    details: It asks in check mode too, and changes nothing.
+  diff_mode:
+    support: none
+    details: It changes nothing.
+  idempotent:
+    support: none
+    details: It asks each time.
+seealso:
+  - module: ansible.builtin.pause
+author:
+  - infra_ops.log_archive contributors (@infra-ops)
+"""
+
+EXAMPLES = r"""
+- name: Ask whether to send the archives now
+  infra_ops.log_archive.timed_prompt:
+    prompt: Send the archives now? yes or no
+    seconds: 120
+  register: asked
+
+- name: Stop without a yes
+  ansible.builtin.meta: end_play
+  when: asked.answer != 'yes'
+"""
+
+RETURN = r"""
+answer:
+  description: What the person typed, without blanks around it. V(null) without an answer.
+  returned: success
+  type: str
+  sample: "yes"
+reason:
+  description: Why there is no answer; V(timeout), or V(no_terminal) if standard input is not a terminal. V(null) if there is one.
+  returned: success
+  type: str
+  sample: timeout
+"""
