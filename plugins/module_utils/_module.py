@@ -112,9 +112,11 @@ def chosen(
 ) -> t.Tuple[inventory.Inventory, t.List[inventory.StoredArchive]]:
     """The inventory of the store for the options ``host`` and ``job``, and the archives in it that the rest of ``CHOICE`` selects."""
     from ._engine.holdings import inventory
+    from ._engine.holdings.trust import Trust
 
+    trust = trust or Trust(choice=choice(params))
     held = inventory.read(store, params["host"], params["job"], trust=trust)
-    return held, inventory.choose(held.archives, choice(params))
+    return held, inventory.choose(held.archives, trust.choice)
 
 
 @contextlib.contextmanager

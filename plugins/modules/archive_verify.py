@@ -147,10 +147,10 @@ def main() -> None:
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     params = module.params
     with reporting(module) as result, opened(params) as store:
-        trust = Trust(**given(params, OPENING))
+        trust = Trust(**given(params, OPENING), choice=choice(params))
         held, archives = chosen(params, store, trust)
         everything = not (params["names"] or params["start"] or params["end"])
-        checked = verifying.unusable(held, None if everything else choice(params))
+        checked = verifying.unusable(held, None if everything else trust.choice)
         checked += [verifying.verify(store, archive, params["level"], trust) for archive in archives]
         bad = [one for one in checked if one.error is not None]
         result["archives"] = [dict(one._asdict(), ok=one.error is None) for one in checked]

@@ -50,15 +50,20 @@ def list_archives(options: argparse.Namespace) -> int:
 
 def _rows_of_store(document: JobDocument, options: argparse.Namespace) -> t.List[ArchiveRow]:
     from ..holdings import inventory
+    from ..holdings.trust import NO_RECORD, Trust
 
-    with opened(stores(document, options.store)[0]) as store:
-        held = inventory.read(store, host_of(document, options), document["name"])
+    chosen, host = stores(document, options.store)[:1], host_of(document, options)
+    with opened(chosen[0]) as store, records(document, chosen, host) as recorded:
+        choice = inventory.Choice(start=options.since, end=options.until)
+        trust = Trust(record=recorded.get(store.name, NO_RECORD)._replace(held=dict), choice=choice)
+        held = inventory.read(store, host, document["name"], trust=trust)
         for item in held.damaged.values():
             output.print_error("log-archive: not listed: %s" % item.why)
         return [_row(archive, {store.name: "held"}) for archive in inventory.overlapping(held.archives, options.since, options.until)]
 
 
 def _rows_of_catalog(document: JobDocument, options: argparse.Namespace) -> t.List[ArchiveRow]:
+    from ..base.units import format_utc
     from ..holdings.inventory import StoredArchive, overlapping
     from ..state import catalog as catalogs
 
@@ -66,7 +71,9 @@ def _rows_of_catalog(document: JobDocument, options: argparse.Namespace) -> t.Li
         return []
     rows = []
     with contextlib.closing(catalogs.Catalog(document["state"])) as catalog:
-        entries = {entry.key: entry for entry in catalog.entries(document["name"]) if options.host in (None, "*", entry.host)}
+        start, end = (None if moment is None else format_utc(moment) for moment in (options.since, options.until))
+        found = catalog.entries_of(document["name"], start, end)
+        entries = {entry.key: entry for entry in found if options.host in (None, "*", entry.host)}
         archives = [StoredArchive(entry.key, entry.size, None, entry.manifest) for entry in entries.values()]
         for archive in overlapping(archives, options.since, options.until):
             copies = catalog.copies(entries[archive.key])
@@ -112,7 +119,7 @@ def verify_archives(options: argparse.Namespace) -> int:
 
         chosen = stores(document, options.store)
         wanted = Wanted(host_of(document, options), options.since, options.until, options.level)
-        with records(document, chosen) as recorded:
+        with records(document, chosen, wanted.host) as recorded:
             done = verify(document, chosen, recorded, wanted, progress_of(options))
         results.extend(done.rows)
         codes.append(done.exit_code)

@@ -6,36 +6,113 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import typing as t
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 if t.TYPE_CHECKING:
-    from ..config.document import JobDocument, JobStore
-    from ..holdings.trust import Record
+    from ..config.document import JobDocument, JobStore, RetentionOptions
+    from ..holdings.trust import Choice, Part, Record
+    from ..state.catalog import Catalog
+    from ..state.held import Held
+    from ..state.listings import Listing
+
+MOST_TIME = timedelta(days=366)
+"""Of a range, or of one period, that is listed day by day."""
 
 
 @contextlib.contextmanager
-def records(document: JobDocument, stores: t.Iterable[JobStore]) -> t.Iterator[t.Dict[str, Record]]:
-    """What the catalog records of each store, by its name; nothing if there is no catalog. It stays open as long as the context lasts."""
+def records(document: JobDocument, stores: t.Iterable[JobStore], host: t.Optional[str] = None) -> t.Iterator[t.Dict[str, Record]]:
+    """What the catalog records of each store, by its name; nothing if there is no catalog. It stays open as long as the context lasts.
+
+    host: the host to read the archives of; None is every host.
+    """
     from ..state import catalog as catalogs
 
     if not catalogs.exists(document["state"]):
         yield {}
         return
     with contextlib.closing(catalogs.Catalog(document["state"])) as catalog:
-        yield {store["name"]: _record(document, store, catalog) for store in stores}
+        yield {store["name"]: _record(document, store, catalog, host) for store in stores}
 
 
-def _record(document: JobDocument, store: JobStore, catalog: t.Any) -> Record:
+def _record(document: JobDocument, store: JobStore, catalog: Catalog, host: t.Optional[str]) -> Record:
     from ..archive.naming import host_name
-    from ..holdings import prune, retention
     from ..holdings.trust import Record
 
     job, name = document["name"], store["name"]
     policy = store["retention"] or document["retention"]
-    due: t.Container[str] = ()
-    if policy is not None:
-        due = prune.due(
-            catalog.held_by(host_name(document["host"]), job, name).by_key(), retention.read_policy(policy), datetime.now(timezone.utc)
-        )
-    return Record(lambda: catalog.held(job, name), due)
+    own = host_name(document["host"])
+    held = catalog.held_by(own, job, name)
+    due: t.Container[str] = () if policy is None else _Due(held, policy)
+
+    def part(choice: Choice) -> t.Optional[Part]:
+        return _part(own, job, held, catalog.listings.last(job, name), choice) if host == own else None
+
+    return Record(lambda: catalog.held(job, name), due, part)
+
+
+class _Due:
+    """The archives that retention would remove now. The plan is made when it is first asked for."""
+
+    def __init__(self, held: Held, policy: RetentionOptions) -> None:
+        self._held = held
+        self._policy = policy
+        self._keys: t.Optional[t.Set[str]] = None
+
+    def __contains__(self, key: object) -> bool:
+        if self._keys is None:
+            from ..holdings import prune, retention
+
+            self._keys = prune.due(self._held.by_key(), retention.read_policy(self._policy), datetime.now(timezone.utc))
+        return key in self._keys
+
+
+def _part(host: str, job: str, held: Held, listing: t.Optional[Listing], choice: Choice) -> t.Optional[Part]:
+    """The part of a store with all archives of the choice; None if it cannot be known.
+
+    The catalog knows the archives that this host made. Others are found by the last whole listing, or by a listing of the days that are
+    asked for: none has a longer period than any that is known.
+    """
+    from ..archive.naming import folder_key
+    from ..base.units import format_utc
+    from ..holdings.inventory import ARCHIVES_OF_A_REQUEST
+    from ..holdings.trust import Part
+
+    everything = [folder_key(host, job)]
+    if choice.start is None and choice.end is None:
+        if not choice.names or listing is None or listing.unrecorded:
+            return None
+        recorded = {}
+        for name in choice.names:
+            found = held.named(name)
+            if not found:
+                return None
+            recorded.update(found)
+        folders = sorted({key.rpartition("/")[0] + "/" for key in recorded})
+    else:
+        recorded = held.between(*(None if moment is None else format_utc(moment) for moment in (choice.start, choice.end)))
+        folders = everything if listing is None else _days(host, job, held, listing, choice) or everything
+    if held.count() <= ARCHIVES_OF_A_REQUEST * len(folders):
+        folders = everything
+    others = {key for folder in folders for key in held.below(folder)} - recorded.keys()
+    return Part(folders, recorded, others)
+
+
+def _days(host: str, job: str, held: Held, listing: Listing, choice: Choice) -> t.List[str]:
+    """The folders of the days on which a period may start that touches the time of the choice; none if there are too many."""
+    from ..archive.naming import archive_key
+    from ..base.periods import Period
+
+    known = [held.newest() or 0, *(one.start for one in listing.unrecorded.values())]
+    longest = max([held.longest(), *(one.seconds for one in listing.unrecorded.values())])
+    last = datetime.fromtimestamp(max([time.time(), *known]), timezone.utc) + timedelta(days=1)
+    end = last if choice.end is None else min(choice.end, last)
+    if choice.start is None or end - choice.start > MOST_TIME or longest > MOST_TIME.total_seconds():
+        return []
+    folders = []
+    day = (choice.start - timedelta(seconds=longest)).astimezone(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+    while day <= end:
+        folders.append(archive_key(host, job, Period(day, day), ""))
+        day += timedelta(days=1)
+    return folders

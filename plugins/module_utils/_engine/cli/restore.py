@@ -89,7 +89,7 @@ def _holdings(document: JobDocument, options: argparse.Namespace, stack: context
         document["name"],
         encryption["keyring"],
         options.unencrypted or not encrypts(encryption),
-        stack.enter_context(records(document, chosen)),
+        stack.enter_context(records(document, chosen, host_of(document, options))),
     )
 
 

@@ -17,7 +17,7 @@ from ..base.lists import some
 from ..base.periods import Period
 from ..base.units import format_size
 from ..stores.base import Store, StoredObject
-from .trust import Trust
+from .trust import Choice as Choice, Trust
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
@@ -26,6 +26,10 @@ if t.TYPE_CHECKING:
 
 MOST_MEMORY = 1 << 30
 """Bytes that the manifests of one listing may take in memory, by ``memory_of``. Those of 250,000 archives of one log take as much."""
+EARLIEST = 32 * 86400
+"""Seconds before the end of its period at which an archive may be made: a log of the current month may be archived on its first day."""
+ARCHIVES_OF_A_REQUEST = 500
+"""A listing of S3 has 1,000 objects; an archive and its manifest are two."""
 SMALL = 1 << 20
 """Bytes; larger manifests are fetched one at a time."""
 
@@ -48,19 +52,6 @@ class Damaged(t.NamedTuple):
 
     why: str
     claim: t.Optional[Manifest]
-
-
-class Choice(t.NamedTuple):
-    """Which archives of the stores are wanted.
-
-    names: archives with one of these names or keys, or that hold a log of this path; empty is all. start, end: archives with a period
-    that touches this time; either may be open. latest: only those of the newest period of each host and job.
-    """
-
-    names: t.Sequence[str] = ()
-    start: t.Optional[datetime] = None
-    end: t.Optional[datetime] = None
-    latest: bool = False
 
 
 class Inventory(t.NamedTuple):
@@ -89,11 +80,13 @@ def read(
     """List a store, or a host's or job's part of it, with the manifest of each archive.
 
     recorded: keys of archives of which the caller needs no manifest. trust: how far the manifests are believed; by default, by their
-    place alone. Raises StoreError.
+    place alone. Of archives that are certainly not of the trust's choice no manifest is fetched, and the inventory may not have them.
+    Raises StoreError.
     """
     trust = trust or Trust()
     prefix = "" if host is None else "%s/" % host if job is None else folder_key(host, job)
-    objects = {item.key: item for item in store.list(prefix)}
+    folders = [prefix] if trust.part is None else trust.part.folders
+    objects = {item.key: item for folder in folders for item in store.list(folder)}
     with_manifest = [item for item in objects.values() if not item.key.endswith(MANIFEST_SUFFIX) and manifest_key(item.key) in objects]
     if job is not None:
         with_manifest = [item for item in with_manifest if item.key.split("/")[1:2] == [job]]
@@ -102,7 +95,8 @@ def read(
         key: Damaged(describe_missing(store, key, objects), manifest)
         for key, manifest in trust.missing(prefix, {item.key for item in with_manifest}).items()
     }
-    unknown = [item for item in with_manifest if item.key not in recorded]
+    others = () if trust.part is None else trust.part.others
+    unknown = [item for item in with_manifest if item.key not in recorded and item.key not in others and _may_touch(item, trust.choice)]
     for item, manifest in zip(unknown, _fetched(store, unknown, objects)):
         if isinstance(manifest, LogArchiveError):
             damaged[item.key] = Damaged(str(manifest), None)
@@ -120,6 +114,18 @@ def read(
         [item for key, item in objects.items() if not key.endswith(MANIFEST_SUFFIX) and manifest_key(key) not in objects],
         [item for item in with_manifest if item.key in recorded],
     )
+
+
+def _may_touch(item: StoredObject, choice: Choice) -> bool:
+    """Whether the period of an archive may touch the time of the choice, by the archive's key and by when the store got it."""
+    day = day_of(item.key)
+    if day is None or (choice.start is None and choice.end is None):
+        return True
+    if choice.end is not None and day.start >= choice.end:
+        return False
+    if choice.start is None or day.end > choice.start or item.modified is None:
+        return True
+    return item.modified >= choice.start.timestamp() - EARLIEST
 
 
 def describe_missing(store: Store, key: str, objects: t.Container[str]) -> str:

@@ -94,7 +94,7 @@ def restore_from_stores(
     """
     check_destination(destination)
     with contextlib.ExitStack() as stack:
-        stocks = [stack.enter_context(contextlib.closing(_Stock(each, warn))) for each in holdings]
+        stocks = [stack.enter_context(contextlib.closing(_Stock(each, choice, warn))) for each in holdings]
         found: t.Iterable[t.Tuple[_Stock, t.List[StoredArchive]]] = ((stock, stock.chosen(choice)) for stock in stocks)
         if choice.names:
             # A name that is nowhere is an error before anything is restored.
@@ -191,7 +191,7 @@ def files_by_manifest(archive: StoredArchive, destination: str, state: str, with
 class _Stock:
     """Holdings as their stores list them. Each store is opened when it is first needed. A store that fails is reported and left out."""
 
-    def __init__(self, holdings: Holdings, warn: Warn) -> None:
+    def __init__(self, holdings: Holdings, choice: Choice, warn: Warn) -> None:
         self.holdings = holdings
         self.warn = warn
         self.errors: t.List[LogArchiveError] = []
@@ -199,6 +199,7 @@ class _Stock:
         """Names of stores that stopped answering: the others are asked first."""
         self.failed: t.Dict[str, Damaged] = {}
         """By key, archives of the choice that can be used in no store."""
+        self._choice = choice
         self._tried: t.List[t.Optional[_Listed]] = []
 
     @property
@@ -219,7 +220,7 @@ class _Stock:
             with contextlib.ExitStack() as stack:
                 store = stack.enter_context(contextlib.closing(open_store(options)))
                 wanted = self.holdings
-                trust = Trust(wanted.keyring, wanted.unencrypted, wanted.records.get(store.name, NO_RECORD))
+                trust = Trust(wanted.keyring, wanted.unencrypted, wanted.records.get(store.name, NO_RECORD), self._choice)
                 listed = _Listed(store, inventory.read(store, wanted.host, wanted.job, trust=trust), trust)
                 stack.pop_all()
                 return listed

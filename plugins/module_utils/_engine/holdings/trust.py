@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from datetime import datetime
 
 from ..archive.manifest import authenticate, check_sources
 from ..archive.naming import is_placed
@@ -17,15 +18,41 @@ if t.TYPE_CHECKING:
     from ..crypto.envelope import Envelope
 
 
+class Choice(t.NamedTuple):
+    """Which archives of the stores are wanted.
+
+    names: archives with one of these names or keys, or that hold a log of this path; empty is all. start, end: archives with a period
+    that touches this time; either may be open. latest: only those of the newest period of each host and job.
+    """
+
+    names: t.Sequence[str] = ()
+    start: t.Optional[datetime] = None
+    end: t.Optional[datetime] = None
+    latest: bool = False
+
+
+class Part(t.NamedTuple):
+    """The part of a store that has all archives of a choice.
+
+    folders: how their keys begin. recorded: {key: manifest} of those that the catalog records. others: keys of recorded archives in the
+    folders that are not of the choice.
+    """
+
+    folders: t.Collection[str]
+    recorded: t.Mapping[str, Manifest]
+    others: t.Container[str]
+
+
 class Record(t.NamedTuple):
     """What the catalog records of one store.
 
     held: called for {key: manifest} of the archives that the store has now. may_be_gone: keys of those that others may have removed,
-    because retention would.
+    because retention would. part: called for the part with all archives of a choice; None if the catalog cannot name it.
     """
 
     held: t.Callable[[], t.Mapping[str, Manifest]]
     may_be_gone: t.Container[str] = ()
+    part: t.Callable[[Choice], t.Optional[Part]] = lambda choice: None
 
 
 NO_RECORD = Record(dict)
@@ -35,14 +62,19 @@ class Trust:
     """What is known about the archives of one store before it is read.
 
     keyring: the folder of the Fernet keys; None if there is none. unencrypted: accept archives that are not encrypted. record: what the
-    catalog records of the store. recorded: its {key: manifest} at the beginning.
+    catalog records of the store. choice: the archives that are wanted. recorded: what the catalog records of them at the beginning, as
+    {key: manifest}. part: the part of the store that has them; None if it is not known.
     """
 
-    def __init__(self, keyring: t.Optional[str] = None, unencrypted: bool = True, record: Record = NO_RECORD) -> None:
+    def __init__(
+        self, keyring: t.Optional[str] = None, unencrypted: bool = True, record: Record = NO_RECORD, choice: t.Optional[Choice] = None
+    ) -> None:
         self._keyring = keyring
         self._unencrypted = unencrypted
         self._record = record
-        self.recorded = record.held()
+        self.choice = choice or Choice()
+        self.part = None if choice is None else record.part(choice)
+        self.recorded = record.held() if self.part is None else self.part.recorded
         self._envelopes: t.Dict[t.Optional[str], Envelope] = {}
         self._missing_keys: t.Dict[t.Optional[str], KeyringError] = {}
 

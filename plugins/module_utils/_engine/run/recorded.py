@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 
 from ..archive.naming import MANIFEST_SUFFIX, manifest_key
 from ..base.units import parse_utc
+from ..holdings.inventory import ARCHIVES_OF_A_REQUEST
 
 if t.TYPE_CHECKING:
     from ..holdings.prune import Pruning
@@ -27,8 +28,6 @@ if t.TYPE_CHECKING:
 
 LISTED_AGAIN = 7 * 86400
 """Seconds after which a run lists the whole store again: other hands may have put archives there, or taken some."""
-ARCHIVES_OF_A_REQUEST = 500
-"""A listing of S3 has 1,000 objects; an archive and its manifest are two."""
 MOST_PERIODS = 10_000
 """Periods to look at one by one."""
 

@@ -94,11 +94,11 @@ def _verify_store(
     from ..stores.opening import open_store
 
     encryption = document["encryption"]
-    trust = Trust(encryption["keyring"], not encrypts(encryption), record or NO_RECORD)
+    choice = inventory.Choice(start=wanted.start, end=wanted.end)
+    trust = Trust(encryption["keyring"], not encrypts(encryption), record or NO_RECORD, choice)
     with contextlib.closing(open_store(options)) as store:
         held = inventory.read(store, wanted.host, document["name"], trust=trust)
         archives = inventory.overlapping(held.archives, wanted.start, wanted.end)
-        choice = inventory.Choice(start=wanted.start, end=wanted.end)
         checked = verifying.unusable(held, choice if wanted.start or wanted.end else None)
         with progress("verify %s" % store.name, sum(archive.size for archive in archives)) as advance:
             for archive in archives:

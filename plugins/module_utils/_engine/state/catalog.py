@@ -57,29 +57,31 @@ class Catalog:
         """Close the database."""
         self._database.close()
 
+    # An idle run needs none of the next four.
+
     @property
     def names(self) -> Names:
-        """The archived logs under the names that they got later. An idle run does not need them."""
+        """The archived logs under the names that they got later."""
         from .names import Names
 
         return Names(self._database)
 
     @property
     def counts(self) -> Counts:
-        """Figures about the archives of a job. An idle run does not need them."""
+        """Figures about the archives of a job."""
         from .counts import Counts
 
         return Counts(self._database)
 
     @property
     def listings(self) -> Listings:
-        """How the last listings of stores differed from this record. An idle run does not need them."""
+        """How the last listings of stores differed from this record."""
         from .listings import Listings
 
         return Listings(self._database)
 
     def held_by(self, host: str, job: str, store: str) -> Held:
-        """What a store holds of a host and job, as retention needs it."""
+        """What a store holds of a host and job."""
         from .held import Held
 
         return Held(self._database, host, job, store)
@@ -94,17 +96,19 @@ class Catalog:
         from .entry import Entry
 
         known = identities or {}
-        period = manifest["period"]
+        period, name, size = manifest["period"], manifest["archive"]["name"], manifest["archive"]["size"]
         begin, end = seconds(period["start"]), seconds(period["end"])
         sources = [(*_source(source), *integers(known.get(source["path"]))) for source in manifest["sources"]]
         with self._database.transaction():
             start = revisions.start_of(self._database.execute, job, key, begin, {source[0] for source in sources})
+            facts = (host, job, key, period["start"], period["end"], size, json.dumps(manifest), start, end - begin, name)
             archive = self._database.insert(
-                "INSERT INTO archives (host, job, key, period_start, period_end, size, manifest, spooled, start, seconds)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
-                (host, job, key, period["start"], period["end"], manifest["archive"]["size"], json.dumps(manifest), start, end - begin),
+                "INSERT INTO archives (host, job, key, period_start, period_end, size, manifest, spooled, start, seconds, name)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
+                facts,
             )
-            self._database.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(archive, *source) for source in sources])
+            rows = [(archive, *source) for source in sources]
+            self._database.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._await(archive, key, stores)
         return Entry(archive, host, job, key, manifest, True)
 
@@ -123,6 +127,12 @@ class Catalog:
     def entries(self, job: str, spooled: bool = False) -> t.List[Entry]:
         """The archives of a job, oldest period first, and within a period as they were made. spooled: only those in the spool."""
         return self._entries("job = ? AND spooled >= ?", (job, int(spooled)))
+
+    def entries_of(self, job: str, start: t.Optional[str], end: t.Optional[str]) -> t.List[Entry]:
+        """Those with a period that touches this time (ISO 8601, UTC; either may be open)."""
+        from .held import touching
+
+        return self._entries(*touching(self._database, job, start, end))
 
     def entry(self, archive: int) -> Entry:
         """One archive by its id."""

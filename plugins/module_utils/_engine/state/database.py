@@ -38,11 +38,13 @@ CREATE TABLE archives (
     spooled INTEGER NOT NULL,
     start INTEGER,
     seconds INTEGER,
+    name TEXT,
     UNIQUE (key)
 );
 CREATE INDEX archives_by_job ON archives (job, spooled);
 CREATE INDEX archives_by_period ON archives (job, period_start);
 CREATE INDEX archives_by_start ON archives (job, start);
+CREATE INDEX archives_by_name ON archives (name);
 CREATE INDEX archives_by_length ON archives (job, seconds);
 CREATE TABLE sources (
     archive INTEGER NOT NULL REFERENCES archives (id),
@@ -242,23 +244,25 @@ class Database:
             )
 
     def _migrate_from_2(self) -> None:
-        """Version 2 found the start of an archive only in its manifest, and had no record of what stores list."""
+        """Version 2 found the name and the start of an archive only in its manifest, and had no record of what stores list."""
+        import json
         import re
 
         from . import revisions
 
-        for table, columns in (("archives", ("start", "seconds")), ("copies", ("host TEXT", "job TEXT", "start"))):
+        for table, columns in (("archives", ("start", "seconds", "name TEXT")), ("copies", ("host TEXT", "job TEXT", "start"))):
             there = {row[1] for row in self.execute("PRAGMA table_info(%s)" % table)}
             for column in columns:
                 if column.split()[0] not in there:
                     self.execute("ALTER TABLE %s ADD COLUMN %s" % (table, column if " " in column else column + " INTEGER"))
-        new = (
-            r"TABLE (listings|differences) |INDEX (archives_by_start|archives_by_length|sources_by_archive|copies_by_key|copies_by_start) "
-        )
+        new = r"TABLE (listings|differences) |INDEX (archives_by_(start|name|length)|sources_by_archive|copies_by_(key|start)) "
         self._execute_all(";".join(statement for statement in _SCHEMA.split(";") if re.search(new, statement)))
         begin = "CAST(strftime('%s', period_start) AS INTEGER)"
         self.execute("UPDATE archives SET start = %s, seconds = CAST(strftime('%%s', period_end) AS INTEGER) - %s" % (begin, begin))
         revisions.date_all(self.execute)
+        for (archive,) in self.execute("SELECT id FROM archives"):
+            manifest = json.loads(self.execute("SELECT manifest FROM archives WHERE id = ?", (archive,))[0][0])
+            self.execute("UPDATE archives SET name = ? WHERE id = ?", (manifest["archive"]["name"], archive))
         self.execute("UPDATE copies SET (host, job, start) = (SELECT host, job, start FROM archives WHERE id = archive)")
 
     def _failed(self, error: Exception) -> LogArchiveError:

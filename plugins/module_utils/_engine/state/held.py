@@ -1,13 +1,15 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a store holds of a host and job according to the catalog, as retention needs it: no manifest is read.
+"""What a store holds of a host and job according to the catalog: for retention, which reads no manifest, and the part that is asked for.
 
 Retention must not cost more with each year that archives are kept: of 100,000 archives it reads 100,000 numbers from an index.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import typing as t
 
 from .database import text
@@ -15,9 +17,37 @@ from .database import text
 if t.TYPE_CHECKING:
     import array
 
+    from ..archive.facts import Manifest
     from .database import Database
 
 _VERIFIED = "FROM copies WHERE job = ? AND host = ? AND store = ? AND state = 'verified'"
+
+
+OPEN = "9999-12-31T23:59:59Z"
+
+
+def touching(database: Database, job: str, start: t.Optional[str], end: t.Optional[str]) -> t.Tuple[str, t.Tuple[str, ...]]:
+    """The condition for the archives of a job with a period that touches this time, and its values.
+
+    It is a range of an index, because no period is longer than the longest of the job.
+    """
+    from datetime import timedelta
+
+    from ..base.units import format_utc, parse_utc
+
+    first = ""
+    if start is not None:
+        with contextlib.suppress(OverflowError):
+            first = format_utc(parse_utc(start) - timedelta(seconds=longest(database, job)))
+    return (
+        "archives.job = ? AND period_start >= ? AND period_start <= ? AND (period_end >= ? OR period_start >= ?)",
+        (job, first, OPEN if end is None else end, start or "", start or ""),
+    )
+
+
+def longest(database: Database, job: str) -> int:
+    """The length of the longest period of a job's archives, in seconds."""
+    return database.execute("SELECT MAX(seconds) FROM archives WHERE job = ?", (job,))[0][0] or 0
 
 
 class Held:
@@ -34,6 +64,11 @@ class Held:
     def starts(self) -> array.array[int]:
         """When the periods of the archives start, newest first, each once."""
         return self._database.integers("SELECT DISTINCT start %s ORDER BY start DESC" % _VERIFIED, self._values)
+
+    def newest(self) -> t.Optional[int]:
+        """When the newest period starts; None if there is none."""
+        rows = self._database.execute("SELECT MAX(start) %s" % _VERIFIED, self._values)
+        return t.cast(t.Optional[int], rows[0][0])
 
     def by_key(self) -> t.Dict[str, int]:
         """The start of the period of each archive."""
@@ -64,3 +99,32 @@ class Held:
             (folder, folder[:-1] + "0", self._values[2]),
         )
         return {row[0] for row in rows}
+
+    def between(self, start: t.Optional[str], end: t.Optional[str]) -> t.Dict[str, Manifest]:
+        """The archives with a period that touches this time (ISO 8601, UTC; either may be open): {key: manifest}."""
+        condition, values = touching(self._database, self._values[0], start, end)
+        return self._manifests(condition + " AND +archives.host = ? AND store = ?", (*values, *self._values[1:]))
+
+    def named(self, name: str) -> t.Dict[str, Manifest]:
+        """The archives with this name or key, or with a log of this path: {key: manifest}."""
+        job_host_store = "+archives.job = ? AND +archives.host = ? AND store = ?"
+        found = {}
+        for condition, value in (
+            ("archives.name = ?", text(name)),
+            ("archives.id IN (SELECT archive FROM copies WHERE key = ?)", text(name)),
+            ("archives.id IN (SELECT archive FROM sources WHERE path = ?)", name.encode("utf-8", "surrogateescape")),
+        ):
+            found.update(self._manifests("%s AND %s" % (job_host_store, condition), (*self._values, value)))
+        return found
+
+    def longest(self) -> int:
+        """The length of the longest period, in seconds."""
+        return longest(self._database, self._values[0])
+
+    def _manifests(self, condition: str, values: t.Tuple[t.Any, ...]) -> t.Dict[str, Manifest]:
+        rows = self._database.execute(
+            "SELECT copies.key, COALESCE(copies.manifest, archives.manifest) FROM archives CROSS JOIN copies ON archive = archives.id"
+            " WHERE +state = 'verified' AND " + condition,
+            values,
+        )
+        return {key: json.loads(manifest) for key, manifest in rows}

@@ -154,11 +154,13 @@ def schema(path):
 TO_VERSION_2 = """
 DROP INDEX archives_by_start;
 DROP INDEX archives_by_length;
+DROP INDEX archives_by_name;
 DROP INDEX sources_by_archive;
 DROP INDEX copies_by_key;
 DROP INDEX copies_by_start;
 ALTER TABLE archives DROP COLUMN start;
 ALTER TABLE archives DROP COLUMN seconds;
+ALTER TABLE archives DROP COLUMN name;
 ALTER TABLE copies DROP COLUMN host;
 ALTER TABLE copies DROP COLUMN job;
 ALTER TABLE copies DROP COLUMN start;
@@ -184,7 +186,7 @@ def test_a_catalog_of_version_2_gets_the_starts_of_its_archives(tmp_path):
         # The third is a later state of the first, although the clock was set back.
         assert catalog.held_by("host", "job", "a").by_key() == {key % "": later, key % ".r2": earlier, key % ".r3": later}
         assert list(catalog.held_by("host", "job", "a").starts()) == [later, earlier]
-        assert catalog._database.execute("SELECT seconds FROM archives ORDER BY id") == [(3600,), (10800,), (7200,)]
+        assert catalog._database.execute("SELECT seconds, name FROM archives ORDER BY id") == [(3600, "x"), (10800, "x"), (7200, "x")]
     assert schema(tmp_path / FILE_NAME) == expected
 
 
