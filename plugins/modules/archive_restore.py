@@ -20,6 +20,7 @@ description:
   - Compares each file with the SHA-256 in the manifest. Restores modes and modification times, but not owners.
   - If several of the archives have the same log (it was archived again after it had grown, or each day under the same name), only its last
     state is restored, and a warning names the other archives. To restore one of them, set O(names) to its key.
+  - If O(names) has the path of a log, only that log of its archive is restored. With the name or the key of an archive, all its logs are.
   - Logs of several hosts with one name conflict below one O(dest), which is an error. Restore them to different folders.
   - At least one of O(names), O(start), O(end) and O(latest) is required. They can be combined.
 options:

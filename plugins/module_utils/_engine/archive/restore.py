@@ -69,7 +69,7 @@ def restore(
         stream.seek(0)
         envelope.authenticate(stream, None if manifest is None else manifest["archive"]["sha256"], subject)
         stream.seek(0)
-        staged = _extract(envelope.open(stream, subject), staging, subject, progress)
+        staged = _extract(envelope.open(stream, subject), staging, placing.without, subject, progress)
         if manifest is not None:
             _compare(staged, manifest, subject)
             staged = _with_nanoseconds(staged, manifest)
@@ -85,26 +85,38 @@ def check_contents(stream: t.BinaryIO, envelope: Envelope, manifest: Manifest, s
     with _ahead(_inflated(envelope.open(stream, subject), subject)) as chunks:
         plaintext = _Plaintext(chunks)
         for member in _members(plaintext, subject):
-            stored = _stored(member)
-            sha256 = hashlib.sha256(stored.beginning)
-            size = 0
-            for piece in plaintext.pieces(stored.size):
-                sha256.update(piece)
-                size += len(piece)
-            _refuse_cut(member, size, stored, subject)
-            found.append(StagedFile(member.name, "", member.size, sha256.hexdigest(), 0, 0, stored.data))
+            found.append(_checked(member, plaintext, subject))
         for _chunk in chunks:
             pass
     _compare(found, manifest, subject)
 
 
-def _extract(tgz: t.Iterator[bytes], staging: Staging, subject: str, progress: t.Optional[Advance]) -> t.List[StagedFile]:
+def _checked(member: tarfile.TarInfo, plaintext: _Plaintext, subject: str) -> StagedFile:
+    """Read a member without writing it."""
+    stored = _stored(member)
+    sha256 = hashlib.sha256(stored.beginning)
+    size = 0
+    for piece in plaintext.pieces(stored.size):
+        sha256.update(piece)
+        size += len(piece)
+    _refuse_cut(member, size, stored, subject)
+    return StagedFile(member.name, "", member.size, sha256.hexdigest(), 0, 0, stored.data)
+
+
+def _extract(
+    tgz: t.Iterator[bytes], staging: Staging, without: t.AbstractSet[str], subject: str, progress: t.Optional[Advance]
+) -> t.List[StagedFile]:
     from concurrent.futures import ThreadPoolExecutor
 
     staged: t.List[StagedFile] = []
     with ThreadPoolExecutor(1) as hasher, _ahead(_inflated(tgz, subject)) as chunks:
         plaintext = _Plaintext(chunks)
         for member in _members(plaintext, subject):
+            if member.name in without:
+                staged.append(_checked(member, plaintext, subject))
+                if progress is not None:
+                    progress(member.size)
+                continue
             number = "%d" % len(staged)
             stored = _stored(member)
             sha256 = hashlib.sha256(stored.beginning)

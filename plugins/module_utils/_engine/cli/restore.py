@@ -26,9 +26,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``restore``."""
     add_archives(parser)
     parser.add_argument("--to", metavar="FOLDER", required=True, help="destination; files keep their paths below it")
-    parser.add_argument(
-        "--name", metavar="NAME", action="append", default=[], help="name or key of an archive, or path of a log; repeatable"
-    )
+    names = "name or key of an archive, or path of a log, of which only that log is restored; repeatable"
+    parser.add_argument("--name", metavar="NAME", action="append", default=[], help=names)
     parser.add_argument("--latest", action="store_true", help="only the newest period of each job")
     add_store(parser, "restore only from this store (default: from the first store of the job that has the archive)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that have other content")

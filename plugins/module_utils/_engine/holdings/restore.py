@@ -80,7 +80,8 @@ def restore_from_stores(
     A name (``choice.names``) may be in any of the holdings. Without names, the first store of each of the holdings that answers and
     has an archive in the range defines the archives. Each archive is taken from the first store that can give it whole: an
     archive that a store cannot give, or that is damaged there, is taken from the next store that has the same logs.
-    Of several archives of a log only the last state is restored (``last_states``); ``warn`` names the others. An archive with all its
+    Of an archive that is taken because it has a named log, only that log is restored. Of several archives of a log only the last state is
+    restored (``last_states``); ``warn`` names the others. An archive with all its
     files in place is not fetched again.
 
     An archive that is damaged or forged in every store, or for which there is no key, is yielded with its error, and the next one is
@@ -102,7 +103,7 @@ def restore_from_stores(
             _require_names([archive for _stock, archives in found for archive in archives], stocks, choice)
         nothing = True
         for stock, archives in found:
-            wanted, replaced = last_states(archives)
+            wanted, replaced = last_states(archives, choice.names)
             for archive, without in wanted:
                 yield _restore_copy(stock, archive, destination, Placing(overwrite, without), check, progress)
                 nothing = False
@@ -142,10 +143,12 @@ def is_restored(archive: StoredArchive, destination: str, without: t.AbstractSet
 
 
 def last_states(
-    archives: t.Sequence[StoredArchive],
+    archives: t.Sequence[StoredArchive], names: t.Sequence[str] = ()
 ) -> t.Tuple[t.List[t.Tuple[StoredArchive, t.AbstractSet[str]]], t.List[StoredArchive]]:
-    """Of these archives (oldest first) those that have the last state of a log, each with the names of its files that a later archive
-    has, too; and the archives of which nothing is left.
+    """Of these archives (oldest first) those that have the last state of a log, each with the names of its files that are left out: a
+    later archive has them, or they are not named; and the archives of which nothing is left.
+
+    names: see ``Choice``. Of an archive that has a named log, and is not named itself, only that log counts.
 
     Two states of a log cannot be in the same place. An archive that is not authenticated counts as older than any that is: anyone can have
     dated it.
@@ -157,12 +160,15 @@ def last_states(
     for archive in sorted(archives, key=lambda archive: (archive.authenticated is True, order[archive.key]), reverse=True):
         host = archive.manifest["host"]
         sources = archive.manifest["sources"]
-        without = {source["name"] for source in sources if (host, source["path"]) in seen}
+        named = not names or not {archive.key, archive.manifest["archive"]["name"]}.isdisjoint(names)
+        logs = [(host, source["path"]) for source in sources if named or source["path"] in names]
+        last = set(logs) - seen
+        without = {source["name"] for source in sources if (host, source["path"]) not in last}
         if len(without) < len(sources):
             wanted.append((archive, without))
         else:
             replaced.append(archive)
-        seen.update((host, source["path"]) for source in sources)
+        seen.update(logs)
     return sorted(wanted, key=lambda item: order[item[0].key]), sorted(replaced, key=lambda archive: order[archive.key])
 
 

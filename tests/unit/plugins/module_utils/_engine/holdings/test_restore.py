@@ -20,6 +20,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
     StoreError,
     StoreUnavailableError,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.staging import Staging
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.inventory import Choice
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import (
     Holdings,
@@ -298,3 +299,51 @@ def test_progress_counts_the_bytes_of_the_files(site: Site) -> None:
     site.restore(progress=progress)
     assert len(moved) == 3
     assert all(size == done > 0 for size, done in moved.values())
+
+
+@pytest.fixture
+def together(tmp_path: pathlib.Path) -> Site:
+    """A site with one archive of three logs."""
+    site = Site(tmp_path)
+    site.near.parent.mkdir()
+    site.host.stores = site.written("near")
+    site.host.write_logs(12, 13, 14)
+    site.host.run(archive={"group": "run"})
+    return site
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_only_the_named_log_of_an_archive_is_written(together: Site, monkeypatch: pytest.MonkeyPatch, check: bool) -> None:
+    created = []
+    create = Staging.create
+    monkeypatch.setattr(Staging, "create", lambda staging, name: (created.append(name), create(staging, name))[1])
+    name = str(together.host.logs / "syslog.20240112.13")
+    near = together.holdings("near")
+    (restored,) = together.restore(near, choice=Choice(names=[name]), check=check)
+    assert [(os.path.basename(file.path), file.state) for file in restored.files] == [("syslog.20240112.13", "written")]
+    assert (together.restored() if not check else together.logs(13)) == together.logs(13)
+    # The archive itself is fetched to the staging folder, too.
+    assert len(created) == (0 if check else 2)
+    if not check:
+        (again,) = together.restore(near, choice=Choice(names=[name]))
+        assert (again.store, [file.state for file in again.files]) == (None, ["unchanged"])
+        together.restore(near, choice=Choice(names=[name, restored.key]))
+        assert together.restored() == together.logs(12, 13, 14)
+
+
+def test_a_named_log_is_refused_if_another_of_its_archive_is_damaged(together: Site) -> None:
+    (key,) = [name for name in files_below(together.near) if not name.endswith(".json")]
+    data = bytearray((together.near / key).read_bytes())
+    data[len(data) // 2] ^= 1
+    (together.near / key).write_bytes(data)
+    name = str(together.host.logs / "syslog.20240112.12")
+    (restored,) = together.restore(together.holdings("near"), choice=Choice(names=[name]))
+    assert restored.error is not None and together.restored() == {}
+
+
+def test_an_older_archive_gives_no_log_that_is_not_named(together: Site) -> None:
+    (path,) = together.host.write_logs(13, size=9000)
+    together.host.run(now=at("2024-01-12 15:35"), archive={"group": "run"})
+    (restored,) = together.restore(together.holdings("near"), choice=Choice(names=[str(path)]))
+    assert (len(restored.files), together.restored()) == (1, together.logs(13))
+    assert "older states of the same logs were not restored" in together.warnings[0]
