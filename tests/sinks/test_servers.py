@@ -13,6 +13,7 @@ import pathlib
 import pwd
 import shutil
 import tempfile
+import time
 import typing as t
 from datetime import datetime, timezone
 
@@ -28,7 +29,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 )
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.generate.sftpgo import generate_lines
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser, tables_of
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base, postgresql
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import dialect_of, open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sql import print_schema
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import Span, compute
@@ -113,6 +114,35 @@ def test_many_rows_with_odd_texts_arrive_as_they_are(tmp_path, place) -> None:
         assert (file_path, ftp_mode, port) == (ODD, None, 50412)
         assert (json.loads(extra) if isinstance(extra, str) else extra) == {"new": {"ö": [1.5, ODD]}}
     assert place.rows("SELECT MIN(time_utc) FROM sftpgo_transfer")[0][0].startswith("2026-11-03 00:59:58.114")
+
+
+@pytest.mark.parametrize("server", ["mariadb"], indirect=True)
+def test_a_server_without_load_data_gets_inserts(tmp_path, place, server) -> None:
+    wanted = wanted_of(tmp_path, place)
+    rows = [(each, *row(wanted, each, file_path=ODD)) for each in range(200)]
+    try:
+        with opened(wanted) as sink:
+            # Once it is off when the sink asks, once it is switched off later.
+            server.run_sql("SET GLOBAL local_infile = 0")
+            first = sink.commit(Batch(-1, NEW, {"sftpgo_transfer": rows[:100]}))
+        with opened(wanted) as sink:
+            sink.commit(Batch(100, first._replace(offset=200), {"sftpgo_transfer": rows[100:]}))
+    finally:
+        server.run_sql("SET GLOBAL local_infile = 1")
+    assert numbers(place) == [*range(200)]
+
+
+def test_many_rows_with_one_that_the_database_refuses(tmp_path, place) -> None:
+    wanted = wanted_of(tmp_path, place)
+    good, bad = [(each, *row(wanted, each)) for each in range(100)], list(row(wanted, 1))
+    bad[9] = "x" * 256
+    with opened(wanted) as sink:
+        for rows in ([*good, (100, *bad)], [*good, good[5]]):
+            with pytest.raises((base.RowRefusedError, base.ConflictError)):
+                sink.commit(Batch(-1, NEW, {"sftpgo_transfer": rows}))
+            assert sink.open_generations() == []
+        sink.commit(Batch(-1, NEW, {"sftpgo_transfer": good}))
+    assert numbers(place) == [*range(100)]
 
 
 def test_a_value_that_the_database_refuses_stores_nothing(tmp_path, place) -> None:
@@ -226,6 +256,28 @@ def test_a_user_needs_no_more_than_insert_select_and_update(tmp_path, logs, plac
     with open(logs / "sftpgo.log", "ab") as file:
         file.write(b"no json\n")
     assert (catch_up(wanted)["rows"], retry.retry(wanted)[0]["rejected"], numbers(place)) == (1, 1, [1])
+
+
+@pytest.mark.parametrize("moment", ["before", "connected"])
+def test_a_server_that_hangs_is_given_up_and_waited_for(tmp_path, logs, place, server, moment: str, monkeypatch) -> None:
+    monkeypatch.setattr(postgresql, "GRACE", 0)
+    with lab.tcp_proxy((lab.HOST, server.port)) as proxy:
+        wanted = wanted_of(tmp_path, place, sink={"port": proxy.port, "timeout": 2})
+        with opened(wanted) as sink:
+            first = sink.commit(Batch(-1, NEW, {}))
+            proxy.hang()
+            begin = time.monotonic()
+            with pytest.raises(base.SinkUnavailableError):
+                if moment == "before":
+                    open_sink(wanted["sinks"][0], wanted)
+                else:
+                    rows = [(each, *row(wanted, each)) for each in range(1000)]
+                    sink.commit(Batch(100, first._replace(offset=200), {"sftpgo_transfer": rows}))
+            assert time.monotonic() - begin < lab.patience(8)
+        proxy.restore()
+        write(logs / "sftpgo.log", 1)
+        assert catch_up(wanted)["error"] is None
+    assert numbers(place) == [1]
 
 
 def test_a_wrong_password_is_not_tried_again(tmp_path, logs, place, server) -> None:

@@ -12,6 +12,7 @@ from ...base.libraries import needed
 from ...base.units import parse_duration
 from ...config.sink_spec import is_local
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
+from .load_data import load
 from .schema import MYSQL
 from .sql import Rows, SqlSink
 
@@ -28,6 +29,14 @@ PERMANENT = (1054, 1064, 1146, 1286)
 """Errors of the schema."""
 TOO_LARGE = 1153
 """A statement larger than max_allowed_packet."""
+NOT_ALLOWED = (1148, 3948, 4166)
+"""LOAD DATA LOCAL is switched off in the server, or in a proxy before it."""
+FEW = 50
+"""Rows for which LOAD DATA is not worth its round trips."""
+
+
+class LoadNotAllowedError(SinkError):
+    """The server does not take LOAD DATA LOCAL."""
 
 
 class MysqlSink(SqlSink):
@@ -63,7 +72,7 @@ class MysqlSink(SqlSink):
                 read_timeout=timeout,
                 write_timeout=timeout,
                 # An UPDATE then counts the rows that it found, also if it changes nothing.
-                client_flag=pymysql.constants.CLIENT.FOUND_ROWS,
+                client_flag=pymysql.constants.CLIENT.FOUND_ROWS | pymysql.constants.CLIENT.LOCAL_FILES,
                 **given,
             )
         except (self._errors.MySQLError, OSError) as error:
@@ -76,6 +85,7 @@ class MysqlSink(SqlSink):
             self._change("SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION'")
             self._change("SET SESSION time_zone = '+00:00'")
             self._change("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            self._loads = bool(self._query("SELECT @@local_infile")[0][0])
             self.prepare(create)
         except BaseException:
             self.close()
@@ -110,6 +120,17 @@ class MysqlSink(SqlSink):
             return int(cursor.execute(statement, values or None))
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
+        # Only here is it known that the columns take every value as it is: elsewhere a warning may be no mistake.
+        if self._loads and len(rows) >= FEW and table in self.tables:
+            try:
+                with self._typed():
+                    loaded = load(self._connection, table, columns, rows)
+            except LoadNotAllowedError:
+                self._loads = False
+            else:
+                if loaded != (len(rows), 0):
+                    raise RowRefusedError("the database refuses a value of %d rows" % len(rows), self.name)
+                return
         self._execute_rows(self._insert(table, columns), rows)
 
     def _execute_rows(self, statement: str, rows: Rows) -> None:
@@ -150,6 +171,8 @@ class MysqlSink(SqlSink):
             if number == DUPLICATE:
                 return ConflictError("another process stored the same position", self.name)
             return RowRefusedError("the database refuses a row (error %d)" % number, self.name)
+        if number in NOT_ALLOWED:
+            return LoadNotAllowedError("the server does not allow LOAD DATA LOCAL (error %d)" % number, self.name)
         if number in FULL:
             return SinkFullError("the database cannot be written (error %d)" % number, self.name, "Free some space; nothing is lost")
         refused = _tls_problem(error)

@@ -13,6 +13,7 @@ from ...base.net import system_ca
 from ...base.units import parse_duration
 from ...config.sink_spec import is_local
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
+from .pg_connection import limited
 from .schema import POSTGRESQL
 from .sql import Rows, SqlSink
 
@@ -23,8 +24,11 @@ if t.TYPE_CHECKING:
 # Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 UNIQUE_VIOLATION = "23505"
 FULL = "53100"
-PASSING = ("08", "53", "57P", "40", "55P", "25006", "58")
-"""How the codes of errors begin that may pass: connection, resources, shutdown, conflict, lock, read-only, system."""
+PASSING = ("08", "53", "57P", "57014", "40", "55P", "25006", "58")
+"""How the codes of errors begin that may pass: connection, resources, shutdown, a statement that took too long, conflict, lock, read-only,
+system."""
+GRACE = 5
+"""Seconds that a server gets to report that a statement took too long."""
 DENIED = ("28", "3D", "42501")
 VALUE = ("22", "23", "54")
 FEW = 50
@@ -49,7 +53,8 @@ class PostgresqlSink(SqlSink):
             # libpq before 16 does not look for the CA certificates of the system.
             given = {"sslmode": "verify-full", "sslrootcert": options["ca_bundle"] or system_ca()}
         try:
-            self._connection = psycopg.connect(
+            # The server ends a statement first, and reports it.
+            self._connection = limited(psycopg, timeout + GRACE).connect(
                 host=options["socket"] or options["host"],
                 port=port,
                 user=options["user"],
@@ -83,24 +88,24 @@ class PostgresqlSink(SqlSink):
 
     def _query(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[t.Sequence[t.Any]]:
         with self._typed():
-            return self._connection.execute(t.cast(t.Any, statement), values or None).fetchall()
+            return list(self._connection.execute(statement, values or None).fetchall())
 
     def _change(self, statement: str, values: t.Sequence[t.Any] = ()) -> int:
         with self._typed():
-            return self._connection.execute(t.cast(t.Any, statement), values or None).rowcount
+            return int(self._connection.execute(statement, values or None).rowcount)
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
         if len(rows) < FEW:
             self._execute_rows(self._insert(table, columns), rows)
             return
-        statement = t.cast(t.Any, "COPY %s (%s) FROM STDIN" % (table, ", ".join(columns)))
+        statement = "COPY %s (%s) FROM STDIN" % (table, ", ".join(columns))
         with self._typed(), self._connection.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
 
     def _execute_rows(self, statement: str, rows: Rows) -> None:
         with self._typed(), self._connection.cursor() as cursor:
-            cursor.executemany(t.cast(t.Any, statement), rows)
+            cursor.executemany(statement, rows)
 
     def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
         return int(self._query(statement + " RETURNING id", values)[0][0])
