@@ -93,6 +93,15 @@ def certificate(host: t.Any) -> bytes:
     return host.path(OWN + "/certificate.pem").read_bytes()
 
 
+def given(host: t.Any, name: str, issued: t.Tuple[str, str], mode: int = 0o600) -> None:
+    """Put a certificate and its key on the host, as NAME.pem and NAME.key."""
+    for end, path in zip(("pem", "key"), issued):
+        there = host.path("/etc/tls/%s.%s" % (name, end))
+        with open(path, "rb") as source:
+            there.write_bytes(source.read())
+        there.chmod(mode)
+
+
 def assert_serves(host: t.Any, folder: t.Any, ca_bundle: str, **options: t.Any) -> None:
     collected = fetch(host, folder, ca_bundle, **options)
     assert collected.problem is None and [file.name for file in collected.files] == ["dump.sql"]
@@ -134,6 +143,21 @@ def test_a_mistake_is_told_and_changes_nothing(host, fresh, variables, message):
     assert not difference(fresh, snapshot(host))
 
 
+@pytest.mark.parametrize(
+    ("expired", "mode", "message"),
+    [
+        (True, 0o600, "web_source_certificate /etc/tls/old.pem has expired (notAfter="),
+        (False, 0o644, "web_source_key /etc/tls/old.key can be read or changed by other users (mode 644); run: chmod 600 /etc/tls/old.key"),
+    ],
+)
+def test_an_expired_certificate_or_an_open_key_is_refused(host, authority, expired, mode, message):
+    given(host, "old", authority.issue("old", [host.address], expired=expired), mode)
+    before = snapshot(host)
+    played = play(host, ROLE, **wanted(web_source_certificate="/etc/tls/old.pem", web_source_key="/etc/tls/old.key"))
+    assert played.code == 2 and message in " ".join(played.output.split()), played.output
+    assert not difference(before, snapshot(host))
+
+
 def test_it_serves_and_a_second_run_changes_nothing(host, fresh, tmp_path):
     played = succeed(host, ROLE, **wanted())
     assert played.changed == 5
@@ -150,6 +174,18 @@ def test_it_serves_and_a_second_run_changes_nothing(host, fresh, tmp_path):
     assert succeed(host, ROLE, **wanted()).changed == 0
     assert host.path(OWN + "/key.pem").stat().st_mode & 0o777 == 0o600
     assert host.run(["systemctl", "is-enabled", "nginx"]).stdout.strip() == "enabled"
+    shown = host.run(["sh", "-c", "openssl s_client -connect '[::1]:8000' </dev/null"]).stdout
+    assert "CN = web-source" in shown, "over IPv6"
+
+
+def test_a_key_that_others_can_read_is_closed(host, tmp_path):
+    host.path(OWN + "/key.pem").chmod(0o666)
+    host.path(OWN + "/certificate.pem").chmod(0o666)
+    first = certificate(host)
+    assert succeed(host, ROLE, "--check", **wanted()).changed == 1
+    assert succeed(host, ROLE, **wanted()).changed == 1
+    assert [host.path(OWN + name).stat().st_mode & 0o777 for name in ("/key.pem", "/certificate.pem")] == [0o600, 0o644]
+    assert certificate(host) == first, "its clients trust it"
 
 
 def test_files_are_read_by_their_name_and_nothing_else_can_be_done(host, tmp_path):
@@ -176,6 +212,10 @@ def test_a_site_that_nginx_refuses_leaves_the_one_that_works(host, tmp_path):
         assert played.code == 2 and message in " ".join(played.output.split()), played.output
         assert "the previous site was restored" in " ".join(played.output.split())
     assert_serves(host, tmp_path, trusted(host, tmp_path))
+    # Also if nginx was down before.
+    host.run(["systemctl", "stop", "nginx"])
+    assert play(host, ROLE, **wanted(web_source_port=22)).code == 2
+    assert_serves(host, tmp_path, trusted(host, tmp_path))
     host.run(["systemctl", "restart", "nginx"])
     assert_serves(host, tmp_path, trusted(host, tmp_path))
     assert {path for path in difference(before, snapshot(host)) if not path.startswith("/var/log/")} == {"/etc/tls/broken.pem"}
@@ -199,15 +239,15 @@ def test_a_certificate_is_renewed_when_names_change_or_it_ends_soon(host, tmp_pa
 
 def test_a_given_certificate_and_only_clients_that_have_one(host, tmp_path, authority):
     issued = authority.issue("server", [host.address])
-    for path, name in [(issued[0], "server.pem"), (issued[1], "server.key"), (authority.certificate_file, "clients.pem")]:
-        with open(path, "rb") as source:
-            host.path("/etc/tls/" + name).write_bytes(source.read())
+    given(host, "server", issued)
+    with open(authority.certificate_file, "rb") as source:
+        host.path("/etc/tls/clients.pem").write_bytes(source.read())
     tls = {
         "web_source_certificate": "/etc/tls/server.pem",
         "web_source_key": "/etc/tls/server.key",
         "web_source_client_ca": "/etc/tls/clients.pem",
     }
-    variables = wanted(web_source_port=8443, **tls)
+    variables = wanted(web_source_port="8443", web_source_days="825", **tls)  # As -e NAME=VALUE gives them.
     assert succeed(host, ROLE, **variables).changed == 1
     assert succeed(host, ROLE, **variables).changed == 0
     known, stranger = authority.issue("client"), Authority(tmp_path / "other").issue("client")
@@ -216,7 +256,7 @@ def test_a_given_certificate_and_only_clients_that_have_one(host, tmp_path, auth
     for certificates in ({}, {"client_certificate": stranger[0], "client_key": stranger[1]}):
         with pytest.raises(web.WebError) as raised:
             fetch(host, tmp_path, **options, **certificates)
-        assert raised.value.status == 400
+        assert (raised.value.status, raised.value.reason) == (400, "client_certificate")
     with pytest.raises(web.WebError) as raised:
         fetch(host, tmp_path, authority.certificate_file)
     assert raised.value.reason == "refused", "the port of before is closed"

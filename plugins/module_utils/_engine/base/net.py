@@ -171,8 +171,18 @@ def load_client_certificate(context: ssl.SSLContext, certificate: str, key: t.Op
     """
     import ssl
 
+    for path, what in ((certificate, "client certificate"), (key, "key of the client certificate")):
+        if path is not None:
+            try:
+                with open(path, "rb"):
+                    pass
+            except OSError as error:
+                raise ConfigError("cannot read the %s: %s" % (what, error.strerror or error), path) from error
     try:
         # An empty passphrase, because OpenSSL would ask for one on the terminal.
         context.load_cert_chain(certificate, key, lambda: "")
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError("cannot use the client certificate: %s" % (error.strerror or error), certificate) from error
+        if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+            raise ConfigError("cannot use the client certificate: its key is another one", key or certificate) from error
+        reason = "it or its key is not in PEM format, or the key has a passphrase"
+        raise ConfigError("cannot use the client certificate: %s" % reason, certificate) from error

@@ -23,6 +23,7 @@ from ..base.periods import load_timezone, period_containing
 from ..config.spec import WEB
 from . import web
 from .base import Collected, Collector, Source
+from .web_errors import shown
 
 if t.TYPE_CHECKING:
     from ..base.periods import Period
@@ -70,7 +71,7 @@ class WebCollector(Collector):
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="log-archive-") if check else self._new_folder())
             known, days = remembered(self.memory)
-            with progress("fetch %s" % web.shown(self.options["url"]), 0) as advance:
+            with progress("fetch %s" % shown(self.options["url"]), 0) as advance:
                 got = web.collect(self.options, folder, now, known, advance)
             if got.unchanged:
                 yield Collected([], folder, problem=stale(self.options, days, now))
@@ -118,7 +119,7 @@ def stale(options: WebOptions, days: t.Sequence[str], now: datetime.datetime) ->
         return None
     known = [day for day in days if day != _UNKNOWN]
     when = "since %s" % max(known) if known else "and has no date"
-    return "%s is unchanged %s, not from today (%s, %s)" % (web.shown(options["url"]), when, today, options["timezone"])
+    return "%s is unchanged %s, not from today (%s, %s)" % (shown(options["url"]), when, today, options["timezone"])
 
 
 def remembered(memory: str) -> t.Tuple[t.Optional[web.Validators], t.List[str]]:

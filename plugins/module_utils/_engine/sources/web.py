@@ -20,12 +20,13 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from ..base import net, watch
 from ..base.durable import make_folders, new_file
-from ..base.errors import EXIT_CONFIG, ConfigError, IntegrityError, LogArchiveError
+from ..base.errors import ConfigError, IntegrityError
 from ..base.libraries import needed
 from ..base.periods import load_timezone
 from ..base.staging import ExtractedFile, failing_clearly
 from ..base.units import format_size, parse_duration, parse_size
 from . import zips
+from .web_errors import WebError, check_status, shown
 
 if t.TYPE_CHECKING:
     import ssl
@@ -38,45 +39,6 @@ _BAD_REDIRECT = "the server redirects to an invalid URL"
 _RETRYABLE = ("dns", "refused", "unreachable", "timeout", "connection_lost", "truncated", "too_slow", "server_error", "busy")
 
 Progress = t.Callable[[int], None]
-
-
-class WebError(LogArchiveError):
-    """A download failed. ``reason``: one word for the kind of failure (see ``_HINTS``); ``status``: the HTTP status, if there was one."""
-
-    def __init__(self, reason: str, message: str, subject: str, status: t.Optional[int] = None) -> None:
-        super().__init__(message, subject, _HINTS.get(reason))
-        self.reason = reason
-        self.status = status
-        if reason == "client_certificate":
-            self.exit_code = EXIT_CONFIG
-
-
-_HINTS: t.Dict[str, t.Optional[str]] = {
-    "dns": "Check the host name in the URL, and the resolver of this host",
-    "refused": "Check that the server is running, and the port in the URL",
-    "unreachable": "Check the network and the firewalls between this host and the server",
-    "timeout": "Check the server, or increase timeout",
-    "connection_lost": "Check the log of the server",
-    "tls_name": "Use a host name in the URL that the certificate of the server contains",
-    "tls_expired": "Renew the certificate of the server; check the clock of this host, too",
-    "tls_untrusted": "Set ca_bundle to the CA that signed the certificate",
-    "tls": "Check the TLS versions of the server, and whether it requires a client certificate",
-    "client_certificate": "Check client_certificate and client_key",
-    "unauthorized": "Check user and password, or token",
-    "forbidden": "Give the user or the token access to the URL",
-    "not_found": "Check the path in the URL",
-    "busy": "Try again later",
-    "server_error": "Check the log of the server",
-    "status": None,
-    "redirect": "Set url to the final location",
-    "proxy": "Check the proxy",
-    "too_large": "Increase max_size if this is the right file",
-    "too_small": "Decrease min_size if this is the right file",
-    "truncated": "Check whether the file is still being written on the server",
-    "too_slow": "Check the server and the network, or decrease min_rate",
-    "too_long": "Increase max_duration if the server is right, or check why it is slow",
-    "not_zip": "Open the URL in a browser to see what the server sends",
-}
 
 
 class Validators(t.NamedTuple):
@@ -112,12 +74,6 @@ class Dump(t.NamedTuple):
     validators: Validators
     problem: t.Optional[str]
     unchanged: bool
-
-
-def shown(url: str) -> str:
-    """The URL for messages: without user, password and query, which may be secret."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "..." if parts.query else "", ""))
 
 
 def problems(options: WebOptions) -> t.List[str]:
@@ -312,7 +268,7 @@ def _fetch_once(options: WebOptions, path: str, known: t.Optional[Validators], p
         validators = Validators(_digest(url), response.headers.get("ETag"), response.headers.get("Last-Modified"))
         if response.status == 304 and known is not None:
             return Download(True, 0, None, known, 1)
-        check_status(response, url)
+        check_status(response, url, options["client_certificate"], lambda: next(_chunks(response, url, pace), b""))
         size, sha256 = write_body(response, path, options, progress, pace)
     if options["min_size"] is not None and size < parse_size(options["min_size"]):
         raise WebError("too_small", "the file has %s, less than min_size" % format_size(size), shown(url))
@@ -424,16 +380,6 @@ def _proxy_login(url: str) -> t.Optional[t.Dict[str, str]]:
         return None
     login = "%s:%s" % (unquote(parts.username), unquote(parts.password or ""))
     return make_headers(proxy_basic_auth=login)
-
-
-def check_status(response: t.Any, url: str) -> None:
-    status = response.status
-    if status == 200:
-        return
-    reason = {401: "unauthorized", 403: "forbidden", 404: "not_found", 407: "proxy", 410: "not_found", 429: "busy", 503: "busy"}.get(status)
-    if reason is None:
-        reason = "server_error" if status >= 500 else "status"
-    raise WebError(reason, "the server responded %d %s" % (status, ascii(response.reason or "").strip("'")), shown(url), status)
 
 
 def write_body(response: t.Any, path: str, options: WebOptions, progress: t.Optional[Progress], pace: Pace) -> t.Tuple[int, str]:

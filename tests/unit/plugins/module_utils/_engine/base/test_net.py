@@ -24,6 +24,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
     StoreDeniedError,
     StoreUnavailableError,
 )
+from lab.https import Authority
 
 # -- retries ----------------------------------------------------------------------------------------------------------
 
@@ -215,7 +216,31 @@ def test_a_ca_bundle_that_cannot_be_used_is_named(tmp_path: pathlib.Path, conten
     assert raised.value.subject == str(path)
 
 
-def test_a_client_certificate_that_cannot_be_used_is_named(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ConfigError, match="cannot use the client certificate: %s" % os.strerror(errno.ENOENT)) as raised:
-        net.load_client_certificate(net.tls_context(), str(tmp_path / "missing.pem"), None)
-    assert raised.value.subject == str(tmp_path / "missing.pem")
+@pytest.fixture(scope="module")
+def issued(tmp_path_factory: pytest.TempPathFactory) -> t.Tuple[str, str, str]:
+    """Paths of a certificate, its key and another key."""
+    authority = Authority(tmp_path_factory.mktemp("ca"))
+    return (*authority.issue("client"), authority.issue("other")[1])
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "message", "named"),
+    [
+        ("missing", None, "cannot read the client certificate: %s" % os.strerror(errno.ENOENT), "certificate"),
+        (0, "missing", "cannot read the key of the client certificate: %s" % os.strerror(errno.ENOENT), "key"),
+        (0, 2, "its key is another one", "key"),
+        (0, None, "it or its key is not in PEM format", "certificate"),
+        (1, 1, "it or its key is not in PEM format", "certificate"),
+    ],
+)
+def test_a_client_certificate_or_key_that_cannot_be_used_is_named(
+    issued: t.Tuple[str, str, str], certificate: t.Any, key: t.Any, message: str, named: str
+) -> None:
+    paths = [issued[each] if isinstance(each, int) else each and "/nonexistent/%s.pem" % each for each in (certificate, key)]
+    with pytest.raises(ConfigError, match=message) as raised:
+        net.load_client_certificate(net.tls_context(), *paths)
+    assert raised.value.subject == paths[0 if named == "certificate" else 1]
+
+
+def test_a_client_certificate_with_its_key_is_used(issued: t.Tuple[str, str, str]) -> None:
+    net.load_client_certificate(net.tls_context(), issued[0], issued[1])

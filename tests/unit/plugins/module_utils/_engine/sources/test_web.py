@@ -163,6 +163,25 @@ def test_a_status_has_its_reason(status: int, reason: str) -> None:
     assert (raised.value.reason, raised.value.status) == (reason, status)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"), [(None, "requires a client certificate"), ("/c.pem", "rejects the client certificate /c.pem")]
+)
+def test_nginx_without_the_client_certificate_that_it_wants(given: t.Optional[str], message: str) -> None:
+    with pytest.raises(web.WebError, match=message) as raised:
+        web.check_status(response(status=400), URL, given, lambda: b"<center>No required SSL certificate was sent</center>")
+    assert (raised.value.reason, raised.value.status, raised.value.exit_code) == ("client_certificate", 400, 2)
+
+
+def test_another_bad_request_is_a_status() -> None:
+    def lost() -> bytes:
+        raise web.WebError("connection_lost", "lost", URL)
+
+    for page in (lost, bytes, lambda: b"<center>Request Header Too Large</center>"):
+        with pytest.raises(web.WebError, match="the server responded 400 Reason") as raised:
+            web.check_status(response(status=400), URL, None, page)
+        assert raised.value.reason == "status"
+
+
 def test_a_successful_status_is_no_error() -> None:
     web.check_status(response(), URL)
 
