@@ -63,15 +63,32 @@ demo: $(B)/venv/.stamp $(B)/venv-swift/.stamp $(SELF) ## Archive this machine's 
 bench: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-awscli/.stamp $(SELF) system ## Measure against other ways: make bench ARGS="--quick"
 	PYTHONPATH=$(B)/collections $(B)/venv-test/bin/python tests/benchmarks/bench.py $(ARGS)
 
+# make puts the variables of its command line into the environment: $$PREFIX may have blanks. A first line may not name an interpreter with
+# blanks in its path: then sh starts it, by a line that Python reads as a text.
 host: ## Install the command log-archive in a virtualenv: make host PREFIX=/opt/log-archive
-	@test -n "$(PREFIX)" || { echo "Say where: make host PREFIX=/opt/log-archive" >&2; exit 2; }
-	$(PYTHON) -m venv $(PREFIX)
-	$(PREFIX)/bin/python $(PIP) install -r requirements.txt
-	@site=$$($(PREFIX)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
-	    rm -rf "$$site/log_archive" && cp -R plugins/module_utils/_engine "$$site/log_archive" && \
-	    $(PREFIX)/bin/python -m compileall -q "$$site/log_archive"
-	@printf '#!%s -IXutf8\nfrom log_archive.cli.main import end_with_main\n\nend_with_main()\n' $(abspath $(PREFIX))/bin/python > $(PREFIX)/bin/log-archive
-	@chmod 755 $(PREFIX)/bin/log-archive && $(PREFIX)/bin/log-archive --version
+	@test -n "$$PREFIX" || { echo "Say where: make host PREFIX=/opt/log-archive" >&2; exit 2; }
+	@version='import sys; print("%d.%d" % sys.version_info[:2])'; wanted=$$($(PYTHON) -c "$$version") || exit; \
+	if test -e "$$PREFIX/pyvenv.cfg"; then \
+	    found=$$("$$PREFIX/bin/python" -c "$$version" 2>/dev/null) || found="none that starts"; \
+	    test "$$found" = "$$wanted" || { \
+	        echo "$$PREFIX is a virtualenv of another Python ($$found; $(PYTHON) is $$wanted); nothing was changed." >&2; \
+	        echo "Remove it, or give its interpreter: make host PYTHON=... PREFIX=..." >&2; exit 2; }; \
+	elif test -n "$$(ls -A "$$PREFIX" 2>/dev/null)"; then \
+	    echo "$$PREFIX has files and is not a virtualenv; nothing was changed. Give a new folder." >&2; exit 2; \
+	fi
+	$(PYTHON) -m venv "$$PREFIX"
+	"$$PREFIX/bin/python" $(PIP) install -r requirements.txt
+	@site=$$("$$PREFIX/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	    rm -rf "$$site/log_archive.new" && cp -R plugins/module_utils/_engine "$$site/log_archive.new" && \
+	    rm -rf "$$site/log_archive" && mv "$$site/log_archive.new" "$$site/log_archive" && \
+	    "$$PREFIX/bin/python" -m compileall -q "$$site/log_archive"
+	@python=$$(cd "$$PREFIX" && pwd)/bin/python && command=$$PREFIX/bin/log-archive && \
+	    case $$python in \
+	    *[[:space:]]*) printf "#!/bin/sh\n'''exec' \"%s\" -IXutf8 \"\$$0\" \"\$$@\"\n' '''\n" "$$python" ;; \
+	    *) printf '#!%s -IXutf8\n' "$$python" ;; \
+	    esac >"$$command.new" && \
+	    printf 'from log_archive.cli.main import end_with_main\n\nend_with_main()\n' >>"$$command.new" && \
+	    chmod 755 "$$command.new" && mv "$$command.new" "$$command" && "$$command" --version
 
 build: $(B)/dist/.stamp ## Build the collection's tarball in build/dist
 

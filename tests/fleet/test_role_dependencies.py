@@ -81,6 +81,44 @@ def test_packages_of_the_distribution_by_name(host, fresh):
     assert not difference(fresh, snapshot(host))
 
 
+PACKAGE = "Package: %s\nVersion: %s\nArchitecture: all\nFilename: ./%s.deb\nSize: 1\nSHA256: %064d\n\n"
+
+
+@pytest.fixture
+def offering(host):
+    """Call with versions by package: apt knows these packages and no others. Afterwards the host is as before."""
+    host.run(["cp", "-a", "/etc/apt", "/mnt/etc"])
+    host.run(["cp", "-a", "/var/lib/apt", "/mnt/lib"])
+    host.run(["cp", "-a", "/var/cache/apt", "/mnt/cache"])
+
+    def offer(**versions: str) -> None:
+        host.run(["sh", "-c", "rm -rf /etc/apt/sources.list.d/* && mkdir -p /mnt/packages"])
+        packages = "".join(PACKAGE % (name, version, name, number) for number, (name, version) in enumerate(versions.items()))
+        host.path("/mnt/packages/Packages").write_text(packages.replace("python3_", "python3-"), encoding="ascii")
+        host.path("/etc/apt/sources.list").write_text("deb [trusted=yes] file:/mnt/packages ./\n", encoding="ascii")
+
+    yield offer
+    for there, path in (("etc", "/etc/apt"), ("lib", "/var/lib/apt"), ("cache", "/var/cache/apt")):
+        host.run(["sh", "-c", "rm -rf %s && mv /mnt/%s %s" % (path, there, path)])
+
+
+def test_packages_that_do_not_help_are_refused_before_anything_is_installed(host, fresh, offering):
+    host.run(["/usr/bin/python3", "-m", "venv", "--without-pip", "/opt/python"])
+    offering(python3_cryptography="38.0.4-3", python3_paramiko="2.12.0-2")
+    before = snapshot(host)
+    wanted = {"dependencies_method": "packages", "dependencies_stores": ["sftp"]}
+    played, checked = play(host, ROLE, **wanted), play(host, ROLE, "--check", **wanted)
+    elsewhere = play(host, ROLE, **dict(wanted, dependencies_stores=["file"], dependencies_python="/opt/python/bin/python"))
+    left = {path for path in difference(before, snapshot(host)) if not path.startswith(("/var/lib/apt/", "/var/cache/apt/"))}
+    host.run(["rm", "-rf", "/opt/python"])
+    old = "The packages of Debian 12 do not provide paramiko>=3.2 (python3-paramiko has version 2.12.0-2)"
+    other = "/opt/python/bin/python does not use the packages of Debian, which are for /usr/bin/python3"
+    for found, message in ((played, old), (checked, old), (elsewhere, other)):
+        words = " ".join(found.output.split())
+        assert found.code == 2 and message in words and "Nothing was installed on web1" in words, found.output
+    assert left == set()
+
+
 def test_libraries_come_from_an_index_whose_password_nobody_sees(host, fresh):
     # As on a hardened host: a login that is not root's, and a umask under which others could not read what pip writes.
     host.path("/etc/sudoers.d/umask").write_text("Defaults umask=0077, umask_override\n", encoding="ascii")

@@ -5,8 +5,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
 import pathlib
 import re
+import subprocess
+import sys
 import typing as t
 
 import pytest
@@ -49,3 +54,66 @@ def test_every_kind_of_store_and_use_has_its_libraries() -> None:
 def test_a_distribution_has_a_package_for_each_that_is_needed(family: str) -> None:
     least, optional = (loaded("vars/main.yml")["_dependencies_" + name] for name in ("least", "optional"))
     assert set(loaded("vars/%s.yml" % family)["_dependencies_packages"]) == set(least) - set(optional)
+
+
+# -- what the packages of a distribution provide ------------------------------------------------------------------------
+
+
+def offered(folder: pathlib.Path, manager: str, *arguments: str, python: str = sys.executable, **programs: str) -> t.Any:
+    """The output of offered.py, as the role runs it. programs: the package managers that it finds, as shell scripts."""
+    for name, script in programs.items():
+        path = folder / name.replace("_", "-")
+        path.write_text("#!/bin/sh\n" + script)
+        path.chmod(0o755)
+    code = (ROLE / "files/offered.py").read_text(encoding="utf-8")
+    environment = dict(os.environ, PATH="%s:%s" % (folder, os.environ["PATH"]))
+    done = subprocess.run(
+        [python, "-I", "-c", code, manager, "check", *arguments], capture_output=True, text=True, env=environment, check=True
+    )
+    return json.loads(done.stdout)
+
+
+PARAMIKO = ("paramiko>=3.2", "python3-paramiko")
+BOTO3 = ("boto3>=1.26", "python3-boto3")
+
+
+def test_packages_that_are_too_old_or_missing_are_lacking(tmp_path: pathlib.Path) -> None:
+    dnf = "printf 'python3-paramiko 2.12.0\\n\\npython3-boto3 1.26\\n'"
+    assert offered(tmp_path, "dnf", *PARAMIKO, *BOTO3, dnf=dnf)["lacking"] == ["paramiko>=3.2 (python3-paramiko has version 2.12.0)"]
+    assert offered(tmp_path, "dnf", *BOTO3, dnf=dnf)["lacking"] == []
+    # A manager that knows nothing yet, or that the role does not know.
+    assert offered(tmp_path, "dnf", *PARAMIKO, dnf="exit 1")["lacking"] == []
+    assert offered(tmp_path, "pacman", *PARAMIKO)["lacking"] == []
+
+
+def test_what_apt_knows(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.spec_from_file_location("offered", ROLE / "files/offered.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "APT_LISTS", str(tmp_path / "*_Packages"))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    program = tmp_path / "apt-cache"
+    lines = ["python3-paramiko:", "  Installed: (none)", "  Candidate: 1:2.12.0+dfsg-2", "python3-boto3:", "  Candidate: (none)"]
+    program.write_text("#!/bin/sh\nprintf '%%s\\n' %s" % " ".join("'%s'" % line for line in lines))
+    program.chmod(0o755)
+    wanted = [PARAMIKO, BOTO3, ("x>=1", "python3-x")]
+
+    def lacking() -> t.List[str]:
+        return list(module.lacking(wanted, module.offered_by_apt([package for _requirement, package in wanted])))
+
+    assert lacking() == [], "apt has no lists yet"
+    (tmp_path / "debian_Packages").touch()
+    assert lacking() == [
+        "paramiko>=3.2 (python3-paramiko has version 1:2.12.0+dfsg-2)",
+        "boto3>=1.26 (there is no package python3-boto3)",
+        "x>=1 (there is no package python3-x)",
+    ]
+    program.write_text(program.read_text().replace("1:2.12.0", "3.10.0"))
+    assert [text.split()[0] for text in lacking()] == ["boto3>=1.26", "x>=1"]
+
+
+def test_an_interpreter_that_does_not_use_the_packages(tmp_path: pathlib.Path) -> None:
+    assert offered(tmp_path, "apt")["used"] is False, "the virtualenv of the tests"
+    if os.path.exists("/usr/bin/python3"):
+        assert offered(tmp_path, "apt", python="/usr/bin/python3")["used"] is True
