@@ -131,7 +131,7 @@ def prune_documents(
                 "type": "file",
                 "name": store.get("name") or store["type"],
                 "path": _folder(chroot, store["path"]),
-                "layout": store.get("layout") or STORE["layout"]["default"],
+                **({"layout": store["layout"]} if store.get("layout") else {}),
                 "retention": store.get("retention") or document["retention"],
             }
         )

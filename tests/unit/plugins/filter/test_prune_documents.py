@@ -58,13 +58,7 @@ def test_a_document_prunes_one_store_and_holds_no_secret() -> None:
             "select": {"paths": ["/var/log"], "timezone": "Europe/Paris"},
             "encryption": {"keyring": "/nonexistent"},
             "stores": [
-                {
-                    "type": "file",
-                    "name": "server",
-                    "path": "/srv/log-archive/la-web1/archive",
-                    "layout": "tree",
-                    "retention": {"keep_within": "30d"},
-                },
+                {"type": "file", "name": "server", "path": "/srv/log-archive/la-web1/archive", "retention": {"keep_within": "30d"}},
             ],
             "state": "/s",
             "log": "/l",

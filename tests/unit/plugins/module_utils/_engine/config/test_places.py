@@ -158,9 +158,11 @@ def test_no_path_lies_in_a_folder_of_another_job(site: Host, option: str, theirs
     assert bool(shared) is (option != theirs), "jobs may share a state, a spool or a store, and nothing else"
 
 
-def test_jobs_share_their_folders(site: Host) -> None:
-    site.write_document(name="other")
-    assert problems(site) == []
+@pytest.mark.parametrize("layout", ["tree", "flat"])
+def test_jobs_share_their_folders(site: Host, layout: str) -> None:
+    stores = [{"type": "file", "path": str(site.store), "layout": layout}]
+    site.write_document(name="other", stores=stores)
+    assert problems(site, stores=stores) == []
     (site.folder / "jobs" / "broken.json").write_text("{")
     (site.folder / "jobs" / "odd.json").write_text('{"stores": [5, {"type": "file", "path": 7}], "state": 3, "encryption": "none"}')
     assert problems(site) == []
