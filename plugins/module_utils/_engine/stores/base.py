@@ -107,6 +107,12 @@ def check_key(key: str) -> str:
     return key
 
 
+def final_name(name: str) -> str:
+    """The name without the mark of an unfinished upload, if it has one."""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + last[len(TEMP_PREFIX) :] if last.startswith(TEMP_PREFIX) else name
+
+
 def required(value: t.Optional[str], option: str, store: str) -> str:
     """The value of a required option; ConfigError if it is missing."""
     if not value:

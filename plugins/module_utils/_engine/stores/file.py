@@ -25,6 +25,7 @@ from .base import (
     Store,
     StoredObject,
     Verification,
+    final_name,
     listing_too_large,
     open_spooled,
     required,
@@ -187,7 +188,7 @@ class FileStore(Store):
             return not self.layout.is_flat and (folder + "/").startswith(prefix)
 
         def wanted(name: str) -> bool:
-            return _final(name).startswith(prefix)
+            return final_name(name).startswith(prefix)
 
         start = prefix.rpartition("/")[0]
         if (start and any(part in ("", ".", "..") for part in start.split("/"))) or not self._root.exists():
@@ -286,12 +287,6 @@ class FileStore(Store):
 
 def _is_temporary(key: str) -> bool:
     return key.rpartition("/")[2].startswith(TEMP_PREFIX)
-
-
-def _final(key: str) -> str:
-    """The name without the mark of an unfinished upload."""
-    folder, slash, name = key.rpartition("/")
-    return folder + slash + name[len(TEMP_PREFIX) :] if name.startswith(TEMP_PREFIX) else key
 
 
 def _read_spooled(path: Local) -> t.Iterator[memoryview]:

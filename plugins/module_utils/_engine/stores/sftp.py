@@ -18,7 +18,7 @@ from ..base.levels import VERIFICATION_LEVELS, reaches
 from ..base.progress import Advance
 from ..base.units import parse_duration
 from . import sftp_packets as packets
-from .base import MOST_OBJECTS, Digests, Outcome, Pieces, Store, StoredObject, Verification, listing_too_large, required
+from .base import MOST_OBJECTS, Digests, Outcome, Pieces, Store, StoredObject, Verification, final_name, listing_too_large, required
 from .sftp_host_keys import parse_host_key
 from .sftp_login import Login
 from .sftp_packets import Attributes, Status
@@ -232,6 +232,10 @@ class SftpStore(Store):
         folders = [prefix.rpartition("/")[0]]
         if folders[0] and any(part in ("", ".", "..") for part in folders[0].split("/")):
             return  # no key is like that, and it would lead out of the root
+
+        def wanted(name: str) -> bool:
+            return final_name(name).startswith(prefix)
+
         seen = 0
         while folders:
             folder = folders.pop()
@@ -239,7 +243,7 @@ class SftpStore(Store):
                 raise StoreError("the server lists a folder with a path of %d characters" % len(folder), self._location(folder[:100]))
             try:
                 # Of a folder that other programs fill, only our names are kept and looked at.
-                entries = session.scan(self._root.path_of(folder), _wanted(prefix) if self.layout.is_flat else None)
+                entries = session.scan(self._root.path_of(folder), wanted if self.layout.is_flat else None)
             except Status as status:
                 if not seen:
                     self._root.require_folder(session)
@@ -256,7 +260,7 @@ class SftpStore(Store):
                 if attributes.is_folder():
                     if not self.layout.is_flat and ((key + "/").startswith(prefix) or prefix.startswith(key + "/")):
                         folders.append(key)
-                elif attributes.is_file() and _wanted(prefix)(key):
+                elif attributes.is_file() and wanted(key):
                     yield key, attributes
 
     def _free_bytes(self) -> t.Optional[int]:
@@ -270,16 +274,6 @@ class SftpStore(Store):
                 if status.code != packets.NO_SUCH_FILE or parent == folder:
                     raise self._root.error(status, "", "report its free space") from status
                 folder = parent
-
-
-def _wanted(prefix: str) -> t.Callable[[str], bool]:
-    """A function that tells whether a file, or with its final name an unfinished upload, begins with ``prefix``."""
-
-    def wanted(key: str) -> bool:
-        folder, slash, name = key.rpartition("/")
-        return (folder + slash + name[len(TEMP_PREFIX) :] if name.startswith(TEMP_PREFIX) else key).startswith(prefix)
-
-    return wanted
 
 
 def _remote_root(options: StoreOptions, name: str) -> RemoteRoot:
