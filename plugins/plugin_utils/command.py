@@ -77,11 +77,10 @@ def _printed(result: t.Any) -> t.Any:
 
 
 def _without_result(result: t.Mapping[str, t.Any]) -> str:
-    lines = (result.get("stderr") or result.get("msg") or "no reason given").strip().splitlines()
-    text = "log-archive printed no result (status %s): %s" % (result.get("rc"), " / ".join(lines[-LAST_LINES:]))
     if error_kind(result) == MISSING_COMMAND:
-        return text + ". Set up the host with infra_ops.log_archive.site"
-    return text
+        return "not set up: the host does not have the command log-archive. Run infra_ops.log_archive.site"
+    lines = (result.get("stderr") or result.get("msg") or "no reason given").strip().splitlines()
+    return "log-archive printed no result (status %s): %s" % (result.get("rc"), " / ".join(lines[-LAST_LINES:]))
 
 
 def _errors_of_row(row: Row) -> t.List[str]:

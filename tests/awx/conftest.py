@@ -82,13 +82,19 @@ class Controller:
         )
         self._home = home
 
-    def set_up(self, *arguments: str, **settings: t.Any) -> subprocess.CompletedProcess[str]:
-        """Run awx.yml with SETTINGS and these; Awx.requests holds what this run asked."""
+    def set_up(self, *arguments: str, user: str = "", collections: bool = True, **settings: t.Any) -> subprocess.CompletedProcess[str]:
+        """Run awx.yml with SETTINGS and these; Awx.requests holds what this run asked.
+
+        user: instead of the superuser. collections: whether awx.awx is installed.
+        """
         self.awx.requests.clear()
         given = self._home / "settings.json"
         given.write_text(json.dumps({**SETTINGS, **settings}), encoding="utf-8")
         argv = [str(PROGRAMS / "ansible-playbook"), "infra_ops.log_archive.awx", "-e", "@%s" % given, *arguments]
-        return subprocess.run(argv, env=self._env, cwd=self._home, capture_output=True, text=True, check=False)
+        env = dict(self._env, CONTROLLER_USERNAME=user or self.awx.username)
+        if not collections:
+            env["ANSIBLE_COLLECTIONS_PATH"] = env["ANSIBLE_COLLECTIONS_PATH"].rpartition(":")[0]
+        return subprocess.run(argv, env=env, cwd=self._home, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,26 @@ PROGRAMS = pathlib.Path(sys.executable).parent
 Json = t.Dict[str, t.Any]
 
 
+class Unsafe(str):
+    """A text that AWX writes with the tag !unsafe: Ansible does not evaluate templates in it."""
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Dumper.add_representer(Unsafe, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text)))
+
+
+def unsafe(value: t.Any) -> t.Any:
+    """A value as AWX hands it to Ansible if it comes from a credential, a survey or a launch: every text in it is unsafe."""
+    if isinstance(value, str):
+        return Unsafe(value)
+    if isinstance(value, dict):
+        return {Unsafe(name): unsafe(item) for name, item in value.items()}
+    return [unsafe(item) for item in value] if isinstance(value, list) else value
+
+
 class Outcome(t.NamedTuple):
     """How a job ended, and all that AWX would keep of it."""
 
@@ -74,7 +94,7 @@ def inject(credential_type: Json, inputs: Json, folder: pathlib.Path, env: t.Dic
     extra_vars = {name: environment.from_string(template).render(names) for name, template in injectors.get("extra_vars", {}).items()}
     if extra_vars:
         path = folder / "env" / ("extra_vars_%d" % credential_type["id"])
-        path.write_text(yaml.safe_dump(extra_vars), encoding="utf-8")
+        path.write_text(yaml.dump(unsafe(extra_vars), Dumper=_Dumper), encoding="utf-8")
         path.chmod(0o600)
         cmdline += ["-e", "@%s" % path]
 
@@ -126,14 +146,15 @@ class Jobs:
         script = folder / "inventory" / "hosts"
         script.write_text("#!/usr/bin/env python3\nprint(%r)\n" % self.inventory, encoding="utf-8")
         script.chmod(0o700)
-        env: t.Dict[str, str] = {}
+        env: t.Dict[str, str] = {"AWX_PRIVATE_DATA_DIR": str(folder)}
         cmdline: t.List[str] = ["-" + "v" * verbosity] if verbosity else []
         cmdline += ["--check"] * check + ["--diff"] * diff
         types = self.awx.named("credential_types")
         for kind, inputs in self.credentials.items():
             inject(types[kind], inputs, folder, env, cmdline)
-        extra_vars = {**json.loads(template["extra_vars"]), **given, **answers}
-        (folder / "env" / "extravars").write_text(json.dumps(extra_vars), encoding="utf-8")
+        # Those of the template are the administrator's, and trusted.
+        extra_vars = {**json.loads(template["extra_vars"]), **unsafe({**given, **answers, "awx_job_id": self._number})}
+        (folder / "env" / "extravars").write_text(yaml.dump(extra_vars, Dumper=_Dumper), encoding="utf-8")
         (folder / "env" / "envvars").write_text(json.dumps(env), encoding="utf-8")
         (folder / "env" / "cmdline").write_text(" ".join(cmdline), encoding="utf-8")
 
@@ -144,6 +165,9 @@ class Jobs:
         events.sort(key=lambda each: each["counter"])
         output = (artifacts / "stdout").read_text(encoding="utf-8") + done.stdout + done.stderr
         outcome = Outcome(done.returncode, (artifacts / "status").read_text(encoding="utf-8"), events, output, artifacts)
+        # AWX deletes the folder of a job: a play that relies on what it wrote there fails the next one.
+        shutil.rmtree(folder / "inventory")
+        shutil.rmtree(folder / "project")
         for path, content in outcome.kept():
             self.searched += 1
             for secret in self.secrets:

@@ -34,7 +34,7 @@ def ask(awx: Awx, method: str, path: str, body: t.Optional[Json] = None, token: 
 def awx() -> t.Iterator[Awx]:
     """With a project whose checkout is there, an inventory, a job template with a survey, a workflow of two nodes."""
     with awx_api({REPOSITORY: PROJECT}) as made:
-        made.tokens[0] = "token"
+        made.tokens[0] = ("token", made.username)
         organization = made.named("organizations")["Default"]["id"]
 
         def create(table: str, **fields: t.Any) -> int:
@@ -196,6 +196,37 @@ def test_a_secret_is_not_shown_and_kept_where_it_is_sent_back(awx: Awx) -> None:
     assert shown == {"password": ENCRYPTED}
     assert ask(awx, "PATCH", "credentials/%d/" % login["id"], {"inputs": {**shown, "username": "root"}})[0] == 200
     assert login["inputs"] == {"password": "s3cret", "username": "root"}
+
+
+def test_what_belongs_to_no_organization_needs_a_superuser(awx: Awx) -> None:
+    awx.tokens[1] = ("token of an administrator", awx.organization_admin)
+    fields = {"name": "other", "kind": "cloud", "inputs": INPUTS, "injectors": {}}
+    assert ask(awx, "POST", "credential_types/", fields, token="token of an administrator")[0] == 403
+    assert ask(awx, "POST", "organizations/", {"name": "another"}, token="token of an administrator")[0] == 403
+    assert ask(awx, "GET", "credential_types/", token="token of an administrator")[0] == 200
+    assert ask(awx, "POST", "labels/", {"name": "logs", "organization": 1}, token="token of an administrator")[0] == 201
+
+
+def test_a_name_is_unique_only_within_its_organization(awx: Awx) -> None:
+    other = ask(awx, "POST", "organizations/", {"name": "Elsewhere"})[1]["id"]
+    assert ask(awx, "POST", "inventories/", {"name": "fleet", "organization": other})[0] == 201
+    assert ask(awx, "GET", "inventories/?name=fleet")[1]["count"] == 2
+    assert ask(awx, "GET", "inventories/?name=fleet&organization__name=Elsewhere")[1]["count"] == 1
+
+
+def test_deleting_takes_what_cannot_be_alone_and_empties_other_references(awx: Awx) -> None:
+    organization = awx.named("organizations")["Default"]["id"]
+    environment = ask(awx, "POST", "execution_environments/", {"name": "image", "image": "example/image"})[1]["id"]
+    template = awx.named("job_templates")["archive"]
+    template["execution_environment"] = environment
+    workflow = ask(awx, "POST", "workflow_job_templates/", {"name": "short", "organization": organization})[1]["id"]
+    schedule = ask(awx, "POST", "schedules/", {"name": "short", "unified_job_template": workflow, "rrule": RULE})[1]["id"]
+    assert ask(awx, "DELETE", "execution_environments/%d/" % environment)[0] == 204
+    assert template["execution_environment"] is None
+    assert ask(awx, "DELETE", "workflow_job_templates/%d/" % workflow)[0] == 204
+    assert ask(awx, "GET", "schedules/%d/" % schedule)[0] == 404
+    machine = awx.named("credential_types")["Machine"]["id"]
+    assert ask(awx, "DELETE", "credential_types/%d/" % machine)[0] == 403
 
 
 def test_a_request_without_a_token_is_refused(awx: Awx) -> None:

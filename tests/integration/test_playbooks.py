@@ -165,6 +165,17 @@ BAD = [
         ["-e", "log_archive_restore_host=web1 log_archive_restore_to=/x log_archive_start=2024-01-01 log_archive_only_jobs=other"],
         "no such job",
     ),
+    ("restore", ["-e", "log_archive_restore_host=web9"], "log_archive_restore_host: web9 is not in the inventory"),
+    (
+        "restore",
+        ["-e", "log_archive_restore_host=web1 log_archive_restore_on=web9"],
+        "log_archive_restore_on: web9 is not in the inventory",
+    ),
+    (
+        "restore",
+        ["-e", "log_archive_restore_host=web1 log_archive_restore_on=localhost", "--limit", "web1"],
+        "log_archive_restore_on: the limit web1 excludes localhost",
+    ),
     ("rotate_keys", ["-e", "log_archive_keys_older_than=soon"], "must be a duration"),
     ("remove", ["-e", "log_archive_remove_keys=perhaps"], "log_archive_remove_keys"),
     ("site", ["-e", "log_archive_max_fail_percent=many"], "log_archive_max_fail_percent"),

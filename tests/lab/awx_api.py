@@ -225,7 +225,7 @@ RESOURCES: t.Dict[str, Resource] = {
             **asks("execution_environment", "labels", "forks", "job_slice_count", "timeout", "instance_groups", "scm_branch"),
         },
         unique=("name", "organization"),
-        associations=dict(NOTIFIED, credentials="credentials"),
+        associations=dict(NOTIFIED, credentials="credentials", labels="labels", instance_groups="instance_groups"),
         read_only=("organization",),
     ),
     "workflow_job_templates": Resource(
@@ -242,7 +242,7 @@ RESOURCES: t.Dict[str, Resource] = {
             **asks("variables", "inventory", "limit", "scm_branch", "labels", "skip_tags", "tags"),
         },
         unique=("name", "organization"),
-        associations=dict(NOTIFIED, notification_templates_approvals="notification_templates"),
+        associations=dict(NOTIFIED, notification_templates_approvals="notification_templates", labels="labels"),
     ),
     "workflow_job_template_nodes": Resource(
         "workflow_job_template_node",
@@ -275,6 +275,11 @@ RESOURCES: t.Dict[str, Resource] = {
         unique=("unified_job_template", "name"),
         associations={"credentials": "credentials"},
     ),
+    "labels": Resource("label", {"name": TEXT, "organization": ref("organizations")}, ("name", "organization"), ("name", "organization")),
+    "instance_groups": Resource("instance_group", {"name": TEXT}),
+    "teams": Resource("team", {"name": TEXT, "organization": ref("organizations")}, ("name", "organization"), ("name", "organization")),
+    # AWX makes one for each object and kind of permission.
+    "roles": Resource("role", {"name": TEXT, "of": NUMBER}, unique=("name", "of"), associations={"teams": "teams"}),
     "notification_templates": Resource(
         "notification_template",
         {
@@ -291,6 +296,14 @@ RESOURCES: t.Dict[str, Resource] = {
         required=("name", "organization", "notification_type", "notification_configuration"),
         unique=("organization", "name"),
     ),
+}
+
+# The references without which an object cannot be: it is deleted with the other.
+CASCADES = {
+    ("schedules", "unified_job_template"),
+    ("workflow_job_template_nodes", "workflow_job_template"),
+    ("inventory_sources", "inventory"),
+    ("labels", "organization"),
 }
 
 # What fields that only AWX sets are at first.
@@ -579,7 +592,9 @@ class Awx:
     """What the receiver holds. ``tables`` and ``associations`` are for looking; ``requests`` has every (method, path) in order."""
 
     def __init__(self, scm: t.Mapping[str, pathlib.Path]) -> None:
+        # A superuser, and an administrator of the organizations with the same password.
         self.username = "admin"
+        self.organization_admin = "orgadmin"
         self.password = secrets.token_urlsafe(12)
         self.url = ""
         self.scm = dict(scm)
@@ -587,7 +602,8 @@ class Awx:
         # (table, id, association) -> ids, in the order in which they came.
         self.associations: t.Dict[t.Tuple[str, int, str], t.List[int]] = {}
         self.surveys: t.Dict[int, Json] = {}
-        self.tokens: t.Dict[int, str] = {}
+        # id -> token and user
+        self.tokens: t.Dict[int, t.Tuple[str, str]] = {}
         self.requests: t.List[t.Tuple[str, str]] = []
         self._last_id = 0
         self._lock = threading.Lock()
@@ -642,6 +658,8 @@ class Awx:
         answer["summary_fields"] = {}
         if table in ("job_templates", "workflow_job_templates"):
             answer["related"]["survey_spec"] = url + "survey_spec/"
+            roles = {role["name"]: {"id": role["id"]} for role in self.tables["roles"].values() if role["of"] == entry["id"]}
+            answer["summary_fields"]["object_roles"] = roles
         if table == "projects":
             answer["related"]["update"] = url + "update/"
             for update in self.tables["project_updates"].values():
@@ -668,15 +686,23 @@ class Awx:
         either = []
         for name, value in query.items():
             field = name[4:] if name.startswith("or__") else name
-            if entries and not any(field in entry for entry in entries):
+            if entries and not any(field.partition("__")[0] in entry for entry in entries):
                 raise Refused(400, {"detail": "%s has no field named '%s'" % (table, field)})
             if name.startswith("or__"):
                 either.append((field, value))
             else:
-                entries = [entry for entry in entries if str(entry.get(field)) == value]
+                entries = [entry for entry in entries if str(self.value(entry, field)) == value]
         if either:
             entries = [entry for entry in entries if any(str(entry.get(field)) == value for field, value in either)]
         return {"count": len(entries), "next": None, "previous": None, "results": entries}
+
+    def value(self, entry: Json, field: str) -> t.Any:
+        """A field of an object, or, as organization__name, of the one that it refers to."""
+        name, _two, rest = field.partition("__")
+        if not rest:
+            return entry.get(name)
+        target = next((table[entry[name]] for table in self.tables.values() if entry.get(name) in table), None)
+        return None if target is None else self.value(target, rest)
 
     def save(self, table: str, given: Json, entry: t.Optional[Json] = None) -> Json:
         """Create or change an object, after every check."""
@@ -705,6 +731,9 @@ class Awx:
         self.check(table, wanted, entry)
         if entry is None:
             entry = self._store(table, wanted)
+            if table in ("job_templates", "workflow_job_templates"):
+                for role in ("admin_role", "execute_role", "read_role"):
+                    self._store("roles", {"name": role, "of": entry["id"]})
         else:
             entry.update(wanted)
         if table == "projects" and entry["scm_type"] and {"scm_url", "scm_branch", "scm_type"} & set(given):
@@ -835,17 +864,42 @@ class Awx:
             waiting += children(node)
 
     def delete(self, table: str, number: int) -> None:
-        self._entry(table, number)
+        """Delete an object, and what cannot be without it; other references to it become null."""
+        entry = self._entry(table, number)
+        if table == "credential_types" and any(each["credential_type"] == number for each in self.tables["credentials"].values()):
+            raise Refused(403, {"detail": "Credential types that are in use cannot be deleted"})
+        if entry.get("managed"):
+            raise Refused(403, {"detail": "Deletion not allowed for managed credential types"})
         del self.tables[table][number]
         self.surveys.pop(number, None)
+        for ids in self.associations.values():
+            if number in ids:
+                ids.remove(number)
+        for other, resource in RESOURCES.items():
+            for name, schema in resource.fields.items():
+                if table not in schema.get("ref", ()):
+                    continue
+                for each in [each for each in self.tables[other].values() if each[name] == number]:
+                    if (other, name) in CASCADES:
+                        self.delete(other, each["id"])
+                    else:
+                        each[name] = None
 
-    def login(self, header: str) -> t.Optional[str]:
-        """'basic' or 'token' if the header has credentials."""
+    def login(self, header: str) -> t.Tuple[str, str]:
+        """'basic' or 'token', and the user, if the header has credentials; else two empty texts."""
         kind, _space, rest = header.partition(" ")
         if kind == "Basic":
-            given = base64.b64decode(rest).decode()
-            return "basic" if secrets.compare_digest(given, "%s:%s" % (self.username, self.password)) else None
-        return "token" if kind == "Bearer" and rest in self.tokens.values() else None
+            user, _colon, password = base64.b64decode(rest).decode().partition(":")
+            known = user in (self.username, self.organization_admin) and secrets.compare_digest(password, self.password)
+            return ("basic", user) if known else ("", "")
+        user = next((user for token, user in self.tokens.values() if kind == "Bearer" and token == rest), "")
+        return ("token", user) if user else ("", "")
+
+    def authorize(self, user: str, method: str, table: str, number: t.Optional[str]) -> None:
+        """What only a superuser may do: organizations, and what belongs to no organization."""
+        denied = table in ("credential_types", "instance_groups") or (table == "organizations" and number is None)
+        if user != self.username and method in ("POST", "PATCH", "DELETE") and denied:
+            raise Refused(403, {"detail": "You do not have permission to perform this action."})
 
     def answer(self, method: str, target: str, header: str, body: t.Any) -> t.Tuple[int, t.Any]:
         """Status and body of the answer to one request."""
@@ -859,14 +913,15 @@ class Awx:
 
     def _answer(self, method: str, address: urllib.parse.SplitResult, header: str, body: t.Any) -> t.Tuple[int, t.Any]:
         match = re.fullmatch(r"/api/v2/(\w+)/(?:(\d+)/)?(?:(\w+)/)?", address.path)
-        login = self.login(header)
+        login, user = self.login(header)
         if match is None:
             raise Refused(404, {"detail": "The requested resource could not be found."})
         table, number, part = match.groups()
-        if login is None or (table == "tokens") != (login == "basic"):
+        if not login or (table == "tokens") != (login == "basic"):
             raise Refused(401, {"detail": "Authentication credentials were not provided. To establish a login session, visit /api/login/."})
         if table == "tokens":
-            return self._tokens(method, number)
+            return self._tokens(method, number, user)
+        self.authorize(user, method, table, number)
         if number is None:
             if method == "GET":
                 return 200, self.list(table, dict(urllib.parse.parse_qsl(address.query, keep_blank_values=True)))
@@ -889,11 +944,12 @@ class Awx:
             return 204, None
         raise Refused(405, {"detail": 'Method "%s" not allowed.' % method})
 
-    def _tokens(self, method: str, number: t.Optional[str]) -> t.Tuple[int, t.Any]:
+    def _tokens(self, method: str, number: t.Optional[str], user: str) -> t.Tuple[int, t.Any]:
         if method == "POST" and number is None:
             self._last_id += 1
-            self.tokens[self._last_id] = secrets.token_urlsafe(20)
-            return 201, {"id": self._last_id, "token": self.tokens[self._last_id]}
+            token = secrets.token_urlsafe(20)
+            self.tokens[self._last_id] = (token, user)
+            return 201, {"id": self._last_id, "token": token}
         if method == "DELETE" and number is not None and int(number) in self.tokens:
             del self.tokens[int(number)]
             return 204, None

@@ -145,6 +145,9 @@ def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t
     if isinstance(value, str) and len(value) > LONGEST_TEXT:
         problems.append("%s: has %d characters; the limit is %d" % (where, len(value), LONGEST_TEXT))
         return ""
+    if option.get("secret") and isinstance(value, str) and "{{" in value:
+        problems.append("%s: is a template that was not evaluated ('{{'), not a secret; AWX evaluates none in extra variables" % where)
+        return value
     before = len(problems)
     value = _scalar(value, kind, where, problems)
     if len(problems) > before:

@@ -59,10 +59,10 @@ def test_it_returns_what_failed_and_where(result: t.Any, expected: t.List[str]) 
     assert command_errors(result) == expected
 
 
-def test_the_error_of_a_host_without_the_command_has_a_hint() -> None:
-    assert command_errors(ABSENT) == [
-        "log-archive printed no result (status 2): [Errno 2] No such file or directory: b'/usr/local/bin/log-archive'."
-        " Set up the host with infra_ops.log_archive.site"
+@pytest.mark.parametrize("message", ["[Errno 2] No such file or directory: b'/usr/local/bin/log-archive'", "Error executing command."])
+def test_a_host_without_the_command_is_not_set_up_whatever_the_module_calls_it(message: str) -> None:
+    assert command_errors(dict(ABSENT, msg=message)) == [
+        "not set up: the host does not have the command log-archive. Run infra_ops.log_archive.site"
     ]
 
 

@@ -111,6 +111,14 @@ def test_a_store_by_itself_is_named_after_its_type():
         ),
         ({"stores": [{"type": "sftp", "host": "h", "user": "u", "path": "p"}]}, "stores[0].private_key_file: is missing"),
         (
+            {
+                "stores": [
+                    {"type": "sftp", "host": "h", "user": "u", "path": "p", "private_key_file": "/k", "private_key_passphrase": "{{ x }}"}
+                ]
+            },
+            "stores[0].private_key_passphrase: is a template that was not evaluated ('{{'), not a secret",
+        ),
+        (
             {"stores": [{"type": "sftp", "host": "h", "user": "u", "path": "~other/logs", "password": "x"}]},
             "stores[0].path: SFTP does not know the folder of another user ('~other/logs'); give its absolute path",
         ),
