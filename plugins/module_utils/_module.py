@@ -89,12 +89,12 @@ def store_options(params: t.Mapping[str, t.Any], subject: str) -> StoreOptions:
     return normalise_store(unescaped_paths(params, STORE), subject)
 
 
-def opened(params: t.Mapping[str, t.Any]) -> t.ContextManager[Store]:
-    """The store of the option ``store``, closed at the end of the context. Raises ConfigError."""
+def opened(module: AnsibleModule) -> t.ContextManager[Store]:
+    """The store of the module's option ``store``, closed at the end of the context. Raises ConfigError."""
     # Here and below: most modules open no store, and a host compiles all that a module imports at each call.
     from ._engine.stores.opening import open_store
 
-    return contextlib.closing(open_store(store_options(params["store"], "store")))
+    return contextlib.closing(open_store(store_options(module.params["store"], "store"), module.check_mode))
 
 
 def choice(params: t.Mapping[str, t.Any]) -> inventory.Choice:

@@ -318,7 +318,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._options imp
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(STORE_OPTION, CHOICE), supports_check_mode=True)
-    with reporting(module) as result, opened(module.params) as store:
+    with reporting(module) as result, opened(module) as store:
         held, archives = chosen(module.params, store)
         result["archives"] = [inventory.held_archive(store, archive) for archive in archives]
         result["totals"] = inventory.totals(archives)

@@ -175,7 +175,7 @@ def main() -> None:
         own = given(module.params, OWN)
         policy = given(module.params["policy"], RETENTION, "policy")
         scope = pruning.Scope(own["host"], own["job"], policy["name_template"], own["timezone"])
-        with opened(module.params) as store:
+        with opened(module) as store:
             pruning_plan = pruning.plan(store, read_policy(policy), datetime.now(timezone.utc), scope)
             plan = pruning_plan.plan
             result.update(

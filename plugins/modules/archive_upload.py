@@ -189,7 +189,7 @@ def main() -> None:
         trust = Trust(**given(module.params, RECOGNISING))
         given_suffix = given(module.params, SUFFIX)["suffix"]
         result["archives"] = []
-        with opened(module.params) as store:
+        with opened(module) as store:
             for path in map(unescaped, module.params["archives"]):
                 manifest = sending.manifest_beside(path)
                 suffix = given_suffix or envelope.suffix(manifest["encryption"]["format"])

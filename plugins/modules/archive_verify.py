@@ -146,7 +146,7 @@ def main() -> None:
     arguments.update(level={"type": "str", "choices": list(CHECK_LEVELS)})
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     params = module.params
-    with reporting(module) as result, opened(params) as store:
+    with reporting(module) as result, opened(module) as store:
         trust = Trust(**given(params, OPENING), choice=choice(params))
         held, archives = chosen(params, store, trust)
         everything = not (params["names"] or params["start"] or params["end"])

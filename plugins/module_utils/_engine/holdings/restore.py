@@ -95,7 +95,7 @@ def restore_from_stores(
     """
     check_destination(destination)
     with contextlib.ExitStack() as stack:
-        stocks = [stack.enter_context(contextlib.closing(_Stock(each, choice, warn))) for each in holdings]
+        stocks = [stack.enter_context(contextlib.closing(_Stock(each, choice, warn, check))) for each in holdings]
         found: t.Iterable[t.Tuple[_Stock, t.List[StoredArchive]]] = ((stock, stock.chosen(choice)) for stock in stocks)
         if choice.names:
             # A name that is nowhere is an error before anything is restored.
@@ -197,9 +197,10 @@ def files_by_manifest(archive: StoredArchive, destination: str, state: str, with
 class _Stock:
     """Holdings as their stores list them. Each store is opened when it is first needed. A store that fails is reported and left out."""
 
-    def __init__(self, holdings: Holdings, choice: Choice, warn: Warn) -> None:
+    def __init__(self, holdings: Holdings, choice: Choice, warn: Warn, check: bool) -> None:
         self.holdings = holdings
         self.warn = warn
+        self._check = check
         self.errors: t.List[LogArchiveError] = []
         self.unavailable: t.Set[str] = set()
         """Names of stores that stopped answering: the others are asked first."""
@@ -224,7 +225,7 @@ class _Stock:
     def _list(self, options: StoreOptions) -> t.Optional[_Listed]:
         try:
             with contextlib.ExitStack() as stack:
-                store = stack.enter_context(contextlib.closing(open_store(options)))
+                store = stack.enter_context(contextlib.closing(open_store(options, self._check)))
                 wanted = self.holdings
                 trust = Trust(wanted.keyring, wanted.unencrypted, wanted.records.get(store.name, NO_RECORD), self._choice)
                 listed = _Listed(store, inventory.read(store, wanted.host, wanted.job, trust=trust), trust)

@@ -55,7 +55,7 @@ class Context:
         self.catalog = catalogs.Catalog(document["state"] if known else None, readonly=check and known)
         self.collector = collector_of(document)
         self.spool = Spool(document["spool"], self.job)
-        self.stores = OpenStores(document["stores"])
+        self.stores = OpenStores(document["stores"], check)
         self.recorder = Recorder(self.job, self.host, self.now, check, document["log"])
         self.coming: t.List[Item] = []
         self.packed: t.Dict[str, Identity] = {}

@@ -18,12 +18,14 @@ if t.TYPE_CHECKING:
 class OpenStores:
     """The stores of a job. Each is opened when it is first used and stays open until ``close``.
 
+    check: for a dry run.
     options: of each store by its name, in the order of the job. dead: {name: error} of the stores that this run no longer tries.
     written: {name: folders that this run sent archives to}. pruned: names of the stores that were pruned before their first upload.
     """
 
-    def __init__(self, stores: t.Sequence[JobStore]) -> None:
+    def __init__(self, stores: t.Sequence[JobStore], check: bool = False) -> None:
         self.options = {options["name"]: options for options in stores}
+        self._check = check
         self.dead: t.Dict[str, str] = {}
         self.written: t.Dict[str, t.Set[str]] = {}
         self.pruned: t.Set[str] = set()
@@ -45,7 +47,7 @@ class OpenStores:
         if name not in self._open:
             from ..stores.opening import open_store
 
-            self._open[name] = open_store(self.options[name])
+            self._open[name] = open_store(self.options[name], self._check)
         store = self._open[name]
         folder = store.folder()
         if folder is not None and self._folders.setdefault(folder, name) != name:

@@ -210,6 +210,9 @@ class Store(abc.ABC):
         self.hidden: t.Set[str] = set()
         """Names that ``delete`` removed from the listing; the server keeps their bytes as versions."""
 
+    def leave_no_trace(self) -> None:  # noqa: B027 - most stores write nothing beside the store
+        """From now on write nothing on this machine by connecting and reading."""
+
     # -- what each store does, once, without retry --------------------------------------------------------------------
 
     @abc.abstractmethod

@@ -42,9 +42,13 @@ CLASSES: t.Dict[str, t.Callable[[], t.Type[Store]]] = {
 """By type: a function that loads the class."""
 
 
-def open_store(options: StoreOptions) -> Store:
+def open_store(options: StoreOptions, check: bool = False) -> Store:
     """Return the store that these options describe; nothing is connected yet.
 
-    options: as ``config`` checked them, with every default filled in. Options of other types are ignored. Raises ConfigError.
+    options: as ``config`` checked them, with every default filled in. Options of other types are ignored. check: a dry run, which
+    must leave this machine as it is. Raises ConfigError.
     """
-    return CLASSES[options["type"]]()(options)
+    store = CLASSES[options["type"]]()(options)
+    if check:
+        store.leave_no_trace()
+    return store

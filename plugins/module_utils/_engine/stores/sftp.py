@@ -73,6 +73,9 @@ class SftpStore(Store):
     def free_bytes(self) -> t.Optional[int]:
         return self._retrying(self._free_bytes)
 
+    def leave_no_trace(self) -> None:
+        self._root.login = self._root.login._replace(note_new_host_key=False)
+
     def close(self) -> None:
         self._root.close()
 

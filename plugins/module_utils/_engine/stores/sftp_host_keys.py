@@ -123,7 +123,7 @@ def known_keys_for(login: Login) -> KnownKeys:
 
 
 def check_host_key(login: Login, offered: HostKey, known: KnownKeys, certificate: t.Optional[bytes] = None) -> None:
-    """Raise StoreDeniedError unless the offered key is known, or is new and ``login`` accepts that; note a new key.
+    """Raise StoreDeniedError unless the offered key is known, or is new and ``login`` accepts that; note a new key if it says so.
 
     certificate: of the key, as SSH encodes it. One that an authority of known_hosts signed for this host makes the key known.
     """
@@ -162,7 +162,8 @@ def check_host_key(login: Login, offered: HostKey, known: KnownKeys, certificate
             "Compare the fingerprint with the server's administrator, then add the line of '%s' to known_hosts, or give it as the option "
             "host_key" % scan,
         )
-    _note_host_key(login, offered)
+    if login.note_new_host_key:
+        _note_host_key(login, offered)
 
 
 def no_known_type(login: Login, known: KnownKeys) -> StoreDeniedError:

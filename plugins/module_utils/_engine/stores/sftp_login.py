@@ -25,8 +25,8 @@ class HostKey(t.NamedTuple):
 class Login(t.NamedTuple):
     """Where to connect and how.
 
-    host_key: the only key accepted from the server; if None, known_hosts_files are asked. accept_new_host_key: note the key of a server
-    that they do not have, in the first of them. timeout: seconds in which the server must answer or move on.
+    host_key: the only key accepted from the server; if None, known_hosts_files are asked. accept_new_host_key: accept the key of a server
+    that they do not have. timeout: seconds in which the server must answer or move on. note_new_host_key: write it into the first of them.
     """
 
     host: str
@@ -38,6 +38,7 @@ class Login(t.NamedTuple):
     known_hosts_files: t.Tuple[str, ...]
     accept_new_host_key: bool
     timeout: float
+    note_new_host_key: bool = True
 
     @property
     def address(self) -> str:
