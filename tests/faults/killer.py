@@ -24,6 +24,11 @@ from datetime import datetime
 OCCURRENCES = 2
 NETWORK = ("sftp", "s3")
 """How the names of the files of network stores begin."""
+LAZY = (
+    "boto3.s3.transfer", "cryptography.hazmat.primitives.ciphers", "cryptography.hazmat.primitives.kdf.hkdf", "encodings.ascii",
+    "encodings.idna", "isal.igzip", "paramiko", "pybase64",
+)  # fmt: skip
+"""What others' code and the engine import when they first need it."""
 PURE = ("builtins", "time", "_json", "_hashlib", "_struct", "re", "_sre", "itertools", "collections", "binascii", "zlib", "datetime")
 
 
@@ -101,18 +106,27 @@ def run(wanted: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
     return dict({"recap": None, "error": None, "steps": None}, **(json.loads(data) if data else {}), killed=killed)
 
 
-def main() -> None:
-    import boto3  # noqa: F401
-    import cryptography.hazmat.primitives.ciphers  # noqa: F401
-    import paramiko  # noqa: F401
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create as archiving, packing  # noqa: F401
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring  # noqa: F401
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import prune, retention  # noqa: F401
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import delete, deliver, job, pack  # noqa: F401
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import files  # noqa: F401
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import entry  # noqa: F401
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import file, s3, sftp  # noqa: F401
+def preload() -> None:
+    """Import what any run imports, and read botocore's tables of services."""
+    import functools
+    import importlib
+    import pkgutil
 
+    import boto3
+    import botocore.loaders
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engine
+
+    for name in LAZY:
+        importlib.import_module(name)
+    for module in pkgutil.walk_packages(_engine.__path__, _engine.__name__ + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    botocore.loaders.JSONFileLoader.load_file = functools.lru_cache(None)(botocore.loaders.JSONFileLoader.load_file)
+    boto3.client("s3", region_name="us-east-1")
+
+
+def main() -> None:
+    preload()
     for line in sys.stdin:
         print(json.dumps(run(json.loads(line))), flush=True)
 
