@@ -9,8 +9,8 @@ PYTHON ?= python3
 PYTEST ?=
 # Arguments of a benchmark: make bench ARGS='--only idle-run --rounds 9'
 ARGS ?=
-# Processes that run tests at the same time.
-WORKERS ?= 2
+# Processes that run tests at the same time: for two processors, because tests also wait for hosts, servers and clocks.
+WORKERS ?= 3
 # What another ansible-core can break, with the newest one on the newest interpreter: each playbook on a host, each module and plugin once.
 # To which store a module sends is no matter of Ansible's.
 NEWEST_TESTS ?= tests/newest $(wildcard $(addprefix tests/integration/test_,targets.py recap_notify.py) \
@@ -25,7 +25,8 @@ INSTALLED := $(B)/installed/ansible_collections/infra_ops/log_archive
 PIP := -m pip --disable-pip-version-check -qq
 FIND_PYTHON := $(PYTHON) tests/lint/find_python.py
 # What the tarball is made of.
-SHIPPED := $(shell find galaxy.yml README.md LICENSE CHANGELOG.md requirements.txt bindep.txt docs meta plugins roles playbooks tests -type f \
+SHIPPED := $(shell find galaxy.yml README.md LICENSE CHANGELOG.md requirements.txt bindep.txt docs meta plugins roles playbooks \
+    tests/config.yml tests/integration/targets -type f \
     -not -path '*/__pycache__/*' -not -path '*/output/*' 2>/dev/null)
 
 # $(call venv,REQUIREMENTS): a virtualenv of $(PYTHON) in the folder of the target, which is its stamp.
