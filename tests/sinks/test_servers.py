@@ -11,11 +11,12 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import tempfile
 import time
 import typing as t
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import lab
 import pytest
@@ -42,6 +43,7 @@ from rigs.sums import assert_sums_are_those_of_the_rows
 
 # One worker starts the servers, and the others fill the gaps.
 pytestmark = pytest.mark.xdist_group("databases")
+DASHBOARDS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "grafana"
 ODD = "tab\t, new\nline, \\N, back\\slash, %s, 'quotes\"; -- \U0001f600 ü"
 FILE = FilePlace("/logs/caf\udce9/sftpgo.log", True, 2**63 + 5, 2**64 - 1, 500)
 NEW = Generation(0, "web1-a-0", "/logs/caf\udce9", ((80, "aa" * 16),), 0, 100, "bb" * 16, 1, FILE, 1000.5, False)
@@ -224,6 +226,61 @@ def test_statistics_are_those_of_the_lines_also_of_lines_that_an_older_version_s
         assert sink.has_sums
         assert_sums_are_those_of_the_rows(sink.select)
     assert assert_figures() == before
+
+
+def test_the_queries_of_the_dashboard_give_the_figures_of_the_statistics(tmp_path, logs, place, server) -> None:
+    boards = {kind: json.loads((DASHBOARDS / ("sftpgo-%s.json" % kind)).read_text()) for kind in ("mysql", "postgresql")}
+    assert [[panel["title"], panel["type"]] for panel in boards["mysql"]["panels"]] == [
+        [panel["title"], panel["type"]] for panel in boards["postgresql"]["panels"]
+    ]
+    board = boards["mysql" if server.kind == "mariadb" else "postgresql"]
+    (logs / "sftpgo.log").write_bytes(
+        b"".join(each.text.encode() for each in itertools.islice(generate_lines(11, datetime(2026, 1, 5)), 2000))
+    )
+    with open(logs / "sftpgo.log", "ab") as file:
+        file.write(b"no json\n")
+    wanted = wanted_of(tmp_path, place, parse={"timezone": "UTC"})
+    assert catch_up(wanted)["error"] is None
+    # The ends of the dashboard's time are whole hours, as those of the hourly tables.
+    since, until = datetime(2026, 1, 5, 8, tzinfo=timezone.utc), datetime(2026, 1, 6, 8, tzinfo=timezone.utc)
+    with opened(wanted) as sink:
+        figures = compute(sink, "server", Span(since, until), until)
+        # Grafana's BETWEEN includes its end.
+        answers = {
+            panel["title"]: sink.select(as_grafana(panel["targets"][0]["rawSql"], since, until - timedelta(seconds=1)))
+            for panel in board["panels"]
+        }
+        assert [tuple(row) for row in sink.select(board["templating"]["list"][1]["query"])] == [("sftpgo",)]
+    totals_of = figures["totals"]
+    names = ("uploads", "downloads", "failed", "logins", "commands", "users")
+    assert [int(value) for value in answers["Transfers, logins, commands"][0]] == [totals_of[name] for name in names]
+    assert [int(value) for value in answers["Bytes"][0]] == [totals_of["bytes_uploaded"], totals_of["bytes_downloaded"]]
+    for title in ("Transfers by hour", "Bytes by hour"):
+        assert len(answers[title]) <= 24
+    assert sum(int(row[1]) for row in answers["Transfers by hour"]) == totals_of["uploads"]
+    assert sum(int(row[1]) for row in answers["Bytes by hour"]) == totals_of["bytes_uploaded"]
+    assert [row[0] for row in answers["Users"]] == [user["username"] for user in figures["users"]]
+    assert [(row[0], row[1], int(row[3])) for row in answers["Files with the most bytes"]] == [
+        (file["path"], file["username"], file["bytes"]) for file in figures["files"]
+    ]
+    assert {row[0]: int(row[1]) for row in answers["Bytes by protocol"]} == {
+        one["protocol"]: one["bytes"] for one in figures["protocols"]
+    } | {row[0]: 0 for row in answers["Bytes by protocol"] if not int(row[1])}
+    assert answers["Addresses of clients"][0][0] == figures["addresses"][0]["address"]
+    for title in ("Failed logins by address", "Failed logins by hour"):
+        assert sum(int(row[1]) for row in answers[title]) == totals_of["failed_logins"]
+    assert [(row[0], row[1], int(row[2]), row[4], row[5]) for row in answers["Followers"]] == [("sftpgo", "web1", 2001, 1, 0)]
+
+
+def as_grafana(statement: str, since: datetime, until: datetime) -> str:
+    """The statement with Grafana's macros and variables replaced, as its plugins for MySQL and PostgreSQL do."""
+    ends = [moment.strftime("'%Y-%m-%dT%H:%M:%SZ'") for moment in (since, until)]
+    statement = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 BETWEEN %s AND %s" % tuple(ends), statement)
+    for macro, moment in (("$__unixEpochFrom()", since), ("$__unixEpochTo()", until)):
+        statement = statement.replace(macro, "%d" % moment.timestamp())
+    statement = statement.replace("${stream:sqlstring}", "'sftpgo','other'")
+    assert "$" not in statement
+    return statement
 
 
 def test_a_server_that_is_killed_is_waited_for(tmp_path, logs, place, server) -> None:
