@@ -52,10 +52,11 @@ class Benchmark(t.NamedTuple):
 
 
 class Usage(t.NamedTuple):
-    """What a finished process took: wall time in seconds, peak resident memory in bytes."""
+    """What a finished process took: wall time in seconds, peak resident memory in bytes, CPU time in seconds."""
 
     seconds: float
     peak: int
+    cpu: float
 
 
 def timed(call: t.Callable[[], t.Any]) -> float:
@@ -83,7 +84,8 @@ if pid == 0:
 _, status, usage = os.wait4(pid, 0)
 seconds = time.perf_counter() - begin
 with open(sys.argv[1], "w") as report:
-    report.write("[%r, %d, %d]" % (seconds, usage.ru_maxrss * 1024, os.waitstatus_to_exitcode(status)))
+    cpu = usage.ru_utime + usage.ru_stime
+    report.write("[%r, %d, %r, %d]" % (seconds, usage.ru_maxrss * 1024, cpu, os.waitstatus_to_exitcode(status)))
 """
 
 
@@ -97,12 +99,12 @@ def run(argv: t.Sequence[t.Union[str, os.PathLike]], **options: t.Any) -> Usage:
         report = os.path.join(folder, "report")
         launch = [sys.executable, "-I", "-S", "-c", _LAUNCHER, report, *map(os.fspath, argv)]
         done = subprocess.run(launch, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True, **options)
-        seconds, peak, status = json.loads(pathlib.Path(report).read_text())
+        seconds, peak, cpu, status = json.loads(pathlib.Path(report).read_text())
     if status:
         text = done.stdout.decode(errors="replace")[-2000:]
         ended = "by signal %d" % -status if status < 0 else "with status %d" % status
         raise RuntimeError("%s ended %s: %s" % (os.fspath(argv[0]), ended, text))
-    return Usage(seconds, peak)
+    return Usage(seconds, peak, cpu)
 
 
 @contextlib.contextmanager

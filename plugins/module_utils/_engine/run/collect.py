@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import typing as t
-from datetime import datetime, timedelta, timezone
 
 from ..base.errors import LogArchiveError, SelectionError, SourceError
-from ..base.units import format_utc, parse_utc
+from ..base.units import format_utc
+from .look_back import looks_back_to
 from .recover import relearn
 
 if t.TYPE_CHECKING:
@@ -29,7 +29,7 @@ def collect(run: Context) -> t.List[Source]:
     run.recorder.begin(run.collector.step)
     with contextlib.ExitStack() as stack:
         try:
-            collected = stack.enter_context(run.collector.collect(run.now, _since(run), run.progress, run.check))
+            collected = stack.enter_context(run.collector.collect(run.now, looks_back_to(run), run.progress, run.check))
         except LogArchiveError as error:
             run.recorder.fail(error)
             return []
@@ -43,23 +43,6 @@ def collect(run: Context) -> t.List[Source]:
     _report_missing(run, collected)
     _report_unreadable(run, [one for one in pending if one.unreadable])
     return collected.files if run.collector.deletable else []
-
-
-def _since(run: Context) -> t.Optional[datetime]:
-    """The logs of all periods that ended before this are archived, as far as they existed.
-
-    That is the last success, or the oldest log that was not ready then. Before the first success it is what the first run looked for.
-    """
-    runs, now = run.catalog.runs, run.now.timestamp()
-    last = runs.last_success(run.job, now)
-    if last is not None:
-        since = datetime.fromtimestamp(last.started, timezone.utc)
-        open_since = last.record.get("open_since") if last.record else None
-        return min(since, parse_utc(open_since)) if open_since else since
-    first = runs.first(run.job)
-    if first is None or first > now:
-        return None
-    return datetime.fromtimestamp(first, timezone.utc) - timedelta(seconds=run.collector.catch_up)
 
 
 def _open_since(pending: t.Sequence[Pending]) -> t.Optional[str]:

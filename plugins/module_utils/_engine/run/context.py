@@ -31,7 +31,7 @@ Confirm = t.Callable[[str, str, int], bool]
 class Context:
     """One run of a job: its document, its time and its callbacks, and the collector, catalog, spool, stores and record it works with.
 
-    A dry run (``check``) works on a copy of the catalog in memory. ``coming``, dry run only: the archives that the run would send,
+    A dry run (``check``) changes no file of the catalog. ``coming``, dry run only: the archives that the run would send,
     which the plan of what it would prune must count. ``packed``: by path, device and inode of each file that this run has packed.
     ``revisions``: by the key of an archive without a revision, the last revision that this run has given.
     """

@@ -129,9 +129,10 @@ def _plan(run: Context, store: Store, policy: RetentionOptions, coming: t.Sequen
     known = pruning.Known(starts, awaited, coming, lambda key: run.catalog.was_pruned(store.name, key), run.trust)
     plan = pruning.plan(store, rules, run.now, scope, known)
     if not run.check:
-        from .recorded import remember
+        from .recorded import forget_spent, remember
 
         remember(run, store.name, plan)
+        forget_spent(run)
     return plan
 
 

@@ -11,12 +11,14 @@ store is listed. So it is if that takes no more requests: a server lists a thous
 from __future__ import annotations
 
 import collections
+import os
 import typing as t
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from ..archive.naming import MANIFEST_SUFFIX, manifest_key
-from ..base.units import parse_utc
+from ..base.units import format_utc, parse_utc
 from ..holdings.inventory import ARCHIVES_OF_A_REQUEST
+from .look_back import looks_back_to
 
 if t.TYPE_CHECKING:
     from ..holdings.prune import Pruning
@@ -28,6 +30,10 @@ if t.TYPE_CHECKING:
 
 LISTED_AGAIN = 7 * 86400
 """Seconds after which a run lists the whole store again: other hands may have put archives there, or taken some."""
+MARGIN = timedelta(days=32)
+"""Before what a run looks for: more than one period of any job."""
+MOST_FORGOTTEN = 10_000
+"""Archives at a time."""
 MOST_PERIODS = 10_000
 """Periods to look at one by one."""
 
@@ -67,6 +73,23 @@ def remember(run: Context, name: str, plan: Pruning) -> None:
         length = int((period.end - period.start).total_seconds())
         unrecorded[archive.key] = Unrecorded(int(parse_utc(starts[archive.key]).timestamp()), length, archive.size)
     run.catalog.listings.remember(run.job, name, Listing(run.now.timestamp(), unrecorded, plan.damaged, set(plan.lost)))
+
+
+def forget_spent(run: Context) -> None:
+    """Remove the records of archives that no store has any more and that no later run needs.
+
+    Their logs are gone, and even a log of that time would no longer be looked for. Without periods any log may be found again.
+    """
+    if run.collector.period == "none" or not run.collector.deletable:
+        return
+    back = looks_back_to(run)
+    if back is None:
+        return
+    before = format_utc(min(back, run.now - timedelta(seconds=run.collector.catch_up)) - MARGIN)
+    spent = run.catalog.prunes.spent(run.job, before, MOST_FORGOTTEN)
+    gone = [archive for archive, paths in spent.items() if not any(os.path.lexists(path) for path in paths)]
+    if gone:
+        run.catalog.prunes.forget(gone)
 
 
 def _starts(held: Held, listing: Listing) -> t.Sequence[int]:

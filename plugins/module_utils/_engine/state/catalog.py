@@ -43,8 +43,8 @@ def exists(state: str) -> bool:
 class Catalog:
     """The catalog in the folder ``state``, created if it is missing; None is an empty catalog in memory.
 
-    readonly: work on a copy in memory and leave no trace in the folder; the catalog must exist. All methods raise LogArchiveError
-    for a damaged or newer file, and DiskFullError if the file cannot grow.
+    readonly: leave no trace in the folder; the catalog must exist. All methods raise LogArchiveError for a damaged or newer file, and
+    DiskFullError if the file cannot grow.
     """
 
     def __init__(self, state: t.Optional[str], readonly: bool = False) -> None:

@@ -132,9 +132,16 @@ CREATE TABLE runs (
     recap TEXT
 );
 CREATE INDEX runs_by_job ON runs (job, id);
+CREATE TABLE outcomes (
+    job TEXT NOT NULL,
+    exit_code INTEGER NOT NULL,
+    runs INTEGER NOT NULL,
+    PRIMARY KEY (job, exit_code)
+);
 """
 
 Row = t.Tuple[t.Any, ...]
+Result = t.TypeVar("Result")
 
 
 def path_in(state: str) -> str:
@@ -145,8 +152,8 @@ def path_in(state: str) -> str:
 class Database:
     """The database in the folder ``state``, created if it is missing; None is an empty database in memory.
 
-    readonly: work on a copy in memory and leave no trace in the folder; the file must exist. All methods raise LogArchiveError
-    for a damaged or newer file, and DiskFullError if the file cannot grow.
+    readonly: leave no trace in the folder; the file must exist. What is written goes to a copy in memory, which is made when it is needed.
+    All methods raise LogArchiveError for a damaged or newer file, and DiskFullError if the file cannot grow.
     """
 
     def __init__(self, state: t.Optional[str], readonly: bool = False) -> None:
@@ -156,7 +163,8 @@ class Database:
         try:
             if state:
                 _prepare(state, readonly)
-            self._connection = _connected(self.path, readonly)
+            self._seen = _state_of(self.path) if readonly else None
+            self._connection = _copied(self.path) if readonly and self._seen is None else _connected(self.path, readonly)
         except (OSError, sqlite3.Error) as error:
             raise self._failed(error) from error
         if not readonly:
@@ -172,37 +180,56 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> t.Iterator[None]:
         """All statements of the context or none of them; they are on the disk when the context ends."""
+        if self._seen is not None:
+            self._copy()
         self.execute("PRAGMA synchronous=FULL")
         with transaction(self._connection, self.execute):
             yield
 
     def execute(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[Row]:
         """Execute one statement; returns the rows."""
-        try:
-            return self._connection.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
+        return self._guarded(lambda: self._connection.execute(statement, values).fetchall())
 
     def integers(self, statement: str, values: t.Sequence[t.Any] = ()) -> array.array[int]:
         """Execute one statement for a column of integers, which takes 8 bytes of memory for each."""
         import array
 
-        try:
-            return array.array("q", itertools.chain.from_iterable(self._connection.execute(statement, values)))
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
+        return self._guarded(lambda: array.array("q", itertools.chain.from_iterable(self._connection.execute(statement, values))))
 
     def executemany(self, statement: str, values: t.Iterable[t.Sequence[t.Any]]) -> None:
         """Execute one statement for each of the values."""
-        try:
-            self._connection.executemany(statement, values)
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
+        if self._seen is not None:
+            self._copy()
+        self._guarded(lambda: self._connection.executemany(statement, values))
 
     def insert(self, statement: str, values: t.Sequence[t.Any]) -> int:
         """Execute an INSERT; returns the id of the new row."""
         self.execute(statement, values)
         return int(self.execute("SELECT last_insert_rowid()")[0][0])
+
+    def _guarded(self, call: t.Callable[[], Result]) -> Result:
+        """Call it. If the file is read as it is, and the call writes or another process writes meanwhile, call it again with a copy."""
+        try:
+            result = call()
+            if self._seen is None or self._seen == _state_of(self.path):
+                return result
+        except sqlite3.Error as error:
+            if self._seen is None:
+                raise self._failed(error) from error
+        self._copy()
+        try:
+            return call()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def _copy(self) -> None:
+        """Go on with a copy in memory of the file as it is now."""
+        self._connection.close()
+        self._seen = None
+        try:
+            self._connection = _copied(self.path)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def _create_or_check(self) -> None:
         version = self.execute("PRAGMA user_version")[0][0]
@@ -255,7 +282,7 @@ class Database:
             for column in columns:
                 if column.split()[0] not in there:
                     self.execute("ALTER TABLE %s ADD COLUMN %s" % (table, column if " " in column else column + " INTEGER"))
-        new = r"TABLE (listings|differences) |INDEX (archives_by_(start|name|length)|sources_by_archive|copies_by_(key|start)) "
+        new = r"TABLE (listings|differences|outcomes) |INDEX (archives_by_(start|name|length)|sources_by_archive|copies_by_(key|start)) "
         self._execute_all(";".join(statement for statement in _SCHEMA.split(";") if re.search(new, statement)))
         begin = "CAST(strftime('%s', period_start) AS INTEGER)"
         self.execute("UPDATE archives SET start = %s, seconds = CAST(strftime('%%s', period_end) AS INTEGER) - %s" % (begin, begin))
@@ -331,11 +358,30 @@ def is_full(folder: str) -> bool:
 def _connected(path: str, readonly: bool) -> sqlite3.Connection:
     if not readonly:
         return sqlite3.connect(path, timeout=60, isolation_level=None)
+    return sqlite3.connect(_address(path), timeout=60, isolation_level=None, uri=True)
+
+
+def _copied(path: str) -> sqlite3.Connection:
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    with contextlib.closing(sqlite3.connect(_address(path), timeout=60, uri=True)) as file:
+        file.backup(memory)
+    return memory
+
+
+def _address(path: str) -> str:
+    """The address with which SQLite opens a file that it must not change."""
     from urllib.parse import quote
 
     # In mode "ro" SQLite creates a write-ahead log and removes it again. Without a log there is nothing in it to miss.
-    mode = "mode=ro" if os.path.exists(path + "-wal") else "mode=ro&immutable=1"
-    memory = sqlite3.connect(":memory:", isolation_level=None)
-    with contextlib.closing(sqlite3.connect("file:%s?%s" % (quote(path), mode), timeout=60, uri=True)) as file:
-        file.backup(memory)
-    return memory
+    return "file:%s?mode=ro%s" % (quote(path), "" if os.path.exists(path + "-wal") else "&immutable=1")
+
+
+def _state_of(path: str) -> t.Optional[t.Tuple[int, ...]]:
+    """What changes if another process writes to the file; None if one may do so now, or was killed then: the file has a log beside it."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    if os.path.exists(path + "-wal"):
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

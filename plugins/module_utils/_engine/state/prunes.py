@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from .database import text
@@ -39,3 +40,25 @@ class Prunes:
         for store, reason in self._database.execute("SELECT store, reason FROM refusals WHERE job = ? ORDER BY store, reason", (job,)):
             refusals.setdefault(store, []).append(reason)
         return refusals
+
+    def spent(self, job: str, before: str, most: int) -> t.Dict[int, t.List[str]]:
+        """The oldest archives of a job that no store holds or awaits any more, with periods that ended before this time (ISO 8601, UTC):
+        {id: every path of its logs}."""
+        rows = self._database.execute(
+            "SELECT id FROM archives WHERE job = ? AND period_start < ? AND period_end < ? AND NOT spooled AND NOT EXISTS"
+            " (SELECT 1 FROM copies WHERE archive = archives.id AND +state NOT IN ('pruned', 'given up')) ORDER BY period_start LIMIT ?",
+            (job, before, before, most),
+        )
+        paths = "SELECT path FROM sources WHERE archive = ?"
+        return {row[0]: [os.fsdecode(path) for (path,) in self._database.execute(paths, row)] for row in rows}
+
+    def forget(self, archives: t.Iterable[int]) -> None:
+        """Remove the records of these archives."""
+        values = [(archive,) for archive in archives]
+        with self._database.transaction():
+            for statement in (
+                "DELETE FROM sources WHERE archive = ?",
+                "DELETE FROM copies WHERE archive = ?",
+                "DELETE FROM archives WHERE id = ?",
+            ):
+                self._database.executemany(statement, values)

@@ -16,6 +16,19 @@ if t.TYPE_CHECKING:
     from .record import RunRecord
 
 
+IN_FULL = 30
+"""The last runs of a job, which have their whole records."""
+IN_SHORT = 2000
+"""The last runs of a job that have records at all; an hourly job makes as many in twelve weeks."""
+EACH = 32
+"""Runs after which records are cut: an idle run has no time for it."""
+LISTED = 500
+"""Entries of one list of a record that are kept; 2,000 skipped files take 200 KiB, and may be skipped at each run."""
+LONGEST_ERROR = 300
+"""Characters of the error in a short record."""
+_LISTS = ("archives", "missing", "skipped", "sources_deleted", "warnings", "errors")
+
+
 class Run(NamedTuple):
     """One run of a job. Times are in seconds since the epoch; ``ended`` is None while the run lasts, or if it was killed."""
 
@@ -50,6 +63,21 @@ def blank_record(job: str, host: str) -> RunRecord:
     }
 
 
+def in_short(record: RunRecord) -> RunRecord:
+    """What is kept of the record of an older run: how it ended, its first error, and what later runs look back to."""
+    short = blank_record(record["job"], record["host"])
+    for name in ("started", "seconds", "outcome", "exit_code", "changed", "open_since", "spool"):
+        if name in record:
+            short[name] = record[name]
+    short["errors"] = [error[:LONGEST_ERROR] for error in record["errors"][:1]]
+    return short
+
+
+def _bounded(record: RunRecord) -> t.Dict[str, t.Any]:
+    """The record with at most ``LISTED`` entries in each list."""
+    return {name: value[:LISTED] if name in _LISTS else value for name, value in t.cast(t.Dict[str, t.Any], record).items()}
+
+
 class Runs:
     """The runs in a catalog's database."""
 
@@ -61,9 +89,45 @@ class Runs:
         return self._database.insert("INSERT INTO runs (job, started) VALUES (?, ?)", (job, started))
 
     def end(self, number: int, ended: float, record: RunRecord) -> None:
-        """Record how a run ended."""
-        values = (ended, record["exit_code"], json.dumps(record), number)
+        """Record how a run ended. Now and then, cut the records of older runs."""
+        values = (ended, record["exit_code"], json.dumps(_bounded(record)), number)
         self._database.execute("UPDATE runs SET ended = ?, exit_code = ?, recap = ? WHERE id = ?", values)
+        if number % EACH == 0:
+            self._cut(record["job"], ended)
+
+    def _cut(self, job: str, now: float) -> None:
+        """Shorten the records of all but the last runs, and count the oldest instead of listing them.
+
+        The first run, the last success, and the last that did not begin in the future stay: later runs look back to them.
+        """
+        with self._database.transaction():
+            needed = [
+                self._edge("MIN(id)", job, "1"),
+                self._edge("MAX(id)", job, "exit_code = 0"),
+                self._edge("MAX(id)", job, "exit_code = 0 AND started <= %r" % now),
+            ]
+            oldest = "SELECT id FROM runs WHERE job = ? AND id NOT IN (%s) AND id <= ?" % ", ".join(str(one) for one in needed if one)
+            last = self._nth(job, IN_SHORT)
+            self._database.execute(
+                "INSERT OR REPLACE INTO outcomes SELECT job, exit_code, COUNT(*) + COALESCE((SELECT o.runs FROM outcomes AS o"
+                " WHERE o.job = runs.job AND o.exit_code = runs.exit_code), 0) FROM runs"
+                " WHERE id IN (%s) AND ended IS NOT NULL GROUP BY job, exit_code" % oldest,
+                (job, last),
+            )
+            self._database.execute("DELETE FROM runs WHERE id IN (%s)" % oldest, (job, last))
+            query = "SELECT id FROM runs WHERE job = ? AND id <= ? AND length(recap) > 1000"
+            for (number,) in self._database.execute(query, (job, self._nth(job, IN_FULL))):
+                recap = self._database.execute("SELECT recap FROM runs WHERE id = ?", (number,))[0][0]
+                self._database.execute("UPDATE runs SET recap = ? WHERE id = ?", (json.dumps(in_short(json.loads(recap))), number))
+
+    def _edge(self, which: str, job: str, condition: str) -> t.Optional[int]:
+        query = "SELECT %s FROM runs WHERE job = ? AND %s" % (which, condition)
+        return t.cast(t.Optional[int], self._database.execute(query, (job,))[0][0])
+
+    def _nth(self, job: str, number: int) -> int:
+        """The id of the newest run that is not one of the last ``number``; 0 if there is none."""
+        rows = self._database.execute("SELECT id FROM runs WHERE job = ? ORDER BY id DESC LIMIT 1 OFFSET ?", (job, number))
+        return int(rows[0][0]) if rows else 0
 
     def first(self, job: str) -> t.Optional[float]:
         """When the job ran for the first time, in seconds since the epoch."""
@@ -93,8 +157,11 @@ class Runs:
 
     def outcomes(self, job: str) -> t.Dict[int, int]:
         """How many runs of a job ended with each exit code."""
-        query = "SELECT exit_code, COUNT(*) FROM runs WHERE job = ? AND ended IS NOT NULL GROUP BY exit_code"
-        return dict(t.cast(t.List[t.Tuple[int, int]], self._database.execute(query, (job,))))
+        query = (
+            "SELECT exit_code, SUM(runs) FROM (SELECT exit_code, COUNT(*) AS runs FROM runs WHERE job = ? AND ended IS NOT NULL"
+            " GROUP BY exit_code UNION ALL SELECT exit_code, runs FROM outcomes WHERE job = ?) GROUP BY exit_code"
+        )
+        return dict(t.cast(t.List[t.Tuple[int, int]], self._database.execute(query, (job, job))))
 
     def _last(self, condition: str, values: t.Tuple[t.Any, ...]) -> t.Optional[Run]:
         query = "SELECT started, ended, exit_code, recap FROM runs WHERE %s ORDER BY id DESC LIMIT 1" % condition

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from datetime import timedelta
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job, recorded
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import database
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Store
 from rigs.grown import grow
 from rigs.growth import calls_of
-from rigs.host import NOW, Host, archives_in, file_store
+from rigs.host import JOB, NOW, Host, archives_in, file_store
 from rigs.runs import lose
 
 pytest.importorskip("cryptography")
@@ -148,3 +151,38 @@ def test_a_run_with_one_new_log_does_little_more_for_each_archive_in_the_store(h
     few, many = work(1000), work(2000)
     # One row of an index for each; the listing, the manifests and the plan took about two hundred calls.
     assert (many - few) / 1000 <= 5, (few, many)
+
+
+def recorded_keys(host):
+    with contextlib.closing(Catalog(str(host.state))) as catalog:
+        return [entry.key for entry in catalog.entries(JOB)]
+
+
+def test_records_of_pruned_archives_are_removed_once_no_run_needs_them(host):
+    grow(host, 200)
+    (host.logs / "syslog.20240105.00").touch()
+    job.prune(host.document(retention={"keep_last": 150, "max_delete_share": 1}), now=NOW)
+    assert len(recorded_keys(host)) == 200
+    later = NOW + timedelta(days=32)
+    job.prune(host.document(retention={"keep_last": 150}), now=later)
+    assert len(recorded_keys(host)) == 200, "a run still looks for these logs: none has succeeded since"
+    host.run(now=later, retention={"keep_last": 150}, select={"catch_up": "0h"})
+    job.prune(host.document(retention={"keep_last": 150}, select={"catch_up": "0h"}), now=later)
+    # 50 were removed from the store; the log of one is still there.
+    kept = recorded_keys(host)
+    assert len(kept) == 151 and kept[0].endswith("syslog.20240105.00.tgz.fernet")
+    with contextlib.closing(Catalog(str(host.state))) as catalog:
+        assert (
+            catalog._database.execute("SELECT COUNT(*) FROM sources")
+            == catalog._database.execute("SELECT COUNT(*) FROM copies")
+            == [(151,)]
+        )
+    assert host.run(now=later, retention={"keep_last": 150}, select={"catch_up": "0h"})["changed"] is False
+
+
+def test_a_dry_run_does_not_copy_the_catalog(host, monkeypatch):
+    grow(host, 3)
+    host.write_logs(12, 13, 14)
+    monkeypatch.setattr(database, "_copied", lambda path: pytest.fail("copied"))
+    assert len(host.run(check=True, retention=POLICY)["archives"]) == 3
+    assert job.prune(host.document(retention=POLICY), now=NOW, check=True)["errors"] == []

@@ -13,6 +13,7 @@ import stat
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import database
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.database import FILE_NAME, SCHEMA_VERSION
 from rigs.manifests import manifest
@@ -28,6 +29,35 @@ def test_the_file_is_private_from_the_start(tmp_path):
         catalog.close()
     finally:
         os.umask(old)
+
+
+def test_readonly_reads_the_file_and_copies_it_for_what_is_written(tmp_path, monkeypatch):
+    with contextlib.closing(Catalog(str(tmp_path))) as catalog:
+        catalog.add("host", "job", "k", manifest(), ["a"])
+    copied = []
+    copy = database._copied
+    monkeypatch.setattr(database, "_copied", lambda path: (copied.append(path), copy(path))[1])
+    with contextlib.closing(Catalog(str(tmp_path), readonly=True)) as reader:
+        assert reader.by_key("k") and list(reader.held_by("host", "job", "a").starts()) == [] and copied == []
+        reader.add("host", "job", "k2", manifest(), ["a"])
+        assert reader.by_key("k2") and reader.by_key("k") and len(copied) == 1
+    with contextlib.closing(Catalog(str(tmp_path), readonly=True)) as reader:
+        assert (reader.by_key("k2"), len(copied)) == (None, 1)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_readonly_while_a_run_writes(tmp_path, finished):
+    with contextlib.closing(Catalog(str(tmp_path))) as catalog:
+        catalog.add("host", "job", "0", manifest(), ["a"])
+    with contextlib.closing(Catalog(str(tmp_path), readonly=True)) as reader, contextlib.closing(Catalog(str(tmp_path))) as writer:
+        for number in range(1, 200):
+            writer.add("host", "job", str(number), manifest(), ["a"])
+        if finished:
+            writer.close()
+        # As the file is now: the pages of before and after must not be mixed.
+        assert len(reader.entries("job")) == 200
+        reader.add("host", "job", "x", manifest(), ["a"])
+        assert (len(reader.entries("job")), reader._database.execute("PRAGMA integrity_check")) == (201, [("ok",)])
 
 
 def test_readonly_leaves_no_trace(tmp_path):
@@ -166,6 +196,7 @@ ALTER TABLE copies DROP COLUMN job;
 ALTER TABLE copies DROP COLUMN start;
 DROP TABLE listings;
 DROP TABLE differences;
+DROP TABLE outcomes;
 PRAGMA user_version = 2;
 """
 

@@ -1,0 +1,31 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How far a run looks back for logs that are not archived."""
+
+from __future__ import annotations
+
+import typing as t
+from datetime import datetime, timedelta, timezone
+
+from ..base.units import parse_utc
+
+if t.TYPE_CHECKING:
+    from .context import Context
+
+
+def looks_back_to(run: Context) -> t.Optional[datetime]:
+    """The logs of all periods that ended before this are archived, as far as they existed.
+
+    That is the last success, or the oldest log that was not ready then. Before the first success it is what the first run looked for.
+    """
+    runs, now = run.catalog.runs, run.now.timestamp()
+    last = runs.last_success(run.job, now)
+    if last is not None:
+        since = datetime.fromtimestamp(last.started, timezone.utc)
+        open_since = last.record.get("open_since") if last.record else None
+        return min(since, parse_utc(open_since)) if open_since else since
+    first = runs.first(run.job)
+    if first is None or first > now:
+        return None
+    return datetime.fromtimestamp(first, timezone.utc) - timedelta(seconds=run.collector.catch_up)
