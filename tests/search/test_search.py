@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import importlib.util
 import json
 import os
 import pathlib
@@ -28,6 +29,8 @@ from rigs.storm import Storm, rage
 pytestmark = pytest.mark.xdist_group("search")
 LONG = os.environ.get("LOG_ARCHIVE_STORM") == "long"
 """'make storm-search': 100 kills, and another seed each time unless LOG_ARCHIVE_SEED names one."""
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+DASHBOARD = CHECKOUT / "docs" / "dashboards" / "client-events.ndjson"
 SEED = int(os.environ.get("LOG_ARCHIVE_SEED", "0")) or (int.from_bytes(os.urandom(4), "big") if LONG else 20261103)
 
 
@@ -88,6 +91,38 @@ def test_each_event_is_in_the_index_of_its_month_and_kind(tmp_path, logs, node) 
     for path in tmp_path.rglob("*"):
         assert path.parent == logs or path.is_dir() or ID.encode() not in path.read_bytes()
     assert ID not in json.dumps(node.documents("events-*"))
+
+
+def test_the_dashboard_asks_for_what_the_indices_have(tmp_path, logs, node) -> None:
+    (logs / "a.log").write_bytes(
+        b"".join(event("2021-04-1%dT12:00:00" % day, CLIENTID=ID, thread="t%d" % (day % 2)) + b"\n" for day in range(4))
+    )
+    assert catch_up(wanted(tmp_path, node))["error"] is None
+    node.call("POST", "/events-*/_refresh")
+    objects = {each["id"]: each for each in map(json.loads, DASHBOARD.read_text().splitlines())}
+    charts = [each for each in objects.values() if each["type"] == "visualization"]
+    assert len(charts) == 2
+    for each in objects.values():
+        assert all(objects[reference["id"]]["type"] == reference["type"] for reference in each["references"])
+    pattern = next(each for each in objects.values() if each["type"] == "index-pattern")["attributes"]["title"]
+    for chart in charts:
+        _count, histogram, terms = json.loads(chart["attributes"]["visState"])["aggs"]
+        over_time = {"date_histogram": {"field": histogram["params"]["field"], "fixed_interval": "1d"}}
+        parts = {"terms": {"field": terms["params"]["field"], "size": 10}}
+        answer = node.call("POST", "/%s/_search?size=0" % pattern, {"aggs": {"days": {**over_time, "aggs": {"parts": parts}}}})
+        days = [day for day in answer["aggregations"]["days"]["buckets"] if day["parts"]["buckets"]]
+        assert [day["parts"]["buckets"][0]["doc_count"] for day in days] == [1, 1, 1, 1]
+
+
+def test_the_demo(tmp_path, node, capsys) -> None:
+    specification = importlib.util.spec_from_file_location("demo_search", CHECKOUT / "demo" / "search.py")
+    assert specification is not None and specification.loader is not None
+    demo = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(demo)
+    demo.show(tmp_path, node)
+    shown = capsys.readouterr().out
+    assert "10000 lines, 10000 documents, each once:" in shown
+    assert "events-error-2021.05" in shown
 
 
 def test_a_lost_answer_and_a_lost_outbox_send_nothing_twice(tmp_path, logs, node, new_proxy) -> None:
