@@ -20,6 +20,7 @@ from datetime import datetime, timedelta, timezone
 
 import lab
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import client_ids
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry, status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import (
     Batch,
@@ -36,6 +37,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import Span, compute
 from lab.databases import DATABASE, PASSWORD, USER, mariadb_server, postgresql_server
 from lab.https import Authority
+from rigs import client_events
 from rigs.databases import Place, started
 from rigs.statistics import totals
 from rigs.streams import document, upload
@@ -412,3 +414,16 @@ def test_an_existing_table_is_filled_by_a_map_of_columns(tmp_path, logs, place, 
         ["Upload", "198.51.100.20", name, size] for name, size in (("alice", "7"), ("alice", "7"), ("u" * 255, "8"))
     ]
     assert [row[:3] for row in rows if row[0] == "login"] == [["login", "198.51.100.2", "bob"]]
+
+
+def test_client_events(tmp_path, logs, place) -> None:
+    sinks = [place.sink]
+    lines = [client_events.event("2021-04-15T12:00:00", CLIENTID="ü" * 127), client_events.event("2021-05-15T12:00:00", ID="1")]
+    (logs / "a.log").write_bytes(b"".join(line + b"\n" for line in lines) + b'{"CLIENTID": "secret"\n')
+    result = catch_up(client_events.document(tmp_path, sinks=sinks))
+    assert (result["rows"], result["rejected"], result["error"]) == (2, 1, None)
+    rows = place.rows("SELECT kind, client_key, client_id FROM client_event ORDER BY line_offset")
+    assert [row[:2] for row in rows] == [["error", "2021_April"], ["data", rows[1][1]]]
+    assert client_ids.reveal(client_ids.keys_of(str(tmp_path / "keys")), rows[0][2]).text == "ü" * 127
+    again = retry.retry(client_events.document(tmp_path, sinks=sinks))[0]
+    assert (again["tried"], again["rejected"], again["error"]) == (1, 1, None)

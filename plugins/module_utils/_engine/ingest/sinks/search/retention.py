@@ -36,9 +36,9 @@ def put_policy(server: SearchServer, product: str, prefix: str, patterns: t.Sequ
     path = "/_plugins/_ism/policies/" + name_of(prefix)
     wanted = ism(prefix, patterns, seconds)
     known = server.request("GET", path, missing_is_none=True)
-    if not isinstance(known, dict):
+    if not isinstance(known, dict) or not {"_seq_no", "_primary_term", "policy"} <= known.keys():
         server.request("PUT", path, wanted)
-    elif known.get("policy", {}).get("description") != wanted["policy"]["description"]:
+    elif known["policy"].get("description") != wanted["policy"]["description"]:
         # A policy is changed by one who has seen its last version.
         server.request("PUT", path, wanted, if_seq_no=known["_seq_no"], if_primary_term=known["_primary_term"])
 

@@ -46,6 +46,12 @@ class BusyError(SinkUnavailableError):
     kind = "sink_busy"
 
 
+class ForbiddenError(SinkDeniedError):
+    """The user is known, and has not the right (403)."""
+
+    kind = "sink_forbidden"
+
+
 class Outcome(t.NamedTuple):
     """What became of one document. what: WAIT, REJECT or DONE; status: of HTTP; reason: without any value of the document."""
 
@@ -80,20 +86,26 @@ class SearchServer:
             raise self._failed(error, "%s %s" % (method, path)) from None
 
     def check_product(self) -> None:
-        """Raise SinkError if the server is the other product."""
-        if self._product == "elasticsearch":
-            # Its client refuses any other product with every answer.
-            self.request("GET", "/_cluster/health", filter_path="status")
-            return
-        try:
-            distribution = self.request("GET", "/")["version"].get("distribution", "elasticsearch")
-        except SinkUnavailableError:
-            raise
-        except (SinkError, KeyError, TypeError, AttributeError):
-            nodes = self.request("GET", "/_nodes/_local/http", filter_path="nodes.*.build_flavor")
-            distribution = "elasticsearch" if isinstance(nodes, dict) and nodes.get("nodes") else "opensearch"
-        if distribution != "opensearch":
+        """Raise SinkError if the server is known to be the other product. The client of Elasticsearch checks it with each answer."""
+        if self._product == "opensearch" and self._distribution() == "elasticsearch":
             raise SinkError("the server is Elasticsearch, not OpenSearch", self.name, "Use the type elasticsearch for it")
+
+    def _distribution(self) -> t.Optional[str]:
+        """The product, None if the user may not ask for it."""
+        try:
+            try:
+                answer = self.request("GET", "/")
+            except (SinkUnavailableError, SinkDeniedError):
+                raise
+            except SinkError:
+                # Some servers do not answer to this path.
+                answer = self.request("GET", "/_nodes/_local/http", filter_path="nodes.*.build_flavor")
+        except ForbiddenError:
+            return None
+        version = answer.get("version") if isinstance(answer, dict) else None
+        if isinstance(version, dict):
+            return "opensearch" if version.get("distribution") == "opensearch" else "elasticsearch"
+        return "elasticsearch" if isinstance(answer, dict) and answer.get("nodes") else None
 
     def existing(self, names: t.Iterable[str]) -> t.Set[str]:
         """Those of these indices that exist."""
@@ -101,10 +113,10 @@ class SearchServer:
         answer = self.request("GET", path, ignore_unavailable="true", allow_no_indices="true", expand_wildcards="all")
         return set(answer) if isinstance(answer, dict) else set()
 
-    def create_index(self, name: str, settings: t.Mapping[str, t.Any]) -> None:
-        """Create an index unless it exists."""
+    def create_index(self, name: str, body: t.Mapping[str, t.Any]) -> None:
+        """Create an index unless it exists. body: its settings, and its mappings if they are not those of a template."""
         try:
-            self.request("PUT", "/" + name, {"settings": dict(settings)})
+            self.request("PUT", "/" + name, dict(body))
         except AlreadyExistsError:
             pass
 
@@ -139,7 +151,8 @@ class SearchServer:
         if status == 429:
             return BusyError("the server has no room for requests now (%s)" % shown, self.name)
         if status in (401, 403) and kind not in _WAITING:
-            return SinkDeniedError("the server refuses the user or a right (%s)" % shown, self.name)
+            denied = ForbiddenError if status == 403 else SinkDeniedError
+            return denied("the server refuses the user or a right (%s)" % shown, self.name)
         if status >= 500 or status == 408 or kind in _WAITING:
             return SinkUnavailableError("the server cannot answer now (%s)" % shown, self.name)
         return SinkError("the server refuses a request (%s)" % shown, self.name)

@@ -21,7 +21,7 @@ from ..schema import REJECTED
 from ..sqlite import SqliteSink
 from . import documents, retention
 from .outbox import Outbox, Waiting
-from .server import DONE, REJECT, WAIT, BusyError, SearchServer, TooLargeError
+from .server import DONE, REJECT, WAIT, BusyError, ForbiddenError, SearchServer, TooLargeError
 
 if t.TYPE_CHECKING:
     from ....config.stream_document import SinkOptions
@@ -93,6 +93,7 @@ class SearchSink(SqliteSink):
         self._not_before = self._blocked_until = 0.0
         self._blocked: t.Dict[str, str] = {}
         self._is_set_up = False
+        self._mappings: t.Dict[str, t.Any] = {}
         self.trouble = None
         self.refused = 0
         # A dry run and a look at the positions connect to no server.
@@ -169,12 +170,14 @@ class SearchSink(SqliteSink):
             self._set_up(self._server)
             waiting = self._outbox.oldest(self._limit, MOST_BYTES, self._blocked)
             for index in sorted({document.index_name for document in waiting} - self._outbox.indices.keys()):
-                self._server.create_index(index, retention.settings_of(self._product, index) if self._delete_after is not None else {})
+                settings = retention.settings_of(self._product, index) if self._delete_after is not None else {}
+                self._server.create_index(index, {"settings": settings, **self._mappings.get(index[: -len("-2021.04")], {})})
                 self._outbox.remember(index)
         except SinkUnavailableError as error:
             self._wait(error)
             return False
         if not waiting:
+            self._outbox.measure()
             if not self._outbox.count:
                 self.trouble = None
             return False
@@ -193,7 +196,11 @@ class SearchSink(SqliteSink):
             retention.put_policy(server, self._product, self._prefix, names, self._delete_after)
             settings = retention.index_settings(self._product, self._prefix)
         for name, template in documents.templates(self._prefix, self._row_tables, settings).items():
-            server.request("PUT", "/_index_template/" + name, template)
+            try:
+                server.request("PUT", "/_index_template/" + name, template)
+            except ForbiddenError:
+                # Then each index gets its mapping when it is created.
+                self._mappings[name] = {"mappings": template["template"]["mappings"]}
         self._is_set_up = True
 
     def _land(self, wait: bool) -> bool:
@@ -242,7 +249,7 @@ class SearchSink(SqliteSink):
             self._limit = len(flight.sent) // 2
             time.sleep(PAUSE)
             return True
-        if isinstance(error, TooLargeError):
+        if isinstance(error, TooLargeError) and flight.sent:
             self._apply([], [(flight.sent[0], "the server takes no request of this size")])
             return True
         if not isinstance(error, SinkUnavailableError):

@@ -81,6 +81,9 @@ def test_what_an_answer_means(item, what, reason) -> None:
     assert server._outcome(item)[::2] == (what, reason)
 
 
+FORBIDDEN = "forbidden"
+
+
 class Recorder(http.server.BaseHTTPRequestHandler):
     """Answers as a server with ILM and ISM would, and keeps what it was asked."""
 
@@ -96,8 +99,8 @@ class Recorder(http.server.BaseHTTPRequestHandler):
             answer = {"errors": False, "items": [{"create": {"status": 201}}] * (body.count(b"\n") // 2)}
         elif path.endswith("/_settings/index.uuid"):
             answer = dict.fromkeys(path.split("/")[1].split(","), {})
-        elif answer is None:
-            status, answer = 404, {}
+        elif answer in (None, FORBIDDEN):
+            status, answer = 404 if answer is None else 403, {}
         data = json.dumps(answer).encode()
         self.send_response(status)
         for name, value in (
@@ -158,6 +161,14 @@ def test_retention_by_ism(tmp_path, is_known) -> None:
     assert body["policy"]["states"][0]["transitions"] == [{"state_name": "delete", "conditions": {"min_index_age": "34560000s"}}]
     assert body["policy"]["ism_template"][0]["index_patterns"] == ["events-data-*", "events-error-*"]
     assert requests["PUT", "/_index_template/events-data"]["template"]["settings"] == {}
+
+
+@pytest.mark.parametrize("kind", ["opensearch", "elasticsearch"])
+def test_without_the_right_to_put_templates_each_index_gets_its_mapping(tmp_path, kind) -> None:
+    pytest.importorskip({"opensearch": "opensearchpy"}.get(kind, kind))
+    forbidden = {("PUT", "/_index_template/events-%s" % name): FORBIDDEN for name in ("data", "error")}
+    requests = sent(tmp_path, kind, {**forbidden, ("GET", "/"): FORBIDDEN})
+    assert requests["PUT", "/events-data-2021.04"]["mappings"]["dynamic"] == "strict"
 
 
 def test_a_server_that_is_not_there_is_waited_for_and_reading_goes_on(tmp_path) -> None:
