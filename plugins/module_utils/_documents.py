@@ -19,7 +19,7 @@ from ._engine.base import durable
 from ._engine.base.errors import ConfigError, LogArchiveError
 from ._engine.config.check import normalise_options
 from ._engine.config.files import job_of
-from ._engine.config.option import Spec
+from ._engine.config.option import Spec, without_query
 from ._engine.tell.set_up import Metrics
 from ._module import argument_spec, as_given, unescaped
 
@@ -248,6 +248,8 @@ def _masked(value: t.Any, option: t.Mapping[str, t.Any]) -> t.Any:
         return masked(value, option["options"])
     if option["type"] == "map" and isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
         return value
+    if option.get("secret_query") and isinstance(value, str):
+        return without_query(value)
     known = value in option.get("shorthand", {}) if isinstance(value, str) and option["type"] == "dict" else option["type"] != "dict"
     return MASK if option.get("secret") or not known or isinstance(value, (dict, list)) else value
 

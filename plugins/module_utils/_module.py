@@ -26,7 +26,7 @@ from ._engine.base.names import HINT, inexact, is_exact
 from ._engine.base.texts import line
 from ._engine.base.units import parse_time
 from ._engine.config.check import normalise_options, normalise_store
-from ._engine.config.option import Option, Spec
+from ._engine.config.option import Option, Spec, without_query
 from ._engine.config.spec import STORE
 
 if t.TYPE_CHECKING:
@@ -43,11 +43,34 @@ def argument_spec(*specs: Spec) -> t.Dict[str, t.Any]:
     """Ansible's argument spec for these options."""
     arguments = {}
     for name, option in (item for spec in specs for item in spec.items()):
-        arguments[name] = argument = {"type": ansible_type(option["type"]), "no_log": bool(option.get("secret"))}
+        hidden = bool(option.get("secret") or option.get("secret_query"))
+        arguments[name] = argument = {"type": ansible_type(option["type"]), "no_log": hidden}
         argument.update({field: option[field] for field in ("required", "default", "choices", "elements") if field in option})
         if "options" in option:
             argument["options"] = argument_spec(option["options"])
     return arguments
+
+
+def hide_only_queries(module: AnsibleModule, spec: Spec) -> None:
+    """Show the URLs of these options without their queries, which may be secret.
+
+    While it starts, a module writes its options into the log of the system. So Ansible must take each URL for a secret until then.
+    """
+    for url in _urls(module.params, spec):
+        shown = without_query(url)
+        module.no_log_values.discard(url)
+        if shown != url:
+            module.no_log_values.add(url[len(shown) - len("?...") :])
+
+
+def _urls(params: t.Mapping[str, t.Any], spec: Spec) -> t.Iterator[str]:
+    for name, option in spec.items():
+        values = params.get(name)
+        for value in values if isinstance(values, list) else [values]:
+            if option.get("secret_query") and isinstance(value, str):
+                yield value
+            elif "options" in option and isinstance(value, dict):
+                yield from _urls(value, option["options"])
 
 
 def ansible_type(kind: str) -> str:

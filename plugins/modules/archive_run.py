@@ -283,6 +283,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
     difference,
+    hide_only_queries,
     reporting,
     unescaped_paths,
     warn,
@@ -295,6 +296,7 @@ if t.TYPE_CHECKING:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(JOB_OPTION), supports_check_mode=True)
+    hide_only_queries(module, JOB_OPTION)
     with reporting(module) as result:
         document = normalise(unescaped_paths(module.params["job"], JOB), "job")
         places.check(document, subject="job")

@@ -107,7 +107,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._documents i
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import DEFAULT_CONFIG
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import set_up
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import reporting
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import hide_only_queries, reporting
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import DOCUMENT_OPTION
 
 JOB = Kind("job", DEFAULT_CONFIG, DOCUMENT_OPTION, normalise, set_up.JOBS)
@@ -115,6 +115,7 @@ JOB = Kind("job", DEFAULT_CONFIG, DOCUMENT_OPTION, normalise, set_up.JOBS)
 
 def main() -> None:
     module = AnsibleModule(argument_spec=arguments(JOB), add_file_common_args=True, supports_check_mode=True, **constraints(JOB))
+    hide_only_queries(module, DOCUMENT_OPTION)
     with reporting(module) as result:
         apply(module, JOB, result)
 

@@ -123,6 +123,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sour
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
     difference,
+    hide_only_queries,
     reporting,
     unescaped,
     unescaped_paths,
@@ -137,6 +138,7 @@ def main() -> None:
         argument_spec=dict(argument_spec(WEB), dest={"type": "path", "required": True}),
         supports_check_mode=True,
     )
+    hide_only_queries(module, WEB)
     with reporting(module) as result:
         options = normalise_web(unescaped_paths(module.params, WEB))
         dest = os.path.abspath(unescaped(module.params["dest"]))

@@ -16,7 +16,7 @@ from collections import Counter
 from ..base.errors import ConfigError, NoJobsError
 from . import places
 from .check import normalise
-from .option import Spec, plain
+from .option import Spec, has_secret, plain
 from .spec import JOB
 
 if t.TYPE_CHECKING:
@@ -115,7 +115,9 @@ def _load(path: str, kind: str, spec: Spec, check: t.Callable[[t.Any, str], t.An
     except json.JSONDecodeError as error:
         # Operators write documents. A message must not quote the target of a symbolic link, which only this user may be able to read.
         if os.path.realpath(path).endswith(".json"):
-            hint = "Near: %s" % (lines[error.lineno - 1].strip()[:80] if error.lineno <= len(lines) else "the end of the file")
+            # Nor a value, which may be a secret: it is reported to people who may not read the file.
+            near = lines[error.lineno - 1].partition(":")[0].strip()[:80] if error.lineno <= len(lines) else "the end of the file"
+            hint = "Near: %s" % near
         else:
             hint = "The file is not quoted, because its name does not end in .json"
         raise ConfigError("not valid JSON: %s at line %d, column %d" % (error.msg, error.lineno, error.colno), path, hint) from error
@@ -169,7 +171,7 @@ def _has_secret(value: t.Any, spec: Spec) -> bool:
         return False
     for name, item in value.items():
         option = spec[name]
-        if option.get("secret") and item:
+        if has_secret(item, option):
             return True
         if "options" in option and any(_has_secret(i, option["options"]) for i in (item if isinstance(item, list) else [item])):
             return True

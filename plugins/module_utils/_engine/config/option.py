@@ -5,10 +5,10 @@
 
 An option is a dict with ``type`` (Ansible's types; 'duration' and 'size', which are strings to Ansible; 'map', an object of texts with
 any keys), ``description`` (a list of sentences) and, if they apply, ``required``, ``default``, ``choices``, ``elements``, ``options``,
-``secret`` (never shown), ``shorthand`` (texts that stand for an object), ``file_names`` (the text is compared with names of files, which
-may not be Unicode), ``types`` (the values of the ``type`` beside it that use the option), ``pattern`` with ``pattern_means``,
-``minimum`` and ``maximum``, ``instead_of`` (the part that it replaces), and ``example`` and ``sample`` (a part that the template shows
-in full).
+``secret`` (never shown), ``secret_query`` (a URL that is shown without its query), ``shorthand`` (texts that stand for an object),
+``file_names`` (the text is compared with names of files, which may not be Unicode), ``types`` (the values of the ``type`` beside it that
+use the option), ``pattern`` with ``pattern_means``, ``minimum`` and ``maximum``, ``instead_of`` (the part that it replaces), and
+``example`` and ``sample`` (a part that the template shows in full).
 """
 
 from __future__ import annotations
@@ -21,6 +21,17 @@ Spec = t.Dict[str, Option]
 
 PLAIN_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 PLAIN_NAME_MEANS = "letters, digits, '.', '_' and '-' (at most 100, beginning with a letter or digit)"
+
+
+def has_secret(value: t.Any, option: Option) -> bool:
+    """Whether a value of this option, which need not be valid, is or contains a secret."""
+    return bool(value) and (bool(option.get("secret")) or (bool(option.get("secret_query")) and ("?" in str(value) or "#" in str(value))))
+
+
+def without_query(url: str) -> str:
+    """A URL, which need not be valid, without its query and fragment; '?...' stands for them."""
+    found = re.search(r"[?#]", url)
+    return url if found is None else url[: found.start()] + "?..."
 
 
 def plain(text: str) -> str:

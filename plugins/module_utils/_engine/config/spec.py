@@ -177,7 +177,8 @@ WEB: Spec = {
     "url": {
         "type": "str",
         "required": True,
-        "description": ["The URL of the zip file, beginning with C(https://). Messages show it without its query."],
+        "secret_query": True,
+        "description": ["The URL of the zip file, beginning with C(https://). It is shown without its query, which may be secret."],
         "example": "https://intranet.example.com:8000/export.zip",
     },
     "member": {

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
 from ..base.levels import VERIFICATION_LEVELS
@@ -178,6 +179,9 @@ def _s3_problems(store: t.Mapping[str, t.Any]) -> t.List[str]:
         return ["access_key_id: requires secret_access_key, and vice versa; omit both to use the standard AWS credential chain"]
     if store["access_key_id"] and store["profile"]:
         return ["profile: cannot be combined with access_key_id; give one of them"]
+    if re.search(r"[?#@]", store["endpoint_url"] or ""):
+        # Locations show it.
+        return ["endpoint_url: must contain no user, no password and no query"]
     return []
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import types
 import typing as t
 
 import pytest
@@ -107,13 +108,18 @@ def test_options_that_take_a_path_read_escapes_back_and_others_do_not() -> None:
     assert (normal["paths"], normal["patterns"]) == (["/var/caf\udce9"], ["caf\\xe9"])
 
 
+def asking(store: t.Dict[str, t.Any]) -> t.Any:
+    """As much of an AnsibleModule as ``opened`` needs."""
+    return types.SimpleNamespace(params={"store": store}, check_mode=False)
+
+
 def test_mistakes_in_a_store_are_told_in_the_words_of_the_command() -> None:
     store = {name: option.get("default") for name, option in STORE.items()}
     with pytest.raises(ConfigError) as caught:
-        _module.opened({"store": dict(store, type="sftp", bucket="b", attempts=0)})
+        _module.opened(asking(dict(store, type="sftp", bucket="b", attempts=0)))
     assert caught.value.problems == ["attempts: must be at least 1, not 0"]
     with pytest.raises(ConfigError) as caught:
-        _module.opened({"store": dict(store, type="sftp", bucket="b")})
+        _module.opened(asking(dict(store, type="sftp", bucket="b")))
     assert len(caught.value.problems) == 5
 
 

@@ -36,7 +36,7 @@ def test_a_json_error_is_reported_with_line_and_column(tmp_path):
     with pytest.raises(ConfigError, match=r"line 4, column 3") as caught:
         config.load(write(tmp_path, '// comment\n{\n  "name": "x"\n  "select": 1\n}'))
     assert "syslog.json" in str(caught.value)
-    assert '"select": 1' in str(caught.value)
+    assert 'Near: "select"' in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100000, '{"name": %s}' % ("9" * 5000), "\x00", "nul", "{'name': 1}"])
