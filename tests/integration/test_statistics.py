@@ -83,7 +83,10 @@ def test_mistakes_are_named(host):
     assert "the database does not exist yet" in host("stats", "new/sftpgo.json", code=1)
     assert not (host.folder / "none.sqlite").exists()
     mapped = {"type": "sqlite", "name": "old", "path": "/old.sqlite", "table": "logdata", "columns": {"hash": "row_id"}}
-    for sinks, hint in (([mapped], "Add a sink without 'table'"), ([mapped, {"type": "sqlite", "path": "/x.sqlite"}], "--sink sqlite")):
+    for sinks, hint in (
+        ([mapped], "Add an SQL sink without 'table'"),
+        ([mapped, {"type": "sqlite", "path": "/x.sqlite"}], "--sink sqlite"),
+    ):
         (host.folder / "new" / "sftpgo.json").write_text(json.dumps(streams.given(host.folder, sinks=sinks)))
         message = host("stats", "new/sftpgo.json", code=2)
         assert "old: the sink fills the table logdata" in message

@@ -103,16 +103,13 @@ def _write_page(document: StreamDocument, path: str, every: float) -> str:
 def _sink(document: StreamDocument, name: t.Optional[str]) -> SinkOptions:
     for sink in document["sinks"]:
         if name in (None, sink["name"]):
+            others = [other["name"] for other in document["sinks"] if not other["table"] and other["type"] not in SEARCH]
+            hint = "Read another sink: --sink %s" % others[0] if others else "Add an SQL sink without 'table' to the stream"
             if sink["type"] in SEARCH:
-                raise ConfigError(
-                    "there are no statistics of a sink of type %s" % sink["type"], sink["name"], "Name an SQL sink: --sink NAME"
-                )
+                raise ConfigError("there are no statistics of a sink of type %s" % sink["type"], sink["name"], hint)
             if sink["table"]:
-                others = [other["name"] for other in document["sinks"] if not other["table"]]
-                hint = "Read another sink: --sink %s" % others[0] if others else "Add a sink without 'table' to the stream"
-                raise ConfigError(
-                    "the sink fills the table %s, and statistics need the tables of the profile" % sink["table"], sink["name"], hint
-                )
+                problem = "the sink fills the table %s, and statistics need the tables of the profile" % sink["table"]
+                raise ConfigError(problem, sink["name"], hint)
             return sink
     known = ", ".join(sink["name"] for sink in document["sinks"])
     raise ConfigError("the stream '%s' has no sink of this name" % document["name"], name, "Its sinks are: %s" % known)

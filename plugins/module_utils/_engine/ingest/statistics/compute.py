@@ -37,7 +37,7 @@ def compute(sink: SqlSink, name: str, span: Span, now: datetime) -> Statistics:
     name: of the sink. now: aware; a span with a start and no end is compared up to then. Raises UsageError for a span that ends before it
     begins, or with too many steps.
     """
-    since, until = (None if moment is None else moment.astimezone(UTC) for moment in span[:2])
+    since, until = _utc(span.since, "--since"), _utc(span.until, "--until")
     if since is not None and until is None:
         until = max(now.astimezone(UTC), since)
     if since is not None and until is not None and until < since:
@@ -149,6 +149,13 @@ def _addresses(rows: Rows, failed_logins: Rows) -> t.List[Address]:
 # -- time -------------------------------------------------------------------------------------------------------------
 
 
+def _utc(moment: t.Optional[datetime], option: str) -> t.Optional[datetime]:
+    try:
+        return None if moment is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise UsageError("%s is not between the years 1 and 9999 in UTC" % moment, option) from None
+
+
 def _bounds(rows: Rows, since: t.Optional[datetime], until: t.Optional[datetime]) -> t.Tuple[t.Optional[datetime], t.Optional[datetime]]:
     """The span of the trend: what was asked for; where it is open, from the first to the last hour with a transfer."""
     hours = [str(row[0]) for row in rows if sum(row[1:3]) or row[5]]
@@ -173,9 +180,12 @@ def _trend(rows: Rows, by: str, first: t.Optional[datetime], end: t.Optional[dat
     if (end - start) / step > MOST_POINTS:
         raise UsageError("the trend has more than %d steps" % MOST_POINTS, by, "Choose longer steps (--by), or a shorter time")
     points: t.Dict[datetime, Point] = {}
-    while start < end:
-        points[start] = {"start": format_utc(start), **nothing()}
-        start += step
+    try:
+        while start < end:
+            points[start] = {"start": format_utc(start), **nothing()}
+            start += step
+    except OverflowError:
+        pass  # That was the last step of the year 9999.
     # The hours of a day share their point, unless each hour has its own.
     length = 13 if by == "hour" else 10
     known: t.Dict[str, Point] = {}

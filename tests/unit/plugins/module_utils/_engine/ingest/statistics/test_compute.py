@@ -167,6 +167,20 @@ def test_another_stream_in_the_same_sink_does_not_count(sink, tmp_path):
     assert of(sink)["totals"] == totals(LINES)
 
 
+def test_spans_at_the_ends_of_time(sink):
+    last = datetime(9999, 12, 31, 23, 30, tzinfo=UTC)
+    assert [point["start"] for point in of(sink, last, last + timedelta(minutes=29))["trend"]] == ["9999-12-31T23:00:00Z"]
+    assert of(sink, datetime(2026, 1, 1, tzinfo=UTC), at(7), "week")["totals"] == totals(LINES, "", "2026-01-07")
+    assert of(sink, at(6), at(6))["totals"] == totals([])
+    assert of(sink, at(6, 5) + timedelta(minutes=3), at(6, 5) + timedelta(minutes=3))["totals"] == totals([])
+    for since, until in (
+        (datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5))), None),
+        (None, datetime.max.replace(tzinfo=timezone(-timedelta(hours=5)))),
+    ):
+        with pytest.raises(UsageError, match="not between the years 1 and 9999"):
+            of(sink, since, until)
+
+
 def test_a_span_that_ends_before_it_begins_and_a_trend_without_end_are_mistakes(sink):
     with pytest.raises(UsageError, match="is before the start"):
         of(sink, at(8), at(7))
