@@ -54,10 +54,6 @@ _value:
       description: The folders to which the follower writes.
       type: list
       elements: path
-    databases:
-      description: Those of them that contain SQLite databases, without the state folder.
-      type: list
-      elements: path
     temporary:
       description: Whether the stream uses a path below C(/tmp) or C(/var/tmp).
       type: bool
@@ -94,7 +90,6 @@ def _service(name: str, document: t.Mapping[str, t.Any], host: str) -> t.Dict[st
     return {
         "name": name,
         "writable": sorted(writable),
-        "databases": sorted(databases - {normal["state"]}),
         "temporary": any(_is_below(path, ("/tmp", "/var/tmp")) for path in used),
         "home": any(_is_below(path, ("/home", "/root", "/run/user")) for path in writable),
     }

@@ -15,6 +15,7 @@ import os
 import pathlib
 import re
 import secrets
+import sqlite3
 import subprocess
 import threading
 import time
@@ -31,9 +32,12 @@ WITH_SFTP = ("web1",)
 COMMAND = "/usr/local/bin/log-archive"
 SSH = "/etc/log-archive/ssh"
 LOGS = "/var/log/app"
+LIVE = "/var/log/live"
+DATABASES = "/srv/streams"
+FOLLOWER = "log-archive-follow@%s.service"
 OPERATOR = "olga"
 # What changes by itself once jobs run each minute: their logs, state and spool; on the server what arrives.
-ALIVE = re.compile(r"/var/(log|lib|spool)/log-archive(-server)?(/|$)|/srv/log-archive/[^/]+/(archive/|\.seal$)")
+ALIVE = re.compile(r"/var/(log|lib|spool)/log-archive(-server)?(/|$)|/srv/log-archive/[^/]+/(archive/|\.seal$)|/srv/streams/")
 
 
 # Changes that only a check reports, for a task that it cannot try.
@@ -46,6 +50,7 @@ FOLLOWS = {
     "Install optional libraries if there are wheels",
     "Set the owner of the private key",
     "Start the timers, now and at boot",
+    "Start the followers, now and at boot",
     "Reload sshd without a service manager",
 }
 
@@ -65,6 +70,7 @@ class Site:
         self.s3 = fleet.swift()
         self.bucket = fleet.within(self.s3.make_bucket)
         self.vault_secret = secrets.token_urlsafe(18)
+        self.mail_secret = secrets.token_urlsafe(18)
         self.output: t.List[str] = []
         self.command_lines: t.Set[bytes] = set()
         self.reported_by_check: t.Set[t.Tuple[str, str]] = set()
@@ -73,7 +79,7 @@ class Site:
         for name in MANAGED:
             host = self.hosts[name]
             host.run(["useradd", "--create-home", "--shell", "/bin/sh", OPERATOR])
-            host.run(["install", "-d", "-m", "755", LOGS])
+            host.run(["install", "-d", "-m", "755", LOGS, LIVE])
             for ago in (3, 2):
                 self.write_log(name, ago)
         # Whoever was logged in for the first time has a home that differs from before.
@@ -124,6 +130,13 @@ class Site:
         }
         files1 = {"schedule_type": "systemd", "log_archive_dependencies": "packages"}
         files1["log_archive_jobs__host"] = {"app": {"stores": ["s3"]}}
+        mail = {"type": "mail", "to": ["root"], "server": "localhost", "user": "u", "password": self.mail_secret}
+        files1["follow_watchdog"] = "10s"
+        files1["log_archive_streams"] = {
+            "live": {"follow": {"paths": [LIVE], "patterns": ["live.log"]}, "sinks": ["local"], "notify": [mail]},
+            "unit": {"follow": {"journal": {"units": ["writer"]}}, "sinks": [{"name": "local", "path": DATABASES + "/unit.sqlite"}]},
+        }
+        files1["log_archive_sinks"] = {"local": {"type": "sqlite", "path": DATABASES + "/live.sqlite"}}
         few = wheels(self.hosts["archive1"], "cryptography", "cffi", "pycparser")
         groups = {
             "web": {"hosts": {"web1": web1}},
@@ -229,6 +242,7 @@ class Site:
     def secrets(self) -> t.Dict[str, bytes]:
         """By name every text that must not show anywhere. Call it before 'remove' takes the keys away."""
         found = {"secret of S3": self.s3.secret_key.encode(), "password of the escrow": self.vault_secret.encode()}
+        found["password of the mail server"] = self.mail_secret.encode()
         for name in MANAGED:
             for key in self.hosts[name].path("/etc/log-archive/keyring").glob("*.key"):
                 found["Fernet key %s of %s" % (key.stem, name)] = key.read_bytes().strip()
@@ -288,11 +302,83 @@ def test_cron_and_the_timer_fire_the_jobs(site: Site) -> None:
     assert not site.hosts["files1"].path("/etc/cron.d/log-archive").exists()
 
 
+class Streams:
+    """The streams of a host with systemd."""
+
+    def __init__(self, host: lab.Host) -> None:
+        self.host = host
+        self.written = 0
+
+    def write(self, lines: int) -> None:
+        """Write lines to the log, and as many to the journal."""
+        texts = []
+        for _each in range(lines):
+            self.written += 1
+            texts.append('{"time": "2026-11-03T01:59:58Z", "message": "%d"}' % self.written)
+        text = "".join(each + "\n" for each in texts)
+        self.host.run(["sh", "-c", "cat >> %s/live.log" % LIVE], input=text)
+        # journald asks the kernel for the unit of a process, which must still be there.
+        self.host.run(
+            ["systemd-run", "--quiet", "--wait", "--collect", "--unit=writer", "sh", "-c", "printf '%s' \"$1\"; sleep 0.5", "sh", text]
+        )
+
+    def stored(self) -> t.List[t.List[int]]:
+        """The messages in the database of each stream."""
+        found = []
+        for name in ("live", "unit"):
+            path = self.host.path("%s/%s.sqlite" % (DATABASES, name))
+            with contextlib.closing(sqlite3.connect(path)) as connection, contextlib.suppress(sqlite3.OperationalError):
+                found.append([int(row[0]) for row in connection.execute("SELECT message FROM generic_line ORDER BY rowid")])
+        return found
+
+    def wait(self) -> None:
+        """Return once both streams have each line once."""
+        expected = [list(range(1, self.written + 1))] * 2
+        wait_for(lambda: list(map(sorted, self.stored())) == expected, 60, self.stored)
+
+    def unit(self, name: str, what: str) -> str:
+        return self.host.run(["systemctl", "show", "--property=" + what, "--value", FOLLOWER % name]).stdout.strip()
+
+
+def test_streams_are_followed_by_services(site: Site) -> None:
+    streams = Streams(site.hosts["files1"])
+    host = streams.host
+    for name in ("live", "unit"):
+        assert [streams.unit(name, what) for what in ("Type", "ActiveState", "UnitFileState")] == ["notify", "active", "enabled"]
+    streams.write(20)
+    streams.wait()
+    wait_for(lambda: streams.unit("live", "StatusText") == "local: 20 lines", 30, lambda: streams.unit("live", "StatusText"))
+    # A follower that is killed, one that hangs, and one that is asked to end.
+    killed, hanging = (int(streams.unit(name, "MainPID")) for name in ("live", "unit"))
+    host.run(["kill", "-KILL", str(killed)])
+    host.run(["kill", "-STOP", str(hanging)])
+    host.run(["journalctl", "--rotate"])
+    streams.write(20)
+    streams.wait()
+    assert {killed, hanging}.isdisjoint({int(streams.unit(name, "MainPID")) for name in ("live", "unit")})
+    assert "watchdog" in host.run(["journalctl", "--unit", FOLLOWER % "unit"]).stdout.lower()
+    for name in ("live", "unit"):
+        host.run(["systemctl", "stop", FOLLOWER % name])
+        assert (streams.unit(name, "Result"), streams.unit(name, "ExecMainStatus")) == ("success", "0")
+    streams.write(5)
+    for name in ("live", "unit"):
+        host.run(["systemctl", "start", FOLLOWER % name])
+    streams.wait()
+    # It cannot write elsewhere, and others cannot read its document.
+    score = host.run(["systemd-analyze", "security", "--no-pager", FOLLOWER % "live"], check=False).stdout
+    assert float(re.search(r"exposure level for \S+: ([0-9.]+)", score)[1]) < 3.0, score
+    assert as_user(host, OPERATOR, "cat", "/etc/log-archive/streams.d/live.json").returncode == 0
+    assert as_user(host, "nobody", "cat", "/etc/log-archive/streams.d/live.json").returncode != 0
+    assert as_user(host, OPERATOR, "sudo", "-n", COMMAND, "streams").returncode == 0
+
+
 def test_status_shows_every_host(site: Site) -> None:
     site.play("status", "-e", "log_archive_fail_when_bad=true")
     for name in MANAGED:
         rows = json.loads(site.hosts[name].run([COMMAND, "status", "--json"]).stdout)
-        assert [(job["job"], job["archives"], job["state"]) for job in rows] == [("app", 2, "fine")]
+        assert [(job["job"], job["archives"], job["state"]) for job in rows if "job" in job] == [("app", 2, "fine")]
+        streams = [(row["stream"], row["lines"], row["gaps"], row["state"]) for row in rows if "stream" in row]
+        assert streams == ([("live", 45, 0, "fine"), ("unit", 45, 0, "fine")] if name == "files1" else [])
         assert re.search(r"\b%s\b.*\bapp\b" % name, site.printed)
 
 
@@ -426,7 +512,7 @@ def test_remove_leaves_no_trace(site: Site) -> None:
     }
     logs["files1:journal"] = site.hosts["files1"].run(["journalctl", "--no-pager", "--output=export"], text=False).stdout
     # Every file that anything on the hosts has written, and where a secret belongs.
-    belongs = re.compile(r"etc/log-archive/(keyring|jobs\.d|ssh)/")
+    belongs = re.compile(r"etc/log-archive/(keyring|jobs\.d|streams\.d|ssh)/")
     disks = {
         "%s:%s" % (name, path.relative_to(host.folder / "disk")): path.read_bytes()
         for name, host in site.hosts.items()
@@ -441,6 +527,11 @@ def test_remove_leaves_no_trace(site: Site) -> None:
     assert checked["web1"]["changed"] > 0
     assert site.differences(before) == {}
     site.play("remove")
+    # The databases of streams stay, and so does their user.
+    assert {path.name for path in site.hosts["files1"].path(DATABASES).iterdir()} >= {"live.sqlite", "unit.sqlite"}
+    assert "stays, because these belong to it: %s" % DATABASES in site.printed
+    site.hosts["files1"].run(["rm", "-r", DATABASES, LIVE + "/live.log"])
+    assert site.play("remove")["files1"]["changed"] > 0
     assert {name: paths for name, paths in site.differences(site.fresh).items() if name in MANAGED} == {}
     assert ({name: site.on_sftp(name) for name in WITH_SFTP}, site.on_s3()) == kept
     for name in MANAGED:
@@ -456,7 +547,7 @@ def test_remove_leaves_no_trace(site: Site) -> None:
         **{str(path): path.read_bytes() for parent in (site.escrow, site.fleet.home) for path in parent.rglob("*") if path.is_file()},
         **{name: content for name, content in disks.items() if not belongs.match(name.partition(":")[2])},
     }
-    assert len(hidden) == 5 and all(len(text) > 20 for text in hidden.values())
+    assert len(hidden) == 6 and all(len(text) > 20 for text in hidden.values())
     assert [(what, where) for what, text in hidden.items() for where, content in seen.items() if text in content] == []
     # The looks at the command lines saw what ran on the hosts.
     assert any(b"log-archive\x00" in line or b"/opt/log-archive" in line for line in site.command_lines)

@@ -69,7 +69,6 @@ def test_a_service_writes_only_to_the_folders_of_its_stream() -> None:
         {
             "name": "sftpgo",
             "writable": ["/srv/db", "/srv/state", "/var/lib/prom", "/var/log/log-archive", "/var/log/recap", "/var/www/html"],
-            "databases": ["/srv/db"],
             "temporary": False,
             "home": False,
         }
