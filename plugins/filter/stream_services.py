@@ -77,12 +77,11 @@ def _service(name: str, document: t.Mapping[str, t.Any], host: str) -> t.Dict[st
     except LogArchiveError as error:
         raise AnsibleFilterError("%s: %s" % (host, error)) from None
     databases = {os.path.dirname(sink["path"]) for sink in normal["sinks"] if sink["path"]}
-    if normal["client_ids"]:
-        # The follower makes the key of each month.
-        databases.add(normal["client_ids"]["keyring"])
     files = [normal["log"], normal["page"] and normal["page"]["path"]]
     files += [target["path"] for target in normal["notify"] if target["type"] == "log"]
     folders = [target["path"] for target in normal["notify"] if target["type"] == "textfile"]
+    # The follower makes the key of each month.
+    folders += [normal["client_ids"]["keyring"]] if normal["client_ids"] else []
     writable = databases | {normal["state"], *filter(None, folders), *(os.path.dirname(file) for file in files if file)}
     used = [*writable, *normal["follow"]["paths"], *(sink["socket"] for sink in normal["sinks"] if sink["socket"])]
     if not all(path.isprintable() for path in writable):

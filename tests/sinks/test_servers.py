@@ -300,17 +300,22 @@ def test_a_server_that_is_killed_is_waited_for(tmp_path, logs, place, server) ->
     assert numbers(place) == [1, 2]
 
 
+USE = {"mariadb": "DROP USER IF EXISTS least@'%%'; USE %s" % DATABASE, "postgresql": "DROP ROLE IF EXISTS least"}
+
+
+def account_of_page(kind: str) -> str:
+    """The statements of docs/follow.md that create the account, with another name and password."""
+    page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "follow.md").read_text(encoding="utf-8")
+    found = page.partition("<!-- tested: %s -->" % kind)[2].partition("<<END\n")[2].partition("\nEND\n")[0]
+    return found.replace("follower", "least").replace("secret", PASSWORD)
+
+
 def test_a_user_needs_no_more_than_insert_select_and_update(tmp_path, logs, place, server) -> None:
     wanted = wanted_of(tmp_path, place, sink={"user": "least"})
     with pytest.raises(base.SinkDeniedError), opened(wanted):
         pass
     schema = print_schema(dialect_of(wanted["sinks"][0]), tables_of(wanted))
-    if server.kind == "mariadb":
-        account = "CREATE OR REPLACE USER least@'%%' IDENTIFIED BY '%s'; GRANT INSERT, SELECT, UPDATE ON %s.* TO least@'%%';"
-        server.run_sql("USE %s; %s %s" % (DATABASE, schema, account % (PASSWORD, DATABASE)))
-    else:
-        rights = "GRANT USAGE ON SCHEMA public TO least; GRANT INSERT, SELECT, UPDATE ON ALL TABLES IN SCHEMA public TO least;"
-        server.run_sql("DROP ROLE IF EXISTS least; CREATE USER least PASSWORD '%s'; %s %s" % (PASSWORD, schema, rights))
+    server.run_sql("%s; %s %s" % (USE[server.kind], schema, account_of_page(server.kind)))
     write(logs / "sftpgo.log", 1)
     with open(logs / "sftpgo.log", "ab") as file:
         file.write(b"no json\n")
