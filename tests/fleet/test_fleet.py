@@ -130,7 +130,7 @@ class Site:
         }
         files1 = {"schedule_type": "systemd", "log_archive_dependencies": "packages"}
         files1["log_archive_jobs__host"] = {"app": {"stores": ["s3"]}}
-        mail = {"type": "mail", "to": ["root"], "server": "localhost", "user": "u", "password": self.mail_secret}
+        mail = {"type": "mail", "to": ["root@localhost"], "server": "localhost", "user": "u", "password": self.mail_secret}
         files1["follow_watchdog"] = "10s"
         files1["log_archive_streams"] = {
             "live": {"follow": {"paths": [LIVE], "patterns": ["live.log"]}, "sinks": ["local"], "notify": [mail]},
