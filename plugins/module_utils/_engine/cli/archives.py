@@ -103,6 +103,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``verify``."""
     add_archives(parser)
     add_store(parser, "verify only this store")
+    parser.add_argument("--summary", action="store_true", help="with --json: only count the archives that verified")
     parser.add_argument("--level", choices=CHECK_LEVELS, help="how thorough the check is (default: the level of the store)")
 
 
@@ -125,12 +126,21 @@ def verify_archives(options: argparse.Namespace) -> int:
         codes.append(done.exit_code)
 
     def add_failed(job: str, error: LogArchiveError) -> None:
-        failed = {"job": job, "store": None, "key": None, "level": None, "authenticated": None, "error": str(error), "note": None}
+        failed = {
+            "job": job,
+            "store": None,
+            "key": None,
+            "level": None,
+            "authenticated": None,
+            "error": str(error),
+            "note": None,
+            "archives": 0,
+        }
         results.append(t.cast("VerifiedRow", failed))
 
     codes.append(each_document(options, verify_job, add_failed))
     if options.json:
-        output.print_json(results)
+        output.print_json(report.summary_of(results) if options.summary else results)
     else:
         output.print_text(report.verified([row for row in results if row["store"] is not None]))
     return output.worst(codes)

@@ -143,6 +143,7 @@ def _row(
         "authenticated": None if one is None else one.authenticated,
         "error": error if one is None else None if note else one.error,
         "note": note,
+        "archives": 0 if one is None else 1,
     }
 
 

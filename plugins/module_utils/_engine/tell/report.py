@@ -43,7 +43,8 @@ if t.TYPE_CHECKING:
 
         level: proven verification level; None with an error or a note. note: why the archive is not whole, although nothing is wrong.
 
-        authenticated: whether the manifest is; None if the key is not at hand, or with an error.
+        authenticated: whether the manifest is; None if the key is not at hand, or with an error. archives: how many a row stands for; in a
+        summary the good ones of a store with one level have one row, without a key.
         """
 
         job: str
@@ -53,6 +54,7 @@ if t.TYPE_CHECKING:
         authenticated: t.Optional[bool]
         error: t.Optional[str]
         note: t.Optional[str]
+        archives: int
 
     class RestoredRow(t.TypedDict):
         """A file in the result of ``restore``, or an archive that failed.
@@ -152,21 +154,34 @@ def verified(results: t.Sequence[VerifiedRow]) -> str:
     for result in results:
         if not result["error"] and not result.get("note"):
             key = result["store"], str(result["level"])
-            counts[key] = counts.get(key, 0) + 1
+            counts[key] = counts.get(key, 0) + result.get("archives", 1)
     lines += ["ok      %s  %d archive(s) by %s" % (store, count, level) for (store, level), count in sorted(counts.items())]
-    lines += _unauthenticated(t.cast(str, result["key"]) for result in results if result.get("authenticated") is False)
+    lines += _unauthenticated(sum(result.get("archives", 1) for result in results if result.get("authenticated") is False))
     return report_of(lines) if lines else "no archives"
+
+
+def summary_of(results: t.Iterable[VerifiedRow]) -> t.List[VerifiedRow]:
+    """The results with one row for all good archives of a job, store and level: 10,000 rows have 3 MB."""
+    bad: t.List[VerifiedRow] = []
+    good: t.Dict[t.Tuple[t.Any, ...], VerifiedRow] = {}
+    for result in results:
+        if result["error"] or result["note"]:
+            bad.append(result)
+            continue
+        of = (result["job"], result["store"], result["level"], result["authenticated"])
+        count = result["archives"] + (good[of]["archives"] if of in good else 0)
+        good[of] = {**result, "key": None, "archives": count}
+    return bad + list(good.values())
 
 
 def restored(results: t.Sequence[RestoredRow]) -> str:
     """The files of a restore."""
     lines = ["%-9s  %s" % (row["state"], row["path"]) for row in results if row["path"] is not None]
     total = "%d file(s), %s" % (len(lines), format_size(sum(row["size"] for row in results)))
-    return report_of([*lines, total, *_unauthenticated(row["archive"] for row in results if row["authenticated"] is False)])
+    return report_of([*lines, total, *_unauthenticated(len({row["archive"] for row in results if row["authenticated"] is False}))])
 
 
-def _unauthenticated(keys: t.Iterable[str]) -> t.List[str]:
-    count = len(set(keys))
+def _unauthenticated(count: int) -> t.List[str]:
     return ["note    %d archive(s) are not authenticated: an older version made them, or they are not encrypted" % count] if count else []
 
 

@@ -18,6 +18,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.hold
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Store
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import errors as command_errors
 from rigs.grown import grow
 from rigs.host import JOB, NAME, NOW, Host, archives_in, at, file_store
 from rigs.runs import lose
@@ -168,3 +170,17 @@ def test_without_a_catalog_no_manifest_of_another_month_is_fetched(grown, capsys
     _code, rows = command(grown, capsys, "list", "--store", "file", "--since", "2024-01-10", "--until", "2024-01-11")
     assert len(rows) == 24
     assert {one[12:19] for one in work if one.endswith(".json")} == {"2023/12", "2024/01"}
+
+
+def test_a_summary_does_not_grow_with_the_archives(grown, capsys):
+    code, rows = command(grown, capsys, "verify", "--level", "size")
+    assert (code, len(rows)) == (0, 100)
+    damaged = rows[7]["key"]
+    (grown.store / damaged).write_bytes(b"other")
+    code, rows = command(grown, capsys, "verify", "--level", "size", "--summary")
+    assert code == 4
+    assert [(row["key"], row["archives"], bool(row["error"])) for row in rows] == [(damaged, 1, True), (None, 99, False)]
+    assert len(json.dumps(rows)) < 2000
+    assert report.verified(rows).splitlines()[-1] == "ok      file  99 archive(s) by size"
+    assert command_errors({"rc": 4, "stdout": json.dumps(rows)})[0].startswith("syslog: store file: %s: " % damaged)
+    assert command_errors({"rc": 0, "stdout": json.dumps(rows[1:])}) == []
