@@ -400,8 +400,11 @@ def walk(
                             if enter(path):
                                 waiting.append(path)
                         elif wanted(path) and entry.is_file(follow_symlinks=False):
-                            with contextlib.suppress(FileNotFoundError):
-                                yield path, entry.stat(follow_symlinks=False)
+                            try:
+                                status = entry.stat(follow_symlinks=False)
+                            except FileNotFoundError:
+                                continue
+                            yield path, status
             except OSError as error:
                 if error.errno not in ABSENT:
                     raise OSError(error.errno, error.strerror, here) from error

@@ -127,9 +127,11 @@ def format_duration(seconds: float) -> str:
 
 def format_utc(moment: datetime.datetime) -> str:
     """Return an aware datetime as ISO 8601 in UTC, cut to whole seconds: ``2024-01-12T12:00:00Z``."""
-    if moment.utcoffset() is None:
-        raise ConfigError("the time has no time zone", str(moment), "Give an aware datetime")
-    return moment.astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat() + "Z"
+    if moment.tzinfo is not UTC:
+        if moment.utcoffset() is None:
+            raise ConfigError("the time has no time zone", str(moment), "Give an aware datetime")
+        moment = moment.astimezone(UTC)
+    return moment.isoformat()[:19] + "Z"
 
 
 def parse_time(text: str) -> datetime.datetime:

@@ -87,8 +87,8 @@ def read(
     prefix = "" if host is None else "%s/" % host if job is None else folder_key(host, job)
     folders = [prefix] if trust.part is None else trust.part.folders
     objects = {item.key: item for folder in folders for item in store.list(folder)}
-    with_manifest = [item for item in objects.values() if not item.key.endswith(MANIFEST_SUFFIX) and manifest_key(item.key) in objects]
-    if job is not None:
+    with_manifest = [item for key, item in objects.items() if key + MANIFEST_SUFFIX in objects and not key.endswith(MANIFEST_SUFFIX)]
+    if job is not None and host is None:
         with_manifest = [item for item in with_manifest if item.key.split("/")[1:2] == [job]]
     archives = []
     damaged = {
@@ -111,7 +111,7 @@ def read(
         archives,
         damaged,
         [item for key, item in objects.items() if key.endswith(MANIFEST_SUFFIX) and key[: -len(MANIFEST_SUFFIX)] not in objects],
-        [item for key, item in objects.items() if not key.endswith(MANIFEST_SUFFIX) and manifest_key(key) not in objects],
+        [item for key, item in objects.items() if key + MANIFEST_SUFFIX not in objects and not key.endswith(MANIFEST_SUFFIX)],
         [item for item in with_manifest if item.key in recorded],
     )
 

@@ -176,9 +176,12 @@ def _result(batch: t.Sequence[retention.Item], archives: Outcome, manifests: Out
 
 def rows(plan: retention.Plan) -> t.List[PlanRow]:
     """A plan as rows: first the archives to remove, then those to keep."""
-    actions = [("remove", item, reason) for item, reason in plan.remove]
-    actions += [("keep", item, ", ".join(reasons)) for item, reasons in plan.keep]
-    return [{"action": action, "key": item.key, "time": format_utc(item.time), "reason": reason} for action, item, reason in actions]
+    found: t.List[PlanRow] = []
+    for item, reason in plan.remove:
+        found.append({"action": "remove", "key": item.key, "time": format_utc(item.time), "reason": reason})
+    for item, reasons in plan.keep:
+        found.append({"action": "keep", "key": item.key, "time": format_utc(item.time), "reason": ", ".join(reasons)})
+    return found
 
 
 def _plan_periods(items: t.Iterable[retention.Item], policy: retention.Policy, now: datetime) -> retention.Plan:
@@ -200,6 +203,8 @@ def _plan_periods(items: t.Iterable[retention.Item], policy: retention.Policy, n
 
 
 def _representative(period: t.Sequence[retention.Item]) -> retention.Item:
+    if len(period) == 1:
+        return period[0]
     protected = next((item.protected for item in period if item.protected), None)
     return period[0]._replace(protected=protected, expected=all(item.expected for item in period))
 

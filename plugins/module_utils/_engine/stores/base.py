@@ -361,8 +361,9 @@ class Store(abc.ABC):
     def _listed(self, prefix: str) -> t.List[StoredObject]:
         found = []
         size = 0
+        is_flat = self.layout.is_flat
         for count, item in enumerate(self._list(self.layout.beginning(prefix)), 1):
-            key = self.layout.key_of(item.key)
+            key = self.layout.key_of(item.key) if is_flat else item.key
             if key is not None:
                 found.append(item if key == item.key else item._replace(key=key))
                 size += len(key) + len(item.etag or "")

@@ -190,14 +190,18 @@ class FileStore(Store):
         def wanted(name: str) -> bool:
             return final_name(name).startswith(prefix)
 
-        start = prefix.rpartition("/")[0]
+        start, _slash, rest = prefix.rpartition("/")
         if (start and any(part in ("", ".", "..") for part in start.split("/"))) or not self._root.exists():
             return
         with contextlib.ExitStack() as stack:
             with self._root.reporting(self._location(), "the folder cannot be read"):
                 root = stack.enter_context(self._root.opened())
             try:
-                yield from beneath.walk(root, start, enter, MOST_OBJECTS, wanted)
+                if rest or self.layout.is_flat:
+                    yield from beneath.walk(root, start, enter, MOST_OBJECTS, wanted)
+                else:
+                    # Everything in a folder is wanted: a listing of years has no time to ask for each file.
+                    yield from beneath.walk(root, start, most=MOST_OBJECTS)
             except OverflowError as error:
                 raise listing_too_large(self._location(str(error))) from error
             except OSError as error:
