@@ -25,6 +25,7 @@ from lab.https import Authority, HttpsServer, https_server
 from lab.odd_http import drip, odd_server
 from lab.processes import free_port
 from rigs.host import Host, archives_in, assert_restores, assert_tidy, file_store, files_below
+from rigs.swaps import opened_to_all, others_folder
 
 PARIS = "Europe/Paris"
 NOW = datetime.datetime(2024, 1, 12, 22, 0, tzinfo=datetime.timezone.utc)  # 23:00 in Paris
@@ -95,6 +96,15 @@ def test_one_member_or_all_are_extracted_with_their_times(server: HttpsServer, t
     )
     assert sorted(file.name for file in fetch(server, tmp_path / "all").files) == ["dump.sql", "readme"]
     assert files_below(tmp_path / "all") == ["dump.sql", "readme"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of another user")
+def test_nothing_is_fetched_into_a_folder_that_another_user_can_change(server: HttpsServer, tmp_path: t.Any) -> None:
+    folder = others_folder(opened_to_all(tmp_path) / "theirs")
+    for path in (folder, folder / "below"):
+        with pytest.raises(ConfigError, match="belongs to the user with id"):
+            fetch(server, path)
+    assert server.statuses_given() == [] and os.listdir(folder) == []
 
 
 def test_a_known_version_is_not_downloaded_again(server: HttpsServer, tmp_path: t.Any) -> None:

@@ -19,10 +19,14 @@ import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import verify
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.send import digests_of_file
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import Record, Trust
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import s3_versions
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.s3 import S3Store
 from lab.http_fault_proxy import HttpFaultProxy, Request, http_fault_proxy, s3_error, with_etag
+from rigs.host import Host, archives_in, file_store
 from rigs.stores import new_store
 
 KEY = "web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet"
@@ -694,12 +698,24 @@ def test_a_bucket_without_versions_is_pruned_with_either_setting(make_store: Mak
     assert not make_store().keeps_versions()
 
 
-def test_a_version_under_object_lock_is_named(proxy: HttpFaultProxy, make_store: MakeStore, small: File, versioned: str) -> None:
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("object is WORM protected", "Object Lock protects it; it can be removed after its time"),
+        ("Access Denied because object protected by object lock.", "Object Lock protects it; it can be removed after its time"),
+        ("Access Denied", "or Object Lock protects the version"),
+    ],
+)
+def test_a_version_under_object_lock_is_named(
+    proxy: HttpFaultProxy, make_store: MakeStore, small: File, versioned: str, message: str, hint: str
+) -> None:
     store = make_store(proxy, versions="delete")
     store.put(small.path, "a/1", small.digests)
-    locked = s3_error(200, "AccessDenied", "object is WORM protected", Key="archives/a/1").body.partition(b"?>")[2]
+    locked = s3_error(200, "AccessDenied", message, Key="archives/a/1").body.partition(b"?>")[2]
     proxy.fault("delete_objects", rewrite=lambda answer: answer._replace(body=b"<DeleteResult>%s</DeleteResult>" % locked))
-    assert "object is WORM protected (pruning needs" in str(store.delete(["a/1"])["a/1"])
+    refused = str(store.delete(["a/1"])["a/1"])
+    assert message in refused and hint in refused
+    assert ("s3:DeleteObjectVersion" in refused) is (message == "Access Denied"), "rights do not help against a lock"
 
 
 def test_an_account_without_the_right_to_delete_is_told_what_pruning_needs(
@@ -708,6 +724,34 @@ def test_an_account_without_the_right_to_delete_is_told_what_pruning_needs(
     proxy.fault("delete_objects", refuse=s3_error(403, "AccessDenied"))
     with pytest.raises(errors.StoreDeniedError, match="Pruning needs the right s3:DeleteObject"):
         make_store(proxy).delete([KEY])
+
+
+# -- the listing and the catalog --------------------------------------------------------------------------------------------
+
+
+def test_an_object_of_the_same_size_with_other_bytes_shows_in_the_listing(
+    make_store: MakeStore, small: File, swift: t.Any, bucket: str, tmp_path: pathlib.Path
+) -> None:
+    """As in ``status``, which reads no archive."""
+    host = Host(tmp_path / "host")
+    host.write_logs(13, 14)
+    host.run()
+    manifests = archives_in(file_store(host.store))
+    store = make_store()
+    for key, manifest in manifests.items():
+        for name, digests in (
+            (key, verify.digests(manifest)),
+            (key + ".manifest.json", digests_of_file(str(host.store / (key + ".manifest.json")))),
+        ):
+            store.put(str(host.store / name), name, digests)
+    etags = {key: str(manifest["archive"]["md5"]) for key, manifest in manifests.items()}
+    trust = Trust(str(host.keyring), record=Record(lambda: manifests, etags=lambda: etags))
+    assert verify.compare(store, trust) == {}
+    key = sorted(manifests)[0]
+    swift.client().put_object(Bucket=bucket, Key="archives/" + key, Body=b"x" * manifests[key]["archive"]["size"])
+    assert list(verify.compare(store, trust)) == [key]
+    etags[key] = "of another kind"
+    assert verify.compare(store, trust) == {}, "an ETag that was no MD5 of the archive proves nothing"
 
 
 # -- servers that report wrong values -------------------------------------------------------------------------------------

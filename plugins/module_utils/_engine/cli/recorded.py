@@ -49,7 +49,7 @@ def _record(document: JobDocument, store: JobStore, catalog: Catalog, host: t.Op
     def part(choice: Choice) -> t.Optional[Part]:
         return _part(own, job, held, catalog.listings.last(job, name), choice) if host == own else None
 
-    return Record(lambda: catalog.held(job, name), due, part)
+    return Record(lambda: catalog.held(job, name), due, part, lambda: catalog.etags(job, name))
 
 
 class _Due:

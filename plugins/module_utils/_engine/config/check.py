@@ -280,9 +280,14 @@ def _twin_problems(stores: t.Sequence[t.Mapping[str, t.Any]], sound: t.Callable[
     first: t.Dict[t.Any, int] = {}
     for index, store in enumerate(stores):
         if store and sound("stores[%d]" % index) and store["type"] in _PLACES:
-            place = (store["type"], *(str(store[option] or "").strip("/") for option in _PLACES[store["type"]]))
+            place = (store["type"], *(_plain(option, str(store[option] or "")) for option in _PLACES[store["type"]]))
             if first.setdefault(place, index) != index:
                 yield "stores[%d]: is the same place as stores[%d]; one copy is no two" % (index, first[place])
+
+
+def _plain(option: str, value: str) -> str:
+    """The value without what makes no difference: a relative path of an SFTP store begins in the folder of the login, which is '~', too."""
+    return os.path.normpath(value[2:] if value.startswith("~/") else value) if option == "path" else value.strip("/")
 
 
 def _source_problems(normal: t.Dict[str, t.Any], sound: t.Callable[[str], bool]) -> t.List[str]:

@@ -107,8 +107,10 @@ def read(
             damaged[item.key] = Damaged(str(error), manifest)
         else:
             archives.append(StoredArchive(item.key, item.size, item.modified, manifest, authenticated))
+    for copy, original in _copies(archives, trust):
+        damaged[copy.key] = Damaged(describe_copy(store, copy.key, original.key), copy.manifest)
     return Inventory(
-        archives,
+        [archive for archive in archives if archive.key not in damaged],
         damaged,
         [item for key, item in objects.items() if key.endswith(MANIFEST_SUFFIX) and key[: -len(MANIFEST_SUFFIX)] not in objects],
         [item for key, item in objects.items() if key + MANIFEST_SUFFIX not in objects and not key.endswith(MANIFEST_SUFFIX)],
@@ -128,10 +130,30 @@ def _may_touch(item: StoredObject, choice: Choice) -> bool:
     return item.modified >= choice.start.timestamp() - EARLIEST
 
 
+def _copies(archives: t.Sequence[StoredArchive], trust: Trust) -> t.Iterator[t.Tuple[StoredArchive, StoredArchive]]:
+    """Archives with the bytes and the manifest of another revision: (the copy, the original).
+
+    Who can write to a store may add one. It would be restored as the newest state of the log.
+    """
+    by_bytes: t.Dict[t.Tuple[str, str], t.List[StoredArchive]] = {}
+    for archive in archives:
+        by_bytes.setdefault((archive.key.rpartition("/")[0], archive.manifest["archive"]["sha256"]), []).append(archive)
+    for same in by_bytes.values():
+        if len(same) > 1:
+            original = min(same, key=lambda archive: (archive.key not in trust.recorded, unrevised(archive.key)[1]))
+            yield from ((one, original) for one in same if one is not original and one.manifest == original.manifest)
+
+
 def describe_missing(store: Store, key: str, objects: t.Container[str]) -> str:
     """Why an archive that the catalog records is missing among these objects."""
     what = "the archive" if key not in objects else "the manifest of the archive"
     return str(IntegrityError("the catalog records it, and %s is missing in the store: it was removed" % what, store.location(key)))
+
+
+def describe_copy(store: Store, key: str, original: str) -> str:
+    """Why an archive that has the bytes of another revision is not used."""
+    why = "it is a copy of %s: somebody put it there, as another state of the log" % original
+    return str(IntegrityError(why, store.location(key), "Remove it"))
 
 
 class Budget:

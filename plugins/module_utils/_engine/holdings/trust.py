@@ -47,12 +47,14 @@ class Record(t.NamedTuple):
     """What the catalog records of one store.
 
     held: called for {key: manifest} of the archives that the store has now. may_be_gone: keys of those that others may have removed,
-    because retention would. part: called for the part with all archives of a choice; None if the catalog cannot name it.
+    because retention would. part: called for the part with all archives of a choice; None if the catalog cannot name it. etags: called for
+    {key: ETag} of the archives that the store has now, if it has ETags.
     """
 
     held: t.Callable[[], t.Mapping[str, Manifest]]
     may_be_gone: t.Container[str] = ()
     part: t.Callable[[Choice], t.Optional[Part]] = lambda choice: None
+    etags: t.Callable[[], t.Mapping[str, str]] = dict
 
 
 NO_RECORD = Record(dict)
@@ -112,6 +114,10 @@ class Trust:
                 self._missing_keys[key_id] = error
                 raise
         return self._envelopes[key_id]
+
+    def etags(self) -> t.Mapping[str, str]:
+        """The ETags that the catalog records, by key."""
+        return self._record.etags()
 
     def missing(self, prefix: str, present: t.Container[str]) -> t.Dict[str, Manifest]:
         """The archives below ``prefix`` that the catalog records, and that are neither present nor may be gone, with their manifests."""

@@ -15,7 +15,7 @@ from ..base.levels import AUTHENTICATED, reaches
 from ..base.staging import failing_clearly
 from ..crypto.fernet import check_form
 from ..stores.base import Digests, Store
-from .inventory import Inventory, StoredArchive, describe_missing, fetch_manifest, may_be_chosen
+from .inventory import Inventory, StoredArchive, describe_copy, describe_missing, fetch_manifest, may_be_chosen
 from .trust import Trust
 
 if t.TYPE_CHECKING:
@@ -121,12 +121,16 @@ def unusable(held: Inventory, choice: t.Optional[Choice] = None) -> t.List[Check
 def compare(store: Store, trust: Trust) -> t.Dict[str, str]:
     """Compare what a store lists with what the catalog records, without reading an archive: {key of an archive: what is wrong with it}.
 
-    An archive or its manifest is missing or has another size. In a store on this host, the manifests are read and compared too.
-    Raises StoreError.
+    An archive or its manifest is missing, or has another size, or another MD5 as the listing of an S3 server states it. In a store on this
+    host, the manifests are read and compared too. Raises StoreError.
     """
     sizes: t.Dict[str, int] = {}
+    etags: t.Dict[str, t.Optional[str]] = {}
     for folder in sorted({"/".join(key.split("/")[:2]) + "/" for key in trust.recorded}):
-        sizes.update((item.key, item.size) for item in store.list(folder))
+        for item in store.list(folder):
+            sizes[item.key] = item.size
+            etags[item.key] = item.etag
+    recorded_etags = trust.etags()
     missing = trust.missing("", {key for key in trust.recorded if key in sizes and manifest_key(key) in sizes})
     found = {}
     for key, manifest in trust.recorded.items():
@@ -134,9 +138,35 @@ def compare(store: Store, trust: Trust) -> t.Dict[str, str]:
             found[key] = describe_missing(store, key, sizes)
         elif key in sizes and manifest_key(key) in sizes:
             why = _changed(store, key, manifest, sizes, trust)
+            # Other ETags are no MD5: of encrypted objects, and of those that were sent in parts.
+            if why is None and etags[key] is not None and recorded_etags.get(key) == manifest["archive"]["md5"] != etags[key]:
+                why = _other_bytes(store, key, manifest)
             if why is not None:
                 found[key] = why
+    found.update(_copies(store, trust, sizes))
     return found
+
+
+def _copies(store: Store, trust: Trust, sizes: t.Mapping[str, int]) -> t.Iterator[t.Tuple[str, str]]:
+    """Archives that the catalog does not record, with the size and the manifest of one beside them that it records, and what is wrong."""
+    recorded = {(key.rpartition("/")[0], sizes.get(manifest_key(key))): key for key in trust.recorded}
+    for key in sizes:
+        original = recorded.get((key.rpartition("/")[0], sizes.get(manifest_key(key))))
+        if original is not None and key not in trust.recorded and sizes[key] == sizes.get(original):
+            try:
+                if fetch_manifest(store, key, sizes[manifest_key(key)]) == trust.recorded[original]:
+                    yield key, describe_copy(store, key, original)
+            except (IntegrityError, StoreNotFoundError):
+                pass  # Another file, which is no archive.
+
+
+def _other_bytes(store: Store, key: str, manifest: Manifest) -> t.Optional[str]:
+    """What is wrong with an archive of which the listing states another ETag: the server may have encrypted it meanwhile."""
+    try:
+        store.verify(key, digests(manifest), "size")
+    except (IntegrityError, StoreNotFoundError) as error:
+        return str(error)
+    return None
 
 
 def _changed(store: Store, key: str, manifest: Manifest, sizes: t.Mapping[str, int], trust: Trust) -> t.Optional[str]:

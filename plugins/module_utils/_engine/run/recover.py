@@ -146,6 +146,10 @@ def _relearn_from(run: Context, name: str, wanted: t.Set[t.Tuple[t.Any, ...]], l
     held = inventory.read(store, run.host, run.job, trust=run.trust)
     _warn_of_unusable(run, name, [item.why for item in held.damaged.values()])
     unknown = 0
+    # A new state of a log comes after every one that a store has, also if retention removed the first of them.
+    for key in [*(archive.key for archive in held.archives), *held.damaged]:
+        first, revision = unrevised(key)
+        run.revisions[first] = max(revision, run.revisions.get(first, 0))
     for archive in held.archives:
         manifest = archive.manifest
         steady = [source for source in manifest["sources"] if not source.get("changed")]

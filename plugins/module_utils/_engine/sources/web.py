@@ -19,7 +19,8 @@ import typing as t
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from ..base import net, watch
-from ..base.durable import make_folders, new_file
+from ..base.beneath import open_private
+from ..base.durable import new_file
 from ..base.errors import ConfigError, IntegrityError
 from ..base.libraries import needed
 from ..base.periods import load_timezone
@@ -124,11 +125,11 @@ def collect(
     """Download the zip that ``options`` describe and extract the files to archive below ``folder``.
 
     now: an aware datetime; defines "today". known: the version that was archived before. progress: called with the bytes as they arrive.
-    Raises WebError, IntegrityError if the zip is refused, DiskFullError. A member that is missing or not from today is the ``problem``
-    of the result, not an error.
+    Raises WebError, IntegrityError if the zip is refused, ConfigError if another user could exchange ``folder``, DiskFullError. A member
+    that is missing or not from today is the ``problem`` of the result, not an error.
     """
-    with failing_clearly(folder):
-        make_folders(folder)
+    # Nobody else can change names in it, so the download can be opened by its path.
+    with failing_clearly(folder), open_private(folder, create=True):
         path = os.path.join(folder, ".download")
         try:
             download = fetch(options, path, known, progress)

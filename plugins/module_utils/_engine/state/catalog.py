@@ -266,6 +266,11 @@ class Catalog:
         )
         return {key: json.loads(manifest) for key, manifest in rows}
 
+    def etags(self, job: str, store: str) -> t.Dict[str, str]:
+        """The ETags of these archives, of a store that has ETags: {key: etag}."""
+        query = "SELECT key, etag FROM copies WHERE job = ? AND store = ? AND state = 'verified' AND etag IS NOT NULL"
+        return dict(self._database.execute(query, (job, store)))
+
     def awaited(self, job: str) -> t.Dict[str, t.List[str]]:
         """The archives of a job that a store does not have yet: {key: [names of the stores]}."""
         awaited: t.Dict[str, t.List[str]] = {}

@@ -27,6 +27,11 @@ DELETE_BATCH = 1000
 _RIGHTS = "pruning needs the right s3:DeleteObject, and s3:DeleteObjectVersion with 'versions: delete'; or set append_only for the store"
 
 
+_LOCKED = "Object Lock protects it; it can be removed after its time"
+_LOCK_WORDS = ("object lock", "worm protected", "retention", "legal hold")
+"""What servers write in the message of such a refusal. AWS has no code for it."""
+
+
 def delete(bucket: Bucket, keys: t.Sequence[str], outcome: Outcome, hidden: t.Set[str]) -> None:
     """Delete the newest version of each key; add results to ``outcome``, and to ``hidden`` the keys of which the server keeps versions."""
     keeps = keeps_versions(bucket)
@@ -80,7 +85,8 @@ def _request(bucket: Bucket, objects: t.Sequence[t.Dict[str, str]]) -> t.Tuple[t
         answer = bucket.call("delete_objects", Delete={"Objects": list(objects)})
     except AccessDeniedError as error:
         raise AccessDeniedError(error.message, error.subject, _RIGHTS[:1].upper() + _RIGHTS[1:]) from error
-    refused = {_identity(one): _refusal(one) for one in answer.get("Errors", [])}
+    versions = any("VersionId" in one for one in objects)
+    refused = {_identity(one): _refusal(one, versions) for one in answer.get("Errors", [])}
     # Not every server repeats the version: then each version of a key needs an entry.
     confirmed = collections.Counter(map(_identity, answer.get("Deleted", [])))
     asked = collections.Counter(one["Key"] for one in objects)
@@ -100,10 +106,17 @@ def _identity(one: t.Mapping[str, t.Any]) -> t.Tuple[t.Optional[str], t.Optional
     return one.get("Key"), one.get("VersionId")
 
 
-def _refusal(error: Answer) -> t.Optional[str]:
-    """Why an object was not deleted; None if it did not exist."""
+def _refusal(error: Answer, version: bool) -> t.Optional[str]:
+    """Why an object was not deleted; None if it did not exist. version: a version of it was to be deleted."""
     code = error.get("Code")
     if code in ("NoSuchKey", "NoSuchVersion"):
         return None
     text = "%s: %s" % (code, error.get("Message"))
-    return "%s (%s)" % (text, _RIGHTS) if code == "AccessDenied" else text
+    if code not in ("AccessDenied", "InvalidRequest", "ObjectLocked"):
+        return text
+    if code == "ObjectLocked" or any(word in text.lower() for word in _LOCK_WORDS):
+        return "%s (%s)" % (text, _LOCKED)
+    if code != "AccessDenied":
+        return text
+    # Some servers deny what is locked without a word about it.
+    return "%s (%s%s)" % (text, _RIGHTS, "; or Object Lock protects the version" if version else "")

@@ -94,6 +94,28 @@ def test_a_token_of_the_same_size_is_seen_by_verify(host: Host) -> None:
     assert call("verify").code == 4
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_older_state_that_was_put_there_as_the_newest_is_not_restored(host: Host, lost: bool) -> None:
+    """Its HMAC is right: the host has made it, for another revision."""
+    log = host.logs / "growing.log"
+    for text in ("one", "one two"):
+        log.write_text(text)
+        os.utime(log, (1705060000, 1705060000 + len(text)))
+        host.run(name="growing", select={"patterns": ["growing.log"], "period": "none"})
+    (first,) = (path for path in host.store.rglob("growing.log.tgz.fernet"))
+    for suffix in ("", ".manifest.json"):
+        shutil.copy(str(first) + suffix, str(first).replace(".tgz.fernet", ".r9.tgz.fernet") + suffix)
+    host.write_document(name="growing", select={"patterns": ["growing.log"], "period": "none"})
+    if lost:
+        host.state.rename(host.folder / "lost")
+    else:
+        assert call("status", "growing").code == 4
+    called = call("verify", "growing")
+    assert called.code == 4 and "r9.tgz.fernet: it is a copy of " in called.output
+    assert call("restore", "growing", "--since", "2024-01-01", "--to", str(host.folder / "to")).code == 4
+    assert (host.folder / "to" / str(log)[1:]).read_text() == "one two"
+
+
 def test_only_the_range_is_compared(host: Host) -> None:
     forgery.remove(host.store, DAYS[0])
     assert call("verify", "--since", "2024-01-12").code == 0

@@ -136,8 +136,9 @@ def test_two_stores_are_not_one_folder(site: Host, second: str) -> None:
 )
 def test_two_stores_are_not_one_place_of_a_server(site: Host, store: t.Dict[str, t.Any]) -> None:
     option = "prefix" if store["type"] == "s3" else "path"
-    stores = [dict(store, name="a"), dict(store, name="b", **{option: "logs/"})]
-    assert "stores[1]: is the same place as stores[0]" in "".join(problems(site, stores=stores))
+    for same in ("logs/",) if option == "prefix" else ("logs/", "~/logs", "./logs"):
+        stores = [dict(store, name="a"), dict(store, name="b", **{option: same})]
+        assert "stores[1]: is the same place as stores[0]" in "".join(problems(site, stores=stores))
     stores[1][option] = "logs2"
     assert problems(site, stores=stores) == []
 

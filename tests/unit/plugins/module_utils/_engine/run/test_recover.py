@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.database import FILE_NAME
+from rigs import forgery
 from rigs.host import JOB, NAME, archives_in, assert_complete, at, file_store
-from rigs.runs import GROUPS, assert_all_archived, lose, read_logs
+from rigs.runs import GROUPS, assert_all_archived, lose, read_logs, restore
 
 pytest.importorskip("cryptography")
 
@@ -133,3 +135,22 @@ def test_a_ciphertext_fetched_from_the_second_store_is_delivered_with_its_own_ma
     assert record["errors"] == []
     assert archives_in(file_store(tmp_path / "c")) == archives_in(file_store(tmp_path / "b"))
     assert_complete(file_store(tmp_path / "c"), host, read_logs(host))
+
+
+def test_a_new_state_comes_after_those_of_a_store_that_pruned_the_first(host):
+    """Its name is free again, but the number of a state orders them."""
+    growing = host.logs / "app.log"
+    select = {"patterns": ["app.log"], "period": "none"}
+    for number, text in enumerate(("one", "one two"), 1):
+        growing.write_text(text)
+        os.utime(growing, (1705060000 + number, 1705060000 + number))
+        assert host.run(select=select)["exit_code"] == 0
+    (first,) = host.store.rglob("app.log.tgz.fernet")
+    forgery.remove(host.store, str(first.relative_to(host.store)))
+    lose(host, "state")
+    growing.write_text("one two three")
+    os.utime(growing, (1705060003, 1705060003))
+    (archive,) = host.run(select=select)["archives"]
+    assert archive["name"] == "app.log.r3.tgz.fernet"
+    restore(host, host.folder / "to")
+    assert [path.read_text() for path in (host.folder / "to").rglob("app.log")] == ["one two three"]
