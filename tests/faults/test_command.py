@@ -99,7 +99,7 @@ def test_confirm_needs_a_terminal_on_which_the_question_is_seen(host):
 
 def test_a_progress_bar_on_a_terminal_and_none_elsewhere(host):
     # 0.5 s are needed before it shows; the size makes sure of it on any machine.
-    (host.logs / "large").write_bytes(os.urandom(1 << 20) * 512)
+    (host.logs / "large").write_bytes(os.urandom(1 << 20) * 192)
     code, shown = on_a_terminal(host, "run", "--all")
     assert code == 0
     assert "pack large.tgz.fernet [" in shown
