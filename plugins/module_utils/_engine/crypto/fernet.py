@@ -131,6 +131,8 @@ def _decoded(stream: t.BinaryIO, subject: str) -> t.Iterator[t.Tuple[int, bytes,
     decode = _base64_decoder()
     size = 0
     held = b""
+    # The first piece has the whole header. Later ones may be short: the last chunk may hold less than the signature.
+    least = HEADER
     ended = False
     while True:
         text = stream.read(CHUNK)
@@ -149,8 +151,8 @@ def _decoded(stream: t.BinaryIO, subject: str) -> t.Iterator[t.Tuple[int, bytes,
             raise IntegrityError("the last characters of the token were altered", subject)
         size += len(text)
         raw = held + raw
-        held = raw[-MAC:]
-        if len(raw) > MAC + HEADER:
+        if len(raw) > MAC + least:
+            held, least = raw[-MAC:], 0
             yield size, raw[:-MAC], held
         else:
             held = raw

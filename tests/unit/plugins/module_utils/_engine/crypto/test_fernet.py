@@ -37,6 +37,14 @@ def test_any_fernet_library_reads_our_tokens_and_we_read_theirs(size):
     assert decrypt(REFERENCE.encrypt(plaintext)) == plaintext
 
 
+@pytest.mark.parametrize("blocks", range(-6, 3))
+def test_a_token_that_ends_near_a_chunk_border_is_read(blocks):
+    """The second chunk may hold less than the signature."""
+    plaintext = random.Random(blocks).randbytes(fernet.CHUNK // 4 * 3 + blocks * fernet.BLOCK - 1)
+    assert decrypt(REFERENCE.encrypt(plaintext)) == plaintext
+    assert REFERENCE.decrypt(encrypt(plaintext)) == plaintext
+
+
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 16, 4096])
 def test_the_size_of_the_pieces_does_not_matter(piece):
     assert REFERENCE.decrypt(encrypt(b"log line\n" * 500, piece)) == b"log line\n" * 500
