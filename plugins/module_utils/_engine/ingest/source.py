@@ -65,11 +65,11 @@ def source_of(
     clock: t.Callable[[], float] = time.monotonic,
 ) -> Source:
     """The source of a stream. generations: those that the sink has open; lookup: returns all that it has with a first digest."""
-    host = host_name(document["host"])
+    owner = "%s\0%s" % (host_name(document["host"]), document["name"])
     if document["follow"]["journal"] is not None:
         from .journal.tracker import JournalTracker
 
-        return JournalTracker(document["follow"], parse_size(document["parse"]["max_line"]), host, generations, lookup, clock)
+        return JournalTracker(document["follow"], parse_size(document["parse"]["max_line"]), owner, generations, lookup, clock)
     from .tail.tracker import Tracker
 
-    return Tracker(document["follow"], host, generations, lookup, clock)
+    return Tracker(document["follow"], owner, generations, lookup, clock)

@@ -19,18 +19,19 @@ if t.TYPE_CHECKING:
 class Positions:
     """The generations of a stream. current: the one with the position, None at the beginning.
 
-    generations: those that the sink has open; lookup: returns all that the sink has with a first digest. name: of the journal, for people.
+    owner: host and stream. generations: those that the sink has open; lookup: returns all that the sink has with a first digest.
+    name: of the journal, for people.
     """
 
     def __init__(
         self,
         journal: JournalOptions,
-        host: str,
+        owner: str,
         generations: t.Iterable[Generation],
         lookup: t.Callable[[str], t.List[Generation]],
     ) -> None:
         self.name = "journal: " + ", ".join(journal["units"])
-        self._host = host
+        self._owner = owner
         self._lookup = lookup
         self._folder = "journal:%s:%s" % (journal["directory"] or "", ",".join(sorted(journal["units"])))
         self._known = {each.head[0][1]: each for each in generations if each.folder == self._folder}
@@ -67,7 +68,7 @@ class Positions:
         return known
 
     def _new(self, sequence: str) -> Generation:
-        public_id = digest(("%s\0%s\0%s" % (self._host, self._folder, sequence)).encode("utf-8", "surrogateescape"))
+        public_id = digest(("%s\0%s\0%s" % (self._owner, self._folder, sequence)).encode("utf-8", "surrogateescape"))
         place = Place(self.name, True, 0, 0, 0)
         return Generation(0, public_id, self._folder, ((0, sequence),), 0, 0, "", 0, place, 0.0, False)
 

@@ -53,7 +53,8 @@ class Lag(t.NamedTuple):
 class JournalTracker:
     """Follows units of the journal for one sink.
 
-    generations: those that the sink has open; lookup: returns all that the sink has with a first digest. clock: monotonic, in seconds.
+    owner: host and stream. generations: those that the sink has open; lookup: returns all that the sink has with a first digest.
+    clock: monotonic, in seconds.
     problems: why the journal cannot be read.
     """
 
@@ -63,7 +64,7 @@ class JournalTracker:
         self,
         options: FollowOptions,
         max_line: int,
-        host: str,
+        owner: str,
         generations: t.Iterable[Generation],
         lookup: t.Callable[[str], t.List[Generation]],
         clock: t.Callable[[], float] = time.monotonic,
@@ -71,7 +72,7 @@ class JournalTracker:
         journal = options["journal"]
         if journal is None:
             raise AssertionError("the stream follows files")
-        self.positions = Positions(journal, host, generations, lookup)
+        self.positions = Positions(journal, owner, generations, lookup)
         self.name = self.positions.name
         self.journal = Journal(journal, max_line + 1)
         self._max_line = max_line

@@ -50,6 +50,7 @@ def _with_msgspec(msgspec: t.Any) -> t.Callable[[bytes], Object]:
             return decode_with_json(line)
         if value.__class__ is not dict:
             raise Refused("not_object")
+        _check_depth(line, value)
         return t.cast(Object, value)
 
     return decode_with_msgspec
@@ -69,6 +70,7 @@ def decode_with_json(line: bytes) -> Object:
         raise Refused("not_json", "nested too deeply") from None
     if not isinstance(value, dict):
         raise Refused("not_object")
+    _check_depth(line, value)
     if ESCAPED.search(line):
         # Duplicate keys may have removed the text in question: the decoded value decides.
         try:
@@ -79,6 +81,18 @@ def decode_with_json(line: bytes) -> Object:
         if "\\u0000" in plain and _holds_nul(value):
             raise Refused("bad_text", "U+0000")
     return value
+
+
+def _check_depth(line: bytes, value: Object) -> None:
+    """Refuse what is nested deeper than MOST_DEPTH: Python and databases have limits of their own, and different ones."""
+    if line.count(b"{") + line.count(b"[") <= MOST_DEPTH:
+        return
+    level: t.List[t.Any] = [value]
+    for _each in range(MOST_DEPTH):
+        level = [part for each in level for part in (each.values() if isinstance(each, dict) else each) if isinstance(part, (dict, list))]
+        if not level:
+            return
+    raise Refused("not_json", "nested too deeply")
 
 
 def _has_big_number(line: bytes) -> bool:

@@ -20,9 +20,13 @@ COPY_SETTLES = 5.0
 """Seconds after which a live file is no copy in progress any more."""
 
 
-def public_id(host: str, folder: str, first: str, others: int) -> str:
-    """The id of a new generation. first: the first digest of its head; others: how many generations of the folder have the same one."""
-    return digest(("%s\0%s\0%s\0%d" % (host, folder, first, others)).encode("utf-8", "surrogateescape"))
+def public_id(owner: str, folder: str, first: str, others: int) -> str:
+    """The id of a new generation.
+
+    owner: host and stream, which may share a database with others. first: the first digest of its head; others: how many generations of
+    the folder have the same one.
+    """
+    return digest(("%s\0%s\0%s\0%d" % (owner, folder, first, others)).encode("utf-8", "surrogateescape"))
 
 
 def likenesses(file: File, content: Content, candidates: t.Iterable[Generation]) -> t.List[Likeness]:

@@ -41,7 +41,8 @@ class Reading(t.NamedTuple):
 class Tracker:
     """Follows the files of one stream for one sink.
 
-    generations: those that the sink has open; lookup: returns all that the sink has with a first digest. clock: monotonic, in seconds.
+    owner: host and stream. generations: those that the sink has open; lookup: returns all that the sink has with a first digest.
+    clock: monotonic, in seconds.
     problems: what could not be read at the last scan, by path.
     """
 
@@ -50,14 +51,14 @@ class Tracker:
     def __init__(
         self,
         options: FollowOptions,
-        host: str,
+        owner: str,
         generations: t.Iterable[Generation],
         lookup: t.Callable[[str], t.List[Generation]],
         clock: t.Callable[[], float] = time.monotonic,
     ) -> None:
         self._options = options
         self._names = Names(options)
-        self._host = host
+        self._owner = owner
         self._lookup = lookup
         self._clock = clock
         self._scans = 0
@@ -157,7 +158,7 @@ class Tracker:
                 file.close()
                 return
         folder = file.found.folder
-        name = matching.public_id(self._host, folder, key, sum(each.folder == folder for each in candidates))
+        name = matching.public_id(self._owner, folder, key, sum(each.folder == folder for each in candidates))
         head = fingerprint.extended((), content, file.base, min(file.size, file.base + fingerprint.WINDOW)) or ((first, key),)
         before = fingerprint.tail(content, file.base)
         file.generation = Generation(0, name, folder, head, file.base, file.base, before, 0, file.place(), 0.0, False)

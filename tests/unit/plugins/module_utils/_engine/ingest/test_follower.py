@@ -110,6 +110,13 @@ def test_two_followers_by_mistake_store_each_line_once(tmp_path, logs) -> None:
     assert sizes(tmp_path) == list(range(1, 1001))
 
 
+def test_two_streams_of_one_folder_share_a_database(tmp_path, logs) -> None:
+    write(logs / "sftpgo.log", 1, 2)
+    assert follower.catch_up(document(tmp_path))["sinks"][0]["rows"] == 2
+    assert follower.catch_up(document(tmp_path, name="second"))["sinks"][0]["rows"] == 2
+    assert sizes(tmp_path) == [1, 1, 2, 2]
+
+
 def test_one_sink_that_fails_does_not_stop_the_other(tmp_path, logs) -> None:
     write(logs / "sftpgo.log", 1)
     sinks = [

@@ -50,6 +50,17 @@ def test_what_is_accepted(line: bytes, expected: str) -> None:
     assert outcomes(line) == [expected, expected]
 
 
+@pytest.mark.parametrize("depth", [decode.MOST_DEPTH + 1, 200, 980, 986, 990, 1000, 100_000])
+def test_what_is_nested_too_deeply_is_refused_at_the_same_depth_everywhere(depth: int) -> None:
+    """Python cannot encode again all that it can decode: such a line must not end a follower."""
+    for start, end in ((b"[", b"]"), (b'{"a":', b"}")):
+        inner = depth - 1
+        line = b'{"a":' + start * inner + b"1" + end * inner + b"}"
+        assert outcomes(line) == [("not_json", "nested too deeply")] * 2
+    flat = b'{"a":[' + b",".join([b"{}"] * depth) + b"]}"
+    assert all(isinstance(each, str) for each in outcomes(flat))
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
