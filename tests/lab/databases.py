@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import typing as t
 
+from .filesystems import small_filesystem
 from .processes import HOST, Daemon, Unavailable, answers, free_port, need_program
 
 USER, PASSWORD, DATABASE = "follower", "p@ss word%", "logs"
@@ -50,26 +51,27 @@ class DatabaseServer:
 
 
 @contextlib.contextmanager
-def _server_folder(user: str) -> t.Iterator[pathlib.Path]:
-    """A folder that the server's own user can reach: those of pytest are private."""
+def _server_folder(user: str, size: t.Optional[int] = None) -> t.Iterator[pathlib.Path]:
+    """A folder that the server's own user can reach: those of pytest are private. size: of a file system for it alone."""
     if os.geteuid() != 0:
         raise Unavailable("starting a database server as its own user needs root")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="lab-"))
     try:
-        folder.chmod(0o755)
-        account = pwd.getpwnam(user)
-        os.chown(folder, account.pw_uid, account.pw_gid)
-        yield folder
+        with contextlib.nullcontext() if size is None else small_filesystem(folder, size):
+            folder.chmod(0o755)
+            account = pwd.getpwnam(user)
+            os.chown(folder, account.pw_uid, account.pw_gid)
+            yield folder
     finally:
         shutil.rmtree(folder)
 
 
 @contextlib.contextmanager
-def mariadb_server(*options: str) -> t.Iterator[DatabaseServer]:
-    """Run MariaDB until the context ends. options: further arguments of the server."""
+def mariadb_server(*options: str, size: t.Optional[int] = None) -> t.Iterator[DatabaseServer]:
+    """Run MariaDB until the context ends. options: further arguments of the server. size: of a file system of its own, in bytes."""
     install, server = need_program("mariadb-install-db", "mariadb-server"), need_program("mariadbd", "mariadb-server")
     client = need_program("mariadb", "mariadb-client")
-    with _server_folder("mysql") as folder:
+    with _server_folder("mysql", size) as folder:
         data, socket, port = folder / "data", folder / "s.sock", free_port()
         made = [
             install,
@@ -96,13 +98,13 @@ def mariadb_server(*options: str) -> t.Iterator[DatabaseServer]:
 
 
 @contextlib.contextmanager
-def postgresql_server(*options: str) -> t.Iterator[DatabaseServer]:
-    """Run PostgreSQL until the context ends. options: further arguments of the server."""
+def postgresql_server(*options: str, size: t.Optional[int] = None) -> t.Iterator[DatabaseServer]:
+    """Run PostgreSQL until the context ends. options: further arguments of the server. size: of a file system of its own, in bytes."""
     found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
     if not found:
         raise Unavailable("PostgreSQL is not installed: 'apt-get install postgresql'")
     programs = found[-1]
-    with _server_folder("postgres") as folder:
+    with _server_folder("postgres", size) as folder:
         data, port, secret = folder / "data", free_port(), folder / "secret"
         secret.write_text("admin\n")
         as_user = [need_program("setpriv", "util-linux"), "--reuid=postgres", "--regid=postgres", "--init-groups", "--inh-caps=-all"]
@@ -117,6 +119,7 @@ def postgresql_server(*options: str) -> t.Iterator[DatabaseServer]:
             "-E",
             "UTF8",
             "--locale=C",
+            *(["--wal-segsize=1"] if size is not None else []),
         ]
         subprocess.run(made, capture_output=True, check=True, cwd=folder)
         argv = [*as_user, str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder), "-h", HOST, *options]

@@ -20,6 +20,7 @@ if t.TYPE_CHECKING:
 
     from ..config.stream_document import PageOptions, SinkOptions, StreamDocument
     from ..ingest.generate.folder import Generated
+    from ..ingest.sinks.sql import SqlSink
     from ..ingest.statistics.compute import Span
     from ..ingest.statistics.facts import Statistics
 
@@ -50,7 +51,7 @@ def stats(options: argparse.Namespace) -> int:
     profile = document["parse"]["profile"]
     if profile != "sftpgo":
         raise ConfigError("only streams with the profile sftpgo have statistics; this one has the profile %s" % profile, path)
-    statistics = _computed(document, _sink(document, options.sink), Span(options.since, options.until, options.by))
+    statistics = _computed(document, _sink(document, options.sink), Span(options.since, options.until, options.by), at_once=True)
     if options.json:
         output.print_json(statistics)
     elif options.html:
@@ -115,15 +116,19 @@ def _sink(document: StreamDocument, name: t.Optional[str]) -> SinkOptions:
     raise ConfigError("the stream '%s' has no sink of this name" % document["name"], name, "Its sinks are: %s" % known)
 
 
-def _computed(document: StreamDocument, options: SinkOptions, span: Span) -> Statistics:
+def _computed(document: StreamDocument, options: SinkOptions, span: Span, at_once: bool = False) -> Statistics:
+    """at_once: use two connections at the same time; a follower leaves the other processor to its work."""
     import contextlib
     from datetime import datetime, timezone
 
     from ..ingest.sinks.opening import open_sink
     from ..ingest.statistics.compute import compute
 
-    with contextlib.closing(open_sink(options, document, create=False)) as sink:
-        return compute(sink, options["name"], span, datetime.now(timezone.utc))
+    def opened() -> SqlSink:
+        return open_sink(options, document, create=False)
+
+    with contextlib.closing(opened()) as sink:
+        return compute(sink, options["name"], span, datetime.now(timezone.utc), opened if at_once else None)
 
 
 def add_generate_options(parser: argparse.ArgumentParser) -> None:

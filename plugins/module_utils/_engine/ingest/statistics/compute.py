@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from datetime import datetime, timedelta, timezone
 
@@ -31,17 +32,39 @@ class Span(t.NamedTuple):
     by: t.Optional[str] = None
 
 
-def compute(sink: SqlSink, name: str, span: Span, now: datetime) -> Statistics:
+def compute(sink: SqlSink, name: str, span: Span, now: datetime, open_another: t.Optional[t.Callable[[], SqlSink]] = None) -> Statistics:
     """The statistics of the stream of a sink, from all hosts.
 
-    name: of the sink. now: aware; a span with a start and no end is compared up to then. Raises UsageError for a span that ends before it
-    begins, or with too many steps.
+    name: of the sink. now: aware; a span with a start and no end is compared up to then. open_another: opens the same sink once more; then
+    the files, which take as long as all the rest, are found at the same time. Raises UsageError for a span that ends before it begins, or
+    with too many steps.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     since, until = _utc(span.since, "--since"), _utc(span.until, "--until")
     if since is not None and until is None:
         until = max(now.astimezone(UTC), since)
     if since is not None and until is not None and until < since:
         raise UsageError("the end (%s) is before the start (%s)" % (format_utc(until), format_utc(since)), "--until")
+
+    def files() -> Rows:
+        if open_another is None:
+            return Source(sink, since, until).files()
+        with contextlib.closing(open_another()) as another:
+            return Source(another, since, until).files()
+
+    with ThreadPoolExecutor(1) as pool:
+        found = None if open_another is None else pool.submit(files)
+        statistics = _without_files(sink, name, Span(since, until, span.by), now)
+        rows = files() if found is None else found.result()
+    statistics["files"] = [
+        {"path": path, "username": username, "transfers": int(count), "bytes": int(size)} for path, username, count, size in rows
+    ]
+    return statistics
+
+
+def _without_files(sink: SqlSink, name: str, span: Span, now: datetime) -> Statistics:
+    since, until = span.since, span.until
     source = Source(sink, since, until)
     hours, users, failed_logins = source.hours(), _users(source.users()), source.failed_logins()
     first, end = _bounds(hours, since, until)
@@ -59,9 +82,7 @@ def compute(sink: SqlSink, name: str, span: Span, now: datetime) -> Statistics:
         "trend": _trend(hours, by, first, end),
         "hours": _hours(hours),
         "users": users,
-        "files": [
-            {"path": path, "username": username, "transfers": count, "bytes": int(size)} for path, username, count, size in source.files()
-        ],
+        "files": [],
         "protocols": _protocols(source.protocols()),
         "addresses": _addresses(source.addresses(), failed_logins),
     }
