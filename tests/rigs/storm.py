@@ -20,6 +20,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from lab.databases import DatabaseServer
+from lab.search import SearchNode
 from rigs.host import COMMAND, ENGINE_PATH
 from rigs.source import PARSE, Source, stored
 from rigs.sums import assert_sums_are_those_of_the_rows
@@ -75,22 +76,26 @@ class Outcome(t.NamedTuple):
 
 
 class Storm(t.NamedTuple):
-    """kills: of the follower; server_kills: after how many of them the server is killed too. rate: lines a second. seed: of all chances."""
+    """kills: of the follower; server_kills: after how many of them the server is killed too. rate: lines a second. seed: of all chances.
+    life: seconds that a follower gets at least.
+    """
 
     kills: int
     rate: int
     seed: int
     every: float = 0.3
     server_kills: int = 5
+    life: float = 0.2
 
 
 def rage(
     folder: pathlib.Path,
     storm: Storm,
     sink: t.Dict[str, t.Any],
-    server: t.Optional[DatabaseServer] = None,
+    server: t.Optional[t.Union[DatabaseServer, SearchNode]] = None,
+    count: t.Optional[t.Callable[[], t.Counter[int]]] = None,
 ) -> Outcome:
-    """Let the storm rage, then catch up; the sums must then be those of the rows."""
+    """Let the storm rage, then catch up; the sums must then be those of the rows. count: how often a sink without SQL has each line."""
     chance = random.Random(storm.seed)
     follow = {"paths": [str(folder / "logs")], "patterns": ["app.log"], "rotated": ["app-*.log"], "recurse": True, "poll": 0.05}
     document = {"name": "app", "host": "web1", "follow": follow, "parse": PARSE, "sinks": [sink], "state": str(folder / "state")}
@@ -99,7 +104,7 @@ def rage(
     path.write_text(json.dumps(document))
     writer = Writer(folder / "logs", storm.seed, storm.rate, storm.every)
     writer.start()
-    start = lab.patience(0.2)
+    start = lab.patience(storm.life)
     try:
         for number in range(1, storm.kills + 1):
             command, environment = [*COMMAND, "follow", str(path)], dict(os.environ, PYTHONPATH=ENGINE_PATH)
@@ -118,12 +123,17 @@ def rage(
         writer.join()
     assert writer.failure is None
     checked = normalise_stream(document)
-    with contextlib.closing(open_sink(checked["sinks"][0], checked)) as opened:
-        early = sum(stored(opened.select).values())
+    early = sum((count() if count is not None else _rows(checked)).values())
     result = follower.catch_up(checked)
     assert result["exit_code"] == 0, result
-    with contextlib.closing(open_sink(checked["sinks"][0], checked)) as opened:
-        found = stored(opened.select)
-        assert_sums_are_those_of_the_rows(opened.select)
+    found = count() if count is not None else _rows(checked, sums=True)
     files = sum(len(names) for _folder, _folders, names in os.walk(folder / "logs"))
     return Outcome(writer.source.written, found, sum(writer.source.written.values()), early, storm.kills, files)
+
+
+def _rows(document: t.Any, sums: bool = False) -> t.Counter[int]:
+    """How often the first sink has each line. sums: check that its sums are those of the rows."""
+    with contextlib.closing(open_sink(document["sinks"][0], document)) as opened:
+        if sums:
+            assert_sums_are_those_of_the_rows(opened.select)
+        return stored(opened.select)
