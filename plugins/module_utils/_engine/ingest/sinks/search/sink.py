@@ -217,17 +217,19 @@ class SearchSink(SqliteSink):
         gone = [document for document in flight.waiting if document.index_name in flight.missing]
         refused += [(document, "older than delete_after") for document in gone if self._is_expired(document.index_name)]
         self._apply(done, refused)
-        self._blocked.update(
-            (document.index_name, "the index does not exist any more") for document in gone if not self._is_expired(document.index_name)
-        )
+        reasons = {document.index_name: _GONE for document in gone if not self._is_expired(document.index_name)}
         held = [(document, outcome) for document, outcome in zip(flight.sent, flight.outcomes) if outcome.what == WAIT]
-        return self._judge(held, bool(done or refused))
+        return self._judge(held, reasons, bool(done or refused))
 
-    def _judge(self, held: t.Sequence[t.Tuple[Waiting, Outcome]], progress: bool) -> bool:
-        """Decide when to send what the server did not take, and what to send until then."""
+    def _judge(self, held: t.Sequence[t.Tuple[Waiting, Outcome]], reasons: t.Dict[str, str], progress: bool) -> bool:
+        """Decide when to send what the server did not take, and what to send until then. reasons: why indices take nothing."""
         busy = [document for document, outcome in held if outcome.status == 429]
         others = [(document, outcome) for document, outcome in held if outcome.status != 429]
-        self._blocked.update((document.index_name, "the server refuses to write (%s)" % outcome.reason) for document, outcome in others)
+        reasons.update((document.index_name, "the server refuses to write (%s)" % outcome.reason) for document, outcome in others)
+        if reasons:
+            # Only then: other indices, which work, must not postpone the next attempt.
+            self._blocked.update(reasons)
+            self._blocked_until = time.monotonic() + self._delay
         if busy:
             self._limit = max(1, self._limit // 2)
         else:
@@ -235,7 +237,6 @@ class SearchSink(SqliteSink):
         if self._blocked:
             index, reason = sorted(self._blocked.items())[0]
             self.trouble = SinkUnavailableError("%d documents wait: %s" % (self._outbox.count, reason), index, _HINT)
-            self._blocked_until = time.monotonic() + self._delay
         elif busy and not progress:
             self._wait(BusyError("the server has no room for documents now", self.name))
         else:
@@ -278,6 +279,7 @@ class SearchSink(SqliteSink):
         return self._delete_after is not None and known + self._delete_after < time.time()
 
 
+_GONE = "the index does not exist any more"
 _HINT = "If it was deleted, restore it or create it again; if it is read-only or closed, change that: then the documents are sent"
 _REFUSE = (
     "INSERT INTO %s (generation, line_offset, bytes, reason, detail, line, noticed_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
