@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every module by its integration target, those that know stores also on a real S3 server and a real SFTP server."""
+"""Every module by its integration target; those that know stores also together, on a real S3 server and a real SFTP server."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ assert _spec is not None and _spec.loader is not None
 runner = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(runner)
 
-NEED_SERVERS = ("web_dump",)
-ON_SERVERS = ("archive_upload", "archive_verify", "archive_restore", "archive_prune")
+NEED_SERVERS = ("web_dump", "archive_stores")
 
 
 def passes(target: str, folder: pathlib.Path, variables: t.Mapping[str, t.Any]) -> None:
@@ -56,8 +55,7 @@ def test_web_dump(tmp_path: pathlib.Path) -> None:
         passes("web_dump", tmp_path, {"web": web})
 
 
-@pytest.mark.parametrize("target", ON_SERVERS)
-def test_target_on_s3(target: str, tmp_path: pathlib.Path, swift: lab.S3Server, bucket: str) -> None:
+def test_target_on_s3(tmp_path: pathlib.Path, swift: lab.S3Server, bucket: str) -> None:
     store = {
         "type": "s3",
         "bucket": bucket,
@@ -68,11 +66,10 @@ def test_target_on_s3(target: str, tmp_path: pathlib.Path, swift: lab.S3Server, 
         "secret_access_key": swift.secret_key,
         "addressing_style": "path",
     }
-    passes(target, tmp_path, {"store": store})
+    passes("archive_stores", tmp_path, {"store": store})
 
 
-@pytest.mark.parametrize("target", ON_SERVERS)
-def test_target_on_sftp(target: str, tmp_path: pathlib.Path, openssh: lab.SftpServer) -> None:
+def test_target_on_sftp(tmp_path: pathlib.Path, openssh: lab.SftpServer) -> None:
     store = {
         "type": "sftp",
         "host": openssh.host,
@@ -82,4 +79,4 @@ def test_target_on_sftp(target: str, tmp_path: pathlib.Path, openssh: lab.SftpSe
         "private_key_file": openssh.private_key_file,
         "host_key": openssh.host_key,
     }
-    passes(target, tmp_path, {"store": store})
+    passes("archive_stores", tmp_path, {"store": store})

@@ -54,7 +54,7 @@ UNCHECKED = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)
 def compiled(packed: bytes) -> bytes:
     """The package, a zip in Base64, with a compiled file beside each source."""
     made = io.BytesIO(base64.b64decode(packed))
-    with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED) as package:
+    with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as package:
         for name in package.namelist():
             if name.endswith(".py"):
                 package.writestr(name + "c", UNCHECKED + marshal.dumps(compile(package.read(name), name, "exec", dont_inherit=True)))
