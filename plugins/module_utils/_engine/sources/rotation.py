@@ -26,10 +26,18 @@ class Content(t.NamedTuple):
 
 
 def stem(name: str) -> str:
-    """The name that a log had before it was rotated and compressed; a name that no rotation gives stays as it is."""
+    """The name of a log without all that rotation and compression may have added to it.
+
+    Numbers that the log itself has are gone, too, so that ``worker-1.log`` and ``worker-1.log.2.gz`` have the same one: names are compared
+    to find what may be the same log, and bytes decide.
+    """
     name = _PACKED.sub("", name)
-    shorter = _NUMBER.sub("", name)
-    return shorter if shorter != name else _NUMBER_WITHIN.sub(r"\1", name)
+    while True:
+        shorter = _NUMBER.sub("", name)
+        shorter = shorter if shorter != name else _NUMBER_WITHIN.sub(r"\1", name)
+        if not shorter or shorter == name:
+            return name
+        name = shorter
 
 
 def is_packed(name: str) -> bool:

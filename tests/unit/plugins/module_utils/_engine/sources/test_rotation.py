@@ -32,6 +32,12 @@ def test_names_of_another_log(name):
     assert rotation.stem(name) != "x.log"
 
 
+@pytest.mark.parametrize("log", ["worker-1.log", "x.1.log", "app-01", "node.2024-01.log", "a.1.2.log", "access.log"])
+@pytest.mark.parametrize("added", [".1", ".2.gz", ".10.xz", "-20240112", "-20240112.bz2"])
+def test_a_log_with_numbers_in_its_own_name_keeps_its_stem(log, added):
+    assert rotation.stem(log + added) == rotation.stem(log)
+
+
 @given(strategies.text(strategies.characters(), min_size=1, max_size=30))
 def test_any_name_has_a_stem(name):
     assert name.startswith(rotation.stem(name)[:1])
