@@ -158,6 +158,19 @@ def test_a_listing_without_an_end(page: t.Callable[[int], t.List[bytes]], monkey
         assert len(server.requests) <= 22
 
 
+@pytest.mark.parametrize("entries", [1, 0])
+def test_a_listing_in_slow_pages_of_one_name_is_given_up(entries: int) -> None:
+    def page(_request: Request) -> t.List[bytes]:
+        time.sleep(0.2)
+        number = len(server.requests)
+        return listing(entry("a/%d" % number) * entries, True, "token-%d" % number)
+
+    began = time.monotonic()
+    with odd_server(page) as server, pytest.raises(errors.StoreError, match="fewer than 20 names per second"):
+        new(server, timeout="0.3s").list()
+    assert time.monotonic() - began < lab.patience(20)
+
+
 @pytest.mark.parametrize("token", ["", "same"])
 def test_a_listing_that_goes_on_nowhere(token: str) -> None:
     with (

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import re
+import time
 import typing as t
 
 from ..base import aws, watch
@@ -39,6 +40,8 @@ MOST_EMPTY_PAGES = 1000
 
 LONGEST_ANSWER = 10
 """How many times the option ``timeout`` a request without a large body may take."""
+LEAST_NAMES = 20
+"""Names per second that a listing must reach after the time of LONGEST_ANSWER: pages of one name could hold a job for years."""
 
 _ALWAYS_THERE = {
     "head_object": {"ETag", "ContentLength"},
@@ -242,6 +245,7 @@ class Bucket:
         """The entries named ``members`` in all pages of a listing below ``prefix``. more: further parameters of each request."""
         parameters: t.Dict[str, t.Any] = {"Prefix": self.prefix + prefix, **more}
         count = empty = 0
+        began = time.monotonic()
         while True:
             page = self.call(operation, prefix, **parameters)
             entries = [entry for member in members for entry in page.get(member, [])]
@@ -249,6 +253,8 @@ class Bucket:
             empty = 0 if entries else empty + 1
             if count > MOST_OBJECTS:
                 raise listing_too_large(self.location(prefix))
+            if time.monotonic() - began > LONGEST_ANSWER * self._timeout + count / LEAST_NAMES:
+                raise StoreError("the server lists fewer than %d names per second" % LEAST_NAMES, self.location(prefix), "Check the server")
             if empty > MOST_EMPTY_PAGES:
                 raise StoreError("the server's listing does not end: %d pages are empty" % empty, self.location(prefix))
             yield from entries
