@@ -41,8 +41,10 @@ class Counts:
 
     def totals(self, job: str) -> t.Tuple[int, int, int]:
         """The archives of a job that exist in the spool or are verified in a store: their number, their bytes, their sources' bytes."""
-        # The unary plus keeps SQLite from the index by state, which would walk all verified copies for each archive.
-        somewhere = "job = ? AND (spooled OR EXISTS (SELECT 1 FROM copies WHERE copies.archive = archives.id AND +state = 'verified'))"
-        archives, size = self._database.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM archives WHERE %s" % somewhere, (job,))[0]
-        query = "SELECT COALESCE(SUM(sources.size), 0) FROM sources JOIN archives ON archives.id = sources.archive WHERE %s" % somewhere
-        return archives, size, self._database.execute(query, (job,))[0][0]
+        # Of indexes alone: the rows of archives have the manifests, too.
+        verified = "EXISTS (SELECT 1 FROM copies INDEXED BY copies_by_archive WHERE copies.archive = %s AND state = 'verified' AND job = ?)"
+        query = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM archives INDEXED BY archives_by_job WHERE job = ? AND (spooled >= 1 OR %s)"
+        archives, size = self._database.execute(query % (verified % "archives.id"), (job, job))[0]
+        spooled = "archive IN (SELECT id FROM archives WHERE job = ? AND spooled >= 1)"
+        query = "SELECT COALESCE(SUM(size), 0) FROM sources INDEXED BY sources_by_archive WHERE archive >= 0 AND (%s OR %s)"
+        return archives, size, self._database.execute(query % (verified % "sources.archive", spooled), (job, job))[0][0]

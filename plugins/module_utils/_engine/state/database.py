@@ -41,7 +41,7 @@ CREATE TABLE archives (
     name TEXT,
     UNIQUE (key)
 );
-CREATE INDEX archives_by_job ON archives (job, spooled);
+CREATE INDEX archives_by_job ON archives (job, spooled, size);
 CREATE INDEX archives_by_period ON archives (job, period_start);
 CREATE INDEX archives_by_start ON archives (job, start);
 CREATE INDEX archives_by_name ON archives (name);
@@ -57,7 +57,7 @@ CREATE TABLE sources (
     inode INTEGER
 );
 CREATE INDEX sources_by_path ON sources (path);
-CREATE INDEX sources_by_archive ON sources (archive);
+CREATE INDEX sources_by_archive ON sources (archive, size);
 CREATE INDEX sources_by_size ON sources (size, path);
 CREATE INDEX sources_by_mtime ON sources (mtime_ns);
 CREATE TABLE copies (
@@ -75,6 +75,7 @@ CREATE TABLE copies (
     PRIMARY KEY (archive, store)
 );
 CREATE INDEX copies_by_state ON copies (state);
+CREATE INDEX copies_by_archive ON copies (archive, state, job);
 CREATE INDEX copies_by_key ON copies (key, store);
 CREATE INDEX copies_by_start ON copies (job, host, store, state, start);
 CREATE TABLE prunes (
@@ -282,7 +283,9 @@ class Database:
             for column in columns:
                 if column.split()[0] not in there:
                     self.execute("ALTER TABLE %s ADD COLUMN %s" % (table, column if " " in column else column + " INTEGER"))
-        new = r"TABLE (listings|differences|outcomes) |INDEX (archives_by_(start|name|length)|sources_by_archive|copies_by_(key|start)) "
+        indexes = r"archives_by_(job|start|name|length)|sources_by_archive|copies_by_(archive|key|start)"
+        new = r"TABLE (listings|differences|outcomes) |INDEX (%s) " % indexes
+        self.execute("DROP INDEX archives_by_job")
         self._execute_all(";".join(statement for statement in _SCHEMA.split(";") if re.search(new, statement)))
         begin = "CAST(strftime('%s', period_start) AS INTEGER)"
         self.execute("UPDATE archives SET start = %s, seconds = CAST(strftime('%%s', period_end) AS INTEGER) - %s" % (begin, begin))

@@ -182,10 +182,13 @@ def schema(path):
 
 
 TO_VERSION_2 = """
+DROP INDEX archives_by_job;
+CREATE INDEX archives_by_job ON archives (job, spooled);
 DROP INDEX archives_by_start;
 DROP INDEX archives_by_length;
 DROP INDEX archives_by_name;
 DROP INDEX sources_by_archive;
+DROP INDEX copies_by_archive;
 DROP INDEX copies_by_key;
 DROP INDEX copies_by_start;
 ALTER TABLE archives DROP COLUMN start;
