@@ -76,6 +76,9 @@ def typed(error: BaseException) -> LogArchiveError:
     """Any exception as an error of the engine: an error of the system with its reason and file, anything else as a defect."""
     if isinstance(error, LogArchiveError):
         return error
+    # Python has no type of its own for a thread that cannot start.
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't start new thread" in str(error)):
+        return OutOfMemoryError()
     if isinstance(error, OSError) and error.strerror:
         return LogArchiveError(error.strerror, None if error.filename is None else ascii(error.filename).strip("'"))
     return UnexpectedError(error)
@@ -164,6 +167,17 @@ class SourceError(LogArchiveError):
         super().__init__(message, path if path.isprintable() else ascii(path), hint)
         self.path = path
         self.vanished = vanished
+
+
+class OutOfMemoryError(LogArchiveError):
+    """The process may not have more memory, or no more threads. What it has stored stays, and the next run completes the rest."""
+
+    kind = "memory"
+    text = "no memory or thread is left for this process"
+    advice = "Raise its limits (ulimit -v and -u; MemoryMax= and TasksMax= of the systemd unit). A later run completes the work"
+
+    def __init__(self) -> None:
+        super().__init__(self.text, hint=self.advice)
 
 
 class DiskFullError(LogArchiveError):

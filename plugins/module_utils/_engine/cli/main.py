@@ -13,9 +13,11 @@ import os
 import sys
 import typing as t
 
-from ..base.errors import LogArchiveError
+from ..base.errors import EXIT_FAILED, LogArchiveError, OutOfMemoryError
 from . import output, signals
 from .parser import parse
+
+_OUT_OF_MEMORY = ("log-archive: %s. %s\n" % (OutOfMemoryError.text, OutOfMemoryError.advice)).encode("ascii")
 
 
 def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
@@ -32,8 +34,13 @@ def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
 def end_with_main() -> t.NoReturn:
     """Run ``main`` and end the process. Launchers call this: leaving out Python's own cleanup saves a tenth of an idle run."""
     signals.install()
-    code = main()
-    sys.stderr.flush()
+    try:
+        code = main()
+        sys.stderr.flush()
+    except MemoryError:
+        # Even the report needs more than there is.
+        os.write(2, _OUT_OF_MEMORY)
+        code = EXIT_FAILED
     os._exit(code)
 
 

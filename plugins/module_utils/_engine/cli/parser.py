@@ -136,7 +136,7 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "restore": ("fetch, authenticate, decrypt and extract archives", _restore),
     "prune": ("apply retention now", _prune),
     "key": ("manage the keyring of a job", _key),
-    "check-config": ("check job documents and report every mistake", _check_config),
+    "check-config": ("check job and stream documents and report every mistake", _check_config),
     "sample-config": ("print a commented template of a job document", _sample_config),
     "metrics": ("write the metrics files of jobs now, as their runs do", _metrics),
     "status": ("show the last success and the backlog of each job, and the state of each stream", _status),

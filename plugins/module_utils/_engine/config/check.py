@@ -357,8 +357,9 @@ def _policy_problems(policy: t.Mapping[str, t.Any], where: str) -> t.List[str]:
     from ..holdings.retention import parse_policy
 
     try:
-        if policy["name_template"] is not None:
-            compile_pattern(policy["name_template"], use_regex=False)
+        template = policy["name_template"]
+        if template is not None and compile_pattern(template, use_regex=False).unit is None:
+            return ["%s.name_template: has no date by which a name could be kept or removed; add one such as %%Y%%m%%d" % where]
         parse_policy({name: value for name, value in policy.items() if name != "name_template"})
     except ConfigError as error:
         return ["%s: %s" % (where, problem) for problem in error.problems or [error.message]]

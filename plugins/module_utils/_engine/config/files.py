@@ -72,13 +72,26 @@ def job_of(path: str) -> str:
     return name[: -len(".json")] if name.endswith(".json") else name
 
 
+def kind_of(path: str) -> str:
+    """Whether a document, which may be wrong, is one of a "job" or a "stream"."""
+    with contextlib.suppress(OSError):
+        given = _given.__wrapped__(path, 0, 0)
+        if "follow" in given and "stores" not in given:
+            return "stream"
+    return "job"
+
+
 def load(path: str, look: bool = False) -> JobDocument:
     """Read and check one job document, and where its paths lie on this host. Raises ConfigError that names the file and every mistake.
 
     look: as for ``places.check``.
     """
-    document = t.cast("JobDocument", _load(path, "job", JOB, normalise))
-    places.check(document, _others(path), path, look)
+
+    def more(document: JobDocument) -> None:
+        places.check(document, _others(path), path, look)
+
+    document = t.cast("JobDocument", _load(path, "job", JOB, normalise, more))
+    more(document)
     return document
 
 
@@ -87,12 +100,18 @@ def load_stream(path: str) -> StreamDocument:
     from .stream_check import normalise_stream
     from .stream_spec import STREAM
 
-    document = t.cast("StreamDocument", _load(path, "stream", STREAM, normalise_stream))
-    places.check_stream(document, path)
+    def more(document: StreamDocument) -> None:
+        places.check_stream(document, path)
+
+    document = t.cast("StreamDocument", _load(path, "stream", STREAM, normalise_stream, more))
+    more(document)
     return document
 
 
-def _load(path: str, kind: str, spec: Spec, check: t.Callable[[t.Any, str], t.Any]) -> t.Any:
+def _load(
+    path: str, kind: str, spec: Spec, check: t.Callable[[t.Any, str], t.Any], more: t.Optional[t.Callable[[t.Any], None]] = None
+) -> t.Any:
+    """The document, checked. more: checks the paths of a document without other mistakes; the caller does that, if there are none."""
     try:
         with open(path, encoding="utf-8") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -123,18 +142,59 @@ def _load(path: str, kind: str, spec: Spec, check: t.Callable[[t.Any, str], t.An
         raise ConfigError("not valid JSON: %s at line %d, column %d" % (error.msg, error.lineno, error.colno), path, hint) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError("not valid JSON: %s" % error, path) from error
+    errors = list(_outer_errors(given, path, kind, spec, mode))
     if repeated:
-        raise ConfigError("a key is given twice in the same object", path, problems=repeated)
-    document = check(given, path)
-    if os.path.basename(path) != document["name"] + ".json":
-        raise ConfigError(
-            "the name of the %s is '%s', so the file must be named '%s.json'" % (kind, document["name"], document["name"]),
-            path,
-            "Rename one of them",
-        )
-    if stat.S_IMODE(mode) & 0o007 and _has_secret(given, spec):
-        raise ConfigError("the %s document contains a secret, and other users can read it" % kind, path, "chmod o= %s" % path)
+        errors.append(ConfigError("a key is given twice in the same object", path, problems=repeated))
+    document = None
+    try:
+        document = check(given, path)
+    except ConfigError as error:
+        errors.append(error)
+        if more is not None:
+            errors += _more_errors(given, path, error, check, more)
+    if errors:
+        raise merged(errors, kind, path)
     return document
+
+
+def _outer_errors(given: t.Any, path: str, kind: str, spec: Spec, mode: int) -> t.Iterator[ConfigError]:
+    """What is wrong with the file of a document."""
+    name = given.get("name") if isinstance(given, dict) else None
+    if isinstance(name, str) and os.path.basename(path) != name + ".json":
+        yield ConfigError(
+            "the name of the %s is '%s', so the file must be named '%s.json'" % (kind, name[:100], name[:100]), path, "Rename one of them"
+        )
+    if mode & stat.S_IWOTH:
+        yield ConfigError("every user can change the %s document" % kind, path, "chmod o= %s" % path)
+    if stat.S_IMODE(mode) & 0o007 and _has_secret(given, spec):
+        yield ConfigError("the %s document contains a secret, and other users can read it" % kind, path, "chmod o= %s" % path)
+
+
+def _more_errors(
+    given: t.Any, path: str, error: ConfigError, check: t.Callable[[t.Any, str], t.Any], more: t.Callable[[t.Any], None]
+) -> t.Iterator[ConfigError]:
+    """What ``more`` finds in the part of a document that has no mistake."""
+    from .partial import without_mistakes
+
+    try:
+        document = check(without_mistakes(given, error.problems), path)
+    except ConfigError:
+        return
+    try:
+        more(document)
+    except ConfigError as found:
+        yield found
+
+
+def merged(errors: t.Sequence[ConfigError], kind: str, path: str) -> ConfigError:
+    """One error that names every mistake of a document; the error itself if there is only one."""
+    if len(errors) == 1:
+        return errors[0]
+    problems: t.List[str] = []
+    for error in errors:
+        alone = ConfigError(error.message, None if error.subject == path else error.subject, error.hint)
+        problems += error.problems or [str(alone)]
+    return ConfigError("%d mistakes in the %s document" % (len(problems), kind), path, problems=problems)
 
 
 def without_comments(text: str) -> t.List[str]:
@@ -170,7 +230,9 @@ def _has_secret(value: t.Any, spec: Spec) -> bool:
     if not isinstance(value, dict):
         return False
     for name, item in value.items():
-        option = spec[name]
+        option = spec.get(name)
+        if option is None:
+            continue
         if has_secret(item, option):
             return True
         if "options" in option and any(_has_secret(i, option["options"]) for i in (item if isinstance(item, list) else [item])):

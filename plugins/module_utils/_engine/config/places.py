@@ -105,6 +105,24 @@ def _refuse(problems: t.Sequence[str], kind: str, subject: t.Optional[str]) -> N
         raise ConfigError("%d path%s not allowed in the %s document" % (len(problems), many, kind), subject, problems=problems)
 
 
+def missing(document: t.Union[JobDocument, StreamDocument]) -> t.Iterator[str]:
+    """Folders that must exist before a run, and do not: of the logs, of the metrics, and the parents of file stores."""
+    if document["log"]:
+        yield from _missing("log", os.path.dirname(document["log"]))
+    for index, target in enumerate(document["notify"]):
+        if target["path"]:
+            folder = target["path"] if target["type"] == "textfile" else os.path.dirname(target["path"])
+            yield from _missing("notify[%d].path" % index, folder)
+    for index, store in enumerate(t.cast("JobDocument", document).get("stores") or ()):
+        if store["type"] == "file" and store["path"]:
+            yield from _missing("stores[%d].path" % index, os.path.dirname(store["path"].rstrip("/")))
+
+
+def _missing(option: str, folder: str) -> t.Iterator[str]:
+    if not os.path.isdir(folder):
+        yield "%s: the folder %s does not exist; create it, or check that it is mounted" % (option, folder)
+
+
 def _real_paths(places: t.Sequence[Place], problems: t.List[str], look: bool) -> t.Dict[str, str]:
     """By path, the path without its symbolic links. A path among keys and settings is added to the problems instead."""
     real: t.Dict[str, str] = {}
@@ -174,13 +192,15 @@ def _below_stores(document: JobDocument, places: t.Sequence[Place]) -> t.List[Pl
 
 
 def _same_places(places: t.Sequence[Place], real: t.Mapping[str, str]) -> t.Iterator[str]:
-    """File stores that are the spool, or lie in it, and two that are the same folder: what a job removes from one is gone from both."""
+    """File stores that are the spool, lie in it or around it, and two in the same folder: what leaves one is gone from both."""
     stores: t.Dict[str, Place] = {}
     spool = next((place for place in places if place.kind == "spool"), None)
     for place in places:
         if place.kind == "stores":
             if spool is not None and _is_within(real[place.path], real[spool.path]):
                 yield "%s: %s lies in the spool, from which archives are removed once they are stored" % (place.option, place.path)
+            elif spool is not None and _is_within(real[spool.path], real[place.path]):
+                yield "spool: %s lies in the store %s, which would hold what was never sent" % (spool.path, place.path)
             first = stores.setdefault(real[place.path], place)
             if first is not place:
                 yield "%s: %s is the same folder as %s; one copy is no two" % (place.option, place.path, first.option)

@@ -179,9 +179,9 @@ def _s3_problems(store: t.Mapping[str, t.Any]) -> t.List[str]:
         return ["access_key_id: requires secret_access_key, and vice versa; omit both to use the standard AWS credential chain"]
     if store["access_key_id"] and store["profile"]:
         return ["profile: cannot be combined with access_key_id; give one of them"]
-    if re.search(r"[?#@]", store["endpoint_url"] or ""):
+    if store["endpoint_url"] is not None and not re.fullmatch(r"https?://[^/@?#\s]+(/[^@?#\s]*)?", store["endpoint_url"]):
         # Locations show it.
-        return ["endpoint_url: must contain no user, no password and no query"]
+        return ["endpoint_url: must be http(s)://host[:port], without credentials and without a query"]
     return []
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from ..base.errors import ConfigError
 from ..base.units import parse_duration, parse_size
 from .check import explanation, problems_of_type, read_object, receiver_problems, refuse
+from .partial import without_mistakes
 from .sink_spec import NEEDED_BY_SINK, SEARCH, SINK, SINK_PROBLEMS
 from .stream_spec import FOLLOW, STREAM, TRANSFORM
 
@@ -32,7 +33,11 @@ def normalise_stream(document: t.Any, subject: t.Optional[str] = None) -> Stream
     """
     problems: t.List[str] = []
     normal = read_object(document, STREAM, "", problems)
-    if normal and not problems:
+    if normal and problems:
+        rest: t.List[str] = []
+        partial = read_object(without_mistakes(document, problems), STREAM, "", rest)
+        problems += [] if rest else _problems(partial)
+    elif normal:
         problems += _problems(normal)
     refuse(problems, "stream document", subject)
     return t.cast("StreamDocument", normal)

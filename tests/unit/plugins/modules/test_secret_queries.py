@@ -104,4 +104,4 @@ def test_a_mistake_in_json_quotes_no_value(tmp_path: pathlib.Path) -> None:
 def test_the_url_of_an_s3_server_has_no_secret(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         normalise_store({"type": "s3", "bucket": "b", "endpoint_url": url})
-    assert caught.value.problems == ["endpoint_url: must contain no user, no password and no query"]
+    assert caught.value.problems == ["endpoint_url: must be http(s)://host[:port], without credentials and without a query"]

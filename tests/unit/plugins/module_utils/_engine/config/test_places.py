@@ -103,7 +103,7 @@ def test_every_command_refuses_what_it_can_without_a_look_at_the_stores(site: Ho
 @pytest.mark.parametrize("option", ["spool", "stores"])
 def test_no_host_and_name_lead_from_a_harmless_folder_into_a_keyring_or_another_job(site: Host, option: str) -> None:
     above, host = site.folder.parent, site.folder.name
-    elsewhere = {"log": None, **at(site, "stores", "/var/backups"), **at(site, option, above)}
+    elsewhere = {"log": None, "spool": "/var/spool/x", **at(site, "stores", "/var/backups"), **at(site, option, above)}
     found = problems(site, host=host, name=site.keyring.name, **elsewhere)
     assert "it lies in the keyring" in "".join(found)
     site.write_document(name="other", state=str(site.folder / "theirs"))
