@@ -133,7 +133,7 @@ def usual_way(kind: str, target: str, logs: str) -> None:
 @contextlib.contextmanager
 def into_sqlite(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
     launcher, logs, ours, peer = install(folder), folder / "logs", folder / "ours.sqlite", folder / "peer.sqlite"
-    write_backlog(logs, 20_000 if quick else 1_000_000)
+    write_backlog(logs, 5_000 if quick else 1_000_000)
     stream = write_stream(folder / "stream", logs, {"type": "sqlite", "path": str(ours)})
 
     def ingest() -> float:
@@ -156,7 +156,7 @@ def environment() -> t.Dict[str, str]:
 def maria(folder: pathlib.Path, quick: bool) -> t.Iterator[t.Tuple[DatabaseServer, pathlib.Path, Measure]]:
     """A server, the logs, and our side."""
     launcher, logs = install(folder), folder / "logs"
-    write_backlog(logs, 20_000 if quick else 1_000_000)
+    write_backlog(logs, 5_000 if quick else 1_000_000)
     with mariadb_server() as server:
         stream = write_stream(folder / "stream", logs, server.sink())
 
@@ -211,7 +211,7 @@ def beside_load_data(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
 def lag(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
     """How long after a line is written its row is committed: the time that 99 of 100 lines do not exceed."""
     launcher = install(folder)
-    seconds = 3 if quick else 20
+    seconds = 2 if quick else 20
     lines = [line.text.encode() for line in itertools.islice(generate_lines(7, datetime.datetime(2026, 1, 5)), RATE * seconds)]
     rounds = itertools.count()
     yield Sides(lambda: lag_of(folder / ("round%d" % next(rounds)), launcher, lines))
@@ -300,14 +300,14 @@ def stored(lines: int) -> Stored:
 @contextlib.contextmanager
 def memory(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
     """Peak resident memory of a process that stores a large backlog; as the peer of one that stores a small one."""
-    large, small = (100_000, 20_000) if quick else (10_000_000, 1_000_000)
+    large, small = (20_000, 5_000) if quick else (10_000_000, 1_000_000)
     yield Sides(lambda: stored(large).peak, lambda: stored(small).peak)
 
 
 @contextlib.contextmanager
 def statistics(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
     """All statistics of a large database, as a page."""
-    database = stored(100_000 if quick else 10_000_000)
+    database = stored(20_000 if quick else 10_000_000)
     yield Sides(lambda: run([database.launcher, "stats", database.stream, "--html", folder / "page.html"]).seconds)
 
 

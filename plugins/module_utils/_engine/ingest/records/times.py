@@ -53,11 +53,12 @@ def _iso_parser(zone: t.Any) -> Parser:
     usual: t.Dict[str, str] = {}
 
     def parse(value: t.Any) -> t.Tuple[str, str]:
+        if value.__class__ is str:
+            # The usual form, with milliseconds and without an offset, in a minute that is known: "2026-11-03T01:59:58.114".
+            start = usual.get(value[:17])
+            if start is not None and value[17:20] in _SECONDS and value[20:] in _MILLISECONDS:
+                return start + value[17:] + "000", value
         text = _text(value)
-        # The usual form, with milliseconds and without an offset, in a minute that is known: "2026-11-03T01:59:58.114".
-        start = usual.get(text[:17])
-        if start is not None and text[17:20] in _SECONDS and text[20:] in _MILLISECONDS:
-            return "%s%s000" % (start, text[17:]), text
         found = _ISO.fullmatch(text)
         if found is None:
             raise Refused("bad_time", "not in ISO format")
