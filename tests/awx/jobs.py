@@ -128,9 +128,20 @@ class Jobs:
         self._environment = environment
 
     def launch(
-        self, name: str, answers: t.Optional[Json] = None, limit: str = "", check: bool = False, diff: bool = False, verbosity: int = 0
+        self,
+        name: str,
+        answers: t.Optional[Json] = None,
+        limit: str = "",
+        check: bool = False,
+        diff: bool = False,
+        verbosity: int = 0,
+        without: str = "",
     ) -> Outcome:
-        """Run a job of a template. answers: to its survey; what is not answered is its default, as AWX does it."""
+        """Run a job of a template.
+
+        answers: to its survey; what is not answered is its default, as AWX does it. without: a type of credential that the job does not
+        get.
+        """
         template = self.awx.named("job_templates")["log-archive " + name]
         questions = {question["variable"]: question for question in self.awx.survey("log-archive " + name).get("spec", [])}
         answers = answers or {}
@@ -150,7 +161,7 @@ class Jobs:
         cmdline: t.List[str] = ["-" + "v" * verbosity] if verbosity else []
         cmdline += ["--check"] * check + ["--diff"] * diff
         types = self.awx.named("credential_types")
-        for kind, inputs in self.credentials.items():
+        for kind, inputs in ((kind, inputs) for kind, inputs in self.credentials.items() if kind != without):
             inject(types[kind], inputs, folder, env, cmdline)
         # Those of the template are the administrator's, and trusted.
         extra_vars = {**json.loads(template["extra_vars"]), **unsafe({**given, **answers, "awx_job_id": self._number})}

@@ -184,6 +184,19 @@ def test_restore_on_another_host(set_up: Jobs) -> None:
     }
 
 
+def test_the_answers_to_rotate_keys_and_remove_arrive(set_up: Jobs) -> None:
+    answers = {"log_archive_keys_older_than": "90d"}
+    outcome = set_up.launch("rotate_keys", answers, limit="web1", check=True, without="log-archive Fernet key")
+    assert outcome.code == 0, outcome.output
+    assert outcome.changed() == []
+    remove = ("archives", "last_copies", "keys", "spool")
+    outcome = set_up.launch("remove", {"log_archive_remove_" + each: "true" for each in remove}, limit="web1", check=True)
+    assert outcome.code == 0, outcome.output
+    outcome = set_up.launch("remove", {}, limit="web1", check=True, without="log-archive Fernet key")
+    assert outcome.code != 0
+    assert "archives" in outcome.output
+
+
 def test_every_job_was_searched_for_every_secret(set_up: Jobs) -> None:
     assert len(set_up.secrets) == 5
     assert set_up.searched > 100

@@ -196,8 +196,12 @@ def test_names_that_another_organization_has_too_belong_to_this_one(controller: 
     other = awx.save("organizations", {"name": "Elsewhere"})["id"]
     awx.save("teams", {"name": "operators", "organization": other})
     awx.save("instance_groups", {"name": "site-1"})
+    kind = awx.named("credential_types")["Source Control"]["id"]
+    for organization in (awx.named("organizations")["Default"]["id"], other):
+        scm = awx.save("credentials", {"name": "git", "organization": organization, "credential_type": kind})["id"]
     settings = {
         "log_archive_awx_organization": "Elsewhere",
+        "log_archive_awx_project_credential": "git",
         "log_archive_awx_schedules": {"weekly-verify": False},
         "log_archive_awx_execution_environment_image": "",
         "log_archive_awx_job_slice_count": 4,
@@ -210,7 +214,8 @@ def test_names_that_another_organization_has_too_belong_to_this_one(controller: 
     templates = {entry["name"]: entry for entry in awx.tables["job_templates"].values() if entry["organization"] == other}
     assert len(templates) == len(PLAYBOOKS)
     inventory = next(entry["id"] for entry in awx.tables["inventories"].values() if entry["organization"] == other)
-    credentials = {entry["id"] for entry in awx.tables["credentials"].values() if entry["organization"] == other}
+    assert next(entry["credential"] for entry in awx.tables["projects"].values() if entry["organization"] == other) == scm
+    credentials = {entry["id"] for entry in awx.tables["credentials"].values() if entry["organization"] == other} - {scm}
     assert len(credentials) == 4
     for name, entry in templates.items():
         assert entry["inventory"] == inventory
