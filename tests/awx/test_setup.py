@@ -233,14 +233,11 @@ def test_names_that_another_organization_has_too_belong_to_this_one(controller: 
     done = controller.set_up(user=awx.organization_admin, log_archive_awx_state="absent", **settings)
     assert done.returncode == 0, done.stdout + done.stderr
     left = {table: set(entries) - set(before[table]) for table, entries in awx.tables.items()}
-    assert {table for table, ids in left.items() if ids} <= {
-        "organizations",
-        "teams",
-        "instance_groups",
-        "labels",
-        "roles",
-        "project_updates",
-    }
+    others = {"organizations", "teams", "instance_groups", "labels", "roles", "project_updates"}
+    assert {table for table, ids in left.items() if ids} - others == {"credentials"}
+    assert {awx.tables["credentials"][each]["name"] for each in left["credentials"]} == {"git"}
+    for each in left["credentials"]:
+        awx.delete("credentials", each)
     assert {table: set(before[table]) - set(entries) for table, entries in awx.tables.items() if set(before[table]) - set(entries)} == {}
 
 
