@@ -135,12 +135,11 @@ class Jobs:
         check: bool = False,
         diff: bool = False,
         verbosity: int = 0,
-        without: str = "",
+        credentials: t.Optional[t.Mapping[str, Json]] = None,
     ) -> Outcome:
         """Run a job of a template.
 
-        answers: to its survey; what is not answered is its default, as AWX does it. without: a type of credential that the job does not
-        get.
+        answers: to its survey; what is not answered is its default, as AWX does it. credentials: inputs by type, if not the usual ones.
         """
         template = self.awx.named("job_templates")["log-archive " + name]
         questions = {question["variable"]: question for question in self.awx.survey("log-archive " + name).get("spec", [])}
@@ -161,7 +160,7 @@ class Jobs:
         cmdline: t.List[str] = ["-" + "v" * verbosity] if verbosity else []
         cmdline += ["--check"] * check + ["--diff"] * diff
         types = self.awx.named("credential_types")
-        for kind, inputs in ((kind, inputs) for kind, inputs in self.credentials.items() if kind != without):
+        for kind, inputs in (self.credentials if credentials is None else credentials).items():
             inject(types[kind], inputs, folder, env, cmdline)
         # Those of the template are the administrator's, and trusted.
         extra_vars = {**json.loads(template["extra_vars"]), **unsafe({**given, **answers, "awx_job_id": self._number})}
