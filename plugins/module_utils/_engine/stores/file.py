@@ -76,23 +76,23 @@ class FileStore(Store):
                 status = os.statvfs(root)
             return status.f_bavail * status.f_frsize
 
-    def _put(self, path: Local, key: str, digests: Digests, progress: Advance) -> Verification:
-        name = key.rpartition("/")[2]
+    def _put(self, path: Local, name: str, digests: Digests, progress: Advance) -> Verification:
+        final = name.rpartition("/")[2]
         # Shorten the name, so that the temporary name is not too long if the final name is not.
-        part = "%s%s-%s.part" % (TEMP_PREFIX, os.fsdecode(os.fsencode(name)[:200]), digests.sha256[:16])
-        with self._root.reporting(self._location(key), "the archive cannot be written"):
+        part = "%s%s-%s.part" % (TEMP_PREFIX, os.fsdecode(os.fsencode(final)[:200]), digests.sha256[:16])
+        with self._root.reporting(self._location(name), "the archive cannot be written"):
             self._root.make()
-            with self._root.opened() as root, beneath.parent_of(root, key, create=True, flush=True) as (folder, _name):
-                if beneath.exists(folder, name):
-                    raise StoreExistsError("a file already exists under this name", self._location(key))
-                fd = self._open_part(part, folder, key)
+            with self._root.opened() as root, beneath.parent_of(root, name, create=True, flush=True) as (folder, _name):
+                if beneath.exists(folder, final):
+                    raise StoreExistsError("a file already exists under this name", self._location(name))
+                fd = self._open_part(part, folder, name)
                 try:
                     try:
                         self._check_room(folder, digests.size)
                         self._copy(path, fd, digests, progress)
                         os.fsync(fd)
-                        verification = self._prove(fd, key, digests, self.verify_level)
-                        self._publish(part, name, folder, key)
+                        verification = self._prove(fd, name, digests, self.verify_level)
+                        self._publish(part, final, folder, name)
                     except BaseException:
                         # If it cannot be removed now, 'clean' removes it later. Report the first error.
                         with contextlib.suppress(OSError):
@@ -102,12 +102,12 @@ class FileStore(Store):
                     os.close(fd)
         return verification
 
-    def _verify(self, key: str, digests: Digests, level: str) -> Verification:
-        with self._root.reporting(self._location(key), "the archive cannot be read"), self._file(key) as fd:
-            return self._prove(fd, key, digests, level)
+    def _verify(self, name: str, digests: Digests, level: str) -> Verification:
+        with self._root.reporting(self._location(name), "the archive cannot be read"), self._file(name) as fd:
+            return self._prove(fd, name, digests, level)
 
-    def _get(self, key: str, start: int) -> Pieces:
-        with self._root.reporting(self._location(key), "the archive cannot be read"), self._file(key) as fd:
+    def _get(self, name: str, start: int) -> Pieces:
+        with self._root.reporting(self._location(name), "the archive cannot be read"), self._file(name) as fd:
             os.lseek(fd, start, os.SEEK_SET)
             while True:
                 data = os.read(fd, CHUNK)
@@ -120,12 +120,12 @@ class FileStore(Store):
             if not _is_temporary(key):
                 yield StoredObject(key, status.st_size, status.st_mtime)
 
-    def _delete(self, keys: t.Sequence[str], outcome: Outcome) -> None:
+    def _delete(self, names: t.Sequence[str], outcome: Outcome) -> None:
         by_folder: t.Dict[str, t.List[str]] = {}
-        for key in keys:
+        for key in names:
             by_folder.setdefault(key.rpartition("/")[0], []).append(key)
         if not self._root.exists():
-            outcome.update(dict.fromkeys(keys))
+            outcome.update(dict.fromkeys(names))
             return
         with self._root.reporting(self._location(), "the folder cannot be opened"), self._root.opened() as root:
             for parent, group in by_folder.items():

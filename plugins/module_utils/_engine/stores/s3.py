@@ -81,7 +81,7 @@ class S3Store(Store):
         finally:
             self._uploads.abort()
 
-    def _put(self, path: Local, key: str, digests: Digests, progress: Advance) -> Verification:
+    def _put(self, path: Local, name: str, digests: Digests, progress: Advance) -> Verification:
         lock = threading.Lock()
 
         def moved(count: int) -> None:
@@ -93,16 +93,16 @@ class S3Store(Store):
             file = LocalFile(stream.fileno(), str(path), digests)
             if os.fstat(file.descriptor).st_size != digests.size:
                 raise IntegrityError("the archive changed after it was packed: its size differs", str(path))
-            self._check_key_is_free(file, key)
+            self._check_key_is_free(file, name)
             if digests.size <= self.part_size:
-                sent = self._put_whole(file, key, moved)
+                sent = self._put_whole(file, name, moved)
             else:
-                sent = self._uploads.send(file, key, self.part_size, moved)
+                sent = self._uploads.send(file, name, self.part_size, moved)
                 self._etags_of_parts[digests] = sent.etag
         try:
-            return self._check_sent(key, digests, sent)
+            return self._check_sent(name, digests, sent)
         except IntegrityError as error:
-            raise IntegrityError(error.message, error.subject, self._remove_damaged(key, digests, sent, error.hint)) from error
+            raise IntegrityError(error.message, error.subject, self._remove_damaged(name, digests, sent, error.hint)) from error
 
     def _check_key_is_free(self, file: LocalFile, key: str) -> None:
         try:
@@ -194,28 +194,28 @@ class S3Store(Store):
         if head["ContentLength"] != digests.size:
             raise IntegrityError("the object has %d bytes, not %d" % (head["ContentLength"], digests.size), self._location(key))
 
-    def _verify(self, key: str, digests: Digests, level: str) -> Verification:
-        head = self.bucket.head(key, checksums=level != "size")
+    def _verify(self, name: str, digests: Digests, level: str) -> Verification:
+        head = self.bucket.head(name, checksums=level != "size")
         if head is None:
-            self.bucket.raise_reason(key)
-            raise StoreUnavailableError("the server contradicts itself about whether the object exists", self._location(key))
-        self._check_size(head, key, digests)
+            self.bucket.raise_reason(name)
+            raise StoreUnavailableError("the server contradicts itself about whether the object exists", self._location(name))
+        self._check_size(head, name, digests)
         etag = etag_of(head)
         md5 = self.bucket.md5_in_etag(head)
         checksum = head.get("ChecksumSHA256", "")
         if checksum and "-" not in checksum and head.get("ChecksumType") in (None, "FULL_OBJECT"):
             if checksum != to_base64(bytes.fromhex(digests.sha256)):
-                raise IntegrityError("the SHA-256 that the server reports differs from the expected one", self._location(key))
+                raise IntegrityError("the SHA-256 that the server reports differs from the expected one", self._location(name))
             reached = "remote_hash"
         elif md5 is not None and md5 in (digests.md5, self._etags_of_parts.get(digests)):
             reached = "server_digest"
         elif md5 is not None and not number_of_parts(md5):
             # Different bytes, or an ETag that only looks like an MD5: read the object back to decide.
-            return self._read_back(key, digests, etag)
+            return self._read_back(name, digests, etag)
         else:
             reached = "size"
         if not reaches(reached, level):
-            return self._read_back(key, digests, etag)
+            return self._read_back(name, digests, etag)
         return Verification(reached, digests.size, digests.md5 if md5 == digests.md5 else None, etag)
 
     def _read_back(self, key: str, digests: Digests, etag: str) -> Verification:
@@ -236,8 +236,8 @@ class S3Store(Store):
 
     # -- get, list, delete, clean -------------------------------------------------------------------------------------
 
-    def _get(self, key: str, start: int) -> Pieces:
-        return self.bucket.read(key, start)
+    def _get(self, name: str, start: int) -> Pieces:
+        return self.bucket.read(name, start)
 
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
         below = {"Delimiter": "/"} if self.layout.is_flat else {}
@@ -247,12 +247,12 @@ class S3Store(Store):
             if key and not key.endswith("/") and not key.rpartition("/")[2].startswith(TEMP_PREFIX):
                 yield StoredObject(key, one["Size"], one["LastModified"].timestamp(), etag_of(one))
 
-    def _delete(self, keys: t.Sequence[str], outcome: Outcome) -> None:
-        names = list(dict.fromkeys(keys))
+    def _delete(self, names: t.Sequence[str], outcome: Outcome) -> None:
+        once = list(dict.fromkeys(names))
         if self._delete_versions:
-            s3_versions.delete_versions(self.bucket, names, outcome)
+            s3_versions.delete_versions(self.bucket, once, outcome)
         else:
-            s3_versions.delete(self.bucket, names, outcome, self.hidden)
+            s3_versions.delete(self.bucket, once, outcome, self.hidden)
 
     def keeps_versions(self) -> bool:
         return not self._delete_versions and self._retrying(lambda: s3_versions.keeps_versions(self.bucket))

@@ -83,9 +83,9 @@ class SftpStore(Store):
         self.close()
         self._missing.clear()
 
-    def _put(self, path: Local, key: str, digests: Digests, progress: Advance) -> Verification:
+    def _put(self, path: Local, name: str, digests: Digests, progress: Advance) -> Verification:
         # Without a hash nothing would show what an earlier upload left.
-        return self._upload(path, key, digests, progress, resume=self.verify_level != "size")
+        return self._upload(path, name, digests, progress, resume=self.verify_level != "size")
 
     def _upload(self, path: Local, key: str, digests: Digests, progress: Advance, resume: bool) -> Verification:
         session = self._root.session()
@@ -117,29 +117,29 @@ class SftpStore(Store):
             raise IntegrityError("the object has %s bytes after the rename, not %d" % (found.size, digests.size), self._location(key))
         return verification
 
-    def _verify(self, key: str, digests: Digests, level: str) -> Verification:
+    def _verify(self, name: str, digests: Digests, level: str) -> Verification:
         session = self._root.session()
         try:
-            return self._prove(session, self._root.path_of(key), key, digests, level)
+            return self._prove(session, self._root.path_of(name), name, digests, level)
         except Status as status:
-            raise self._root.error(status, key, "verify") from status
+            raise self._root.error(status, name, "verify") from status
 
-    def _get(self, key: str, start: int) -> Pieces:
+    def _get(self, name: str, start: int) -> Pieces:
         session = self._root.session()
         try:
-            yield from self._read(session, self._root.path_of(key), key, start)
+            yield from self._read(session, self._root.path_of(name), name, start)
         except Status as status:
-            raise self._root.error(status, key, "get") from status
+            raise self._root.error(status, name, "get") from status
 
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
         for key, attributes in self._walk(prefix):
             if not posixpath.basename(key).startswith(TEMP_PREFIX):
                 yield StoredObject(key, attributes.size or 0, attributes.mtime)
 
-    def _delete(self, keys: t.Sequence[str], outcome: Outcome) -> None:
+    def _delete(self, names: t.Sequence[str], outcome: Outcome) -> None:
         session = self._root.session()
         folders: t.Set[str] = set()
-        for key in keys:
+        for key in names:
             try:
                 session.remove_if_there(self._root.path_of(key))
             except Status as status:
