@@ -114,19 +114,21 @@ def test_the_dashboard_asks_for_what_the_indices_have(tmp_path, logs, node) -> N
         assert [day["parts"]["buckets"][0]["doc_count"] for day in days] == [1, 1, 1, 1]
 
 
-def test_the_demo(tmp_path, node, capsys) -> None:
+@pytest.mark.parametrize("running_node", ["opensearch"], indirect=True)
+def test_the_demo(tmp_path, node, capsys, monkeypatch) -> None:
     specification = importlib.util.spec_from_file_location("demo_search", CHECKOUT / "demo" / "search.py")
     assert specification is not None and specification.loader is not None
     demo = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(demo)
+    monkeypatch.setattr(demo, "LINES", 600)
     demo.show(tmp_path, node)
     shown = capsys.readouterr().out
-    assert "10000 lines, 10000 documents, each once:" in shown
+    assert "1200 lines, 1200 documents, each once:" in shown
     assert "events-error-2021.05" in shown
 
 
 def test_a_lost_answer_and_a_lost_outbox_send_nothing_twice(tmp_path, logs, node, new_proxy) -> None:
-    write(logs, range(3000))
+    write(logs, range(1500))
     proxy = new_proxy(node)
     made = wanted(tmp_path, node, {"port": proxy.port})
     catch_up(wanted(tmp_path, node, {"prefix": "warm"}, name="warm", state=str(tmp_path / "other")))
@@ -134,11 +136,11 @@ def test_a_lost_answer_and_a_lost_outbox_send_nothing_twice(tmp_path, logs, node
     # The server gets each bulk request whole, and its answer is cut.
     proxy.cut_after(down=3000, times=3)
     assert catch_up(made)["error"] is None
-    assert ids(node) == expected(range(3000))
+    assert ids(node) == expected(range(1500))
     (tmp_path / "outbox.sqlite").unlink()
     result = catch_up(made)
-    assert (result["rows"], result["error"]) == (3000, None)
-    assert ids(node) == expected(range(3000))
+    assert (result["rows"], result["error"]) == (1500, None)
+    assert ids(node) == expected(range(1500))
 
 
 def test_what_the_mapping_refuses_is_rejected_and_the_rest_goes_on(tmp_path, logs, node) -> None:
@@ -188,14 +190,14 @@ def test_reading_waits_when_the_outbox_is_full(tmp_path, logs, node, new_proxy) 
     write(logs, [0])
     assert catch_up(made)["error"] is None
     proxy.cut_after(up=0, times=None)
-    write(logs, range(1, 20001), filler="x" * 100)
+    write(logs, range(1, 6001), filler="x" * 100)
     result = catch_up(made)
     assert "wait to be sent, and the outbox is full" in result["error"]
     assert "Reading goes on when the server takes them" in result["error"]
-    assert 0 < status.of(made)[0]["waiting"] < 20000
+    assert 0 < status.of(made)[0]["waiting"] < 6000
     proxy.cut_after(up=10**12, times=None)
     assert catch_up(made)["error"] is None
-    assert ids(node) == expected(range(20001))
+    assert ids(node) == expected(range(6001))
 
 
 def test_a_follower_waits_for_a_server_that_was_killed(tmp_path, logs, node) -> None:
@@ -273,10 +275,8 @@ def test_tls_and_logins(tmp_path, logs, node, authority, start_part) -> None:
     assert ids(node) == expected([1, 2])
 
 
+@pytest.mark.parametrize("running_node", ["opensearch", "elasticsearch"] if LONG else ["opensearch"], indirect=True)
 def test_a_storm_in_which_the_server_is_killed_too(quick_path: pathlib.Path, node) -> None:
-    if node.product != "opensearch" and not LONG:
-        return
-
     def count() -> t.Counter[int]:
         return collections.Counter(hit["_source"]["extra"]["n"] for hit in node.documents("app-*"))
 

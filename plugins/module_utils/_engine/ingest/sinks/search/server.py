@@ -133,7 +133,8 @@ class SearchServer:
 
     def _failed(self, error: t.Any, what: str) -> SinkError:
         status, kind = _status_of(error), _type_of(error)
-        if type(error).__name__ == "UnsupportedProductError":
+        # OpenSearch does not know the media types of Elasticsearch.
+        if type(error).__name__ == "UnsupportedProductError" or (self._product == "elasticsearch" and status == 406 and not kind):
             return SinkError("the server is not Elasticsearch", self.name, "Use the type opensearch for OpenSearch")
         if status is None:
             cause = find_cause(error)

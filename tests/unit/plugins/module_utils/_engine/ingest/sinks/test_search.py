@@ -13,10 +13,10 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, pump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.tables import GENERIC, PROFILES, TRANSFER
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.search import documents, retention, server
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.search import documents, retention, server, sink
 from rigs.client_events import document as events, event
 from rigs.streams import document, upload
 
@@ -96,7 +96,9 @@ class Recorder(http.server.BaseHTTPRequestHandler):
         made.requests.append((self.command, self.path, body))
         status, answer = 200, made.answers.get((self.command, path), {})
         if path == "/_bulk":
-            answer = {"errors": False, "items": [{"create": {"status": 201}}] * (body.count(b"\n") // 2)}
+            blocked = [json.loads(line)["create"]["_index"] in made.blocked for line in body.splitlines()[::2]]
+            items = [{"status": 403, "error": {"type": "cluster_block_exception"}} if each else {"status": 201} for each in blocked]
+            answer = {"errors": any(blocked), "items": [{"create": item} for item in items]}
         elif path.endswith("/_settings/index.uuid"):
             answer = dict.fromkeys(path.split("/")[1].split(","), {})
         elif answer in (None, FORBIDDEN):
@@ -121,7 +123,8 @@ class Recorder(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def recorder(answers: t.Dict[t.Tuple[str, str], t.Any]) -> t.Iterator[t.Any]:
     made: t.Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
-    made.requests, made.answers = [], {("GET", "/"): {"version": {"distribution": "opensearch"}}, **answers}
+    made.requests, made.blocked = [], set()
+    made.answers = {("GET", "/"): {"version": {"distribution": "opensearch"}}, **answers}
     threading.Thread(target=made.serve_forever, daemon=True).start()
     try:
         yield made
@@ -134,8 +137,8 @@ def sent(tmp_path, kind: str, answers: t.Dict[t.Tuple[str, str], t.Any]) -> t.Di
     (tmp_path / "logs").mkdir(exist_ok=True)
     (tmp_path / "logs" / "a.log").write_bytes(event("2021-04-15T12:00:00", ID="1") + b"\n")
     with recorder(answers) as made:
-        sink = {"type": kind, "path": str(tmp_path / "box"), "port": made.server_port, "delete_after": "400d"}
-        assert follower.catch_up(events(tmp_path, sinks=[sink]))["sinks"][0]["error"] is None
+        options = {"type": kind, "path": str(tmp_path / "box"), "port": made.server_port, "delete_after": "400d"}
+        assert follower.catch_up(events(tmp_path, sinks=[options]))["sinks"][0]["error"] is None
         return {(method, path): json.loads(body) for method, path, body in made.requests if method == "PUT"}
 
 
@@ -180,3 +183,29 @@ def test_a_server_that_is_not_there_is_waited_for_and_reading_goes_on(tmp_path) 
     result = follower.catch_up(made, sleep=lambda _seconds: None)["sinks"][0]
     assert (result["rows"], time.monotonic() - began < 60) == (1, True)
     assert result["error"] == "localhost:1: the server cannot be reached (connection refused)"
+
+
+def test_a_blocked_index_is_tried_again_while_others_work(tmp_path, monkeypatch) -> None:
+    pytest.importorskip("opensearchpy")
+    monkeypatch.setattr(sink, "FIRST_DELAY", 0.2)
+    (tmp_path / "logs").mkdir()
+    with recorder({}) as made:
+        made.blocked.add("events-data-2021.04")
+        document = events(tmp_path, sinks=[{"type": "opensearch", "path": str(tmp_path / "box"), "port": made.server_port}])
+        with contextlib.closing(pump.Pump(document, document["sinks"][0])) as pumped:
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end:
+                with open(tmp_path / "logs" / "a.log", "ab") as file:
+                    file.write(event("2021-04-15T12:00:00", ID="1") + b"\n" + event("2021-05-15T12:00:00", ID="2") + b"\n")
+                pumped.look()
+                while pumped.step() or pumped.deliver():
+                    pass
+                assert "events-data-2021.04" in str(pumped.trouble)
+            tried = sum(b"2021.04" in body for _method, path, body in made.requests if path.startswith("/_bulk"))
+            others = sum(b"2021.05" in body for _method, path, body in made.requests if path.startswith("/_bulk"))
+            assert 3 <= tried < others
+            made.blocked.clear()
+            time.sleep(0.25)
+            while pumped.step() or pumped.deliver():
+                pass
+            assert pumped.trouble is None
