@@ -39,13 +39,18 @@ LEAST_FACTS = 240
 
 
 class Contents(t.NamedTuple):
-    """The logs of one archive, and what its manifest states of them. below: the folder of all; their names in the tar begin there."""
+    """The logs of one archive, and what its manifest states of them.
+
+    below: the folder of all; their names in the tar begin there. not_before: the least time at which it is made, '' is none: the clock of
+    the host may have been set back.
+    """
 
     sources: t.Sequence[Source]
     host: str
     job: str
     period: Period
     below: str = "/"
+    not_before: str = ""
 
 
 class Created(t.NamedTuple):
@@ -250,7 +255,7 @@ def _manifest(name: str, packed: Packed, contents: Contents, envelope: Envelope)
         "engine": __version__,
         "host": contents.host,
         "job": contents.job,
-        "created": format_utc(datetime.now(timezone.utc)),
+        "created": max(format_utc(datetime.now(timezone.utc)), contents.not_before),
         "archive": {"name": name, "size": packed.size, "md5": packed.md5, "sha256": packed.sha256},
         "tgz": {"size": packed.tgz_size, "sha256": packed.tgz_sha256},
         "encryption": envelope.facts,

@@ -157,7 +157,9 @@ def last_states(
     wanted: t.List[t.Tuple[StoredArchive, t.AbstractSet[str]]] = []
     replaced = []
     order = {archive.key: number for number, archive in enumerate(archives)}
-    for archive in sorted(archives, key=lambda archive: (archive.authenticated is True, order[archive.key]), reverse=True):
+    # By when it was archived: an archive of many logs begins with the oldest of them, and the clock that dated the logs may be set back.
+    made = inventory.effective(archives, lambda manifest: manifest["created"])
+    for archive in sorted(archives, key=lambda one: (one.authenticated is True, made[one.key], order[one.key]), reverse=True):
         host = archive.manifest["host"]
         sources = archive.manifest["sources"]
         named = not names or not {archive.key, archive.manifest["archive"]["name"]}.isdisjoint(names)

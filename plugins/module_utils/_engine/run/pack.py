@@ -8,10 +8,12 @@ from __future__ import annotations
 import itertools
 import os
 import typing as t
+from datetime import timedelta
 
 from ..archive import naming
 from ..base import libraries
 from ..base.errors import LogArchiveError, SourceError
+from ..base.units import format_utc, parse_utc
 from .deliver import deliver
 
 if t.TYPE_CHECKING:
@@ -28,7 +30,7 @@ def pack(run: Context, sources: t.Sequence[Source], below: str) -> None:
     except LogArchiveError as error:
         run.recorder.fail(error)
         return
-    envelope = None
+    envelope = not_before = None
     for group in groups:
         run.recorder.begin("pack")
         try:
@@ -36,7 +38,8 @@ def pack(run: Context, sources: t.Sequence[Source], below: str) -> None:
                 _expect(run, group)
             else:
                 envelope = envelope or _envelope(run)
-                _archive(run, group, envelope, below)
+                not_before = _not_before(run) if not_before is None else not_before
+                _archive(run, group, envelope, below, not_before)
         except LogArchiveError as error:
             run.recorder.fail(error)
             break  # No space, no key or no library: the next archive would fail in the same way.
@@ -87,9 +90,15 @@ def _envelope(run: Context) -> Envelope:
     return for_new_archives(run.document["encryption"])
 
 
-def _archive(run: Context, group: naming.Group, envelope: Envelope, below: str) -> None:
+def _not_before(run: Context) -> str:
+    """After the archives of all earlier runs, whatever the clock shows: the last state of a log is the one that was archived last."""
+    last = run.catalog.counts.last_created(run.job)
+    return "" if last is None else format_utc(parse_utc(last) + timedelta(seconds=1))
+
+
+def _archive(run: Context, group: naming.Group, envelope: Envelope, below: str, not_before: str) -> None:
     key = _free_key(run, group)
-    created = _create(run, key, group, envelope, below)
+    created = _create(run, key, group, envelope, below, not_before)
     if created is None:
         return
     run.packed.update(created.identities)
@@ -102,7 +111,7 @@ def _archive(run: Context, group: naming.Group, envelope: Envelope, below: str) 
     deliver(run, entry, run.recorder.add_archive(entry, "archived"))
 
 
-def _create(run: Context, key: str, group: naming.Group, envelope: Envelope, below: str) -> t.Optional[Created]:
+def _create(run: Context, key: str, group: naming.Group, envelope: Envelope, below: str, not_before: str) -> t.Optional[Created]:
     """Make one archive, without the sources that cannot be read: each is a warning or an error. None if no source is left."""
     from ..archive.create import Contents, create_archive
 
@@ -111,7 +120,7 @@ def _create(run: Context, key: str, group: naming.Group, envelope: Envelope, bel
     while sources:
         try:
             with run.progress("pack %s" % os.path.basename(key), sum(source.size for source in sources)) as advance:
-                contents = Contents(sources, run.host, run.job, group.period, below)
+                contents = Contents(sources, run.host, run.job, group.period, below, not_before)
                 return create_archive(run.spool.path(key), contents, envelope, refuse, advance, run.spool.folder_of(key))
         except SourceError as error:
             if error.vanished:

@@ -24,6 +24,14 @@ class Counts:
         query = "SELECT manifest FROM archives WHERE id = ?"
         return {store: json.loads(self._database.execute(query, (archive,))[0][0])["created"] for store, archive in rows}
 
+    def last_created(self, job: str) -> t.Optional[str]:
+        """The latest time at which one of the last thousand archives of a job was made; None if there is none."""
+        mark = '"created": "'
+        last = "SELECT manifest FROM archives WHERE job = ? ORDER BY id DESC LIMIT 1000"
+        query = "SELECT MAX(substr(manifest, instr(manifest, ?) + ?, ?)) FROM (%s)" % last
+        rows = self._database.execute(query, (mark, len(mark), len("2024-01-12T13:05:00Z"), job))
+        return t.cast(t.Optional[str], rows[0][0])
+
     def copies(self, job: str, state: str) -> t.Dict[str, int]:
         """How many copies of a job's archives are in this state: {store: number}."""
         query = "SELECT store, COUNT(*) FROM copies WHERE state = ? AND job = ? GROUP BY store"

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import create
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.database import FILE_NAME
 from rigs import forgery
@@ -154,3 +156,46 @@ def test_a_new_state_comes_after_those_of_a_store_that_pruned_the_first(host):
     assert archive["name"] == "app.log.r3.tgz.fernet"
     restore(host, host.folder / "to")
     assert [path.read_text() for path in (host.folder / "to").rglob("app.log")] == ["one two three"]
+
+
+def state(host, text, modified, name="app.log"):
+    path = host.logs / name
+    path.write_text(text)
+    os.utime(path, (at(modified).timestamp(),) * 2)
+
+
+def restored(host):
+    restore(host, host.folder / "to")
+    (path,) = (host.folder / "to").rglob("app.log")
+    return path.read_text()
+
+
+@pytest.mark.parametrize("second", ["2024-01-12 09:58", "2024-01-11 23:59", "1970-01-01 00:01"])
+def test_the_last_state_is_the_one_that_was_archived_last_wherever_the_clock_was_set(host, monkeypatch, second):
+    """Over midnight, the two are in folders of different days."""
+    for text, now in (("one", "2024-01-12 00:01"), ("one two", second)):
+        state(host, text, now)
+        monkeypatch.setattr(create, "datetime", clock_at(now))
+        assert host.run(at(now), select={"patterns": ["app.log"], "period": "none"})["exit_code"] == 0
+    assert restored(host) == "one two"
+
+
+def test_an_old_log_in_a_later_archive_does_not_make_its_other_logs_older(host, monkeypatch):
+    select = {"patterns": ["*.log"], "period": "none"}
+    for text, now in (("one", "2024-01-12 10:00"), ("one two", "2024-01-12 11:00")):
+        state(host, text, now)
+        monkeypatch.setattr(create, "datetime", clock_at(now))
+        assert host.run(at(now), select=select, archive={"group": "run"})["exit_code"] == 0
+        state(host, "old", "2020-01-01 00:00", "old.log")
+    assert restored(host) == "one two"
+
+
+def clock_at(text):
+    """In place of the class datetime: its clock shows this time."""
+
+    class Stopped(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return at(text).astimezone(tz)
+
+    return Stopped
