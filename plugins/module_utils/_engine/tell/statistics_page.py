@@ -50,7 +50,8 @@ th:first-child, td:first-child { text-align: left;
   min-width: 8rem; white-space: normal; overflow-wrap: anywhere; } th { color: var(--dim); }
 tfoot td { font-weight: 600; } svg { width: 100%%; height: auto; } svg text { fill: var(--dim); font-size: 11px; }
 .up { fill: var(--up); } .down { fill: var(--down); } .failed { fill: var(--failed); color: var(--failed); }
-.axis { stroke: var(--line); } .key::before { content: "\\25A0 "; } .key.up { color: var(--up); } .key.down { color: var(--down); }
+.axis { stroke: var(--line); } .key::before { content: "\\25A0 "; }
+.key.up::before { color: var(--up); } .key.down::before { color: var(--down); }
 </style>
 </head>
 <body>

@@ -18,20 +18,31 @@ MOST_USERS = 20
 MOST_ROWS = 10
 BAR = 30
 """Characters of the longest bar of the trend."""
+MOST_NAME = 60
+"""Characters of a name in a table; JSON and the page have it whole."""
 MOST_STEPS = 48
 """Steps of the trend that are shown: the last ones."""
 
 
 def render(statistics: Statistics) -> str:
     """The text."""
+    span = "%s to %s  (UTC)" % (statistics["since"], statistics["until"])
     if statistics["since"] is None:
-        return "%s: no transfers" % statistics["stream"]
-    lines = ["%s  %s to %s  (UTC)" % (statistics["stream"], statistics["since"], statistics["until"]), _totals(statistics["totals"])]
+        span = "no transfers"
+        if not any(statistics["totals"].values()):
+            return "%s: %s" % (statistics["stream"], span)
+    lines = ["%s  %s" % (statistics["stream"], span), _totals(statistics["totals"])]
     before = statistics["before"]
     if before is not None:
         lines += ["before: %s to %s" % (before["since"], before["until"]), _totals(before["totals"])]
     parts = ["\n".join(lines), _users(statistics), _trend(statistics), _hours(statistics), *_tables(statistics)]
     return printable("\n\n".join(filter(None, parts)))
+
+
+def _name(text: t.Optional[str]) -> str:
+    """A name in a table: one that is very long must not make the others unreadable."""
+    shown = line(text or "")
+    return (shown if len(shown) <= MOST_NAME else shown[: MOST_NAME - 3] + "...") or "(none)"
 
 
 def _totals(totals: Totals) -> str:
@@ -45,7 +56,7 @@ def _users(statistics: Statistics) -> str:
     users = statistics["users"]
     rows = [
         (
-            line(user["username"]) or "(none)", str(user["uploads"]), str(user["downloads"]), format_size(user["bytes_uploaded"]),
+            _name(user["username"]), str(user["uploads"]), str(user["downloads"]), format_size(user["bytes_uploaded"]),
             format_size(user["bytes_downloaded"]), str(user["failed"]), str(user["logins"]), user["last_seen"] or "-",
         )
         for user in users[:MOST_USERS]
@@ -72,12 +83,12 @@ def _hours(statistics: Statistics) -> str:
 
 def _tables(statistics: Statistics) -> t.Iterator[str]:
     files = [
-        (line(one["path"]), line(one["username"] or "-"), str(one["transfers"]), format_size(one["bytes"]))
+        (_name(one["path"]), _name(one["username"]), str(one["transfers"]), format_size(one["bytes"]))
         for one in statistics["files"][:MOST_ROWS]
     ]
-    protocols = [(line(one["protocol"]) or "(none)", str(one["transfers"]), format_size(one["bytes"])) for one in statistics["protocols"]]
+    protocols = [(_name(one["protocol"]), str(one["transfers"]), format_size(one["bytes"])) for one in statistics["protocols"]]
     addresses = [
-        (line(one["address"]) or "(none)", str(one["transfers"]), format_size(one["bytes"]), str(one["failed_logins"]))
+        (_name(one["address"]), str(one["transfers"]), format_size(one["bytes"]), str(one["failed_logins"]))
         for one in statistics["addresses"][:MOST_ROWS]
     ]
     for head, rows in (

@@ -94,6 +94,29 @@ def test_empty_statistics_are_a_page_too(statistics):
     assert statistics_text.render(statistics) == "sftpgo: no transfers"
 
 
+def test_logins_without_transfers_are_shown(statistics):
+    for name in ("trend", "users", "files", "protocols"):
+        statistics[name] = []
+    statistics.update(since=None, until=None, before=None, totals={**dict.fromkeys(TOTALS, 0), "failed_logins": 5})
+    text = statistics_text.render(statistics)
+    assert text.startswith("sftpgo  no transfers\n")
+    assert "5 failed logins" in text
+    assert "FAILED LOGINS" in text
+
+
+def test_a_very_long_name_does_not_widen_the_table(statistics):
+    statistics["users"] = [dict(statistics["users"][0], username=name) for name in ("x" * 255, "bob")]
+    text = statistics_text.render(statistics)
+    assert max(map(len, text.splitlines())) < 180
+    assert "x" * 57 + "... " in text
+    assert "x" * 255 in statistics_page.render(statistics)
+
+
+def test_the_key_of_a_chart_is_readable_text_on_both_backgrounds(statistics):
+    """The colours of bars may be close to the background; only the squares before the words have them."""
+    assert re.findall(r"\.key\.\w+[^{]*\{", statistics_page.render(statistics)) == [".key.up::before {", ".key.down::before {"]
+
+
 def test_users_beyond_the_most_are_counted_together(statistics):
     statistics["users"] = [dict(statistics["users"][0], username="u%03d" % number) for number in range(statistics_page.MOST_USERS + 5)]
     assert "<td>5 others</td><td>10</td><td>5</td>" in statistics_page.render(statistics)
