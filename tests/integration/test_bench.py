@@ -41,4 +41,4 @@ def test_every_benchmark_runs_from_a_clean_build_folder(tmp_path: pathlib.Path) 
     assert len(rows) >= len(modules)
     assert [row["name"] for row in rows if row["ours"] is None or row.get("skipped")] == []
     without_peer = {row["name"] for row in rows if row["peer"] is None}
-    assert all(name.startswith("prune-plan") or name in ("follow-lag", "stats") for name in without_peer)
+    assert all(name.startswith("prune-plan") or name in ("follow-lag", "growth", "stats") for name in without_peer)
