@@ -32,7 +32,7 @@ from ._engine.config.spec import STORE
 if t.TYPE_CHECKING:
     from ._engine.config.document import StoreOptions
     from ._engine.holdings import inventory
-    from ._engine.holdings.trust import Trust
+    from ._engine.holdings.trust import Choice, Trust
     from ._engine.stores.base import Store
 
 _FOREIGN = re.compile("[\udc80-\udcff]|\\\\(?=x[0-9a-f]{2})")
@@ -120,14 +120,14 @@ def opened(module: AnsibleModule) -> t.ContextManager[Store]:
     return contextlib.closing(open_store(store_options(module.params["store"], "store"), module.check_mode))
 
 
-def choice(params: t.Mapping[str, t.Any]) -> inventory.Choice:
+def choice(params: t.Mapping[str, t.Any]) -> Choice:
     """The archives that the options of ``CHOICE`` (and ``latest``, if the module has it) select. Raises ConfigError."""
-    from ._engine.holdings import inventory
+    from ._engine.holdings.trust import Choice
 
     start, end = (parse_time(params[name]) if params[name] else None for name in ("start", "end"))
     if start is not None and end is not None and start > end:
         raise ConfigError("start is later than end", "%s, %s" % (params["start"], params["end"]), "Exchange them")
-    return inventory.Choice([unescaped(name) for name in params["names"]], start, end, params.get("latest", False))
+    return Choice([unescaped(name) for name in params["names"]], start, end, params.get("latest", False))
 
 
 def chosen(

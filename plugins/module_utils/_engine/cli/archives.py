@@ -50,11 +50,11 @@ def list_archives(options: argparse.Namespace) -> int:
 
 def _rows_of_store(document: JobDocument, options: argparse.Namespace) -> t.List[ArchiveRow]:
     from ..holdings import inventory
-    from ..holdings.trust import NO_RECORD, Trust
+    from ..holdings.trust import NO_RECORD, Choice, Trust
 
     chosen, host = stores(document, options.store)[:1], host_of(document, options)
     with opened(chosen[0]) as store, records(document, chosen, host) as recorded:
-        choice = inventory.Choice(start=options.since, end=options.until)
+        choice = Choice(start=options.since, end=options.until)
         trust = Trust(record=recorded.get(store.name, NO_RECORD)._replace(held=dict), choice=choice)
         held = inventory.read(store, host, document["name"], trust=trust)
         for item in held.damaged.values():

@@ -37,8 +37,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def restore(options: argparse.Namespace) -> int:
     """Restore archives. One that fails does not keep the others from being restored."""
-    from ..holdings.inventory import Choice
     from ..holdings.restore import failure, restore_from_stores
+    from ..holdings.trust import Choice
     from ..tell import report
 
     check_range(options)

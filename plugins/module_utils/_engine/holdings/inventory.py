@@ -17,7 +17,7 @@ from ..base.lists import some
 from ..base.periods import Period
 from ..base.units import format_size
 from ..stores.base import Store, StoredObject
-from .trust import Choice as Choice, Trust
+from .trust import Choice, Trust
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest

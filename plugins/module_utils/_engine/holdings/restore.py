@@ -26,8 +26,8 @@ from ..base.staging import ExtractedFile, check_destination, failing_clearly, ha
 from ..stores.base import Store
 from ..stores.opening import open_store
 from . import inventory
-from .inventory import Choice, Damaged, Inventory, StoredArchive
-from .trust import NO_RECORD, Record, Trust
+from .inventory import Damaged, Inventory, StoredArchive
+from .trust import NO_RECORD, Choice, Record, Trust
 
 if t.TYPE_CHECKING:
     from ..archive.facts import SourceFacts

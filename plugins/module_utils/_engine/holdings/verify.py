@@ -16,11 +16,10 @@ from ..base.staging import failing_clearly
 from ..crypto.fernet import check_form
 from ..stores.base import Digests, Store
 from .inventory import Inventory, StoredArchive, describe_copy, describe_missing, fetch_manifest, may_be_chosen
-from .trust import Trust
+from .trust import Choice, Trust
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
-    from .inventory import Choice
 
 CHUNK = 1 << 20
 READ_BACK = "read_back"

@@ -90,11 +90,11 @@ def _verify_store(
 ) -> t.List[VerifiedRow]:
     from ..crypto.envelope import encrypts
     from ..holdings import inventory, verify as verifying
-    from ..holdings.trust import NO_RECORD, Trust
+    from ..holdings.trust import NO_RECORD, Choice, Trust
     from ..stores.opening import open_store
 
     encryption = document["encryption"]
-    choice = inventory.Choice(start=wanted.start, end=wanted.end)
+    choice = Choice(start=wanted.start, end=wanted.end)
     trust = Trust(encryption["keyring"], not encrypts(encryption), record or NO_RECORD, choice)
     with contextlib.closing(open_store(options)) as store:
         held = inventory.read(store, wanted.host, document["name"], trust=trust)
