@@ -55,7 +55,7 @@ _value:
       type: list
       elements: path
     temporary:
-      description: Whether the stream uses a path below C(/tmp) or C(/var/tmp).
+      description: Whether the stream uses a path in one of the folders for temporary files.
       type: bool
     home:
       description: Whether the follower writes below C(/home), C(/root) or C(/run/user).

@@ -77,6 +77,14 @@ def test_a_copy_of_a_key_outside_of_a_keyring_is_not_attached(host: Host) -> Non
         mail.end_of_log(str(copy), 1000)
 
 
+@pytest.mark.parametrize("name", ["%s", ".log-archive-%s-0123456789abcdef.part"])
+def test_a_key_is_not_archived_not_even_while_it_is_written(host: Host, name: str) -> None:
+    """A keyring writes a key under a temporary name first, and a run may meet it."""
+    (host.logs / (name % key_file(host).name)).write_bytes(key_file(host).read_bytes())
+    record = host.run(select={"patterns": ["*", ".*"], "period": "none"})
+    assert record["archives"] == [] and [skipped["reason"] for skipped in record["skipped"]] == [protected.SECRET]
+
+
 @pytest.mark.parametrize("folder", [".aws", ".ssh"])
 def test_the_credentials_of_the_user_are_neither_archived_nor_attached(host: Host, folder: str) -> None:
     """With the role runner, the home of the user that runs the jobs is the state."""
