@@ -3,9 +3,9 @@
 
 """ingest-search: 200,000 events into OpenSearch, each exactly once, beside ``streaming_bulk`` of the client, which keeps no books.
 
-Both are whole processes: start, imports, reading the file, sending. Ours also encrypts the client ids, commits positions and documents to
-SQLite, and creates each document under its own id. The peer parses each line and sends it with the same fields, an id that the server
-chooses, and the client's defaults. Same node, same mappings, in turns, new indices each time.
+Both are whole processes: start, imports, reading the file, encrypting client ids, sending the same fields. Ours also commits positions and
+documents to SQLite, and creates each document under its own id. The peer lets the server choose the ids, and has the client's defaults.
+Same node, same mappings, in turns, new indices each time.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ ENGINE = "ansible_collections.infra_ops.log_archive.plugins.module_utils._engine
 OURS = "import sys; from %s.cli.main import main; sys.exit(main(['ingest', sys.argv[1]]))" % ENGINE
 PEER = """\
 import json, sys
+from cryptography.fernet import Fernet
 from opensearchpy import OpenSearch
 from opensearchpy.helpers import streaming_bulk
 
 def actions(path, prefix):
+    encrypt = Fernet(Fernet.generate_key()).encrypt
     with open(path, "rb") as file:
         for line in file:
             event = json.loads(line)
@@ -38,7 +40,10 @@ def actions(path, prefix):
             kind = "data" if client is None else "error"
             fields = {"@timestamp": moment + "Z", "stream": "events", "host": "app1", "time_text": moment, "kind": kind}
             fields.update(level=event["log_level"], thread=event["thread"])
-            fields.update({"event_id": event["ID"]} if client is None else {"client_id": client, "client_key": "none"})
+            if client is None:
+                fields["event_id"] = event["ID"]
+            else:
+                fields.update(client_id=encrypt(client.encode()).decode(), client_key="2021_April")
             yield {"_op_type": "create", "_index": "%s-%s-%s.%s" % (prefix, kind, moment[:4], moment[5:7]), "_source": fields}
 
 path, port, prefix = sys.argv[1:]
