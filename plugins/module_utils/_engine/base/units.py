@@ -55,7 +55,12 @@ def parse_duration(value: t.Union[str, int, float]) -> float:
 
 def parse_age(text: str) -> float:
     """``parse_duration`` for an age that a person gives: a number needs a unit, because 90 could be days as well as seconds."""
-    seconds = parse_duration(text)
+    try:
+        seconds = parse_duration(text)
+    except ConfigError as error:
+        # Its hint also offers a number without a unit.
+        hint = "Use numbers with w, d, h, m, s from large to small, at most 100 years: 30s, 15m, 2h, 7d, 2w, 1d12h"
+        raise ConfigError(error.message, error.subject, hint) from None
     if text.strip()[-1:].isdigit():
         raise ConfigError("the duration has no unit", repr(text), "Write %sd for days, or another of w, d, h, m, s" % text.strip())
     return seconds

@@ -136,7 +136,7 @@ def _load(
         if os.path.realpath(path).endswith(".json"):
             # Nor a value, which may be a secret: it is reported to people who may not read the file.
             near = lines[error.lineno - 1].partition(":")[0].strip()[:80] if error.lineno <= len(lines) else "the end of the file"
-            hint = "Near: %s" % near
+            hint = "Near: %s" % (near or "an empty line")
         else:
             hint = "The file is not quoted, because its name does not end in .json"
         raise ConfigError("not valid JSON: %s at line %d, column %d" % (error.msg, error.lineno, error.colno), path, hint) from error

@@ -11,7 +11,6 @@ import typing as t
 from datetime import timedelta
 
 from ..archive import naming
-from ..base import libraries
 from ..base.errors import LogArchiveError, SourceError
 from ..base.units import format_utc, parse_utc
 from .deliver import deliver
@@ -97,13 +96,15 @@ def _not_before(run: Context) -> str:
 
 
 def _archive(run: Context, group: naming.Group, envelope: Envelope, below: str, not_before: str) -> None:
+    from ..base.libraries import take_problems  # An idle run does not need it.
+
     key = _free_key(run, group)
     created = _create(run, key, group, envelope, below, not_before)
     if created is None:
         return
     run.packed.update(created.identities)
     run.recorder.set_changed()
-    for warning in [*created.warnings, *libraries.take_problems()]:
+    for warning in [*created.warnings, *take_problems()]:
         run.recorder.warn(warning)
     entry = run.catalog.add(run.host, run.job, key, created.manifest, run.stores.names, created.identities)
     sha256, seconds = entry.manifest["archive"]["sha256"], round(created.seconds, 3)
