@@ -146,10 +146,14 @@ def _relearn_from(run: Context, name: str, wanted: t.Set[t.Tuple[t.Any, ...]], l
     held = inventory.read(store, run.host, run.job, trust=run.trust)
     _warn_of_unusable(run, name, [item.why for item in held.damaged.values()])
     unknown = 0
-    # A new state of a log comes after every one that a store has, also if retention removed the first of them.
+    present: t.Dict[str, t.Set[int]] = {}
     for key in [*(archive.key for archive in held.archives), *held.damaged]:
         first, revision = unrevised(key)
-        run.revisions[first] = max(revision, run.revisions.get(first, 0))
+        present.setdefault(first, set()).add(revision)
+    for first, revisions in present.items():
+        # Retention removed one before the last: its number is free, and a new state of the log must come after the last.
+        if len(revisions) < max(revisions):
+            run.revisions[first] = max(*revisions, run.revisions.get(first, 0))
     for archive in held.archives:
         manifest = archive.manifest
         steady = [source for source in manifest["sources"] if not source.get("changed")]
