@@ -85,7 +85,7 @@ def test_every_secret_of_the_tables_is_masked() -> None:
     parts = (
         (JOB, "stores", job_spec.STORE, 4),
         (JOB, "notify", job_spec.NOTIFY, 2),
-        (STREAM, "sinks", SINK, 1),
+        (STREAM, "sinks", SINK, 2),
         (STREAM, "notify", job_spec.NOTIFY, 2),
     )
     for kind, part, table, count in parts:
