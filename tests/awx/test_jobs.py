@@ -193,6 +193,7 @@ def test_the_answers_to_rotate_keys_and_remove_arrive(set_up: Jobs) -> None:
     set_up.fleet.hosts["web1"].path("/var/log/events/syslog.20240112.13").write_text("waits\n", encoding="utf-8")
     outcome = set_up.launch("archive", {"log_archive_upload": "no"}, limit="web1")
     assert outcome.code == 0, outcome.output
+    assert list(set_up.fleet.hosts["web1"].path("/var/spool/log-archive").rglob("*.manifest.json")), outcome.output
     # Archives that wait in the spool are given up only by an answer.
     kept, given_up = (set_up.launch("remove", {"log_archive_remove_spool": each}, limit="web1", check=True) for each in ("false", "true"))
     assert (kept.code, given_up.code) == (2, 0), kept.output + given_up.output
