@@ -235,6 +235,20 @@ def test_no_batch_starts_after_too_many_failures(local_fleet: LocalFleet) -> Non
     assert states(done.stdout)["web1"]["failed"] == 1, "a host that did not run is not reported as fine"
 
 
+def test_a_host_without_jobs_that_was_never_set_up_fails_nothing(local_fleet: LocalFleet) -> None:
+    local_fleet.hosts = {"new": {"log_archive_command": "/nonexistent/log-archive"}}
+    local_fleet.add("web1")
+    for playbook in ("archive", "status", "verify"):
+        done = local_fleet.play(playbook, "-e", "log_archive_batch=1", "-e", "log_archive_max_fail_percent=0")
+        assert done.returncode == 0, done.stdout
+        assert states(done.stdout)["new"]["failed"] == 0
+    assert len(local_fleet.stored("web1")) == 3
+    local_fleet.hosts["new"]["log_archive_jobs"] = {"syslog": {"select": {"paths": ["/x"], "patterns": ["a.%Y"]}}}
+    done = local_fleet.play("status", "-e", "log_archive_fail_when_bad=true")
+    assert states(done.stdout)["new"]["failed"] == 1
+    assert "not set up: the host does not have the command log-archive. Run infra_ops.log_archive.site" in done.stdout
+
+
 def test_check_mode_archives_nothing(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     done = local_fleet.play("archive", "--check")
