@@ -242,9 +242,9 @@ class Database:
                 version = self.execute("PRAGMA user_version")[0][0]
                 if version == 0:
                     self._execute_all(_SCHEMA)
-                else:
-                    if version == 1:
-                        self._migrate_from_1()
+                if version == 1:
+                    self._migrate_from_1()
+                if version in (1, 2):
                     self._migrate_from_2()
                 self.execute("PRAGMA user_version=%d" % SCHEMA_VERSION)
 

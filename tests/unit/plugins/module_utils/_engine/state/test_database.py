@@ -88,6 +88,21 @@ def test_readonly_of_a_file_that_was_never_filled_is_an_empty_catalog(tmp_path):
     reader.close()
 
 
+def test_a_catalog_that_another_job_creates_at_the_same_moment_is_used(tmp_path, monkeypatch):
+    """The first runs of two jobs of a host meet: the other one creates it between this one's look at the version and its transaction."""
+    transaction = database.Database.transaction
+
+    def later(self):
+        monkeypatch.setattr(database.Database, "transaction", transaction)
+        database.Database(str(tmp_path)).close()
+        return transaction(self)
+
+    monkeypatch.setattr(database.Database, "transaction", later)
+    opened = database.Database(str(tmp_path))
+    assert opened.execute("PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    opened.close()
+
+
 def test_a_newer_catalog_is_left_alone(tmp_path):
     Catalog(str(tmp_path)).close()
     database = sqlite3.connect(tmp_path / FILE_NAME)
