@@ -15,7 +15,6 @@ import os
 import pathlib
 import re
 import secrets
-import sqlite3
 import subprocess
 import threading
 import time
@@ -302,6 +301,14 @@ def test_cron_and_the_timer_fire_the_jobs(site: Site) -> None:
     assert not site.hosts["files1"].path("/etc/cron.d/log-archive").exists()
 
 
+READ_STREAMS = """
+import json, sqlite3, sys
+query = "SELECT message FROM generic_line"
+stored = [sqlite3.connect("file:%s?mode=ro" % path, uri=True).execute(query).fetchall() for path in sys.argv[1:]]
+print(json.dumps([[int(row[0]) for row in rows] for rows in stored]))
+"""
+
+
 class Streams:
     """The streams of a host with systemd."""
 
@@ -323,13 +330,13 @@ class Streams:
         )
 
     def stored(self) -> t.List[t.List[int]]:
-        """The messages in the database of each stream."""
-        found = []
-        for name in ("live", "unit"):
-            path = self.host.path("%s/%s.sqlite" % (DATABASES, name))
-            with contextlib.closing(sqlite3.connect(path)) as connection, contextlib.suppress(sqlite3.OperationalError):
-                found.append([int(row[0]) for row in connection.execute("SELECT message FROM generic_line ORDER BY rowid")])
-        return found
+        """The messages in the database of each stream.
+
+        They are read on the host: its locks do not reach this process, and SQLite would remove the log of a database that seems unused.
+        """
+        paths = ["%s/%s.sqlite" % (DATABASES, name) for name in ("live", "unit")]
+        done = self.host.run(["python3", "-c", READ_STREAMS, *paths], check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else []
 
     def wait(self) -> None:
         """Return once both streams have each line once."""
