@@ -78,9 +78,7 @@ _raw:
 
 import typing as t
 
-from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import documents, streams
 
 
@@ -89,12 +87,4 @@ class LookupModule(LookupBase):
 
     def run(self, terms: t.Sequence[t.Any], variables: t.Any = None, **kwargs: t.Any) -> t.List[t.Any]:
         """The stream documents of the host that has these variables."""
-        self.set_options(var_options=variables, direct=kwargs)
-        if terms:
-            raise AnsibleLookupError("the lookup infra_ops.log_archive.streams takes no terms")
-        wanted = [name for name in [*streams.KIND.wanted(variables), "inventory_hostname"] if name in variables]
-        given = {name: documents.plain(self._templar.template(variables[name])) for name in wanted}
-        try:
-            return [streams.effective(given.pop("inventory_hostname"), given)]
-        except ConfigError as error:
-            raise AnsibleLookupError(str(error)) from None
+        return documents.look_up(self, streams.KIND, terms, variables, kwargs)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import host_spec
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_options
@@ -101,6 +103,19 @@ def effective(kind: Kind, host: str, variables: t.Mapping[str, t.Any]) -> t.Dict
         many = "s" if len(problems) > 1 else ""
         raise ConfigError("%d mistake%s in its %s documents" % (len(problems), many, kind.name), host, problems=problems)
     return documents
+
+
+def look_up(lookup: LookupBase, kind: Kind, terms: t.Sequence[t.Any], variables: t.Any, options: t.Mapping[str, t.Any]) -> t.List[Document]:
+    """What a lookup of these documents returns for the host that has these variables. Raises AnsibleLookupError."""
+    lookup.set_options(var_options=variables, direct=options)
+    if terms:
+        raise AnsibleLookupError("the lookup infra_ops.log_archive.%ss takes no terms" % kind.name)
+    wanted = [name for name in [*kind.wanted(variables), "inventory_hostname"] if name in variables]
+    given = {name: plain(lookup._templar.template(variables[name])) for name in wanted}
+    try:
+        return [effective(kind, given.pop("inventory_hostname"), given)]
+    except ConfigError as error:
+        raise AnsibleLookupError(str(error)) from None
 
 
 def _shared(kind: Kind, given: Document, problems: t.List[str]) -> Document:

@@ -53,8 +53,3 @@ KIND = documents.Kind(
     finish=_finish,
     problems=lambda document, roots: places_of_jobs.outside_of(normalise(document), roots),
 )
-
-
-def effective(host: str, variables: t.Mapping[str, t.Any]) -> t.Dict[str, Document]:
-    """See ``documents.effective``."""
-    return documents.effective(KIND, host, variables)

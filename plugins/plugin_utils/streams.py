@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import places as places_of_streams
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_spec import STREAM
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import documents
-from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documents import Document
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.jobs import STATE, event_log
 
 KIND = documents.Kind(
@@ -27,8 +24,3 @@ KIND = documents.Kind(
     finish=lambda document, places: None,
     problems=lambda document, roots: places_of_streams.outside_of_stream(normalise_stream(document), roots),
 )
-
-
-def effective(host: str, variables: t.Mapping[str, t.Any]) -> t.Dict[str, Document]:
-    """See ``documents.effective``."""
-    return documents.effective(KIND, host, variables)

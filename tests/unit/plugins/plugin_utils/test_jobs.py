@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import jobs
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import documents, jobs
 
 STORES: t.Dict[str, t.Any] = {
     "local": {"type": "file", "path": "/backup", "retention": {"keep_within": "7d"}},
@@ -21,7 +21,7 @@ SYSLOG = {"select": {"paths": ["/var/log"], "patterns": ["syslog.%Y%m%d.%H"], "p
 
 
 def effective(**variables: t.Any) -> t.Dict[str, t.Any]:
-    return jobs.effective("web1", {"log_archive_stores": STORES, **variables})
+    return documents.effective(jobs.KIND, "web1", {"log_archive_stores": STORES, **variables})
 
 
 def mistakes(**variables: t.Any) -> t.List[str]:
@@ -40,7 +40,7 @@ def test_the_defaults_of_files_and_folders_are_those_of_the_roles() -> None:
 
 
 def test_without_a_job_there_is_none() -> None:
-    assert jobs.effective("web1", {}) == {}
+    assert documents.effective(jobs.KIND, "web1", {}) == {}
     assert effective(log_archive_jobs=None, log_archive_job_defaults={"archive": {"group": "day"}}) == {}
 
 
@@ -166,7 +166,7 @@ def test_the_variables_stay_as_they_are() -> None:
         "log_archive_jobs__b": {"a": {"select": {"quiet": "1m"}, "stores": [{"name": "local", "verify": "size"}]}},
     }
     before = copy.deepcopy(given)
-    jobs.effective("web1", given)
+    documents.effective(jobs.KIND, "web1", given)
     assert given == before
 
 
@@ -193,7 +193,7 @@ def test_the_error_lists_every_mistake_with_its_key_and_what_is_allowed() -> Non
 
 def test_a_job_without_any_store_is_a_mistake() -> None:
     with pytest.raises(ConfigError, match=r"syslog: stores: must not be empty"):
-        jobs.effective("web1", {"log_archive_jobs": {"syslog": SYSLOG}})
+        documents.effective(jobs.KIND, "web1", {"log_archive_jobs": {"syslog": SYSLOG}})
 
 
 def test_a_secret_of_the_wrong_type_is_not_shown() -> None:

@@ -10,7 +10,7 @@ import typing as t
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.filter.stream_services import stream_services
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import streams
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import documents, streams
 
 PASSWORD = "s3cr3t-of-the-account"
 SINKS = {"central": {"type": "postgresql", "host": "db.example.com", "database": "logs", "user": "follower", "password": PASSWORD}}
@@ -18,7 +18,7 @@ FOLLOW = {"paths": ["/var/log/sftpgo"], "patterns": ["sftpgo.log"]}
 
 
 def effective(**variables: t.Any) -> t.Dict[str, t.Any]:
-    return streams.effective("web1", {"log_archive_sinks": SINKS, **variables})
+    return documents.effective(streams.KIND, "web1", {"log_archive_sinks": SINKS, **variables})
 
 
 def test_a_document_has_the_options_and_the_places_of_the_host() -> None:
