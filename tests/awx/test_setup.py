@@ -254,6 +254,14 @@ def test_an_administrator_without_the_credential_types_learns_who_can_write_them
         kind["description"] = description
 
 
+def test_a_credential_that_is_not_there_is_named(controller: Controller) -> None:
+    settings = {"log_archive_awx_credentials": [{"name": "gone", "type": "Machine"}], "log_archive_awx_credential_inputs": {}}
+    done = controller.set_up("--tags=templates", **settings)
+    assert done.returncode != 0
+    assert "the organization Default has no credential gone of the type Machine: create it, or give its inputs" in done.stdout + done.stderr
+    assert controller.awx.writes() == []
+
+
 def test_what_the_settings_no_longer_have_is_removed(controller: Controller) -> None:
     awx = controller.awx
     settings: t.Dict[str, t.Any] = {
