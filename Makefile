@@ -120,7 +120,7 @@ other-tests: installed
 test-quick: lint-quick $(SELF) ## Three minutes for daily work: quick lint, unit tests, one job on a file store
 	$(RUN_PYTEST) tests/unit "tests/integration/test_targets.py::test_target[archive_run]" $(PYTEST)
 
-environments: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-moto/.stamp $(B)/venv-newest/.stamp $(B)/venv-py39/.stamp $(B)/awx/.stamp $(B)/fleet/.stamp
+environments: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-moto/.stamp $(B)/venv-awscli/.stamp $(B)/venv-newest/.stamp $(B)/venv-py39/.stamp $(B)/awx/.stamp $(B)/fleet/.stamp
 
 system:
 	@tests/lab/install.sh
@@ -130,13 +130,13 @@ run_pytest = $(B)/$(1)/bin/python -m pytest -n $(WORKERS) --durations 10
 RUN_PYTEST = $(call run_pytest,venv-test)
 RUN_TESTS = LOG_ARCHIVE_REQUIRE_ALL=1 LOG_ARCHIVE_COLLECTIONS=$(abspath $(B)/installed) ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed)
 
-tests: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-moto/.stamp $(B)/awx/.stamp installed $(SELF) ## All tests with ansible-core 2.19
+tests: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-moto/.stamp $(B)/venv-awscli/.stamp $(B)/awx/.stamp installed $(SELF) ## All tests with ansible-core 2.19
 	$(RUN_TESTS) $(RUN_PYTEST) $(PYTEST)
 
 units: $(B)/venv-test/.stamp $(SELF) ## Unit tests; what is not installed is skipped
 	$(RUN_PYTEST) tests/unit $(PYTEST)
 
-integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-moto/.stamp installed $(SELF) system ## Tests with playbooks, servers and faults
+integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-moto/.stamp $(B)/venv-awscli/.stamp installed $(SELF) system ## Tests with playbooks, servers and faults
 	$(RUN_TESTS) $(RUN_PYTEST) tests/stores tests/sinks tests/search tests/integration tests/faults $(PYTEST)
 
 fleet: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests on real hosts, over OpenSSH
@@ -229,7 +229,7 @@ $(B)/fleet/.stamp: requirements.txt tests/lab/fleet.py | python
 	@cd tests && $(PYTHON) -c 'from lab.fleet import *; root_filesystem(); root_filesystem(SYSTEMD_PACKAGES); wheelhouse()'
 	@touch $@
 
-# A peer of the benchmarks, as its users have it.
+# A peer of the benchmarks, and what the validation of trails is compared with, as its users have it.
 $(B)/venv-awscli/.stamp: | python
 	$(call venv,awscli)
 

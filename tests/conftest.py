@@ -112,6 +112,18 @@ def swift(_session_stack: contextlib.ExitStack, tmp_path_factory: pytest.TempPat
     return started(_session_stack, lab.swift_s3(tmp_path_factory.mktemp("swift")))
 
 
+@pytest.fixture(scope="session")
+def _moto(_session_stack: contextlib.ExitStack, tmp_path_factory: pytest.TempPathFactory) -> lab.AwsServer:
+    return started(_session_stack, lab.aws_server(tmp_path_factory.mktemp("moto")))
+
+
+@pytest.fixture
+def aws_server(_moto: lab.AwsServer) -> lab.AwsServer:
+    """The APIs of AWS; nothing is there yet."""
+    _moto.reset()
+    return _moto
+
+
 @pytest.fixture
 def bucket(swift: lab.S3Server) -> str:
     """A new bucket on ``swift``."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from .filesystems import small_filesystem
 from .fleet import Fleet, Host, fleet
+from .moto import AwsServer, aws_server
 from .openssh import SftpServer, openssh_server
 from .processes import HOST, NotReady, Unavailable, free_port, patience
 from .proftpd import proftpd_server
@@ -21,6 +22,7 @@ from .swift import S3Server, swift_s3
 
 __all__ = [
     "HOST",
+    "AwsServer",
     "Fleet",
     "Host",
     "NotReady",
@@ -28,6 +30,7 @@ __all__ = [
     "SftpServer",
     "TcpProxy",
     "Unavailable",
+    "aws_server",
     "fleet",
     "free_port",
     "openssh_server",

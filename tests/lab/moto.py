@@ -1,10 +1,14 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A server with the APIs of AWS: moto. It checks neither signatures nor digests, and few of the services' limits."""
+"""A server with the APIs of AWS: moto. It checks neither signatures nor digests, and few of the services' limits.
+
+What moto does not have, such as ``cloudtrail:ListPublicKeys``, and every fault is an answer that a test asks for.
+"""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -39,6 +43,8 @@ class AwsServer:
     def __init__(self, endpoint_url: str, record: pathlib.Path) -> None:
         self.endpoint_url = endpoint_url
         self._record = record
+        self._answers: t.List[t.Dict[str, t.Any]] = []
+        self._ahead = 0.0
 
     @property
     def options(self) -> t.Dict[str, str]:
@@ -50,14 +56,27 @@ class AwsServer:
             "secret_access_key": self.secret_key,
         }
 
-    def client(self, service: str) -> t.Any:
+    @property
+    def environment(self) -> t.Dict[str, str]:
+        """Variables with which boto3 and aws-cli use this server and nothing else."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+    def client(self, service: str, region: t.Optional[str] = None) -> t.Any:
         """A plain boto3 client of this server."""
         import boto3
 
         return boto3.client(
             service,
             endpoint_url=self.endpoint_url,
-            region_name=self.region,
+            region_name=region or self.region,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
         )
@@ -72,10 +91,52 @@ class AwsServer:
         """Begin the record of requests anew."""
         self._record.write_text("")
 
-    def reset(self) -> None:
-        """Remove everything that the server holds, and its record of requests."""
-        request = urllib.request.Request(self.endpoint_url + "/moto-api/reset", method="POST")
+    def answer(
+        self,
+        status: int,
+        body: t.Union[t.Dict[str, t.Any], str],
+        service: t.Optional[str] = None,
+        operation: t.Optional[str] = None,
+        region: t.Optional[str] = None,
+        method: t.Optional[str] = None,
+        path: t.Optional[str] = None,
+        times: t.Optional[int] = None,
+    ) -> None:
+        """Send this answer, instead of moto's, to the requests of a service, operation, region, method and path (all that are given).
+
+        body: JSON, or a text of XML. times: how many requests get it, all by default. Among several answers the first one counts.
+        """
+        names = ("status", "body", "service", "operation", "region", "method", "path", "times")
+        self._answers.append(dict(zip(names, (status, body, service, operation, region, method, path, times))))
+        self._send_script()
+
+    def fail(self, status: int, code: str, message: str = "as the test wants it", **which: t.Any) -> None:
+        """Answer with an error in the protocol of JSON (cloudtrail, logs, events). which: as of ``answer``."""
+        self.answer(status, {"__type": code, "message": message}, **which)
+
+    def set_public_keys(self, *keys: t.Mapping[str, t.Any], region: t.Optional[str] = None) -> None:
+        """What ListPublicKeys answers, in every region or in one. keys: each with Value (bytes) and Fingerprint."""
+        listed = [dict(key, Value=base64.b64encode(key["Value"]).decode()) for key in keys]
+        self.answer(200, {"PublicKeyList": listed}, service="cloudtrail", operation="ListPublicKeys", region=region)
+
+    def set_clock(self, ahead: float) -> None:
+        """Set the server's clock ahead of this host's, by seconds."""
+        self._ahead = ahead
+        self._send_script()
+
+    def _send_script(self) -> None:
+        self._request("/lab/", "PUT", json.dumps({"answers": self._answers, "ahead": self._ahead}).encode())
+
+    def _request(self, path: str, method: str, body: t.Optional[bytes] = None) -> None:
+        request = urllib.request.Request(self.endpoint_url + path, data=body, method=method)
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60).close()
+
+    def reset(self) -> None:
+        """Remove everything that the server holds, its record of requests, and the answers that were asked for."""
+        self._request("/moto-api/reset", "POST")
+        self._answers.clear()
+        self._ahead = 0.0
+        self._send_script()
         self.forget_requests()
 
 

@@ -20,12 +20,23 @@ Answer = t.Mapping[str, t.Any]
 """ClientError.response of botocore: Error (Code, Message) and ResponseMetadata (HTTPStatusCode, HTTPHeaders)."""
 
 
+class Role(t.NamedTuple):
+    """A role to assume with the credentials that are found first.
+
+    external_id: what the role's trust policy may demand. session_name: how the account of the role sees this session.
+    """
+
+    arn: str
+    external_id: t.Optional[str] = None
+    session_name: str = "log-archive"
+
+
 class Access(t.NamedTuple):
     """How to reach a service.
 
     endpoint_url: a compatible server, AWS if None. ca_bundle: a PEM file of the authorities to trust instead of the system's. timeout:
     seconds for connecting, and for each read. Without access_key_id and profile, boto3's standard chain finds the credentials; with
-    access_key_id, no profile is used, not even that of AWS_PROFILE.
+    access_key_id, no profile is used, not even that of AWS_PROFILE. role: assumed with these credentials, and renewed when it expires.
     """
 
     region: t.Optional[str] = None
@@ -36,28 +47,49 @@ class Access(t.NamedTuple):
     profile: t.Optional[str] = None
     ca_bundle: t.Optional[str] = None
     timeout: float = 60.0
+    role: t.Optional[Role] = None
 
     def __repr__(self) -> str:
         return "Access(region=%r, endpoint_url=%r)" % (self.region, self.endpoint_url)
 
 
+def access_of(options: t.Mapping[str, t.Any], region: t.Optional[str] = None) -> Access:
+    """The access that these options describe (``config.aws_spec.AWS``). region: another one than the option's."""
+    from .units import parse_duration
+
+    role = Role(options["role_arn"], options["external_id"]) if options["role_arn"] else None
+    return Access(
+        region=region or options["region"],
+        endpoint_url=options["endpoint_url"],
+        access_key_id=options["access_key_id"],
+        secret_access_key=options["secret_access_key"],
+        session_token=options["session_token"],
+        profile=options["profile"],
+        ca_bundle=options["ca_bundle"],
+        timeout=parse_duration(options["timeout"]),
+        role=role,
+    )
+
+
 class AwsError(LogArchiveError):
     """A request failed.
 
-    reason: credentials (missing, wrong or expired), denied (the request is not allowed), clock, region, tls (a certificate that is not
-    accepted), unavailable (trying again may help) or other. status: of HTTP, 0 without an answer. code: of the service, '' without one.
+    reason: credentials (missing or wrong), expired (temporary credentials), denied (the request is not allowed), clock, region (a wrong
+    one, or one that the account has not enabled), tls (a certificate that is not accepted), throttled (too many requests), unavailable
+    (trying again may help) or other. status: of HTTP, 0 without an answer. code: of the service, '' without one.
     """
 
     def __init__(self, reason: str, message: str, subject: str, hint: t.Optional[str] = None, status: int = 0, code: str = "") -> None:
         super().__init__(message, subject, hint)
         self.reason = reason
+        self.kind = "aws_" + reason
         self.status = status
         self.code = code
 
     @property
     def retryable(self) -> bool:
         """Whether the same request may succeed later."""
-        return self.reason == "unavailable"
+        return self.reason in ("unavailable", "throttled")
 
 
 def make_client(service: str, access: Access, subject: str, addressing_style: str = "auto") -> t.Any:
@@ -94,11 +126,34 @@ def make_client(service: str, access: Access, subject: str, addressing_style: st
             aws_secret_access_key=access.secret_access_key,
             aws_session_token=access.session_token,
         )
+        if access.role is not None:
+            _assume(session, access, access.role, config)
         return session.client(service, endpoint_url=access.endpoint_url, verify=access.ca_bundle, config=config)
     except botocore.exceptions.BotoCoreError as error:
         raise explain(error, subject, access.region) from error
     except ValueError as error:
         raise ConfigError(str(error), subject, "Check endpoint_url and region") from error
+
+
+def _assume(session: t.Any, access: Access, role: Role, config: t.Any) -> None:
+    """Let the session use the credentials of a role. They are asked for with the first request, and again before they expire."""
+    from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+
+    core = session._session
+
+    def create_client(service: str, **given: t.Any) -> t.Any:
+        if access.region is not None:
+            given["region_name"] = access.region
+        return core.create_client(service, endpoint_url=access.endpoint_url, verify=access.ca_bundle, config=config, **given)
+
+    source = core.get_credentials()
+    if source is None:
+        from botocore.exceptions import NoCredentialsError
+
+        raise NoCredentialsError
+    more = {"RoleSessionName": role.session_name, **({"ExternalId": role.external_id} if role.external_id else {})}
+    fetcher = AssumeRoleCredentialFetcher(create_client, source, role.arn, extra_args=more)
+    core._credentials = DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)
 
 
 def request_errors() -> t.Tuple[t.Type[Exception], ...]:
@@ -123,17 +178,25 @@ WRONG_CREDENTIALS = {
     "UnrecognizedClientException",
 }
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+NOT_ENABLED = {"OptInRequired", "RegionDisabledException", "SubscriptionRequiredException"}
+"""The account has not enabled the region, or the service in it."""
+THROTTLED = {
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequests",
+    "TooManyRequestsException",
+}
 BUSY = {
     "ConditionalRequestConflict",
     "InternalError",
     "OperationAborted",
     "RequestTimeout",
     "ServiceUnavailable",
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequests",
-    "RequestLimitExceeded",
+    "ServiceUnavailableException",
 }
 CREDENTIAL_ERRORS = {
     "CredentialRetrievalError",
@@ -198,7 +261,9 @@ def explain_answer(answer: Answer, subject: str, region: t.Optional[str] = None)
     hint: t.Optional[str] = None
     target = headers.get("location")
     # The answer to a HEAD has no body and so no code: its date shows the reason.
-    if code == "RequestTimeTooSkewed" or (code in ("", "400", "403") and _skew(headers) > MOST_SKEW):
+    # Other services than S3 report a wrong clock as a signature of the wrong time.
+    signature = code in ("", "400", "403", "SignatureDoesNotMatch", "InvalidSignatureException", "AuthFailure")
+    if code == "RequestTimeTooSkewed" or (signature and _skew(headers) > MOST_SKEW):
         reason, hint = "clock", "Set this host's clock (NTP)"
         server = error.get("ServerTime") or headers.get("date", "unknown")
         here = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -214,13 +279,17 @@ def explain_answer(answer: Answer, subject: str, region: t.Optional[str] = None)
         if error.get("Endpoint"):
             hint += "; its endpoint is %s" % error["Endpoint"]
     elif code in EXPIRED:
-        reason, hint = "credentials", "The temporary credentials have expired: get new ones"
+        reason, hint = "expired", "The temporary credentials have expired: get new ones"
     elif code in WRONG_CREDENTIALS:
         reason = "credentials"
         hint = "Check access_key_id and secret_access_key (or session_token, or profile), and that they are for this endpoint"
+    elif code in NOT_ENABLED:
+        reason, hint = "region", "Enable region %s for the account, or leave it out" % (region or "(none set)")
+    elif code in THROTTLED or status == 429:
+        reason, hint = "throttled", "The account sends too many requests: try again later, or raise the service's quota"
     elif code in DENIED or status in (401, 403):
         reason, hint = "denied", "Check the credentials and what their policy allows"
-    elif code in BUSY or status in (408, 429) or status >= 500:
+    elif code in BUSY or status == 408 or status >= 500:
         reason = "unavailable"
     else:
         reason = "other"

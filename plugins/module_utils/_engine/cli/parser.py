@@ -147,6 +147,8 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "reveal": ("decrypt the client ids that a stream has stored", _reveal),
     "generate": ("write a made-up log, for demonstrations and tests", _generate),
 }
+GROUPS = {"audit": "examine the audit logs of a cloud"}
+"""The first words of commands that have two."""
 OF_STREAMS = ("follow", "ingest", "streams", "stats", "reveal")
 """Commands that read stream documents instead of job documents."""
 
@@ -176,6 +178,8 @@ def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
         parser = _main_parser()
         parser.parse_args(rest)
         parser.error("no command given")
+    if name in GROUPS:
+        name, rest = _command_of_group(name, rest)
     if name not in COMMANDS:
         from ..base.periods import did_you_mean
 
@@ -200,6 +204,29 @@ def _command_of(arguments: t.Sequence[str]) -> t.Tuple[t.Optional[str], t.Sequen
     if first >= len(arguments) or arguments[first].startswith("-"):
         return None, arguments
     return arguments[first], [*arguments[:first], *arguments[first + 1 :]]
+
+
+def _command_of_group(group: str, arguments: t.Sequence[str]) -> t.Tuple[str, t.Sequence[str]]:
+    """The whole name of a command of two words, and all other arguments."""
+    second, rest = _command_of(arguments)
+    if second is None:
+        parser = _Parser(prog="log-archive " + group, description=_sentence(GROUPS[group]), formatter_class=_HelpFormatter)
+        _add_commands(parser, {name[len(group) + 1 :]: about for name, about in COMMANDS.items() if name.startswith(group + " ")})
+        parser.parse_args(rest)
+        parser.error("no command given")
+    return "%s %s" % (group, second), rest
+
+
+def _add_commands(parser: argparse.ArgumentParser, table: t.Mapping[str, t.Tuple[str, t.Any]]) -> t.Any:
+    """List these commands in the help of the parser."""
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, (summary, _load) in table.items():
+        commands.add_parser(name, help=summary)
+    return commands
+
+
+def _sentence(summary: str) -> str:
+    return summary[0].upper() + summary[1:] + "."
 
 
 def _add_global_options(parser: argparse.ArgumentParser, kind: str) -> None:
@@ -227,17 +254,14 @@ def _main_parser() -> argparse.ArgumentParser:
     )
     _add_global_options(parser, "job")
     _add_version(parser)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for name, (summary, _load) in COMMANDS.items():
-        commands.add_parser(name, help=summary)
+    commands = _add_commands(parser, COMMANDS)
     commands.add_parser("help", help="show the help of a command")
     commands.add_parser("version", help="print the version")
     return parser
 
 
 def _about(name: str) -> t.Dict[str, t.Any]:
-    summary = COMMANDS[name][0]
-    return {"description": summary[0].upper() + summary[1:] + ".", "epilog": EXIT_CODES, "formatter_class": _HelpFormatter}
+    return {"description": _sentence(COMMANDS[name][0]), "epilog": EXIT_CODES, "formatter_class": _HelpFormatter}
 
 
 class _Parser(argparse.ArgumentParser):

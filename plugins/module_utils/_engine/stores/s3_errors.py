@@ -84,8 +84,8 @@ def _by_code(failure: aws.AwsError, subject: str) -> t.Optional[LogArchiveError]
 def _by_reason(failure: aws.AwsError, subject: str) -> LogArchiveError:
     if failure.reason == "denied":
         return AccessDeniedError(failure.message, subject, POLICY_HINT)
-    if failure.reason in ("credentials", "clock"):
+    if failure.reason in ("credentials", "expired", "clock"):
         return StoreDeniedError(failure.message, subject, failure.hint)
-    if failure.reason == "unavailable":
+    if failure.retryable:
         return StoreUnavailableError(failure.message, subject, failure.hint)
     return StoreError(failure.message, subject, failure.hint)

@@ -236,4 +236,4 @@ def test_errors_of_other_services_have_reasons() -> None:
         code: aws.explain(answer(400, code), "CloudTrail").reason
         for code in ("ThrottlingException", "AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException", "Other")
     }
-    assert list(reasons.values()) == ["unavailable", "denied", "credentials", "credentials", "other"]
+    assert list(reasons.values()) == ["throttled", "denied", "credentials", "expired", "other"]
