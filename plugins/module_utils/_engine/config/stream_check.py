@@ -21,6 +21,13 @@ if t.TYPE_CHECKING:
 
 LEAST_LINE = 1024
 MOST_LINE = 64 << 20
+TIME_FIELDS = {
+    "client_events": "timestamp",
+    "cloudtrail": "eventTime",
+    "vpc_flow": "start",
+    "route53_resolver": "query_timestamp",
+}
+"""By profile: the field that contains the time."""
 LEAST_POLL = 0.05
 LEAST_PAGE = 1.0
 """Seconds between two pages."""
@@ -46,7 +53,8 @@ def normalise_stream(document: t.Any, subject: t.Optional[str] = None) -> Stream
 def _problems(normal: t.Dict[str, t.Any]) -> t.List[str]:
     """Mistakes that show only when options are seen together, or that need more than the table."""
     parse = normal["parse"]
-    parse["time_field"] = parse["time_field"] or ("timestamp" if parse["profile"] == "client_events" else "time")
+    parse["time_field"] = parse["time_field"] or TIME_FIELDS.get(parse["profile"], "time")
+    parse["time_format"] = parse["time_format"] or ("unix" if parse["profile"] == "vpc_flow" else "iso")
     problems = _follow_problems(normal["follow"]) + _parse_problems(parse)
     if (parse["profile"] == "client_events") != bool(normal["client_ids"]):
         problems.append("client_ids: is required for the profile client_events, and only for it; parse.profile is %s" % parse["profile"])
@@ -137,6 +145,10 @@ def _parse_problems(parse: t.Mapping[str, t.Any]) -> t.List[str]:
         problems.append("parse.timezone: %s" % error)
     if parse["time_format"] not in ("iso", "unix", "unix_ms") and "%" not in parse["time_format"]:
         problems.append("parse.time_format: must be iso, unix, unix_ms or contain strftime codes, not %r" % parse["time_format"])
+    if parse["fields"] and parse["profile"] != "vpc_flow":
+        problems.append("parse.fields: is for the profile vpc_flow only; parse.profile is %s" % parse["profile"])
+    if len(set(parse["fields"])) != len(parse["fields"]):
+        problems.append("parse.fields: a field is named twice")
     if not LEAST_LINE <= parse_size(parse["max_line"]) <= MOST_LINE:
         problems.append("parse.max_line: must be from %d bytes to %d MiB" % (LEAST_LINE, MOST_LINE >> 20))
     return problems

@@ -39,6 +39,7 @@ class ParseOptions(t.TypedDict):
     profile: str
     time_field: str
     time_format: str
+    fields: t.List[str]
     timezone: str
     new_fields: str
     long_values: str

@@ -90,26 +90,41 @@ FOLLOW: Spec = {
 PARSE: Spec = {
     "profile": {
         "type": "str",
-        "choices": ["sftpgo", "client_events", "generic"],
+        "choices": ["sftpgo", "client_events", "cloudtrail", "vpc_flow", "route53_resolver", "generic"],
         "default": "generic",
         "description": [
             "What the lines are. V(sftpgo) is the log of an SFTPGo server: transfers, commands, logins, failed logins, HTTP requests and"
             " messages each get their own table. V(client_events) are events with C(timestamp), C(log_level) and C(thread), some of which"
-            " contain the id of a client (see O(client_ids)). V(generic) is any log with one JSON object per line.",
+            " contain the id of a client (see O(client_ids)). V(cloudtrail) are records of AWS CloudTrail, one in each line or in files as"
+            " CloudTrail delivers them. V(vpc_flow) are VPC flow logs, as text or as Parquet files (which needs the Python library"
+            " C(pyarrow)). V(route53_resolver) are query logs of Route 53 Resolver. V(generic) is any log with one JSON object per line.",
         ],
         "example": "sftpgo",
     },
     "time_field": {
         "type": "str",
-        "description": ["The field that contains the time of a line. The default is V(timestamp) for V(client_events), otherwise V(time)."],
+        "description": [
+            "The field that contains the time of a line. The default is V(timestamp) for V(client_events), V(eventTime) for V(cloudtrail),"
+            " V(start) for V(vpc_flow), V(query_timestamp) for V(route53_resolver), and otherwise V(time)."
+        ],
     },
     "time_format": {
         "type": "str",
-        "default": "iso",
         "description": [
             "The format of O(time_field): V(iso), such as V(2026-11-03T01:59:58.114) with or without an offset; V(unix) or V(unix_ms), a"
             " number of seconds or milliseconds since 1970; or strftime codes such as V(%d/%b/%Y:%H:%M:%S %z).",
+            "The default is V(unix) for V(vpc_flow), and otherwise V(iso).",
         ],
+    },
+    "fields": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "description": [
+            "For the profile V(vpc_flow), the fields of a flow log of a custom format, in its order, such as V(srcaddr). Files in S3 do not"
+            " need it, because their first line names the fields. Without both, only the default format (version 2) is accepted.",
+        ],
+        "example": ["srcaddr", "dstaddr", "bytes", "start", "action"],
     },
     "timezone": {
         "type": "str",

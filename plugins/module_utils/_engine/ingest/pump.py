@@ -15,7 +15,7 @@ import typing as t
 
 from ..base.units import parse_size
 from .checkpoint import Rejected
-from .records.parser import LineParser, Refused
+from .records.parser import LineParser, NoRecord, Refused
 from .sinks.base import RowRefusedError
 from .sinks.opening import open_sink
 from .source import source_of
@@ -164,6 +164,7 @@ class Pump:
     def _parsed(self, reading: Read) -> Batch:
         """The batch with the rows of its lines."""
         rows: t.Dict[str, t.List[t.Tuple[Value, ...]]] = {}
+        self._parser.begin(reading.first_line)
         parse, sealed = self._parser.parse, self._parser.sealed
         rejected = [
             Rejected(long.offset, long.length, "too_long", "%d bytes" % long.length, sealed(long.beginning)) for long in reading.piece.long
@@ -171,6 +172,8 @@ class Pump:
         for offset, line in reading.piece.lines:
             try:
                 table, values = parse(line)
+            except NoRecord:
+                continue
             except Refused as refused:
                 rejected.append(Rejected(offset, len(line), refused.reason, refused.detail, sealed(line)))
             else:

@@ -28,6 +28,10 @@ class Read(t.Protocol):
     def batch(self) -> Batch:
         """The new position, and what was lost before the lines."""
 
+    @property
+    def first_line(self) -> bytes:
+        """The first line of the file, which may name the fields of the others; empty if it is very long, or there is no file."""
+
 
 class Source(t.Protocol):
     """The lines of a stream, for one sink. problems: what could not be read at the last look, by path.
@@ -72,4 +76,4 @@ def source_of(
         return JournalTracker(document["follow"], parse_size(document["parse"]["max_line"]), owner, generations, lookup, clock)
     from .tail.tracker import Tracker
 
-    return Tracker(document["follow"], owner, generations, lookup, clock)
+    return Tracker(document["follow"], owner, generations, lookup, clock, document["parse"]["profile"] == "cloudtrail")

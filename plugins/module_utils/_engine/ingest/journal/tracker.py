@@ -40,6 +40,7 @@ class JournalReading(t.NamedTuple):
 
     piece: Piece
     batch: Batch
+    first_line: bytes = b""
 
 
 class Lag(t.NamedTuple):

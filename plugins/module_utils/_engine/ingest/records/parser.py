@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import typing as t
 
+from ...base.units import parse_size
 from .client_events import ClientEventsParser
+from .cloudtrail import CloudTrailParser
 from .decode import decoder
 from .fill import Filler, Values
-from .refused import Refused
+from .refused import NoRecord, Refused
+from .route53 import Route53Parser
 from .sftpgo import SftpgoParser
 from .sftpgo_fast import fast_parser
 from .tables import GENERIC, PROFILES, Table
 from .times import time_parser
 from .transform import Transform
+from .vpc_flow import FlowLines, FlowParser, fields_of
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import StreamDocument
@@ -32,39 +36,68 @@ class GenericParser:
         return GENERIC.name, self._filler.fill(time, fields)
 
 
+class Profile(t.Protocol):
+    """Fills the tables of a profile."""
+
+    def row(self, time: t.Tuple[str, str], fields: t.Dict[str, t.Any]) -> t.Tuple[str, Values]:
+        """The name of the table and the values of its columns; ``fields`` is emptied. Raises Refused."""
+
+
 class LineParser:
     """Turns the lines of a stream into rows. check: for a dry run, which creates no key."""
 
     def __init__(self, document: StreamDocument, check: bool = False) -> None:
         parse = document["parse"]
-        truncate = parse["long_values"] == "truncate"
-        self._decode = decoder()
+        keep_new, truncate = parse["new_fields"] == "keep", parse["long_values"] == "truncate"
+        self._decode: t.Callable[[bytes], t.Optional[t.Dict[str, t.Any]]] = decoder()
         self._time_field = parse["time_field"]
         self._time = time_parser(parse["time_format"], parse["timezone"])
-        self._profile: t.Union[SftpgoParser, GenericParser, ClientEventsParser]
+        self._profile: Profile
+        self._flow: t.Optional[FlowLines] = None
+        self._blank = parse["profile"] == "cloudtrail"
         self._client_events: t.Optional[ClientEventsParser] = None
         if document["client_ids"] is not None:
-            self._profile = self._client_events = ClientEventsParser(document["client_ids"], parse["new_fields"] == "keep", truncate, check)
+            self._profile = self._client_events = ClientEventsParser(document["client_ids"], keep_new, truncate, check)
         elif parse["profile"] == "sftpgo":
-            self._profile = SftpgoParser(parse["new_fields"] == "keep", truncate)
+            self._profile = SftpgoParser(keep_new, truncate)
+        elif parse["profile"] == "cloudtrail":
+            self._profile = CloudTrailParser(keep_new, truncate)
+        elif parse["profile"] == "route53_resolver":
+            self._profile = Route53Parser(keep_new, truncate)
+        elif parse["profile"] == "vpc_flow":
+            self._profile = FlowParser(keep_new, truncate)
+            self._flow = FlowLines(fields_of(parse["fields"]), parse_size(parse["max_line"]))
+            self._decode = self._flow.decode
         else:
             self._profile = GenericParser(truncate)
         options = document["transform"]
         self._transform = Transform(options, self._time_field) if options else None
         self._fast = fast_parser(self._time_field, self._time) if isinstance(self._profile, SftpgoParser) and not options else None
 
+    def begin(self, first_line: bytes) -> None:
+        """The lines of another file follow. first_line: of that file; it may name the fields."""
+        if self._flow is not None:
+            self._flow.begin(first_line)
+
     def parse(self, line: bytes) -> t.Tuple[str, Values]:
-        """The name of the table and the values of its columns. line: without its newline. Raises Refused."""
+        """The name of the table and the values of its columns. line: without its newline. Raises Refused, NoRecord."""
         row = self._fast(line) if self._fast is not None else None
         if row is not None:
             return row
+        if self._blank and not line.strip():
+            # What is around the records of a file of CloudTrail.
+            raise NoRecord
         fields = self._decode(line)
+        if fields is None:
+            raise NoRecord
         if self._transform is not None:
             fields = self._transform.apply(fields)
         return self._profile.row(self._time(fields.pop(self._time_field, None)), fields)
 
     def sealed(self, line: bytes) -> bytes:
-        """A rejected line as a sink stores it: encrypted if it may hold a client id. Raises KeyringError."""
+        """A rejected line as a sink stores it: encrypted if it may hold a client id, with the names of its fields. Raises KeyringError."""
+        if self._flow is not None:
+            return self._flow.with_header(line)
         return line if self._client_events is None else self._client_events.sealed(line)
 
     def unsealed(self, data: bytes) -> bytes:
@@ -77,4 +110,4 @@ def tables_of(document: StreamDocument) -> t.Tuple[Table, ...]:
     return PROFILES[document["parse"]["profile"]]
 
 
-__all__ = ["LineParser", "Refused", "tables_of"]
+__all__ = ["LineParser", "NoRecord", "Refused", "tables_of"]

@@ -16,6 +16,8 @@ REASONS = {
     "bad_type": "a field has another type than its column",
     "long_value": "a value is longer than its column",
     "new_field": "the profile does not know a field, and parse.new_fields is reject",
+    "no_header": "the fields of a flow log are unknown: its first line does not name them, and parse.fields is not set",
+    "field_count": "the line has more or fewer values than its flow log has fields",
     "two_client_ids": "the line has more than one client id",
     "database": "the database refuses the row",
     "document": "the search server refuses the document",
@@ -29,3 +31,7 @@ class Refused(Exception):
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+
+
+class NoRecord(Exception):
+    """A line that is none of the log's records, and is not rejected either, such as the names of the fields of a flow log."""

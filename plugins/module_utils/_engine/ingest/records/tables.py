@@ -199,9 +199,110 @@ CLIENT_EVENT = Table(
 )
 """An event of an application. kind: "error" if the line has a client id, otherwise "data". client_id: encrypted with the key client_key."""
 
+DERIVED_PRINCIPAL, DERIVED_TYPE, DERIVED_ACCOUNT, DERIVED_CLASS, DERIVED_CALL = "\0principal", "\0type", "\0account", "\0class", "\0call"
+DERIVED_RESPONSE, DERIVED_DENIED, DERIVED_ROOT = "\0response", "\0denied", "\0root"
+CLOUDTRAIL = Table(
+    "cloudtrail_event",
+    (
+        *TIME_COLUMNS,
+        _name("event_id", 64, "eventID"),
+        _name("service", 255, "eventSource"),
+        _name("action", 255, "eventName"),
+        _name("region", 64, "awsRegion"),
+        # The index of MySQL holds at most 3072 bytes.
+        _name("principal", 700, DERIVED_PRINCIPAL),
+        _name("principal_type", 64, DERIVED_TYPE),
+        _name("account", 64, DERIVED_ACCOUNT),
+        # An address, or the name of a service.
+        _name("source_ip", 255, "sourceIPAddress"),
+        _text("response", DERIVED_RESPONSE),
+        _name("error_code", 255, "errorCode"),
+        _text("error_message", "errorMessage"),
+        _name("event_class", 64, DERIVED_CLASS),
+        _name("call_type", 64, DERIVED_CALL),
+        Column("denied", BOOLEAN, DERIVED_DENIED),
+        Column("root", BOOLEAN, DERIVED_ROOT),
+        Column("read_only", BOOLEAN, "readOnly"),
+        _text("user_agent", "userAgent"),
+        EXTRA,
+    ),
+    (("time_utc",), ("event_id",), ("principal", "time_utc")),
+)
+"""A record of CloudTrail. response: ``responseElements`` as JSON text. event_class, call_type, denied, root: see ``audit.record``."""
+
+FLOW_NUMBERS = ("srcport", "dstport", "protocol", "packets", "bytes")
+_FLOW_NAMES = ("action", "log-status", "vpc-id", "subnet-id", "instance-id")
+_FLOW_LATER = (
+    "type", "pkt-srcaddr", "pkt-dstaddr", "region", "az-id", "sublocation-type", "sublocation-id", "pkt-src-aws-service",
+    "pkt-dst-aws-service", "flow-direction",
+)  # fmt: skip
+_FLOW_TEXTS = (
+    "ecs-cluster-arn", "ecs-cluster-name", "ecs-container-instance-arn", "ecs-container-instance-id", "ecs-container-id",
+    "ecs-second-container-id", "ecs-service-name", "ecs-task-definition-arn", "ecs-task-arn", "ecs-task-id", "reject-reason",
+    "resource-id", "encryption-status",
+)  # fmt: skip
+
+
+def _underscored(field: str) -> str:
+    return "traffic_type" if field == "type" else field.replace("-", "_")
+
+
+VPC_FLOW = Table(
+    "vpc_flow_record",
+    (
+        *TIME_COLUMNS,
+        _integer("version"),
+        _name("account_id", 64, "account-id"),
+        _name("interface_id", 64, "interface-id"),
+        _name("srcaddr", 64),
+        _name("dstaddr", 64),
+        *(_integer(field) for field in FLOW_NUMBERS),
+        # In Unix seconds; the time of the row is the start.
+        _integer("end_unix", "end"),
+        *(_name(_underscored(field), 64, field) for field in _FLOW_NAMES),
+        _integer("tcp_flags", "tcp-flags"),
+        *(_name(_underscored(field), 64, field) for field in _FLOW_LATER),
+        _integer("traffic_path", "traffic-path"),
+        *(_text(_underscored(field), field) for field in _FLOW_TEXTS),
+        EXTRA,
+    ),
+    (("time_utc",), ("srcaddr", "time_utc"), ("dstaddr", "time_utc")),
+)
+"""A VPC flow log record, with the fields of versions 2 to 10:
+https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html."""
+
+ROUTE53 = Table(
+    "route53_query",
+    (
+        *TIME_COLUMNS,
+        _name("account_id", 64),
+        _name("region", 64),
+        _name("vpc_id", 64),
+        # A name has at most 253 characters, and four times as many with escapes.
+        _text("query_name"),
+        _name("query_type", 32),
+        _name("query_class", 32),
+        _name("rcode", 32),
+        _name("srcaddr", 64),
+        _integer("srcport"),
+        _name("transport", 32),
+        _name("firewall_rule_action", 64),
+        _name("firewall_rule_group_id", 64),
+        _name("firewall_domain_list_id", 64),
+        EXTRA,
+    ),
+    (("time_utc",), ("srcaddr", "time_utc")),
+)
+"""A query that Route 53 Resolver answered: https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resolver-query-logs-format.html.
+
+``extra`` has the answers and the ids of the source."""
+
 PROFILES: t.Dict[str, t.Tuple[Table, ...]] = {
     "sftpgo": (TRANSFER, COMMAND, LOGIN, FAILED_LOGIN, HTTP, APPLICATION),
     "generic": (GENERIC,),
     "client_events": (CLIENT_EVENT,),
+    "cloudtrail": (CLOUDTRAIL,),
+    "vpc_flow": (VPC_FLOW,),
+    "route53_resolver": (ROUTE53,),
 }
 """The tables of each profile."""

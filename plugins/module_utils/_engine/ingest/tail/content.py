@@ -115,24 +115,32 @@ class GzipContent:
         os.close(self._fd)
 
     def _rewind(self) -> None:
-        import gzip
-
-        self._reader = gzip.GzipFile(fileobj=t.cast(t.Any, _Positioned(self._fd)), mode="rb")
+        self._reader = self._opened(_Positioned(self._fd))
         self._at = 0
         self._kept = b""
 
-    def _read(self, count: int) -> bytes:
+    def _opened(self, raw: t.Any) -> t.Any:
+        """A reader of the content, with the method ``read1``. raw: the file as a file object."""
+        import gzip
+
+        return gzip.GzipFile(fileobj=raw, mode="rb")
+
+    def _data(self, count: int) -> bytes:
+        """The next bytes, b"" at the end. Raises DamagedError."""
         import zlib
 
-        if self._reader is None:
-            raise AssertionError("open the content first")
         try:
-            data = t.cast(bytes, self._reader.read1(count))
+            return t.cast(bytes, t.cast(t.Any, self._reader).read1(count))
         except (EOFError, zlib.error, OSError) as error:
             # gzip.BadGzipFile is an OSError without a number; a real error of the disk has one.
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise DamagedError(self._at, "it ends early" if isinstance(error, EOFError) else "its content is damaged") from None
+
+    def _read(self, count: int) -> bytes:
+        if self._reader is None:
+            raise AssertionError("open the content first")
+        data = self._data(count)
         self._at += len(data)
         # Lines are read in blocks, and the next block begins with the line that the last one cut.
         self._kept = (self._kept + data)[-KEPT:]
@@ -159,4 +167,24 @@ class _Positioned:
         return True
 
 
-Content = t.Union[PlainContent, GzipContent]
+class Content(t.Protocol):
+    """The content of a file, by offset. compressed: it does not grow, and is cheap to read forwards only."""
+
+    @property
+    def compressed(self) -> bool:
+        """Whether it does not grow."""
+
+    def size(self) -> int:
+        """The size now, in bytes."""
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Up to ``count`` bytes; less only at the end."""
+
+    def next_data(self, offset: int) -> int:
+        """The first offset from this one on that is not inside a hole."""
+
+    def status(self) -> os.stat_result:
+        """The status of the open file."""
+
+    def close(self) -> None:
+        """Close the file."""

@@ -10,6 +10,8 @@ import typing as t
 from ..checkpoint import Place
 from . import fingerprint
 from .content import Content, GzipContent, PlainContent
+from .enveloped import EnvelopedContent
+from .parquet import ParquetContent
 from .walk import open_found
 
 if t.TYPE_CHECKING:
@@ -21,17 +23,24 @@ NEW, WAITING, COPY, READING, DONE = "new", "waiting", "copy", "reading", "done"
 read from another file; is read for its generation; was read to its end after its rotation."""
 
 
+LONGEST_FIRST_LINE = 16384
+"""Bytes of a first line that is remembered."""
+
+
 class File:
     """A file by device and inode. It stays open while it is read, so that it can be read to its end under any name and without one.
 
     base: the first offset that is not a zero byte. size: of the content when it was looked at last. seen: the same, at its largest.
     scanned, stuck: up to where the last line has no newline; the size at which nothing more could be read, -1 if it may be read.
     changed_at, first_at, retry_at: on the tracker's clock; the last is when it has to be identified again though it did not change.
+    enveloped: its content may be one JSON object with a list of records. first_line: of the content, empty if it is very long.
     unfinished: a compressed file that is still being written, or damaged. damage: why a compressed file cannot be decompressed to its end.
     """
 
-    def __init__(self, found: Found, now: float) -> None:
+    def __init__(self, found: Found, now: float, enveloped: bool = False) -> None:
         self.found = found
+        self.first_line = b""
+        self._enveloped = enveloped
         self.state = NEW
         self.content: t.Optional[Content] = None
         self.generation: t.Optional[Generation] = None
@@ -66,8 +75,19 @@ class File:
         """The content, open. Raises OSError."""
         if self.content is None:
             fd = open_found(self.found)
-            self.content = GzipContent(fd) if self.found.compressed else PlainContent(fd)
+            if self.found.path.endswith(".parquet"):
+                self.content = ParquetContent(fd)
+            else:
+                self.content = GzipContent(fd) if self.found.compressed else PlainContent(fd)
+            if self._enveloped:
+                self.content = EnvelopedContent(self.content)
         return self.content
+
+    def note_first_line(self) -> None:
+        """Remember the first line: to read it again from a compressed file would mean to read all of it again."""
+        if self.content is not None:
+            line, newline, _rest = self.content.read(self.base, LONGEST_FIRST_LINE).partition(b"\n")
+            self.first_line = line if newline else b""
 
     def close(self) -> None:
         """Close the file if it is open."""

@@ -37,12 +37,17 @@ class Reading(t.NamedTuple):
     piece: Piece
     batch: Batch
 
+    @property
+    def first_line(self) -> bytes:
+        """The first line of the file."""
+        return self.file.first_line
+
 
 class Tracker:
     """Follows the files of one stream for one sink.
 
     owner: host and stream. generations: those that the sink has open; lookup: returns all that the sink has with a first digest.
-    clock: monotonic, in seconds.
+    clock: monotonic, in seconds. enveloped: a file may be one JSON object with a list of records.
     problems: what could not be read at the last scan, by path.
     """
 
@@ -55,7 +60,9 @@ class Tracker:
         generations: t.Iterable[Generation],
         lookup: t.Callable[[str], t.List[Generation]],
         clock: t.Callable[[], float] = time.monotonic,
+        enveloped: bool = False,
     ) -> None:
+        self._enveloped = enveloped
         self._options = options
         self._names = Names(options)
         self._owner = owner
@@ -96,7 +103,7 @@ class Tracker:
             if file.missing and file.content is None:
                 del self.files[key]
         for key, each in found.items():
-            self.files[key] = File(each, now)
+            self.files[key] = File(each, now, self._enveloped)
         for file in self.files.values():
             self._check(file)
         for file in sorted(self.files.values(), key=_age):
@@ -148,7 +155,7 @@ class Tracker:
         key = fingerprint.window(content, file.base, first)
         candidates = self._candidates(key)
         for like in matching.likenesses(file, content, candidates):
-            holder = self._holder(like.generation, file)
+            holder = _holder(self.files.values(), like.generation, file)
             if holder is None and matching.continues(file, like):
                 self._adopt(file, like.generation)
                 return
@@ -178,6 +185,7 @@ class Tracker:
         file.seen = max(file.seen, file.size)
         file.base = fingerprint.skip_zeros(content, 0, file.size)
         data = content.read(file.base, min(fingerprint.WINDOW, file.size - file.base))
+        file.note_first_line()
         first = fingerprint.first_mark(data)
         # A file that does not grow any more may have one line without its newline.
         return len(data) if first is None and data and self._ends(file) else first
@@ -188,12 +196,6 @@ class Tracker:
         here = [file.generation for file in self.files.values() if file.generation is not None]
         known.update({each.public_id: each for each in here + self.orphans.generations() if each.head[0][1] == first})
         return list(known.values())
-
-    def _holder(self, generation: Generation, other: File) -> t.Optional[File]:
-        for file in self.files.values():
-            if file is not other and file.generation is not None and file.generation.public_id == generation.public_id:
-                return file
-        return None
 
     def _adopt(self, file: File, generation: Generation) -> None:
         """The file is this generation."""
@@ -288,6 +290,14 @@ class Tracker:
 
     def _is_finished(self, file: File) -> bool:
         return self._ends(file) and (not file.unread or (file.damage != "" and file.stuck == file.size))
+
+
+def _holder(files: t.Iterable[File], generation: Generation, other: File) -> t.Optional[File]:
+    """The file of a generation, if another file is."""
+    for file in files:
+        if file is not other and file.generation is not None and file.generation.public_id == generation.public_id:
+            return file
+    return None
 
 
 def _setter(file: File) -> t.Callable[[Generation], None]:

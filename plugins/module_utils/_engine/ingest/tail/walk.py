@@ -26,7 +26,7 @@ MOST_DEPTH = 32
 class Found(t.NamedTuple):
     """A file. path: as the stream names it; root: the folder that is opened first; relative: the path below it.
 
-    live: whether the source writes to this name. compressed: whether it ends in ``.gz``. size: in bytes on the disk.
+    live: whether the source writes to this name. compressed: whether it ends in ``.gz``, or is a Parquet file. size: in bytes on the disk.
     """
 
     path: str
@@ -65,7 +65,7 @@ class Names:
             return True, False
         if name.endswith(".gz"):
             return (False, True) if self._rotated(name) or self._rotated(name[:-3]) else None
-        return (False, False) if self._rotated(name) else None
+        return (False, name.endswith(".parquet")) if self._rotated(name) else None
 
 
 def walk(options: FollowOptions, names: Names) -> Walk:
@@ -95,7 +95,7 @@ def _walk_folder(folder: int, root: str, below: str, recurse: bool, names: Names
                 # A compressed file is being written as long as the plain one is there.
                 if kind[0] and stat.S_ISLNK(status.st_mode):
                     result.problems[os.path.join(root, relative)] = "a symbolic link, which is never followed"
-                if stat.S_ISREG(status.st_mode) and not (kind[1] and entry.name[:-3] in plain):
+                if stat.S_ISREG(status.st_mode) and not (entry.name.endswith(".gz") and entry.name[:-3] in plain):
                     found = Found(os.path.join(root, relative), root, relative, *kind, identity(status), status.st_size, status.st_mtime_ns)
                     result.files.append(found)
             elif recurse and below.count("/") < MOST_DEPTH and entry.is_dir(follow_symlinks=False):

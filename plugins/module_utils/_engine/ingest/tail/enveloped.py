@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The content of a file that may be one JSON object with a list of records, as lines with one record each (``audit.envelope``)."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...audit.envelope import LONGEST_BEGIN, Splitter, begin_of
+from .content import BLOCK, KEPT
+
+if t.TYPE_CHECKING:
+    import os
+
+    from .content import Content
+
+
+class EnvelopedContent:
+    """The lines of another content, whose offsets stay. A file with one record a line is as it is."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._splitter: t.Optional[Splitter] = None
+        self._at = 0
+        # The last bytes up to ``_at``: as they are in the file, and as lines.
+        self._raw = self._lines = b""
+
+    @property
+    def compressed(self) -> bool:
+        """Whether it does not grow."""
+        return self._content.compressed
+
+    def size(self) -> int:
+        """The size now, in bytes. Raises DamagedError."""
+        return self._content.size()
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Up to ``count`` bytes; less only at the end."""
+        if offset < self._at - len(self._lines) or self._changed(offset, count):
+            self._splitter = None
+        if self._splitter is None:
+            begin = begin_of(self._content.read(0, LONGEST_BEGIN))
+            if begin is None:
+                return self._content.read(offset, count)
+            self._splitter, self._at, self._raw, self._lines = Splitter(begin), 0, b"", b""
+        while self._at < offset + count:
+            data = self._content.read(self._at, min(BLOCK, offset + count - self._at))
+            if not data:
+                break
+            self._at += len(data)
+            self._raw = (self._raw + data)[-KEPT:]
+            self._lines = (self._lines + self._splitter.feed(data))[-KEPT:]
+        begin = self._at - len(self._lines)
+        return self._lines[max(0, offset - begin) : max(0, offset + count - begin)]
+
+    def _changed(self, offset: int, count: int) -> bool:
+        """Whether what was read before is another content now: a plain file can be written anew."""
+        if self._splitter is None or self._content.compressed or offset >= self._at:
+            return False
+        begin = self._at - len(self._raw)
+        count = min(count, self._at - offset)
+        return self._content.read(offset, count) != self._raw[offset - begin : offset - begin + count]
+
+    def next_data(self, offset: int) -> int:
+        """The first offset from this one on that is not inside a hole."""
+        return self._content.next_data(offset)
+
+    def status(self) -> os.stat_result:
+        """The status of the open file."""
+        return self._content.status()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._content.close()

@@ -1,0 +1,135 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files as AWS delivers them are followed: each record once, whatever was read before."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry
+from rigs.aws_logs import FLOW_HEADER, SKIPPED, compressed, flow, log_file, query, record
+from rigs.streams import document
+
+NAME = "123456789012_CloudTrail_eu-west-1_20261103T0205Z_%s.json.gz"
+
+
+@pytest.fixture
+def logs(tmp_path):
+    (tmp_path / "logs").mkdir()
+    return tmp_path / "logs"
+
+
+def stream(tmp_path, profile, **parse):
+    follow = {"patterns": ["*.json", "*.log"], "rotated": ["*_CloudTrail_*.json.gz", "*.log.gz", "*.parquet"], "recurse": True}
+    return document(tmp_path, follow=follow, parse={"profile": profile, **parse})
+
+
+def select(tmp_path, statement):
+    with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite")) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def ingested(wanted):
+    result = follower.catch_up(wanted, sleep=lambda _seconds: None)
+    (sink,) = result["sinks"]
+    return sink["rows"], sink["rejected"], sink["gaps"]
+
+
+def test_each_record_of_delivered_files_is_a_row_once(tmp_path, logs):
+    wanted = stream(tmp_path, "cloudtrail")
+    day = logs / "AWSLogs" / "2026" / "11" / "03"
+    day.mkdir(parents=True)
+    (day / (NAME % "a")).write_bytes(compressed(log_file([record(1), record(2)])))
+    (day / (NAME % "b")).write_bytes(compressed(log_file([record(3), "odd", record(4, eventTime=...)])))
+    (day / (NAME % "c")).write_bytes(compressed(log_file([])))
+    (day / "123456789012_CloudTrail-Digest_eu-west-1_trail_eu-west-1_20261103T020000Z.json.gz").write_bytes(compressed(b"{}"))
+    assert ingested(wanted) == (3, 2, 0)
+    assert ingested(wanted) == (0, 0, 0)
+    assert sorted(each[0][-1] for each in select(tmp_path, "SELECT event_id FROM cloudtrail_event")) == ["1", "2", "3"]
+    assert sorted(each[0] for each in select(tmp_path, "SELECT reason FROM ingest_rejected")) == ["bad_time", "not_object"]
+    # The file that is not compressed, and has one record a line, as "audit events --format raw" prints them.
+    (day / "events.json").write_bytes(b"".join(json.dumps(record(number)).encode() + b"\n" for number in (5, 6)))
+    assert ingested(wanted) == (2, 0, 0)
+
+
+def test_a_file_that_is_being_written_is_read_record_by_record(tmp_path, logs):
+    wanted = stream(tmp_path, "cloudtrail")
+    data = log_file([record(number) for number in range(4)])
+    path = logs / "whole.json"
+    path.write_bytes(data[: len(data) * 2 // 3])
+    assert ingested(wanted)[0] == 2
+    path.write_bytes(data)
+    assert ingested(wanted)[0] == 2
+    assert select(tmp_path, "SELECT COUNT(DISTINCT event_id) FROM cloudtrail_event") == [(4,)]
+    # Another file under the same name.
+    path.write_bytes(log_file([record(number) for number in range(10, 13)]))
+    assert ingested(wanted)[0] == 3
+
+
+def test_a_row_is_at_the_offset_that_its_record_has_in_the_file(tmp_path, logs):
+    data = log_file([record(1), record(2)])
+    (logs / (NAME % "a")).write_bytes(compressed(data))
+    ingested(stream(tmp_path, "cloudtrail"))
+    places = select(tmp_path, "SELECT line_offset FROM cloudtrail_event ORDER BY line_offset")
+    assert places == [(0,), (data.index(b',{"eventVersion"') + 1,)]
+
+
+def test_flow_logs_with_different_fields_are_read_by_their_headers(tmp_path, logs):
+    wanted = stream(tmp_path, "vpc_flow")
+    hive = logs / "aws-account-id=123456789012" / "aws-service=vpcflowlogs" / "aws-region=eu-west-1" / "year=2026" / "hour=02"
+    hive.mkdir(parents=True)
+    (hive / "one.log.gz").write_bytes(compressed("\n".join([FLOW_HEADER, *map(flow, range(1, 200)), SKIPPED, ""]).encode()))
+    (hive / "two.log.gz").write_bytes(compressed(b"bytes start srcaddr\n5 1793671200 192.0.2.250\n5 1793671200\n"))
+    growing = hive / "live.log"
+    growing.write_text("start srcaddr bytes\n1793671200 192.0.2.251 1\n")
+    assert ingested(wanted) == (202, 1, 0)
+    # A new process begins in the middle of a file.
+    with open(growing, "a") as file:
+        file.write("1793671201 192.0.2.251 2\n")
+    assert ingested(wanted) == (1, 0, 0)
+    assert select(tmp_path, "SELECT SUM(bytes) FROM vpc_flow_record WHERE srcaddr = '192.0.2.251'") == [(3,)]
+    assert select(tmp_path, "SELECT COUNT(*) FROM vpc_flow_record WHERE log_status = 'SKIPDATA'") == [(1,)]
+    assert select(tmp_path, "SELECT reason, line FROM ingest_rejected") == [("field_count", b"bytes start srcaddr\n5 1793671200")]
+    assert retry.retry(wanted)[0]["tried"] == 1
+
+
+def test_query_logs_are_read(tmp_path, logs):
+    (logs / "queries.log.gz").write_bytes(compressed(b"".join(json.dumps(query(n)).encode() + b"\n" for n in (1, 2))))
+    assert ingested(stream(tmp_path, "route53_resolver")) == (2, 0, 0)
+
+
+def parquet_file(path, rows):
+    import pyarrow
+    import pyarrow.parquet
+
+    names = [name.replace("-", "_") for name in FLOW_HEADER.split()]
+    columns = [[row[index] for row in rows] for index in range(len(names))]
+    pyarrow.parquet.write_table(pyarrow.table(dict(zip(names, columns))), path)
+
+
+def test_a_parquet_file_is_read_or_the_missing_library_is_named_and_the_others_are_read(tmp_path, logs):
+    wanted = stream(tmp_path, "vpc_flow")
+    (logs / "one.log.gz").write_bytes(compressed(("%s\n%s\n" % (FLOW_HEADER, flow(1))).encode()))
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        (logs / "two.parquet").write_bytes(b"PAR1" * 500)
+        result = follower.catch_up(wanted, sleep=lambda _seconds: None)
+        assert result["exit_code"] == 3
+        assert result["sinks"][0]["rows"] == 1
+        assert "the Python library 'pyarrow' is missing, needed for Parquet files" in result["warnings"][0]
+        return
+    rows = [[None if word == "-" else int(word) if word.isdigit() else word for word in flow(n).split()] for n in range(2, 20_000)]
+    parquet_file(
+        logs / "two.parquet",
+        [*rows, [None if word == "-" else word for word in [*rows[0][:3], *"-" * 7, *rows[0][10:12]]] + [None, "SKIPDATA"]],
+    )
+    assert ingested(wanted)[0] == 20_000
+    assert ingested(wanted)[0] == 0
+    assert select(tmp_path, "SELECT COUNT(*) FROM vpc_flow_record WHERE log_status = 'SKIPDATA'") == [(1,)]
+    (logs / "three.parquet").write_bytes(b"PAR1" * 500)
+    assert ingested(wanted)[1:] == (0, 0)
