@@ -93,7 +93,7 @@ def test_mistakes_are_named(host):
         assert hint in message
     document = streams.given(host.folder, parse={"profile": "generic"})
     (host.folder / "new" / "sftpgo.json").write_text(json.dumps(document))
-    assert "only streams with the profile sftpgo have statistics" in host("stats", "new/sftpgo.json", code=2)
+    assert "has no statistics; these profiles have: sftpgo" in host("stats", "new/sftpgo.json", code=2)
 
 
 def test_a_running_follower_keeps_the_page_up_to_date(host, tmp_path):

@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
     from ..ingest.generate.folder import Generated
     from ..ingest.sinks.sql import SqlSink
     from ..ingest.statistics.compute import Span
-    from ..ingest.statistics.facts import Statistics
+    from ..ingest.statistics.facts import Rankings, Statistics
 
 PAGE_SPAN = timedelta(days=7)
 """The time before now that the page of a follower shows."""
@@ -41,16 +41,17 @@ def add_stats_options(parser: argparse.ArgumentParser) -> None:
 def stats(options: argparse.Namespace) -> int:
     """Print the statistics of a stream, or write them as a page."""
     from ..config import files
+    from ..config.stream_check import HAVE_STATISTICS
     from ..ingest.statistics.compute import Span
-    from ..tell import statistics_page, statistics_text
 
     if options.html and options.json:
         raise UsageError("--html and --json cannot be used together", hint="Run the command twice")
     (path,) = files.find(options.config, [options.stream], "stream")
     document = files.load_stream(path)
     profile = document["parse"]["profile"]
-    if profile != "sftpgo":
-        raise ConfigError("only streams with the profile sftpgo have statistics; this one has the profile %s" % profile, path)
+    if profile not in HAVE_STATISTICS:
+        problem = "a stream with the profile %s has no statistics; these profiles have: %s" % (profile, ", ".join(HAVE_STATISTICS))
+        raise ConfigError(problem, path)
     statistics = _computed(document, _sink(document, options.sink), Span(options.since, options.until, options.by), at_once=True)
     if options.json:
         output.print_json(statistics)
@@ -59,11 +60,27 @@ def stats(options: argparse.Namespace) -> int:
 
         umask = os.umask(0o022)
         os.umask(umask)
-        write_atomically(os.path.abspath(options.html), statistics_page.render(statistics).encode("utf-8"), 0o644 & ~umask)
+        write_atomically(os.path.abspath(options.html), _page(statistics).encode("utf-8"), 0o644 & ~umask)
         output.print_text("%s: written" % options.html)
     else:
-        output.print_text(statistics_text.render(statistics))
+        output.print_text(_text(statistics))
     return EXIT_DONE
+
+
+def _page(statistics: t.Union[Statistics, Rankings], every: t.Optional[int] = None) -> str:
+    from ..tell import rankings, statistics_page
+
+    if "rankings" in statistics:
+        return rankings.render_page(t.cast("Rankings", statistics), every)
+    return statistics_page.render(statistics, every)
+
+
+def _text(statistics: t.Union[Statistics, Rankings]) -> str:
+    from ..tell import rankings, statistics_text
+
+    if "rankings" in statistics:
+        return rankings.render_text(t.cast("Rankings", statistics))
+    return statistics_text.render(statistics)
 
 
 def keep_page(document: StreamDocument, page: PageOptions, stop: threading.Event) -> None:
@@ -89,11 +106,10 @@ def _write_page(document: StreamDocument, path: str, every: float) -> str:
 
     from ..base.durable import write_atomically
     from ..ingest.statistics.compute import Span
-    from ..tell import statistics_page
 
     try:
         statistics = _computed(document, _sink(document, None), Span(datetime.now(timezone.utc) - PAGE_SPAN))
-        write_atomically(path, statistics_page.render(statistics, round(every)).encode("utf-8"), 0o644)
+        write_atomically(path, _page(statistics, round(every)).encode("utf-8"), 0o644)
     except LogArchiveError as error:
         return str(error)
     except OSError as error:
@@ -116,19 +132,23 @@ def _sink(document: StreamDocument, name: t.Optional[str]) -> SinkOptions:
     raise ConfigError("the stream '%s' has no sink of this name" % document["name"], name, "Its sinks are: %s" % known)
 
 
-def _computed(document: StreamDocument, options: SinkOptions, span: Span, at_once: bool = False) -> Statistics:
+def _computed(document: StreamDocument, options: SinkOptions, span: Span, at_once: bool = False) -> t.Union[Statistics, Rankings]:
     """at_once: use two connections at the same time; a follower leaves the other processor to its work."""
     import contextlib
     from datetime import datetime, timezone
 
     from ..ingest.sinks.opening import open_sink
     from ..ingest.statistics.compute import compute
+    from ..ingest.statistics.rankings import PROFILES, rank
 
     def opened() -> SqlSink:
         return open_sink(options, document, create=False)
 
+    profile, now = document["parse"]["profile"], datetime.now(timezone.utc)
     with contextlib.closing(opened()) as sink:
-        return compute(sink, options["name"], span, datetime.now(timezone.utc), opened if at_once else None)
+        if profile in PROFILES:
+            return rank(sink, options["name"], profile, span, now)
+        return compute(sink, options["name"], span, now, opened if at_once else None)
 
 
 def add_generate_options(parser: argparse.ArgumentParser) -> None:

@@ -21,6 +21,8 @@ if t.TYPE_CHECKING:
 
 LEAST_LINE = 1024
 MOST_LINE = 64 << 20
+HAVE_STATISTICS = ("sftpgo", "cloudtrail", "vpc_flow", "route53_resolver")
+"""Profiles that have statistics."""
 TIME_FIELDS = {
     "client_events": "timestamp",
     "cloudtrail": "eventTime",
@@ -128,8 +130,8 @@ def _page_problems(page: t.Mapping[str, t.Any], parse: t.Mapping[str, t.Any], si
         problems.append(
             "page: it is made from the first sink, which fills the table %s; put a sink without 'table' first" % sinks[0]["table"]
         )
-    if parse["profile"] != "sftpgo":
-        problems.append("page: only the profile sftpgo has statistics; parse.profile is %s" % parse["profile"])
+    if parse["profile"] not in HAVE_STATISTICS:
+        problems.append("page: the profile %s has no statistics; these have: %s" % (parse["profile"], ", ".join(HAVE_STATISTICS)))
     if parse_duration(page["every"]) < LEAST_PAGE:
         problems.append("page.every: must be at least %ds" % LEAST_PAGE)
     return problems

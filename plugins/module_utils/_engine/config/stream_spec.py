@@ -276,7 +276,7 @@ STREAM: Spec = {
         "options": PAGE,
         "description": [
             "A page with the statistics of the last seven days, from the first sink. C(log-archive follow) keeps it up to date. The profile"
-            " must be V(sftpgo)."
+            " must be V(sftpgo), V(cloudtrail), V(vpc_flow) or V(route53_resolver)."
         ],
     },
     "notify": {

@@ -66,26 +66,31 @@ def render(statistics: Statistics, reload_seconds: t.Optional[int] = None) -> st
     title = "%s: statistics" % statistics["stream"]
     span = "%s to %s, UTC" % (statistics["since"], statistics["until"]) if statistics["since"] else "no transfers"
     parts = [
-        "<h1>%s</h1>" % _text(title),
-        "<p>%s. Hosts: %s. Created at %s.</p>" % (_text(span), _text(", ".join(statistics["hosts"]) or "none"), statistics["created"]),
+        "<h1>%s</h1>" % text_of(title),
+        "<p>%s. Hosts: %s. Created at %s.</p>" % (text_of(span), text_of(", ".join(statistics["hosts"]) or "none"), statistics["created"]),
         _figures(statistics),
     ]
     trend, by = statistics["trend"], statistics["by"]
     if trend:
         key = '<p><span class="key up">uploads</span> <span class="key down">downloads</span></p>'
         parts += [
-            _section("Transfers by %s" % by, key + _chart(trend, "uploads", "downloads", _count)),
-            _section("Bytes by %s" % by, key + _chart(trend, "bytes_uploaded", "bytes_downloaded", format_size)),
-            _section("Hours of the day (UTC)", _hours_chart(statistics)),
+            section("Transfers by %s" % by, key + _chart(trend, "uploads", "downloads", _count)),
+            section("Bytes by %s" % by, key + _chart(trend, "bytes_uploaded", "bytes_downloaded", format_size)),
+            section("Hours of the day (UTC)", _hours_chart(statistics)),
         ]
     parts += [
-        _section("Users", _users(statistics)),
-        _section("Files with the most bytes", _files(statistics)),
-        _section("Protocols", _protocols(statistics)),
-        _section("Addresses of clients", _addresses(statistics)),
+        section("Users", _users(statistics)),
+        section("Files with the most bytes", _files(statistics)),
+        section("Protocols", _protocols(statistics)),
+        section("Addresses of clients", _addresses(statistics)),
     ]
+    return page_of(title, parts, reload_seconds)
+
+
+def page_of(title: str, parts: t.Iterable[str], reload_seconds: t.Optional[int]) -> str:
+    """A page of parts that are HTML already; "" is left out."""
     refresh = '<meta http-equiv="refresh" content="%d">\n' % reload_seconds if reload_seconds else ""
-    return _PAGE % {"title": _text(title), "refresh": refresh, "body": "\n".join(filter(None, parts))}
+    return _PAGE % {"title": text_of(title), "refresh": refresh, "body": "\n".join(filter(None, parts))}
 
 
 def _figures(statistics: Statistics) -> str:
@@ -122,36 +127,36 @@ def _users(statistics: Statistics) -> str:
     users = statistics["users"]
     rows = []
     for user in users[:MOST_USERS]:
-        rows.append([_text(user["username"] or "(none)"), *(_cell(name, user) for name in names), _text(user["last_seen"] or "-")])
+        rows.append([text_of(user["username"] or "(none)"), *(_cell(name, user) for name in names), text_of(user["last_seen"] or "-")])
     others = users[MOST_USERS:]
     if others:
         together = {name: sum(user[name] for user in others) for name in names}  # type: ignore[literal-required]
         rows.append(["%d others" % len(others), *(_cell(name, together) for name in names), ""])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _files(statistics: Statistics) -> str:
     rows = [
-        [_text(file["path"]), _text(file["username"] or "-"), _count(file["transfers"]), format_size(file["bytes"])]
+        [text_of(file["path"]), text_of(file["username"] or "-"), _count(file["transfers"]), format_size(file["bytes"])]
         for file in statistics["files"]
     ]
-    return _table(("File", "User", "Transfers", "Bytes"), rows)
+    return table(("File", "User", "Transfers", "Bytes"), rows)
 
 
 def _protocols(statistics: Statistics) -> str:
-    rows = [[_text(one["protocol"] or "(none)"), _count(one["transfers"]), format_size(one["bytes"])] for one in statistics["protocols"]]
-    return _table(("Protocol", "Transfers", "Bytes"), rows)
+    rows = [[text_of(one["protocol"] or "(none)"), _count(one["transfers"]), format_size(one["bytes"])] for one in statistics["protocols"]]
+    return table(("Protocol", "Transfers", "Bytes"), rows)
 
 
 def _addresses(statistics: Statistics) -> str:
     rows = [
         [
-            _text(one["address"] or "(none)"), _count(one["users"]), _count(one["transfers"]), format_size(one["bytes"]),
+            text_of(one["address"] or "(none)"), _count(one["users"]), _count(one["transfers"]), format_size(one["bytes"]),
             _count(one["failed_logins"]),
         ]
         for one in statistics["addresses"]
     ]  # fmt: skip
-    return _table(("Address", "Users", "Transfers", "Bytes", "Failed logins"), rows)
+    return table(("Address", "Users", "Transfers", "Bytes", "Failed logins"), rows)
 
 
 def _cell(name: str, counts: t.Mapping[str, t.Any]) -> str:
@@ -162,7 +167,7 @@ def _count(value: int) -> str:
     return "{:,}".format(value)
 
 
-def _table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:
+def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:
     """A table of cells that are HTML already; nothing without rows."""
     if not rows:
         return ""
@@ -205,20 +210,22 @@ def _bars(labels: t.Sequence[str], bars: t.Sequence[t.Tuple[int, int, str]], sho
         x, width = LEFT + index * step, max(step * 0.8, 0.5)
         low_height, high_height = ((room - 10) * value / most for value in (low, high))
         if low or high:
-            parts.append("<g><title>%s</title>" % _text(title))
+            parts.append("<g><title>%s</title>" % text_of(title))
             for kind, y, height in (("up", room - low_height, low_height), ("down", room - low_height - high_height, high_height)):
                 if height:
                     parts.append('<rect class="%s" x="%.2f" y="%.2f" width="%.2f" height="%.2f"/>' % (kind, x, y, width, height))
             parts.append("</g>")
     every = -(-len(labels) // MOST_LABELS)
     for index in range(0, len(labels), every):
-        parts.append('<text x="%.1f" y="%d">%s</text>' % (LEFT + index * step, HEIGHT - 6, _text(labels[index])))
+        parts.append('<text x="%.1f" y="%d">%s</text>' % (LEFT + index * step, HEIGHT - 6, text_of(labels[index])))
     return "".join([*parts, "</svg>"])
 
 
-def _section(title: str, content: str) -> str:
-    return "<section><h2>%s</h2>\n%s</section>" % (_text(title), content) if content else ""
+def section(title: str, content: str) -> str:
+    """A section of HTML; nothing without content."""
+    return "<section><h2>%s</h2>\n%s</section>" % (text_of(title), content) if content else ""
 
 
-def _text(text: str) -> str:
+def text_of(text: str) -> str:
+    """Any text as HTML."""
     return escape(line(text))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The types of the statistics of a stream of SFTPGo's log. Import this module for type checking only.
+"""The types of the statistics of a stream. Import this module for type checking only.
 
 Times are in UTC ("2026-11-03T02:00:00Z"), sizes in bytes. A transfer is an upload or a download without an error; a failed transfer is
 counted by itself, and its bytes are not.
@@ -114,3 +114,37 @@ class Statistics(t.TypedDict):
     files: t.List[TopFile]
     protocols: t.List[Protocol]
     addresses: t.List[Address]
+
+
+class RankedColumn(t.TypedDict):
+    """A column of a ranking. kind: text, count, bytes, time."""
+
+    name: str
+    kind: str
+
+
+class Ranking(t.TypedDict):
+    """A table of the statistics: the rows with the most, by the names of their columns."""
+
+    name: str
+    title: str
+    columns: t.List[RankedColumn]
+    rows: t.List[t.Dict[str, t.Any]]
+
+
+class Rankings(t.TypedDict):
+    """The statistics of one stream of another profile.
+
+    hosts: with lines in the sink. since, until: the span, or the times of the first and the last record where it is open; None if there is
+    no record.
+    """
+
+    stream: str
+    sink: str
+    profile: str
+    hosts: t.List[str]
+    created: str
+    since: t.Optional[str]
+    until: t.Optional[str]
+    totals: t.Dict[str, int]
+    rankings: t.List[Ranking]

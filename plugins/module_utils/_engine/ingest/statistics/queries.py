@@ -26,7 +26,8 @@ if t.TYPE_CHECKING:
 
 MOST_ROWS = 20
 """Files and addresses in the result."""
-_OWN = "generation IN (SELECT id FROM %s WHERE stream = ?)" % GENERATION.name
+OWN = "generation IN (SELECT id FROM %s WHERE stream = ?)" % GENERATION.name
+"""The condition that a row is of the stream, which is its value."""
 _COUNTS = "SUM(uploads), SUM(downloads), SUM(bytes_uploaded), SUM(bytes_downloaded), SUM(failed)"
 _TRANSFERS = "SUM(uploads + downloads), SUM(bytes_uploaded + bytes_downloaded)"
 
@@ -70,10 +71,10 @@ class Source:
 
     def files(self) -> Rows:
         """The files with the most bytes: path, user, number of transfers, bytes. Each user has files of the same names."""
-        condition, values = _times("time_utc", self._span)
+        condition, values = times_between("time_utc", self._span)
         return self._sink.select(
             "SELECT COALESCE(virtual_path, ''), username, COUNT(*), COALESCE(SUM(%s), 0) FROM %s WHERE %s%s AND error IS NULL"
-            " GROUP BY 1, 2 ORDER BY 4 DESC, 3 DESC, 1, 2 LIMIT %d" % (BYTES, TRANSFER.name, _OWN, condition, MOST_ROWS),
+            " GROUP BY 1, 2 ORDER BY 4 DESC, 3 DESC, 1, 2 LIMIT %d" % (BYTES, TRANSFER.name, OWN, condition, MOST_ROWS),
             [self._sink.stream, *values],
         )
 
@@ -83,8 +84,8 @@ class Source:
         values: t.List[t.Any] = []
 
         def add_rows(ends: Ends, condition: str = "") -> None:
-            times, limits = _times("time_utc", ends)
-            for select in selects(self._sink.dialect, table, _OWN + times + condition):
+            times, limits = times_between("time_utc", ends)
+            for select in selects(self._sink.dialect, table, OWN + times + condition):
                 parts.append(select)
                 values.extend([self._sink.stream, *limits])
 
@@ -92,9 +93,9 @@ class Source:
             add_rows(ends)
         if self._whole is not None:
             if self._sink.has_sums:
-                times, limits = _times("hour_utc", self._whole)
+                times, limits = times_between("hour_utc", self._whole)
                 names = ", ".join(column.name for column in table.columns)
-                parts.append("SELECT %s FROM %s WHERE %s%s" % (names, table.name, _OWN, times))
+                parts.append("SELECT %s FROM %s WHERE %s%s" % (names, table.name, OWN, times))
                 values += [self._sink.stream, *limits]
             if not self._sink.has_sums:
                 add_rows(self._whole)
@@ -122,7 +123,7 @@ def _floor(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
-def _times(column: str, ends: Ends) -> t.Tuple[str, t.List[str]]:
+def times_between(column: str, ends: Ends) -> t.Tuple[str, t.List[str]]:
     """The condition that a time lies between two moments, and its values."""
     condition, values = "", []
     for sign, moment in ((">=", ends[0]), ("<", ends[1])):

@@ -55,7 +55,7 @@ def test_defaults(tmp_path) -> None:
         ({"parse": {"timezone": "Mars"}}, "parse.timezone: "),
         ({"parse": {"time_format": "rfc"}}, "parse.time_format: must be iso"),
         ({"parse": {"max_line": "1G"}}, "parse.max_line: must be from 1024 bytes to 64 MiB"),
-        ({"page": {"path": "/p", "every": "10m"}, "parse": {"profile": "generic"}}, "page: only the profile sftpgo has statistics"),
+        ({"page": {"path": "/p", "every": "10m"}, "parse": {"profile": "generic"}}, "page: the profile generic has no statistics"),
         ({"page": {"path": "/p", "every": "0.5"}}, "page.every: must be at least 1s"),
         ({"page": {}}, "page.path: is missing"),
         (
