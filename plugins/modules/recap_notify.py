@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: recap_notify
-short_description: Report runs by mail, chat, log file or ping
+short_description: Report runs by mail, chat, log file, ping or AWS
 version_added: 0.1.0
 description:
   - Sends the recap of one run, or the recaps of a whole fleet in one message, to the receivers that a job document configures in C(notify).
@@ -24,6 +24,7 @@ options:
     required: true
 requirements:
   - apprise (Python library on the host that runs the module, for O(notify[].type=chat))
+  - boto3 (Python library on the host that runs the module, for O(notify[].type=cloudwatch) and O(notify[].type=eventbridge))
 notes:
   - To send one message for the whole fleet, run the module once, on the controller, with C(run_once) and C(delegate_to=localhost).
   - The module sends recaps unchanged. The module M(infra_ops.log_archive.archive_run) has already removed what looks like a secret.

@@ -10,6 +10,13 @@ import typing as t
 
 from .option import Spec
 
+LOG_GROUP = r"[A-Za-z0-9._/#-]{1,512}"
+LOG_GROUP_MEANS = "1 to 512 letters, digits and '.', '-', '_', '/', '#'"
+NAMESPACE = r"(?!AWS/)[A-Za-z0-9._/#-][A-Za-z0-9._/#:-]{0,254}"
+NAMESPACE_MEANS = "1 to 255 letters, digits and '.', '-', '_', '/', '#', ':', not beginning with ':' or 'AWS/'"
+DEFAULT_NAMESPACE = "LogArchive"
+"""Of metrics."""
+
 AWS: Spec = {
     "region": {"type": "str", "description": ["The AWS region, such as V(eu-west-3)."]},
     "endpoint_url": {"type": "str", "description": ["The URL of a compatible server. The default is AWS."]},

@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
+from .aws_spec import AWS, DEFAULT_NAMESPACE, LOG_GROUP, LOG_GROUP_MEANS, NAMESPACE, NAMESPACE_MEANS
 from .option import Spec
 
 NOTIFY: Spec = {
     "type": {
         "type": "str",
         "required": True,
-        "choices": ["log", "mail", "chat", "textfile", "ping"],
+        "choices": ["log", "mail", "chat", "textfile", "ping", "cloudwatch", "eventbridge"],
         "description": [
             "The type of the receiver: V(log), a log file; V(mail), an email; V(chat), a message to Mattermost or another chat service;"
             " V(textfile), metrics for the Prometheus textfile collector; V(ping), a request to a healthchecks-style URL at the start and"
-            " at the end of each run.",
+            " at the end of each run; V(cloudwatch), metrics and a log event in Amazon CloudWatch after each run; V(eventbridge), an event"
+            " on an Amazon EventBridge bus after each run.",
         ],
     },
     "when": {
@@ -93,7 +95,7 @@ NOTIFY: Spec = {
     "password": {"type": "str", "types": ["mail"], "secret": True, "description": ["The password of O(user)."]},
     "ca_bundle": {
         "type": "path",
-        "types": ["mail", "chat", "ping"],
+        "types": ["mail", "chat", "ping", "cloudwatch", "eventbridge"],
         "description": ["A file of CA certificates to trust instead of the system's."],
     },
     "attach_log": {
@@ -118,9 +120,40 @@ NOTIFY: Spec = {
             "With O(type=ping), the URL of the check. C(/start) and C(/fail) are appended to its path.",
         ],
     },
+    "log_group": {
+        "type": "str",
+        "types": ["cloudwatch"],
+        "pattern": LOG_GROUP,
+        "pattern_means": LOG_GROUP_MEANS,
+        "description": [
+            "The log group that gets the record of each run, in a stream C(HOST/JOB). The group must exist; the stream is created. The"
+            " metrics are embedded in the log event. Without it, only metrics are sent.",
+        ],
+    },
+    "namespace": {
+        "type": "str",
+        "types": ["cloudwatch"],
+        "default": DEFAULT_NAMESPACE,
+        "pattern": NAMESPACE,
+        "pattern_means": NAMESPACE_MEANS,
+        "description": ["The namespace of the metrics."],
+    },
+    "event_bus": {
+        "type": "str",
+        "types": ["eventbridge"],
+        "pattern": r"[A-Za-z0-9._/:-]{1,1600}",
+        "pattern_means": "the name or the ARN of an event bus",
+        "description": ["The name or the ARN of the event bus. The default is the default bus of the account."],
+    },
+    **{
+        name: {**option, "types": ["cloudwatch", "eventbridge"]}
+        for name, option in AWS.items()
+        # The first two are options of other receivers, too. A notification has two attempts.
+        if name not in ("ca_bundle", "timeout", "attempts", "retry_delay")
+    },
     "timeout": {
         "type": "duration",
-        "types": ["mail", "chat", "ping"],
+        "types": ["mail", "chat", "ping", "cloudwatch", "eventbridge"],
         "default": "30",
         "description": [
             "The longest that the receiver can hold a run: the time limit for both attempts together, and for a V(ping) also for the"
@@ -129,4 +162,12 @@ NOTIFY: Spec = {
     },
 }
 
-NEEDED_BY_NOTIFY = {"log": ("path",), "mail": ("to",), "chat": ("url",), "textfile": ("path",), "ping": ("url",)}
+NEEDED_BY_NOTIFY = {
+    "log": ("path",),
+    "mail": ("to",),
+    "chat": ("url",),
+    "textfile": ("path",),
+    "ping": ("url",),
+    "cloudwatch": (),
+    "eventbridge": (),
+}

@@ -84,9 +84,9 @@ def test_a_diff_shows_what_is_no_secret() -> None:
 def test_every_secret_of_the_tables_is_masked() -> None:
     parts = (
         (JOB, "stores", job_spec.STORE, 4),
-        (JOB, "notify", job_spec.NOTIFY, 2),
+        (JOB, "notify", job_spec.NOTIFY, 4),
         (STREAM, "sinks", SINK, 2),
-        (STREAM, "notify", job_spec.NOTIFY, 2),
+        (STREAM, "notify", job_spec.NOTIFY, 4),
     )
     for kind, part, table, count in parts:
         secrets = [name for name, option in table.items() if option.get("secret")]

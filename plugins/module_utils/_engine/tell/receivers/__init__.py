@@ -48,7 +48,27 @@ def _ping() -> Receiver:
     return ping.RECEIVER
 
 
-RECEIVERS: t.Dict[str, t.Callable[[], Receiver]] = {"log": _log, "mail": _mail, "chat": _chat, "textfile": _textfile, "ping": _ping}
+def _cloudwatch() -> Receiver:
+    from . import cloudwatch
+
+    return cloudwatch.RECEIVER
+
+
+def _eventbridge() -> Receiver:
+    from . import eventbridge
+
+    return eventbridge.RECEIVER
+
+
+RECEIVERS: t.Dict[str, t.Callable[[], Receiver]] = {
+    "log": _log,
+    "mail": _mail,
+    "chat": _chat,
+    "textfile": _textfile,
+    "ping": _ping,
+    "cloudwatch": _cloudwatch,
+    "eventbridge": _eventbridge,
+}
 
 
 def problems(target: NotifyTarget, log: t.Optional[str]) -> t.List[str]:

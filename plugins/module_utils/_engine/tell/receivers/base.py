@@ -11,6 +11,7 @@ from ...base.errors import LogArchiveError
 from ...base.units import parse_duration
 
 if t.TYPE_CHECKING:
+    from ...base.aws_service import Service
     from ...config.document import NotifyTarget
     from ..messages import Message
 
@@ -55,6 +56,19 @@ class Receiver(t.NamedTuple):
 def seconds_of(target: NotifyTarget) -> float:
     """The time limit of the target."""
     return parse_duration(target["timeout"])
+
+
+def opened(name: str, target: NotifyTarget) -> t.ContextManager[Service]:
+    """A service of AWS, closed at the end of the context. Each request is made once: the notification is tried twice.
+
+    Raises LogArchiveError.
+    """
+    import contextlib
+
+    from ...base.aws import access_of
+    from ...base.aws_service import Service
+
+    return contextlib.closing(Service(name, access_of(target), attempts=1))
 
 
 def network_error(error: BaseException) -> t.Optional[ReceiverError]:

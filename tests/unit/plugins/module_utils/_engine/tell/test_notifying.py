@@ -159,7 +159,7 @@ def test_good_options(target):
         ({"type": "ping", "url": "ftp://example.com/marker"}, ["notify[0].url: must begin with http:// or https://"]),
         ({"type": "ping", "url": "https://[::1/marker"}, ["notify[0].url: is not a URL"]),
         ({"type": "ping", "url": "https://x/", "timeout": "soon"}, ["notify[0].timeout: 'soon': not a duration"]),
-        ({"type": "pager"}, ["notify[0].type: must be one of log, mail, chat, textfile, ping, not 'pager'"]),
+        ({"type": "pager"}, ["notify[0].type: must be one of log, mail, chat, textfile, ping, cloudwatch, eventbridge, not 'pager'"]),
         ({}, ["notify[0].type: is missing"]),
     ],
 )

@@ -14,7 +14,15 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.receivers import RECEIVERS
 
 URL = "https://example.com/x"
-NEEDED = {"log": {"path": "/x"}, "mail": {"to": ["root"]}, "chat": {"url": URL}, "textfile": {"path": "/x"}, "ping": {"url": URL}}
+NEEDED = {
+    "log": {"path": "/x"},
+    "mail": {"to": ["root"]},
+    "chat": {"url": URL},
+    "textfile": {"path": "/x"},
+    "ping": {"url": URL},
+    "cloudwatch": {},
+    "eventbridge": {},
+}
 
 
 def test_every_type_has_a_receiver():
@@ -41,6 +49,6 @@ for receiver in RECEIVERS.values():
 print(" ".join(sorted(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)})
-    assert {"ssl", "socket", "smtplib", "logging", "urllib.request", "http.client", "email.message", "apprise"}.isdisjoint(
+    assert {"boto3", "ssl", "socket", "smtplib", "logging", "urllib.request", "http.client", "email.message", "apprise"}.isdisjoint(
         done.stdout.split()
     )
