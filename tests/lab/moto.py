@@ -114,6 +114,11 @@ class AwsServer:
         """Answer with an error in the protocol of JSON (cloudtrail, logs, events). which: as of ``answer``."""
         self.answer(status, {"__type": code, "message": message}, **which)
 
+    def reset_answers(self) -> None:
+        """Let moto answer again."""
+        self._answers.clear()
+        self._send_script()
+
     def set_public_keys(self, *keys: t.Mapping[str, t.Any], region: t.Optional[str] = None) -> None:
         """What ListPublicKeys answers, in every region or in one. keys: each with Value (bytes) and Fingerprint."""
         listed = [dict(key, Value=base64.b64encode(key["Value"]).decode()) for key in keys]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401 - another user may not be able to read the library of this Python
 import contextlib
 import ctypes
 import json

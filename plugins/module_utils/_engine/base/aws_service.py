@@ -5,18 +5,14 @@
 
 from __future__ import annotations
 
-import random
-import time
 import typing as t
 
-from . import aws
+from . import aws, net
 from .errors import LogArchiveError
 
 MOST_PAGES = 100_000
 MOST_EMPTY_PAGES = 1000
 """Pages of a listing without an entry, one after another. A service may filter a page to nothing, but not for ever."""
-LONGEST_DELAY = 30.0
-"""Seconds between two attempts, at most."""
 
 
 class Service:
@@ -36,18 +32,14 @@ class Service:
 
     def call(self, operation: str, **parameters: t.Any) -> t.Dict[str, t.Any]:
         """Send a request of boto3 (such as 'list_public_keys') and return its answer. Raises AwsError."""
-        delay = self._retry_delay
-        for attempt in range(1, self._attempts + 1):
+
+        def send() -> t.Dict[str, t.Any]:
             try:
                 return t.cast("t.Dict[str, t.Any]", getattr(self.client, operation)(**parameters))
             except aws.request_errors() as error:
-                failure = aws.explain(error, self.subject, self.region)
-                if not failure.retryable or attempt == self._attempts:
-                    raise failure from error
-            # Many hosts or threads that were refused together must not come back together.
-            time.sleep(delay * random.uniform(0.5, 1.0))
-            delay = min(2 * delay, LONGEST_DELAY)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+                raise aws.explain(error, self.subject, self.region) from error
+
+        return net.Retries(self._attempts, self._retry_delay).call(send, lambda error: getattr(error, "retryable", False))
 
     def pages(self, operation: str, member: str, token: str = "NextToken", **parameters: t.Any) -> t.Iterator[t.Dict[str, t.Any]]:
         """The entries ``member`` of all pages of a listing. token: the parameter of the next page ('NextToken', 'nextToken').

@@ -148,6 +148,35 @@ class WebOptions(t.TypedDict):
     max_members: int
 
 
+class AwsOptions(t.TypedDict):
+    """How AWS's services are reached (``aws_spec.AWS``)."""
+
+    region: t.Optional[str]
+    endpoint_url: t.Optional[str]
+    access_key_id: t.Optional[str]
+    secret_access_key: t.Optional[str]
+    session_token: t.Optional[str]
+    profile: t.Optional[str]
+    role_arn: t.Optional[str]
+    external_id: t.Optional[str]
+    ca_bundle: t.Optional[str]
+    timeout: Duration
+    attempts: int
+    retry_delay: Duration
+
+
+class CloudTrailOptions(AwsOptions):
+    """A CloudTrail trail (``cloudtrail_spec.CLOUDTRAIL``)."""
+
+    bucket: str
+    prefix: str
+    organization: t.Optional[str]
+    accounts: t.List[str]
+    regions: t.List[str]
+    filter: t.List[str]
+    lookback: Duration
+
+
 class ScheduleOptions(t.TypedDict):
     """When a job runs (``spec.SCHEDULE``)."""
 
@@ -193,12 +222,13 @@ NotifyTarget = t.TypedDict(
 
 
 class JobDocument(t.TypedDict):
-    """A whole job (``spec.JOB``). Exactly one of ``select`` and ``web`` is not None."""
+    """A whole job (``spec.JOB``). Exactly one of ``select``, ``web`` and ``cloudtrail`` is not None."""
 
     name: str
     host: t.Optional[str]
     select: t.Optional[SelectOptions]
     web: t.Optional[WebOptions]
+    cloudtrail: t.Optional[CloudTrailOptions]
     archive: ArchiveOptions
     encryption: EncryptionOptions
     stores: t.List[JobStore]

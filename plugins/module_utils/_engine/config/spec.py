@@ -10,6 +10,7 @@ The modules' argument specs and documentation, the command's checks and its comm
 from __future__ import annotations
 
 from ..base.protected import SETTINGS
+from .cloudtrail_spec import CLOUDTRAIL
 from .notify_spec import NOTIFY
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 from .store_spec import STORE
@@ -337,7 +338,7 @@ JOB: Spec = {
     "select": {
         "type": "dict",
         "options": SELECTION,
-        "description": ["Which logs of this host to archive. Required without O(web)."],
+        "description": ["Which logs of this host to archive. Required without O(web) and O(cloudtrail)."],
         "sample": True,
     },
     "web": {
@@ -346,6 +347,15 @@ JOB: Spec = {
         "instead_of": "select",
         "description": [
             "A zip file on a web server to archive instead of O(select), such as the nightly dump of a database. Each run fetches it."
+        ],
+    },
+    "cloudtrail": {
+        "type": "dict",
+        "options": CLOUDTRAIL,
+        "instead_of": "select",
+        "description": [
+            "A CloudTrail trail to archive instead of O(select): the log files of closed hours, unchanged, with their signed digests, so"
+            " that they outlive the bucket and can be validated without it. Each hour becomes one archive."
         ],
     },
     "archive": {"type": "dict", "default": {}, "options": ARCHIVE, "description": ["How logs become archives."]},

@@ -34,10 +34,11 @@ def collect(run: Context) -> t.List[Source]:
             run.recorder.fail(error)
             return []
         run.recorder.record["skipped"] = [{"path": skipped.path, "reason": skipped.reason} for skipped in collected.skipped]
-        pending = _not_archived(run, collected.pending)
-        run.recorder.record["open_since"] = _open_since(pending)
         errors = len(run.recorder.record["errors"])
         _archive_new(run, collected)
+        # Only now is it known what could not be fetched.
+        pending = _not_archived(run, collected.pending)
+        run.recorder.record["open_since"] = _open_since(pending)
         if not run.check and len(run.recorder.record["errors"]) == errors:
             collected.remember()
     _report_missing(run, collected)
@@ -61,7 +62,16 @@ def _archive_new(run: Context, collected: Collected) -> None:
     if new:
         from .pack import pack
 
-        pack(run, new, collected.folder)
+        if run.check:
+            pack(run, new, collected.folder)
+            return
+        try:
+            for batch in collected.fetch(new):
+                if not pack(run, batch, collected.folder):
+                    break
+        except LogArchiveError as error:
+            run.recorder.begin(run.collector.step)
+            run.recorder.fail(error)
 
 
 def _not_archived(run: Context, sources: t.Sequence[AnySource]) -> t.List[AnySource]:
@@ -96,9 +106,7 @@ def _report_unreadable(run: Context, unreadable: t.Sequence[Pending]) -> None:
         return
     run.recorder.begin(run.collector.step)
     for one in unreadable[:LISTED]:
-        run.recorder.fail(
-            SourceError(one.reason, one.path, "Give the user of the job the right to read it, or exclude it (select.exclude)")
-        )
+        run.recorder.fail(SourceError(one.reason, one.path, run.collector.unreadable_hint))
     more = unreadable[LISTED:]
     if more:
         text = "%d more files or folders cannot be read; '--json' lists them as skipped" % len(more)

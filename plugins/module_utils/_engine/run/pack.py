@@ -22,13 +22,13 @@ if t.TYPE_CHECKING:
     from .context import Context
 
 
-def pack(run: Context, sources: t.Sequence[Source], below: str) -> None:
-    """Archive these sources and deliver each archive. below: the folder that holds all of them."""
+def pack(run: Context, sources: t.Sequence[Source], below: str) -> bool:
+    """Archive these sources and deliver each archive; returns whether further ones can be archived. below: the folder that holds them."""
     try:
         groups = _groups(run, sources)
     except LogArchiveError as error:
         run.recorder.fail(error)
-        return
+        return False
     envelope = not_before = None
     for group in groups:
         run.recorder.begin("pack")
@@ -41,7 +41,8 @@ def pack(run: Context, sources: t.Sequence[Source], below: str) -> None:
                 _archive(run, group, envelope, below, not_before)
         except LogArchiveError as error:
             run.recorder.fail(error)
-            break  # No space, no key or no library: the next archive would fail in the same way.
+            return False  # No space, no key or no library: the next archive would fail in the same way.
+    return True
 
 
 def _groups(run: Context, sources: t.Sequence[Source]) -> t.List[naming.Group]:

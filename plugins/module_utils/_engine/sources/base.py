@@ -8,7 +8,8 @@
     collector = collector_of(document)
     with collector.collect(now, since, progress, check) as collected:
         # Names, keys and grouping: collector.period, collector.timezone, collector.grouping or document["archive"]["group"].
-        archive(collected.files, below=collected.folder)
+        for files in collected.fetch(those of collected.files that are new):
+            archive(files, below=collected.folder)
         if everything_was_archived and not check:
             collected.remember()
     # Then, unless other runs archived them: the missing periods that are due, or that began after the first run of the job.
@@ -85,6 +86,10 @@ def _nothing() -> None:
     pass
 
 
+def _all_at_once(sources: t.List[Source]) -> t.Iterator[t.List[Source]]:
+    yield sources
+
+
 class Collected(NamedTuple):
     """What a collector found.
 
@@ -95,6 +100,9 @@ class Collected(NamedTuple):
     skipped: files that match and were skipped; those of ``pending`` are among them.
     problem: why there is nothing to archive, or None.
     remember: call it once all files are archived, so that the next run does not collect them again.
+    fetch: called with those of ``files`` that are to be archived. It yields them in batches, and each batch is in the folder until the next
+    one is asked for. A batch has the files as they were fetched, with what belongs to them; a file that cannot be fetched becomes one of
+    ``pending``. It raises LogArchiveError if nothing more can be fetched.
     """
 
     files: t.List[Source]
@@ -105,6 +113,7 @@ class Collected(NamedTuple):
     pending: t.Sequence[Pending] = ()
     problem: t.Optional[str] = None
     remember: t.Callable[[], None] = _nothing
+    fetch: t.Callable[[t.List[Source]], t.Iterator[t.List[Source]]] = _all_at_once
 
 
 class Collector(abc.ABC):
@@ -116,7 +125,7 @@ class Collector(abc.ABC):
     grouping: how files become archives ("file", "period", "run"), or None if the job document decides.
     strict: whether it is an error, not a warning, that there is nothing to archive; strict_hint: which option makes it one.
     deletable: whether the files are logs of this host, which the option ``delete_sources`` may delete.
-    catch_up: how far back, in seconds, the first run looks.
+    catch_up: how far back, in seconds, the first run looks. unreadable_hint: what to do about a file that cannot be read.
     """
 
     step: str
@@ -127,6 +136,7 @@ class Collector(abc.ABC):
     strict_hint: str
     deletable: bool = True
     catch_up: float = 0.0
+    unreadable_hint: str = "Give the user of the job the right to read it, or exclude it (select.exclude)"
 
     @abc.abstractmethod
     def __init__(self, document: JobDocument) -> None:

@@ -23,6 +23,7 @@ from ..base.periods import load_timezone, period_containing
 from ..config.spec import WEB
 from . import web
 from .base import Collected, Collector, Source
+from .fetched import new_folder
 from .web_errors import shown
 
 if t.TYPE_CHECKING:
@@ -69,7 +70,9 @@ class WebCollector(Collector):
         import tempfile
 
         with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="log-archive-") if check else self._new_folder())
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="log-archive-") if check else new_folder(self.state, self.below)
+            )
             known, days = remembered(self.memory)
             with progress("fetch %s" % shown(self.options["url"]), 0) as advance:
                 got = web.collect(self.options, folder, now, known, advance)
@@ -83,29 +86,6 @@ class WebCollector(Collector):
                 yield Collected(files, folder, remember=lambda: remember(self.memory, got))
             else:
                 yield Collected(files, folder, problem=got.problem)
-
-    @contextlib.contextmanager
-    def _new_folder(self) -> t.Iterator[str]:
-        """The folder of the downloaded files below the state: new, and removed at the end. No symbolic link below the state is followed."""
-        with beneath.open_private(self.state) as state:
-            try:
-                beneath.remove_tree(state, self.below)  # A killed run may have left it.
-                with beneath.open_below(state, self.below, create=True):
-                    pass
-            except OSError as error:
-                raise self._not_removed(error) from error
-            try:
-                yield self.folder
-            finally:
-                try:
-                    beneath.remove_tree(state, self.below)
-                except OSError as error:
-                    raise self._not_removed(error) from error
-
-    def _not_removed(self, error: OSError) -> LogArchiveError:
-        link = error.errno in beneath.ABSENT
-        why = "a symbolic link or a file is in place of a folder" if link else error.strerror
-        return LogArchiveError("cannot remove the downloaded files: %s" % why, self.folder, "Remove it by hand" if link else None)
 
     def _source(self, file: ExtractedFile, period: Period) -> Source:
         status = os.stat(file.path)

@@ -27,7 +27,13 @@ def _web() -> t.Type[Collector]:
     return WebCollector
 
 
-KINDS: t.Dict[str, t.Callable[[], t.Type[Collector]]] = {"select": _files, "web": _web}
+def _cloudtrail() -> t.Type[Collector]:
+    from .cloudtrail import CloudTrailCollector
+
+    return CloudTrailCollector
+
+
+KINDS: t.Dict[str, t.Callable[[], t.Type[Collector]]] = {"select": _files, "web": _web, "cloudtrail": _cloudtrail}
 """The parts of a job document that describe a source, and the class of each. A job document has exactly one of them."""
 
 

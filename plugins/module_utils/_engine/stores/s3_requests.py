@@ -66,10 +66,10 @@ class Bucket:
     """A bucket, seen through a prefix: keys are without it.
 
     boto3 makes each request once. All errors are those of ``s3_errors``. if_none_match: whether the server is believed to support
-    ``If-None-Match: *``, by which a write never replaces an object.
+    ``If-None-Match: *``, by which a write never replaces an object. role: assumed with the credentials of the options.
     """
 
-    def __init__(self, options: StoreOptions) -> None:
+    def __init__(self, options: StoreOptions, role: t.Optional[aws.Role] = None) -> None:
         subject = options["name"] or options["type"]
         endpoint_url = options["endpoint_url"]
         if bool(options["access_key_id"]) != bool(options["secret_access_key"]):
@@ -88,6 +88,7 @@ class Bucket:
             profile=options["profile"],
             ca_bundle=options["ca_bundle"],
             timeout=parse_duration(options["timeout"]),
+            role=role,
         )
         self._addressing_style = options["addressing_style"]
         self._checksums = options["checksum_calculation"] == "when_supported"
@@ -205,11 +206,15 @@ class Bucket:
         """Raise the error that a GET of one byte meets: an answer to HEAD has no body and so gives no reason."""
         self.call_on("get_object", key, Range="bytes=0-0")["Body"].close()
 
-    def read(self, key: str, start: int = 0) -> Pieces:
-        """The object's bytes from an offset; StoreUnavailableError if fewer arrive than the server announced."""
+    def read(self, key: str, start: int = 0, answered: t.Callable[[Answer], None] = lambda answer: None) -> Pieces:
+        """The object's bytes from an offset; StoreUnavailableError if fewer arrive than the server announced.
+
+        answered: called with the answer (metadata, ETag), before its bytes are read.
+        """
         with contextlib.closing(watch.Watch()) as guard:
             wanted = {"Range": "bytes=%d-" % start} if start else {}
             answer = self._call(guard, "get_object", key, {"Key": self.prefix + key, **wanted})
+            answered(answer)
             # A server without ranges sends everything.
             skip = start if "ContentRange" not in answer else 0
             with contextlib.closing(answer["Body"]) as body:

@@ -37,11 +37,13 @@ def everything(spec: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 
 def documents() -> t.Iterator[t.Tuple[t.Callable[..., t.Any], t.Dict[str, t.Any]]]:
     """Documents that name every option, of each kind of source, store and receiver."""
-    for without in ("web", "select"):
+    sources = ("select", "web", "cloudtrail")
+    for source in sources:
         for store in ("file", "s3", "sftp"):
             for receiver in NOTIFY["type"]["choices"] if store == "file" else ["log"]:
                 document = everything(job_spec.JOB)
-                del document[without]
+                for other in set(sources) - {source}:
+                    del document[other]
                 document["stores"][0]["type"] = store
                 document["notify"][0]["type"] = receiver
                 yield check.normalise, document

@@ -69,7 +69,7 @@ def test_a_store_by_itself_is_named_after_its_type():
         ({"schedule": {"at": "sometimes"}}, "schedule.at: 'sometimes': not a schedule"),
         ({"schedule": {"at": "23:00 daily", "spread": "wide"}}, "schedule.spread: "),
         ({"selct": {}}, "selct: unknown key; did you mean 'select'?"),
-        ({"zzzzzz": 1}, "zzzzzz: unknown key; known keys: archive, delete_sources"),
+        ({"zzzzzz": 1}, "zzzzzz: unknown key; known keys: archive, cloudtrail, delete_sources"),
         ({"name": 5}, "name: must be text, not a number"),
         ({"name": "../x"}, "name: '../x' is not allowed; use letters, digits"),
         ({"name": None}, "name: is missing"),

@@ -9,6 +9,7 @@ import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import (
+    cloudtrail_spec,
     document,
     sink_spec,
     spec,
@@ -29,6 +30,7 @@ SCALARS = {
 PARTS = {
     "select": document.SelectOptions,
     "web": document.WebOptions,
+    "cloudtrail": document.CloudTrailOptions,
     "archive": document.ArchiveOptions,
     "encryption": document.EncryptionOptions,
     "retention": document.RetentionOptions,
@@ -63,6 +65,7 @@ def type_of(name: str, option: t.Mapping[str, t.Any]) -> t.Any:
         (document.StoreOptions, spec.STORE),
         (document.JobStore, spec.JOB["stores"]["options"]),
         (document.WebOptions, spec.WEB),
+        (document.CloudTrailOptions, cloudtrail_spec.CLOUDTRAIL),
         (document.ScheduleOptions, spec.SCHEDULE),
         (document.NotifyTarget, spec.NOTIFY),
         (document.JobDocument, spec.JOB),

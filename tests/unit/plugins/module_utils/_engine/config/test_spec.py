@@ -15,7 +15,8 @@ def test_every_option_is_described_and_every_default_is_allowed():
         for name, declared in spec.items():
             assert declared["description"], name
             if "default" in declared and declared.get("choices"):
-                assert declared["default"] in declared["choices"]
+                defaults = declared["default"] if declared["type"] == "list" else [declared["default"]]
+                assert set(defaults) <= set(declared["choices"])
             assert not ("default" in declared and declared.get("required")), name
             if "options" in declared:
                 walk(declared["options"])
