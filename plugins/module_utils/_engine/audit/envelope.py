@@ -28,12 +28,15 @@ def begin_of(data: bytes) -> t.Optional[int]:
 
 
 class Splitter:
-    """Turns the bytes of one file into lines, part by part. begin: where the first record begins (``begin_of``)."""
+    """Turns the bytes of one file into lines, part by part. begin: where the first record begins (``begin_of``).
+
+    ended: whether the list of records has ended.
+    """
 
     def __init__(self, begin: int) -> None:
         self._begin = begin
         self._depth = 0
-        self._in_text = self._escaped = self._ended = False
+        self._in_text = self._escaped = self.ended = False
 
     def feed(self, data: bytes) -> bytes:
         """The next bytes of the file as lines: as many as were given."""
@@ -41,9 +44,9 @@ class Splitter:
         at = min(self._begin, len(data))
         lines[:at] = b" " * at
         self._begin -= at
-        while at < len(data) and not self._ended:
+        while at < len(data) and not self.ended:
             at = self._next_in_text(data, at) if self._in_text else self._next_outside(data, lines, at)
-        if self._ended:
+        if self.ended:
             # Only the bracket that belongs to the first one may follow; anything else stays, and is no record.
             lines[at:] = re.sub(rb"[}\s]", b" ", data[at:])
         return bytes(lines)
@@ -74,7 +77,7 @@ class Splitter:
         elif byte in _CLOSE:
             self._depth -= 1
             if self._depth < 0:
-                self._ended = True
+                self.ended = True
                 lines[place] = _NEWLINE
         elif byte != _COMMA:
             lines[place] = _SPACE

@@ -129,6 +129,12 @@ def _reveal() -> Command:
     return reveal.add_options, reveal.reveal
 
 
+def _audit_events() -> Command:
+    from . import audit_events
+
+    return audit_events.add_options, audit_events.events
+
+
 COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "run": ("archive new logs, ship and verify the archives, apply retention", _run),
     "list": ("list archives from the catalog or from a store", _list),
@@ -145,6 +151,7 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "streams": ("show position, lag, rejected lines and gaps of each stream", _streams),
     "stats": ("show who transferred how much, when and from where, or write it as a page", _stats),
     "reveal": ("decrypt the client ids that a stream has stored", _reveal),
+    "audit events": ("show who did what, when and from where, as CloudTrail recorded it", _audit_events),
     "generate": ("write a made-up log, for demonstrations and tests", _generate),
 }
 GROUPS = {"audit": "examine the audit logs of a cloud"}
