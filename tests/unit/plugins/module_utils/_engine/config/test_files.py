@@ -95,6 +95,18 @@ def test_a_secret_that_others_may_read_is_refused_with_the_chmod(tmp_path, mode)
     assert config.load(path)["stores"][0]["password"] == "marker-secret"
 
 
+@pytest.mark.parametrize(("mode", "refused"), [(0o777, True), (0o757, True), (0o775, False), (0o1777, False)])
+def test_a_folder_in_which_others_can_exchange_the_document_is_refused(tmp_path, mode, refused):
+    """With the sticky bit they cannot."""
+    path = write(tmp_path, GOOD_JOB)
+    tmp_path.chmod(mode)
+    if refused:
+        with pytest.raises(ConfigError, match=r"every user can exchange the job document.*chmod o-w %s" % tmp_path):
+            config.load(path)
+    else:
+        assert config.load(path)
+
+
 def test_a_document_without_a_secret_may_be_read_by_all(tmp_path):
     assert config.load(write(tmp_path, GOOD_JOB, mode=0o644))
 
