@@ -120,6 +120,17 @@ def opened(module: AnsibleModule) -> t.ContextManager[Store]:
     return contextlib.closing(open_store(store_options(module.params["store"], "store"), module.check_mode))
 
 
+def aws_options(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """The options by which AWS is reached, checked. Raises ConfigError."""
+    from ._engine.config.aws_spec import AWS, aws_problems
+
+    options = given(params, AWS)
+    problems = aws_problems(options)
+    if problems:
+        raise ConfigError("%d mistake%s in the options" % (len(problems), "s" if len(problems) > 1 else ""), problems=problems)
+    return options
+
+
 def choice(params: t.Mapping[str, t.Any]) -> Choice:
     """The archives that the options of ``CHOICE`` (and ``latest``, if the module has it) select. Raises ConfigError."""
     from ._engine.holdings.trust import Choice

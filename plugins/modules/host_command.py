@@ -120,7 +120,7 @@ def _shipped() -> None:
     """Never called. Ansible ships the modules that import statements name: with these imports it ships the whole engine."""
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import __main__  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main  # noqa: F401
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cloud import export, queries  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cloud import export, queries, reconcile  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import document  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import zips  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import record  # noqa: F401

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import typing as t
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.aws import Access
@@ -18,11 +19,17 @@ ACCESS = Access(region="eu-west-3", endpoint_url="http://127.0.0.1:9", access_ke
 """Nothing listens there: a request without a prepared answer fails."""
 
 
+@functools.cache
+def _service(name: str, attempts: int) -> Service:
+    # botocore reads a model of some MB for each client.
+    return Service(name, ACCESS, attempts, retry_delay=0)
+
+
 class Answers:
     """service: the service under test. Its answers are given in the order in which they were prepared."""
 
     def __init__(self, name: str, attempts: int = 1) -> None:
-        self.service = Service(name, ACCESS, attempts, retry_delay=0)
+        self.service = _service(name, attempts)
         self._stubber = Stubber(self.service.client)
 
     def add(self, operation: str, answer: t.Mapping[str, t.Any], **wanted: t.Any) -> None:

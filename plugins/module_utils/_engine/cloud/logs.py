@@ -10,7 +10,7 @@ import typing as t
 
 from ..base.aws import AwsError
 from ..base.aws_service import Service
-from ..base.errors import ConfigError
+from ..base.errors import EXIT_PARTLY, ConfigError, LogArchiveError
 from ..base.lists import some
 from .log_events import EXPIRED, TOO_NEW, TOO_OLD, LogEvent, Rejected, split
 
@@ -38,6 +38,17 @@ class Put(t.NamedTuple):
     stored: int
     rejected: t.List[Rejected]
     error: t.Optional[AwsError] = None
+
+
+class RejectedEventsError(LogArchiveError):
+    """Some events were not stored; the others were."""
+
+    kind = "rejected_events"
+    exit_code = EXIT_PARTLY
+
+    def __init__(self, rejected: t.Sequence[Rejected], count: int, group: str) -> None:
+        message = "%d of %d events were not stored (%s)" % (len(rejected), count, explain_rejected(rejected))
+        super().__init__(message, group, "Correct or leave out these; the others need not be sent again")
 
 
 def find_group(service: Service, name: str) -> t.Optional[LogGroup]:

@@ -1,0 +1,195 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of the modules for CloudWatch, in the form of the engine's tables."""
+
+from __future__ import annotations
+
+from ._engine.config.aws_spec import DEFAULT_NAMESPACE, LOG_GROUP, LOG_GROUP_MEANS, NAMESPACE, NAMESPACE_MEANS
+from ._engine.config.option import Spec
+
+CLOUDWATCH_LOGS: Spec = {
+    "action": {
+        "type": "str",
+        "required": True,
+        "choices": ["put", "filter", "query", "export", "retention"],
+        "description": [
+            "V(put) stores events in a stream of the log group. V(filter) reads events. V(query) runs a query of CloudWatch Logs Insights."
+            " V(export) copies a span of time to an S3 bucket. V(retention) sets how long the log group keeps its events.",
+        ],
+    },
+    "log_group": {
+        "type": "str",
+        "required": True,
+        "pattern": LOG_GROUP,
+        "pattern_means": LOG_GROUP_MEANS,
+        "description": ["The log group. It must exist."],
+    },
+    "log_stream": {
+        "type": "str",
+        "pattern": r"[^:*]{1,512}",
+        "pattern_means": "1 to 512 characters without ':' and '*'",
+        "description": ["With O(action=put), the stream. It is created if it does not exist."],
+    },
+    "events": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "message": {"type": "str", "required": True, "description": ["The text of the event, at most 1048550 bytes of UTF-8."]},
+            "time": {
+                "type": "str",
+                "description": [
+                    "The time of the event, such as V(2024-01-12T13:00:05Z). The default is now. CloudWatch Logs takes no event that is"
+                    " older than 14 days or than the retention of the log group, or more than 2 hours ahead.",
+                ],
+            },
+        },
+        "description": ["With O(action=put), the events, in any order."],
+    },
+    "pattern": {
+        "type": "str",
+        "default": "",
+        "description": ["With O(action=filter), a filter pattern of CloudWatch Logs, such as V(?ERROR ?WARN). By default all events."],
+    },
+    "query": {
+        "type": "str",
+        "description": ["With O(action=query), the query, such as V(fields @timestamp, @message | sort @timestamp desc)."],
+    },
+    "start": {
+        "type": "str",
+        "description": [
+            "With O(action=filter), O(action=query) and O(action=export), the beginning of the span of time, such as"
+            " V(2024-01-12T13:00Z). The default offset is UTC.",
+        ],
+    },
+    "end": {
+        "type": "str",
+        "description": ["The end of the span, which is not part of it. The default is now; O(action=export) needs it."],
+    },
+    "limit": {
+        "type": "int",
+        "default": 10000,
+        "minimum": 1,
+        "maximum": 10000,
+        "description": ["With O(action=filter) and O(action=query), the highest number of rows. RV(cut) states whether there may be more."],
+    },
+    "bucket": {
+        "type": "str",
+        "description": [
+            "With O(action=export), the bucket. Its policy must allow CloudWatch Logs to write there; it must be in the same region.",
+        ],
+    },
+    "prefix": {
+        "type": "str",
+        "default": "exportedlogs",
+        "description": ["With O(action=export), the prefix of the keys in the bucket."],
+    },
+    "days": {
+        "type": "int",
+        "description": [
+            "With O(action=retention), how many days the log group keeps its events: V(1), V(3), V(5), V(7), V(14), V(30), V(60), V(90),"
+            " V(120), V(150), V(180), V(365), V(400), V(545), V(731), V(1096), V(1827), V(2192), V(2557), V(2922), V(3288) or V(3653);"
+            " V(0) keeps them for ever.",
+        ],
+    },
+    "wait": {
+        "type": "duration",
+        "default": "10m",
+        "description": [
+            "With O(action=filter), O(action=query) and O(action=export), how long the whole action may take. An export then goes on; a"
+            " query is stopped.",
+        ],
+    },
+}
+"""The options of the module cloudwatch_logs, beside those of ``AWS``."""
+
+CLOUDWATCH_MONITORING: Spec = {
+    "state": {
+        "type": "str",
+        "choices": ["present", "absent"],
+        "default": "present",
+        "description": [
+            "V(absent) removes the alarms, metric filters and the dashboard. Log groups, their retention and their events stay.",
+        ],
+    },
+    "name": {
+        "type": "str",
+        "default": "log-archive",
+        "pattern": r"[A-Za-z0-9_-]{1,60}",
+        "pattern_means": "1 to 60 letters, digits, '-' and '_'",
+        "description": ["The name of the dashboard, and the beginning of the names of alarms and filters."],
+    },
+    "namespace": {
+        "type": "str",
+        "default": DEFAULT_NAMESPACE,
+        "pattern": NAMESPACE,
+        "pattern_means": NAMESPACE_MEANS,
+        "description": ["The namespace of the metrics, as in C(notify) of the jobs."],
+    },
+    "run_log_group": {
+        "type": "str",
+        "pattern": LOG_GROUP,
+        "pattern_means": LOG_GROUP_MEANS,
+        "description": ["The log group of the records of runs (C(log_group) in C(notify) of the jobs). It is created if it is missing."],
+    },
+    "trail_log_group": {
+        "type": "str",
+        "pattern": LOG_GROUP,
+        "pattern_means": LOG_GROUP_MEANS,
+        "description": [
+            "The log group that CloudTrail sends its events to. It must exist. With it there are metric filters and alarms for use of the"
+            " root user, denied calls, sign-in without MFA, and changes of CloudTrail itself.",
+        ],
+    },
+    "retention": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "log_group": {
+                "type": "str",
+                "required": True,
+                "pattern": LOG_GROUP,
+                "pattern_means": LOG_GROUP_MEANS,
+                "description": ["The log group."],
+            },
+            "days": {
+                "type": "int",
+                "required": True,
+                "description": [
+                    "How many days it keeps its events, one of the values that M(infra_ops.log_archive.cloudwatch_logs) lists; V(0) keeps"
+                    " them for ever.",
+                ],
+            },
+        },
+        "description": ["The retention of log groups, for example of those with logs that are archived. Other log groups are not changed."],
+    },
+    "jobs": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "host": {"type": "str", "required": True, "description": ["The name of the host, as in its archives."]},
+            "job": {"type": "str", "required": True, "description": ["The name of the job."]},
+            "hours": {
+                "type": "int",
+                "default": 26,
+                "minimum": 1,
+                "maximum": 168,
+                "description": ["After how many hours without a good run there is an alarm. The default fits a nightly job."],
+            },
+        },
+        "description": [
+            "The jobs that must run, each with an alarm on a missing good run, and one on archives of an unusual size (a band of two"
+            " standard deviations, by day).",
+        ],
+    },
+    "actions": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "description": ["The ARNs, for example of SNS topics, that an alarm notifies when it begins and when it ends. At most 5."],
+    },
+    "dashboard": {"type": "bool", "default": True, "description": ["Whether there is a dashboard."]},
+}
+"""The options of the module cloudwatch_monitoring, beside those of ``AWS``."""
