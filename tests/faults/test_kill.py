@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.opening import open_store
 from rigs.host import Host, archives_in, assert_complete, assert_restores, assert_tidy, at, file_store, random_bytes
+from rigs.ledgers import assert_whole
 
 from faults.conftest import Killer
 
@@ -41,6 +42,7 @@ def finish(killer: Killer, host: Host, **changes: t.Any) -> t.Dict[str, t.Any]:
     assert host.spooled() == []
     again = killer.run(host.document(**changes))
     assert again["recap"]["outcome"] == "nothing to do", again
+    assert_whole(host)
     return t.cast(t.Dict[str, t.Any], after["recap"])
 
 

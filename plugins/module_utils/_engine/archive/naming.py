@@ -158,6 +158,25 @@ def is_archive_key(key: str) -> bool:
     return re.fullmatch(r"[^/]+/[^/]+/\d{4}/\d\d/\d\d/[^/]+", key) is not None
 
 
+class HeadName(NamedTuple):
+    """The head of a job's ledger, as the key of its copy in a store states it. seq, sha256: of the last entry; ledger: the id."""
+
+    seq: int
+    ledger: str
+    sha256: str
+
+
+def head_key(host: str, job: str, head: HeadName, flat: bool) -> str:
+    """The key of a copy of the head. flat: in a store with flat names."""
+    return ("%s~%s~ledger-%012d-%s-%s.json" if flat else "%s/%s/ledger/%012d-%s-%s.json") % (host, job, *head)
+
+
+def head_of(key: str) -> t.Optional[HeadName]:
+    """The head of which an object is a copy; None if the key is not that of one."""
+    found = re.fullmatch(r"(?:[^/]+/[^/]+/ledger/|[^~/]+~[^~/]+~ledger-)([0-9]{12})-([0-9a-f]{32})-([0-9a-f]{64})\.json", key)
+    return None if found is None else HeadName(int(found[1]), found[2], found[3])
+
+
 def is_placed(key: str, manifest: Manifest) -> bool:
     """Whether a store's key is one under which this software puts the archive of the manifest.
 

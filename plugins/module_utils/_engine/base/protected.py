@@ -97,12 +97,15 @@ def refuse_folder(folder: int, path: str) -> None:
 def _is_key_name(name: str) -> bool:
     """Whether a file has the name of a key in a keyring: its id, which is 16 hexadecimal digits, or a month (2021_April), and .key.
 
-    Or that of one that is being written (``durable.write_atomically``).
+    Or that of the key of a ledger, <job>.ledger.key. Or that of one that is being written (``durable.write_atomically``).
     """
     if name.startswith(TEMP_PREFIX) and name.endswith(".part"):
         name = name[len(TEMP_PREFIX) :].rpartition("-")[0]
     if not name.endswith(".key"):
         return False
+    # The signing key of a ledger (state/ledger/file.py).
+    if ".ledger." in name:
+        return True
     return (len(name) == 20 and _HEX.issuperset(name[:16])) or (name[:4].isdigit() and name[4:5] == "_" and name[5:-4].isalpha())
 
 

@@ -69,6 +69,12 @@ def _key() -> Command:
     return keys.add_options, keys.manage_keys
 
 
+def _ledger() -> Command:
+    from . import ledger
+
+    return ledger.add_options, ledger.manage
+
+
 def _check_config() -> Command:
     from . import config
 
@@ -142,6 +148,7 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "restore": ("fetch, authenticate, decrypt and extract archives", _restore),
     "prune": ("apply retention now", _prune),
     "key": ("manage the keyring of a job", _key),
+    "ledger": ("verify, show or export the signed record of what was archived and pruned", _ledger),
     "check-config": ("check job and stream documents and report every mistake", _check_config),
     "sample-config": ("print a commented template of a job document", _sample_config),
     "metrics": ("write the metrics files of jobs now, as their runs do", _metrics),

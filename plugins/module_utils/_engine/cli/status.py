@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import typing as t
 
@@ -19,6 +20,7 @@ if t.TYPE_CHECKING:
 
     from ..config.document import JobDocument, JobStore
     from ..ingest.facts import StreamRow
+    from ..run.audit import Audit
     from ..state.status import Finding, StatusRow
 
 
@@ -62,6 +64,7 @@ def write_metrics(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Show the status of jobs, and without names that of streams."""
+    from ..run.audit import auditing
     from ..state import status
     from ..tell import report
 
@@ -70,8 +73,10 @@ def show(options: argparse.Namespace) -> int:
 
     def add(document: JobDocument) -> None:
         row = status.of(document, options.max_age)
-        if not options.offline:
-            status.add_findings(row, *_compare(document))
+        with auditing(document) as audit:
+            if not options.offline:
+                status.add_findings(row, *_compare(document, audit))
+            status.add_ledger(row, audit.head, audit.broken)
         rows.append(row)
 
     try:
@@ -101,23 +106,27 @@ def streams() -> t.List[StreamRow]:
     return [row for name in sorted(names) for row in stream_rows(os.path.join(folder, name))]
 
 
-def _compare(document: JobDocument) -> t.Tuple[t.List[Finding], t.Dict[str, str]]:
-    """Compare the listings of the job's stores with the catalog: what is wrong, and {store: why it could not be listed}."""
+def _compare(document: JobDocument, audit: Audit) -> t.Tuple[t.List[Finding], t.Dict[str, str]]:
+    """Compare the listings of the job's stores with the catalog and the ledger: what is wrong, and {store: why it could not be listed}."""
+    from ..archive.naming import folder_key, host_name
     from ..holdings import verify
     from ..holdings.trust import Trust
 
     findings: t.List[Finding] = []
     unreachable: t.Dict[str, str] = {}
+    own = folder_key(host_name(document["host"]), document["name"])
     with records(document, document["stores"]) as recorded:
         for store_options in document["stores"]:
             name = store_options["name"]
-            trust = Trust(record=recorded[name]) if name in recorded else None
-            if trust is None or not trust.recorded:
+            trust = Trust(record=recorded[name]) if name in recorded else Trust()
+            if not (trust.recorded or audit.is_alone):
                 continue
             try:
                 # One attempt: the next call asks again, and a monitor does not wait.
                 with opened(t.cast("JobStore", {**store_options, "attempts": 1})) as store:
-                    wrong = verify.compare(store, trust)
+                    explain = functools.partial(audit.explain, store)
+                    wrong = verify.compare(store, trust, own, explain if audit.is_kept else None)
+                    audit.check_heads(store, thorough=False)
             except LogArchiveError as error:
                 unreachable[name] = str(error)
                 continue

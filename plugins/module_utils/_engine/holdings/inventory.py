@@ -11,7 +11,7 @@ import typing as t
 from datetime import datetime
 
 from ..archive.manifest import LARGEST, memory_of, parse, period_of, source_bytes
-from ..archive.naming import MANIFEST_SUFFIX, day_of, folder_key, manifest_key, unrevised
+from ..archive.naming import MANIFEST_SUFFIX, day_of, folder_key, head_of, manifest_key, unrevised
 from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreNotFoundError
 from ..base.lists import some
 from ..base.periods import Period
@@ -59,8 +59,8 @@ class Inventory(t.NamedTuple):
 
     archives: by key. recorded: archives with manifests that were not fetched, because the caller knows them. damaged: by key, archives
     with a manifest that cannot be used or is not believed, and those that the store has lost.
-    orphans: manifests without an archive (an upload is under way, or a prune was interrupted). others: objects that are neither archives
-    nor manifests.
+    orphans: manifests without an archive (an upload is under way, or a prune was interrupted). others: objects that are neither archives,
+    nor manifests, nor heads of a ledger.
     """
 
     archives: t.List[StoredArchive]
@@ -113,7 +113,11 @@ def read(
         [archive for archive in archives if archive.key not in damaged],
         damaged,
         [item for key, item in objects.items() if key.endswith(MANIFEST_SUFFIX) and key[: -len(MANIFEST_SUFFIX)] not in objects],
-        [item for key, item in objects.items() if key + MANIFEST_SUFFIX not in objects and not key.endswith(MANIFEST_SUFFIX)],
+        [
+            item
+            for key, item in objects.items()
+            if key + MANIFEST_SUFFIX not in objects and not key.endswith(MANIFEST_SUFFIX) and head_of(key) is None
+        ],
         [item for item in with_manifest if item.key in recorded],
     )
 

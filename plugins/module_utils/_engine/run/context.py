@@ -9,7 +9,7 @@ import typing as t
 from datetime import datetime, timezone
 
 from ..archive import naming
-from ..base.errors import LogArchiveError
+from ..base.errors import LogArchiveError, MissingLibraryError
 from ..base.progress import no_progress
 from ..sources.opening import collector_of
 from ..state import catalog as catalogs
@@ -23,6 +23,7 @@ if t.TYPE_CHECKING:
     from ..config.document import JobDocument
     from ..holdings.retention import Item
     from ..holdings.trust import Trust
+    from .ledger import Keeper
 
 Confirm = t.Callable[[str, str, int], bool]
 """Called with an archive's name, its location in the store and its size in bytes; returns whether it may be sent."""
@@ -33,7 +34,8 @@ class Context:
 
     A dry run (``check``) changes no file of the catalog. ``coming``, dry run only: the archives that the run would send,
     which the plan of what it would prune must count. ``packed``: by path, device and inode of each file that this run has packed.
-    ``revisions``: by the key of an archive without a revision, the last revision that this run has given.
+    ``revisions``: by the key of an archive without a revision, the last revision that this run has given. ``ledger_error``: why this run
+    gave up keeping the ledger.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class Context:
         self.coming: t.List[Item] = []
         self.packed: t.Dict[str, Identity] = {}
         self.revisions: t.Dict[str, int] = {}
+        self.ledger_error: t.Optional[LogArchiveError] = None
+        self._keeper: t.Optional[Keeper] = None
 
     def close(self) -> None:
         """Close the catalog and the spool."""
@@ -79,6 +83,29 @@ class Context:
         from ..holdings.trust import Trust
 
         return Trust(self.document["encryption"]["keyring"])
+
+    @property
+    def ledger(self) -> Keeper:
+        """The ledger of the job."""
+        if self._keeper is None:
+            from .ledger import Keeper
+
+            self._keeper = Keeper(self.catalog, self.document["state"], self.host, self.job)
+        return self._keeper
+
+    def enter(self, begins_with: str) -> None:
+        """Enter in the ledger what stores have verified since (see ``Keeper.enter``). A failure is recorded once; the next run goes on."""
+        if self.ledger_error is not None:
+            return
+        self.recorder.begin("ledger", listed=False)
+        try:
+            self.ledger.enter(begins_with)
+        except MissingLibraryError as error:
+            self.ledger_error = error
+            self.recorder.warn("no ledger is kept: %s" % error)
+        except LogArchiveError as error:
+            self.ledger_error = error
+            self.recorder.fail(error)
 
     def expect(self, key: str, start: datetime) -> None:
         """Dry run: record that the run would send the archive ``key`` of the period that begins at ``start``."""

@@ -50,7 +50,7 @@ def run(
     try:
         with contextlib.ExitStack() as stack:
             if not check:
-                stack.enter_context(_locked(document))
+                stack.enter_context(locked(document))
             context = stack.enter_context(contextlib.closing(Context(document, now, check, confirm, progress)))
             if check:
                 _carry_out(context, lambda: _archive_and_prune(context, after_kill=False))
@@ -74,10 +74,17 @@ def prune(document: JobDocument, stores: t.Sequence[str] = (), now: t.Optional[d
     """Apply retention now, to the stores of these names or to all of the job; returns the record as ``run`` does."""
     with contextlib.ExitStack() as stack:
         if not check:
-            stack.enter_context(_locked(document))
+            stack.enter_context(locked(document))
         context = stack.enter_context(contextlib.closing(Context(document, now, check)))
-        _carry_out(context, lambda: pruning.prune(context, stores or context.stores.names, always=True))
+        _carry_out(context, lambda: _prune_only(context, stores or context.stores.names))
         return context.recorder.record
+
+
+def _prune_only(context: Context, stores: t.Sequence[str]) -> None:
+    if not context.check and context.catalog.entered.owes_entries(context.job):
+        context.enter("adopt")
+    pruning.prune(context, stores, always=True)
+    _send_head(context)
 
 
 def _run_and_remember(context: Context) -> None:
@@ -147,6 +154,8 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
         _notify_of_start(context)
         _warn_of_failed_verifications(context)
         recover(context)
+        if context.catalog.entered.owes_entries(context.job):
+            context.enter("adopt")
         if os.path.exists(folders.removals_path(context.document["state"], context.job)):
             from .delete import finish_deletions
 
@@ -171,6 +180,14 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
 
         clean(context, everywhere=after_kill)
     pruning.prune(context, context.stores.names, always=False)
+    _send_head(context)
+
+
+def _send_head(context: Context) -> None:
+    if not context.check and not {*context.catalog.entered.owed(context.job)}.isdisjoint(context.stores.names):
+        from .heads import send
+
+        send(context)
 
 
 def _warn_of_failed_verifications(context: Context) -> None:
@@ -198,7 +215,7 @@ def _warn_of_notifications(context: Context, warnings: t.Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def _locked(document: JobDocument) -> t.Iterator[None]:
+def locked(document: JobDocument) -> t.Iterator[None]:
     """Hold the lock of the job, after its state was made and checked."""
     path = os.path.join(document["state"], "%s.lock" % document["name"])
     with contextlib.ExitStack() as stack:

@@ -108,7 +108,7 @@ def _prune_store(run: Context, name: str, policy: RetentionOptions, coming: t.Se
         run.catalog.prunes.set_refusals(run.job, name, plan.refusals)
     for refusal in plan.refusals:
         run.recorder.fail(PruneRefusedError("retention was refused: %s" % refusal, "store %s" % name))
-    failed = {} if run.check else _remove(run, store, pruning_plan)
+    failed = {} if run.check else _remove(run, store, pruning_plan, _text(policy))
     return not (plan.refusals or failed)
 
 
@@ -136,14 +136,18 @@ def _plan(run: Context, store: Store, policy: RetentionOptions, coming: t.Sequen
     return plan
 
 
-def _remove(run: Context, store: Store, pruning_plan: Pruning) -> t.Dict[str, str]:
+def _remove(run: Context, store: Store, pruning_plan: Pruning, policy: str) -> t.Dict[str, str]:
     """Remove by the plan; returns why what is left could not be removed. Each batch is recorded before the next begins."""
     from ..holdings import prune as pruning
 
     failed: t.Dict[str, str] = {}
     record = run.recorder.record["pruned"][store.name]
 
+    rules = {item.key: (reason, item.size) for item, reason in pruning_plan.plan.remove}
+
     def begin(keys: t.List[str]) -> None:
+        # The ledger before all: nothing is removed without its tombstone.
+        run.ledger.bury(store.name, {key: rules[key] for key in keys}, policy)
         # The catalog first: it never lists a copy that was deleted.
         run.catalog.set_pruned(store.name, keys)
 

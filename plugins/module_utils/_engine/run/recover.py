@@ -114,6 +114,8 @@ def relearn(run: Context, sources: t.Sequence[Source]) -> None:
             _relearn_from(run, name, wanted, learned)
         except LogArchiveError as error:
             run.fail_store(name, error)
+    if learned and not run.check:
+        run.enter("adopt")
     for entry in learned.values():
         run.recorder.event("relearned", archive=entry.name)
         if not run.check:

@@ -13,15 +13,17 @@ from datetime import datetime, timezone
 from ..archive.naming import MANIFEST_SUFFIX, host_name, unrevised
 from ..base.durable import is_locked
 from ..base.errors import EXIT_DONE, EXIT_INTEGRITY, EXIT_PARTLY, WORST_FIRST, IntegrityError, LogArchiveError
+from ..holdings.verify import Checked
 from ..state import catalog as catalogs
 from ..state.folders import lock_of
+from .audit import Audit
 from .record import Recorder
 
 if t.TYPE_CHECKING:
     from ..base.progress import Progress
     from ..config.document import JobDocument, JobStore
+    from ..holdings.inventory import Inventory
     from ..holdings.trust import Record
-    from ..holdings.verify import Checked
     from ..stores.base import Store
     from ..tell.report import VerifiedRow
 
@@ -42,6 +44,8 @@ class Verified(t.NamedTuple):
     exit_code: int
 
 
+LEDGER = "ledger"
+"""In the place of a store: the ledger of the job."""
 UPLOADING = "its upload is under way"
 UPLOAD_CUT = "its upload was cut; the next run completes it"
 REMOVING = "its removal is under way"
@@ -61,10 +65,11 @@ def verify(
         catalog = None
         if catalogs.exists(document["state"]):
             catalog = stack.enter_context(contextlib.closing(catalogs.Catalog(document["state"])))
+        audit = Audit(document, catalog)
         failed_before = {} if catalog is None else catalog.verifications.failures(document["name"])
         for options in stores:
             try:
-                found = _verify_store(document, options, records.get(options["name"]), catalog, wanted, progress)
+                found = _verify_store(document, options, records.get(options["name"]), catalog, wanted, progress, audit)
             except LogArchiveError as error:
                 rows.append(_row(document, options["name"], None, error=str(error)))
                 codes.append(error.exit_code)
@@ -76,6 +81,9 @@ def verify(
             codes += [EXIT_INTEGRITY for row in found if row["error"] is not None]
             codes += [EXIT_PARTLY for row in found if row["note"] in (UPLOAD_CUT, REMOVAL_CUT)]
             rows += found
+        if audit.broken is not None:
+            rows.append(_row(document, LEDGER, None, error=str(audit.broken)))
+            codes.append(audit.broken.exit_code)
         _report(document, rows, failed_before, catalog)
     return Verified(rows, next(code for code in WORST_FIRST if code in codes))
 
@@ -87,6 +95,7 @@ def _verify_store(
     catalog: t.Optional[catalogs.Catalog],
     wanted: Wanted,
     progress: Progress,
+    audit: Audit,
 ) -> t.List[VerifiedRow]:
     from ..crypto.envelope import encrypts
     from ..holdings import inventory, verify as verifying
@@ -104,6 +113,7 @@ def _verify_store(
             for archive in archives:
                 checked.append(verifying.verify(store, archive, wanted.level, trust))
                 advance(archive.size)
+        checked = _audited(audit, store, held, checked, wanted, () if record is None else record.may_be_gone)
         unfinished = {orphan.key[: -len(MANIFEST_SUFFIX)] for orphan in held.orphans}
         rows = []
         for one in checked:
@@ -112,6 +122,24 @@ def _verify_store(
                 note = _note(document, store, one.key, one.key in unfinished, catalog)
             rows.append(_row(document, store.name, one, note=note))
         return rows
+
+
+def _audited(
+    audit: Audit, store: Store, held: Inventory, checked: t.Sequence[Checked], wanted: Wanted, may_be_gone: t.Container[str]
+) -> t.List[Checked]:
+    """What was checked, with the findings of the ledger: archives without an entry, and unless only a part is wanted those without a
+    tombstone or with another manifest, and a ledger that does not contain what the store has witnessed."""
+    if not audit.is_kept:
+        return list(checked)
+    found = audit.unrecorded(store, [one.key for one in checked])
+    if wanted.start is None and wanted.end is None and audit.is_own(wanted.host):
+        listed = {one.key for one in checked} | {item.key for item in held.recorded}
+        found += audit.missing(store, listed, may_be_gone) + audit.replaced(store, held.archives)
+        audit.check_heads(store, thorough=True)
+    errors = {finding.key: finding.error for finding in found}
+    known = [one if one.error is not None or one.key not in errors else Checked(one.key, None, errors[one.key]) for one in checked]
+    there = {one.key for one in checked}
+    return known + [Checked(key, None, why) for key, why in errors.items() if key is not None and key not in there]
 
 
 def _note(document: JobDocument, store: Store, key: str, unfinished: bool, catalog: catalogs.Catalog) -> t.Optional[str]:

@@ -14,6 +14,7 @@ import os
 import typing as t
 
 from .database import Database, Row, integer, integers, path_in, text
+from .entered import Entered
 from .prunes import Prunes
 from .runs import Runs
 from .verifications import Verifications
@@ -52,6 +53,7 @@ class Catalog:
         self.runs = Runs(self._database)
         self.prunes = Prunes(self._database)
         self.verifications = Verifications(self._database)
+        self.entered = Entered(self._database)
 
     def close(self) -> None:
         """Close the database."""
@@ -254,8 +256,7 @@ class Catalog:
 
     def was_pruned(self, store: str, key: str) -> bool:
         """Whether a copy was removed from a store, or its removal was at least begun."""
-        query = "SELECT 1 FROM copies WHERE store = ? AND key = ? AND state = 'pruned'"
-        return self._database.execute(query, (store, text(key))) != []
+        return self._database.execute("SELECT 1 FROM copies WHERE store = ? AND key = ? AND state = 'pruned'", (store, text(key))) != []
 
     def held(self, job: str, store: str) -> t.Dict[str, Manifest]:
         """The archives of a job that a store holds according to the catalog: {key: manifest}."""

@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
     import array
 
 FILE_NAME = "catalog.sqlite"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 LEAST_ROOM = 1 << 17
 """Bytes that SQLite needs beside a database for the write-ahead log and its index."""
 
@@ -72,12 +72,27 @@ CREATE TABLE copies (
     host TEXT,
     job TEXT,
     start INTEGER,
+    entry INTEGER,
+    tombstone INTEGER,
     PRIMARY KEY (archive, store)
 );
 CREATE INDEX copies_by_state ON copies (state);
 CREATE INDEX copies_by_archive ON copies (archive, state, job);
 CREATE INDEX copies_by_key ON copies (key, store);
 CREATE INDEX copies_by_start ON copies (job, host, store, state, start);
+CREATE INDEX copies_unentered ON copies (job) WHERE state = 'verified' AND entry IS NULL;
+CREATE TABLE ledgers (
+    job TEXT NOT NULL PRIMARY KEY,
+    ledger TEXT NOT NULL,
+    seq INTEGER NOT NULL
+);
+CREATE TABLE heads (
+    job TEXT NOT NULL,
+    store TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    PRIMARY KEY (job, store, key)
+);
 CREATE TABLE prunes (
     job TEXT NOT NULL,
     store TEXT NOT NULL,
@@ -246,6 +261,8 @@ class Database:
                     self._migrate_from_1()
                 if version in (1, 2):
                     self._migrate_from_2()
+                if version in (1, 2, 3):
+                    self._migrate_from_3()
                 self.execute("PRAGMA user_version=%d" % SCHEMA_VERSION)
 
     def _execute_all(self, statements: str) -> None:
@@ -294,6 +311,17 @@ class Database:
             manifest = json.loads(self.execute("SELECT manifest FROM archives WHERE id = ?", (archive,))[0][0])
             self.execute("UPDATE archives SET name = ? WHERE id = ?", (manifest["archive"]["name"], archive))
         self.execute("UPDATE copies SET (host, job, start) = (SELECT host, job, start FROM archives WHERE id = archive)")
+
+    def _migrate_from_3(self) -> None:
+        """Version 3 had no ledger."""
+        import re
+
+        there = {row[1] for row in self.execute("PRAGMA table_info(copies)")}
+        for column in ("entry", "tombstone"):
+            if column not in there:
+                self.execute("ALTER TABLE copies ADD COLUMN %s INTEGER" % column)
+        new = r"TABLE (ledgers|heads) |INDEX copies_unentered "
+        self._execute_all(";".join(statement for statement in _SCHEMA.split(";") if re.search(new, statement)))
 
     def _failed(self, error: Exception) -> LogArchiveError:
         # On a full disk SQLite's files beside the catalog fail with a plain "disk I/O error".

@@ -21,6 +21,7 @@ from .folders import lock_of
 if t.TYPE_CHECKING:
     from ..base.errors import LogArchiveError
     from ..config.document import JobDocument
+    from .ledger.chain import Head
     from .record import SpoolRecord
     from .runs import Run
 
@@ -47,7 +48,7 @@ if t.TYPE_CHECKING:
         why a guard refused its last prune}. running: a run of the job is active: its lock is held. findings, unreachable: see
         ``add_findings``. exit_code: 0 the job is fine; 1 the last run failed or was killed, the last success is too old, or a store cannot
         be listed; 3 the last run was partly done, archives wait for a store, or a prune was refused; 4 a store does not have what the
-        catalog records.
+        catalog records, or the ledger is broken. ledger: where the ledger of the job ends (see ``ledger.chain.Head``); None without one.
         """
 
         job: str
@@ -69,6 +70,7 @@ if t.TYPE_CHECKING:
         findings: t.List[Finding]
         unreachable: t.Dict[str, str]
         state: str
+        ledger: t.Optional[t.Dict[str, t.Union[str, int]]]
         exit_code: int
 
 
@@ -98,6 +100,7 @@ def blank(job: str) -> StatusRow:
         "running": False,
         "findings": [],
         "unreachable": {},
+        "ledger": None,
         "state": "has never run",
         "exit_code": EXIT_FAILED,
     }
@@ -166,6 +169,13 @@ def add_findings(row: StatusRow, findings: t.List[Finding], unreachable: t.Dict[
     silent = [name for name in unreachable if name not in row["backlog"]]
     if silent:
         _add_problem(row, EXIT_FAILED, "cannot compare with the catalog: store %s" % ", ".join(silent))
+
+
+def add_ledger(row: StatusRow, head: t.Optional[Head], broken: t.Optional[LogArchiveError]) -> None:
+    """Add where the ledger of the job ends, or why it cannot be used."""
+    row["ledger"] = None if head is None else head._asdict()
+    if broken is not None:
+        _add_problem(row, broken.exit_code, str(broken))
 
 
 def _add_problem(row: StatusRow, code: int, text: str) -> None:

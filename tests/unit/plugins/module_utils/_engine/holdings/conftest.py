@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import head_of
 from rigs.host import Host, file_store, files_below
 
 
@@ -15,7 +16,7 @@ def template(tmp_path_factory):
     host = Host(tmp_path_factory.mktemp("host"))
     host.write_logs(12, 13, 14)
     host.run()
-    return {name: (host.store / name).read_bytes() for name in files_below(host.store)}
+    return {name: (host.store / name).read_bytes() for name in files_below(host.store) if head_of(name) is None}
 
 
 @pytest.fixture

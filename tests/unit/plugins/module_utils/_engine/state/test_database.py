@@ -206,6 +206,9 @@ DROP INDEX sources_by_archive;
 DROP INDEX copies_by_archive;
 DROP INDEX copies_by_key;
 DROP INDEX copies_by_start;
+DROP INDEX copies_unentered;
+ALTER TABLE copies DROP COLUMN entry;
+ALTER TABLE copies DROP COLUMN tombstone;
 ALTER TABLE archives DROP COLUMN start;
 ALTER TABLE archives DROP COLUMN seconds;
 ALTER TABLE archives DROP COLUMN name;
@@ -215,6 +218,8 @@ ALTER TABLE copies DROP COLUMN start;
 DROP TABLE listings;
 DROP TABLE differences;
 DROP TABLE outcomes;
+DROP TABLE ledgers;
+DROP TABLE heads;
 PRAGMA user_version = 2;
 """
 

@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``log-archive ledger``."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..base.errors import EXIT_FAILED, EXIT_INTEGRITY, LogArchiveError, UsageError
+from . import output
+from .options import each_document, opened
+
+if t.TYPE_CHECKING:
+    import argparse
+
+    from ..config.document import JobDocument
+    from ..tell.ledger import LedgerRow
+
+ACTIONS = ("verify", "show", "export", "accept", "rotate")
+OPTIONS_OF = {"offline": ("verify",), "reason": ("accept",), "since": ("show", "export")}
+"""The options that only some actions have."""
+SHOWN = 20
+"""Entries that ``show`` prints without --since."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``ledger``."""
+    parser.add_argument(
+        "action",
+        choices=ACTIONS,
+        help="verify: check the chain, every signature, and the stores against it. show: print the last entries. export: print the"
+        " entries as they are. accept: enter what an audit found and you can explain. rotate: change the signing key",
+    )
+    parser.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document (default: all jobs)")
+    parser.add_argument("--offline", action="store_true", help="verify: check the chain alone, and no store")
+    parser.add_argument("--since", metavar="ENTRY", type=int, help="show, export: from the entry with this number on")
+    parser.add_argument("--reason", metavar="TEXT", help="accept: why, for the ledger")
+
+
+def manage(options: argparse.Namespace) -> int:
+    """Verify, show, export, accept or rotate."""
+    for name, actions in OPTIONS_OF.items():
+        if options.action not in actions and getattr(options, name) not in (None, False):
+            raise UsageError("'ledger %s' has no option --%s" % (options.action, name), hint="It is for 'ledger %s'" % actions[0])
+    if options.action in ("accept", "rotate", "export") and len(options.jobs) != 1:
+        raise UsageError("'ledger %s' needs the name of one job" % options.action)
+    if options.action == "accept" and not options.reason:
+        raise UsageError("--reason is missing", hint="It is kept in the ledger: why the archives are gone, or who put them there")
+    if options.action == "verify":
+        return _verify(options)
+    return {"show": _show, "export": _export, "accept": _accept, "rotate": _rotate}[options.action](options)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from ..tell import ledger as report
+
+    rows: t.List[LedgerRow] = []
+    code = each_document(
+        options,
+        lambda document: rows.extend(_verified(document, options.offline)),
+        lambda job, error: rows.append(report.row(job, None, findings=[report.finding("failed", None, str(error))])),
+    )
+    if options.json:
+        output.print_json(rows)
+    else:
+        output.print_text(report.audit(rows))
+    kinds = {finding["kind"] for row in rows for finding in row["findings"]}
+    codes = [code, EXIT_FAILED] if "unreachable" in kinds else [code]
+    return output.worst([*codes, EXIT_INTEGRITY] if kinds - {"failed", "unreachable"} else codes)
+
+
+def _verified(document: JobDocument, offline: bool) -> t.List[LedgerRow]:
+    """A row for the ledger of the job, and unless it is broken one for each store."""
+    from ..archive.naming import host_name
+    from ..run.audit import auditing, compare
+    from ..tell import ledger as report
+
+    job = document["name"]
+    rows = []
+    with auditing(document) as audit:
+        contents = audit.contents(signatures=True)
+        if audit.broken is not None:
+            return [report.row(job, None, findings=[report.finding("broken", None, str(audit.broken))])]
+        rows.append(report.row(job, None, head=audit.head, archives=0 if contents is None else len(contents.held)))
+        for options in [] if offline or contents is None else document["stores"]:
+            try:
+                with opened(options) as store:
+                    archives, found = compare(audit, store, host_name(document["host"]), job)
+                findings = [report.finding(*finding) for finding in found]
+            except LogArchiveError as error:
+                archives, findings = 0, [report.finding("unreachable", None, str(error))]
+            rows.append(report.row(job, options["name"], archives=archives, findings=findings))
+    return rows
+
+
+def _show(options: argparse.Namespace) -> int:
+    from ..state.ledger.chain import parse
+    from ..state.ledger.file import Ledger
+    from ..tell import ledger as report
+
+    entries: t.List[t.Dict[str, t.Any]] = []
+
+    def add(document: JobDocument) -> None:
+        ledger = Ledger(document["state"], document["name"])
+        head = ledger.head()
+        start = options.since if options.since is not None else 0 if head is None else max(0, head.seq + 1 - SHOWN)
+        found = [parse(line, ledger.path) for line in ledger.lines(start)]
+        entries.extend(dict(entry._asdict(), job=document["name"]) for entry in found)
+
+    code = each_document(options, add, lambda job, error: None)
+    if options.json:
+        output.print_json(entries)
+    else:
+        output.print_text(report.entries(entries))
+    return code
+
+
+def _export(options: argparse.Namespace) -> int:
+    from ..state.ledger.file import Ledger
+
+    def write(document: JobDocument) -> None:
+        ledger = Ledger(document["state"], document["name"])
+        if options.json:
+            head = ledger.head()
+            lines = [line.decode("ascii") for line in ledger.lines(options.since or 0)]
+            output.print_json({"job": document["name"], "head": None if head is None else head._asdict(), "entries": lines})
+        else:
+            for line in ledger.lines(options.since or 0):
+                output.write("stdout", line.decode("ascii"))
+
+    return each_document(options, write, lambda job, error: None)
+
+
+def _accept(options: argparse.Namespace) -> int:
+    from ..run.accept import accept
+    from ..tell import ledger as report
+
+    done = []
+
+    def one(document: JobDocument) -> None:
+        done.append((document["name"], accept(document, options.reason)))
+
+    code = each_document(options, one, lambda job, error: None)
+    left = [report.finding(*finding) for _job, accepted in done for finding in accepted.left]
+    if options.json:
+        output.print_json([{**accepted._asdict(), "job": job, "left": left} for job, accepted in done])
+    else:
+        for job, accepted in done:
+            output.print_text(report.accepted(job, accepted.adopted, accepted.lost, accepted.set_aside, left))
+    return output.worst([code, EXIT_INTEGRITY] if left else [code])
+
+
+def _rotate(options: argparse.Namespace) -> int:
+    from ..run.job import locked
+    from ..state.ledger.file import Ledger
+
+    rows = []
+
+    def one(document: JobDocument) -> None:
+        with locked(document):
+            head = Ledger(document["state"], document["name"]).rotate()
+        rows.append({"job": document["name"], **head._asdict()})
+
+    code = each_document(options, one, lambda job, error: None)
+    if options.json:
+        output.print_json(rows)
+    else:
+        for row in rows:
+            output.print_text("%s: the ledger has a new key since entry %d" % (row["job"], row["seq"]))
+    return code

@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the catalog records of the ledger: which copies have their entry there, and which stores have its head.
+
+A copy that is verified and has no entry yet gets one: after an upgrade, or if a run was killed in between.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ..base.named_tuple import NamedTuple
+from .database import text
+
+if t.TYPE_CHECKING:
+    from ..archive.facts import Manifest
+    from .database import Database
+
+
+class Unentered(NamedTuple):
+    """A verified copy without an entry in the ledger."""
+
+    archive: int
+    store: str
+    key: str
+    manifest: Manifest
+
+
+class Known(NamedTuple):
+    """The ledger that the catalog knows: its id, and the last entry that the catalog has learned of."""
+
+    ledger: str
+    seq: int
+
+
+Mark = t.Tuple[int, str, str]
+"""The number of an entry, and the store and the key of the archive that it is about."""
+
+_CONDITION = "copies.job = ? AND state = 'verified' AND entry IS NULL"
+
+
+class Entered:
+    """The entries of the ledger in a catalog's database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # Each run asks for these two.
+
+    def owes_entries(self, job: str) -> bool:
+        """Whether a verified copy of the job has no entry yet."""
+        return self._database.execute("SELECT 1 FROM copies WHERE %s LIMIT 1" % _CONDITION, (job,)) != []
+
+    def owed(self, job: str) -> t.List[str]:
+        """The stores with archives of the ledger that lack its head."""
+        rows = self._database.execute(
+            "SELECT heads.store FROM ledgers JOIN heads USING (job) WHERE job = ? GROUP BY heads.store HAVING MAX(heads.seq) < ledgers.seq",
+            (job,),
+        )
+        return [store for (store,) in rows]
+
+    def known(self, job: str) -> t.Optional[Known]:
+        """The ledger of a job, as far as the catalog knows it."""
+        rows = self._database.execute("SELECT ledger, seq FROM ledgers WHERE job = ?", (job,))
+        return Known(*rows[0]) if rows else None
+
+    def unentered(self, job: str, most: int) -> t.List[Unentered]:
+        """Verified copies without an entry, in the order in which their archives were made."""
+        rows = self._database.execute(
+            "SELECT archive, store, copies.key, COALESCE(copies.manifest, archives.manifest) FROM copies"
+            " JOIN archives ON archives.id = archive WHERE %s ORDER BY archive, store LIMIT ?" % _CONDITION,
+            (job, most),
+        )
+        return [Unentered(archive, store, key, json.loads(manifest)) for archive, store, key, manifest in rows]
+
+    def learn(self, job: str, known: Known, puts: t.Collection[Mark], tombstones: t.Collection[Mark]) -> None:
+        """Record entries of the ledger, up to ``known``."""
+        with self._database.transaction():
+            self._database.executemany(
+                "UPDATE copies SET entry = ?, tombstone = NULL WHERE store = ? AND key = ?",
+                [(seq, store, text(key)) for seq, store, key in puts],
+            )
+            self._database.executemany(
+                "UPDATE copies SET tombstone = ? WHERE store = ? AND key = ?", [(seq, store, text(key)) for seq, store, key in tombstones]
+            )
+            self._database.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?, ?)", (job, *known))
+            # Each store of an entry needs the head.
+            self._database.executemany("INSERT OR IGNORE INTO heads VALUES (?, ?, -1, '')", [(job, store) for _seq, store, _key in puts])
+
+    def reset(self, job: str) -> None:
+        """Forget every entry of the job: its ledger is about to begin anew."""
+        with self._database.transaction():
+            self._database.execute("UPDATE copies SET entry = NULL, tombstone = NULL WHERE job = ?", (job,))
+            self._database.execute("DELETE FROM ledgers WHERE job = ?", (job,))
+            self._database.execute("DELETE FROM heads WHERE job = ?", (job,))
+
+    def entry_of(self, store: str, key: str) -> t.Optional[t.Tuple[t.Optional[int], t.Optional[int], Manifest]]:
+        """Of a copy: the number of its entry and of its tombstone, and its manifest. None if the catalog does not know it."""
+        rows = self._database.execute(
+            "SELECT entry, tombstone, COALESCE(copies.manifest, archives.manifest) FROM copies JOIN archives ON archives.id = archive"
+            " WHERE store = ? AND copies.key = ?",
+            (store, text(key)),
+        )
+        return (rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
+
+    def sent(self, job: str) -> t.Dict[str, t.List[str]]:
+        """The heads that stores have: {store: [keys]}, oldest first."""
+        sent: t.Dict[str, t.List[str]] = {}
+        for store, key in self._database.execute("SELECT store, key FROM heads WHERE job = ? AND seq >= 0 ORDER BY seq", (job,)):
+            sent.setdefault(store, []).append(key)
+        return sent
+
+    def set_sent(self, job: str, store: str, seq: int, key: str) -> None:
+        """Record that a store has a head."""
+        self._database.execute("INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?)", (job, store, seq, key))
+
+    def forget_head(self, job: str, store: str, key: str) -> None:
+        """Record that a store no longer has a head."""
+        self._database.execute("DELETE FROM heads WHERE job = ? AND store = ? AND key = ?", (job, store, key))
