@@ -26,7 +26,8 @@ NETWORK = ("sftp", "s3")
 """How the names of the files of network stores begin."""
 LAZY = (
     "boto3.s3.transfer", "cryptography.hazmat.primitives.asymmetric.ed25519", "cryptography.hazmat.primitives.ciphers",
-    "cryptography.hazmat.primitives.kdf.hkdf", "cryptography.hazmat.primitives.serialization", "encodings.ascii", "encodings.idna", "isal.igzip", "paramiko", "pybase64",
+    "cryptography.hazmat.primitives.kdf.hkdf", "cryptography.hazmat.primitives.serialization", "encodings.ascii", "encodings.idna",
+    "isal.igzip", "paramiko", "pybase64",
 )  # fmt: skip
 """What others' code and the engine import when they first need it."""
 PURE = ("builtins", "time", "_json", "_hashlib", "_struct", "re", "_sre", "itertools", "collections", "binascii", "zlib", "datetime")
