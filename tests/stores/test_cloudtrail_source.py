@@ -140,8 +140,8 @@ def test_mistakes_in_the_options_are_reported_together(host: TrailHost) -> None:
         "cloudtrail.regions[0]",
         "cloudtrail.access_key_id",
         "cloudtrail.external_id",
-        "cloudtrail.filter",
         "cloudtrail.bucket",
+        "cloudtrail.filter",
     ]
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of a CloudTrail trail: where its files are, and which of them."""
+"""The options of a CloudTrail trail and of VPC flow logs: where their files are, and which of them."""
 
 from __future__ import annotations
 
@@ -59,6 +59,30 @@ CLOUDTRAIL: Spec = {
         "description": [
             "How far back each run looks for files that are not archived yet, such as files that CloudTrail delivered late. A job looks"
             " back at least to its last successful run.",
+            "The first run archives the files of this time, such as V(90d).",
+        ],
+    },
+    **AWS,
+}
+
+VPC_FLOW: Spec = {
+    "bucket": {
+        "type": "str",
+        "required": True,
+        "description": ["The S3 bucket to which the flow logs are delivered."],
+        "example": "example-flow-logs",
+    },
+    "prefix": {"type": "str", "default": "", "description": ["The prefix of the flow logs in the bucket: what is before C(AWSLogs/)."]},
+    "accounts": CLOUDTRAIL["accounts"],
+    "regions": {
+        **CLOUDTRAIL["regions"],
+        "description": ["The regions whose files to archive. By default all that have files in the bucket."],
+    },
+    "lookback": {
+        **CLOUDTRAIL["lookback"],
+        "description": [
+            "How far back each run looks for files that are not archived yet, such as files that AWS delivered late. A job looks back at"
+            " least to its last successful run.",
             "The first run archives the files of this time, such as V(90d).",
         ],
     },

@@ -177,6 +177,16 @@ class CloudTrailOptions(AwsOptions):
     lookback: Duration
 
 
+class VpcFlowOptions(AwsOptions):
+    """VPC flow logs in a bucket (``cloudtrail_spec.VPC_FLOW``)."""
+
+    bucket: str
+    prefix: str
+    accounts: t.List[str]
+    regions: t.List[str]
+    lookback: Duration
+
+
 class ScheduleOptions(t.TypedDict):
     """When a job runs (``spec.SCHEDULE``)."""
 
@@ -222,13 +232,14 @@ NotifyTarget = t.TypedDict(
 
 
 class JobDocument(t.TypedDict):
-    """A whole job (``spec.JOB``). Exactly one of ``select``, ``web`` and ``cloudtrail`` is not None."""
+    """A whole job (``spec.JOB``). Exactly one of ``select``, ``web``, ``cloudtrail`` and ``vpc_flow`` is not None."""
 
     name: str
     host: t.Optional[str]
     select: t.Optional[SelectOptions]
     web: t.Optional[WebOptions]
     cloudtrail: t.Optional[CloudTrailOptions]
+    vpc_flow: t.Optional[VpcFlowOptions]
     archive: ArchiveOptions
     encryption: EncryptionOptions
     stores: t.List[JobStore]

@@ -10,7 +10,7 @@ The modules' argument specs and documentation, the command's checks and its comm
 from __future__ import annotations
 
 from ..base.protected import SETTINGS
-from .cloudtrail_spec import CLOUDTRAIL
+from .cloudtrail_spec import CLOUDTRAIL, VPC_FLOW
 from .notify_spec import NOTIFY
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 from .store_spec import STORE
@@ -338,7 +338,7 @@ JOB: Spec = {
     "select": {
         "type": "dict",
         "options": SELECTION,
-        "description": ["Which logs of this host to archive. Required without O(web) and O(cloudtrail)."],
+        "description": ["Which logs of this host to archive. Required without O(web), O(cloudtrail) and O(vpc_flow)."],
         "sample": True,
     },
     "web": {
@@ -356,6 +356,15 @@ JOB: Spec = {
         "description": [
             "A CloudTrail trail to archive instead of O(select): the log files of closed hours, unchanged, with their signed digests, so"
             " that they outlive the bucket and can be validated without it. Each hour becomes one archive."
+        ],
+    },
+    "vpc_flow": {
+        "type": "dict",
+        "options": VPC_FLOW,
+        "instead_of": "select",
+        "description": [
+            "VPC flow logs in an S3 bucket to archive instead of O(select): the files of closed hours, unchanged, as text or as Parquet, in"
+            " folders with or without the names of Hive's partitions. Each hour becomes one archive."
         ],
     },
     "archive": {"type": "dict", "default": {}, "options": ARCHIVE, "description": ["How logs become archives."]},

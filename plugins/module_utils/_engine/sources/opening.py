@@ -33,7 +33,18 @@ def _cloudtrail() -> t.Type[Collector]:
     return CloudTrailCollector
 
 
-KINDS: t.Dict[str, t.Callable[[], t.Type[Collector]]] = {"select": _files, "web": _web, "cloudtrail": _cloudtrail}
+def _vpc_flow() -> t.Type[Collector]:
+    from .vpc_flow import VpcFlowCollector
+
+    return VpcFlowCollector
+
+
+KINDS: t.Dict[str, t.Callable[[], t.Type[Collector]]] = {
+    "select": _files,
+    "web": _web,
+    "cloudtrail": _cloudtrail,
+    "vpc_flow": _vpc_flow,
+}
 """The parts of a job document that describe a source, and the class of each. A job document has exactly one of them."""
 
 

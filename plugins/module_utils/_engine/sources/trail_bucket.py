@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The S3 bucket of a CloudTrail trail: which accounts and regions it has, their files by day, and the bytes of a file."""
+"""The S3 bucket of a CloudTrail trail, or of other logs of AWS: its accounts and regions, their files by day, and their bytes."""
 
 from __future__ import annotations
 
@@ -119,13 +119,34 @@ class TrailBucket:
     ) -> t.List[StoredFile]:
         found: t.List[StoredFile] = []
         for day in trail_names.days(start, end):
-            prefix = "%s%s/%s/%s/%s" % (self.root, place.account, folder, place.region, day)
+            prefix = self.folder(place, folder, day)
 
             def entries(prefix: str = prefix) -> t.List[t.Dict[str, t.Any]]:
                 return list(self._bucket.pages(operation, prefix, *members))
 
-            found += [_stored(entry) for entry in self._retrying(entries) if not entry["Key"].endswith("/")]
+            found += [self._stored(entry) for entry in self._retrying(entries) if not entry["Key"].endswith("/")]
         return found
+
+    def folder(self, place: Place, folder: str, day: str = "") -> str:
+        """The prefix of the keys of a folder. day: of trail_names.days."""
+        return "%s%s/%s/%s/%s" % (self.root, place.account, folder, place.region, day)
+
+    def parse(self, key: str) -> t.Optional[TrailFile]:
+        """What a key says; None if it is none of these logs."""
+        return trail_names.parse(key)
+
+    def _stored(self, entry: t.Mapping[str, t.Any]) -> StoredFile:
+        """An entry of a listing: an object, a version, or a delete marker (which has neither size nor ETag)."""
+        return StoredFile(
+            entry["Key"],
+            entry.get("Size", 0),
+            entry["LastModified"].astimezone(UTC),
+            etag_of(entry),
+            self.parse(entry["Key"]),
+            entry.get("VersionId") or "",
+            not entry.get("IsLatest", True),
+            "Size" not in entry,
+        )
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -158,20 +179,6 @@ class TrailBucket:
             return Retries(self._attempts, self._delay).call(call, _is_retryable)
         except AccessDeniedError as error:
             raise AccessDeniedError(error.message, error.subject, READ_HINT) from error
-
-
-def _stored(entry: t.Mapping[str, t.Any]) -> StoredFile:
-    """An entry of a listing: an object, a version, or a delete marker (which has neither size nor ETag)."""
-    return StoredFile(
-        entry["Key"],
-        entry.get("Size", 0),
-        entry["LastModified"].astimezone(UTC),
-        etag_of(entry),
-        trail_names.parse(entry["Key"]),
-        entry.get("VersionId") or "",
-        not entry.get("IsLatest", True),
-        "Size" not in entry,
-    )
 
 
 def _is_retryable(error: LogArchiveError) -> bool:

@@ -37,7 +37,7 @@ def everything(spec: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 
 def documents() -> t.Iterator[t.Tuple[t.Callable[..., t.Any], t.Dict[str, t.Any]]]:
     """Documents that name every option, of each kind of source, store and receiver."""
-    sources = ("select", "web", "cloudtrail")
+    sources = ("select", "web", "cloudtrail", "vpc_flow")
     for source in sources:
         for store in ("file", "s3", "sftp"):
             for receiver in NOTIFY["type"]["choices"] if store == "file" else ["log"]:
