@@ -182,5 +182,5 @@ def _of_store(
         "pruned": sum(len(recap["pruned"].get(store, {}).get("removed", [])) for recap in recaps),
         "sent_verified_by": sorted({archive["stores"][store]["verified_by"] for archive in archives if store in archive["stores"]}),
         "verified": checked["verified"],
-        "verified_by": sorted({archive["level"] for archive in checked["archives"]}),
+        "verified_by": sorted(checked["levels"]),
     }

@@ -90,38 +90,19 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-archives:
-  description: The result for each archive.
-  returned: always, also if the module fails because an archive is damaged
+failed_archives:
+  description: The archives that failed verification.
+  returned: always, also if the module fails because of them
   type: list
   elements: dict
   contains:
-    key:
+    archive:
       description: Key of the archive in the store.
       type: str
       returned: always
       sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
-    ok:
-      description: Whether the archive matches its manifest.
-      type: bool
-      returned: always
-      sample: true
-    level:
-      description:
-        - Level of the verification; V(size), V(server_digest), V(remote_hash), V(read_back) or V(authenticated). V(null) if it failed.
-        - With O(level=authenticated), an archive with a manifest that is not authenticated has V(read_back).
-      type: str
-      returned: always
-      sample: server_digest
-    authenticated:
-      description:
-        - Whether the HMAC of the manifest is right. V(false) if it has none, because an older version made the archive or it is not
-          encrypted. V(null) if the verification failed or O(keyring) does not have the key.
-      type: bool
-      returned: always
-      sample: true
     error:
-      description: Why the verification failed. V(null) if it did not.
+      description: Why the verification failed.
       type: str
       returned: always
       sample: there is no manifest beside the archive
@@ -130,7 +111,27 @@ verified:
   returned: always
   type: int
   sample: 48
+levels:
+  description:
+    - Number of these archives by the level of their verification; V(size), V(server_digest), V(remote_hash), V(read_back) or
+      V(authenticated).
+    - With O(level=authenticated), an archive with a manifest that is not authenticated has V(read_back).
+  returned: always
+  type: dict
+  sample: {server_digest: 48}
+authenticated:
+  description: Number of these archives with a manifest that has the right HMAC. V(0) without O(keyring).
+  returned: always
+  type: int
+  sample: 47
+unauthenticated:
+  description: Number of these archives with a manifest that has no HMAC, because an older version made the archive or it is not encrypted.
+  returned: always
+  type: int
+  sample: 1
 """
+
+import itertools
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
@@ -150,13 +151,16 @@ def main() -> None:
         trust = Trust(**given(params, OPENING), choice=choice(params))
         held, archives = chosen(params, store, trust)
         everything = not (params["names"] or params["start"] or params["end"])
-        checked = verifying.unusable(held, None if everything else trust.choice)
-        checked += [verifying.verify(store, archive, params["level"], trust) for archive in archives]
-        bad = [one for one in checked if one.error is not None]
-        result["archives"] = [dict(one._asdict(), ok=one.error is None) for one in checked]
-        result["verified"] = len(checked) - len(bad)
-        if bad:
-            raise IntegrityError("%d of %d archives failed verification; %s: %s" % (len(bad), len(checked), bad[0].key, bad[0].error))
+        problems = verifying.unusable(held, None if everything else trust.choice)
+        results = (verifying.verify(store, archive, params["level"], trust) for archive in archives)
+        counts = verifying.count(itertools.chain(problems, results))
+        failed = counts.failed_archives
+        result.update(counts._asdict(), failed_archives=[one._asdict() for one in failed])
+        if failed:
+            raise IntegrityError(
+                "%d of %d archives failed verification; %s: %s"
+                % (len(failed), len(failed) + counts.verified, failed[0].archive, failed[0].error)
+            )
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def test_every_copy_was_read_back(whole: t.Any) -> None:
     held = {(host, result["item"]): result["totals"]["archives"] for host, result in facts["archive_info"]}
     verified = {(host, result["item"]): result["verified"] for host, result in facts["archive_verify"]}
     assert verified == held
-    assert {archive["level"] for _host, result in facts["archive_verify"] for archive in result["archives"]} == {"read_back"}
+    assert {level for _host, result in facts["archive_verify"] for level in result["levels"]} == {"read_back"}
 
 
 def test_what_is_restored_is_the_log(demo: Demo, whole: t.Any) -> None:

@@ -37,6 +37,41 @@ class Checked(t.NamedTuple):
     authenticated: t.Optional[bool] = None
 
 
+class FailedArchive(t.NamedTuple):
+    """An archive that failed verification. archive: its key; error: why."""
+
+    archive: str
+    error: str
+
+
+class Counts(t.NamedTuple):
+    """The results of many archives. verified: how many match their manifests; levels: {level of their verification: how many of them}.
+
+    authenticated, unauthenticated: how many of them have a manifest that is, or that cannot be (see ``Checked``). failed_archives: the
+    others, in the order of the results.
+    """
+
+    verified: int
+    levels: t.Dict[str, int]
+    authenticated: int
+    unauthenticated: int
+    failed_archives: t.List[FailedArchive]
+
+
+def count(results: t.Iterable[Checked]) -> Counts:
+    """Count the results, one at a time: a row for each of 10,000 good archives would fill the memory of a controller."""
+    levels: t.Dict[str, int] = {}
+    proven: t.Dict[t.Optional[bool], int] = {}
+    failed = []
+    for one in results:
+        if one.error is not None:
+            failed.append(FailedArchive(one.key, one.error))
+        else:
+            levels[str(one.level)] = levels.get(str(one.level), 0) + 1
+            proven[one.authenticated] = proven.get(one.authenticated, 0) + 1
+    return Counts(sum(levels.values()), levels, proven.get(True, 0), proven.get(False, 0), failed)
+
+
 def verify(store: Store, archive: StoredArchive, level: t.Optional[str], trust: t.Optional[Trust] = None) -> Checked:
     """Prove the store's copy of an archive. level: of CHECK_LEVELS; None is the store's own. trust: as the archive was read with.
 

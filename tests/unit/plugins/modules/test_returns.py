@@ -15,7 +15,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto.keyring import KeyInfo
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.facts import HeldArchive, SentArchive, Totals
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.retention import Item
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.verify import Checked
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.verify import Counts, FailedArchive
 from rigs.returns import documented, stated
 
 PREFIX = "ansible_collections.infra_ops.log_archive.plugins.modules."
@@ -30,7 +30,7 @@ PLAN = ("list", {"key": "str", "time": "str", "host": "str", "job": "str", "size
 RETURNED: t.Dict[str, t.Dict[str, t.Any]] = {
     "archive_create": {"archives": rows(LocalArchive, state="str", seconds="float")},
     "archive_upload": {"archives": rows(SentArchive, path="str")},
-    "archive_verify": {"archives": rows(Checked, ok="bool"), "verified": "int"},
+    "archive_verify": {**documented(Counts), "failed_archives": rows(FailedArchive)},
     "archive_prune": {
         "keep": PLAN,
         "remove": PLAN,

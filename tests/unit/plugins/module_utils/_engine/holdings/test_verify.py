@@ -25,6 +25,18 @@ def test_verify_each_archive(store):
     assert checked[0].error is None and "bytes" in checked[1].error and "the archive does not exist" in checked[2].error
 
 
+def test_count_good_archives_and_name_bad_ones():
+    def results():
+        yield verifying.Checked("a/b/lost", None, "there is no manifest beside the archive")
+        for number in range(10_000):
+            yield verifying.Checked("a/b/%d" % number, "size", None, number > 0)
+        yield verifying.Checked("a/b/other", "read_back", None)
+
+    counts = verifying.count(results())
+    failed = verifying.FailedArchive("a/b/lost", "there is no manifest beside the archive")
+    assert counts == verifying.Counts(10_001, {"size": 10_000, "read_back": 1}, 9_999, 1, [failed])
+
+
 def test_what_an_inventory_alone_shows(store):
     os.unlink(os.path.join(store.location(), KEYS[0]))
     put(store, manifest_key(KEYS[1]), b"{")
