@@ -11,6 +11,7 @@ Unavailable, which says how to get it.
 
 from __future__ import annotations
 
+from .delay_proxy import delay_proxy
 from .filesystems import small_filesystem
 from .fleet import Fleet, Host, fleet
 from .moto import AwsServer, aws_server
@@ -31,6 +32,7 @@ __all__ = [
     "TcpProxy",
     "Unavailable",
     "aws_server",
+    "delay_proxy",
     "fleet",
     "free_port",
     "openssh_server",

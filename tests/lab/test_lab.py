@@ -12,6 +12,7 @@ import os
 import pathlib
 import socket
 import threading
+import time
 import typing as t
 
 import lab
@@ -272,6 +273,17 @@ def test_the_proxy_hangs_until_it_is_restored_or_cut(new_proxy: t.Callable[..., 
         assert proxy.cut_now() == 1
         with pytest.raises(ConnectionError):
             client.recv(1)
+
+
+def test_a_line_is_long_and_wide(tmp_path: pathlib.Path) -> None:
+    receiver = Receiver(echo=True)
+    content = os.urandom(4_000_000)
+    with lab.delay_proxy(tmp_path, receiver.port, 0.1) as port:
+        began = time.monotonic()
+        assert send_all(port, content) == content
+        took = time.monotonic() - began
+    # One round trip to connect, one for the echo; and not one for each of the 61 pieces.
+    assert 0.2 <= took < lab.patience(3)
 
 
 def test_a_small_filesystem_fills_up(small_filesystem: t.Callable[..., pathlib.Path]) -> None:

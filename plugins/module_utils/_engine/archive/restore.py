@@ -69,7 +69,8 @@ def restore(
         stream.seek(0)
         envelope.authenticate(stream, None if manifest is None else manifest["archive"]["sha256"], subject)
         stream.seek(0)
-        staged = _extract(envelope.open(stream, subject), staging, placing.without, subject, progress)
+        with _opened(stream, envelope, subject) as tar:
+            staged = _extract(tar, staging, placing.without, subject, progress)
         if manifest is not None:
             _compare(staged, manifest, subject)
             staged = _with_nanoseconds(staged, manifest)
@@ -82,7 +83,7 @@ def check_contents(stream: t.BinaryIO, envelope: Envelope, manifest: Manifest, s
     envelope.authenticate(stream, manifest["archive"]["sha256"], subject)
     stream.seek(0)
     found = []
-    with _ahead(_inflated(envelope.open(stream, subject), subject)) as chunks:
+    with _opened(stream, envelope, subject) as chunks:
         plaintext = _Plaintext(chunks)
         for member in _members(plaintext, subject):
             found.append(_checked(member, plaintext, subject))
@@ -104,12 +105,12 @@ def _checked(member: tarfile.TarInfo, plaintext: _Plaintext, subject: str) -> St
 
 
 def _extract(
-    tgz: t.Iterator[bytes], staging: Staging, without: t.AbstractSet[str], subject: str, progress: t.Optional[Advance]
+    chunks: t.Iterator[bytes], staging: Staging, without: t.AbstractSet[str], subject: str, progress: t.Optional[Advance]
 ) -> t.List[StagedFile]:
     from concurrent.futures import ThreadPoolExecutor
 
     staged: t.List[StagedFile] = []
-    with ThreadPoolExecutor(1) as hasher, _ahead(_inflated(tgz, subject)) as chunks:
+    with ThreadPoolExecutor(1) as hasher:
         plaintext = _Plaintext(chunks)
         for member in _members(plaintext, subject):
             if member.name in without:
@@ -125,7 +126,7 @@ def _extract(
             with staging.create(number) as file:
                 writer = sparse.Writer(file.fileno(), member.size, stored.data)
                 for pieces in _batches(plaintext.pieces(stored.size)):
-                    # A separate thread hashes, this one writes, another inflates.
+                    # A separate thread hashes, this one writes, others decrypt and inflate.
                     hashed.append(hasher.submit(_hash, sha256, pieces))
                     if len(hashed) > QUEUED:
                         hashed.popleft().result()
@@ -221,6 +222,13 @@ def _check_map(member: tarfile.TarInfo, subject: str) -> None:
     if version != ("1", "0") or problem is not None:
         problem = "has another format than 1.0" if version != ("1", "0") else problem
         raise IntegrityError("refused: the map of the sparse file %s cannot be used: it %s" % (ascii(member.name), problem), subject)
+
+
+@contextlib.contextmanager
+def _opened(stream: t.BinaryIO, envelope: Envelope, subject: str) -> t.Iterator[t.Iterator[bytes]]:
+    """The tar in an archive: one thread decrypts and another inflates, ahead of the caller."""
+    with _ahead(envelope.open(stream, subject)) as tgz, _ahead(_inflated(tgz, subject)) as tar:
+        yield tar
 
 
 def _inflated(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
