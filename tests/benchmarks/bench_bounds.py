@@ -117,7 +117,7 @@ def packing_bound(source: pathlib.Path) -> float:
     data = bound.add("read", lambda: read(source))
     bound.add("SHA-256 of the log", hashed(hashlib.sha256, data))
     tgz = pieces_of(b"".join(bound.add("deflate", lambda: deflate(data))))
-    del data
+    data.clear()
     bound.add("SHA-256 of the tgz", hashed(hashlib.sha256, tgz))
     ciphertext = pieces_of(b"".join(bound.add("AES-CBC", lambda: encrypt(tgz))), 3 * PIECE // 4)
     bound.add("HMAC", hashed(signature, ciphertext))

@@ -54,4 +54,4 @@ def prepare(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
     yield Sides(lambda: median(command), lambda: median([python, "-c", "pass"]))
 
 
-BENCHMARKS = [Benchmark("idle-run", prepare, Target("cost", 4))]
+BENCHMARKS = [Benchmark("idle-run", prepare, Target("cost", 3))]

@@ -40,13 +40,12 @@ def write_tree(folder: pathlib.Path, count: int, modified: float) -> None:
 
 
 def archived_together(folder: pathlib.Path, count: int) -> Host:
-    """A host with a job that archives all logs of a day together."""
+    """A host with a job that archives all logs of a run together."""
     host = Host(folder)
     yesterday = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
     write_tree(host.logs, count, yesterday.replace(hour=12).timestamp())
-    host.write_document(
-        select={"patterns": ["*.log"], "recurse": True, "period": "day", "catch_up": "3d"}, archive={"name": "all.%Y%m%d"}
-    )
+    # Without periods each log is looked for among the archived ones at each run.
+    host.write_document(select={"patterns": ["*.log"], "recurse": True, "period": "none"}, archive={"group": "run"})
     return host
 
 
@@ -71,8 +70,6 @@ def many(folder: pathlib.Path, quick: bool) -> t.Iterator[t.Tuple[t.Callable[[],
     """The run with nothing new, and find; both as calls that return their usage."""
     launcher = install(folder)
     host = archived_together(folder / "host", FILES // 500 if quick else FILES)
-    # Without periods each log is looked for among the archived ones at each run.
-    host.write_document(select={"patterns": ["*.log"], "recurse": True, "period": "none"}, archive={"name": "all.%Y%m%d"})
     run([launcher, "run", JOB], env=host.environment())
     done = subprocess.run([launcher, "run", JOB], check=True, env=host.environment(), stdout=subprocess.PIPE)
     assert b"nothing to do" in done.stdout, done.stdout

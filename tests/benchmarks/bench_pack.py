@@ -127,7 +127,7 @@ def memory(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
 
 
 BENCHMARKS = [
-    Benchmark("pack", beside_infra_ops, Target("faster", 15)),
+    Benchmark("pack", beside_infra_ops, Target("faster", 12)),
     Benchmark("pack-shell", beside_the_shell, Target("faster", 3)),
     Benchmark("pack-memory", memory, Target("value", 64), "MiB"),
 ]

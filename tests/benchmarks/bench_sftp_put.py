@@ -1,15 +1,18 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A 150 MB archive to an OpenSSH server, verified, beside OpenSSH's own ``sftp`` in batch mode, which verifies nothing.
+"""An archive to an OpenSSH server, verified, beside OpenSSH's own ``sftp`` in batch mode, which verifies nothing.
 
-Ours: connect, upload, fsync, a new connection, ``md5sum`` on the server, rename; in this process, so that loading paramiko (about 0.2 s,
-once per run) is part of the first round only. Peer: a process of ``sftp -b``, which connects and uploads. Same server, same key.
+sftp-put: 150 MB; sftp-put-50ms and sftp-small: 150 MB and 70 kB over a line with a round trip of 50 ms.
+
+Ours: connect, upload, fsync, ``md5sum`` on the server, rename; in this process, so that loading paramiko (about 0.2 s, once per run) is
+part of the first round only. Peer: a process of ``sftp -b``, which connects and uploads. Same server, same key.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import pathlib
@@ -21,15 +24,15 @@ from _measure import Benchmark, Sides, Target, timed
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests
 from rigs.stores import new_store
 
-PIECE = 1000 * 1000
+KB = 1000
 
 
 def make_archive(path: pathlib.Path, size: int) -> Digests:
     """A file that does not compress, as an archive is."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     with open(path, "wb") as stream:
-        for _index in range(size // PIECE):
-            data = os.urandom(PIECE)
+        for start in range(0, size, 1000 * KB):
+            data = os.urandom(min(1000 * KB, size - start))
             md5.update(data)
             sha256.update(data)
             stream.write(data)
@@ -37,25 +40,27 @@ def make_archive(path: pathlib.Path, size: int) -> Digests:
 
 
 @contextlib.contextmanager
-def prepare(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
+def prepare(size: int, round_trip: float, folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
     archive = folder / "archive.tgz.fernet"
-    digests = make_archive(archive, (5 if quick else 150) * PIECE)
+    digests = make_archive(archive, min(size, 5000 * KB) if quick else size)
     home = folder / "server"
     # An empty home: what the start files of this machine's user do before md5sum runs is no part of the work.
-    with lab.openssh_server(home, extra_config="SetEnv HOME=%s" % home) as server:
+    with lab.openssh_server(home, extra_config="SetEnv HOME=%s" % home) as server, contextlib.ExitStack() as stack:
+        port = stack.enter_context(lab.delay_proxy(folder, server.port, round_trip)) if round_trip else server.port
         batch = folder / "batch"
         batch.write_text("put %s %s/peer\n" % (archive, server.root_folder))
-        command = ["sftp", "-q", "-b", str(batch), "-F", "none", "-P", str(server.port), "-i", server.private_key_file]
+        command = ["sftp", "-q", "-b", str(batch), "-F", "none", "-P", str(port), "-i", server.private_key_file]
         command += ["-o", "IdentitiesOnly=yes", "-o", "UserKnownHostsFile=" + server.known_hosts_file]
-        command.append("%s@%s" % (server.user, server.host))
+        # The key of the server is known under its own port.
+        command += ["-o", "HostKeyAlias=[%s]:%d" % (server.host, server.port), "%s@%s" % (server.user, server.host)]
         store = new_store(
             "sftp",
             host=server.host,
-            port=server.port,
+            port=port,
             user=server.user,
             path=server.root_folder,
             private_key_file=server.private_key_file,
-            known_hosts_file=server.known_hosts_file,
+            host_key=server.host_key,
         )
 
         def start_from(name: str) -> None:
@@ -80,4 +85,8 @@ def prepare(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
         yield Sides(ours, peer)
 
 
-BENCHMARKS = [Benchmark("sftp-put", prepare, Target("faster", 0.9))]
+BENCHMARKS = [
+    Benchmark("sftp-put", functools.partial(prepare, 150_000 * KB, 0.0), Target("faster", 1.0)),
+    Benchmark("sftp-put-50ms", functools.partial(prepare, 150_000 * KB, 0.05), Target("faster", 1.0)),
+    Benchmark("sftp-small", functools.partial(prepare, 70 * KB, 0.05), Target("faster", 0.9)),
+]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""small: the CPU time of one run over 1,000 hourly logs of 20 KiB, for each archive: packed, encrypted, put into a file store and verified."""
+"""The CPU time of one run over 1,000 hourly logs of 20 KiB, for each archive: packed, encrypted, put into a file store and verified."""
 
 from __future__ import annotations
 
