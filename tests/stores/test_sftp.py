@@ -21,6 +21,7 @@ import tracemalloc
 import typing as t
 import uuid
 
+import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import TEMP_PREFIX
@@ -144,11 +145,39 @@ def test_a_path_relative_to_the_start_of_the_session(openssh: t.Any, store: t.An
     assert one.location("a/b") == "sftp://%s@127.0.0.1:%d/~/%s/a/b" % (openssh.user, openssh.port, folder)
 
 
-def test_the_upload_is_read_through_a_new_connection(openssh: t.Any, store: t.Any, local: t.Any, new_proxy: t.Any) -> None:
-    proxy = new_proxy(openssh)
-    one, file = store(openssh, **through(proxy, openssh)), local(1000)
-    one.put(file.path, KEY, file.digests)
+@pytest.mark.parametrize(("server", "level"), [("openssh", "read_back"), ("openssh_sftp_only", "remote_hash")])
+def test_the_upload_is_read_back_through_a_new_connection(
+    request: pytest.FixtureRequest, store: t.Any, local: t.Any, new_proxy: t.Any, server: str, level: str
+) -> None:
+    target = request.getfixturevalue(server)
+    proxy = new_proxy(target)
+    one, file = store(target, verify=level, **through(proxy, target)), local(1000)
+    assert one.put(file.path, KEY, file.digests).verification.level == "read_back"
     assert proxy.connections == 2
+
+
+@pytest.mark.parametrize("level", ["size", "remote_hash"])
+def test_an_upload_that_is_not_read_back_needs_one_login(openssh: t.Any, store: t.Any, local: t.Any, new_proxy: t.Any, level: str) -> None:
+    proxy = new_proxy(openssh)
+    one, file = store(openssh, verify=level, **through(proxy, openssh)), local(1000)
+    for key in (KEY, KEY + ".manifest.json"):
+        assert one.put(file.path, key, file.digests).verification.level == level
+    assert proxy.connections == 1
+
+
+@pytest.mark.parametrize(("options", "lanes", "level"), [("", 3, "remote_hash"), ("MaxSessions 1", 1, "read_back")])
+def test_an_upload_over_a_long_line(
+    new_openssh: t.Any, store: t.Any, local: t.Any, tmp_path: pathlib.Path, options: str, lanes: int, level: str
+) -> None:
+    server, file = new_openssh(extra_config=options), local(24 * MIB)
+    with lab.delay_proxy(tmp_path, server.port, 0.03) as port:
+        one = store(server, host="127.0.0.1", port=port, host_key=server.host_key, known_hosts_file=None)
+        session = one._root.session()
+        # Channels that were opened on the first connection: SFTP, the other lanes, the command.
+        connection = session._connection.transport
+        assert one.put(file.path, KEY, file.digests).verification.level == level
+        assert connection._channel_counter == lanes + (1 if level == "remote_hash" else 0)
+    assert (folder_of(one) / KEY).read_bytes() == file.data
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-import re
-import shlex
 import typing as t
 
 from ..base.durable import TEMP_PREFIX
@@ -19,6 +17,7 @@ from ..base.progress import Advance
 from ..base.units import parse_duration
 from . import sftp_packets as packets
 from .base import MOST_OBJECTS, Digests, Outcome, Pieces, Store, StoredObject, Verification, final_name, listing_too_large, required
+from .sftp_hash import RemoteHash
 from .sftp_host_keys import parse_host_key
 from .sftp_login import Login
 from .sftp_packets import Attributes, Status
@@ -35,8 +34,8 @@ KNOWN_HOSTS_FILES = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
 LONGEST_FOLDER = 4096
 """Characters in the path of a folder that is listed. No server has a longer one, but one could pretend that each folder has another."""
 
-_HASH_COMMANDS = (("md5sum", "md5", 32), ("sha256sum", "sha256", 64))
-"""Command, algorithm, length of its digest in hex."""
+_HASHED = ("server_digest", "remote_hash")
+"""The levels that a hash on the server reaches, and the size alone does not."""
 
 
 class SftpStore(Store):
@@ -60,8 +59,7 @@ class SftpStore(Store):
         if problems:
             raise ConfigError("the options of the SFTP store are wrong", self.name, problems=problems)
         self._root = _remote_root(options, self.name)
-        # Ways to a remote hash that this server turned out not to have.
-        self._missing: t.Set[str] = set()
+        self._hash = RemoteHash()
         # By digests: how many bytes from the start of an upload the server has confirmed.
         self._confirmed: t.Dict[Digests, int] = {}
 
@@ -81,7 +79,7 @@ class SftpStore(Store):
 
     def _reset(self) -> None:
         self.close()
-        self._missing.clear()
+        self._hash.reset()
 
     def _put(self, path: Local, name: str, digests: Digests, progress: Advance) -> Verification:
         # Without a hash nothing would show what an earlier upload left.
@@ -90,31 +88,33 @@ class SftpStore(Store):
     def _upload(self, path: Local, key: str, digests: Digests, progress: Advance, resume: bool) -> Verification:
         session = self._root.session()
         upload = Upload(self._root, key, digests, resume, self._confirmed.pop(digests, None))
+
+        def hash_of_sent() -> t.Optional[t.Tuple[str, str]]:
+            # A command sees what the server has, and not only this session: it needs no second login.
+            return self._hash.by_command(session, upload.temporary, digests.size) if self.verify_level in _HASHED else None
+
         try:
             upload.refuse_taken_key(session)
             try:
-                resumed = upload.send(session, path, progress)
+                resumed, remote = upload.send(session, path, progress, hash_of_sent)
             except StoreUnavailableError:
                 self._confirmed[digests] = upload.confirmed
                 raise
-            # Read through a new connection: the server must have the bytes, not only this session.
-            self.close()
-            session = self._root.session()
             try:
-                verification = self._prove(session, upload.temporary, key, digests, self.verify_level)
+                verification = self._compared(remote, key, digests) or self._prove_sent(upload.temporary, key, digests)
             except (IntegrityError, StoreNotFoundError):
-                upload.discard(session)
+                upload.discard(self._root.session())
                 if not resumed:
                     raise
                 return self._upload(path, key, digests, progress, resume=False)
-            upload.publish(session)
-            found = session.lstat(upload.final)
-            if found.size != digests.size:
+            session = self._root.session()
+            size = upload.publish(session)
+            if size != digests.size:
                 session.remove(upload.final)
         except Status as status:
             raise self._root.error(status, key, "put") from status
-        if found.size != digests.size:
-            raise IntegrityError("the object has %s bytes after the rename, not %d" % (found.size, digests.size), self._location(key))
+        if size != digests.size:
+            raise IntegrityError("the object has %s bytes after the rename, not %d" % (size, digests.size), self._location(key))
         return verification
 
     def _verify(self, name: str, digests: Digests, level: str) -> Verification:
@@ -170,6 +170,13 @@ class SftpStore(Store):
 
     # -- proving ------------------------------------------------------------------------------------------------------
 
+    def _prove_sent(self, path: str, key: str, digests: Digests) -> Verification:
+        """Prove what was written through a new connection, if more is to be proven than its size: the server must have the bytes, not
+        only the session."""
+        if self.verify_level != "size":
+            self.close()
+        return self._prove(self._root.session(), path, key, digests, self.verify_level)
+
     def _prove(self, session: Session, path: str, key: str, digests: Digests, level: str) -> Verification:
         found = session.find(path)
         if found is None or not found.is_file():
@@ -179,11 +186,9 @@ class SftpStore(Store):
         if level == "size":
             return Verification("size", digests.size)
         if reaches("remote_hash", level):
-            remote = self._remote_hash(session, path, digests.size)
-            if remote is not None:
-                algorithm, digest = remote
-                self._compare(key, algorithm, digest, digests)
-                return Verification("remote_hash", digests.size, digest if algorithm == "md5" else None)
+            verification = self._compared(self._hash.of(session, path, digests.size), key, digests)
+            if verification is not None:
+                return verification
         md5 = hashlib.md5(usedforsecurity=False)
         sha256 = hashlib.sha256()
         for piece in self._read(session, path, key):
@@ -193,29 +198,20 @@ class SftpStore(Store):
         self._compare(key, "sha256", sha256.hexdigest(), digests)
         return Verification("read_back", digests.size, md5.hexdigest())
 
+    def _compared(self, remote: t.Optional[t.Tuple[str, str]], key: str, digests: Digests) -> t.Optional[Verification]:
+        """What a hash of the server proves; None if it has none."""
+        if remote is None:
+            return None
+        algorithm, digest = remote
+        self._compare(key, algorithm, digest, digests)
+        return Verification("remote_hash", digests.size, digest if algorithm == "md5" else None)
+
     def _compare(self, key: str, algorithm: str, digest: str, digests: Digests) -> None:
         expected = digests.md5 if algorithm == "md5" else digests.sha256
         if digest != expected:
             raise IntegrityError(
                 "the content on the server differs: its %s is %s, not %s" % (algorithm, digest, expected), self._location(key)
             )
-
-    def _remote_hash(self, session: Session, path: str, size: int) -> t.Optional[t.Tuple[str, str]]:
-        """(md5 or sha256, hex digest) as the server computes it, or None if it can do neither."""
-        if "check-file" not in self._missing:
-            computed = session.check_file(path, size)
-            if computed is not None and computed[0] in ("md5", "sha256"):
-                return computed
-            self._missing.add("check-file")
-        for command, algorithm, length in _HASH_COMMANDS:
-            if command in self._missing:
-                continue
-            output = session.run("%s < %s" % (command, shlex.quote(path)), size)
-            match = re.search(r"^([0-9a-f]{%d})\b" % length, output or "", re.MULTILINE)
-            if match:
-                return algorithm, match.group(1)
-            self._missing.add(command)
-        return None
 
     def _read(self, session: Session, path: str, key: str, start: int = 0) -> t.Iterator[memoryview]:
         handle = session.open_file(path, packets.FLAG_READ)

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import stat
 import struct
+import time
 import typing as t
 
 from ..base.errors import StoreError
@@ -140,12 +143,14 @@ def expect(kind: int, reader: PacketReader, wanted: int) -> None:
 class PacketChannel:
     """Requests and their answers on the SFTP channel of a connection. Not for use by several threads.
 
-    extensions: name -> data, as the server announced them.
+    connection: that of another channel, which is shared; by default a new one. extensions: name -> data, as the server announced them.
+    round_trip: the shortest time in seconds in which a request was answered.
     """
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login: Login, connection: t.Optional[Connection] = None) -> None:
         self.login = login
-        self.connection = Connection(login)
+        self.connection = connection or Connection(login)
+        self.round_trip = math.inf
         self._buffer = bytearray()
         self._number = 0
         self._unanswered = 0
@@ -153,8 +158,14 @@ class PacketChannel:
             self._channel = self.connection.open_sftp_channel()
             self.extensions = self._greet()
         except BaseException:
-            self.connection.close()
+            if connection is None:
+                self.connection.close()
             raise
+
+    def close(self) -> None:
+        """Close the channel, and not its connection."""
+        with contextlib.suppress(OSError, EOFError):
+            self._channel.close()
 
     def is_usable(self) -> bool:
         """Whether the connection is up and nothing unanswered is left on it."""
@@ -165,14 +176,38 @@ class PacketChannel:
 
         seconds: how long the answer may take, by default the login's timeout.
         """
-        number = self.next_number()
-        with self.connection.deadline(seconds or self.login.timeout):
-            self.send_packet(struct.pack(">BI", kind, number) + body)
-            answered, got, reader = self.answer()
-        if answered != number:
-            raise self.not_sftp()
+        began = time.monotonic()
+        ((got, reader),) = self.answers(self.ask([(kind, body)]), seconds)
+        self.round_trip = min(self.round_trip, time.monotonic() - began)
         expect(got, reader, wanted)
         return reader
+
+    def ask(self, requests: t.Sequence[t.Tuple[int, bytes]]) -> t.List[int]:
+        """Send requests, (kind, body), without waiting for an answer; returns their numbers."""
+        numbers = [self.next_number() for _request in requests]
+        packets = [struct.pack(">BI", kind, number) + body for number, (kind, body) in zip(numbers, requests)]
+        with self.connection.deadline(self.login.timeout):
+            self._send(b"".join(map(pack_bytes, packets)))
+        return numbers
+
+    def answers(self, numbers: t.Sequence[int], seconds: t.Optional[float] = None) -> t.List[t.Tuple[int, PacketReader]]:
+        """The answers to these requests, which are all that were asked: the kind of packet and its fields.
+
+        seconds: how long they may take, by default the login's timeout.
+        """
+        found: t.Dict[int, t.Tuple[int, PacketReader]] = {}
+        with self.connection.deadline(seconds or self.login.timeout):
+            while len(found) < len(numbers):
+                number, kind, reader = self.answer()
+                if number not in numbers or number in found:
+                    raise self.not_sftp()
+                found[number] = (kind, reader)
+        return [found[number] for number in numbers]
+
+    def open_file(self, path: str, flags: int, mode: t.Optional[int] = None) -> bytes:
+        """Open with FLAG_* and, to create it, ``mode``; return the handle."""
+        attributes = struct.pack(">I", 0) if mode is None else struct.pack(">II", 4, mode)
+        return self.request(OPEN, pack_text(path) + struct.pack(">I", flags) + attributes, HANDLE).handle()
 
     def seconds_for(self, size: int) -> float:
         """How long the server may take to hash or sync a file of this size."""

@@ -11,16 +11,20 @@ OpenSSH's PROTOCOL (``*@openssh.com``), draft-ietf-secsh-filexfer-extensions-00 
 from __future__ import annotations
 
 import collections
+import contextlib
 import struct
 import time
 import typing as t
 
 from ..base.errors import IntegrityError, StoreUnavailableError
 from ..base.watch import MIN_RATE
-from . import sftp_packets as packets
+from . import sftp_lanes, sftp_packets as packets
 from .base import MOST_OBJECTS, listing_too_large
+from .sftp_lanes import Lane
 from .sftp_login import Login
 from .sftp_packets import Attributes, PacketChannel, Status, expect, pack_bytes, pack_text
+
+Result = t.TypeVar("Result")
 
 WINDOW = 4 * 1024 * 1024
 """Bytes of one file that are requested or sent and not yet answered."""
@@ -116,9 +120,12 @@ class Session:
         """rmdir(2)."""
         self._channel.request(packets.RMDIR, pack_text(path))
 
-    def rename(self, old: str, new: str) -> None:
-        """SFTP's own rename, which must not replace an existing ``new``."""
-        self._channel.request(packets.RENAME, pack_text(old) + pack_text(new))
+    def rename(self, old: str, new: str) -> t.Optional[Attributes]:
+        """SFTP's own rename, which must not replace an existing ``new``; returns the attributes of ``new`` afterwards, None if unknown."""
+        numbers = self._channel.ask([(packets.RENAME, pack_text(old) + pack_text(new)), (packets.LSTAT, pack_text(new))])
+        renamed, found = self._channel.answers(numbers)
+        expect(*renamed, packets.STATUS)
+        return found[1].attributes() if found[0] == packets.ATTRS else None
 
     def replace(self, old: str, new: str) -> None:
         """rename(2), which replaces (posix-rename@openssh.com)."""
@@ -144,69 +151,36 @@ class Session:
 
     def open_file(self, path: str, flags: int, mode: t.Optional[int] = None) -> bytes:
         """Open with FLAG_* and, to create it, ``mode``; return the handle."""
-        attributes = struct.pack(">I", 0) if mode is None else struct.pack(">II", 4, mode)
-        return self._channel.request(packets.OPEN, pack_text(path) + struct.pack(">I", flags) + attributes, packets.HANDLE).handle()
+        return self._channel.open_file(path, flags, mode)
 
-    def close_file(self, handle: bytes, size: int = 0) -> None:
-        """Close; Status if the server could not keep the bytes that were written. size: of these, for the time that it may take."""
-        self._channel.request(packets.CLOSE, pack_bytes(handle), seconds=self._channel.seconds_for(size))
+    def close_file(self, handle: bytes) -> None:
+        """Close a file that was read, or a folder."""
+        self._channel.request(packets.CLOSE, pack_bytes(handle))
 
-    def sync_file(self, handle: bytes, size: int) -> None:
-        """fsync(2) if the server supports it. size: of the file, for the time that it may take."""
-        if "fsync@openssh.com" in self.extensions:
-            body = pack_text("fsync@openssh.com") + pack_bytes(handle)
-            self._channel.request(packets.EXTENDED, body, seconds=self._channel.seconds_for(size))
+    def finish_file(self, handle: bytes, size: int, meanwhile: t.Callable[[], Result]) -> Result:
+        """fsync(2), if the server supports it, and close; Status if the server could not keep the bytes that were written.
 
-    def write_file(
-        self,
-        handle: bytes,
-        read: t.Callable[[int], bytes],
-        offset: int,
-        size: int,
-        window: int,
-        progress: t.Callable[[int, int], None],
-    ) -> None:
-        """Send the bytes from ``offset`` up to ``size`` to the same offsets of the file, ``window`` bytes ahead of the answers.
-
-        read: returns the next bytes, at most so many. progress: called for each write that the server confirmed, with its bytes and the
-        offset before which all are confirmed. After a refused write nothing more is sent, and Status is raised once all answers are in: the
-        session can still be used.
+        size: of the file, for the time that it may take. meanwhile: called while the server is at it, and must not use this session for
+        other requests; what it returns is returned.
         """
-        channel = self._channel
-        waiting: t.Dict[int, t.Tuple[int, int]] = {}
-        refused: t.List[Status] = []
-        in_flight = 0
-        start = offset
-        common = struct.pack(">B", packets.WRITE)
-        named = pack_bytes(handle)
+        # Not both at once: a server that carries out several requests at a time could close the file before it syncs it.
+        closing = (packets.CLOSE, pack_bytes(handle))
+        syncing = (packets.EXTENDED, pack_text("fsync@openssh.com") + pack_bytes(handle))
+        first, *rest = [syncing, closing] if "fsync@openssh.com" in self.extensions else [closing]
+        numbers = self._channel.ask([first])
+        result = meanwhile()
+        for kind, reader in self._channel.answers(numbers, self._channel.seconds_for(size)):
+            expect(kind, reader, packets.STATUS)
+        for kind, body in rest:
+            self._channel.request(kind, body, seconds=self._channel.seconds_for(size))
+        return result
 
-        def settle() -> int:
-            number, kind, reader = channel.answer()
-            if number not in waiting:
-                raise channel.not_sftp()
-            _first, count = waiting.pop(number)
-            try:
-                expect(kind, reader, packets.STATUS)
-                progress(count, start if refused else min((first for first, _count in waiting.values()), default=offset))
-            except Status as status:
-                refused.append(status)
-            return count
-
-        with self._connection.deadline(channel.login.timeout):
-            while offset < size and not refused:
-                data = read(min(self.max_write, size - offset))
-                number = channel.next_number()
-                head = common + struct.pack(">I", number) + named + struct.pack(">QI", offset, len(data))
-                channel.send_in_pieces(struct.pack(">I", len(head) + len(data)) + head, data)
-                waiting[number] = (offset, len(data))
-                offset += len(data)
-                in_flight += len(data)
-                while in_flight > window:
-                    in_flight -= settle()
-            while waiting:
-                settle()
-        if refused:
-            raise refused[0]
+    @contextlib.contextmanager
+    def lanes(self, handle: bytes, path: str, size: int) -> t.Iterator[t.List[Lane]]:
+        """The lanes on which to write so many bytes to the file that is open as ``handle``: more than one if the server is far."""
+        count = sftp_lanes.wanted(size, self._channel.round_trip)
+        with sftp_lanes.opened(Lane(self._channel, handle), path, count) as lanes:
+            yield lanes
 
     def read_file(self, handle: bytes, size: int, start: int = 0) -> t.Iterator[memoryview]:
         """The bytes of the file from ``start`` to ``size``, in order, requested WINDOW bytes ahead. IntegrityError if the file is shorter.

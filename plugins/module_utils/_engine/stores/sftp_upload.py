@@ -11,7 +11,7 @@ import typing as t
 from ..base.durable import TEMP_PREFIX
 from ..base.errors import LogArchiveError, StoreError, StoreExistsError, StoreFullError, StoreUnavailableError
 from ..base.progress import Advance
-from . import sftp_packets as packets
+from . import sftp_lanes, sftp_packets as packets
 from .base import ADVANCE, Digests, open_spooled, read_spooled
 from .sftp_packets import Status
 from .sftp_root import RemoteRoot, not_a_folder
@@ -20,11 +20,16 @@ from .sftp_session import WINDOW, Session
 if t.TYPE_CHECKING:
     from ..base.beneath import Local
 
+Result = t.TypeVar("Result")
+
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 
-_GO_BACK = 2 * WINDOW
-"""An upload of another process is resumed so far before its end: at most WINDOW bytes were not confirmed, so holes can only be there."""
+MOST_WINDOWS = 2
+"""With several lanes, so many times WINDOW bytes may be on their way."""
+
+_GO_BACK = 2 * MOST_WINDOWS * WINDOW
+"""An upload of another process is resumed so far before its end: at most half of that was not confirmed, so holes can only be there."""
 
 
 class Upload:
@@ -55,8 +60,12 @@ class Upload:
         if session.find(self.final) is not None:
             raise self._taken(session)
 
-    def send(self, session: Session, path: Local, progress: Advance) -> bool:
-        """Write the local file to the temporary name, complete and synced; return whether an earlier upload was resumed."""
+    def send(self, session: Session, path: Local, progress: Advance, meanwhile: t.Callable[[], Result]) -> t.Tuple[bool, Result]:
+        """Write the local file to the temporary name, complete and synced.
+
+        meanwhile: called while the server syncs the file, which is whole by then. Returns whether an earlier upload was resumed, and
+        what ``meanwhile`` returned.
+        """
         size = self._digests.size
         handle, offset = self._open(session)
         written = offset
@@ -74,9 +83,12 @@ class Upload:
                     progress(offset)
                     source.seek(offset)
                 try:
-                    session.write_file(handle, lambda count: read_spooled(source, path, count), offset, size, self._window, count)
-                    session.sync_file(handle, size)
-                    session.close_file(handle, size)
+                    with session.lanes(handle, self.temporary, size - offset) as lanes:
+                        window = self._window * min(len(lanes), MOST_WINDOWS)
+                        sftp_lanes.write(
+                            lanes, lambda count: read_spooled(source, path, count), offset, size, session.max_write, window, count
+                        )
+                    result = session.finish_file(handle, size, meanwhile)
                 except Status as status:
                     raise self._write_error(session, status, size - written) from status
         except LogArchiveError as error:
@@ -88,23 +100,27 @@ class Upload:
                 # The incomplete archive would keep the disk of the server full.
                 self.discard(self._root.session())
             raise
-        return offset > 0
+        return offset > 0, result
 
-    def publish(self, session: Session) -> None:
-        """Give the file its final name, atomically and without replacing another; StoreExistsError if it is taken.
+    def publish(self, session: Session) -> t.Optional[int]:
+        """Give the file its final name, atomically and without replacing another; StoreExistsError if it is taken. Returns its size
+        under that name.
 
         SFTP's own rename is the one that does not replace: OpenSSH makes it of link(2), which refuses an existing name, and unlink(2);
         ProFTPD refuses too. posix-rename replaces silently. It is used only if the server cannot do the other (a file system
         without hard links) and the name is seen to be free.
         """
         try:
-            session.rename(self.temporary, self.final)
+            found = session.rename(self.temporary, self.final)
         except Status as status:
             if session.find(self.final) is not None:
                 raise self._taken(session) from status
             if "posix-rename@openssh.com" not in session.extensions:
                 raise
             session.replace(self.temporary, self.final)
+            found = None
+        # A server that carries out several requests at a time may have looked before it renamed.
+        return session.lstat(self.final).size if found is None or found.size != self._digests.size else found.size
 
     def discard(self, session: Session) -> None:
         """Remove the temporary file, if there is one and the server allows it. Some accounts may not remove anything; a leftover is
