@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A 100 MB archive to Swift's S3 API, verified, beside boto3's ``upload_file``: at once, and over a line with a round trip of 50 ms.
+"""A 100 MB archive to Swift's S3 API, verified, beside boto3's ``upload_file``: at once, and over a line of 50 ms.
 
 Both are whole processes: start, imports, client, upload. Ours also proves what arrived (Content-MD5 of each part, ETags recomputed, a
 HEAD at the end) and replaces nothing. Same server, same file, in turns, a new key each time.
@@ -39,8 +39,7 @@ import sys
 import boto3
 import botocore.config
 bucket, endpoint_url, path, key = sys.argv[1:]
-# Swift does not know the checksum that newer releases send by default.
-config = botocore.config.Config(s3={"addressing_style": "path"}, request_checksum_calculation="when_required")
+config = botocore.config.Config(s3={"addressing_style": "path"})
 boto3.client("s3", endpoint_url=endpoint_url, config=config).upload_file(path, bucket, key)
 """
 

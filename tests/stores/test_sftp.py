@@ -165,18 +165,24 @@ def test_an_upload_that_is_not_read_back_needs_one_login(openssh: t.Any, store: 
     assert proxy.connections == 1
 
 
-@pytest.mark.parametrize(("options", "lanes", "level"), [("", 3, "remote_hash"), ("MaxSessions 1", 1, "read_back")])
+@pytest.mark.parametrize(
+    ("options", "asked_for", "level"),
+    [
+        # SFTP, a second lane, the command.
+        ("", 3, "remote_hash"),
+        # SFTP; refused are the second lane and both commands.
+        ("Match all\nMaxSessions 1", 4, "read_back"),
+    ],
+)
 def test_an_upload_over_a_long_line(
-    new_openssh: t.Any, store: t.Any, local: t.Any, tmp_path: pathlib.Path, options: str, lanes: int, level: str
+    new_openssh: t.Any, store: t.Any, local: t.Any, tmp_path: pathlib.Path, options: str, asked_for: int, level: str
 ) -> None:
     server, file = new_openssh(extra_config=options), local(24 * MIB)
     with lab.delay_proxy(tmp_path, server.port, 0.03) as port:
         one = store(server, host="127.0.0.1", port=port, host_key=server.host_key, known_hosts_file=None)
-        session = one._root.session()
-        # Channels that were opened on the first connection: SFTP, the other lanes, the command.
-        connection = session._connection.transport
+        first = one._root.session()._connection.transport
         assert one.put(file.path, KEY, file.digests).verification.level == level
-        assert connection._channel_counter == lanes + (1 if level == "remote_hash" else 0)
+        assert first._channel_counter == asked_for
     assert (folder_of(one) / KEY).read_bytes() == file.data
 
 

@@ -25,11 +25,8 @@ Result = t.TypeVar("Result")
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 
-MOST_WINDOWS = 2
-"""With several lanes, so many times WINDOW bytes may be on their way."""
-
-_GO_BACK = 2 * MOST_WINDOWS * WINDOW
-"""An upload of another process is resumed so far before its end: at most half of that was not confirmed, so holes can only be there."""
+_GO_BACK = 2 * WINDOW
+"""An upload of another process is resumed so far before its end: fewer bytes were not confirmed, so holes can only be there."""
 
 
 class Upload:
@@ -84,7 +81,8 @@ class Upload:
                     source.seek(offset)
                 try:
                     with session.lanes(handle, self.temporary, size - offset) as lanes:
-                        window = self._window * min(len(lanes), MOST_WINDOWS)
+                        # With the request beyond it less than _GO_BACK.
+                        window = self._window if len(lanes) == 1 else self._window * 7 // 4
                         sftp_lanes.write(
                             lanes, lambda count: read_spooled(source, path, count), offset, size, session.max_write, window, count
                         )
