@@ -12,6 +12,8 @@ import typing as t
 from datetime import datetime
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import restore as restoring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_options
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.cloudtrail_spec import CLOUDTRAIL
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope
 from lab import AwsServer
 from rigs.host import Host, archives_in, file_store
@@ -27,6 +29,12 @@ def make_bucket(server: AwsServer, trail: Trail, versions: bool = False) -> t.An
     trail.put(client)
     server.set_public_keys(public_key())
     return client
+
+
+def trail_options(server: AwsServer, trail: Trail, **given: t.Any) -> t.Dict[str, t.Any]:
+    """The options of the source ``cloudtrail``, with every default."""
+    known = {"bucket": trail.bucket, "prefix": trail.prefix, "organization": trail.organization, "retry_delay": "0", **server.options}
+    return normalise_options({**{name: value for name, value in known.items() if value}, **given}, CLOUDTRAIL)
 
 
 class TrailHost(Host):

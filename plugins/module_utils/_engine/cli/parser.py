@@ -129,6 +129,12 @@ def _generate() -> Command:
     return statistics.add_generate_options, statistics.generate
 
 
+def _audit_validate() -> Command:
+    from . import audit_validate
+
+    return audit_validate.add_options, audit_validate.validate
+
+
 def _reveal() -> Command:
     from . import reveal
 
@@ -160,6 +166,7 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "reveal": ("decrypt the client ids that a stream has stored", _reveal),
     "audit events": ("show who did what, when and from where, as CloudTrail recorded it", _audit_events),
     "generate": ("write a made-up log, for demonstrations and tests", _generate),
+    "audit validate": ("check that a CloudTrail trail is whole: every hour, every digest, every log file", _audit_validate),
 }
 GROUPS = {"audit": "examine the audit logs of a cloud"}
 """The first words of commands that have two."""

@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is remembered between two validations of a trail: the newest digest of each chain, its known start, and the public keys.
+
+A file of the state, ``audit/<name>.<origin>.json``; ``audit/public-keys.json`` has the keys of all trails. An attacker who empties the
+bucket cannot make the chain of yesterday unknown, and the keys serve when CloudTrail cannot be asked.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import typing as t
+
+from ..base import beneath, durable
+from ..base.errors import LogArchiveError
+from ..state import folders
+
+FOLDER = "audit"
+KEYS = "public-keys.json"
+LARGEST = 64 << 20
+
+
+class Remembered(t.TypedDict, total=False):
+    """Of one chain. bucket, key, end, sha256: its newest digest that was verified. clean_until: where the next validation goes on.
+
+    start: the key of the digest with which the chain may begin.
+    """
+
+    bucket: str
+    key: str
+    end: str
+    sha256: str
+    clean_until: str
+    start: str
+
+
+class Memory:
+    """The memory of one trail in a folder of state; None: there is none, and nothing is kept."""
+
+    def __init__(self, state: t.Optional[str], name: str, origin: str) -> None:
+        self._state = state
+        self._file = "%s.%s.json" % (name, origin)
+        held = self._load(self._file)
+        self.chains: t.Dict[str, Remembered] = held.get("chains", {})
+        self.public_keys: t.Dict[str, bytes] = {name: base64.b64decode(value) for name, value in self._load(KEYS).items()}
+
+    def _load(self, name: str) -> t.Dict[str, t.Any]:
+        if self._state is None:
+            return {}
+        path = "%s/%s" % (FOLDER, name)
+        try:
+            with folders.held(self._state) as state, open(beneath.open_file(state, path), "rb") as stream:
+                held = json.loads(stream.read(LARGEST))
+                if not isinstance(held, dict):
+                    raise ValueError("it is no object")
+                return held
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            # To go on without it would accept whatever the bucket has now.
+            raise LogArchiveError("cannot read what earlier validations have verified: %s" % error, self._path(path), _HINT) from error
+
+    def save(self) -> None:
+        """Keep the memory. What another validation has kept meanwhile stays: a chain never goes back."""
+        if self._state is None:
+            return
+        path = "%s/%s" % (FOLDER, self._file)
+        try:
+            with contextlib.ExitStack() as stack:
+                state = stack.enter_context(folders.held(self._state, create=True))
+                folder = stack.enter_context(beneath.open_below(state, FOLDER, create=True))
+                stack.enter_context(durable.lock(self._path(FOLDER + "/.lock"), wait=True, dir_fd=folder))
+                kept = self._load(self._file).get("chains", {})
+                chains = {**kept, **self.chains}
+                for name, old in kept.items():
+                    if old.get("end", "") > chains[name].get("end", ""):
+                        chains[name] = old
+                keys = {**{name: base64.b64encode(value).decode() for name, value in self.public_keys.items()}, **self._load(KEYS)}
+                durable.write_atomically(KEYS, _json(keys), dir_fd=folder)
+                durable.write_atomically(self._file, _json({"version": 1, "chains": chains}), dir_fd=folder)
+        except OSError as error:
+            raise LogArchiveError("cannot keep what was verified: %s" % error.strerror, self._path(path)) from error
+
+    def _path(self, relative: str) -> str:
+        return "%s/%s" % (self._state, relative)
+
+
+_HINT = "Restore the file, or move it away: then the next validation needs --since, and the start of each chain is unknown again"
+
+
+def _json(value: t.Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"

@@ -1,0 +1,116 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``log-archive audit validate``."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import typing as t
+
+from ..base.errors import ConfigError, LogArchiveError
+from . import output
+from .options import add_jobs, add_store, check_range, each_document, host_of, progress_of, stores, time_argument
+
+if t.TYPE_CHECKING:
+    import argparse
+
+    from ..audit.facts import Report
+    from ..audit.validate import Wanted
+    from ..config.document import JobDocument
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``audit validate``."""
+    add_jobs(parser)
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        type=time_argument,
+        help="from this time (2024-01-12 or 2024-01-12T13:00Z) on everything must be covered (default: where the last validation ended)",
+    )
+    parser.add_argument("--until", metavar="TIME", type=time_argument, help="up to this time (default: now)")
+    parser.add_argument(
+        "--trail", metavar="NAME", help="only the digests of the trail of this name (default: of every trail in the bucket)"
+    )
+    parser.add_argument(
+        "--trail-start",
+        metavar="TIME",
+        type=time_argument,
+        help="the trail, or its validation, was enabled at this time: its first digest refers to no other",
+    )
+    parser.add_argument("--archives", action="store_true", help="validate the archives in the stores of the job instead of the bucket")
+    add_store(parser, "validate the archives in this store")
+    parser.add_argument("--host", help="archives of this host (default: this host)")
+    parser.add_argument("--offline", action="store_true", help="do not ask CloudTrail for public keys; use those that are kept")
+    parser.add_argument("--html", metavar="FILE", help="write the report as an HTML page")
+    parser.add_argument("--report", metavar="FILE", help="write the report as JSON")
+
+
+def validate(options: argparse.Namespace) -> int:
+    """Validate the trails of jobs."""
+    from ..tell import audit_page
+
+    check_range(options)
+    reports: t.List[Report] = []
+    failures: t.List[t.Dict[str, t.Any]] = []
+    unsuited: t.List[str] = []
+
+    def validate_job(document: JobDocument) -> None:
+        if document["cloudtrail"] is None:
+            if options.jobs:
+                raise ConfigError("the job has no source cloudtrail", document["name"], "Name a job that archives a trail")
+            unsuited.append(document["name"])
+        else:
+            reports.append(_validate(document, options))
+
+    def add_failed(job: str, error: LogArchiveError) -> None:
+        failures.append({"name": job, "error": output.error_object(error)})
+
+    code = each_document(options, validate_job, add_failed)
+    if unsuited and not reports and not failures:
+        raise ConfigError("no job has the source cloudtrail", ", ".join(unsuited), "Add a job with it; see 'log-archive sample-config'")
+    for path, text in ((options.report, audit_page.as_json), (options.html, audit_page.render)):
+        if path is not None:
+            _write(path, text(reports))
+    if options.json:
+        output.print_json([*reports, *failures])
+    else:
+        output.print_text(audit_page.as_text(reports))
+    return output.worst([code, *(report["exit_code"] for report in reports)])
+
+
+def _validate(document: JobDocument, options: argparse.Namespace) -> Report:
+    from ..audit import opening
+
+    assert document["cloudtrail"] is not None
+    job = opening.Job(document["name"], document["cloudtrail"], document["state"], offline=options.offline)
+    if not (options.archives or options.store):
+        return opening.validate_bucket(job, _wanted(options), progress_of(options))
+    from ..holdings.restore import Holdings
+    from .recorded import records
+
+    chosen = stores(document, options.store)
+    host = host_of(document, options)
+    encryption = document["encryption"]
+    with records(document, chosen, host) as recorded:
+        holdings = Holdings(chosen, host, document["name"], encryption["keyring"], encryption["format"] == "none", recorded)
+        return opening.validate_archives(job, holdings, _wanted(options), progress_of(options))
+
+
+def _wanted(options: argparse.Namespace) -> Wanted:
+    from ..audit.validate import Wanted
+
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return Wanted(now, options.since, options.until, options.trail, options.trail_start)
+
+
+def _write(path: str, text: str) -> None:
+    """Write a report. One that stands there is replaced only by a whole one."""
+    from ..base.durable import write_atomically
+
+    try:
+        write_atomically(os.path.abspath(path), text.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise LogArchiveError("cannot write the report: %s" % error.strerror, path) from error

@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The reports of validations of trails: as text, as JSON, and as one HTML file that an auditor can file: no script, no request to another
+server, for screens in light and dark, and for paper."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from html import escape
+
+from ..audit.facts import WORDS
+from ..base.lists import first
+from ..base.texts import line
+
+if t.TYPE_CHECKING:
+    from ..audit.facts import Report
+
+STATES = {0: "valid", 1: "failed", 3: "partly validated", 4: "NOT VALID"}
+"""By exit code."""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Validation of CloudTrail</title>
+<style>
+:root { color-scheme: light dark; --text: #1f2328; --dim: #59636e; --page: #fff; --line: #d1d9e0; --bad: #cf222e; --good: #1a7f37; }
+@media (prefers-color-scheme: dark) { :root { --text: #f0f6fc; --dim: #9198a1; --page: #0d1117; --line: #3d444d; --bad: #f85149;
+  --good: #3fb950; } }
+@media print { :root { --text: #000; --dim: #333; --page: #fff; --line: #999; } tr { break-inside: avoid; } }
+body { margin: 0 auto; padding: 1.5rem; max-width: 72rem; background: var(--page); color: var(--text);
+  font: 15px/1.45 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; } h2 { margin: 2rem 0 .5rem; font-size: 1.15rem; } p { margin: .2rem 0; } .dim { color: var(--dim); }
+.bad { color: var(--bad); } .good { color: var(--good); }
+.table { overflow-x: auto; } table { width: 100%%; border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .6rem 0; }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+th { color: var(--dim); }
+</style>
+</head>
+<body>
+<h1>Validation of CloudTrail</h1>
+%s
+</body>
+</html>
+"""
+
+_CHAINS = ("Account", "Region", "Trail", "Digests valid", "Log files valid", "Verified until")
+_FINDINGS = ("Finding", "Account", "Region", "Object or time", "Detail")
+
+
+def as_json(reports: t.Sequence[Report]) -> str:
+    """The reports as JSON."""
+    return json.dumps(reports, indent=1, sort_keys=True) + "\n"
+
+
+def as_text(reports: t.Sequence[Report]) -> str:
+    """The reports for a terminal."""
+    return "\n\n".join("\n".join(_lines(report)) for report in reports)
+
+
+def _lines(report: Report) -> t.Iterator[str]:
+    yield "%s: %s, %s to %s: %s" % (report["name"], report["location"], report["since"], report["until"], STATES[report["exit_code"]])
+    yield "%d of %d digests and %d of %d log files are valid" % _counts(report)
+    for chain in report["chains"]:
+        yield "  %s %s %s: verified until %s" % (chain["account"], chain["region"], chain["trail"], chain["verified_until"] or "-")
+    yield from first(["  %s %s" % (finding["word"], _about(finding)) for finding in report["findings"]])
+    for error in report["errors"]:
+        yield "  error in %s %s: %s" % (error["account"], error["region"], error["error"])
+    for note in report["notes"]:
+        yield "  note: %s" % note
+
+
+def _counts(report: Report) -> t.Tuple[int, int, int, int]:
+    return report["valid_digests"], report["digests"], report["valid_logs"], report["logs"]
+
+
+def _about(finding: t.Mapping[str, t.Any]) -> str:
+    where = finding["subject"] or " ".join(filter(None, (finding["account"], finding["region"], finding["trail"])))
+    return line("%s: %s (%s)" % (where, WORDS[finding["word"]], finding["detail"]))
+
+
+def render(reports: t.Sequence[Report]) -> str:
+    """The reports as an HTML page."""
+    return _PAGE % "\n".join(_section(report) for report in reports)
+
+
+def _section(report: Report) -> str:
+    state = '<b class="%s">%s</b>' % ("bad" if report["exit_code"] else "good", escape(STATES[report["exit_code"]]))
+    parts = [
+        "<h2>%s: %s</h2>" % (_text(report["name"]), state),
+        "<p>%s, %s to %s</p>" % tuple(map(_text, (report["location"], report["since"], report["until"]))),
+        "<p>%d of %d digests and %d of %d log files are valid.</p>" % _counts(report),
+        '<p class="dim">Validated at %s by log-archive %s.</p>' % (_text(report["checked_at"]), _text(report["version"])),
+    ]
+    rows = [
+        (
+            chain["account"],
+            chain["region"],
+            chain["trail"],
+            "%d of %d" % (chain["valid_digests"], chain["digests"]),
+            "%d of %d" % (chain["valid_logs"], chain["logs"]),
+            chain["verified_until"] or "-",
+        )
+        for chain in report["chains"]
+    ]
+    parts.append(_table(_CHAINS, rows))
+    findings = [
+        (
+            "%s: %s" % (finding["word"], WORDS[finding["word"]]),
+            finding["account"],
+            finding["region"],
+            finding["subject"] or " to ".join(filter(None, (finding["start"], finding["end"]))),
+            finding["detail"],
+        )
+        for finding in report["findings"]
+    ]
+    parts.append("<h3>Findings</h3>" + _table(_FINDINGS, findings) if findings else "<p>There are no findings.</p>")
+    errors = [(error["account"], error["region"], error["error"]) for error in report["errors"]]
+    if errors:
+        parts.append("<h3>Not validated</h3>" + _table(("Account", "Region", "Error"), errors))
+    parts += ["<p>Note: %s</p>" % _text(note) for note in report["notes"]]
+    newest = [(name, kept.get("end", ""), kept.get("key", ""), kept.get("sha256", "")) for name, kept in report["verified"].items()]
+    if newest:
+        parts.append("<h3>Newest verified digests</h3>" + _table(("Chain", "Ends at", "Digest", "SHA-256"), newest))
+    return "\n".join(parts)
+
+
+def _table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:
+    lines = ["<tr>%s</tr>" % "".join("<th>%s</th>" % _text(name) for name in head)]
+    lines += ["<tr>%s</tr>" % "".join("<td>%s</td>" % _text(cell) for cell in row) for row in rows]
+    return '<div class="table"><table>%s</table></div>' % "\n".join(lines)
+
+
+def _text(text: str) -> str:
+    return escape(line(text))

@@ -1,0 +1,243 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A trail is validated in its bucket. What aws-cli finds in the same bucket is found here, and what it passes over is found, too."""
+
+from __future__ import annotations
+
+import collections
+import gzip
+import pathlib
+import typing as t
+from datetime import timedelta
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.audit import opening
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.audit.facts import WORDS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.audit.validate import Wanted
+from lab import AwsServer
+from rigs import trail as trails
+from rigs.aws_cli import AwsCli, aws_cli
+from rigs.trail import HOUR, START, Trail
+from rigs.trail_host import make_bucket, trail_options
+
+HOURS = 5
+END = START + HOURS * HOUR
+NOW = END + timedelta(minutes=90)
+
+
+class Case:
+    """A trail of five hours in a bucket, whose first digest was seen before."""
+
+    def __init__(self, server: AwsServer, trail: Trail, versions: bool = False) -> None:
+        self.server = server
+        self.trail = trail
+        self.client = make_bucket(server, trail, versions)
+        self.state: t.Optional[pathlib.Path] = None
+
+    def delete(self, *keys: str) -> None:
+        for key in keys:
+            self.client.delete_object(Bucket=self.trail.bucket, Key=key)
+
+    def put(self, key: str, body: bytes, metadata: t.Optional[t.Dict[str, str]] = None) -> None:
+        self.client.put_object(Bucket=self.trail.bucket, Key=key, Body=body, Metadata=metadata or {})
+
+    def validate(self, **wanted: t.Any) -> t.Dict[str, t.Any]:
+        """The report. The trail was enabled when it begins."""
+        options = trail_options(self.server, self.trail, **wanted.pop("options", {}))
+        job = opening.Job("trail", t.cast(t.Any, options), None if self.state is None else str(self.state), wanted.pop("check", False))
+        report = opening.validate_bucket(job, Wanted(**{"now": NOW, "since": START, "trail_start": START, **wanted}))
+        assert {finding["word"] for finding in report["findings"]} <= WORDS.keys()
+        return t.cast(t.Dict[str, t.Any], report)
+
+    def words(self, **wanted: t.Any) -> t.Dict[str, int]:
+        """How often each word is found."""
+        report = self.validate(**wanted)
+        assert report["errors"] == [] and report["exit_code"] == (4 if report["findings"] else 0)
+        return dict(collections.Counter(finding["word"] for finding in report["findings"]))
+
+
+@pytest.fixture
+def case(aws_server: AwsServer) -> Case:
+    return Case(aws_server, Trail(HOURS, logs=1, records=1))
+
+
+@pytest.fixture(scope="module")
+def aws(start_part: t.Any, _moto: AwsServer) -> AwsCli:
+    return t.cast(AwsCli, start_part(aws_cli(_moto)))
+
+
+def oracle(aws: AwsCli, trail: Trail) -> int:
+    """The exit code of aws-cli for the same time."""
+    code, text = aws(
+        "cloudtrail",
+        "validate-logs",
+        "--trail-arn",
+        trail.arn,
+        "--s3-bucket",
+        trail.bucket,
+        "--start-time",
+        trails.stamp(START),
+        "--end-time",
+        trails.stamp(END),
+    )
+    assert "Results requested" in text, text
+    return code
+
+
+def test_a_whole_trail_has_no_finding(case: Case, aws: AwsCli) -> None:
+    assert oracle(aws, case.trail) == 0
+    report = case.validate()
+    assert report["findings"] == [] and report["exit_code"] == 0
+    assert (report["digests"], report["valid_digests"], report["logs"], report["valid_logs"]) == (HOURS, HOURS, HOURS, HOURS)
+    assert report["chains"][0]["verified_until"] == trails.stamp(END)
+
+
+def damage_log(case: Case, how: str) -> str:
+    key = case.trail.logs_of()[2]
+    body = case.trail.objects[key].body
+    if how == "deleted":
+        case.delete(key)
+    else:
+        case.put(key, {"changed": gzip.compress(b"{}"), "no gzip": b"{}", "cut off": body[:-9], "longer": body + b"more"}[how])
+    return key
+
+
+@pytest.mark.parametrize(
+    ("how", "word"),
+    [
+        ("deleted", "log_missing"),
+        ("changed", "log_changed"),
+        ("no gzip", "log_unreadable"),
+        ("cut off", "log_unreadable"),
+        ("longer", "log_unreadable"),
+    ],
+)
+def test_a_damaged_log_file_is_found_as_by_aws_cli(case: Case, aws: AwsCli, how: str, word: str) -> None:
+    key = damage_log(case, how)
+    # A log file without the end of its gzip data is whole to aws-cli if only the checksum is gone.
+    assert oracle(aws, case.trail) == (0 if how == "cut off" else 1)
+    report = case.validate()
+    assert [(one["word"], one["subject"]) for one in report["findings"]] == [(word, "s3://%s/%s" % (case.trail.bucket, key))]
+    assert report["valid_logs"] == HOURS - 1 and report["exit_code"] == 4
+
+
+def damage_digest(case: Case, how: str) -> None:
+    trail, key = case.trail, case.trail.digests()[2]
+    one = trail.objects[key]
+    plain = gzip.decompress(one.body)
+    if how == "deleted":
+        case.delete(key)
+    elif how == "unsigned":
+        case.put(key, one.body)
+    elif how == "changed":
+        case.put(key, gzip.compress(plain.replace(b'"logFiles"', b' "logFiles"')), one.metadata)
+    elif how == "no digest":
+        case.put(key, gzip.compress(b"[]"), one.metadata)
+    elif how == "no gzip":
+        case.put(key, b"{}", one.metadata)
+    elif how == "moved":
+        other = trail.objects[trail.digests()[1]]
+        case.put(key, other.body, other.metadata)
+
+
+@pytest.mark.parametrize(
+    ("how", "word"),
+    [
+        ("deleted", "digest_missing"),
+        ("unsigned", "digest_unsigned"),
+        ("changed", "signature_wrong"),
+        ("no digest", "digest_unreadable"),
+        ("no gzip", "digest_unreadable"),
+        ("moved", "digest_moved"),
+    ],
+)
+def test_a_damaged_digest_is_found_as_by_aws_cli(case: Case, aws: AwsCli, how: str, word: str) -> None:
+    damage_digest(case, how)
+    assert oracle(aws, case.trail) == 1
+    # aws-cli does not say that the log file of this hour is not checked.
+    assert case.words() == {word: 1, "coverage_hole": 1, "log_unnamed": 1}
+
+
+def test_a_deleted_tail_is_found(case: Case, aws: AwsCli) -> None:
+    case.delete(case.trail.digests()[-1], case.trail.logs_of()[-1])
+    assert oracle(aws, case.trail) == 0
+    # A digest comes within an hour after its own: not earlier is it missing.
+    assert case.words(now=END + timedelta(minutes=60)) == {}
+    assert case.words(now=END + timedelta(minutes=61)) == {"tail_missing": 1}
+
+
+def test_most_of_the_digests_deleted_is_found(case: Case, aws: AwsCli) -> None:
+    case.delete(*case.trail.digests()[2:])
+    assert oracle(aws, case.trail) == 0
+    assert case.words(until=END, now=END + timedelta(hours=3)) == {"tail_missing": 1, "log_unnamed": HOURS - 2}
+
+
+@pytest.mark.parametrize("logs", [False, True])
+def test_all_digests_deleted_is_found(case: Case, aws: AwsCli, logs: bool) -> None:
+    case.delete(*case.trail.digests(), *(case.trail.logs_of() if logs else ()))
+    assert oracle(aws, case.trail) == 0
+    words = case.words(now=END + timedelta(hours=3))
+    assert words == ({"no_digests": 1} if logs else {"no_digests": 1, "log_unnamed": HOURS})
+
+
+def test_a_region_that_must_be_there_is_found_missing(case: Case) -> None:
+    regions = {"accounts": [case.trail.account], "regions": ["eu-west-3", "us-east-1"]}
+    report = case.validate(options=regions)
+    assert [(one["word"], one["region"]) for one in report["findings"]] == [("no_digests", "us-east-1")]
+
+
+def test_a_new_chain_before_which_all_is_deleted_is_found(aws_server: AwsServer, aws: AwsCli) -> None:
+    trail = Trail(3, logs=1, records=1)
+    for _hour in range(3):
+        key = trail.add_log(trail.end + HOUR / 2)
+        trail.add_digest([key], trail.end, trail.end + HOUR, restart=_hour == 0)
+        trail.end += HOUR
+    old = trail.digests()[:3] + trail.logs_of()[:3]
+    case = Case(aws_server, trail)
+    assert case.words() == {"chain_start_unknown": 1}
+    case.delete(*old)
+    assert oracle(aws, trail) == 0
+    # It was accepted before that a chain begins with a digest that is gone now.
+    assert case.words() == {"chain_start_unknown": 1}
+
+
+def test_a_log_that_no_digest_names_is_found(case: Case, aws: AwsCli) -> None:
+    key = case.trail.add_log(START + 2.5 * HOUR)
+    case.put(key, case.trail.objects[key].body)
+    assert oracle(aws, case.trail) == 0
+    report = case.validate()
+    assert [(one["word"], one["subject"]) for one in report["findings"]] == [("log_unnamed", "s3://%s/%s" % (case.trail.bucket, key))]
+
+
+def test_two_digests_in_a_row_deleted_is_found_whole(case: Case, aws: AwsCli) -> None:
+    case.delete(*case.trail.digests()[2:4])
+    assert oracle(aws, case.trail) == 1
+    report = case.validate()
+    assert collections.Counter(one["word"] for one in report["findings"]) == {"digest_missing": 1, "coverage_hole": 1, "log_unnamed": 2}
+    hole = next(one for one in report["findings"] if one["word"] == "coverage_hole")
+    assert (hole["start"], hole["end"]) == (trails.stamp(START + 2 * HOUR), trails.stamp(START + 4 * HOUR))
+
+
+def test_a_digest_that_was_signed_again_is_found(case: Case, aws: AwsCli) -> None:
+    trail, key = case.trail, case.trail.digests()[2]
+    # Whoever had the key could replace a digest in the middle: only the next one's hash of it shows that.
+    before = trail.objects[trail.digests()[1]]
+    trail._last["eu-west-3", False] = (trail.digests()[1], gzip.decompress(before.body), before.metadata["signature"])
+    trail.add_digest(trail.logs_in(key), START + 2 * HOUR, START + 3 * HOUR, newestEventTime=None)
+    case.put(key, trail.objects[key].body, trail.objects[key].metadata)
+    assert oracle(aws, trail) == 0
+    assert case.words() == {"digest_changed": 1, "coverage_hole": 1, "log_unnamed": 1}
+
+
+def test_versions_and_delete_markers_are_found(aws_server: AwsServer) -> None:
+    case = Case(aws_server, Trail(HOURS, logs=1, records=1), versions=True)
+    assert case.words() == {}
+    deleted, replaced = case.trail.logs_of()[1:3]
+    case.delete(deleted)
+    case.put(replaced, case.trail.objects[replaced].body)
+    report = case.validate()
+    found = {one["word"]: one["subject"].rpartition("/")[2] for one in report["findings"]}
+    assert found == {
+        word: key.rpartition("/")[2] for word, key in {"log_missing": deleted, "delete_marker": deleted, "extra_version": replaced}.items()
+    }
