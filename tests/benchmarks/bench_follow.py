@@ -32,7 +32,7 @@ from _measure import Benchmark, Measure, Sides, Target, run
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.generate.sftpgo import generate_lines
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser, tables_of
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import load_data, schema
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import copy_text, schema
 from lab.databases import DATABASE, DatabaseServer, mariadb_server
 from rigs.command import install
 
@@ -193,7 +193,7 @@ def beside_load_data(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
                     table, values = parser.parse(line)
                     if table not in files:
                         files[table] = stack.enter_context(open(folder / (table + ".csv"), "wb"))
-                    files[table].write(load_data.text_of([(1, offset, *values)]))
+                    files[table].write(copy_text.text_of([(1, offset, *values)]))
         tables = [each for statements in schema.create_statements(schema.MYSQL, tables_of(document)).values() for each in statements]
         loads = ["LOAD DATA LOCAL INFILE '%s' INTO TABLE %s CHARACTER SET utf8mb4" % (folder / (table + ".csv"), table) for table in files]
 

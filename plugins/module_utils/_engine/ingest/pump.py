@@ -10,13 +10,14 @@ follower, a killed database and a restart are the same case.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 import typing as t
 
 from ..base.units import parse_size
 from .checkpoint import Rejected
-from .records.parser import LineParser, NoRecord, Refused
-from .sinks.base import RowRefusedError
+from .records.parser import LineParser
+from .sinks.base import RowRefusedError, nothing
 from .sinks.opening import open_sink
 from .source import source_of
 from .tail.lines import Limits
@@ -24,7 +25,6 @@ from .tail.lines import Limits
 if t.TYPE_CHECKING:
     from ..config.stream_document import SinkOptions, StreamDocument
     from .checkpoint import Batch, Generation
-    from .records.tables import Value
     from .sinks.base import Sink, SinkError
     from .source import Read, Source
 
@@ -47,6 +47,29 @@ class Counts:
         self.gaps += len(batch.gaps)
         self.gap_bytes += sum(gap.length or 0 for gap in batch.gaps)
         self.batches += 1
+
+
+class _Ahead(threading.Thread):
+    """What a function returns, found by another thread."""
+
+    def __init__(self, function: t.Callable[[], t.Optional[t.Tuple[Read, Batch]]]) -> None:
+        super().__init__(name="read ahead", daemon=True)
+        self._function = function
+        self._found: t.Optional[t.Tuple[Read, Batch]] = None
+        self._error: t.Optional[BaseException] = None
+
+    def run(self) -> None:
+        try:
+            self._found = self._function()
+        except BaseException as error:
+            self._error = error
+
+    def result(self) -> t.Optional[t.Tuple[Read, Batch]]:
+        """Wait for it. Raises what the function raised."""
+        self.join()
+        if self._error is not None:
+            raise self._error
+        return self._found
 
 
 class Pump:
@@ -76,6 +99,7 @@ class Pump:
         self._tracker: t.Optional[Source] = None
         self._limit = LINES
         self._refused = 0
+        self._ahead: t.Optional[_Ahead] = None
         self.name = options["name"]
         self.counts = Counts()
 
@@ -110,6 +134,9 @@ class Pump:
 
     def close(self) -> None:
         """Close the sink and all files. The next call of ``look`` opens them again and reads the positions."""
+        if self._ahead is not None:
+            self._ahead.join()
+            self._ahead = None
         if self._tracker is not None:
             self._problems = self._tracker.problems
             self._tracker.close()
@@ -132,29 +159,53 @@ class Pump:
 
     def step(self) -> bool:
         """Store one batch; False if there is nothing to read now. Raises SinkError; then call ``close``."""
-        if self._tracker is None:
-            raise AssertionError("look first")
-        reading = self._tracker.read(Limits(self._limit, SIZE, self._max_line))
-        if reading is None:
+        ahead, self._ahead = self._ahead, None
+        found = self._read() if ahead is None else ahead.result()
+        if found is None:
             return False
-        batch = self._parsed(reading)
+        reading, batch = found
+        # With more to come, read and parse it while the database stores this. If it does not, all of that is forgotten.
+        is_full = len(reading.piece.lines) >= LINES and batch.before >= 0
         try:
+            if is_full:
+                self._moved(reading, batch.generation)
+                self._store(batch, self._read_ahead)
+                return True
             generation = self._store(batch)
         except RowRefusedError as error:
             # The batch has a row that the database refuses: find it by halves.
             if self._limit > 1:
                 self._limit //= 2
+                if is_full:
+                    self.close()
+                    self.look()
                 return True
             generation = self._store(self._without_rows(reading, batch, error))
         else:
             self._limit = min(LINES, self._limit * 2)
-        self._tracker.moved(reading, generation)
+        self._moved(reading, generation)
         return True
 
-    def _store(self, batch: Batch) -> Generation:
+    def _read(self) -> t.Optional[t.Tuple[Read, Batch]]:
+        """Read lines and parse them; None if there is nothing to read now."""
+        if self._tracker is None:
+            raise AssertionError("look first")
+        reading = self._tracker.read(Limits(self._limit, SIZE, self._max_line))
+        return None if reading is None else (reading, self._parsed(reading))
+
+    def _read_ahead(self) -> None:
+        self._ahead = _Ahead(self._read)
+        self._ahead.start()
+
+    def _moved(self, reading: Read, generation: Generation) -> None:
+        if self._tracker is None:
+            raise AssertionError("look first")
+        self._tracker.moved(reading, generation)
+
+    def _store(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
         if self._sink is None:
             raise AssertionError("open the sink first")
-        generation = self._sink.commit(batch)
+        generation = self._sink.commit(batch, meanwhile)
         self.counts.add(batch)
         self._count_refused()
         if self._observe is not None:
@@ -163,21 +214,13 @@ class Pump:
 
     def _parsed(self, reading: Read) -> Batch:
         """The batch with the rows of its lines."""
-        rows: t.Dict[str, t.List[t.Tuple[Value, ...]]] = {}
+        sealed = self._parser.sealed
         self._parser.begin(reading.first_line)
-        parse, sealed = self._parser.parse, self._parser.sealed
+        rows, refused = self._parser.parse_lines(reading.piece.lines)
         rejected = [
             Rejected(long.offset, long.length, "too_long", "%d bytes" % long.length, sealed(long.beginning)) for long in reading.piece.long
         ]
-        for offset, line in reading.piece.lines:
-            try:
-                table, values = parse(line)
-            except NoRecord:
-                continue
-            except Refused as refused:
-                rejected.append(Rejected(offset, len(line), refused.reason, refused.detail, sealed(line)))
-            else:
-                rows.setdefault(table, []).append((offset, *values))
+        rejected += [Rejected(offset, len(line), error.reason, error.detail, sealed(line)) for (offset, line), error in refused]
         return reading.batch._replace(rows=rows, rejected=rejected)
 
     def _without_rows(self, reading: Read, batch: Batch, error: RowRefusedError) -> Batch:

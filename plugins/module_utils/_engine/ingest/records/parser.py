@@ -17,12 +17,13 @@ from .route53 import Route53Parser
 from .sftpgo import SftpgoParser
 from .sftpgo_fast import fast_parser
 from .tables import GENERIC, PROFILES, Table
-from .times import time_parser
+from .times import column_parser, time_parser
 from .transform import Transform
 from .vpc_flow import FlowLines, FlowParser, fields_of
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import StreamDocument
+    from .sftpgo_fast import Line, Row
 
 
 class GenericParser:
@@ -72,7 +73,9 @@ class LineParser:
             self._profile = GenericParser(truncate)
         options = document["transform"]
         self._transform = Transform(options, self._time_field) if options else None
-        self._fast = fast_parser(self._time_field, self._time) if isinstance(self._profile, SftpgoParser) and not options else None
+        self._fast = None
+        if isinstance(self._profile, SftpgoParser) and not options:
+            self._fast = fast_parser(self._time_field, column_parser(self._time, parse["time_format"]))
 
     def begin(self, first_line: bytes) -> None:
         """The lines of another file follow. first_line: of that file; it may name the fields."""
@@ -81,9 +84,6 @@ class LineParser:
 
     def parse(self, line: bytes) -> t.Tuple[str, Values]:
         """The name of the table and the values of its columns. line: without its newline. Raises Refused, NoRecord."""
-        row = self._fast(line) if self._fast is not None else None
-        if row is not None:
-            return row
         if self._blank and not line.strip():
             # What is around the records of a file of CloudTrail.
             raise NoRecord
@@ -93,6 +93,23 @@ class LineParser:
         if self._transform is not None:
             fields = self._transform.apply(fields)
         return self._profile.row(self._time(fields.pop(self._time_field, None)), fields)
+
+    def parse_lines(self, lines: t.Iterable[Line]) -> t.Tuple[t.Dict[str, t.List[Row]], t.List[t.Tuple[Line, Refused]]]:
+        """Rows by table, each beginning with the offset of its line; and the lines that no table takes. lines: with their offsets."""
+        rows: t.Dict[str, t.List[Row]] = {}
+        refused = []
+        if self._fast is not None:
+            rows, lines = self._fast(lines)
+        for offset, line in lines:
+            try:
+                table, values = self.parse(line)
+            except NoRecord:
+                continue
+            except Refused as error:
+                refused.append(((offset, line), error))
+            else:
+                rows.setdefault(table, []).append((offset, *values))
+        return rows, refused
 
     def sealed(self, line: bytes) -> bytes:
         """A rejected line as a sink stores it: encrypted if it may hold a client id, with the names of its fields. Raises KeyringError."""

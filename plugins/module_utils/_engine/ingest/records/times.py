@@ -21,11 +21,13 @@ MOST_TEXT = 64
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:\s?(Z|[+-]\d\d:?(?:\d\d)?))?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_SECONDS = frozenset("%02d." % number for number in range(60))
-_MILLISECONDS = frozenset("%03d" % number for number in range(1000))
+MOST_TIMES = 1000
+"""Hours or minutes that are remembered."""
 
 Parser = t.Callable[[t.Any], t.Tuple[str, str]]
 """Called with the value of the time field; returns the time in UTC and the time as the line has it. Raises Refused."""
+ColumnParser = t.Callable[[t.Sequence[str]], t.List[str]]
+"""Called with the texts of the time field of many lines; returns the times in UTC. Raises Refused if one of them is refused."""
 
 
 def time_parser(time_format: str, zone_name: str) -> Parser:
@@ -47,17 +49,53 @@ def time_parser(time_format: str, zone_name: str) -> Parser:
     return parse
 
 
+def column_parser(parse: Parser, time_format: str) -> ColumnParser:
+    """The parser of many times at once, for the same format as ``parse``."""
+
+    def parse_each(texts: t.Sequence[str]) -> t.List[str]:
+        return [parse(text)[0] for text in texts]
+
+    if time_format != "iso":
+        return parse_each
+    # The usual form, with milliseconds and without an offset, in three parts: "2026-11-03T01:", "59:58.", "114".
+    hours = _Hours(parse)
+    seconds = {"%02d:%02d." % (number // 60, number % 60) for number in range(3600)}
+    fractions = {"%03d" % number: "%03d000" % number for number in range(1000)}
+
+    def parse_column(texts: t.Sequence[str]) -> t.List[str]:
+        if not seconds.issuperset([text[14:20] for text in texts]):
+            return parse_each(texts)
+        try:
+            return [hours[text[:14]] + text[14:20] + fractions[text[20:]] for text in texts]
+        except KeyError:
+            return parse_each(texts)
+
+    return parse_column
+
+
+class _Hours(t.Dict[str, str]):
+    """By the text of a time up to its minutes: the same in UTC. Raises KeyError for another form, and if UTC has other minutes."""
+
+    def __init__(self, parse: Parser) -> None:
+        super().__init__()
+        self._parse = parse
+
+    def __missing__(self, key: str) -> str:
+        # The time zone may change its offset within the hour.
+        first, last = self._parse(key + "00")[0], self._parse(key + "59")[0]
+        if len(key) != 14 or key[13] != ":" or first[:14] != last[:14] or first[14:16] != "00":
+            raise KeyError(key)
+        if len(self) > MOST_TIMES:
+            self.clear()
+        self[key] = first[:14]
+        return first[:14]
+
+
 def _iso_parser(zone: t.Any) -> Parser:
     # The lines of one minute share their conversion: the offset of the zone changes on whole minutes.
     minutes: t.Dict[str, str] = {}
-    usual: t.Dict[str, str] = {}
 
     def parse(value: t.Any) -> t.Tuple[str, str]:
-        if value.__class__ is str:
-            # The usual form, with milliseconds and without an offset, in a minute that is known: "2026-11-03T01:59:58.114".
-            start = usual.get(value[:17])
-            if start is not None and value[17:20] in _SECONDS and value[20:] in _MILLISECONDS:
-                return start + value[17:] + "000", value
         text = _text(value)
         found = _ISO.fullmatch(text)
         if found is None:
@@ -74,12 +112,9 @@ def _iso_parser(zone: t.Any) -> Parser:
                 raise Refused("bad_time", "no such date, time or offset") from None
             if start[17:] != "00.000000":
                 raise Refused("bad_time", "the offset of the time zone is not in whole minutes at that time")
-            if len(minutes) > 1000:
+            if len(minutes) > MOST_TIMES:
                 minutes.clear()
-                usual.clear()
             minutes[key] = start
-            if offset is None:
-                usual[text[:17]] = start[:17]
         if second is not None and second > "59":
             raise Refused("bad_time", "no such second")
         return "%s%s.%s" % (start[:17], second or "00", (fraction or "")[:6].ljust(6, "0")), text

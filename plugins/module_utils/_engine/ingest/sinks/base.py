@@ -60,6 +60,10 @@ class RowRefusedError(SinkError):
     kind = "row_refused"
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 class StoredLine(t.NamedTuple):
     """A rejected line as the sink has it. generation: its id."""
 
@@ -91,9 +95,10 @@ class Sink(ABC):
         """The generations, also closed ones, with this first digest of their head, oldest first."""
 
     @abstractmethod
-    def commit(self, batch: Batch) -> Generation:
+    def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
         """Store a batch in one transaction; returns its generation with its id.
 
+        meanwhile: called once when the database begins to work, and this thread begins to wait for it.
         Raises ConflictError if the position is not ``batch.before``, or if the new generation exists already; RowRefusedError.
         """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .base import NoSchemaError, Sink, Totals
+from .base import NoSchemaError, Sink, Totals, nothing
 from .opening import open_sink
 
 if t.TYPE_CHECKING:
@@ -33,7 +33,7 @@ class DrySink(Sink):
     def generations_like(self, first_line: str) -> t.List[Generation]:
         return [] if self._sink is None else self._sink.generations_like(first_line)
 
-    def commit(self, batch: Batch) -> Generation:
+    def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
         # A number other than 0 means that the sink has it.
         return batch.generation._replace(id=batch.generation.id or -1)
 

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import typing as t
 
+from .copy_text import text_of
+
+if t.TYPE_CHECKING:
+    from .copy_text import Rows
+
 PIECE = 1 << 16
 """Bytes of a packet: every server takes so many."""
-
-Rows = t.Iterable[t.Sequence[t.Any]]
 
 
 class Loaded(t.NamedTuple):
@@ -45,19 +48,3 @@ def load(connection: t.Any, table: str, columns: t.Sequence[str], rows: Rows) ->
     connection.write_packet(b"")
     answer = OKPacketWrapper(connection._read_packet())
     return Loaded(answer.affected_rows, answer.warning_count)
-
-
-def text_of(rows: Rows) -> bytes:
-    """Rows as LOAD DATA reads them."""
-    return "".join(["\t".join([_text(value) for value in row]) + "\n" for row in rows]).encode("utf-8")
-
-
-def _text(value: t.Any) -> str:
-    if value is None:
-        return "\\N"
-    if value.__class__ is not str:
-        return str(value)
-    text: str = value
-    if "\\" in text or "\n" in text or "\t" in text:
-        return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
-    return text

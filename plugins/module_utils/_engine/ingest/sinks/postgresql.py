@@ -13,6 +13,7 @@ from ...base.net import system_ca
 from ...base.units import parse_duration
 from ...config.sink_spec import is_local
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
+from .copy_text import text_of
 from .pg_connection import limited
 from .schema import POSTGRESQL
 from .sql import Rows, SqlSink
@@ -100,8 +101,12 @@ class PostgresqlSink(SqlSink):
             return
         statement = "COPY %s (%s) FROM STDIN" % (table, ", ".join(columns))
         with self._typed(), self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
+            if table in self.tables:
+                copy.write(text_of(rows))
+            else:
+                # Rows with bytes, or of a table with types that are not known here.
+                for row in rows:
+                    copy.write_row(row)
 
     def _execute_rows(self, statement: str, rows: Rows) -> None:
         with self._typed(), self._connection.cursor() as cursor:

@@ -11,7 +11,7 @@ from abc import abstractmethod
 
 from ..checkpoint import Gap, Rejected
 from ..records.tables import Table
-from .base import ConflictError, NoSchemaError, Sink, SinkError, StoredLine, Totals
+from .base import ConflictError, NoSchemaError, Sink, SinkError, StoredLine, Totals, nothing
 from .mapping import Mapping
 from .rows import COLUMNS, generation_of, path_of_text, row_of
 from .schema import (
@@ -35,6 +35,7 @@ if t.TYPE_CHECKING:
     from ..checkpoint import Batch, Generation
 
 Rows = t.Sequence[t.Sequence[t.Any]]
+REJECTED_COLUMNS = tuple(column.name for column in REJECTED.columns if column.name != "stored_at")
 MOST_KNOWN = 5000
 """Generations of a stream that are kept in memory; with more of them each file costs a query."""
 SUMMED_AT_ONCE = 64 << 20
@@ -44,10 +45,11 @@ SUMMED_AT_ONCE = 64 << 20
 class SqlSink(Sink):
     """A database with SQL. mark: the placeholder of its driver. name: how messages name the database.
 
-    has_sums: whether it has the hourly tables of its profile.
+    is_server: whether it works in another process. has_sums: whether it has the hourly tables of its profile.
     """
 
     mark = "?"
+    is_server = True
     dialect: Dialect
 
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], name: str) -> None:
@@ -174,21 +176,23 @@ class SqlSink(Sink):
 
     # -- a batch ------------------------------------------------------------------------------------------------------
 
-    def commit(self, batch: Batch) -> Generation:
+    def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
         with self._transaction():
             generation = self._move(batch)
+            if self.is_server:
+                meanwhile()
             for name, rows in batch.rows.items():
                 self._store_rows(name, generation.id, generation.public_id, rows)
             self._add_sums(generation.id, batch.rows, new=batch.before < 0)
             now = time.time()
             if batch.rejected:
-                self._insert_rows(
-                    REJECTED.name,
-                    ("generation", "line_offset", "bytes", "reason", "detail", "line", "noticed_at"),
-                    [(generation.id, r.line_offset, r.length, r.reason, r.detail, r.line, now) for r in batch.rejected],
-                )
+                lines = [(generation.id, r.line_offset, r.length, r.reason, r.detail, r.line, now) for r in batch.rejected]
+                self._insert_rows(REJECTED.name, REJECTED_COLUMNS, lines)
             for gap in batch.gaps:
                 self._add_gap(generation.id, gap, now)
+            if not self.is_server:
+                # SQLite works in this process, but writes to the disk at the end.
+                meanwhile()
         self._remember(generation)
         return generation
 

@@ -16,7 +16,7 @@ import time
 import typing as t
 
 from ....base.units import parse_age, parse_size
-from ..base import SinkError, SinkUnavailableError
+from ..base import SinkError, SinkUnavailableError, nothing
 from ..schema import REJECTED
 from ..sqlite import SqliteSink
 from . import documents, retention
@@ -119,7 +119,7 @@ class SearchSink(SqliteSink):
 
     # -- into the outbox ----------------------------------------------------------------------------------------------
 
-    def commit(self, batch: Batch) -> Generation:
+    def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
         self._land(wait=False)
         while self._outbox.size >= self._most_size:
             if not self.deliver():
@@ -130,7 +130,7 @@ class SearchSink(SqliteSink):
                     "Reading goes on when the server takes them",
                 )
         try:
-            generation = super().commit(batch)
+            generation = super().commit(batch, meanwhile)
         except BaseException:
             self._outbox.measure()
             raise

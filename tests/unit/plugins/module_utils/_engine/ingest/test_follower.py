@@ -18,9 +18,11 @@ import typing as t
 import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LockedError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry, status
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, pump, retry, status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records import parser
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.base import SinkUnavailableError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sqlite import SqliteSink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.systemd import Systemd
 from rigs.followers import start
 from rigs.streams import document, given, upload
@@ -165,11 +167,35 @@ def test_rejected_lines_are_stored_once_the_document_is_mended(tmp_path, logs) -
     assert sizes(tmp_path) == [1, 2]
 
 
-def test_a_value_that_only_the_database_refuses_is_found_by_halves(tmp_path, logs, monkeypatch) -> None:
+@pytest.mark.parametrize("lines", [1, 8, pump.LINES])
+def test_a_value_that_only_the_database_refuses_is_found_by_halves(tmp_path, logs, monkeypatch, lines: int) -> None:
+    monkeypatch.setattr(pump, "LINES", lines)
     monkeypatch.setattr(parser, "decoder", lambda: json.loads)
     write(logs / "sftpgo.log", *range(1, 50), 2**64, *range(50, 100))
     result = follower.catch_up(document(tmp_path))
     assert (result["sinks"][0]["rows"], result["sinks"][0]["rejected"]) == (99, 1)
+    assert sizes(tmp_path) == list(range(1, 100))
+
+
+def test_what_was_read_ahead_is_forgotten_when_the_database_fails(tmp_path, logs, monkeypatch) -> None:
+    monkeypatch.setattr(pump, "LINES", 8)
+    commit, failures = SqliteSink.commit, []
+
+    def fail_twice(sink, batch, meanwhile):
+        if len(failures) < 4 and batch.generation.lines >= 24:
+            failures.append(batch)
+            if len(failures) % 2:
+                # The transaction is lost, or only its reply.
+                meanwhile()
+            else:
+                commit(sink, batch, meanwhile)
+            raise SinkUnavailableError("no answer", "db")
+        return commit(sink, batch, meanwhile)
+
+    monkeypatch.setattr(SqliteSink, "commit", fail_twice)
+    write(logs / "sftpgo.log", *range(1, 100))
+    result = follower.catch_up(document(tmp_path), sleep=lambda _seconds: None)
+    assert (len(failures), result["sinks"][0]["error"]) == (4, None)
     assert sizes(tmp_path) == list(range(1, 100))
 
 

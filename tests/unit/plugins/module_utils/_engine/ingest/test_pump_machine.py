@@ -15,12 +15,15 @@ import typing as t
 
 import hypothesis.strategies as st
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import pump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.tracker import LINGER
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from rigs.source import PARSE, Source, stored
 from rigs.sums import assert_sums_are_those_of_the_rows
+
+LINES = pump.LINES
 
 
 class Following(RuleBasedStateMachine):
@@ -37,6 +40,14 @@ class Following(RuleBasedStateMachine):
         )
         self.now = 0.0
         self.source = Source(self.folder / "logs", lambda: self.stored().keys())
+        self.pump = self.new_pump()
+        self.look()
+
+    @initialize(lines=st.sampled_from([1, 3, LINES]))
+    def limit_batches(self, lines: int) -> None:
+        """With full batches the follower reads ahead."""
+        pump.LINES = lines
+        self.pump.close()
         self.pump = self.new_pump()
         self.look()
 
@@ -125,6 +136,7 @@ class Following(RuleBasedStateMachine):
             with contextlib.closing(sqlite3.connect(self.database)) as connection:
                 assert_sums_are_those_of_the_rows(connection.execute)
         finally:
+            pump.LINES = LINES
             self.pump.close()
             shutil.rmtree(self.folder)
 

@@ -54,6 +54,13 @@ ODD = [
     upload(time="2026-02-30T02:30:00.000"),
     upload(time="2026-11-03 02:00"),
     upload(time="2026-11-03T25:00:00.000"),
+    upload(time="2026-11-03T01:59+01.114"),
+    upload(time="2026-11-03T01:59+01:00"),
+    upload(time="2026-11-03T01:59:58.11"),
+    upload(time="2026-11-03T01:59:58.1144"),
+    upload(time="2026-11-03T01:59:58"),
+    upload(time="2026-11-03T01:59:58.114Z"),
+    upload(time="x" * 65),
     upload(file_path="\\u0041\n\x7f\u2028"),
     upload(connection_id="a\tb"),
     line(sender="Upload"),
@@ -91,12 +98,13 @@ def parsers(request, tmp_path_factory):
     return fast, other
 
 
-def result(one, text):
-    try:
-        table, values = one.parse(text)
-    except parser.Refused as refused:
-        return refused.reason, refused.detail
-    return table, [(value.__class__, value) for value in values]
+def result(one, *texts):
+    rows, refused = one.parse_lines(list(enumerate(texts)))
+    shown = {
+        table: sorted([[(value.__class__, value) for value in row] for row in found], key=lambda row: row[0][1])
+        for table, found in rows.items()
+    }
+    return shown, sorted((line, error.reason, error.detail) for line, error in refused)
 
 
 def assert_same(parsers, text):
@@ -105,8 +113,14 @@ def assert_same(parsers, text):
 
 def test_usual_lines_are_parsed_the_fast_way_and_alike(parsers) -> None:
     for text in LINES:
-        assert parsers[0]._fast(text) is not None
+        assert parsers[0]._fast([(0, text)])[1] == []
         assert_same(parsers, text)
+
+
+def test_many_lines_at_once(parsers) -> None:
+    assert parsers[0]._fast(list(enumerate(LINES)))[1] == []
+    for texts in (LINES, ODD, [*LINES[:200], *ODD, *LINES[:200]]):
+        assert result(parsers[0], *texts) == result(parsers[1], *texts)
 
 
 @pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
