@@ -22,6 +22,12 @@ for folder in (CHECKOUT / "tests", CHECKOUT / "build" / "collections"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
+# Images of containers often set these. An unbuffered Python reads each module that Ansible sends it byte by byte, which takes longer than
+# the module; without compiled files every process compiles the engine again.
+for variable in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
+    os.environ.pop(variable, None)
+sys.dont_write_bytecode = False
+
 # A test's own processes find the engine too.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT / "build" / "collections"), *filter(None, [os.environ.get("PYTHONPATH")])])
 
