@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ._engine.config.aws_spec import DEFAULT_NAMESPACE, LOG_GROUP, LOG_GROUP_MEANS, NAMESPACE, NAMESPACE_MEANS
+from ._engine.config.cloudtrail_spec import CLOUDTRAIL
 from ._engine.config.option import Spec
 
 CLOUDWATCH_LOGS: Spec = {
@@ -193,3 +194,84 @@ CLOUDWATCH_MONITORING: Spec = {
     "dashboard": {"type": "bool", "default": True, "description": ["Whether there is a dashboard."]},
 }
 """The options of the module cloudwatch_monitoring, beside those of ``AWS``."""
+
+WANTED_EVENTS: Spec = {
+    "since": {"type": "str", "description": ["Only events from this time on, such as V(2026-11-03T02:00Z). The default offset is UTC."]},
+    "until": {"type": "str", "description": ["Only events before this time, in the format of O(since)."]},
+    "service": {"type": "str", "default": "", "description": ["Only events of this service, such as V(s3) or V(s3.amazonaws.com)."]},
+    "action": {"type": "str", "default": "", "description": ["Only events with this action, such as V(Delete*)."]},
+    "region": {"type": "str", "default": "", "description": ["Only events in this region."]},
+    "principal": {
+        "type": "str",
+        "default": "",
+        "description": ["Only events of this principal: its ARN or id, or the last part of its ARN, such as V(alice)."],
+    },
+    "ip": {"type": "str", "default": "", "description": ["Only events from this address, or network such as V(198.51.100.0/24)."]},
+    "response": {"type": "str", "default": "", "description": ["Only events with this text in the response or in the error."]},
+    "event_id": {"type": "str", "default": "", "description": ["Only the event with this id."]},
+    "errors": {"type": "bool", "default": False, "description": ["Only events with an error."]},
+    "denied": {"type": "bool", "default": False, "description": ["Only calls that a policy refused."]},
+    "root": {"type": "bool", "default": False, "description": ["Only use of the root user."]},
+    "classes": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "choices": ["management", "data", "insight", "network"],
+        "description": ["Only events of these classes."],
+    },
+    "calls": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "choices": ["api_call", "service_event", "console_action", "sign_in", "insight", "vpc_endpoint"],
+        "description": ["Only events of these types: requests, events of services, sign-ins to the console, ..."],
+    },
+}
+
+CLOUDTRAIL_EVENTS: Spec = {
+    "bucket": {
+        "type": "str",
+        "description": ["The S3 bucket to which the trail delivers. Without it, O(paths) or O(history) is required."],
+        "example": "example-trail",
+    },
+    **{name: CLOUDTRAIL[name] for name in ("prefix", "organization", "accounts")},
+    "regions": {
+        **CLOUDTRAIL["regions"],
+        "description": [
+            "The regions to read. By default all that have files in O(bucket), and with O(history) the one of the credentials.",
+        ],
+    },
+    "history": {
+        "type": "bool",
+        "default": False,
+        "description": [
+            "Read the event history of CloudTrail, which has the management and insight events of the last 90 days, without a trail. Two"
+            " requests a second are sent, as the service allows; each returns at most 50 events.",
+        ],
+    },
+    "paths": {
+        "type": "list",
+        "elements": "path",
+        "default": [],
+        "description": [
+            "Log files, or folders with log files, on the host that runs the module, such as those that"
+            " M(infra_ops.log_archive.archive_restore) has restored from archives.",
+        ],
+    },
+    "filter": {
+        "type": "dict",
+        "default": {},
+        "options": WANTED_EVENTS,
+        "description": [
+            "Which events to return: those that match all of it. Texts are globs. Without C(since), O(bucket) and O(history) are read for"
+            " one day. An event without a valid time is returned whatever the time is.",
+        ],
+    },
+    "limit": {
+        "type": "int",
+        "default": 1000,
+        "minimum": 1,
+        "maximum": 100000,
+        "description": ["How many events to return at most."],
+    },
+}

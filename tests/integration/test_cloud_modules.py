@@ -25,6 +25,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.clou
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_receiver
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import notifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
+from rigs import trail as trails
+from rigs.trail_host import make_bucket
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 DOCS = (CHECKOUT / "docs" / "cloud.md").read_text(encoding="utf-8")
@@ -301,3 +303,41 @@ def test_the_example_of_a_rule_sends_failed_runs_to_its_target(aws_server: lab.A
     (message,) = queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
     assert "failed" in message["Body"] and "web1" in message["Body"]
     assert "Messages" not in queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+
+
+# -- cloudtrail_events ------------------------------------------------------------------------------------------------
+
+
+def test_events_come_from_the_bucket_of_a_trail_from_files_and_from_the_history(tmp_path, aws_server):
+    trail = trails.Trail(hours=1, regions=["eu-west-3", "us-east-1"], logs=1)
+    make_bucket(aws_server, trail)
+    before = len(aws_server.requests())
+    since = {"since": "2026-11-03"}
+    found = call("cloudtrail_events", aws_server, bucket=trail.bucket, filter=since)
+    assert len(found["events"]) == 6 and not found["more"] and found["unreadable"] == []
+    few = call("cloudtrail_events", aws_server, check=True, bucket=trail.bucket, filter=since, limit=2)
+    assert (few["events"], few["more"], few["changed"]) == (found["events"][:2], True, False)
+    for key in trail.logs_of("us-east-1"):
+        (tmp_path / key.rpartition("/")[2]).write_bytes(trail.objects[key].body)
+    (tmp_path / "bad.json.gz").write_bytes(b"bad")
+    files = call("cloudtrail_events", aws_server, paths=[str(tmp_path)])
+    assert files["events"] == [event for event in found["events"] if event["region"] == "us-east-1"]
+    assert len(files["unreadable"]) == 1
+    record = json.dumps(trails.record(1, trails.START))
+    aws_server.answer(200, {"Events": [{"CloudTrailEvent": record}]}, operation="LookupEvents", times=1)
+    aws_server.answer(200, {"Events": []}, operation="LookupEvents")
+    assert len(call("cloudtrail_events", aws_server, history=True)["events"]) == 1
+    wrong = call("cloudtrail_events", aws_server, history=True, paths=["/x"])
+    assert "exactly one place" in wrong["msg"]
+    nothing = call("cloudtrail_events", aws_server, paths=[str(tmp_path / "none.json")])
+    assert nothing["failed"] and "No such file" in nothing["msg"]
+    sent = {action_of(each) for each in aws_server.requests()[before:]}
+    assert sent == policy("cloudtrail_events")
+
+
+def action_of(request: lab.moto.Request) -> str:
+    """The IAM action of a request to CloudTrail, or of a reading one to S3."""
+    if request.service == "cloudtrail":
+        return "cloudtrail:" + request.operation
+    assert request.method == "GET"
+    return "s3:GetObject" if request.path.count("/") > 1 else "s3:ListBucket"

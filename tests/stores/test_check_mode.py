@@ -22,7 +22,7 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 MODULES = {path.stem for path in (CHECKOUT / "plugins" / "modules").glob("*.py")}
 ON_THE_CONTROLLER = {"key_escrow", "timed_prompt"}
 # They write nothing on the host: tests/integration/test_cloud_modules.py.
-IN_THE_CLOUD = {"cloudwatch_logs", "cloudwatch_monitoring"}
+IN_THE_CLOUD = {"cloudtrail_events", "cloudwatch_logs", "cloudwatch_monitoring"}
 PREFIX = "ansible_collections.infra_ops.log_archive.plugins.modules."
 
 

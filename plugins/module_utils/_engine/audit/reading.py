@@ -75,7 +75,7 @@ def log_of(subject: str, pieces: t.Callable[[], Pieces]) -> Log:
     return Log(subject, lambda report: records_in(pieces(), subject, report))
 
 
-def events_in(logs: t.Iterable[Log], wanted: Wanted, problems: Problems) -> t.Iterator[Event]:
+def events_in(logs: t.Iterable[Log], wanted: Wanted, problems: Problems) -> t.Generator[Event, None, None]:
     """The wanted events of all logs, in their order. A log that cannot be read does not end the others.
 
     Raises the errors of ``logs`` itself, and those that every log would have (``is_for_all``).
