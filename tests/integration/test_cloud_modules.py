@@ -107,7 +107,9 @@ def test_events_are_put_read_and_exported_and_the_policy_allows_just_that(aws_se
     assert [row["message"] for row in read["rows"]] == ["first", "second", "now"] and (read["cut"], read["changed"]) == (False, False)
     cut = call("cloudwatch_logs", aws_server, action="filter", start=start, limit=2, **common)
     assert len(cut["rows"]) == 2 and cut["cut"] and "there may be more than 2 rows" in json.dumps(cut["warnings"])
-    query = call("cloudwatch_logs", aws_server, action="query", query="fields @timestamp, @message", start=start, **common)
+    # A query ends with a whole second, and moto leaves out what comes after its beginning.
+    asked = {"query": "fields @timestamp, @message", "start": start, "end": ago(minutes=-1)}
+    query = call("cloudwatch_logs", aws_server, action="query", **asked, **common)
     assert {row["@message"] for row in query["rows"]} == {"first", "second", "now"}
     export = dict(common, action="export", start=start, end=ago(minutes=1), bucket="exported")
     assert call("cloudwatch_logs", aws_server, True, **export)["task_id"] is None
