@@ -189,16 +189,19 @@ sanity: $(B)/venv-test/.stamp installed
 $(SELF):
 	@mkdir -p $(dir $@) && ln -sfn ../../../.. $@
 
-$(B)/dist/.stamp: $(B)/venv-test/.stamp $(SHIPPED)
+$(B)/venv-build/.stamp: | python
+	$(call venv,"ansible-core>=2.19")
+
+$(B)/dist/.stamp: $(B)/venv-build/.stamp $(SHIPPED)
 	@rm -rf $(B)/dist && mkdir -p $(B)/dist
-	@$(B)/venv-test/bin/ansible-galaxy collection build --force --output-path $(B)/dist
+	@$(B)/venv-build/bin/ansible-galaxy collection build --force --output-path $(B)/dist
 	@touch $@
 
 installed: $(B)/installed/.stamp
 
 $(B)/installed/.stamp: $(B)/dist/.stamp
 	@rm -rf $(INSTALLED)
-	@$(B)/venv-test/bin/ansible-galaxy collection install $(B)/dist/*.tar.gz --offline --force -p $(B)/installed
+	@$(B)/venv-build/bin/ansible-galaxy collection install $(B)/dist/*.tar.gz --offline --force -p $(B)/installed
 	@touch $@
 
 $(B)/venv/.stamp: requirements.txt demo/requirements.txt | python

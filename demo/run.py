@@ -405,8 +405,9 @@ def write_job_documents(folder: pathlib.Path, results: t.Any) -> None:
     python.mkdir(exist_ok=True)
     remove(python / "log_archive")
     (python / "log_archive").symlink_to(ENGINE)
-    launcher = '#!/bin/sh\n# What a host has as the command log-archive.\nPYTHONPATH=%s exec %s -m log_archive "$@"\n'
-    write(folder / "log-archive", launcher % (shlex.quote(str(python)), shlex.quote(sys.executable)), 0o700)
+    start = "from log_archive.cli.main import end_with_main; end_with_main()"
+    launcher = "#!/bin/sh\n# What a host has as the command log-archive.\nPYTHONPATH=%s exec %s -Xutf8 -c '%s' \"$@\"\n"
+    write(folder / "log-archive", launcher % (shlex.quote(str(python)), shlex.quote(sys.executable), start), 0o700)
 
 
 def as_written(value: t.Any, spec: t.Mapping[str, t.Any]) -> t.Any:

@@ -120,8 +120,7 @@ def preload() -> None:
     for name in LAZY:
         importlib.import_module(name)
     for module in pkgutil.walk_packages(_engine.__path__, _engine.__name__ + "."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+        importlib.import_module(module.name)
     botocore.loaders.JSONFileLoader.load_file = functools.lru_cache(None)(botocore.loaders.JSONFileLoader.load_file)
     boto3.client("s3", region_name="us-east-1")
 

@@ -15,7 +15,6 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engine
 from rigs.command import install
 from rigs.host import Host, archives_in, file_store
 
@@ -85,13 +84,6 @@ def test_names_are_the_same_bytes_in_every_locale(command, host, locales, name):
             assert file.read() == each
     # Under another locale an archived log is still the archived log.
     assert json.loads(run(command, host, other, "run", "--all", "--json"))[0]["outcome"] == "nothing to do"
-
-
-def test_the_package_as_a_command_is_in_utf8_mode_too(locales):
-    code = "import runpy, sys; sys.argv = ['x', 'version']; runpy.run_module(%r, run_name='__main__', alter_sys=True)"
-    environment = dict(locales[LOCALES[0]], PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
-    done = subprocess.run([sys.executable, "-c", code % _engine.__name__], env=environment, capture_output=True, check=False)
-    assert (done.returncode, done.stdout) == (0, b"log-archive %s\n" % _engine.__version__.encode()), done
 
 
 IN_A_MODULE = """
