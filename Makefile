@@ -10,7 +10,7 @@ PYTEST ?=
 # Arguments of a benchmark: make bench ARGS='--only idle-run --rounds 9'
 ARGS ?=
 # Processes that run tests at the same time: for two processors, because tests also wait for hosts, servers and clocks.
-WORKERS ?= 3
+WORKERS ?= 4
 # What another ansible-core can break, with the newest one on the newest interpreter: each playbook on a host, each module and plugin once.
 # To which store a module sends is no matter of Ansible's.
 NEWEST_TESTS ?= tests/newest $(wildcard $(addprefix tests/integration/test_,targets.py recap_notify.py) \
