@@ -368,7 +368,8 @@ def test_prune_shows_its_plan_in_check_mode_and_then_applies_it(local_fleet: Loc
     assert (plan.returncode, states(plan.stdout)["web1"]["changed"]) == (0, 1)
     assert re.search(r"remove .*syslog\.20240112\.00", plan.stdout)
     assert len(local_fleet.stored("web1")) == 3
-    assert local_fleet.play("prune").returncode == 0
+    assert "'5' is not a number above 0 and up to 1" in local_fleet.play("prune", "-e", "log_archive_max_delete_share=5").stdout
+    assert local_fleet.play("prune", "-e", "log_archive_max_delete_share=1").returncode == 0
     assert [name[:18] for name in local_fleet.stored("web1")] == ["syslog.20240112.01", "syslog.20240112.02"]
     again = local_fleet.play("prune")
     assert (again.returncode, states(again.stdout)["web1"]["changed"]) == (0, 0)

@@ -67,6 +67,12 @@ def add_prune_options(parser: argparse.ArgumentParser) -> None:
     _add_jobs_or_all(parser, "prune every job")
     add_store(parser, "prune only this store")
     parser.add_argument("--dry-run", action="store_true", help="show the plan, with a reason for each archive, and remove nothing")
+    parser.add_argument(
+        "--max-delete-share",
+        metavar="SHARE",
+        type=_share,
+        help="for this time, in place of the policy's max_delete_share: the maximum share of the archives to delete, above 0 and up to 1",
+    )
 
 
 def prune(options: argparse.Namespace) -> int:
@@ -76,9 +82,21 @@ def prune(options: argparse.Namespace) -> int:
     _check_jobs_or_all(options)
 
     def prune_one(document: JobDocument) -> RunRecord:
-        return job.prune(document, [store["name"] for store in stores(document, options.store)], check=options.dry_run)
+        names = [store["name"] for store in stores(document, options.store)]
+        return job.prune(document, names, check=options.dry_run, max_delete_share=options.max_delete_share)
 
     return _each(options, prune_one, notify=False)
+
+
+def _share(text: str) -> float:
+    from argparse import ArgumentTypeError
+
+    from ..holdings.retention import read_share
+
+    try:
+        return read_share(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def _each(options: argparse.Namespace, call: t.Callable[[JobDocument], RunRecord], notify: bool) -> int:

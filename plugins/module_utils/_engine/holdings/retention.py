@@ -16,7 +16,7 @@ period of each archive, in UTC, newest first:
 Guards, in this order: archives dated after ``now`` are neither counted nor removed; protected ones stay; ``min_keep`` are left
 in each group; and if more than ``max_delete_share`` of a group would be removed, nothing of that group is, and the plan says why
 (see ``ALWAYS_ALLOWED`` for small groups). A backlog cut for the first time, or a long catch-up, meets the last guard by
-design: look at the plan, then raise ``max_delete_share`` for that run.
+design: look at the plan, then prune with a larger share for that time.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def _judge(
         return reasons, None
     return reasons, (
         "%s: %d of %d archives would be removed, which exceeds max_delete_share %g, so none is removed. "
-        "Check the policy; if this is meant, raise max_delete_share for one run"
+        "Check the policy; if this is meant, prune with --max-delete-share 1 for one time (in a play: log_archive_max_delete_share=1)"
         % ("/".join(filter(None, group)), unwanted, held, policy.max_delete_share)
     )
 
@@ -423,7 +423,8 @@ def _read_min_keep(value: t.Any) -> int:
     return number
 
 
-def _read_share(value: t.Any) -> float:
+def read_share(value: t.Any) -> float:
+    """A ``max_delete_share``, or its text. Raises ValueError."""
     try:
         share = float("nan" if isinstance(value, bool) else value)
     except (TypeError, ValueError):
@@ -436,4 +437,4 @@ def _read_share(value: t.Any) -> float:
 _READERS: t.Dict[str, t.Callable[[t.Any], t.Any]] = {
     name: _read_duration if name.startswith("keep_within") else _read_count for name in Policy._fields if name.startswith("keep_")
 }
-_READERS.update(min_keep=_read_min_keep, max_delete_share=_read_share)
+_READERS.update(min_keep=_read_min_keep, max_delete_share=read_share)

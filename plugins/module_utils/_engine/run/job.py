@@ -70,8 +70,21 @@ def run(
         raise error
 
 
-def prune(document: JobDocument, stores: t.Sequence[str] = (), now: t.Optional[datetime] = None, check: bool = False) -> RunRecord:
-    """Apply retention now, to the stores of these names or to all of the job; returns the record as ``run`` does."""
+def prune(
+    document: JobDocument,
+    stores: t.Sequence[str] = (),
+    now: t.Optional[datetime] = None,
+    check: bool = False,
+    max_delete_share: t.Optional[float] = None,
+) -> RunRecord:
+    """Apply retention now, to the stores of these names or to all of the job; returns the record as ``run`` does.
+
+    max_delete_share: in place of that of each policy.
+    """
+    if max_delete_share is not None:
+        for policy in [document["retention"], *(store["retention"] for store in document["stores"])]:
+            if policy is not None:
+                policy["max_delete_share"] = max_delete_share
     with contextlib.ExitStack() as stack:
         if not check:
             stack.enter_context(locked(document))

@@ -144,6 +144,7 @@ def test_global_options_stand_before_or_after_the_command(host, monkeypatch, arg
         ["prune"],
         ["prune", "--dry-run"],
         ["prune", "syslog", "--all"],
+        ["prune", "syslog", "--max-delete-share", "1.5"],
         ["run", "--al"],
         ["run", "--all", "--dry"],
         ["--json"],

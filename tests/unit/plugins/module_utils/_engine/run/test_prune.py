@@ -81,8 +81,17 @@ def test_a_refused_prune_is_partly_done_and_named_until_one_succeeds(host):
     assert (row["state"].endswith("; retention was refused in file"), row["exit_code"]) == (True, 3)
     assert list(row["prune_refused"]) == ["file"]
     assert job.prune(host.document(retention=policy), now=NOW, check=True)["exit_code"] == 3
-    job.prune(host.document(retention=dict(policy, max_delete_share=1)), now=NOW)
+    assert job.prune(host.document(retention=policy), now=NOW, max_delete_share=0.7)["exit_code"] == 3
+    record = job.prune(host.document(retention=policy), now=NOW, max_delete_share=0.8)
+    assert (record["exit_code"], len(record["pruned"]["file"]["removed"])) == (0, 4)
     assert status.of(host.document(), now=NOW)["prune_refused"] == {}
+
+
+def test_the_share_of_one_prune_counts_for_the_policies_of_stores_too(host):
+    host.write_logs(10, 11, 12, 13, 14)
+    store = dict(host.stores[0], retention={"keep_last": 1, "max_delete_share": 0.1})
+    assert host.run(stores=[store])["exit_code"] == 3
+    assert len(job.prune(host.document(stores=[store]), now=NOW, max_delete_share=1)["pruned"]["file"]["removed"]) == 4
 
 
 def test_a_prune_that_is_cut_reports_and_logs_what_it_removed(host, monkeypatch):
