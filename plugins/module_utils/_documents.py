@@ -22,9 +22,8 @@ from ._engine.config.files import job_of
 from ._engine.config.option import Spec, without_query
 from ._engine.tell.set_up import Metrics
 from ._module import argument_spec, as_given, unescaped
+from ._written import HEADER, others
 
-HEADER = "// Managed by Ansible (infra_ops.log_archive): changes here are overwritten\n"
-MARK = b"// Managed by Ansible (infra_ops.log_archive)"
 MASK = "********"
 
 Document = t.Dict[str, t.Any]
@@ -108,26 +107,8 @@ def _plan(params: t.Mapping[str, t.Any], kind: Kind, folder: str) -> t.List[t.Tu
         wanted = as_given(each, kind.options[kind.name])
         kind.normalise(wanted, kind.name)
         plan.append((os.path.join(folder, wanted["name"] + ".json"), wanted))
-    others = _others(folder, [path for path, _document in plan]) if params["purge"] else []
-    return plan + [(path, None) for path in others]
-
-
-def _others(folder: str, kept: t.Sequence[str]) -> t.List[str]:
-    """The documents in a folder that Ansible has written, but for those to keep. A folder that is not there has none."""
-    try:
-        names = sorted(os.listdir(folder))
-    except FileNotFoundError:
-        return []
-    paths = [os.path.join(folder, name) for name in names if name.endswith(".json")]
-    return [path for path in paths if path not in kept and _is_of_ansible(path)]
-
-
-def _is_of_ansible(path: str) -> bool:
-    """Whether the first line of a regular file says so. No link is followed: operators may write to the folder."""
-    if not stat.S_ISREG(os.lstat(path).st_mode):
-        return False
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        return file.readline(len(HEADER) + 1).startswith(MARK)
+    strays = others(folder, [path for path, _document in plan]) if params["purge"] else []
+    return plan + [(path, None) for path in strays]
 
 
 def _apply(module: AnsibleModule, kind: Kind, path: str, wanted: t.Optional[Document], differences: t.List[t.Dict[str, t.Any]]) -> bool:

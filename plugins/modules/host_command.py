@@ -83,37 +83,23 @@ package:
   sample: /opt/log-archive/lib/log_archive
 """
 
-import contextlib
-import fcntl
-import hashlib
 import os
 import re
-import shutil
-import stat
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engine
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._installation import (
+    PROBE,
+    Installation,
+    digest_of,
+    launcher_of,
+    lines_of,
+)
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import difference, reporting, unescaped
 
-PACKAGE = "log_archive"
-LAUNCHER = """\
-#!{interpreter} -IXutf8
-# Managed by Ansible (infra_ops.log_archive): changes here are overwritten
-import os
-import sys
-
-# The folder of the version, not the link to it: a run in progress keeps its version when another one is installed.
-sys.path.insert(0, os.path.dirname(os.path.realpath({package!r})))
-
-from log_archive.cli.main import end_with_main
-
-end_with_main()
-"""
 LONGEST_FIRST_LINE = 127
-PROBE = "import sys; print(sys.implementation.cache_tag if sys.version_info >= (3, 9) else 'old')"
 
 
 def _shipped() -> None:
@@ -159,7 +145,7 @@ def main() -> None:
 
 def _present(module: AnsibleModule, host: Installation, result: t.Dict[str, t.Any]) -> t.List[str]:
     interpreter = unescaped(module.params["interpreter"])
-    launcher = LAUNCHER.format(interpreter=interpreter, package=host.package)
+    launcher = launcher_of(interpreter, host.package)
     first = launcher.partition("\n")[0]
     if not os.path.isabs(interpreter) or re.search(r"\s", interpreter) or len(os.fsencode(first)) > LONGEST_FIRST_LINE:
         raise ConfigError(
@@ -171,10 +157,10 @@ def _present(module: AnsibleModule, host: Installation, result: t.Dict[str, t.An
         raise ConfigError("the path exists, but this module did not create it", host.package, "Move it away")
     engine = sources()
     tag = _cache_tag(module, interpreter)
-    result["changed"] = tag is None or not host.holds(engine, launcher, tag)
+    result["changed"] = tag is None or not host.holds(digest_of(engine), launcher, tag)
     if result["changed"] and not module.check_mode:
         host.install(engine, launcher, lambda folder: _compile(module, interpreter, folder))
-    return _lines(_engine.__version__, launcher, engine)
+    return lines_of(_engine.__version__, launcher, engine)
 
 
 def _cache_tag(module: AnsibleModule, interpreter: str) -> t.Optional[str]:
@@ -210,138 +196,6 @@ def sources() -> t.Dict[str, bytes]:
 
     visit(resources.files(_engine), "")
     return dict(sorted(found.items()))
-
-
-def _lines(version: str, launcher: str, files: t.Mapping[str, bytes]) -> t.List[str]:
-    lines = ["%s %s" % (PACKAGE, version), launcher.partition("\n")[0]]
-    return lines + ["%s %s" % (hashlib.sha256(data).hexdigest()[:16], name) for name, data in files.items()]
-
-
-class Installation:
-    """The installation in ``prefix``: ``bin/log-archive``, and ``lib/log_archive``, a link to ``VERSION-xxxxxxxx/log_archive``."""
-
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
-        self.command = os.path.join(prefix, "bin", "log-archive")
-        self.lib = os.path.join(prefix, "lib")
-        self.package = os.path.join(self.lib, PACKAGE)
-
-    def current(self) -> t.Optional[str]:
-        """The active folder in ``lib``."""
-        target = os.readlink(self.package) if os.path.islink(self.package) else ""
-        return os.path.dirname(target) or None
-
-    def version(self) -> t.Optional[str]:
-        """The active version."""
-        current = self.current()
-        return current.rpartition("-")[0] if current else None
-
-    def exists(self) -> bool:
-        """Whether any part of the installation exists."""
-        return os.path.lexists(self.command) or os.path.islink(self.package) or bool(self._folders())
-
-    def lines(self) -> t.List[str]:
-        """The active installation, for a diff."""
-        if not os.path.isfile(self.command) or not os.path.isdir(self.package):
-            return []
-        with open(self.command, encoding="utf-8", errors="replace") as file:
-            return _lines(self.version() or "?", file.readline(), self._files())
-
-    def holds(self, engine: t.Mapping[str, bytes], launcher: str, tag: str) -> bool:
-        """Whether exactly these files are installed and compiled, and only their owner can change them."""
-        if not os.path.isfile(self.command) or not os.path.isdir(self.package) or self._files() != engine:
-            return False
-        with open(self.command, "rb") as file:
-            if file.read() != os.fsencode(launcher):
-                return False
-        modes = {self.command: 0o755, os.path.dirname(os.path.realpath(self.package)): 0o755}
-        for name in engine:
-            path = os.path.join(self.package, name)
-            compiled = os.path.join(os.path.dirname(path), "__pycache__")
-            compiled_file = os.path.join(compiled, "%s.%s.pyc" % (os.path.basename(name)[: -len(".py")], tag))
-            if not os.path.isfile(compiled_file):
-                return False
-            modes.update({path: 0o644, os.path.dirname(path): 0o755, compiled: 0o755, compiled_file: 0o644})
-        return all(_is(path, mode) for path, mode in modes.items())
-
-    def _files(self) -> t.Dict[str, bytes]:
-        found = {}
-        for folder, _folders, names in os.walk(self.package):
-            for name in names:
-                if os.path.basename(folder) != "__pycache__":
-                    path = os.path.join(folder, name)
-                    with open(path, "rb") as file:
-                        found[os.path.relpath(path, self.package)] = file.read()
-        return dict(sorted(found.items()))
-
-    def _folders(self) -> t.List[str]:
-        """The folders in ``lib`` that this module created."""
-        names = os.listdir(self.lib) if os.path.isdir(self.lib) else []
-        return [name for name in names if re.fullmatch(r"[0-9][0-9A-Za-z.+_-]*-[0-9a-f]{8}", name)]
-
-    def install(self, engine: t.Mapping[str, bytes], launcher: str, compiling: t.Callable[[str], None]) -> None:
-        """Install these files. The version that was active stays beside them, for runs in progress."""
-        umask = os.umask(0o022)
-        try:
-            os.makedirs(self.lib, exist_ok=True)
-            os.makedirs(os.path.dirname(self.command), exist_ok=True)
-            with self._alone():
-                self._remove_folders(self.current())
-                name = "%s-%s" % (_engine.__version__, os.urandom(4).hex())
-                folder = os.path.join(self.lib, name)
-                try:
-                    for path, data in engine.items():
-                        _write(os.path.join(folder, PACKAGE, path), data)
-                    compiling(folder)
-                    link = os.path.join(folder, "link")
-                    os.symlink(os.path.join(name, PACKAGE), link)
-                    os.rename(link, self.package)
-                except BaseException:
-                    shutil.rmtree(folder, ignore_errors=True)
-                    raise
-                durable.fsync_folder(self.lib)
-                durable.write_atomically(self.command, os.fsencode(launcher), 0o755)
-        finally:
-            os.umask(umask)
-
-    def remove(self) -> None:
-        """Remove the installation, and its parent folders if they are empty."""
-        for path in (self.command, self.package):
-            if os.path.lexists(path) and (path == self.command or os.path.islink(path)):
-                os.unlink(path)
-        self._remove_folders(None)
-        for folder in (os.path.dirname(self.command), self.lib, self.prefix):
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
-
-    def _remove_folders(self, but: t.Optional[str]) -> None:
-        for name in self._folders():
-            if name != but:
-                shutil.rmtree(os.path.join(self.lib, name))
-
-    @contextlib.contextmanager
-    def _alone(self) -> t.Iterator[None]:
-        fd = os.open(self.lib, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
-
-
-def _write(path: str, data: bytes) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        durable.write_all(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _is(path: str, mode: int) -> bool:
-    there = os.stat(path)
-    return there.st_uid == os.geteuid() and stat.S_IMODE(there.st_mode) == mode
 
 
 if __name__ == "__main__":

@@ -199,48 +199,7 @@ left_out:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._layout import Layout, LayoutError, check_options
-
-ARGUMENTS: t.Dict[str, t.Any] = {
-    "groups": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {"name": {"type": "str", "required": True}, "only_members": {"type": "list", "elements": "str"}},
-    },
-    "users": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "create": {"type": "bool", "default": True},
-            "comment": {"type": "str", "default": ""},
-            "group": {"type": "str"},
-            "groups": {"type": "list", "elements": "str", "default": []},
-            "optional_groups": {"type": "list", "elements": "str", "default": []},
-            "home": {"type": "str"},
-            "shell": {"type": "str", "default": "/usr/sbin/nologin"},
-        },
-    },
-    "paths": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "path": {"type": "path", "required": True},
-            "state": {"type": "str", "choices": ["directory", "file", "absent"], "default": "file"},
-            "owner": {"type": "str", "default": "root"},
-            "group": {"type": "str", "default": "root"},
-            "mode": {"type": "str"},
-            "content": {"type": "str"},
-            "validate": {"type": "list", "elements": "str"},
-            "create_only": {"type": "bool", "default": False},
-            "recurse": {"type": "bool", "default": False},
-            "requires": {"type": "list", "elements": "path", "default": []},
-        },
-    },
-}
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._layout import ARGUMENTS, Layout, LayoutError, check_options
 
 
 def main() -> None:

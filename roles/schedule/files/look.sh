@@ -13,5 +13,12 @@ if command -v systemctl >/dev/null; then
     for unit; do
         systemctl is-active --quiet "$unit" 2>/dev/null && systemctl is-enabled --quiet "$unit" 2>/dev/null && echo "started $unit"
     done
+else
+    # Without systemd: started at boot by a link in a runlevel, and its script reports that it runs.
+    for unit; do
+        script=/etc/init.d/${unit%.service}
+        test -x "$script" && ls /etc/rc[2345].d/S[0-9][0-9]"${script##*/}" >/dev/null 2>&1 && "$script" status >/dev/null 2>&1 \
+            && echo "started $unit"
+    done
 fi
 exit 0

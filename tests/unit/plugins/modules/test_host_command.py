@@ -13,6 +13,7 @@ import sys
 import typing as t
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils import _installation
 from ansible_collections.infra_ops.log_archive.plugins.modules import host_command
 
 BUILD = pathlib.Path(__file__).resolve().parents[4] / "build"
@@ -33,20 +34,20 @@ def compiled(folder: str) -> None:
 
 
 @pytest.fixture
-def host(tmp_path: pathlib.Path) -> host_command.Installation:
-    return host_command.Installation(str(tmp_path / "opt"))
+def host(tmp_path: pathlib.Path) -> _installation.Installation:
+    return _installation.Installation(str(tmp_path / "opt"))
 
 
-def launcher(host: host_command.Installation) -> str:
-    return host_command.LAUNCHER.format(interpreter=sys.executable, package=host.package)
+def launcher(host: _installation.Installation) -> str:
+    return _installation.launcher_of(sys.executable, host.package)
 
 
-def install(host: host_command.Installation, engine: t.Optional[t.Dict[str, bytes]] = None) -> None:
+def install(host: _installation.Installation, engine: t.Optional[t.Dict[str, bytes]] = None) -> None:
     host.install(host_command.sources() if engine is None else engine, launcher(host), compiled)
 
 
-def holds(host: host_command.Installation) -> bool:
-    return host.holds(host_command.sources(), launcher(host), sys.implementation.cache_tag)
+def holds(host: _installation.Installation) -> bool:
+    return host.holds(_installation.digest_of(host_command.sources()), launcher(host), sys.implementation.cache_tag)
 
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
@@ -73,7 +74,7 @@ def test_ansible_ships_the_whole_engine_to_a_host_and_nothing_else(interpreter: 
     assert told.stdout == "log-archive %s\n" % host_command._engine.__version__
 
 
-def test_modes_do_not_depend_on_the_umask_and_every_file_is_compiled(host: host_command.Installation) -> None:
+def test_modes_do_not_depend_on_the_umask_and_every_file_is_compiled(host: _installation.Installation) -> None:
     umask = os.umask(0o077)
     try:
         install(host)
@@ -86,7 +87,7 @@ def test_modes_do_not_depend_on_the_umask_and_every_file_is_compiled(host: host_
 
 
 @pytest.mark.parametrize("damage", ["content", "missing", "additional", "mode", "not compiled", "command", "command's mode"])
-def test_whatever_is_different_on_the_host_is_seen_and_mended(damage: str, host: host_command.Installation) -> None:
+def test_whatever_is_different_on_the_host_is_seen_and_mended(damage: str, host: _installation.Installation) -> None:
     install(host)
     package = pathlib.Path(host.package)
     if damage == "content":
@@ -108,7 +109,7 @@ def test_whatever_is_different_on_the_host_is_seen_and_mended(damage: str, host:
     assert holds(host)
 
 
-def test_an_installation_that_fails_leaves_the_former_at_work(host: host_command.Installation) -> None:
+def test_an_installation_that_fails_leaves_the_former_at_work(host: _installation.Installation) -> None:
     install(host)
     before = host.current()
 
@@ -121,7 +122,7 @@ def test_an_installation_that_fails_leaves_the_former_at_work(host: host_command
     assert sorted(os.listdir(host.lib)) == sorted([before, "log_archive"])
 
 
-def test_a_run_that_is_under_way_keeps_its_version(host: host_command.Installation) -> None:
+def test_a_run_that_is_under_way_keeps_its_version(host: _installation.Installation) -> None:
     install(host)
     head = launcher(host).partition("from log_archive.cli.main")[0]
     code = head + "import log_archive\nprint('ready', flush=True)\ninput()\nfrom log_archive.stores import sftp\nprint(sftp.__file__)\n"
@@ -139,7 +140,7 @@ def test_a_run_that_is_under_way_keeps_its_version(host: host_command.Installati
     assert began_with not in os.listdir(host.lib) and len(os.listdir(host.lib)) == 3
 
 
-def test_removed_is_what_was_installed_and_no_more(host: host_command.Installation) -> None:
+def test_removed_is_what_was_installed_and_no_more(host: _installation.Installation) -> None:
     install(host)
     install(host)
     venv = pathlib.Path(host.prefix) / "venv"

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.infra_ops.log_archive.plugins.module_utils import _documents, _module, _options
+from ansible_collections.infra_ops.log_archive.plugins.module_utils import _documents, _module, _options, _written
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config, spec as job_spec
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.sink_spec import SINK
@@ -77,7 +77,7 @@ def test_what_a_diff_shows_of_any_file_holds_no_secret(data: bytes) -> None:
 def test_a_diff_shows_what_is_no_secret() -> None:
     text = _documents.shown(_documents.text(dict(written(DOCUMENT), encryption="none", log=None)).encode(), JOB)
     assert '"/var/log"' in text and '"password": "********"' in text and '"encryption": "none"' in text
-    assert text.splitlines()[0] == _documents.HEADER.strip()
+    assert text.splitlines()[0] == _written.HEADER.strip()
     assert _documents.shown(b"// mine\n" + _documents.text(DOCUMENT).encode(), JOB).startswith("(with other comments, or another layout)\n")
 
 
