@@ -13,7 +13,7 @@ description:
   - Writes a job document to the file C(<folder>/<name>.json), or removes it. The command C(log-archive) reads it from there.
   - The document is checked first, with the same checks as those of the command, and the file is replaced atomically. If the document has
     a mistake, the file does not change.
-  - The file begins with C(// Managed by Ansible (infra_ops.log_archive)). Use this line to find the files that Ansible has written.
+  - The file begins with C(// Managed by Ansible) and the name of this collection. Use this line to find the files that Ansible has written.
 options:
   folder:
     description: The folder of job documents. It must exist.

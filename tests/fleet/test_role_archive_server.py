@@ -564,6 +564,42 @@ def test_a_changed_host_key_is_refused_until_the_next_run_brings_it(site: Site) 
         site.send("db1", NOW - timedelta(hours=2))
 
 
+# -- a host that no longer uses the server ----------------------------------------------------------------------------
+
+
+def test_the_account_goes_with_the_last_store_that_uses_it(site: Site) -> None:
+    role = {"name": "infra_ops.log_archive.archive_server", "tasks_from": "former"}
+    book = [{"name": "Hosts", "hosts": "db1", "gather_facts": False, "tasks": [{"name": "Leave", "ansible.builtin.include_role": role}]}]
+    no_jobs = ("-e", '{"log_archive_jobs": {}}')
+    before = site.snapshots()
+
+    def unchanged() -> bool:
+        return site.snapshots() == before
+
+    assert site.play(book)[::2] == (0, {"db1": 0}) and unchanged()
+    checked = site.play(book, "--check", *no_jobs)
+    assert checked.code == 0 and checked.changed["db1"] > 0 and unchanged(), checked.output
+
+    known_hosts = site.fleet.hosts["db1"].path(SSH + "/known_hosts")
+    text = known_hosts.read_text()
+    known_hosts.write_text(text.replace(" store1 ", " store9 "))
+    played = site.play(book, *no_jobs)
+    assert "WARNING: db1 no longer archives to store9, and the inventory does not have this server" in played.output
+    assert played[::2] == (0, {"db1": 0})
+    known_hosts.write_text(text)
+    assert unchanged()
+
+    gone = site.play(book, *no_jobs)
+    assert gone.code == 0, gone.output
+    assert site.server.run(["getent", "passwd", "la-db1"], check=False).returncode == 2
+    after = site.snapshots()
+    assert not site.fleet.hosts["db1"].path(SSH).exists()
+    assert not site.server.path("/etc/ssh/log-archive/la-db1").exists()
+    archives = {path for path in before["store1"] if path.startswith(BASE + "/la-db1/") and before["store1"][path][3] is not None}
+    assert {path: after["store1"][path][1:] for path in archives} == {path: (0, 0, before["store1"][path][3]) for path in archives}
+    assert site.play(book, *no_jobs).changed == {"db1": 0}
+
+
 # -- undo -------------------------------------------------------------------------------------------------------------
 
 
