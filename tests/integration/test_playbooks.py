@@ -479,3 +479,40 @@ def test_each_playbook_checks_its_inputs_first_and_shows_how_to_run_it() -> None
         assert {name for name in inputs if re.search(r"(?<!_)%s\b" % name, text)} <= set(takes), path.name
         taken |= set(takes)
     assert taken == set(inputs)
+
+
+def test_the_controller_witnesses_ledgers_and_an_audit_shows_what_was_removed(local_fleet: LocalFleet) -> None:
+    for host in ("web1", "web2"):
+        local_fleet.add(host)
+        local_fleet.hosts[host]["log_archive_escrow"] = str(local_fleet.folder / "escrow")
+    state = local_fleet.folder / "web1" / "state"
+    assert local_fleet.play("archive").returncode == 0
+    seen = local_fleet.folder / "witness" / "web1" / "syslog.json"
+    assert json.loads(seen.read_text())["seq"] == 3
+    shutil.copytree(state, local_fleet.folder / "snapshot")
+    (local_fleet.folder / "logs" / "syslog.20240112.03").write_text("a line of hour 3\n")
+    assert local_fleet.play("archive").returncode == 0
+    assert json.loads(seen.read_text())["seq"] == 4
+    # The machine is restored from a snapshot, and somebody removes an archive of the other one.
+    shutil.rmtree(state)
+    shutil.copytree(local_fleet.folder / "snapshot", state)
+    gone = next((local_fleet.folder / "web2" / "store").rglob("syslog.20240112.01.tgz.fernet"))
+    gone.unlink()
+    page = local_fleet.folder / "audit.html"
+    done = local_fleet.play("audit", "-e", "log_archive_audit_report=%s" % page)
+    assert {host: counts["failed"] for host, counts in states(done.stdout).items() if host != "localhost"} == {"web1": 1, "web2": 1}, (
+        done.stdout
+    )
+    text = page.read_text()
+    for found in (
+        "web1: witness: ledger of syslog: it ends at entry 3: its end was cut off, or an older state of the host was restored",
+        "web2: syslog: missing: ",
+        "/%s: the archive is gone, and the ledger has no tombstone for it" % gone.name,
+    ):
+        assert found in text
+        assert found in done.stdout
+    assert json.loads(seen.read_text())["seq"] == 4
+    # What the operator says is accepted, for that host alone.
+    done = local_fleet.play("status", "-e", "log_archive_accept_ledger=web1", "--limit", "web1")
+    assert done.returncode == 0, done.stdout
+    assert json.loads(seen.read_text())["seq"] == 3

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from ..base.errors import EXIT_FAILED, EXIT_INTEGRITY, LogArchiveError, UsageError
@@ -15,11 +16,13 @@ if t.TYPE_CHECKING:
     import argparse
 
     from ..config.document import JobDocument
-    from ..tell.ledger import LedgerRow
+    from ..tell.ledger import LedgerHead, LedgerRow, WitnessRow
 
-ACTIONS = ("verify", "show", "export", "accept", "rotate")
-OPTIONS_OF = {"offline": ("verify",), "reason": ("accept",), "since": ("show", "export")}
+ACTIONS = ("verify", "show", "export", "witness", "accept", "rotate")
+OPTIONS_OF = {"offline": ("verify",), "reason": ("accept",), "since": ("show", "export"), "known": ("witness",)}
 """The options that only some actions have."""
+MOST_WITNESSED = 2000
+"""Entries of a ledger that ``witness`` prints at a time: 1.2 MB."""
 SHOWN = 20
 """Entries that ``show`` prints without --since."""
 
@@ -30,11 +33,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "action",
         choices=ACTIONS,
         help="verify: check the chain, every signature, and the stores against it. show: print the last entries. export: print the"
-        " entries as they are. accept: enter what an audit found and you can explain. rotate: change the signing key",
+        " entries as they are. witness: print the head, and the entries since the one that the witness knows. accept: enter what an audit"
+        " found and you can explain. rotate: change the signing key",
     )
     parser.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document (default: all jobs)")
     parser.add_argument("--offline", action="store_true", help="verify: check the chain alone, and no store")
     parser.add_argument("--since", metavar="ENTRY", type=int, help="show, export: from the entry with this number on")
+    parser.add_argument(
+        "--known", metavar="JOB=ENTRY", action="append", help="witness: the number of the entry of a job's ledger that the witness knows"
+    )
     parser.add_argument("--reason", metavar="TEXT", help="accept: why, for the ledger")
 
 
@@ -49,7 +56,7 @@ def manage(options: argparse.Namespace) -> int:
         raise UsageError("--reason is missing", hint="It is kept in the ledger: why the archives are gone, or who put them there")
     if options.action == "verify":
         return _verify(options)
-    return {"show": _show, "export": _export, "accept": _accept, "rotate": _rotate}[options.action](options)
+    return {"show": _show, "witness": _witness, "export": _export, "accept": _accept, "rotate": _rotate}[options.action](options)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -130,6 +137,42 @@ def _export(options: argparse.Namespace) -> int:
                 output.write("stdout", line.decode("ascii"))
 
     return each_document(options, write, lambda job, error: None)
+
+
+def _witness(options: argparse.Namespace) -> int:
+    known = {}
+    for text in options.known or ():
+        job, _equals, seq = text.rpartition("=")
+        if not job or not seq.isdigit():
+            raise UsageError("--known is not JOB=ENTRY: %s" % text)
+        known[job] = int(seq)
+    rows: t.List[WitnessRow] = []
+    code = each_document(
+        options,
+        lambda document: rows.append(_witnessed(document, known.get(document["name"]))),
+        lambda job, error: rows.append({"job": job, "head": None, "last": "", "entries": [], "error": str(error)}),
+    )
+    output.print_json(rows)
+    return code
+
+
+def _witnessed(document: JobDocument, known: t.Optional[int]) -> WitnessRow:
+    from ..state.ledger.file import Ledger
+
+    ledger = Ledger(document["state"], document["name"])
+    row: WitnessRow = {"job": document["name"], "head": None, "last": "", "entries": [], "error": None}
+    try:
+        head = ledger.head()
+    except FileNotFoundError:
+        head = None  # The job has no state yet.
+    if head is None:
+        return row
+    row["head"] = t.cast("LedgerHead", head._asdict())
+    first = head.seq if known is None or known > head.seq else known
+    lines = [line.decode("ascii") for line in itertools.islice(ledger.lines(first), MOST_WITNESSED)]
+    row["last"] = next(ledger.lines(head.seq), b"").decode("ascii")
+    row["entries"] = lines
+    return row
 
 
 def _accept(options: argparse.Namespace) -> int:

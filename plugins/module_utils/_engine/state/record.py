@@ -85,11 +85,19 @@ class SpoolRecord(t.TypedDict):
     bytes: int
 
 
+class LedgerRecord(t.TypedDict):
+    """Where the ledger of the job ends: its id and the number of its last entry."""
+
+    ledger: str
+    seq: int
+
+
 class RunRecord(t.TypedDict):
     """One run. ``started`` in UTC; ``seconds``: how long it took; ``steps`` by name in order; ``pruned`` by store name. ``given_up``: by
     store name, the keys of archives that the store will not get (``max_backlog``).
 
     ``open_since``: the start of the oldest period with a log that matches and could not be archived yet; later runs look back to it.
+    ``ledger``: where the ledger of the job ended when the run did; None without a ledger.
     ``outcome``: done, "nothing to do", "partly done", failed or "integrity failure"; ``exit_code`` is the command's for it.
     """
 
@@ -110,5 +118,6 @@ class RunRecord(t.TypedDict):
     given_up: t.Dict[str, t.List[str]]
     sources_deleted: t.List[str]
     spool: SpoolRecord
+    ledger: t.Optional[LedgerRecord]
     warnings: t.List[str]
     errors: t.List[str]

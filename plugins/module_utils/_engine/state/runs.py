@@ -58,6 +58,7 @@ def blank_record(job: str, host: str) -> RunRecord:
         "given_up": {},
         "sources_deleted": [],
         "spool": {"archives": 0, "bytes": 0},
+        "ledger": None,
         "warnings": [],
         "errors": [],
     }

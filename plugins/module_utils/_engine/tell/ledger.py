@@ -36,6 +36,16 @@ if t.TYPE_CHECKING:
         head: t.Optional[LedgerHead]
         findings: t.List[LedgerFinding]
 
+    class WitnessRow(t.TypedDict):
+        """What the witness gets of a job. last: the line of the last entry. entries: the lines from the one that the witness knows on;
+        without one, the last alone. error: why the ledger cannot be read."""
+
+        job: str
+        head: t.Optional[LedgerHead]
+        last: str
+        entries: t.List[str]
+        error: t.Optional[str]
+
 
 def finding(kind: str, key: t.Optional[str], error: str) -> LedgerFinding:
     """A finding."""
