@@ -231,18 +231,6 @@ recap:
           a C(plan) with the reason why each archive stays or goes.
       type: dict
       returned: always
-    ledger:
-      description: Where the ledger of the job ends. V(null) if it has none yet.
-      type: dict
-      contains:
-        ledger:
-          description: The id of the ledger.
-          type: str
-          sample: 5b3c1f8c7d2e4a60b1f0c9d8e7a6b5c4
-        seq:
-          description: The number of its last entry.
-          type: int
-          sample: 41
     given_up:
       description:
         - By the name of a store that is not required, the keys of the archives that it will not get, because those that waited for it
@@ -269,6 +257,21 @@ recap:
           type: int
           returned: always
           sample: 0
+    ledger:
+      description: Where the ledger of the job ends. V(null) if it has none yet.
+      type: dict
+      returned: always
+      contains:
+        ledger:
+          description: The id of the ledger.
+          type: str
+          returned: always
+          sample: 5b3c1f8c7d2e4a60b1f0c9d8e7a6b5c4
+        seq:
+          description: The number of its last entry.
+          type: int
+          returned: always
+          sample: 41
     warnings:
       description: Warnings. The module shows them as warnings too.
       type: list

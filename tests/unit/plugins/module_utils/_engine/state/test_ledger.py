@@ -268,3 +268,19 @@ def test_an_append_does_not_read_what_is_there(state: pathlib.Path, monkeypatch:
     monkeypatch.setattr(chain, "parse", lambda line, subject: (parsed.append(1), read(line, subject))[1])
     ledger.append([put(1)])
     assert parsed == []
+
+
+def test_the_recipe_of_the_page_checks_a_ledger_without_this_software(state: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import re
+
+    page = pathlib.Path(__file__).parents[6] / "docs/ledger.md"
+    recipe = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)[0]
+    opened(state).rotate()
+    opened(state).append([put(9)])
+    head = opened(state).head()
+    assert head is not None
+    exec(recipe.replace("syslog.ledger", str(path_of(state))), {})  # noqa: S102
+    assert capsys.readouterr().out.split() == [str(head.seq), head.sha256]
+    path_of(state).write_bytes(path_of(state).read_bytes().replace(b'"size":2', b'"size":3'))
+    with pytest.raises(Exception):  # noqa: B017, PT011 - InvalidSignature, without a message
+        exec(recipe.replace("syslog.ledger", str(path_of(state))), {})  # noqa: S102
