@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import typing as t
 from collections import Counter
@@ -30,6 +31,8 @@ TIME_FIELDS = {
     "route53_resolver": "query_timestamp",
 }
 """By profile: the field that contains the time."""
+DATABASE = ("", "-wal", "-shm", "-journal")
+"""What SQLite adds to the name of a database, for its files."""
 LEAST_POLL = 0.05
 LEAST_PAGE = 1.0
 """Seconds between two pages."""
@@ -81,7 +84,31 @@ def _problems(normal: t.Dict[str, t.Any]) -> t.List[str]:
         problems += ["%s.%s" % (where, problem) for problem in SINK_PROBLEMS[sink["type"]](sink)]
         if sink["columns"]:
             problems += _columns_problems(sink["columns"], normal["parse"]["profile"], where + ".columns")
-    return problems
+    return problems + _own_files_problems(normal)
+
+
+def _own_files_problems(normal: t.Mapping[str, t.Any]) -> t.List[str]:
+    """A stream that follows what it writes would never end."""
+    from ..ingest.tail.walk import Names
+
+    own = [
+        ("sinks[%d].path" % index, sink["path"] + suffix)
+        for index, sink in enumerate(normal["sinks"])
+        if sink["path"]
+        for suffix in DATABASE
+    ]
+    if normal["page"]:
+        own.append(("page.path", normal["page"]["path"]))
+    names, roots = Names(normal["follow"]), [os.path.join(os.path.realpath(root), "") for root in normal["follow"]["paths"]]
+    problems: t.Dict[str, str] = {}
+    for option, path in own:
+        folder = os.path.join(os.path.realpath(os.path.dirname(path)), "")
+        inside = any(folder == root or (normal["follow"]["recurse"] and folder.startswith(root)) for root in roots)
+        if inside and names.kind(os.path.basename(path)) is not None:
+            problems.setdefault(
+                option, "%s: the stream would follow its own file %s; choose another folder, or other patterns" % (option, path)
+            )
+    return list(problems.values())
 
 
 def _columns_problems(columns: t.Mapping[str, str], profile: str, where: str) -> t.List[str]:

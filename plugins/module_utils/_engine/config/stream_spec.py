@@ -84,7 +84,11 @@ FOLLOW: Spec = {
         ],
         "example": 5,
     },
-    "poll": {"type": "duration", "default": "1", "description": ["How often to look for new lines and files."]},
+    "poll": {
+        "type": "duration",
+        "default": "1",
+        "description": ["How often to look for new lines and files. A file that is being written is looked at four times a second."],
+    },
 }
 
 PARSE: Spec = {

@@ -35,6 +35,8 @@ STOP_TIMEOUT = 30
 """Seconds that a sink gets to complete a batch when the follower is to end."""
 PAUSE = 0.2
 """Seconds between two looks of ``catch_up``."""
+GLANCE = 0.25
+"""Seconds between two looks at a file that is being written, until the next look at everything."""
 TICK = 1.0
 """Seconds between two signs of life at most."""
 
@@ -54,7 +56,7 @@ def catch_up(document: StreamDocument, check: bool = False, sleep: t.Callable[[f
             stack.enter_context(_locked(document))
         warnings: t.Dict[str, str] = {}
         for options in document["sinks"]:
-            pump = _dry_pump(document, options) if check else Pump(document, options, observe=Log(document).observer(options["name"]))
+            pump = _dry_pump(document, options) if check else Pump(document, options, observer=SinkLog(Log(document), options["name"]))
             with contextlib.closing(pump):
                 error = _catch_up(pump, sleep)
                 warnings.update(pump.problems)
@@ -110,7 +112,7 @@ class Worker(threading.Thread):
 
     def __init__(self, document: StreamDocument, options: SinkOptions, stop: threading.Event, log: Log) -> None:
         super().__init__(name="sink %s" % options["name"], daemon=True)
-        self.pump = Pump(document, options, observe=log.observer(options["name"]))
+        self.pump = Pump(document, options, observer=SinkLog(log, options["name"]))
         self.beat = time.monotonic()
         self.ready = threading.Event()
         self.failure: t.Optional[BaseException] = None
@@ -137,20 +139,27 @@ class Worker(threading.Thread):
         return SinkState(self.pump.name, trouble, self._since or time.time(), counts.rejected, counts.gaps, counts.gap_bytes, failed)
 
     def _work(self) -> None:
-        delay = FIRST_DELAY
+        delay, look_at = FIRST_DELAY, 0.0
         while not self._stop_event.is_set():
             self.beat = time.monotonic()
+            stored = False
             try:
-                self.pump.look()
+                if self.beat >= look_at:
+                    self.pump.look()
+                    look_at = time.monotonic() + self._poll
+                else:
+                    self.pump.glance()
                 # Before a backlog is stored, which may take longer than systemd waits for a start.
                 self.ready.set()
                 while not self._stop_event.is_set() and (self.pump.step() or self.pump.deliver()):
+                    stored = True
                     self.beat = time.monotonic()
                     self._report(self.pump.trouble)
                     delay = FIRST_DELAY
                 self._report(self.pump.trouble)
             except (SinkError, SinkFullError) as error:
                 self.pump.close()
+                look_at = 0.0
                 if not error.retryable:
                     raise
                 if isinstance(error, ConflictError):
@@ -162,7 +171,8 @@ class Worker(threading.Thread):
             else:
                 delay = FIRST_DELAY
                 self.ready.set()
-                self._wait(self._poll)
+                rest = max(0.0, look_at - time.monotonic())
+                self._wait(min(GLANCE, rest) if stored else rest)
 
     def _report(self, error: t.Optional[LogArchiveError]) -> None:
         """Log once that the sink fails, or that documents wait to be sent; and once that this is over."""
@@ -254,18 +264,27 @@ class Log:
         with self._lock, contextlib.suppress(LogArchiveError):
             self._log.write(event, **fields)
 
-    def observer(self, sink: str) -> t.Callable[[Batch], None]:
-        """What a pump calls with each batch that it stored: gaps and rejected lines become events."""
 
-        def observe(batch: Batch) -> None:
-            path = batch.generation.place.path
-            for gap in batch.gaps:
-                self.write("gap", sink=sink, path=path, offset=gap.line_offset, bytes=gap.length, kind=gap.kind, detail=gap.detail)
-            if batch.rejected:
-                first = batch.rejected[0]
-                self.write("rejected", sink=sink, path=path, lines=len(batch.rejected), offset=first.line_offset, reason=first.reason)
+class SinkLog:
+    """Writes what a pump reports into the log of events: gaps and rejected lines. sink: its name."""
 
-        return observe
+    def __init__(self, log: Log, sink: str) -> None:
+        self._log = log
+        self._sink = sink
+
+    def stored(self, batch: Batch) -> None:
+        """A batch is stored."""
+        path = batch.generation.place.path
+        for gap in batch.gaps:
+            self._log.write("gap", sink=self._sink, path=path, offset=gap.line_offset, bytes=gap.length, kind=gap.kind, detail=gap.detail)
+        if batch.rejected:
+            first = batch.rejected[0]
+            lines = len(batch.rejected)
+            self._log.write("rejected", sink=self._sink, path=path, lines=lines, offset=first.line_offset, reason=first.reason)
+
+    def refused(self, documents: int) -> None:
+        """The search server refused so many documents, which were stored as rejected lines."""
+        self._log.write("rejected", sink=self._sink, lines=documents, reason="document")
 
 
 @contextlib.contextmanager

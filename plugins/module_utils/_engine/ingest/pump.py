@@ -49,6 +49,16 @@ class Counts:
         self.batches += 1
 
 
+class Observer(t.Protocol):
+    """What a pump reports."""
+
+    def stored(self, batch: Batch) -> None:
+        """A batch is stored."""
+
+    def refused(self, documents: int) -> None:
+        """The search server refused so many documents, which were stored as rejected lines."""
+
+
 class _Ahead(threading.Thread):
     """What a function returns, found by another thread."""
 
@@ -73,8 +83,7 @@ class _Ahead(threading.Thread):
 
 
 class Pump:
-    """One stream into one sink. clock: monotonic, in seconds. observe: called with each batch that is stored.
-
+    """One stream into one sink. clock: monotonic, in seconds.
     open_sink: returns the open sink; by default the real one. check: for a dry run, which creates no key.
     """
 
@@ -83,14 +92,14 @@ class Pump:
         document: StreamDocument,
         options: SinkOptions,
         clock: t.Callable[[], float] = time.monotonic,
-        observe: t.Optional[t.Callable[[Batch], None]] = None,
+        observer: t.Optional[Observer] = None,
         open_sink: t.Callable[[SinkOptions, StreamDocument], Sink] = open_sink,
         check: bool = False,
     ) -> None:
         self._document = document
         self._options = options
         self._clock = clock
-        self._observe = observe
+        self._observer = observer
         self._open_sink = open_sink
         self._problems: t.Dict[str, str] = {}
         self._parser = LineParser(document, check)
@@ -128,9 +137,12 @@ class Pump:
     def _count_refused(self) -> None:
         """Count documents that the server refused as rejected lines: they were counted as rows."""
         refused = 0 if self._sink is None else self._sink.refused
-        self.counts.rows -= refused - self._refused
-        self.counts.rejected += refused - self._refused
+        new = refused - self._refused
+        self.counts.rows -= new
+        self.counts.rejected += new
         self._refused = refused
+        if new and self._observer is not None:
+            self._observer.refused(new)
 
     def close(self) -> None:
         """Close the sink and all files. The next call of ``look`` opens them again and reads the positions."""
@@ -156,6 +168,11 @@ class Pump:
         self._tracker.scan()
         for batch, stored in self._tracker.notes():
             stored(self._store(batch))
+
+    def glance(self) -> None:
+        """Look only for more lines in the files that are being read: much cheaper than ``look``. After ``close`` it does nothing."""
+        if self._tracker is not None:
+            self._tracker.glance()
 
     def step(self) -> bool:
         """Store one batch; False if there is nothing to read now. Raises SinkError; then call ``close``."""
@@ -208,8 +225,8 @@ class Pump:
         generation = self._sink.commit(batch, meanwhile)
         self.counts.add(batch)
         self._count_refused()
-        if self._observe is not None:
-            self._observe(batch)
+        if self._observer is not None:
+            self._observer.stored(batch)
         return generation
 
     def _parsed(self, reading: Read) -> Batch:

@@ -49,6 +49,9 @@ class Source(t.Protocol):
     def scan(self) -> None:
         """Look at what is there."""
 
+    def glance(self) -> None:
+        """Look whether what is being read has grown, and at nothing else."""
+
     def notes(self) -> t.Iterator[Note]:
         """What is to be stored beside rows. The caller stores each, and calls its function, before it takes the next."""
 

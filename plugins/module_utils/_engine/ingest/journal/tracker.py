@@ -111,6 +111,9 @@ class JournalTracker:
                 self._anchor, self._horizon = self._horizon, None
                 self._anchored_at = self._clock()
 
+    def glance(self) -> None:
+        """Nothing: only ``scan`` lets it look again."""
+
     # -- what is to be stored beside rows -----------------------------------------------------------------------------
 
     def notes(self) -> t.Iterator[Note]:

@@ -71,6 +71,13 @@ class File:
         if self.changed:
             self.changed_at = now
 
+    def glance(self, now: float) -> None:
+        """Note that a plain file which is being read has grown. All else is left to ``look``."""
+        if self.state == READING and self.content is not None and not self.content.compressed:
+            size = self.content.size()
+            if size > self.size:
+                self.size, self.seen, self.changed_at = size, max(self.seen, size), now
+
     def open(self) -> Content:
         """The content, open. Raises OSError."""
         if self.content is None:
@@ -128,6 +135,11 @@ class File:
     def unread(self) -> int:
         """Bytes that were not read yet."""
         return max(0, self.size - self.generation.offset) if self.generation is not None else 0
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether nothing more can be read of it now."""
+        return not self.unread or (self.damage != "" and self.stuck == self.size)
 
     def place(self) -> Place:
         """Where its generation is now."""

@@ -112,6 +112,11 @@ class Tracker:
                 self._identify(file, now)
         self._lost = False
 
+    def glance(self) -> None:
+        """Look whether the files that are being read have grown, and at nothing else."""
+        for file in self.files.values():
+            file.glance(self._clock())
+
     def _check(self, file: File) -> None:
         """Notice that a file is not what it was."""
         if file.state == DONE and file.changed:
@@ -277,7 +282,7 @@ class Tracker:
                 yield batch, lambda stored: self.orphans.take(stored.public_id)
         for file in list(self.files.values()):
             generation = file.generation
-            if file.state == READING and generation is not None and self._is_finished(file):
+            if file.state == READING and generation is not None and self._ends(file) and file.is_used_up:
                 gaps = [Gap(generation.offset, None, "damaged", file.damage)] if file.damage else []
                 closed = generation._replace(closed=True, place=file.place())
                 yield Batch(generation.offset, closed, {}, (), gaps), _setter(file)
@@ -287,9 +292,6 @@ class Tracker:
     def _ends(self, file: File) -> bool:
         """Whether a file does not grow any more."""
         return not file.writable and (file.found.compressed or self._clock() - file.changed_at >= LINGER)
-
-    def _is_finished(self, file: File) -> bool:
-        return self._ends(file) and (not file.unread or (file.damage != "" and file.stuck == file.size))
 
 
 def _holder(files: t.Iterable[File], generation: Generation, other: File) -> t.Optional[File]:

@@ -83,6 +83,25 @@ def test_defaults(tmp_path) -> None:
         ({"sinks": [{"type": "opensearch", "path": "/a", "delete_after": "2h"}]}, "sinks[0].delete_after: must be at least 1d"),
         ({"sinks": [{"type": "opensearch", "path": "/a", "user": "u", "api_key": "k"}]}, "sinks[0].api_key: cannot be combined with user"),
         ({"sinks": [{"type": "sqlite", "path": "/a/"}]}, "sinks[0].path: must be a file, not a folder"),
+        (
+            {"follow": {"paths": ["/logs"], "patterns": ["*"]}, "sinks": [{"type": "sqlite", "path": "/logs/db"}]},
+            "sinks[0].path: the stream would follow its own file /logs/db; choose another folder, or other patterns",
+        ),
+        (
+            {"follow": {"paths": ["/logs/"], "patterns": ["*wal"]}, "sinks": [{"type": "sqlite", "path": "/logs/../logs/db"}]},
+            "sinks[0].path: the stream would follow its own file ",
+        ),
+        (
+            {
+                "follow": {"paths": ["/"], "patterns": ["a"], "rotated": ["db*"], "recurse": True},
+                "sinks": [{"type": "opensearch", "path": "/logs/db"}],
+            },
+            "sinks[0].path: the stream would follow its own file /logs/db;",
+        ),
+        (
+            {"follow": {"paths": ["/www"], "patterns": ["*.html"]}, "page": {"path": "/www/page.html", "every": "1m"}},
+            "page.path: the stream would follow its own file /www/page.html;",
+        ),
     ],
     ids=str,
 )
@@ -90,6 +109,26 @@ def test_mistakes(tmp_path, changes: dict, problem: str) -> None:
     found = problems(tmp_path, **changes)
     assert len(found) == 1
     assert found[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    "follow",
+    [
+        {"paths": ["/logs"], "patterns": ["*.log"]},
+        {"paths": ["/"], "patterns": ["*"]},
+        {"paths": ["/log"], "patterns": ["*"], "recurse": True},
+    ],
+    ids=str,
+)
+def test_a_database_beside_the_logs(tmp_path, follow: dict) -> None:
+    normalise_stream(given(tmp_path, follow=follow, sinks=[{"type": "sqlite", "path": "/logs/db"}]))
+
+
+def test_a_database_that_a_link_leads_into_the_logs(tmp_path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "link").symlink_to("logs")
+    follow, sinks = {"paths": [str(tmp_path / "logs")], "patterns": ["*"]}, [{"type": "sqlite", "path": str(tmp_path / "link" / "db")}]
+    assert "the stream would follow its own file" in problems(tmp_path, follow=follow, sinks=sinks)[0]
 
 
 def test_a_document_on_disk(tmp_path) -> None:

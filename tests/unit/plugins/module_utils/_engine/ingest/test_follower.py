@@ -230,6 +230,36 @@ def test_a_lost_file_is_a_gap_with_its_bytes(tmp_path, logs) -> None:
     assert (result["sinks"][0]["gaps"], result["sinks"][0]["gap_bytes"]) == (1, 2 * len(upload(1)) + 2)
 
 
+def test_a_glance_finds_lines_and_leaves_all_else_to_a_look(tmp_path, logs) -> None:
+    write(logs / "sftpgo.log", 1)
+    with contextlib.closing(Pump(document(tmp_path), document(tmp_path)["sinks"][0])) as pump:
+        pump.glance()
+        pump.look()
+        assert (pump.step(), pump.step()) == (True, False)
+        write(logs / "sftpgo.log", 2)
+        assert not pump.step()
+        pump.glance()
+        assert (pump.step(), pump.step()) == (True, False)
+        # A rotation and a new file, then a truncation.
+        (logs / "sftpgo.log").rename(logs / "sftpgo-1.log")
+        write(logs / "sftpgo-1.log", 3)
+        write(logs / "sftpgo.log", 4)
+        pump.glance()
+        assert (pump.step(), pump.step()) == (True, False)
+        assert sizes(tmp_path) == [1, 2, 3]
+        pump.look()
+        assert (pump.step(), sizes(tmp_path)) == (True, [1, 2, 3, 4])
+        os.truncate(logs / "sftpgo.log", 0)
+        pump.glance()
+        assert not pump.step()
+        write(logs / "sftpgo.log", 5)
+        pump.glance()
+        pump.look()
+        while pump.step():
+            pass
+    assert sizes(tmp_path) == [1, 2, 3, 4, 5]
+
+
 def test_what_cannot_be_read_is_a_warning(tmp_path, logs) -> None:
     write(logs / "sftpgo.log", 1)
     (tmp_path / "file").touch()

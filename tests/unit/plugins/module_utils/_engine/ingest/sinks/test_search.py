@@ -98,7 +98,8 @@ class Recorder(http.server.BaseHTTPRequestHandler):
         if path == "/_bulk":
             blocked = [json.loads(line)["create"]["_index"] in made.blocked for line in body.splitlines()[::2]]
             items = [{"status": 403, "error": {"type": "cluster_block_exception"}} if each else {"status": 201} for each in blocked]
-            answer = {"errors": any(blocked), "items": [{"create": item} for item in items]}
+            items = [made.refuses or item for item in items]
+            answer = {"errors": any(blocked) or made.refuses is not None, "items": [{"create": item} for item in items]}
         elif path.endswith("/_settings/index.uuid"):
             answer = dict.fromkeys(path.split("/")[1].split(","), {})
         elif answer in (None, FORBIDDEN):
@@ -123,7 +124,7 @@ class Recorder(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def recorder(answers: t.Dict[t.Tuple[str, str], t.Any]) -> t.Iterator[t.Any]:
     made: t.Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
-    made.requests, made.blocked = [], set()
+    made.requests, made.blocked, made.refuses = [], set(), None
     made.answers = {("GET", "/"): {"version": {"distribution": "opensearch"}}, **answers}
     threading.Thread(target=made.serve_forever, daemon=True).start()
     try:
@@ -183,6 +184,21 @@ def test_a_server_that_is_not_there_is_waited_for_and_reading_goes_on(tmp_path) 
     result = follower.catch_up(made, sleep=lambda _seconds: None)["sinks"][0]
     assert (result["rows"], time.monotonic() - began < 60) == (1, True)
     assert result["error"] == "localhost:1: the server cannot be reached (connection refused)"
+
+
+def test_documents_that_the_server_refuses_are_events_with_their_number(tmp_path) -> None:
+    pytest.importorskip("opensearchpy")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.log").write_bytes((event("2021-04-15T12:00:00", ID="1") + b"\n") * 3)
+    with recorder({}) as made:
+        made.refuses = {"status": 400, "error": {"type": "mapper_parsing_exception"}}
+        options = {"type": "opensearch", "path": str(tmp_path / "box"), "port": made.server_port}
+        result = follower.catch_up(events(tmp_path, sinks=[options], log=str(tmp_path / "events.jsonl")))["sinks"][0]
+    assert (result["rows"], result["rejected"], result["error"]) == (0, 3, None)
+    written = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    rejected = [each for each in written if each["event"] == "rejected"]
+    assert sum(each["lines"] for each in rejected) == 3
+    assert {(each["sink"], each["reason"]) for each in rejected} == {("opensearch", "document")}
 
 
 def test_a_blocked_index_is_tried_again_while_others_work(tmp_path, monkeypatch) -> None:
