@@ -47,11 +47,22 @@ def test_the_role_sets_up_once_and_removes(aws_server: lab.AwsServer, tmp_path: 
         "cloud_audit_jobs": "{{ dict(['web1'] | product(['syslog'])) | dict2items(key_name='host', value_name='job') }}",
         "cloud_audit_actions": ["arn:aws:sns:eu-west-3:123456789012:operators"],
         "cloud_audit_aws": aws_server.options,
+        "cloud_audit_validate_jobs": ["trail", "other-trail"],
+        "cloud_audit_validate_at": "06:30 daily",
+        "cloud_audit_reports": str(tmp_path / "reports"),
+        "cloud_audit_user": "root",
+        "cloud_audit_group": "root",
+        "cloud_audit_command": str(command_in(tmp_path)),
+        "cloud_audit_log_dir": str(tmp_path),
     }
+    crontab = tmp_path / "crontab"
+    # Role variables, which only variables of the command line overrule.
+    places = json.dumps({"_cloud_audit_crontab": str(crontab), "_cloud_audit_unit": str(tmp_path / "unit")})
     plays = [
         play(check_mode=True, **common),
         play(**common),
         play(**common),
+        {"hosts": "localhost", "gather_facts": False, "tasks": [copy_of(crontab)]},
         play(cloud_audit_state="absent", **common),
     ]
     (tmp_path / "play.yml").write_text(json.dumps(plays), encoding="utf-8")
@@ -65,7 +76,7 @@ def test_the_role_sets_up_once_and_removes(aws_server: lab.AwsServer, tmp_path: 
     }
     program = pathlib.Path(sys.executable).parent / "ansible-playbook"
     done = subprocess.run(
-        [str(program), str(tmp_path / "play.yml")],
+        [str(program), str(tmp_path / "play.yml"), "--extra-vars", places],
         env={**os.environ, **settings},
         cwd=tmp_path,
         capture_output=True,
@@ -81,6 +92,28 @@ def test_the_role_sets_up_once_and_removes(aws_server: lab.AwsServer, tmp_path: 
         "/log-archive/runs": 90,
     }
     assert aws_server.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
+    assert not crontab.exists() and (tmp_path / "reports").is_dir()
+    entry = crontab.with_suffix(".copy").read_text(encoding="utf-8").splitlines()[-1].split(None, 6)
+    assert entry[:6] == ["30", "6", "*", "*", "*", "root"]
+    ended = subprocess.run(["/bin/sh", "-c", entry[6].replace("\\%", "%")], capture_output=True, text=True, check=False)
+    # The command of the test ends as one with findings does.
+    assert (ended.returncode, ended.stdout) == (4, "")
+    _date, called = (tmp_path / "audit.log").read_text(encoding="utf-8").splitlines()[:2]
+    reports = tmp_path / "reports"
+    assert called == "audit validate trail other-trail --report %s/audit.json --html %s/audit.html" % (reports, reports)
+
+
+def command_in(folder: pathlib.Path) -> pathlib.Path:
+    """A command that prints its arguments and has findings."""
+    path = folder / "log-archive"
+    path.write_text('#!/bin/sh\necho "$*"\nexit 4\n', encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def copy_of(path: pathlib.Path) -> t.Dict[str, t.Any]:
+    """A task that copies a file, before a later play removes it."""
+    return {"ansible.builtin.copy": {"src": str(path), "dest": str(path.with_suffix(".copy")), "mode": "0600"}}
 
 
 def outcomes(output: str) -> t.Iterator[str]:
