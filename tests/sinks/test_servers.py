@@ -35,9 +35,10 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import dialect_of, open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sql import print_schema
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import Span, compute
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.rankings import rank
 from lab.databases import DATABASE, PASSWORD, USER, mariadb_server, postgresql_server
 from lab.https import Authority
-from rigs import client_events
+from rigs import aws_logs, client_events
 from rigs.databases import Place, started
 from rigs.statistics import totals
 from rigs.streams import document, upload
@@ -433,3 +434,31 @@ def test_client_events(tmp_path, logs, place) -> None:
     assert client_ids.reveal(client_ids.keys_of(str(tmp_path / "keys")), rows[0][2]).text == "ü" * 127
     again = retry.retry(client_events.document(tmp_path, sinks=sinks))[0]
     assert (again["tried"], again["rejected"], again["error"]) == (1, 1, None)
+
+
+@pytest.mark.parametrize("profile", ["cloudtrail", "vpc_flow", "route53_resolver"])
+def test_logs_of_aws_and_their_statistics_are_those_of_sqlite(tmp_path, logs, place, profile: str) -> None:
+    root = {"type": "Root", "arn": "arn:aws:iam::1:root"}
+    records = [
+        aws_logs.record(1),
+        aws_logs.record(2, errorCode="AccessDenied", eventName=ODD.replace("\t", " ")),
+        aws_logs.record(3, userIdentity=root),
+    ]
+    flows = [aws_logs.flow(1), aws_logs.flow(2, action="REJECT"), aws_logs.flow(3, bytes=(1 << 63) - 1), aws_logs.SKIPPED]
+    queries = [aws_logs.query(1), aws_logs.query(2, rcode="NXDOMAIN", firewall_rule_action="BLOCK")]
+    lines = {
+        "cloudtrail": aws_logs.log_file(records),
+        "vpc_flow": "\n".join([aws_logs.FLOW_HEADER, *flows, ""]).encode(),
+        "route53_resolver": b"".join(json.dumps(query).encode() + b"\n" for query in queries),
+    }
+    (logs / "aws.log").write_bytes(lines[profile])
+    found = []
+    for sink in (place.sink, {"type": "sqlite", "path": str(tmp_path / "db.sqlite")}):
+        wanted = document(tmp_path, sinks=[sink], follow={"patterns": ["aws.log"]}, parse={"profile": profile})
+        assert (catch_up(wanted)["error"], catch_up(wanted)["lines"]) == (None, 0)
+        with opened(wanted) as sink:
+            since = datetime(2026, 11, 3, 1, tzinfo=timezone.utc)
+            found.append([rank(sink, "one", profile, Span(*span), since) for span in ((), (since,))])
+    assert found[0] == found[1]
+    assert found[0][0]["totals"] == found[0][1]["totals"]
+    assert any(found[0][0]["totals"].values())
