@@ -43,7 +43,8 @@ def test_every_kind_of_store_and_use_has_its_libraries() -> None:
     sinks = options["dependencies_sinks"]["choices"]
     assert sinks == sink_spec.SINK["type"]["choices"]
     assert kinds == job_spec.STORE["type"]["choices"]
-    assert set(uses) <= {*job_spec.NOTIFY["type"]["choices"], "web"} and "web" in job_spec.JOB
+    sources = {"cloudtrail", "vpc_flow", "web"}
+    assert set(uses) <= {*job_spec.NOTIFY["type"]["choices"], *sources} and sources <= set(job_spec.JOB)
     assert sorted(variables["_dependencies_needed_by"]) == sorted(kinds + uses + sinks)
     assert "intersect(%r)" % sorted(uses) in loaded("defaults/main.yml")["dependencies_uses"]
     named = {library for libraries in variables["_dependencies_needed_by"].values() for library in libraries}
