@@ -129,7 +129,7 @@ def test_a_path_that_is_a_file_is_named(request: pytest.FixtureRequest, new_file
 def test_keepalive_packets_are_no_progress(new_openssh: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sftp_connection, "_KEEPALIVE", 1)
     server = new_openssh()
-    one = new(server, timeout="3")
+    one = new(server, timeout="%.1f" % lab.patience(3))
     one.list()
     server.pause()
     try:

@@ -255,7 +255,7 @@ def test_an_upload_that_does_not_verify_is_removed(new_openssh: t.Any, store: t.
 
 def test_a_shell_that_never_answers_is_no_shell(new_openssh: t.Any, store: t.Any, local: t.Any) -> None:
     script = 'case "$SSH_ORIGINAL_COMMAND" in *sum*) sleep 30;; *) exec %s;; esac' % SFTP_SERVER
-    one, file = store(new_openssh(extra_config="ForceCommand " + script), timeout=3), local(1000)
+    one, file = store(new_openssh(extra_config="ForceCommand " + script), timeout=lab.patience(3)), local(1000)
     assert one.put(file.path, KEY, file.digests).verification.level == "read_back"
 
 
@@ -456,7 +456,7 @@ def test_a_server_that_is_not_there(openssh: t.Any, store: t.Any, new_proxy: t.A
 @pytest.mark.parametrize("moment", ["before the login", "before a request", "while sending", "while receiving"])
 def test_a_server_that_hangs_is_given_up_after_the_timeout(new_openssh: t.Any, store: t.Any, local: t.Any, moment: str) -> None:
     server = new_openssh()
-    one, file = store(server, timeout=1.0), local(32 * MIB)
+    one, file = store(server, timeout=lab.patience(1)), local(32 * MIB)
     frozen = threading.Event()
 
     def freeze(_count: int = 0) -> None:
