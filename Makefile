@@ -64,7 +64,7 @@ demo: $(B)/venv/.stamp $(B)/venv-swift/.stamp $(SELF) ## Archive this machine's 
 demo-search: $(B)/venv/.stamp $(SELF) system ## Follow a made-up log into an OpenSearch node on this machine, client ids encrypted
 	@$(B)/venv/bin/python demo/search.py
 
-bench: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(SELF) system ## Measure against other ways: make bench ARGS="--quick"
+bench: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-awscli/.stamp $(SELF) system ## Measure against other ways: make bench ARGS="--quick"
 	PYTHONPATH=$(B)/collections $(B)/venv-test/bin/python tests/benchmarks/bench.py $(ARGS)
 
 # make puts the variables of its command line into the environment: $$PREFIX may have blanks. A first line may not name an interpreter with

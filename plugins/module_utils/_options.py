@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ._engine.config.cloudtrail_spec import CLOUDTRAIL
 from ._engine.config.option import Spec
 from ._engine.config.spec import ARCHIVE, JOB, KEYRING, NOTIFY, RETENTION, SELECTION, STORE
 from ._engine.config.stream_spec import STREAM
@@ -142,6 +143,9 @@ OPENING: Spec = {
     "unencrypted": {"type": "bool", "default": False},
 }
 """The options of modules that open archives; each documents them by itself."""
+
+TRAIL: Spec = {name: option for name, option in CLOUDTRAIL.items() if name not in ("filter", "lookback")}
+"""Where a CloudTrail trail is, for modules without a job document."""
 
 CHOICE: Spec = {
     "host": {

@@ -25,7 +25,7 @@ def test_every_benchmark_runs_from_a_clean_build_folder(tmp_path: pathlib.Path) 
     (clone / "build").mkdir()
     # These take minutes to install.
     (CHECKOUT / "build" / "search").mkdir(exist_ok=True)
-    for name in ("venv-test", "venv-swift", "search"):
+    for name in ("venv-test", "venv-swift", "venv-awscli", "search"):
         (clone / "build" / name).symlink_to((CHECKOUT / "build" / name).resolve())
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "LOG_ARCHIVE_", "MAKE", "MFLAGS"))}
     environment.pop("PYTHONPATH")

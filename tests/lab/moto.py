@@ -31,6 +31,7 @@ class Request(t.NamedTuple):
     operation: str
     method: str
     path: str
+    query: str = ""
 
 
 class AwsServer:

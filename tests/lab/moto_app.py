@@ -38,6 +38,7 @@ def operation_of(environ: dict) -> dict:
         "operation": target or (in_path[1] if in_path else "") or action,
         "method": environ["REQUEST_METHOD"],
         "path": environ["PATH_INFO"],
+        "query": environ.get("QUERY_STRING", ""),
     }
 
 

@@ -12,12 +12,12 @@ import datetime
 import typing as t
 
 from .. import __version__
-from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_PARTLY, LogArchiveError, UsageError
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_PARTLY, IntegrityError, LogArchiveError, UsageError
 from ..base.progress import no_progress
 from ..base.units import UTC, format_utc, parse_utc
 from ..sources.trail_bucket import Place
 from .chain import LAG, Window
-from .facts import Finding
+from .facts import WORDS, Finding
 from .region import Region
 
 if t.TYPE_CHECKING:
@@ -116,6 +116,19 @@ def validate(
         },
     }
     return report
+
+
+def failure(report: Report) -> t.Optional[LogArchiveError]:
+    """The error that reports the findings of a validation, or what could not be validated; None if there is nothing to report."""
+    findings, errors = report["findings"], report["errors"]
+    if findings:
+        first = findings[0]
+        about = first["subject"] or " ".join(filter(None, (first["account"], first["region"], first["trail"])))
+        text = "the trail is not valid: %d finding(s); %s: %s (%s)" % (len(findings), first["word"], WORDS[first["word"]], first["detail"])
+        return IntegrityError(text, about)
+    if errors:
+        return LogArchiveError("%d part(s) of the trail could not be validated; the first: %s" % (len(errors), errors[0]["error"]))
+    return None
 
 
 def _exit_code(findings: t.Sequence[Finding], errors: t.Sequence[RegionError], chains: t.Sequence[Chain]) -> int:

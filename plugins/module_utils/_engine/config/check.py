@@ -10,13 +10,14 @@ import re
 import typing as t
 
 from ..base.errors import ConfigError, LogArchiveError
+from .cloudtrail_spec import CLOUDTRAIL
 from .notify_spec import NEEDED_BY_NOTIFY, NOTIFY
 from .option import Option, Spec, plain
 from .spec import ENCRYPTION, JOB, WEB
 from .store_spec import NEEDED_BY_STORE, STORE, STORE_PROBLEMS
 
 if t.TYPE_CHECKING:
-    from .document import JobDocument, NotifyTarget, StoreOptions, WebOptions
+    from .document import CloudTrailOptions, JobDocument, NotifyTarget, StoreOptions, WebOptions
 
 
 LONGEST_LIST = 1000
@@ -72,6 +73,18 @@ def normalise_web(options: t.Any, subject: t.Optional[str] = None) -> WebOptions
         problems += problems_of_web(t.cast("WebOptions", normal))
     refuse(problems, "options", subject)
     return t.cast("WebOptions", normal)
+
+
+def normalise_trail(options: t.Any, subject: t.Optional[str] = None) -> CloudTrailOptions:
+    """The same for the options of a CloudTrail trail."""
+    from ..sources.cloudtrail import CloudTrailCollector
+
+    problems: t.List[str] = []
+    normal = read_object(options, CLOUDTRAIL, "", problems)
+    if not problems:
+        problems += CloudTrailCollector.problems(normal)
+    refuse(problems, "options", subject)
+    return t.cast("CloudTrailOptions", normal)
 
 
 def normalise_options(options: t.Any, spec: Spec, subject: t.Optional[str] = None) -> t.Dict[str, t.Any]:

@@ -1,0 +1,377 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cloudtrail_validate
+short_description: Validate that a CloudTrail trail is whole
+version_added: 0.1.0
+description:
+  - Validates the signed digests of a CloudTrail trail, and every log file that they name, in each account and region. Fails if anything is
+    missing, changed or unexplained; RV(report.findings) has it.
+  - It finds what C(aws cloudtrail validate-logs) finds, and what that command passes over. From O(since) up to two hours ago, valid digests
+    must cover the time without a hole. A missing tail, a region without digests, a chain of digests that begins anew, a log file that no
+    digest names, a delete marker and a replaced version are findings.
+  - With O(state), the newest verified digest of each region and the public keys are kept on the host that runs the module. The next
+    validation goes on from there, and finds it if that digest is gone. Run the module on the controller (C(delegate_to=localhost)) to keep
+    them where no account of AWS reaches them.
+  - With O(store), it validates the archives of a job with the source C(cloudtrail) instead of the bucket. Then AWS is asked for public keys
+    only, and for nothing with O(offline).
+  - Findings are repeated until a validation with a later O(since) has none.
+options:
+  name:
+    description: The name under which O(state) keeps what was verified. With O(store) also the name of the job that made the archives.
+    type: str
+    default: trail
+  since:
+    description:
+      - From this time on everything must be covered, such as V(2026-11-03) or V(2026-11-03T06:00Z). The default offset is UTC.
+      - The default is where the last validation without a finding ended. The first validation needs it.
+    type: str
+  until:
+    description: Up to this time, in the format of O(since). The default is now.
+    type: str
+  trail:
+    description: Only the digests of the trail of this name. By default of every trail that delivers to the bucket.
+    type: str
+  trail_start:
+    description:
+      - When the trail, or its validation, was enabled, in the format of O(since). The first digest of a region may refer to no other if it
+        begins within two hours of this time. That digest is kept in O(state).
+    type: str
+  state:
+    description:
+      - The folder that keeps what was verified. It is created with mode 0700. Without it, nothing is kept.
+      - The folder of the state of a job (C(/var/lib/log-archive)) shares it with the command C(log-archive audit validate).
+    type: path
+  offline:
+    description: Whether to use only the public keys in O(state), and not to ask CloudTrail for others.
+    type: bool
+    default: false
+  html:
+    description: A file for the report as an HTML page that can be filed. Each validation writes it anew.
+    type: path
+  store:
+    description: A store with the archives of the trail. By default the bucket is validated.
+    type: dict
+  fallback_stores:
+    description: Further stores of the same archives, in order of preference.
+    type: list
+    elements: dict
+    default: []
+  host:
+    description: Only archives of the host with this name. By default of all hosts.
+    type: str
+  keyring:
+    description: The keyring of encrypted archives.
+    type: path
+  unencrypted:
+    description: Whether to accept archives that are not encrypted. Anyone who can write to the store can have made them.
+    type: bool
+    default: false
+requirements:
+  - cryptography (Python library on the host that runs the module)
+extends_documentation_fragment:
+  - infra_ops.log_archive.attributes
+  - infra_ops.log_archive.cloudtrail
+attributes:
+  check_mode:
+    support: full
+    details: The trail is validated. Nothing is kept in O(state), and O(html) is not written.
+  diff_mode:
+    support: N/A
+    details: Only the report of O(html) is written, which is new each time.
+  idempotent:
+    support: partial
+    details: What O(state) keeps is no change. The report of O(html) is new each time.
+seealso:
+  - module: infra_ops.log_archive.archive_verify
+author:
+  - infra_ops.log_archive contributors (@infra-ops)
+"""
+
+EXAMPLES = r"""
+- name: Validate the trail each night, and remember on the controller what was verified
+  infra_ops.log_archive.cloudtrail_validate:
+    bucket: example-trail
+    organization: o-abcdef1234
+    accounts: ['123456789012']
+    regions: [eu-west-3, us-east-1]
+    role_arn: arn:aws:iam::123456789012:role/trail-reader
+    since: "{{ '%Y-%m-%d' | ansible.builtin.strftime(now(utc=true).timestamp() - 7 * 86400, utc=true) }}"
+    state: /var/lib/log-archive-audit
+    html: /srv/audit/cloudtrail.html
+  delegate_to: localhost
+  run_once: true
+
+- name: Validate a month from the archives, without the bucket
+  infra_ops.log_archive.cloudtrail_validate:
+    bucket: example-trail
+    name: trail
+    since: '2026-10-01'
+    until: '2026-11-01'
+    state: /var/lib/log-archive
+    offline: true
+    keyring: /etc/log-archive/keyring
+    store:
+      type: sftp
+      host: archive.example.com
+      user: logs
+      path: fleet
+      private_key_file: /etc/log-archive/id_ed25519
+  register: validated
+"""
+
+RETURN = r"""
+report:
+  description: The result of the validation. Times are in UTC.
+  returned: always, also if the module fails because of findings
+  type: dict
+  contains:
+    exit_code:
+      description:
+        - The exit status of C(log-archive audit validate) for this result. V(0) if all is valid, V(4) if there is a finding, V(3) if a part
+          could not be validated, V(1) if nothing could.
+      type: int
+      returned: always
+      sample: 0
+    digests:
+      description: Number of digests that were checked.
+      type: int
+      returned: always
+      sample: 48
+    valid_digests:
+      description: Number of digests that are valid.
+      type: int
+      returned: always
+      sample: 48
+    logs:
+      description: Number of log files that were checked.
+      type: int
+      returned: always
+      sample: 512
+    valid_logs:
+      description: Number of log files that are valid.
+      type: int
+      returned: always
+      sample: 512
+    findings:
+      description: What is missing, changed or unexplained.
+      type: list
+      elements: dict
+      returned: always
+      contains:
+        word:
+          description:
+            - The kind of the finding. V(log_missing), V(log_changed), V(log_unreadable), V(log_unnamed), V(digest_missing),
+              V(digest_changed), V(digest_moved), V(digest_unreadable), V(digest_unsigned), V(signature_wrong), V(key_missing),
+              V(key_unusable), V(coverage_hole), V(tail_missing), V(tail_rewound), V(no_digests), V(chain_start_unknown), V(delete_marker),
+              V(extra_version) or V(archive_damaged).
+          type: str
+          returned: always
+          sample: log_missing
+        account:
+          description: The account.
+          type: str
+          returned: always
+          sample: '123456789012'
+        region:
+          description: The region.
+          type: str
+          returned: always
+          sample: eu-west-3
+        trail:
+          description: The name of the trail, if it is known.
+          type: str
+          returned: always
+          sample: audit
+        subject:
+          description: The URL of the object that it is about, or the key of an archive. Empty if it is about a time.
+          type: str
+          returned: always
+          sample: s3://example-trail/AWSLogs/123456789012/CloudTrail/eu-west-3/2026/11/03/...
+        detail:
+          description: What else is known.
+          type: str
+          returned: always
+          sample: 2026-11-03T08:00:00Z to 2026-11-03T10:00:00Z
+        start:
+          description: The beginning of the time that it is about. V(null) if it is about an object.
+          type: str
+          returned: always
+          sample: '2026-11-03T08:00:00Z'
+        end:
+          description: The end of the time that it is about.
+          type: str
+          returned: always
+          sample: '2026-11-03T10:00:00Z'
+    chains:
+      description: The digests of each trail in each account and region.
+      type: list
+      elements: dict
+      returned: always
+      contains:
+        account:
+          description: The account.
+          type: str
+          returned: always
+          sample: '123456789012'
+        region:
+          description: The region.
+          type: str
+          returned: always
+          sample: eu-west-3
+        trail:
+          description: The name of the trail.
+          type: str
+          returned: always
+          sample: audit
+        digests:
+          description: Number of digests that were checked.
+          type: int
+          returned: always
+          sample: 24
+        valid_digests:
+          description: Number of digests that are valid.
+          type: int
+          returned: always
+          sample: 24
+        logs:
+          description: Number of log files that were checked.
+          type: int
+          returned: always
+          sample: 256
+        valid_logs:
+          description: Number of log files that are valid.
+          type: int
+          returned: always
+          sample: 256
+        verified_until:
+          description: The end of the newest valid digest.
+          type: str
+          returned: always
+          sample: '2026-11-03T10:00:00Z'
+    errors:
+      description: Accounts and regions that could not be validated, or not completely, each with the reason.
+      type: list
+      elements: dict
+      returned: always
+      contains:
+        account:
+          description: The account.
+          type: str
+          returned: always
+          sample: '123456789012'
+        region:
+          description: The region.
+          type: str
+          returned: always
+          sample: eu-west-3
+        kind:
+          description: One word for the kind of the error, such as V(aws_denied), V(aws_throttled), V(aws_expired) or V(aws_region).
+          type: str
+          returned: always
+          sample: aws_throttled
+        error:
+          description: The error.
+          type: str
+          returned: always
+          sample: 'cloudtrail in eu-west-3: the server answered 400 ThrottlingException'
+    notes:
+      description: What was not looked at, such as versions that the credentials may not list.
+      type: list
+      elements: str
+      returned: always
+      sample: []
+    verified:
+      description: The newest verified digest of each account, region and trail.
+      type: dict
+      returned: always
+      sample: {}
+"""
+
+import datetime
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.audit import opening
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.audit.validate import Wanted, failure
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import write_atomically
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_time
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_trail
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.store_spec import STORE
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import Holdings
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import audit_page
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
+    argument_spec,
+    reporting,
+    store_options,
+    unescaped,
+    unescaped_paths,
+    warn,
+)
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import TRAIL
+
+
+def main() -> None:
+    stores = argument_spec(STORE)
+    arguments = argument_spec(TRAIL)
+    arguments.update(
+        name={"type": "str", "default": "trail"},
+        since={"type": "str"},
+        until={"type": "str"},
+        trail={"type": "str"},
+        trail_start={"type": "str"},
+        state={"type": "path"},
+        offline={"type": "bool", "default": False},
+        html={"type": "path"},
+        store={"type": "dict", "options": stores},
+        fallback_stores={"type": "list", "elements": "dict", "default": [], "options": stores},
+        host={"type": "str"},
+        keyring={"type": "path", "no_log": False},
+        unencrypted={"type": "bool", "default": False},
+    )
+    module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
+    params = module.params
+    with reporting(module) as result:
+        options = normalise_trail(unescaped_paths(params, TRAIL))
+        state = None if params["state"] is None else unescaped(params["state"])
+        job = opening.Job(params["name"], options, state, module.check_mode, params["offline"])
+        since, until, begin = (parse_time(params[name]) if params[name] else None for name in ("since", "until", "trail_start"))
+        wanted = Wanted(datetime.datetime.now(datetime.timezone.utc), since, until, params["trail"], begin)
+        if params["store"] is None:
+            report = opening.validate_bucket(job, wanted)
+        else:
+            report = opening.validate_archives(job, _holdings(params), wanted)
+        result["report"] = report
+        warn(module, report["notes"])
+        if params["html"] is not None:
+            result["changed"] = True
+            if not module.check_mode:
+                _write(os.path.abspath(unescaped(params["html"])), audit_page.render([report]))
+        error = failure(report)
+        if error is not None:
+            raise error
+
+
+def _holdings(params: t.Mapping[str, t.Any]) -> Holdings:
+    stores = [store_options(params["store"], "store")]
+    stores += [store_options(store, "fallback_stores[%d]" % number) for number, store in enumerate(params["fallback_stores"])]
+    keyring = None if params["keyring"] is None else unescaped(params["keyring"])
+    return Holdings(stores, params["host"], params["name"], keyring, params["unencrypted"])
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        write_atomically(path, text.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise LogArchiveError("cannot write the report: %s" % error.strerror, path) from error
+
+
+if __name__ == "__main__":
+    main()
