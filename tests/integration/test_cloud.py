@@ -112,6 +112,19 @@ def test_a_failed_run_is_no_good_run(host, aws_server):
     assert sum(each["Sum"] for each in data) == 0 and sum(each["SampleCount"] for each in data) == 1
 
 
+def test_a_dry_run_does_not_hide_that_the_real_one_is_missing(aws_server):
+    client = aws_server.client("logs")
+    client.create_log_group(logGroupName=GROUP)
+    aws_server.forget_requests()
+    dry = complete({"host": "web1", "job": "syslog", "outcome": "done", "errors": [], "exit_code": 0, "check": True})
+    for options in ({}, {"log_group": GROUP}):
+        (outcome,) = notifying.send([normalise_receiver(target(aws_server, "cloudwatch", **options))], [dry])
+        assert outcome.state == "sent"
+    assert {service for service, _operation in operations(aws_server)} == {"logs"}
+    (event,) = client.get_log_events(logGroupName=GROUP, logStreamName="web1/syslog")["events"]
+    assert json.loads(event["message"])["check"] is True and "_aws" not in event["message"] and "SuccessfulRuns" not in event["message"]
+
+
 def test_a_missing_group_and_a_refusal_are_warnings_without_secrets(host, aws_server, caplog):
     (warning,) = host.run(notify=[target(aws_server, "cloudwatch", log_group="/missing")])["warnings"]
     assert warning.startswith("notify[0] (cloudwatch): /missing: there is no such log group. Create it, for example with the role")
