@@ -22,6 +22,7 @@ import hashlib
 import json
 import os
 import pwd
+import re
 import resource
 import signal
 import stat
@@ -34,6 +35,12 @@ TEMP_PREFIX = ".log-archive-"
 """The prefix of the names of unfinished uploads (see the engine's base/durable.py)."""
 LARGEST_MANIFEST = 64 << 20
 """Bytes; the same limit as in the engine."""
+HEAD = re.compile(r"([0-9]{12})-([0-9a-f]{32})-([0-9a-f]{64})\.json", re.ASCII)
+"""The name of the head of a ledger, in <host>/<job>/ledger: the number of its last entry, its id, and the SHA-256 of the entry."""
+LARGEST_HEAD = 1 << 17
+"""Bytes; an entry has at most half of that."""
+HEADS_KEPT = 1000
+"""Sealed heads that stay of each ledger."""
 WORK_FOLDER = ".seal"
 """The folder for copies: beside the folder of the host, on the same file system, and invisible to the host."""
 REFUSALS = "refused.json"
@@ -214,6 +221,8 @@ class Sealer:
                 archive = name[: -len(MANIFEST_SUFFIX)]
                 if archive in files and not (self._is_sealed(status) and self._is_sealed(files[archive])):
                     self._seal(folder, archive, path, (files[archive], status))
+        if path.endswith("/ledger/"):
+            self._seal_heads(folder, path, files)
         if quiet and entries:
             self._mark(folder, set(files))
 
@@ -307,6 +316,48 @@ class Sealer:
             self._replace(folder, name + MANIFEST_SUFFIX, "part-manifest", part, manifest, manifest_status)
             os.fsync(folder)
 
+    def _seal_heads(self, folder: int, path: str, files: t.Mapping[str, os.stat_result]) -> None:
+        """Seal the heads of a ledger, oldest first, and report one that is not later than those before it."""
+        heads = sorted(name for name in files if HEAD.fullmatch(name))
+        sealed = [name for name in heads if self._is_sealed(files[name])]
+        for name in heads:
+            self._check_time()
+            if self._is_sealed(files[name]):
+                continue
+            subject = path + name
+            status = files[name]
+            identity = [[status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]]
+            if self.known.get(subject) == identity:
+                self.refused[subject] = identity
+                continue
+            try:
+                self._seal_head(folder, name)
+            except Refused as refused:
+                self._refuse(subject, identity, str(refused))
+            except FileNotFoundError:
+                continue  # the host removed it
+            except OSError as error:
+                self.log.error(account=self.account.name, path=subject, text="cannot be sealed (%s)" % error.strerror)
+            else:
+                self.log.write("sealed", account=self.account.name, path=subject, size=status.st_size)
+                why = _why_not_later(name, sealed)
+                if why is not None:
+                    self.log.write("finding", account=self.account.name, path=subject, text=why)
+                sealed.append(name)
+        for name in sorted(sealed)[:-HEADS_KEPT]:
+            os.unlink(name, dir_fd=folder)
+
+    def _seal_head(self, folder: int, name: str) -> None:
+        with contextlib.ExitStack() as stack:
+            head, status = self._open(stack, folder, name)
+            data = _read(head, LARGEST_HEAD + 1)
+            _check_head(name, data)
+            part = self._part(stack, "part-head", status)
+            if part is not None:
+                _write(part, data)
+            self._replace(folder, name, "part-head", part, head, status)
+            os.fsync(folder)
+
     def _open(self, stack: contextlib.ExitStack, folder: int, name: str) -> t.Tuple[int, os.stat_result]:
         try:
             fd = os.open(name, _OPEN_FILE, dir_fd=folder)
@@ -368,6 +419,33 @@ class Sealer:
         with open(fd, "w", encoding="ascii") as file:
             json.dump(self.refused, file)
         os.rename("part-refused", REFUSALS, src_dir_fd=self.work, dst_dir_fd=self.work)
+
+
+def _check_head(name: str, data: bytes) -> None:
+    """Raise Refused unless the head of a ledger is what its name states."""
+    if len(data) > LARGEST_HEAD:
+        raise Refused("the head of the ledger has more than %d bytes" % LARGEST_HEAD)
+    try:
+        head = json.loads(data)
+        stated = "%012d-%s-%s.json" % (head["seq"], head["ledger"], hashlib.sha256(head["entry"].encode("ascii")).hexdigest())
+        entry = json.loads(head["entry"])
+        same = (entry["seq"], entry["ledger"]) == (head["seq"], head["ledger"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+        raise Refused("the head of the ledger cannot be read (%s)" % type(error).__name__) from error
+    if stated != name or not same:
+        raise Refused("the head of the ledger is not the one of its name")
+
+
+def _why_not_later(name: str, sealed: t.Sequence[str]) -> t.Optional[str]:
+    """Why a head does not continue the heads that were sealed before; None if it does. A ledger only grows."""
+    if not sealed:
+        return None
+    newest = max(sealed)
+    if name[13:45] != newest[13:45]:
+        return "the ledger was begun anew: the head before was entry %d of %s" % (int(newest[:12]), newest[13:45])
+    if name[:12] <= newest[:12]:
+        return "the ledger was cut or forked: entry %d was sealed before" % int(newest[:12])
+    return None
 
 
 def _expected(manifest: bytes) -> t.Tuple[int, str]:

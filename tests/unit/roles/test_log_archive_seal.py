@@ -673,3 +673,72 @@ def test_time_of_day_is_not_asked_of_the_host(server: Server) -> None:
     server.run()
     assert server.told() == [("sealed", ARCHIVE)]
     assert time.time() - server.path(DAY).stat().st_mtime < 3600
+
+
+# -- the heads of ledgers ---------------------------------------------------------------------------------------------
+
+LEDGER = "1" * 32
+
+
+def send_head(server: Server, seq: int, ledger: str = LEDGER, text: str = "", wrong: t.Optional[dict[str, t.Any]] = None) -> str:
+    """What a run leaves there: the head of a ledger under a name with its hash. wrong: fields that do not fit the name."""
+    entry = json.dumps({"seq": seq, "ledger": ledger, "text": text}) + "\n"
+    name = "web1/syslog/ledger/%012d-%s-%s.json" % (seq, ledger, hashlib.sha256(entry.encode()).hexdigest())
+    with server.as_host():
+        make_folders(os.path.dirname(name))
+        with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump({"seq": seq, "ledger": ledger, "entry": entry, **(wrong or {})}, file)
+    return name
+
+
+def test_the_heads_of_a_ledger_are_sealed(server: Server) -> None:
+    names = [send_head(server, seq) for seq in (3, 4)]
+    assert server.run() == 0
+    assert server.told() == [("sealed", name) for name in names]
+    status = server.path(names[0]).stat()
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (0, 0o440)
+    with server.as_host(), pytest.raises(PermissionError):
+        os.unlink(names[0])
+    server.run()
+    assert server.told() == []
+
+
+@pytest.mark.parametrize(
+    ("later", "why"),
+    [
+        ({"seq": 3}, "the ledger was cut or forked: entry 4 was sealed before"),
+        ({"seq": 4, "text": "another"}, "the ledger was cut or forked: entry 4 was sealed before"),
+        ({"seq": 9, "ledger": "2" * 32}, "the ledger was begun anew: the head before was entry 4 of %s" % LEDGER),
+    ],
+)
+def test_a_ledger_that_does_not_grow_is_reported_once(server: Server, later: dict[str, t.Any], why: str) -> None:
+    send_head(server, 4)
+    server.run()
+    name = send_head(server, **later)
+    assert server.run() == 0
+    assert server.told() == [("sealed", name), ("finding", name)]
+    assert server.events[1]["text"] == why
+    server.run()
+    assert server.told() == []
+    # A ledger that goes on is fine.
+    send_head(server, 20, later.get("ledger", LEDGER))
+    server.run()
+    assert [event["event"] for event in server.events] == ["sealed"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seq": 5}, {"ledger": "2" * 32}, {"entry": "{}\n"}, {"entry": 1}, {"entry": "x" * 200_000}, {"seq": "3"}]
+)
+def test_a_head_that_is_not_the_one_of_its_name_is_refused(server: Server, wrong: dict[str, t.Any]) -> None:
+    name = send_head(server, 3, wrong=wrong)
+    assert server.run() == 0
+    assert server.told() == [("refused", name)]
+    server.run()
+    assert server.told() == []
+
+
+def test_only_the_last_heads_stay(server: Server, seal: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "HEADS_KEPT", 2)
+    names = [send_head(server, seq) for seq in (1, 2, 3)]
+    server.run()
+    assert [server.path(name).exists() for name in names] == [False, True, True]
