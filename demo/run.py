@@ -410,6 +410,30 @@ def write_job_documents(folder: pathlib.Path, results: t.Any) -> None:
     write(folder / "log-archive", launcher % (shlex.quote(str(python)), shlex.quote(sys.executable), start), 0o700)
 
 
+def remove_and_audit(folder: pathlib.Path) -> str:
+    """Remove an archive from a store as an intruder would, look what the ledger of its job shows, and put the archive back."""
+    jobs = folder / "hosts" / "web1" / "etc" / "log-archive" / "jobs.d"
+    document = json.loads((jobs / "syslog.json").read_text(encoding="utf-8"))
+    # The servers of the other stores have stopped.
+    document["stores"] = [store for store in document["stores"] if store["type"] == "file"]
+    alone = folder / "state" / "audit.d"
+    alone.mkdir(exist_ok=True)
+    write(alone / "syslog.json", json.dumps(document))
+    command = [str(folder / "log-archive"), "ledger", "verify", "--config", str(alone)]
+    archive = next(iter(sorted(pathlib.Path(document["stores"][0]["path"]).rglob("web1/syslog/**/*.tgz.fernet"))))
+    taken = folder / "state" / "taken"
+    archive.rename(taken)
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        taken.rename(archive)
+    after = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode != 4 or archive.name not in found.stdout or after.returncode:
+        raise Failed("the ledger did not show that an archive was removed:\n%s%s" % (found.stdout, after.stdout))
+    text = "'log-archive ledger verify' named the archive that was removed (%s: gone without a tombstone; exit code 4); it is back"
+    return text % archive.name
+
+
 def as_written(value: t.Any, spec: t.Mapping[str, t.Any]) -> t.Any:
     """The options that somebody has set, without those that have their default anyway."""
     if isinstance(value, list):
@@ -508,6 +532,8 @@ def demo(folder: pathlib.Path, verbosity: int, screen: Screen) -> None:
     screen.end(
         "{:,} lines of a live log in SQL, each exactly once, though the follower was killed: {:,} transfers".format(lines, transfers)
     )
+    screen.begin("Audit", "removing an archive behind the back of its store, and asking the ledger")
+    screen.end(remove_and_audit(folder))
     print(recap(folder, results, compared, first, began, played, screen), flush=True)
 
 

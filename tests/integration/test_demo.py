@@ -241,6 +241,11 @@ def test_the_commands_that_it_offers_work_as_they_stand(again: t.Tuple[int, str]
     assert list((demo.folder / "restored-by-hand").rglob("syslog.*"))
 
 
+def test_the_ledger_names_an_archive_that_was_removed(again: t.Tuple[int, str]) -> None:
+    named = r"'log-archive ledger verify' named the archive that was removed \(syslog\S+: gone without a tombstone; exit code 4\)"
+    assert re.search(named, again[1])
+
+
 def test_a_live_log_is_in_sql_and_on_a_page(again: t.Tuple[int, str], demo: Demo) -> None:
     assert "10,000 lines of a live log in SQL, each exactly once, though the follower was killed" in again[1]
     page = (demo.folder / "stream" / "page.html").read_text(encoding="utf-8")
