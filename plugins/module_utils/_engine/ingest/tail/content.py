@@ -58,6 +58,9 @@ class PlainContent:
         """The status of the open file."""
         return os.fstat(self._fd)
 
+    def release(self) -> None:
+        """Nothing is kept."""
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
@@ -109,6 +112,10 @@ class GzipContent:
     def status(self) -> os.stat_result:
         """The status of the open file."""
         return os.fstat(self._fd)
+
+    def release(self) -> None:
+        """Forget what was decompressed."""
+        self._reader, self._at, self._kept = None, 0, b""
 
     def close(self) -> None:
         """Close the file."""
@@ -185,6 +192,9 @@ class Content(t.Protocol):
 
     def status(self) -> os.stat_result:
         """The status of the open file."""
+
+    def release(self) -> None:
+        """Forget what is kept of it in memory. It can be read as before."""
 
     def close(self) -> None:
         """Close the file."""

@@ -49,7 +49,8 @@ class EnvelopedContent:
             if not data:
                 break
             self._at += len(data)
-            self._raw = (self._raw + data)[-KEPT:]
+            if not self._content.compressed:
+                self._raw = (self._raw + data)[-KEPT:]
             self._lines = (self._lines + self._splitter.feed(data))[-KEPT:]
         begin = self._at - len(self._lines)
         return self._lines[max(0, offset - begin) : max(0, offset + count - begin)]
@@ -69,6 +70,11 @@ class EnvelopedContent:
     def status(self) -> os.stat_result:
         """The status of the open file."""
         return self._content.status()
+
+    def release(self) -> None:
+        """Forget what is kept of it in memory."""
+        self._splitter, self._at, self._raw, self._lines = None, 0, b"", b""
+        self._content.release()
 
     def close(self) -> None:
         """Close the file."""

@@ -96,6 +96,19 @@ class File:
             line, newline, _rest = self.content.read(self.base, LONGEST_FIRST_LINE).partition(b"\n")
             self.first_line = line if newline else b""
 
+    def begin(self, generation: Generation) -> None:
+        """The file is this new generation, and is read when its turn comes: many compressed files may wait for that."""
+        self.generation, self.state = generation, READING
+        if self.content is not None:
+            self.content.release()
+
+    def moved(self, generation: Generation) -> None:
+        """What was read is stored."""
+        self.generation, self.stuck = generation, -1
+        if self.content is not None and self.content.compressed and not self.unread:
+            # It is closed by the next look, and others may be read before.
+            self.content.release()
+
     def close(self) -> None:
         """Close the file if it is open."""
         if self.content is not None:

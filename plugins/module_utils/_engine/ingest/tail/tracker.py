@@ -173,8 +173,7 @@ class Tracker:
         name = matching.public_id(self._owner, folder, key, sum(each.folder == folder for each in candidates))
         head = fingerprint.extended((), content, file.base, min(file.size, file.base + fingerprint.WINDOW)) or ((first, key),)
         before = fingerprint.tail(content, file.base)
-        file.generation = Generation(0, name, folder, head, file.base, file.base, before, 0, file.place(), 0.0, False)
-        file.state = READING
+        file.begin(Generation(0, name, folder, head, file.base, file.base, before, 0, file.place(), 0.0, False))
 
     def _first_mark(self, file: File, now: float) -> t.Optional[int]:
         """Find size and base of the content; returns the first mark, or None if the file has to wait."""
@@ -260,8 +259,7 @@ class Tracker:
 
     def moved(self, reading: Reading, generation: Generation) -> None:
         """Note that a reading was stored."""
-        reading.file.generation = generation
-        reading.file.stuck = -1
+        reading.file.moved(generation)
 
     def notes(self) -> t.Iterator[Note]:
         """What was found out and is to be stored beside rows. The caller stores each, and calls its function, before it takes the next.

@@ -11,6 +11,8 @@ import sqlite3
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import tracker
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.lines import Limits
 from rigs.aws_logs import FLOW_HEADER, SKIPPED, compressed, flow, log_file, query, record
 from rigs.streams import document
 
@@ -133,3 +135,30 @@ def test_a_parquet_file_is_read_or_the_missing_library_is_named_and_the_others_a
     assert select(tmp_path, "SELECT COUNT(*) FROM vpc_flow_record WHERE log_status = 'SKIPDATA'") == [(1,)]
     (logs / "three.parquet").write_bytes(b"PAR1" * 500)
     assert ingested(wanted)[1:] == (0, 0)
+
+
+def test_files_that_wait_for_their_turn_or_were_read_take_no_memory(tmp_path, logs):
+    wanted = stream(tmp_path, "cloudtrail")
+    for number in range(20):
+        records = [record(number, requestID="x" * 300_000), record(number + 100)]
+        (logs / (NAME % number)).write_bytes(compressed(log_file(records)))
+    files = tracker.Tracker(wanted["follow"], "owner", (), lambda _first: [], enveloped=True)
+    with contextlib.closing(files):
+        files.scan()
+        assert len(files.files) == 20
+        assert kept_by(files) < 100_000
+        for note, stored in files.notes():
+            stored(note.generation)
+        while True:
+            reading = files.read(Limits(5000, 4 << 20, 1 << 20))
+            if reading is None:
+                break
+            assert len(reading.piece.lines) == 3
+            files.moved(reading, reading.batch.generation)
+        assert kept_by(files) == 0
+
+
+def kept_by(files):
+    contents = [file.content for file in files.files.values() if file.content is not None]
+    assert len(contents) == 20
+    return sum(len(content._lines) + len(content._content._kept) for content in contents)
