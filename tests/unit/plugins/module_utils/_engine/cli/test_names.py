@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("localedef"), reason="needs loc
 NAMES = ["f\u00fcr.log".encode(), "f\u00fcr2.log".encode("latin-1"), "\u65e5\u5fd7.log".encode(), b"plain.log", b"new\nline\xff.log"]
 PYTHONS = [sys.executable]
 OLDEST = pathlib.Path(__file__).resolve().parents[6] / "build" / "venv-py39" / "bin" / "python"
-if OLDEST.exists():
+if OLDEST.exists() and not OLDEST.samefile(sys.executable):
     PYTHONS.append(str(OLDEST))
 LOCALES = ["de_DE.ISO-8859-1", "C.UTF-8", "C"]
 
