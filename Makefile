@@ -46,7 +46,7 @@ define venv_where_found
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-search bench host build changelog clean system python
+.PHONY: help demo demo-cloud demo-search bench host build changelog clean system python
 .PHONY: test test-quick tests other-tests storm storm-search units integration fleet newest py39 lint lint-quick lint-ansible sanity installed environments
 
 help: ## Show this list
@@ -60,6 +60,9 @@ python:
 
 demo: $(B)/venv/.stamp $(B)/venv-swift/.stamp $(SELF) ## Archive this machine's logs and a generated fleet's, ship, verify, prune, restore
 	@$(B)/venv/bin/python demo/run.py
+
+demo-cloud: $(B)/venv/.stamp $(SELF) ## Archive a made-up CloudTrail trail, delete a part of it, and find that
+	@$(B)/venv/bin/python demo/cloud.py
 
 demo-search: $(B)/venv/.stamp $(SELF) system ## Follow a made-up log into an OpenSearch node on this machine, client ids encrypted
 	@$(B)/venv/bin/python demo/search.py

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A server with one trail and a fixed answer time, for measurements: moto takes longer for an answer than what is measured.
+"""A server with one trail and a fixed answer time, for measurements and the demo: moto takes longer for an answer than what is measured.
 
-It answers what a validation asks for (GetObject, ListObjects, ListObjectsV2, ListObjectVersions, GetBucketLocation, ListPublicKeys), and
-checks no signature. It is a process of its own.
+It answers what a validation asks for (GetObject, ListObjects, ListObjectsV2, ListObjectVersions, GetBucketLocation, ListPublicKeys) and
+DeleteObject, and checks no signature. It is a process of its own.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class _Server:
         self.bucket = bucket
         self.objects = objects
         self.keys = sorted(objects)
+        self.etags = {key: md5(body).hexdigest() for key, (body, _metadata) in objects.items()}
         self.public_key = json.dumps(
             {"PublicKeyList": [{"Value": base64.b64encode(key["Value"]).decode(), "Fingerprint": key["Fingerprint"]}]}
         )
@@ -86,10 +87,14 @@ class _Server:
             return _xml("<LocationConstraint>eu-west-3</LocationConstraint>")
         if not names[2]:
             return _xml(self.listing(options))
+        if method == "DELETE":
+            del self.objects[names[2]]
+            self.keys.remove(names[2])
+            return "204 No Content", {}, b""
         if names[2] not in self.objects:
             return ("404 Not Found", {"Content-Type": "application/xml"}, b"<Error><Code>NoSuchKey</Code></Error>")
         body, metadata = self.objects[names[2]]
-        headers = {"ETag": '"%s"' % md5(body).hexdigest(), "Last-Modified": "Tue, 03 Nov 2026 06:00:00 GMT"}
+        headers = {"ETag": '"%s"' % self.etags[names[2]], "Last-Modified": "Tue, 03 Nov 2026 06:00:00 GMT"}
         return "200 OK", {**headers, **{"x-amz-meta-" + name: value for name, value in metadata.items()}}, body
 
     def listing(self, options: t.Mapping[str, str]) -> str:
@@ -111,7 +116,7 @@ class _Server:
                 escape(key),
                 "<VersionId>null</VersionId><IsLatest>true</IsLatest>" if versions else "",
                 len(self.objects[key][0]),
-                "0" * 32,
+                self.etags[key],
                 MODIFIED,
                 entry,
             )

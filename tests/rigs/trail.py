@@ -135,13 +135,14 @@ class Trail:
         bucket: str = BUCKET,
         prefix: str = "",
         organization: t.Optional[str] = None,
+        start: datetime = START,
     ) -> None:
         self.bucket = bucket
         self.prefix = prefix.strip("/") + "/" if prefix else ""
         self.organization = organization
         self.regions = list(regions)
         self.home = self.regions[0]
-        self.account, self.name, self.start = ACCOUNT, TRAIL, START
+        self.account, self.name, self.start = ACCOUNT, TRAIL, start
         self.logs, self.records = logs, records
         self.end = self.start
         self.objects: t.Dict[str, Object] = {}
