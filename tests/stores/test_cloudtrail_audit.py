@@ -152,6 +152,10 @@ def test_a_key_that_is_no_key_is_a_finding(site: Site, validate: t.Any) -> None:
     site.server.set_public_keys({"Value": b"no key", "Fingerprint": trails.fingerprint()})
     code, report = validate(*SINCE)
     assert code == 4 and words(report)["key_unusable"] == 6
+    # It is not kept: once CloudTrail answers with the key, all is well.
+    site.server.reset_answers()
+    site.server.set_public_keys(trails.public_key())
+    assert validate(*SINCE)[0] == 0
 
 
 def test_a_key_that_cloudtrail_does_not_have_is_a_finding(site: Site, validate: t.Any) -> None:

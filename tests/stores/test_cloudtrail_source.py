@@ -108,6 +108,16 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(host: TrailHost, tr
     assert host.held()[key] == trail.objects[key].body
 
 
+def test_a_key_that_is_no_path_is_skipped_and_reported(host: TrailHost, trail: trails.Trail, aws_server: AwsServer) -> None:
+    odd = trail.folder("CloudTrail", trails.REGION, trails.START) + "a/../../b.json.gz"
+    aws_server.client("s3").put_object(Bucket=trail.bucket, Key=odd, Body=b"x")
+    record = host.run(NOW + timedelta(days=30), cloudtrail={"regions": ["eu-west-3"], "lookback": "90d"})
+    assert [(one["path"], one["reason"]) for one in record["skipped"]] == [
+        ("s3://%s/%s" % (trail.bucket, odd), "its key cannot be the path of a file")
+    ]
+    assert record["errors"] == [] and len(host.held()) >= 4
+
+
 def test_a_run_that_was_cut_off_goes_on_where_it_ended(host: TrailHost, trail: trails.Trail, aws_server: AwsServer) -> None:
     key = sorted(trail.logs_of())[-1]
     aws_server.answer(503, _error("ServiceUnavailable"), method="GET", path="/%s/%s" % (trail.bucket, key))

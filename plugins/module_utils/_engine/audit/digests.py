@@ -117,6 +117,15 @@ def load_key(value: bytes) -> t.Any:
     return key
 
 
+def is_key(value: bytes) -> bool:
+    """Whether this is a public key (see ``load_key``)."""
+    try:
+        load_key(value)
+    except UnreadableError:
+        return False
+    return True
+
+
 def is_signed_by(digest: Digest, key: t.Any) -> bool:
     """Whether the signature of the digest is of this key."""
     from cryptography.exceptions import InvalidSignature

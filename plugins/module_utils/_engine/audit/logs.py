@@ -10,6 +10,7 @@ import itertools
 import typing as t
 
 from ..base.errors import LogArchiveError
+from ..base.progress import from_threads
 from ..base.units import format_utc
 from ..sources.trail_bucket import is_about_one_file
 from ..sources.trail_names import LOGS
@@ -57,6 +58,7 @@ def check(
             named[log.bucket, log.key] = (log, one)
     checked = Checked([], [], set(named), {})
     with progress("validate %s %s" % place, sum(sizes.get(name, 0) for name in named)) as advance:
+        advance = from_threads(advance)
 
         def compare(item: t.Tuple[NamedLog, Loaded]) -> t.Tuple[str, str, t.Optional[LogArchiveError]]:
             return _compare(trail, item[0], sizes, advance)

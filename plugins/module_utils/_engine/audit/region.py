@@ -117,12 +117,15 @@ class Region:
 
     def _judge(self, public_keys: t.Optional[KeySource]) -> None:
         """Find out which digests are valid by themselves; asks for public keys that are not remembered."""
-        known = self._memory.public_keys
+        known = dict(self._memory.public_keys)
         needed = {one.digest.fingerprint for one in self._held.values() if one.digest is not None}
         if public_keys is not None and needed - known.keys():
             starts = [one.digest.start for one in self._held.values() if one.digest is not None]
             # The key of a backfill digest is of the time at which it was made.
-            known.update(public_keys(self.place.region, min(starts), max(self._window.end + AHEAD, self._window.now)))
+            fetched = public_keys(self.place.region, min(starts), max(self._window.end + AHEAD, self._window.now))
+            known = {**fetched, **known}
+            # One that is no key may be another one next time.
+            self._memory.public_keys.update((name, key) for name, key in fetched.items() if digests.is_key(key))
         for name, one in self._held.items():
             self._held[name] = chains.judged(one, known)
 

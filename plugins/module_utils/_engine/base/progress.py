@@ -14,6 +14,19 @@ Progress = t.Callable[[str, int], t.ContextManager[Advance]]
 """Called with the title and the size in bytes of an operation that begins; the context lasts as long as the operation."""
 
 
+def from_threads(advance: Advance) -> Advance:
+    """The callback for the use of several threads at once."""
+    import threading
+
+    lock = threading.Lock()
+
+    def locked(count: int) -> None:
+        with lock:
+            advance(count)
+
+    return locked
+
+
 @contextlib.contextmanager
 def no_progress(_title: str, _size: int) -> t.Iterator[Advance]:
     """Report nothing."""

@@ -26,10 +26,11 @@ from ..base.durable import write_all
 from ..base.errors import LogArchiveError, StoreUnavailableError
 from ..base.named_tuple import NamedTuple
 from ..base.periods import Period
+from ..base.progress import from_threads
 from ..base.staging import failing_clearly
 from ..base.units import format_utc, parse_duration
 from ..config.aws_spec import AWS, aws_problems
-from .base import Collected, Collector, Pending, Source
+from .base import Collected, Collector, Pending, Skipped, Source
 from .fetched import new_folder
 from .trail_bucket import READ_HINT, WORKERS, TrailBucket, is_about_one_file
 from .trail_names import DIGESTS, SIDECAR
@@ -51,6 +52,14 @@ class _Wanted(NamedTuple):
 
     stored: StoredFile
     period: Period
+
+
+class _Found(NamedTuple):
+    """What a listing has. wanted: by path. pending: folders that cannot be listed, and later files that cannot be fetched."""
+
+    wanted: t.Dict[str, _Wanted]
+    pending: t.List[Pending]
+    skipped: t.List[Skipped]
 
 
 class DeliveredCollector(Collector):
@@ -105,7 +114,7 @@ class DeliveredCollector(Collector):
         with contextlib.ExitStack() as stack:
             bucket = stack.enter_context(contextlib.closing(self.open()))
             bucket.connect()
-            wanted, pending = self._list(bucket, start, now)
+            wanted, pending, skipped = self._list(bucket, start, now)
             folder = self.folder if check else stack.enter_context(new_folder(self.state, self.below))
             files = [
                 Source(path, one.stored.size, _nanoseconds(one.stored.modified), one.period, self.folder, (0, 0))
@@ -119,30 +128,44 @@ class DeliveredCollector(Collector):
             def fetch(sources: t.List[Source]) -> t.Iterator[t.List[Source]]:
                 return _fetch(bucket, folder, sources, wanted, pending, progress)
 
-            yield Collected(sorted(files, key=lambda one: (one.period, one.path)), folder, pending=pending, problem=problem, fetch=fetch)
+            files.sort(key=lambda one: (one.period, one.path))
+            yield Collected(files, folder, skipped=skipped, pending=pending, problem=problem, fetch=fetch)
 
-    def _list(
-        self, bucket: TrailBucket, start: datetime.datetime, now: datetime.datetime
-    ) -> t.Tuple[t.Dict[str, _Wanted], t.List[Pending]]:
-        """The files of closed hours since ``start``, by path, and the folders that cannot be listed: the others are not affected."""
-        wanted: t.Dict[str, _Wanted] = {}
-        pending: t.List[Pending] = []
+    def _list(self, bucket: TrailBucket, start: datetime.datetime, now: datetime.datetime) -> _Found:
+        """The files of closed hours since ``start``. A folder that cannot be listed does not affect the others."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        found = _Found({}, [], [])
         hour = start.replace(minute=0, second=0, microsecond=0)
-        for place, folder in itertools.product(bucket.places(self.folders), self.folders):
+
+        def listed(item: t.Tuple[Place, str]) -> t.Union[t.List[StoredFile], LogArchiveError]:
             try:
-                found = bucket.files(place, folder, start, now)
+                return bucket.files(*item, start, now)
             except LogArchiveError as error:
                 if not is_about_one_file(error):
                     raise
-                pending.append(_unlisted(bucket, place, folder, error, Period(hour, hour + HOUR)))
-                continue
-            for stored in found:
-                path = self._path(stored.key)
-                moment = stored.modified if stored.file is None or stored.file.time is None else stored.file.time
-                begin = moment.replace(minute=0, second=0, microsecond=0)
-                if path is not None and hour <= begin and begin + HOUR + SETTLE <= now:
-                    wanted[path] = _Wanted(stored, Period(begin, begin + HOUR))
-        return wanted, pending
+                return error
+
+        # An organization has thousands of folders, and each takes a request for each day.
+        with ThreadPoolExecutor(WORKERS) as pool:
+            folders = list(itertools.product(bucket.places(self.folders), self.folders))
+            for (place, folder), files in zip(folders, pool.map(listed, folders)):
+                if isinstance(files, LogArchiveError):
+                    found.pending.append(_unlisted(bucket, place, folder, files, Period(hour, hour + HOUR)))
+                    continue
+                for stored in files:
+                    moment = stored.modified if stored.file is None or stored.file.time is None else stored.file.time
+                    begin = moment.replace(minute=0, second=0, microsecond=0)
+                    if hour <= begin and begin + HOUR + SETTLE <= now:
+                        self._add(found, stored, Period(begin, begin + HOUR), bucket)
+        return found
+
+    def _add(self, found: _Found, stored: StoredFile, period: Period, bucket: TrailBucket) -> None:
+        path = self._path(stored.key)
+        if path is None:
+            found.skipped.append(Skipped(bucket.location(stored.key), "its key cannot be the path of a file"))
+        else:
+            found.wanted[path] = _Wanted(stored, period)
 
     def _path(self, key: str) -> t.Optional[str]:
         """The path of a file; None for a key that is no path below a folder."""
@@ -179,7 +202,8 @@ def _fetch(
         for period, of_hour in itertools.groupby(sources, key=lambda source: source.period):
             batch = list(of_hour)
             with progress("fetch %s" % format_utc(period.start), sum(source.size for source in batch)) as advance:
-                calls = [pool.submit(_fetch_one, bucket, root, source, wanted[source.path].stored, advance) for source in batch]
+                moved = from_threads(advance)
+                calls = [pool.submit(_fetch_one, bucket, root, source, wanted[source.path].stored, moved) for source in batch]
                 try:
                     done = [call.result() for call in calls]
                 finally:

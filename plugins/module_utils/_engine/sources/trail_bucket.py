@@ -118,7 +118,7 @@ class TrailBucket:
         self, place: Place, folder: str, start: datetime.datetime, end: datetime.datetime, operation: str, *members: str
     ) -> t.List[StoredFile]:
         found: t.List[StoredFile] = []
-        for day in trail_names.days(start, end):
+        for day in trail_names.folders(start, end):
             prefix = self.folder(place, folder, day)
 
             def entries(prefix: str = prefix) -> t.List[t.Dict[str, t.Any]]:
@@ -128,7 +128,7 @@ class TrailBucket:
         return found
 
     def folder(self, place: Place, folder: str, day: str = "") -> str:
-        """The prefix of the keys of a folder. day: of trail_names.days."""
+        """The prefix of the keys of a folder. day: of trail_names.folders."""
         return "%s%s/%s/%s/%s" % (self.root, place.account, folder, place.region, day)
 
     def parse(self, key: str) -> t.Optional[TrailFile]:

@@ -20,6 +20,8 @@ LOGS, DIGESTS, INSIGHTS = "CloudTrail", "CloudTrail-Digest", "CloudTrail-Insight
 FOLDERS = {"logs": LOGS, "digests": DIGESTS, "insights": INSIGHTS}
 """By the word that the option ``filter`` has for it."""
 BACKFILL = "_backfill"
+MOST_DAYS = 40
+"""Days that are listed one by one."""
 SIDECAR = ".metadata.json"
 """Ends the name of the file that an archive has beside a digest: its metadata, with the signature (see ``cloudtrail``)."""
 
@@ -76,9 +78,13 @@ def root_of(prefix: str, organization: t.Optional[str]) -> str:
     return "%sAWSLogs/%s" % (prefix + "/" if prefix else "", organization + "/" if organization else "")
 
 
-def days(start: datetime.datetime, end: datetime.datetime) -> t.Iterator[str]:
-    """The folders of the UTC days from one time to another, as 'YYYY/MM/DD/'."""
+def folders(start: datetime.datetime, end: datetime.datetime) -> t.Iterator[str]:
+    """The folders that have the UTC days from one time to another: of the days, 'YYYY/MM/DD/', or, for many of them, of their months.
+
+    Each is listed by itself: a year takes 12 requests instead of 365, and a few days do not take a month.
+    """
     day, last = start.astimezone(UTC).date(), end.astimezone(UTC).date()
+    by_month = (last - day).days > MOST_DAYS
     while day <= last:
-        yield "%04d/%02d/%02d/" % (day.year, day.month, day.day)
-        day += datetime.timedelta(days=1)
+        yield "%04d/%02d/" % (day.year, day.month) if by_month else "%04d/%02d/%02d/" % (day.year, day.month, day.day)
+        day = (day.replace(day=1) + datetime.timedelta(days=32)).replace(day=1) if by_month else day + datetime.timedelta(days=1)

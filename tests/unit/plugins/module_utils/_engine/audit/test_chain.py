@@ -157,8 +157,10 @@ def test_a_file_is_what_its_folder_says() -> None:
     assert trail_names.parse("AWSLogs/123456789012/Config/eu-west-3/2026/11/03/x.json.gz") is None
 
 
-def test_the_days_of_a_time() -> None:
-    assert list(trail_names.days(START - timedelta(hours=7), START)) == ["2026/11/02/", "2026/11/03/"]
+def test_the_folders_of_a_time_are_days_or_months() -> None:
+    assert list(trail_names.folders(START - timedelta(hours=7), START)) == ["2026/11/02/", "2026/11/03/"]
+    assert len(list(trail_names.folders(START - timedelta(days=40), START))) == 41
+    assert list(trail_names.folders(START - timedelta(days=41), START)) == ["2026/09/", "2026/10/", "2026/11/"]
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------
