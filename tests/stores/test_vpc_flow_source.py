@@ -76,7 +76,11 @@ def restored(host: FlowHost, folder: pathlib.Path) -> t.Dict[str, bytes]:
 
 
 def test_files_of_every_layout_are_archived_unchanged_and_a_stream_reads_them(tmp_path, host: FlowHost, aws_server: AwsServer) -> None:
+    aws_server.forget_requests()
     record = host.archive(NOW)
+    sent = {(each.service, each.method, "object" if each.path.count("/") > 1 else "bucket") for each in aws_server.requests()}
+    # s3:ListBucket and s3:GetObject: the policy of docs/cloud.md.
+    assert sent == {("s3", "GET", "bucket"), ("s3", "GET", "object")}
     assert [one["name"] for one in record["archives"]] == ["flows.20261103T%02d00.tgz.fernet" % hour for hour in (2, 3)]
     aws_server.forget_requests()
     assert host.archive(NOW + timedelta(hours=1))["archives"] == []
