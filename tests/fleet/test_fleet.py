@@ -119,6 +119,8 @@ class Site:
             "log_archive_jobs": {"app": job},
             "log_archive_stores": {"sftp": sftp, "s3": s3},
             "log_archive_escrow": str(self.escrow),
+            # Its folder is that of all tests.
+            "log_archive_witness": "%s-witness" % self.escrow,
             "log_archive_escrow_vault_secret": self.vault_secret,
             "dependencies_wheelhouse": str(self.fleet.wheelhouse),
             "permissions_operators": [OPERATOR],

@@ -61,7 +61,12 @@ def escrow(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def ready(fleet_factory: t.Any, escrow: pathlib.Path) -> t.Any:
     """A host with cron and systemd that has all that a job needs to run."""
     host = fleet_factory(systemd=("files1",)).hosts["files1"]
-    variables = {"log_archive_dependencies": "packages", "log_archive_stores": STORES, "log_archive_escrow": str(escrow)}
+    variables = {
+        "log_archive_dependencies": "packages",
+        "log_archive_stores": STORES,
+        "log_archive_escrow": str(escrow),
+        "log_archive_witness": "",
+    }
     variables["log_archive_jobs"] = {name: JOBS[name] for name in JOBS if name != "nightly"}
     succeed(host, ["dependencies", "permissions", "keys", "runner"], **variables)
     host.run(["install", "-d", "-o", "log-archive", "-m", "700", STORE])

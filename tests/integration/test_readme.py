@@ -121,10 +121,11 @@ def test_a_store_has_the_layout_of_the_readme(tmp_path):
     assert job.run(config.load(str(tmp_path / "syslog.json")))["exit_code"] == 0
     drawn = "web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet"
     assert drawn in TEXT
-    assert sorted(str(path.relative_to(tmp_path / "store")) for path in (tmp_path / "store").rglob("*") if path.is_file()) == [
-        drawn,
-        drawn + ".manifest.json",
-    ]
+    stored = sorted(str(path.relative_to(tmp_path / "store")) for path in (tmp_path / "store").rglob("*") if path.is_file())
+    assert stored[:2] == [drawn, drawn + ".manifest.json"]
+    assert re.fullmatch("web1/syslog/ledger/[0-9]{12}-[0-9a-f]{32}-[0-9a-f]{64}[.]json", stored[2])
+    assert "<host>/<job>/ledger/<entry>-<ledger>-<SHA-256>.json" in TEXT
+    assert len(stored) == 3
 
 
 def first_cells(heading: str) -> set[str]:

@@ -51,6 +51,7 @@ class Site:
             "log_archive_jobs": {"app": job},
             "log_archive_stores": {"sftp": sftp},
             "log_archive_escrow": str(escrow),
+            "log_archive_witness": "%s-witness" % escrow,
             "log_archive_escrow_vault_secret": "correct horse battery staple",
             "dependencies_wheelhouse": wheels(self.host, *SFTP_PROJECTS),
         }

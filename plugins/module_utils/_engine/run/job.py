@@ -198,13 +198,15 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
 
 def _send_head(context: Context) -> None:
     """Copy the head of the ledger to the stores that need it, and record where the ledger ends."""
-    if not context.check and not {*context.catalog.entered.owed(context.job)}.isdisjoint(context.stores.names):
+    standing = context.catalog.entered.standing(context.job)
+    if standing is None:
+        return
+    ledger, seq, owed = standing
+    context.recorder.record["ledger"] = {"ledger": ledger, "seq": seq}
+    if not (context.check or set(owed).isdisjoint(context.stores.names)):
         from .heads import send
 
         send(context)
-    known = context.catalog.entered.known(context.job)
-    if known is not None:
-        context.recorder.record["ledger"] = {"ledger": known.ledger, "seq": known.seq}
 
 
 def _warn_of_failed_verifications(context: Context) -> None:

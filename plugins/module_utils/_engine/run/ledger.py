@@ -14,7 +14,7 @@ import typing as t
 
 from ..archive.manifest import dump
 from ..archive.naming import is_archive_key
-from ..state.entered import Known
+from ..state.entry import Known
 from ..state.ledger import file as files
 from ..state.ledger.chain import BROKEN, BrokenLedgerError, Contents, Head, Payload
 

@@ -11,28 +11,12 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ..base.named_tuple import NamedTuple
 from .database import text
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
     from .database import Database
-
-
-class Unentered(NamedTuple):
-    """A verified copy without an entry in the ledger."""
-
-    archive: int
-    store: str
-    key: str
-    manifest: Manifest
-
-
-class Known(NamedTuple):
-    """The ledger that the catalog knows: its id, and the last entry that the catalog has learned of."""
-
-    ledger: str
-    seq: int
+    from .entry import Known, Unentered
 
 
 Mark = t.Tuple[int, str, str]
@@ -47,27 +31,38 @@ class Entered:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    # Each run asks for these two.
+    # Each run asks for these two, and does not need the types.
 
     def owes_entries(self, job: str) -> bool:
         """Whether a verified copy of the job has no entry yet."""
         return self._database.execute("SELECT 1 FROM copies WHERE %s LIMIT 1" % _CONDITION, (job,)) != []
 
-    def owed(self, job: str) -> t.List[str]:
-        """The stores with archives of the ledger that lack its head."""
+    def standing(self, job: str) -> t.Optional[t.Tuple[str, int, t.List[str]]]:
+        """The id of the ledger, its last entry, and the stores with its archives that lack its head. None without a ledger."""
         rows = self._database.execute(
-            "SELECT heads.store FROM ledgers JOIN heads USING (job) WHERE job = ? GROUP BY heads.store HAVING MAX(heads.seq) < ledgers.seq",
+            "SELECT ledger, ledgers.seq, store, MAX(heads.seq) FROM ledgers LEFT JOIN heads USING (job) WHERE job = ? GROUP BY store",
             (job,),
         )
-        return [store for (store,) in rows]
+        if not rows:
+            return None
+        return rows[0][0], rows[0][1], [store for _ledger, seq, store, sent in rows if store is not None and sent < seq]
 
     def known(self, job: str) -> t.Optional[Known]:
         """The ledger of a job, as far as the catalog knows it."""
-        rows = self._database.execute("SELECT ledger, seq FROM ledgers WHERE job = ?", (job,))
-        return Known(*rows[0]) if rows else None
+        from .entry import Known
+
+        standing = self.standing(job)
+        return None if standing is None else Known(*standing[:2])
+
+    def owed(self, job: str) -> t.List[str]:
+        """The stores with archives of the ledger that lack its head."""
+        standing = self.standing(job)
+        return [] if standing is None else standing[2]
 
     def unentered(self, job: str, most: int) -> t.List[Unentered]:
         """Verified copies without an entry, in the order in which their archives were made."""
+        from .entry import Unentered
+
         rows = self._database.execute(
             "SELECT archive, store, copies.key, COALESCE(copies.manifest, archives.manifest) FROM copies"
             " JOIN archives ON archives.id = archive WHERE %s ORDER BY archive, store LIMIT ?" % _CONDITION,

@@ -44,3 +44,19 @@ class Entry(t.NamedTuple):
     def size(self) -> int:
         """The archive's size in bytes."""
         return self.manifest["archive"]["size"]
+
+
+class Unentered(t.NamedTuple):
+    """A verified copy without an entry in the ledger."""
+
+    archive: int
+    store: str
+    key: str
+    manifest: Manifest
+
+
+class Known(t.NamedTuple):
+    """The ledger that the catalog knows: its id, and the last entry that the catalog has learned of."""
+
+    ledger: str
+    seq: int
