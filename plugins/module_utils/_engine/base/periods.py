@@ -100,6 +100,9 @@ class NameMatch(NamedTuple):
     period: t.Optional[Period]
 
 
+_WITHOUT_TIME = NameMatch(None, None)
+
+
 # -- time zones -------------------------------------------------------------------------------------------------------
 
 
@@ -296,6 +299,8 @@ class NamePattern:
         found = self._regex.fullmatch(name)
         if found is None:
             return None
+        if not self._codes:
+            return _WITHOUT_TIME
         values = {code: text for code, text in zip(self._codes, found.group(0, *self._groups)[1:]) if text is not None}
         unit = self.unit
         if len(values) < self._distinct:
@@ -305,7 +310,7 @@ class NamePattern:
             except ConfigError:
                 unit = None
         if unit is None:
-            return NameMatch(None, None)
+            return _WITHOUT_TIME
         period = _read_period(values, unit, load_timezone(timezone))
         return None if period is None else NameMatch(unit, period)
 

@@ -28,6 +28,7 @@ if t.TYPE_CHECKING:
     from ..config.document import JobDocument
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+_EFFECTIVE_IDS = os.access in os.supports_effective_ids
 
 _KINDS = {
     stat.S_IFLNK: "a symbolic link, which is never followed",
@@ -52,12 +53,13 @@ class Selection(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A name that matches. ``real`` is the path without links; ``period`` is None if the modification time decides.
+    """A file that matches by its name. ``real`` is the path without links; ``period`` is None if the modification time decides.
 
     root: the folder below which ``path`` is opened. holder: a descriptor of the folder that holds it, open until the next candidate.
     """
 
     path: str
+    name: str
     real: str
     period: t.Optional[Period]
     excluded: bool
@@ -222,7 +224,7 @@ def _candidates(wanted: Criteria, skipped: t.Dict[str, t.Union[Skipped, Pending]
         elif matched is not _OUTSIDE:
             try:
                 with open_folder(folder) as holder:
-                    yield _Candidate(path, real, matched.period, _is_excluded(wanted, name, name), folder, holder)
+                    yield _Candidate(path, name, real, matched.period, _is_excluded(wanted, name, name), folder, holder)
             except OSError as error:
                 skipped[real] = _not_accessed(folder, error, "vanished after it was listed")
 
@@ -240,10 +242,12 @@ def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, t.Union[Skipped, Pen
         while folders:
             relative_folder = folders.pop()
             try:
+                beginning = relative_folder + "/" if relative_folder else ""
+                path_beginning, real_beginning = (os.path.join(each, relative_folder, "") for each in (root, real_root))
                 with open_below(held, relative_folder) as holder, os.scandir(holder) as entries:
                     for entry in entries:
                         name = entry.name
-                        relative = "%s/%s" % (relative_folder, name) if relative_folder else name
+                        relative = beginning + name
                         if entry.is_dir(follow_symlinks=False):
                             if wanted.recurse and not _is_excluded(wanted, name, relative):
                                 folders.append(relative)
@@ -251,9 +255,10 @@ def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, t.Union[Skipped, Pen
                         matched = _match(wanted, name, relative)
                         if matched is _OUTSIDE:
                             continue
-                        path, real = os.path.join(root, relative), os.path.join(real_root, relative)
+                        path, real = path_beginning + name, real_beginning + name
                         if matched is not None:
-                            yield _Candidate(path, real, matched.period, _is_excluded(wanted, name, relative), root, holder)
+                            excluded = bool(wanted.exclude) and _is_excluded(wanted, name, relative)
+                            yield _Candidate(path, name, real, matched.period, excluded, root, holder)
                         elif wanted.recurse and entry.is_symlink() and _leads_to_folder(entry) and not _is_excluded(wanted, name, relative):
                             skipped[real] = Skipped(path, "a symbolic link to a folder, which is never followed")
             except OSError as error:
@@ -331,7 +336,7 @@ def _judge(wanted: Criteria, candidate: _Candidate) -> t.Optional[t.Tuple[Source
     if problem:
         raise _Unready(Pending(candidate.path, problem, expected, True))
     try:
-        status = os.lstat(os.path.basename(candidate.path), dir_fd=candidate.holder)
+        status = os.lstat(candidate.name, dir_fd=candidate.holder)
     except OSError as error:
         gone = "vanished after it was listed"
         why = _why(error, gone)
@@ -368,7 +373,7 @@ def _modified(status: os.stat_result) -> datetime.datetime:
     seconds = status.st_mtime_ns // 10**9
     if not FIRST_SECOND <= seconds <= LAST_SECOND:
         raise _Unusable("its modification time is not a valid date (%d s)" % seconds)
-    return _EPOCH + datetime.timedelta(seconds=seconds)
+    return datetime.datetime.fromtimestamp(seconds, UTC)
 
 
 def _closed(
@@ -413,8 +418,7 @@ def _written_lately(wanted: Criteria, status: os.stat_result) -> t.Optional[str]
 
 
 def _may_read(candidate: _Candidate) -> bool:
-    effective_ids = os.access in os.supports_effective_ids
-    return os.access(os.path.basename(candidate.path), os.R_OK, dir_fd=candidate.holder, effective_ids=effective_ids)
+    return os.access(candidate.name, os.R_OK, dir_fd=candidate.holder, effective_ids=_EFFECTIVE_IDS)
 
 
 def _not_accessed(path: str, error: OSError, gone: str) -> t.Union[Skipped, Pending]:

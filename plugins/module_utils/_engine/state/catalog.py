@@ -9,6 +9,7 @@ the spool, and a copy is 'verified' only after its store has proven it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import typing as t
@@ -32,8 +33,18 @@ if t.TYPE_CHECKING:
     Identities = t.Mapping[str, Identity]
 
 
+_ARCHIVED = (
+    "SELECT path, sources.size, mtime_ns, archive FROM sources CROSS JOIN archives ON archives.id = archive"
+    " WHERE path IN (%s) AND job = ? AND NOT changed"
+)
+_PATHS = 500
+"""Paths of one statement; older releases of SQLite allow 999 values."""
 SourceState = t.Tuple[str, int, int]
 """A source as it was at one time: path, size in bytes, mtime in nanoseconds."""
+
+
+def _batches(paths: t.Iterator[bytes]) -> t.Iterator[t.List[bytes]]:
+    return iter(lambda: list(itertools.islice(paths, _PATHS)), [])
 
 
 def exists(state: str) -> bool:
@@ -160,14 +171,9 @@ class Catalog:
         A source that changed while it was read is not among them: it is archived again once it no longer changes.
         """
         found: t.Dict[SourceState, int] = {}
-        for path in paths:
-            rows = self._database.execute(
-                "SELECT sources.size, mtime_ns, archive FROM sources JOIN archives ON archives.id = archive"
-                " WHERE path = ? AND job = ? AND NOT changed",
-                (path.encode("utf-8", "surrogateescape"), job),
-            )
-            for size, mtime_ns, archive in rows:
-                found[(path, size, int(mtime_ns))] = archive
+        for some in _batches(path.encode("utf-8", "surrogateescape") for path in paths):
+            for path, size, mtime_ns, archive in self._database.execute(_ARCHIVED % ",".join("?" * len(some)), (*some, job)):
+                found[(path.decode("utf-8", "surrogateescape"), size, int(mtime_ns))] = archive
         return found
 
     def covers(self, job: str, start: str, end: str) -> bool:
