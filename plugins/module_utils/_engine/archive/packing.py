@@ -101,11 +101,12 @@ def pack(
     ``sink``.
     """
     archive = _Archive(sink, envelope.seal())
-    gzip = _Gzip(archive.write)
+    ordered = sorted(sources, key=lambda source: member_name(source.path, below).encode("utf-8", "surrogateescape"))
+    gzip = _Gzip(archive.write, sum(source.size for source in ordered) + tarfile.RECORDSIZE)
     packed = []
     tar_size = 0
     try:
-        for source in sorted(sources, key=lambda source: member_name(source.path, below).encode("utf-8", "surrogateescape")):
+        for source in ordered:
             one, size = _pack_source(source, below, gzip, progress)
             packed.append(one)
             tar_size += size
@@ -267,10 +268,11 @@ class _Archive:
 class _Gzip:
     """One gzip member: blocks are deflated on all cores and given to ``output`` in order, by a separate thread.
 
-    The number of blocks is fixed and they are reused. That bounds the memory, and saves the kernel clearing new pages.
+    The number of blocks is fixed and they are reused. That bounds the memory, and saves the kernel clearing new pages. The first has
+    only the size that is expected: to clear two blocks took a fifth of the time of a small archive.
     """
 
-    def __init__(self, output: t.Callable[[bytes], None]) -> None:
+    def __init__(self, output: t.Callable[[bytes], None], expected: int) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         self._deflate, self._crc32 = _deflater()
@@ -280,7 +282,7 @@ class _Gzip:
         self._blocks_left = workers + 3
         self._under_way: t.Deque[t.Tuple[t.Any, bytearray]] = collections.deque()
         self._output = output
-        self._block = bytearray(BLOCK)
+        self._block = bytearray(min(BLOCK, expected))
         self._filled = 0
         self._before = b""
         self._crc = 0
@@ -289,7 +291,9 @@ class _Gzip:
 
     def space(self, wanted: int) -> memoryview:
         """Room for at most ``wanted`` bytes. Call ``advance`` with the number of bytes that were written there."""
-        return memoryview(self._block)[self._filled : min(BLOCK, self._filled + wanted)]
+        if self._filled == len(self._block):
+            self._block.extend(bytes(BLOCK - self._filled))  # There is more than was expected.
+        return memoryview(self._block)[self._filled : self._filled + wanted]
 
     def advance(self, count: int) -> None:
         self._filled += count
@@ -305,7 +309,7 @@ class _Gzip:
             self.advance(count)
 
     def finish(self) -> None:
-        self._flush()
+        self._deflate_block()
         while self._under_way:
             self._under_way.popleft()[0].result()
         self._output(LAST_DEFLATE_BLOCK + self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
@@ -321,6 +325,15 @@ class _Gzip:
         self._writer.shutdown()
 
     def _flush(self) -> None:
+        self._deflate_block()
+        if self._blocks_left:
+            self._blocks_left -= 1
+            self._block = bytearray(BLOCK)
+        else:
+            written, self._block = self._under_way.popleft()
+            written.result()
+
+    def _deflate_block(self) -> None:
         filled = memoryview(self._block)[: self._filled]
         self._crc = self._crc32(filled, self._crc)
         self._size += len(filled)
@@ -328,12 +341,6 @@ class _Gzip:
         self._under_way.append((self._writer.submit(self._write_pieces, deflated), self._block))
         self._before = bytes(filled[-WINDOW:])
         self._filled = 0
-        if self._blocks_left:
-            self._blocks_left -= 1
-            self._block = bytearray(BLOCK)
-        else:
-            written, self._block = self._under_way.popleft()
-            written.result()
 
 
 def _deflater() -> t.Tuple[t.Callable[[memoryview, bytes], t.List[bytes]], t.Callable[[memoryview, int], int]]:

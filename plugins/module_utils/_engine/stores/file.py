@@ -243,7 +243,7 @@ class FileStore(Store):
 
     def _copy(self, path: Local, fd: int, digests: Digests, progress: Advance) -> None:
         md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
-        for data in _read_spooled(path):
+        for data in _read_spooled(path, digests.size):
             size += len(data)
             if size > digests.size:
                 break
@@ -293,9 +293,9 @@ def _is_temporary(key: str) -> bool:
     return key.rpartition("/")[2].startswith(TEMP_PREFIX)
 
 
-def _read_spooled(path: Local) -> t.Iterator[memoryview]:
-    """The file in pieces; each is valid until the next is read. Raises SourceError, because the failure is not the store's."""
-    buffer = memoryview(bytearray(CHUNK))
+def _read_spooled(path: Local, size: int) -> t.Iterator[memoryview]:
+    """The file, of about this size, in pieces; each is valid until the next is read. Raises SourceError: the failure is not the store's."""
+    buffer = memoryview(bytearray(max(1, min(CHUNK, size))))
     with open_spooled(path) as file:
         while True:
             try:
