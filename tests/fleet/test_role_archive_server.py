@@ -574,7 +574,10 @@ def test_the_account_goes_with_the_last_store_that_uses_it(site: Site) -> None:
     before = site.snapshots()
 
     def unchanged() -> bool:
-        return site.snapshots() == before
+        after = site.snapshots()
+        changed = difference(before["db1"], after["db1"]) | difference(before["store1"], after["store1"])
+        # On the server, cron seals the archives of the other host meanwhile.
+        return not any(path.startswith(("/etc/", BASE + "/la-db1")) for path in changed)
 
     assert site.play(book)[::2] == (0, {"db1": 0}) and unchanged()
     checked = site.play(book, "--check", *no_jobs)
