@@ -20,9 +20,9 @@ from rigs.host import COMMAND, ENGINE_PATH, Host
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 MODULES = {path.stem for path in (CHECKOUT / "plugins" / "modules").glob("*.py")}
-ON_THE_CONTROLLER = {"key_escrow", "timed_prompt"}
-# They write nothing on the host: tests/integration/test_cloud_modules.py.
-IN_THE_CLOUD = {"cloudtrail_events", "cloudwatch_logs", "cloudwatch_monitoring"}
+ON_THE_CONTROLLER = {"key_escrow", "ledger_witness", "timed_prompt"}
+# tests/integration/test_cloud_modules.py and test_cloudtrail_module.py.
+IN_THE_CLOUD = {"cloudtrail_events", "cloudtrail_validate", "cloudwatch_logs", "cloudwatch_monitoring"}
 PREFIX = "ansible_collections.infra_ops.log_archive.plugins.modules."
 
 
@@ -64,6 +64,7 @@ class Site:
             "name": "s", "follow": {"paths": [home + "/logs"], "patterns": ["syslog.*"]}, "parse": {"profile": "generic"},
             "sinks": [{"type": "sqlite", "path": home + "/new.sqlite"}], "state": absent,
         }  # fmt: skip
+        layout = {"paths": [{"path": absent, "state": "directory", "owner": "root", "group": "root", "mode": "0700"}]}
         return {
             "archive_create": {"sources": [{"path": self.log}], "folder": absent, "job": "j", "keyring": str(self.host.keyring)},
             "archive_info": {"store": self.sftp},
@@ -75,7 +76,8 @@ class Site:
             "client_id_reveal": {"keyring": str(self.host.keyring), "tokens": []},
             "fernet_key": {"keyring": absent},
             "host_command": {"interpreter": sys.executable, "prefix": absent},
-            "host_layout": {"paths": [{"path": absent, "state": "directory", "owner": "root", "group": "root", "mode": "0700"}]},
+            "host_layout": layout,
+            "host_look": {"layouts": [dict(layout, name="all")], "keyring": absent},
             "job_document": {"folder": absent, "job": self.host.given()},
             "log_ingest": {"stream": stream},
             "log_select": {"paths": [home + "/logs"], "patterns": ["syslog.%Y%m%d.%H"]},
