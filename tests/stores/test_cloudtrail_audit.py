@@ -130,10 +130,8 @@ def test_a_memory_that_cannot_be_read_is_an_error(site: Site, validate: t.Any) -
 @pytest.mark.parametrize(
     ("status", "error", "kind"),
     [
-        (400, "AccessDeniedException", "aws_denied"),
         (400, "ThrottlingException", "aws_throttled"),
         (400, "ExpiredTokenException", "aws_expired"),
-        (400, "OptInRequired", "aws_region"),
     ],
 )
 def test_a_region_that_fails_does_not_end_the_others(site: Site, validate: t.Any, status: int, error: str, kind: str) -> None:
