@@ -27,8 +27,9 @@ class Counts:
     def last_created(self, job: str) -> t.Optional[str]:
         """The latest time at which one of the last thousand archives of a job was made; None if there is none."""
         mark = '"created": "'
-        last = "SELECT manifest FROM archives WHERE job = ? ORDER BY id DESC LIMIT 1000"
-        query = "SELECT MAX(substr(manifest, instr(manifest, ?) + ?, ?)) FROM (%s)" % last
+        # The ids first, from an index: SQLite would sort all manifests of the job.
+        last = "SELECT id FROM archives WHERE job = ? ORDER BY id DESC LIMIT 1000"
+        query = "SELECT MAX(substr(manifest, instr(manifest, ?) + ?, ?)) FROM archives WHERE id IN (%s)" % last
         rows = self._database.execute(query, (mark, len(mark), len("2024-01-12T13:05:00Z"), job))
         return t.cast(t.Optional[str], rows[0][0])
 
