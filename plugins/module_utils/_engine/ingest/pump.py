@@ -165,6 +165,10 @@ class Pump:
         if self._sink is None or self._tracker is None:
             sink = self._sink = self._open_sink(self._options, self._document)
             self._tracker = source_of(self._document, sink.open_generations(), sink.generations_like, self._clock)
+        if self._ahead is not None:
+            # What was read ahead counts on files as they were before this look.
+            self._ahead.join()
+            self._ahead = None
         self._tracker.scan()
         for batch, stored in self._tracker.notes():
             stored(self._store(batch))

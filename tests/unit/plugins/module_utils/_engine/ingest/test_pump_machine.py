@@ -14,6 +14,7 @@ import tempfile
 import typing as t
 
 import hypothesis.strategies as st
+import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import pump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
@@ -149,3 +150,16 @@ TestFollowing.settings = settings(
     suppress_health_check=list(HealthCheck),
     print_blob=True,
 )
+
+
+@pytest.mark.parametrize("how", ["copytruncate", "truncate", "rename", "compress"])
+def test_a_look_drops_what_was_read_ahead(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr(pump, "LINES", 1)
+    following = Following()
+    following.write(8, 0, False)
+    # Full batches, so that another one is read already when the log is rotated.
+    following.follow(2)
+    following.rotate(how, True)
+    following.write(2, 0, False)
+    following.follow(3)
+    following.teardown()
