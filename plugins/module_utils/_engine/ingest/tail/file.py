@@ -31,7 +31,8 @@ class File:
     """A file by device and inode. It stays open while it is read, so that it can be read to its end under any name and without one.
 
     base: the first offset that is not a zero byte. size: of the content when it was looked at last. seen: the same, at its largest.
-    scanned, stuck: up to where the last line has no newline; the size at which nothing more could be read, -1 if it may be read.
+    scanned: the offset of the last line, and up to where it has no newline.
+    stuck: the size at which nothing more could be read, -1 if it may be read.
     changed_at, first_at, retry_at: on the tracker's clock; the last is when it has to be identified again though it did not change.
     enveloped: its content may be one JSON object with a list of records. first_line: of the content, empty if it is very long.
     unfinished: a compressed file that is still being written, or damaged. damage: why a compressed file cannot be decompressed to its end.
@@ -44,7 +45,8 @@ class File:
         self.state = NEW
         self.content: t.Optional[Content] = None
         self.generation: t.Optional[Generation] = None
-        self.base = self.size = self.seen = self.scanned = 0
+        self.base = self.size = self.seen = 0
+        self.scanned = (0, 0)
         self.stuck = -1
         self.missing = self.unfinished = False
         self.changed = True
@@ -119,7 +121,7 @@ class File:
         """Forget what the content was: it is another one now, or its generation is."""
         self.close()
         self.state, self.generation = NEW, None
-        self.scanned, self.stuck, self.seen = 0, -1, 0
+        self.scanned, self.stuck, self.seen = (0, 0), -1, 0
         self.damage = ""
 
     def is_intact(self) -> bool:
@@ -153,6 +155,10 @@ class File:
     def is_used_up(self) -> bool:
         """Whether nothing more can be read of it now."""
         return not self.unread or (self.damage != "" and self.stuck == self.size)
+
+    def scanned_from(self, offset: int) -> int:
+        """Up to where there is no newline from an offset on. What was read and not stored is read again from an earlier one."""
+        return self.scanned[1] if self.scanned[0] == offset else 0
 
     def place(self) -> Place:
         """Where its generation is now."""

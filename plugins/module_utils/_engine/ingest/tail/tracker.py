@@ -237,7 +237,7 @@ class Tracker:
         if not content.compressed:
             file.size = content.size()
             file.seen = max(file.seen, file.size)
-        piece = read_lines(content, generation.offset, limits, file.scanned, self._ends(file) and not file.damage)
+        piece = read_lines(content, generation.offset, limits, file.scanned_from(generation.offset), self._ends(file) and not file.damage)
         after = generation._replace(
             head=fingerprint.extended(generation.head, content, file.base, piece.end),
             offset=piece.end,
@@ -250,7 +250,7 @@ class Tracker:
         if not content.compressed and not file.is_intact():
             self._lose(file, truncated=True)
             return None
-        file.scanned = piece.scanned
+        file.scanned = piece.end, piece.scanned
         if piece.end == generation.offset:
             file.stuck = file.size
             return None

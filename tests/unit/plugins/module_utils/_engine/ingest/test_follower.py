@@ -177,6 +177,18 @@ def test_a_value_that_only_the_database_refuses_is_found_by_halves(tmp_path, log
     assert sizes(tmp_path) == list(range(1, 100))
 
 
+def test_lines_that_are_read_again_are_not_joined_with_a_hole_before_them(tmp_path, logs, monkeypatch) -> None:
+    monkeypatch.setattr(parser, "decoder", lambda: json.loads)
+    (logs / "sftpgo.log").write_bytes(upload(1) + b"\n")
+    assert follower.catch_up(document(tmp_path))["sinks"][0]["rows"] == 1
+    with open(logs / "sftpgo.log", "ab") as file:
+        file.write(bytes(100))
+    write(logs / "sftpgo.log", *range(2, 9), 2**64, 9)
+    result = follower.catch_up(document(tmp_path))["sinks"][0]
+    assert (result["rows"], result["rejected"]) == (8, 1)
+    assert sizes(tmp_path) == list(range(1, 10))
+
+
 def test_what_was_read_ahead_is_forgotten_when_the_database_fails(tmp_path, logs, monkeypatch) -> None:
     monkeypatch.setattr(pump, "LINES", 8)
     commit, failures = SqliteSink.commit, []
