@@ -36,7 +36,7 @@ CLOUDWATCH_LOGS: Spec = {
         "type": "list",
         "elements": "dict",
         "options": {
-            "message": {"type": "str", "required": True, "description": ["The text of the event, at most 1048550 bytes of UTF-8."]},
+            "text": {"type": "str", "required": True, "description": ["The text of the event, at most 1048550 bytes of UTF-8."]},
             "time": {
                 "type": "str",
                 "description": [

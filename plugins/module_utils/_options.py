@@ -35,6 +35,15 @@ FALLBACK_STORES_OPTION: Spec = {
     }
 }
 
+TRAIL_STORES: Spec = {
+    "store": {
+        "type": "dict",
+        "options": STORE,
+        "description": ["A store with the archives of the trail. By default the bucket is validated."],
+    },
+    **FALLBACK_STORES_OPTION,
+}
+
 POLICY_OPTION: Spec = {
     "policy": {
         "type": "dict",

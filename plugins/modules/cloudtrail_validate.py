@@ -54,14 +54,6 @@ options:
   html:
     description: A file for the report as an HTML page that can be filed. Each validation writes it anew.
     type: path
-  store:
-    description: A store with the archives of the trail. By default the bucket is validated.
-    type: dict
-  fallback_stores:
-    description: Further stores of the same archives, in order of preference.
-    type: list
-    elements: dict
-    default: []
   host:
     description: Only archives of the host with this name. By default of all hosts.
     type: str
@@ -77,6 +69,7 @@ requirements:
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.cloudtrail
+  - infra_ops.log_archive.trail_stores
 attributes:
   check_mode:
     support: full
@@ -304,7 +297,6 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_time
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_trail
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.store_spec import STORE
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import Holdings
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import audit_page
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
@@ -315,12 +307,11 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
     unescaped_paths,
     warn,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import TRAIL
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import TRAIL, TRAIL_STORES
 
 
 def main() -> None:
-    stores = argument_spec(STORE)
-    arguments = argument_spec(TRAIL)
+    arguments = {**argument_spec(TRAIL), **argument_spec(TRAIL_STORES)}
     arguments.update(
         name={"type": "str", "default": "trail"},
         since={"type": "str"},
@@ -330,8 +321,6 @@ def main() -> None:
         state={"type": "path"},
         offline={"type": "bool", "default": False},
         html={"type": "path"},
-        store={"type": "dict", "options": stores},
-        fallback_stores={"type": "list", "elements": "dict", "default": [], "options": stores},
         host={"type": "str"},
         keyring={"type": "path", "no_log": False},
         unencrypted={"type": "bool", "default": False},

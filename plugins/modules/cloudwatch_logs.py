@@ -61,7 +61,7 @@ EXAMPLES = r"""
     log_group: /operations
     log_stream: maintenance
     events:
-      - message: "{{ inventory_hostname }} goes down for maintenance"
+      - text: "{{ inventory_hostname }} goes down for maintenance"
 
 - name: Count the errors of the last day by program
   infra_ops.log_archive.cloudwatch_logs:
@@ -177,7 +177,7 @@ def main() -> None:
 def _put(module: AnsibleModule, service: Service, options: Options, result: t.Dict[str, t.Any]) -> None:
     now = int(time.time() * 1000)
     events = [
-        LogEvent(_milliseconds(event["time"], "events[%d].time" % place) if event["time"] else now, event["message"], place)
+        LogEvent(_milliseconds(event["time"], "events[%d].time" % place) if event["time"] else now, event["text"], place)
         for place, event in enumerate(options["events"])
     ]
     group = logs.need_group(service, options["log_group"])

@@ -114,10 +114,10 @@ def _followed(known: Known, row: t.Mapping[str, t.Any], head: Head) -> Seen:
         entry = chain.add(line.encode("ascii"))
         if parse_utc(entry.time) < earliest and not warnings:
             warnings.append("entry %d states the time %s, and was not there at %s: it was backdated" % (entry.seq, entry.time, known.at))
-    assert chain.head is not None
-    if chain.head.seq == head.seq and chain.head != head:
+    end = t.cast(Head, chain.head)
+    if end.seq == head.seq and end != head:
         return Seen("its end is not the one that the host states", None)
-    return Seen(None, chain.head, chain.head.seq >= head.seq, warnings)
+    return Seen(None, end, end.seq >= head.seq, warnings)
 
 
 def _ending(row: t.Mapping[str, t.Any], head: Head) -> Head:

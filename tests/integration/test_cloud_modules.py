@@ -96,7 +96,7 @@ def test_events_are_put_read_and_exported_and_the_policy_allows_just_that(aws_se
     aws_server.client("s3").create_bucket(Bucket="exported", CreateBucketConfiguration={"LocationConstraint": aws_server.region})
     aws_server.forget_requests()
     common: t.Dict[str, t.Any] = {"log_group": "/g"}
-    events = [{"message": "second", "time": ago(minutes=5)}, {"message": "first", "time": ago(minutes=10)}, {"message": "now"}]
+    events = [{"text": "second", "time": ago(minutes=5)}, {"text": "first", "time": ago(minutes=10)}, {"text": "now"}]
     put = dict(common, action="put", log_stream="s", events=events)
     checked = call("cloudwatch_logs", aws_server, True, **put)
     assert (checked["changed"], checked["stored"], actions(aws_server)) == (True, 3, {"logs:DescribeLogGroups"})
@@ -125,7 +125,7 @@ def test_events_are_put_read_and_exported_and_the_policy_allows_just_that(aws_se
 
 def test_events_that_are_dropped_fail_the_module_after_the_others_are_stored(aws_server: lab.AwsServer) -> None:
     aws_server.client("logs").create_log_group(logGroupName="/g")
-    events = [{"message": "a"}, {"message": "old", "time": ago(days=15)}, {"message": "new", "time": ago(hours=-3)}]
+    events = [{"text": "a"}, {"text": "old", "time": ago(days=15)}, {"text": "new", "time": ago(hours=-3)}]
     done = call("cloudwatch_logs", aws_server, action="put", log_group="/g", log_stream="s", events=events)
     assert done["failed"] and (done["stored"], done["error"], done["exit_code"]) == (1, "RejectedEventsError", 3)
     assert done["rejected"] == [

@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
 
     from ..audit.facts import Report
     from ..audit.validate import Wanted
-    from ..config.document import JobDocument
+    from ..config.document import CloudTrailOptions, JobDocument
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -84,8 +84,8 @@ def validate(options: argparse.Namespace) -> int:
 def _validate(document: JobDocument, options: argparse.Namespace) -> Report:
     from ..audit import opening
 
-    assert document["cloudtrail"] is not None
-    job = opening.Job(document["name"], document["cloudtrail"], document["state"], offline=options.offline)
+    trail = t.cast("CloudTrailOptions", document["cloudtrail"])
+    job = opening.Job(document["name"], trail, document["state"], offline=options.offline)
     if not (options.archives or options.store):
         return opening.validate_bucket(job, _wanted(options), progress_of(options))
     from ..holdings.restore import Holdings

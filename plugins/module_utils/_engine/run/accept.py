@@ -21,6 +21,7 @@ from .ledger import Keeper, stored
 
 if t.TYPE_CHECKING:
     from ..config.document import JobDocument
+    from ..state.ledger.chain import Contents
     from ..stores.base import Store
 
 
@@ -93,9 +94,7 @@ def _ids(document: JobDocument, catalog: catalogs.Catalog, host: str) -> t.Set[s
 
 
 def _facts(audit: Audit, store: Store, key: str) -> t.Dict[str, t.Any]:
-    contents = audit.contents()
-    assert contents is not None
-    held = contents.held[(store.name, key)]
+    held = t.cast("Contents", audit.contents()).held[(store.name, key)]
     return {"archive": key, "store": store.name, "put": held.seq, "size": held.size, "sha256": held.sha256}
 
 

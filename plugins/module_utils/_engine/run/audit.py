@@ -158,8 +158,8 @@ class Audit:
 
     def _not_contained(self, heads: t.Sequence[HeadName]) -> t.Optional[int]:
         """The number of the first head that is not an entry of the ledger."""
-        assert self.head is not None
-        wanted = [head for head in heads if (head.seq, head.sha256) != (self.head.seq, self.head.sha256)]
+        end = t.cast("Head", self.head)
+        wanted = [head for head in heads if (head.seq, head.sha256) != (end.seq, end.sha256)]
         if not wanted:
             return None
         hashes = {}

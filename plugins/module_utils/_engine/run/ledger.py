@@ -157,8 +157,7 @@ class Keeper:
             marks = {"put": [], "gone": []}  # type: t.Dict[str, t.List[Mark]]
             for seq, (op, payload) in zip(numbers, batch):
                 marks["put" if op in ("put", "adopt") else "gone"].append((seq, payload["store"], payload["archive"]))
-            head = self._ledger.head()
-            assert head is not None
+            head = t.cast("Head", self._ledger.head())
             self._entered.learn(self._job, Known(head.ledger, numbers[-1]), marks["put"], marks["gone"])
 
 

@@ -11,7 +11,6 @@ OpenSSH's PROTOCOL (``*@openssh.com``), draft-ietf-secsh-filexfer-extensions-00 
 from __future__ import annotations
 
 import collections
-import contextlib
 import struct
 import time
 import typing as t
@@ -175,12 +174,10 @@ class Session:
             self._channel.request(kind, body, seconds=self._channel.seconds_for(size))
         return result
 
-    @contextlib.contextmanager
-    def lanes(self, handle: bytes, path: str, size: int) -> t.Iterator[t.List[Lane]]:
+    def lanes(self, handle: bytes, path: str, size: int) -> t.ContextManager[t.List[Lane]]:
         """The lanes on which to write so many bytes to the file that is open as ``handle``: more than one if the server is far."""
         count = sftp_lanes.wanted(size, self._channel.round_trip)
-        with sftp_lanes.opened(Lane(self._channel, handle), path, count) as lanes:
-            yield lanes
+        return sftp_lanes.opened(Lane(self._channel, handle), path, count)
 
     def read_file(self, handle: bytes, size: int, start: int = 0) -> t.Iterator[memoryview]:
         """The bytes of the file from ``start`` to ``size``, in order, requested WINDOW bytes ahead. IntegrityError if the file is shorter.

@@ -142,7 +142,8 @@ def parse(line: bytes, subject: str) -> Entry:
         if facts["version"] != VERSION:
             raise ValueError("its version is %r, and this software knows %d" % (facts["version"], VERSION))
         texts = [facts[name] for name in ("ledger", "prev", "time", "op", "signature")]
-        if not all(isinstance(text, str) for text in texts) or type(facts["seq"]) is not int or not isinstance(facts["payload"], dict):
+        is_number = isinstance(facts["seq"], int) and not isinstance(facts["seq"], bool)
+        if not (is_number and isinstance(facts["payload"], dict) and all(isinstance(text, str) for text in texts)):
             raise ValueError("a field has the wrong type")
         if _ID.fullmatch(facts["ledger"]) is None:
             raise ValueError("its ledger id is not 32 hexadecimal digits")

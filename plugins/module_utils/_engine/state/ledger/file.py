@@ -220,8 +220,7 @@ class Ledger:
 
     def _append(self, folder: int, new: t.Sequence[New]) -> None:
         """Write the entries and the head. If that fails, the next call begins with ``_recovered``."""
-        assert self._head is not None
-        head, size = self._head
+        head, size = t.cast("t.Tuple[Head, int]", self._head)
         self._head = None
         signer = self._signer = self._signer or parts.load_key(folder, self.path, head.key)
         now = format_utc_now()
