@@ -9,15 +9,13 @@ import json
 import pathlib
 import re
 import subprocess
-import sys
 import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.filter import fleet_recap, fleet_runs, fleet_status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import errors
-
-ENGINE = "ansible_collections.infra_ops.log_archive.plugins.module_utils._engine"
+from rigs.host import COMMAND
 
 
 class Host:
@@ -45,7 +43,7 @@ class Host:
 
     def result(self, *arguments: str) -> t.Dict[str, t.Any]:
         """What a task registers that runs the command."""
-        command = [sys.executable, "-m", ENGINE, *arguments, "--json", "--config", str(self.folder / "jobs.d")]
+        command = [*COMMAND, *arguments, "--json", "--config", str(self.folder / "jobs.d")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return {"rc": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
 
@@ -216,7 +214,7 @@ def test_the_status_shows_streams(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
     path = tmp_path / "streams.d" / "app.json"
     path.write_text(json.dumps(document))
     (tmp_path / "sftp1" / "logs" / "app.log").write_text('{"time": "2026-11-03T01:59:58Z"}\nno JSON\n')
-    subprocess.run([sys.executable, "-m", ENGINE, "ingest", str(path)], check=True, capture_output=True)
+    subprocess.run([*COMMAND, "ingest", str(path)], check=True, capture_output=True)
     result = host.result("status")
     lines = fleet_status.FilterModule().filters()["fleet_status"]({"sftp1": result, "web1": {"no_jobs": True}})
     table = [re.split(r"\s{2,}", line) for line in lines]
