@@ -24,7 +24,8 @@ DEMO = pathlib.Path(__file__).resolve().parent
 CHECKOUT = DEMO.parent
 COLLECTIONS = CHECKOUT / "build" / "collections"
 sys.path[:0] = [str(CHECKOUT / "tests"), str(COLLECTIONS)]
-COMMAND = [sys.executable, "-m", "ansible_collections.infra_ops.log_archive.plugins.module_utils._engine"]
+ENGINE = "ansible_collections.infra_ops.log_archive.plugins.module_utils._engine"
+COMMAND = [sys.executable, "-c", "from %s.cli.main import end_with_main; end_with_main()" % ENGINE]
 MONTHS, LINES = ("2021-04", "2021-05"), 5000
 PATIENCE = 300
 """Seconds until the server must have every line."""

@@ -17,7 +17,6 @@ import typing as t
 
 import lab
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.aws import Access
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.aws_service import Service
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cloud import reconcile
@@ -26,6 +25,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import notifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
 from rigs import trail as trails
+from rigs.modules import module_args
 from rigs.trail_host import make_bucket
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ def call(module: str, aws_server: lab.AwsServer, check: bool = False, **options:
     """The result of a module, as with -vvvv and --diff, in this process, which is much faster. No output has the secret."""
     given = {**aws_server.options, "attempts": 1, **options, "_ansible_check_mode": check, "_ansible_diff": True, "_ansible_verbosity": 4}
     output, errors = io.StringIO(), io.StringIO()
-    with patch_module_args(given), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), pytest.raises(SystemExit):
+    with module_args(given), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), pytest.raises(SystemExit):
         importlib.import_module(PREFIX + module).main()
     assert lab.moto.SECRET not in output.getvalue() + errors.getvalue()
     return t.cast("t.Dict[str, t.Any]", json.loads(output.getvalue()))

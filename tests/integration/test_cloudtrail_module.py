@@ -15,8 +15,8 @@ import typing as t
 
 import lab
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from rigs import trail as trails
+from rigs.modules import module_args
 from rigs.trail import HOUR, START, Trail
 from rigs.trail_host import TrailHost, make_bucket
 
@@ -39,7 +39,7 @@ def call(server: lab.AwsServer, trail: Trail, check: bool = False, **options: t.
     begin = {"since": trails.stamp(START), "until": trails.stamp(END), "trail_start": trails.stamp(START)}
     given = {**server.options, "bucket": trail.bucket, **begin, **options, "_ansible_check_mode": check, "_ansible_verbosity": 4}
     output, errors = io.StringIO(), io.StringIO()
-    with patch_module_args(given), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), pytest.raises(SystemExit):
+    with module_args(given), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), pytest.raises(SystemExit):
         importlib.import_module(MODULE).main()
     assert server.secret_key not in output.getvalue() + errors.getvalue()
     return t.cast("t.Dict[str, t.Any]", json.loads(output.getvalue()))

@@ -18,11 +18,11 @@ import typing as t
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.infra_ops.log_archive.plugins.action import host_look as controller
 from ansible_collections.infra_ops.log_archive.plugins.module_utils import _documents, _installation, _module, _options
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.modules import host_look
+from rigs.modules import module_args
 
 USER, GROUP = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
 ENGINE = {"__init__.py": b"", "cli/main.py": b"print('engine')\n"}
@@ -85,7 +85,7 @@ class Host:
             "commands": {"two": ["sh", "-c", "echo one; echo two; echo three >&2; exit 4"], "missing": ["/no/such/program"]},
             **changed,
         }
-        with patch_module_args({**arguments, "_ansible_check_mode": True}), pytest.MonkeyPatch.context() as patch:
+        with module_args({**arguments, "_ansible_check_mode": True}), pytest.MonkeyPatch.context() as patch:
             answers: t.List[t.Dict[str, t.Any]] = []
             patch.setattr(host_look.AnsibleModule, "exit_json", lambda module, **result: answers.append(result))
             host_look.main()
