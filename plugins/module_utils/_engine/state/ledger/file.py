@@ -71,6 +71,12 @@ class Ledger:
             found = self._checked_head(folder)
         return None if found is None else found[0]
 
+    def last_line(self) -> t.Optional[bytes]:
+        """The line of the last entry; None if there is no ledger. Nothing else is read."""
+        with self._folder() as folder:
+            found = self._read_head(folder)
+            return None if found is None else self._line_before(folder, *found)
+
     def lines(self, start: int = 0) -> t.Iterator[bytes]:
         """The lines from the entry ``start`` on, up to the head. They are not checked (see ``Chain``)."""
         with self._folder() as folder:
@@ -173,7 +179,11 @@ class Ledger:
         found = self._read_head(folder)
         if found is None:
             return None
-        head, size = found
+        self._line_before(folder, *found)
+        return found
+
+    def _line_before(self, folder: int, head: Head, size: int) -> bytes:
+        """The line that ends at ``size``: that of the head."""
         try:
             with parts.opened(folder, self.path) as file:
                 there = os.fstat(file.fileno()).st_size
@@ -188,7 +198,7 @@ class Ledger:
         line = last[last.rfind(b"\n", 0, -1) + 1 :]
         if chain.sha256_of(line) != head.sha256:
             raise BrokenLedgerError("the last entry of the ledger (%d) was changed" % head.seq, self.path, BROKEN)
-        return found
+        return line
 
     def _recovered(self, folder: int) -> t.Optional[t.Tuple[Head, int]]:
         found = self._checked_head(folder)

@@ -111,6 +111,15 @@ def forge(lines: t.List[bytes]) -> None:
     assert head is None
 
 
+def test_the_last_line_is_read_alone_and_only_if_it_is_that_of_the_head(state: pathlib.Path) -> None:
+    assert opened(state).last_line() == list(opened(state).lines())[-1]
+    assert files.Ledger(str(state), "other").last_line() is None
+    path = path_of(state)
+    path.write_bytes(path.read_bytes()[:-5] + b"xxxx\n")
+    with pytest.raises(chain.BrokenLedgerError, match=r"last entry of the ledger \(4\) was changed"):
+        opened(state).last_line()
+
+
 @pytest.mark.parametrize("signatures", [True, False])
 @pytest.mark.parametrize("attack", [change, insert, delete, reorder, respell, forge])
 def test_every_change_inside_is_found(attack: t.Callable[[t.List[bytes]], None], signatures: bool, state: pathlib.Path) -> None:
