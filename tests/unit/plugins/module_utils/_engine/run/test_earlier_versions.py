@@ -37,7 +37,9 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
         (tmp_path / private).chmod(0o700)
     document = tmp_path / "jobs" / "syslog.json"
     # Its logs stay where they were, and so are missing: what was archived is known by its path.
-    document.write_text(document.read_text().replace(THEN, str(tmp_path)).replace(str(tmp_path / "logs"), THEN + "/logs"))
+    text = document.read_text().replace(THEN, str(tmp_path)).replace(str(tmp_path / "logs"), THEN + "/logs")
+    # Looking for the logs of 40,000 hours takes seconds, and shows nothing here.
+    document.write_text(text.replace('"40000h"', '"24h"'))
     return tmp_path
 
 
