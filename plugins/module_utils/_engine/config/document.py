@@ -165,18 +165,6 @@ class AwsOptions(t.TypedDict):
     retry_delay: Duration
 
 
-class CloudTrailOptions(AwsOptions):
-    """A CloudTrail trail (``cloudtrail_spec.CLOUDTRAIL``)."""
-
-    bucket: str
-    prefix: str
-    organization: t.Optional[str]
-    accounts: t.List[str]
-    regions: t.List[str]
-    filter: t.List[str]
-    lookback: Duration
-
-
 class VpcFlowOptions(AwsOptions):
     """VPC flow logs in a bucket (``cloudtrail_spec.VPC_FLOW``)."""
 
@@ -185,6 +173,13 @@ class VpcFlowOptions(AwsOptions):
     accounts: t.List[str]
     regions: t.List[str]
     lookback: Duration
+
+
+class CloudTrailOptions(VpcFlowOptions):
+    """A CloudTrail trail, which AWS delivers as it does flow logs (``cloudtrail_spec.CLOUDTRAIL``)."""
+
+    organization: t.Optional[str]
+    filter: t.List[str]
 
 
 class ScheduleOptions(t.TypedDict):
