@@ -82,15 +82,23 @@ def prune(
     max_delete_share: in place of that of each policy.
     """
     if max_delete_share is not None:
-        for policy in [document["retention"], *(store["retention"] for store in document["stores"])]:
-            if policy is not None:
-                policy["max_delete_share"] = max_delete_share
+        document = _with_share(document, max_delete_share)
     with contextlib.ExitStack() as stack:
         if not check:
             stack.enter_context(locked(document))
         context = stack.enter_context(contextlib.closing(Context(document, now, check)))
         _carry_out(context, lambda: _prune_only(context, stores or context.stores.names))
         return context.recorder.record
+
+
+def _with_share(document: JobDocument, share: float) -> JobDocument:
+    """The document with this ``max_delete_share`` in each of its policies."""
+
+    def changed(policy: t.Any) -> t.Any:
+        return policy and {**policy, "max_delete_share": share}
+
+    stores = [{**store, "retention": changed(store["retention"])} for store in document["stores"]]
+    return t.cast("JobDocument", {**document, "retention": changed(document["retention"]), "stores": stores})
 
 
 def _prune_only(context: Context, stores: t.Sequence[str]) -> None:

@@ -91,7 +91,9 @@ def test_the_share_of_one_prune_counts_for_the_policies_of_stores_too(host):
     host.write_logs(10, 11, 12, 13, 14)
     store = dict(host.stores[0], retention={"keep_last": 1, "max_delete_share": 0.1})
     assert host.run(stores=[store])["exit_code"] == 3
-    assert len(job.prune(host.document(stores=[store]), now=NOW, max_delete_share=1)["pruned"]["file"]["removed"]) == 4
+    document = host.document(stores=[store])
+    assert len(job.prune(document, now=NOW, max_delete_share=1)["pruned"]["file"]["removed"]) == 4
+    assert document == host.document(stores=[store]), "the document of the caller stays as it is"
 
 
 def test_a_prune_that_is_cut_reports_and_logs_what_it_removed(host, monkeypatch):
