@@ -58,6 +58,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(shared.cleanup)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> t.Optional[str]:
+    """Bytes that are no text are named by their place: packed or sealed data hold the time, and the workers' names must agree."""
+    return argname if isinstance(val, bytes) and not val.isascii() else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: t.List[pytest.Item]) -> None:
     """Tests of one group share hosts and need one worker: refuse a pytest with which pytest-xdist does not group them."""

@@ -133,7 +133,11 @@ def test_unpacking_gives_what_was_packed(size: int) -> None:
         list(unpack.unpack(pieces, len(data) - 1))
 
 
-@pytest.mark.parametrize("data", [b"", b"no gzip", gzip.compress(b"x")[:-1], gzip.compress(b"x") + b"y", gzip.compress(b"x") * 2])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no gzip", gzip.compress(b"x")[:-1], gzip.compress(b"x") + b"y", gzip.compress(b"x") * 2],
+    ids=["nothing", "text", "cut", "a byte more", "two members"],
+)
 def test_what_is_no_gzip_file_is_unreadable(data: bytes) -> None:
     with pytest.raises(unpack.UnreadableError):
         list(unpack.unpack([data], 100))
