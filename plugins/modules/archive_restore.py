@@ -184,11 +184,11 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import (
-    Holdings,
     Restored,
     failure,
     restore_from_stores,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.stock import Holdings
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
     choice,

@@ -297,7 +297,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_time
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_trail
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import Holdings
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.stock import Holdings
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import audit_page
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,

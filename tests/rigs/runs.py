@@ -12,10 +12,10 @@ import typing as t
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.inventory import Choice
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import (
-    Holdings,
     Restored,
     restore_from_stores,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.stock import Holdings
 from rigs.host import JOB, NAME, Host, assert_complete, assert_tidy, file_store, files_below
 
 ALL = {"patterns": ["*"], "period": "none", "recurse": True}

@@ -12,7 +12,8 @@ import typing as t
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import Holdings, restore_from_stores
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import restore_from_stores
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.stock import Holdings
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import Choice
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower
 from lab import AwsServer

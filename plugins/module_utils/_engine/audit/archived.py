@@ -25,7 +25,7 @@ from .unpack import PIECE, UnreadableError, sha256_of_log, unpacked_digest
 if t.TYPE_CHECKING:
     from ..base.progress import Progress
     from ..base.staging import ExtractedFile
-    from ..holdings.restore import Holdings
+    from ..holdings.stock import Holdings
 
 LATE = datetime.timedelta(hours=3)
 """How long after its hour an archive may have files that belong to it."""

@@ -20,7 +20,7 @@ from .validate import Wanted, earliest, validate
 if t.TYPE_CHECKING:
     from ..base.progress import Progress
     from ..config.document import CloudTrailOptions
-    from ..holdings.restore import Holdings
+    from ..holdings.stock import Holdings
     from .facts import KeySource, Report
 
 

@@ -28,7 +28,8 @@ if t.TYPE_CHECKING:
     from datetime import datetime
 
     from ..config.document import CloudTrailOptions
-    from ..holdings.restore import Holdings, Restored, Warn
+    from ..holdings.restore import Restored
+    from ..holdings.stock import Holdings, Warn
     from ..holdings.trust import Choice
     from ..sources.trail_bucket import StoredFile
     from .events import Event, Wanted

@@ -141,7 +141,7 @@ def _of_archives(
 
     from ..audit import reading
     from ..crypto.envelope import encrypts
-    from ..holdings.restore import Holdings
+    from ..holdings.stock import Holdings
 
     host, chosen, encryption = host_of(document, options), stores(document, options.store), document["encryption"]
     held = stack.enter_context(records(document, chosen, host))

@@ -88,7 +88,7 @@ def _validate(document: JobDocument, options: argparse.Namespace) -> Report:
     job = opening.Job(document["name"], trail, document["state"], offline=options.offline)
     if not (options.archives or options.store):
         return opening.validate_bucket(job, _wanted(options), progress_of(options))
-    from ..holdings.restore import Holdings
+    from ..holdings.stock import Holdings
     from .recorded import records
 
     chosen = stores(document, options.store)

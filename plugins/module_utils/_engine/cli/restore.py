@@ -18,7 +18,8 @@ if t.TYPE_CHECKING:
     import argparse
 
     from ..config.document import JobDocument
-    from ..holdings.restore import Holdings, Restored
+    from ..holdings.restore import Restored
+    from ..holdings.stock import Holdings
     from ..tell.report import RestoredRow
 
 
@@ -78,7 +79,7 @@ def restore(options: argparse.Namespace) -> int:
 
 def _holdings(document: JobDocument, options: argparse.Namespace, stack: contextlib.ExitStack) -> Holdings:
     from ..crypto.envelope import encrypts
-    from ..holdings.restore import Holdings
+    from ..holdings.stock import Holdings
 
     encryption = document["encryption"]
     chosen = stores(document, options.store)

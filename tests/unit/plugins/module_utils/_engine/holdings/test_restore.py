@@ -22,11 +22,11 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 )
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.staging import Staging
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import (
-    Holdings,
     Restored,
     failure,
     restore_from_stores,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.stock import Holdings
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import Choice
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
 from rigs.host import Host, at, files_below

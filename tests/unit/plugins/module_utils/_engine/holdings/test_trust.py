@@ -17,11 +17,11 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cryp
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, verify as verifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.inventory import Choice
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import (
-    Holdings,
     Restored,
     failure,
     restore_from_stores,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.stock import Holdings
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import NO_RECORD, Record, Trust
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from rigs import forgery, version1

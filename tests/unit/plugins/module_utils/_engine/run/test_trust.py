@@ -17,7 +17,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, restore as restoring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, restore as restoring, stock
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.messages import Message
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.receivers import mail
@@ -273,7 +273,7 @@ def test_nothing_is_restored_among_keys_and_settings(host: Host, monkeypatch: t.
     host.run()
     document = host.document()
     before = files_below(host.folder / where)
-    holdings = restoring.Holdings(document["stores"], None, None, str(host.keyring))
+    holdings = stock.Holdings(document["stores"], None, None, str(host.keyring))
     for path in (host.folder / where, host.folder / where / "new", host.folder / "link", host.folder / "link" / "new" / "deep"):
         with pytest.raises(ConfigError, match="it lies in"):
             list(restoring.restore_from_stores([holdings], inventory.Choice(), str(path), check=check))
