@@ -102,13 +102,15 @@ class AwsServer:
         method: t.Optional[str] = None,
         path: t.Optional[str] = None,
         times: t.Optional[int] = None,
+        query: t.Optional[str] = None,
     ) -> None:
         """Send this answer, instead of moto's, to the requests of a service, operation, region, method and path (all that are given).
 
-        body: JSON, or a text of XML. times: how many requests get it, all by default. Among several answers the first one counts.
+        body: JSON, or a text of XML. times: how many requests get it, all by default. query: a part of the query string. Among several
+        answers the first one counts.
         """
-        names = ("status", "body", "service", "operation", "region", "method", "path", "times")
-        self._answers.append(dict(zip(names, (status, body, service, operation, region, method, path, times))))
+        names = ("status", "body", "service", "operation", "region", "method", "path", "times", "query")
+        self._answers.append(dict(zip(names, (status, body, service, operation, region, method, path, times, query))))
         self._send_script()
 
     def fail(self, status: int, code: str, message: str = "as the test wants it", **which: t.Any) -> None:

@@ -60,7 +60,8 @@ class Script:
         with self.lock:
             for one in self.answers:
                 fields = ("service", "operation", "region", "method", "path")
-                if all(one[name] in (None, request[name]) for name in fields) and one["times"] != 0:
+                is_asked = all(one[name] in (None, request[name]) for name in fields) and (one["query"] or "") in request["query"]
+                if is_asked and one["times"] != 0:
                     if one["times"] is not None:
                         one["times"] -= 1
                     return one

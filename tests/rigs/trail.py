@@ -238,7 +238,7 @@ class Trail:
             "digestSignatureAlgorithm": "SHA256withRSA",
             "newestEventTime": times[1],
             "oldestEventTime": times[0],
-            "previousDigestS3Bucket": previous and self.bucket,
+            "previousDigestS3Bucket": previous and json.loads(previous[1])["digestS3Bucket"],
             "previousDigestS3Object": previous and previous[0],
             "previousDigestHashValue": previous and hashlib.sha256(previous[1]).hexdigest(),
             "previousDigestHashAlgorithm": previous and "SHA-256",

@@ -104,33 +104,43 @@ def links(held: t.Mapping[t.Tuple[str, str], Loaded], is_wanted: t.Callable[[str
     return Links(changed, missing)
 
 
+class Starts(t.NamedTuple):
+    """The keys of digests with which a chain may begin. first: those of them before which nothing is expected."""
+
+    known: t.Set[str]
+    first: t.Set[str]
+
+
 class Coverage(t.NamedTuple):
-    """findings: holes, and beginnings. until: the end of the time without a hole since the start of the window."""
+    """findings: holes, and beginnings. begin: from when on there must be digests. until: the end of the time without a hole since then."""
 
     findings: t.List[Finding]
+    begin: datetime.datetime
     until: datetime.datetime
 
 
-def coverage(name: t.Tuple[str, str, str], held: t.Sequence[Loaded], window: Window, known_starts: t.Container[str]) -> Coverage:
-    """Whether valid digests cover the window. name: account, region and trail. known_starts: the keys of digests with which a chain may
-    begin.
+def coverage(name: t.Tuple[str, str, str], held: t.Sequence[Loaded], window: Window, starts: Starts) -> Coverage:
+    """Whether valid digests cover the window. name: account, region and trail.
 
     A backfill digest covers its time, too. It has a chain of backfill digests, which begins whenever there is one.
     """
     valid = [(one, one.digest) for one in held if one.digest is not None and not one.word]
     findings = []
-    reached, until = window.start, None
+    begin = reached = window.start
+    until, is_first = None, True
     for one, digest in sorted(valid, key=lambda item: (item[1].start, item[1].end)):
         begins = digest.previous is None and not one.file.backfill
-        if begins and digest.key in known_starts:
-            # Nothing is expected before.
-            reached = max(reached, digest.start)
-        elif begins:
+        is_unknown = begins and digest.key not in starts.known
+        if begins and is_first and digest.key in starts.first:
+            begin = reached = max(reached, digest.start)
+        elif is_unknown:
             start = None if digest.start <= window.start else window.start
             text = "it refers to no digest before it"
             findings.append(_finding("chain_start_unknown", name, one.url, text, start, digest.start))
+        is_first = is_first and one.file.backfill
         if digest.start > reached:
-            if not begins or reached > window.start:
+            # What may have been before an unknown start is a part of that finding.
+            if not is_unknown or reached > window.start:
                 findings.append(_finding("coverage_hole", name, "", _span(reached, digest.start), reached, digest.start))
             until = until or reached
         reached = max(reached, digest.end)
@@ -138,10 +148,10 @@ def coverage(name: t.Tuple[str, str, str], held: t.Sequence[Loaded], window: Win
         text = "no digest is valid for %s to %s" % (format_utc(window.start), format_utc(window.required))
         if window.required > window.start:
             findings.append(_finding("coverage_hole" if held else "no_digests", name, "", text, window.start, window.required))
-        return Coverage(findings, window.start)
+        return Coverage(findings, begin, begin)
     if reached < window.required:
         findings.append(_finding("tail_missing", name, "", _span(reached, window.required), reached, window.required))
-    return Coverage(findings, until or reached)
+    return Coverage(findings, begin, until or reached)
 
 
 def _span(start: datetime.datetime, end: datetime.datetime) -> str:

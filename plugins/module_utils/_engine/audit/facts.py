@@ -8,6 +8,9 @@ from __future__ import annotations
 import datetime
 import typing as t
 
+if t.TYPE_CHECKING:
+    from ..base.errors import LogArchiveError
+
 KeySource = t.Callable[[str, datetime.datetime, datetime.datetime], t.Dict[str, bytes]]
 """Returns the public keys of a region for a time, DER by fingerprint. Raises LogArchiveError."""
 
@@ -76,6 +79,11 @@ class RegionError(t.TypedDict):
     region: str
     kind: str
     error: str
+
+
+def region_error(place: t.Tuple[str, str], error: LogArchiveError) -> RegionError:
+    """The error of an account and region."""
+    return {"account": place[0], "region": place[1], "kind": error.kind, "error": str(error)}
 
 
 class Report(t.TypedDict):

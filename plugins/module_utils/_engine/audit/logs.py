@@ -15,7 +15,7 @@ from ..base.units import format_utc
 from ..sources.trail_bucket import is_about_one_file
 from ..sources.trail_names import LOGS
 from .chain import url
-from .facts import Finding
+from .facts import Finding, region_error
 from .unpack import UnreadableError
 
 if t.TYPE_CHECKING:
@@ -36,11 +36,10 @@ Name = t.Tuple[str, str]
 
 
 class Checked(t.NamedTuple):
-    """named: the log files that valid digests name. counts: by trail, how many were checked, and how many are valid."""
+    """counts: by trail, how many log files were checked, and how many are valid."""
 
     findings: t.List[Finding]
     errors: t.List[RegionError]
-    named: t.Set[Name]
     counts: t.Dict[str, t.Tuple[int, int]]
 
 
@@ -56,7 +55,7 @@ def check(
     for one in valid:
         for log in one.digest.logs if one.digest is not None else ():
             named[log.bucket, log.key] = (log, one)
-    checked = Checked([], [], set(named), {})
+    checked = Checked([], [], {})
     with progress("validate %s %s" % place, sum(sizes.get(name, 0) for name in named)) as advance:
         advance = from_threads(advance)
 
@@ -69,7 +68,7 @@ def check(
                 all_of, valid_of = checked.counts.get(by.file.trail, (0, 0))
                 checked.counts[by.file.trail] = (all_of + 1, valid_of + (not word and error is None))
                 if error is not None:
-                    checked.errors.append({"account": place.account, "region": place.region, "kind": error.kind, "error": str(error)})
+                    checked.errors.append(region_error(place, error))
                 elif word:
                     checked.findings.append(
                         Finding(word, *place, by.file.trail, url(log.bucket, log.key), detail or "%s names it" % by.url)

@@ -29,7 +29,7 @@ LARGEST = 64 << 20
 class Remembered(t.TypedDict, total=False):
     """Of one chain. bucket, key, end, sha256: its newest digest that was verified. clean_until: where the next validation goes on.
 
-    start: the key of the digest with which the chain may begin.
+    starts: the keys of the digests with which the chain may begin.
     """
 
     bucket: str
@@ -37,7 +37,7 @@ class Remembered(t.TypedDict, total=False):
     end: str
     sha256: str
     clean_until: str
-    start: str
+    starts: t.List[str]
 
 
 class Memory:
@@ -99,7 +99,10 @@ def _chains(held: t.Any) -> t.Dict[str, t.Any]:
     if not isinstance(chains, dict):
         raise ValueError("it has no chains")
     for name, chain in chains.items():
-        if name.count("/") != 2 or not isinstance(chain, dict) or not all(isinstance(value, str) for value in chain.values()):
+        if name.count("/") != 2 or not isinstance(chain, dict) or not isinstance(chain.get("starts", []), list):
+            raise ValueError("a chain is damaged")
+        texts = [value for field, value in chain.items() if field != "starts"]
+        if not all(isinstance(value, str) for value in [*texts, *chain.get("starts", [])]):
             raise ValueError("a chain is damaged")
         if "key" in chain and not {"bucket", "end", "sha256"} <= chain.keys():
             raise ValueError("a chain is damaged")

@@ -238,7 +238,7 @@ def _stored_logs(bucket: TrailBucket, wanted: Wanted, now: datetime, report: Rep
     since = wanted.since or (wanted.until or now) - DAY
     until = now if wanted.until is None else min(now, wanted.until + LATE)
     folders = [LOGS, INSIGHTS]
-    for place, folder in itertools.product(bucket.places(folders), folders):
+    for place, folder in itertools.product(bucket.places(folders, lambda _account, _prefix, error: report(error)), folders):
         try:
             yield from (file for file in bucket.files(place, folder, since, until) if file.file is not None)
         except LogArchiveError as error:

@@ -13,10 +13,12 @@ import typing as t
 from ..base.errors import LogArchiveError
 from ..sources.trail_bucket import Place, StoredFile, TrailBucket, is_about_one_file
 from ..sources.trail_names import DIGESTS, LOGS
+from .facts import region_error
 from .unpack import Pieces, sha256_of_log, unpacked_digest
 
 if t.TYPE_CHECKING:
     from ..config.document import CloudTrailOptions
+    from .facts import RegionError
 
 
 class DigestFile(t.NamedTuple):
@@ -35,7 +37,10 @@ class Listing(t.NamedTuple):
 
 
 class Trail(abc.ABC):
-    """origin: "bucket" or "archives". location: for people. bucket: to which it is delivered. notes: what could not be looked at."""
+    """origin: "bucket" or "archives". location: for people. bucket: to which it is delivered. notes: what could not be looked at.
+
+    errors: of accounts that could not be listed.
+    """
 
     origin: str
     location: str
@@ -43,6 +48,7 @@ class Trail(abc.ABC):
 
     def __init__(self) -> None:
         self.notes: t.List[str] = []
+        self.errors: t.List[RegionError] = []
 
     @abc.abstractmethod
     def places(self) -> t.List[Place]:
@@ -85,7 +91,14 @@ class BucketTrail(Trail):
         self._lock = threading.Lock()
 
     def places(self) -> t.List[Place]:
-        return self._own.places((DIGESTS, LOGS))
+        errors: t.Dict[str, RegionError] = {}
+
+        def unlisted(account: str, _prefix: str, error: LogArchiveError) -> None:
+            errors.setdefault(account, region_error((account, ""), error))
+
+        found = self._own.places((DIGESTS, LOGS), unlisted)
+        self.errors += errors.values()
+        return found
 
     def listing(self, place: Place, start: datetime.datetime, end: datetime.datetime) -> Listing:
         found = {folder: self._files(place, folder, start, end) for folder in (DIGESTS, LOGS)}

@@ -17,7 +17,7 @@ from ..base.progress import no_progress
 from ..base.units import UTC, format_utc, parse_utc
 from ..sources.trail_bucket import Place
 from .chain import LAG, Window
-from .facts import WORDS, Finding
+from .facts import WORDS, Finding, region_error
 from .region import Region
 
 if t.TYPE_CHECKING:
@@ -68,10 +68,10 @@ def validate(
     if begin > until:
         raise UsageError("the time to begin at (%s) is later than the time to end at" % format_utc(begin), hint="Exchange them")
     findings: t.List[Finding] = []
-    errors: t.List[RegionError] = []
     chains: t.List[Chain] = []
     remembered = _by_place(memory)
     places = sorted({*trail.places(), *wanted.places, *remembered})
+    errors: t.List[RegionError] = list(trail.errors)
     for place in places:
         start = begin
         kept = [parse_utc(chain["clean_until"]) for chain in remembered.get(place, {}).values() if chain.get("clean_until")]
@@ -82,13 +82,13 @@ def validate(
         try:
             region.validate(public_keys, progress)
         except LogArchiveError as error:
-            region.errors.append(_region_error(place, error))
+            region.errors.append(region_error(place, error))
         findings += region.findings
         errors += region.errors
         chains += region.chains
         if not region.errors:
             region.remember()
-    if not places:
+    if not places and not errors:
         subject = trail.location if "://" in trail.location else ""
         findings.append(Finding("no_digests", "", "", "", subject, "%s has no file of a trail" % trail.location))
     for key, reason in getattr(trail, "damaged", {}).items():
@@ -149,7 +149,3 @@ def _by_place(memory: Memory) -> t.Dict[Place, t.Dict[str, t.Any]]:
 
 def _start_range(trail_start: t.Optional[datetime.datetime]) -> t.Optional[t.Tuple[datetime.datetime, datetime.datetime]]:
     return None if trail_start is None else (trail_start - START_SLACK, trail_start + START_SLACK)
-
-
-def _region_error(place: Place, error: LogArchiveError) -> RegionError:
-    return {"account": place.account, "region": place.region, "kind": error.kind, "error": str(error)}

@@ -147,11 +147,16 @@ class DeliveredCollector(Collector):
                 return error
 
         # An organization has thousands of folders, and each takes a request for each day.
+        since = Period(hour, hour + HOUR)
+
+        def unlisted(_account: str, prefix: str, error: LogArchiveError) -> None:
+            found.pending.append(_unlisted(bucket, prefix, error, since))
+
         with ThreadPoolExecutor(WORKERS) as pool:
-            folders = list(itertools.product(bucket.places(self.folders), self.folders))
+            folders = list(itertools.product(bucket.places(self.folders, unlisted), self.folders))
             for (place, folder), files in zip(folders, pool.map(listed, folders)):
                 if isinstance(files, LogArchiveError):
-                    found.pending.append(_unlisted(bucket, place, folder, files, Period(hour, hour + HOUR)))
+                    found.pending.append(_unlisted(bucket, bucket.folder(place, folder), files, since))
                     continue
                 for stored in files:
                     moment = stored.modified if stored.file is None or stored.file.time is None else stored.file.time
@@ -175,9 +180,8 @@ class DeliveredCollector(Collector):
         return os.path.join(self.folder, self.bucket, key)
 
 
-def _unlisted(bucket: TrailBucket, place: Place, folder: str, error: LogArchiveError, period: Period) -> Pending:
-    location = bucket.location(bucket.folder(place, folder))
-    return Pending(location, "cannot list: %s" % error.message, period, unreadable=True)
+def _unlisted(bucket: TrailBucket, prefix: str, error: LogArchiveError, period: Period) -> Pending:
+    return Pending(bucket.location(prefix), "cannot list: %s" % error.message, period, unreadable=True)
 
 
 def _nanoseconds(moment: datetime.datetime) -> int:

@@ -26,6 +26,8 @@ if t.TYPE_CHECKING:
 
     Piece = t.Union[bytes, memoryview]
     Result = t.TypeVar("Result")
+    Unlisted = t.Callable[[str, str, LogArchiveError], None]
+    """Called with an account, the prefix that cannot be listed, and why."""
 
 WORKERS = 10
 """Requests at the same time: as many connections as boto3 keeps open."""
@@ -83,18 +85,29 @@ class TrailBucket:
 
     # -- listing ------------------------------------------------------------------------------------------------------
 
-    def places(self, folders: t.Iterable[str]) -> t.List[Place]:
+    def places(self, folders: t.Iterable[str], unlisted: Unlisted) -> t.List[Place]:
         """The accounts and regions that have one of these folders, less those that the options leave out.
 
-        A region that the options name is there, with or without a file.
+        A region that the options name is there, with or without a file. unlisted: called for each account that cannot be listed.
         """
         found: t.Set[Place] = set()
         accounts = self.options["accounts"] or [name for name in self.names(self.root) if len(name) == 12 and name.isdigit()]
         for account in accounts:
             for folder in folders:
-                regions = self.options["regions"] or self.names("%s%s/%s/" % (self.root, account, folder))
+                prefix = "%s%s/%s/" % (self.root, account, folder)
+                regions = self.options["regions"] or self.names_or_report(prefix, account, unlisted)
                 found.update(Place(account, region) for region in regions)
         return sorted(found)
+
+    def names_or_report(self, prefix: str, account: str, unlisted: Unlisted) -> t.List[str]:
+        """The names of the folders below a prefix of an account; none if they cannot be listed, which is reported."""
+        try:
+            return self.names(prefix)
+        except LogArchiveError as error:
+            if not is_about_one_file(error):
+                raise
+            unlisted(account, prefix, error)
+            return []
 
     def names(self, prefix: str) -> t.List[str]:
         """The names of the folders below a prefix."""

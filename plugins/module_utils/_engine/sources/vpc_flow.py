@@ -21,6 +21,7 @@ from .trail_names import TrailFile
 
 if t.TYPE_CHECKING:
     from ..config.document import CloudTrailOptions, JobDocument, VpcFlowOptions
+    from .trail_bucket import Unlisted
 
 FOLDER = "vpcflowlogs"
 _ACCOUNT, _SERVICE, _REGION = "aws-account-id=", "aws-service=", "aws-region="
@@ -38,7 +39,7 @@ class FlowBucket(TrailBucket):
     def __init__(self, options: VpcFlowOptions) -> None:
         super().__init__(t.cast("CloudTrailOptions", {**options, "organization": None}))
 
-    def places(self, folders: t.Iterable[str]) -> t.List[Place]:
+    def places(self, folders: t.Iterable[str], unlisted: Unlisted) -> t.List[Place]:
         found: t.Set[Place] = set()
         for account in self.names(self.root):
             number = account[len(_ACCOUNT) :] if account.startswith(_ACCOUNT) else account
@@ -46,7 +47,8 @@ class FlowBucket(TrailBucket):
                 continue
             start = _REGION if account != number else ""
             for folder in folders:
-                regions = [start + region for region in self.options["regions"]] or self.names(self._above(account, folder))
+                named = [start + region for region in self.options["regions"]]
+                regions = named or self.names_or_report(self._above(account, folder), number, unlisted)
                 found.update(Place(account, region) for region in regions if region.startswith(start))
         return sorted(found)
 

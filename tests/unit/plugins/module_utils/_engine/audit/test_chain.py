@@ -41,6 +41,11 @@ TRAIL = Trail(HOURS, logs=0)
 HELD = loaded(TRAIL)
 
 
+def started(*keys: str) -> chain.Starts:
+    """Known starts, the first of which is the beginning of all."""
+    return chain.Starts(set(keys), set(keys[:1]))
+
+
 def window(start: float = 0, end: float = HOURS) -> chain.Window:
     return chain.Window(START + HOUR * start, START + HOUR * end, START + HOUR * end, START + HOUR * end)
 
@@ -50,7 +55,7 @@ def window(start: float = 0, end: float = HOURS) -> chain.Window:
 def test_every_hour_without_a_digest_is_in_exactly_one_finding(gone: t.Set[int], first: int, hours: int) -> None:
     end = min(HOURS, first + hours)
     held = [one for number, one in enumerate(HELD.values()) if number not in gone and number >= first]
-    covered = chain.coverage(NAME, held, window(first, end), TRAIL.digests()[:1])
+    covered = chain.coverage(NAME, held, window(first, end), started(TRAIL.digests()[0]))
     found = []
     for finding in covered.findings:
         assert finding.start is not None and finding.end is not None
@@ -65,8 +70,8 @@ def test_every_hour_without_a_digest_is_in_exactly_one_finding(gone: t.Set[int],
 def test_a_chain_may_begin_only_where_that_is_known() -> None:
     first = TRAIL.digests()[0]
     before = window(-3)
-    assert chain.coverage(NAME, list(HELD.values()), before, (first,)).findings == []
-    (finding,) = chain.coverage(NAME, list(HELD.values()), before, ()).findings
+    assert chain.coverage(NAME, list(HELD.values()), before, started(first)).findings == []
+    (finding,) = chain.coverage(NAME, list(HELD.values()), before, started()).findings
     assert (finding.word, finding.start, finding.end) == ("chain_start_unknown", trails.stamp(START - 3 * HOUR), trails.stamp(START))
 
 

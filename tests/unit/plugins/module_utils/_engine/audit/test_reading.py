@@ -32,7 +32,7 @@ class Bucket:
         self.reads = 0
         self.body: t.Callable[[], t.Iterable[bytes]] = lambda: [compressed(log_file([record(1)]))]
 
-    def places(self, _folders: t.Any) -> t.List[Place]:
+    def places(self, _folders: t.Any, _unlisted: t.Any) -> t.List[Place]:
         return [Place("123456789012", region) for region in ("a-1", "b-1")]
 
     def files(self, place: Place, folder: str, start: datetime, end: datetime) -> t.List[StoredFile]:
