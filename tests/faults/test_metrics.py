@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import time
@@ -21,6 +22,7 @@ from lab.processes import free_port
 from rigs.host import JOB, NAME, Host
 
 ALERTS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "alerts.yml"
+GRAFANA = ALERTS.parent / "grafana"
 TEST = """
 rule_files: [%s]
 evaluation_interval: 1m
@@ -90,16 +92,22 @@ def test_the_alerts_are_ten_valid_rules():
     assert [name for name in NAMES if "alert: %s\n" % name in ALERTS.read_text()] == NAMES
 
 
-def test_a_scrape_keeps_every_label(tmp_path):
-    """Prometheus gives its own label ``job`` to what it scrapes; a series of ours with that label would be renamed."""
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory):
+    """The port of a Prometheus that scrapes a node exporter with the metrics of a job and of a stream."""
     pytest.importorskip("cryptography")
-    host = Host(tmp_path / "host")
+    folder = tmp_path_factory.mktemp("metrics")
+    host = Host(folder / "host")
     host.write_logs(14)
-    folder = tmp_path / "textfiles"
-    folder.mkdir()
-    host.run(notify=[{"type": "textfile", "path": str(folder)}])
-    exporter, prometheus = free_port(), free_port()
-    (tmp_path / "prometheus.yml").write_text(
+    textfiles = folder / "textfiles"
+    textfiles.mkdir()
+    notify = [{"type": "textfile", "path": str(textfiles)}]
+    host.run(notify=notify)
+    done = host.command("verify", str(host.write_document(notify=notify)))
+    assert done.returncode == 0, done.stdout + done.stderr
+    _ingest(host, notify)
+    exporter, port = free_port(), free_port()
+    (folder / "prometheus.yml").write_text(
         json.dumps(
             {
                 "global": {"scrape_interval": "1s"},
@@ -111,16 +119,74 @@ def test_a_scrape_keeps_every_label(tmp_path):
     with contextlib.ExitStack() as stack:
         for command in (
             [program("prometheus-node-exporter"), "--web.listen-address=127.0.0.1:%d" % exporter, "--collector.disable-defaults"]
-            + ["--collector.textfile", "--collector.textfile.directory=%s" % folder],
-            [program("prometheus"), "--config.file=%s" % (tmp_path / "prometheus.yml"), "--storage.tsdb.path=%s" % (tmp_path / "data")]
-            + ["--web.listen-address=127.0.0.1:%d" % prometheus],
+            + ["--collector.textfile", "--collector.textfile.directory=%s" % textfiles],
+            [program("prometheus"), "--config.file=%s" % (folder / "prometheus.yml"), "--storage.tsdb.path=%s" % (folder / "data")]
+            + ["--web.listen-address=127.0.0.1:%d" % port],
         ):
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             stack.callback(process.wait)
             stack.callback(process.terminate)
-        found = _query(prometheus, 'log_archive_runs_total{exit_code="0"}')
-        assert found == [{"archive_job": JOB, "host": NAME, "job": "node", "exit_code": "0"}]
-        assert _query(prometheus, "node_textfile_scrape_error == 0")
+        yield port
+
+
+def _ingest(host, notify):
+    """Store a line of a stream, which writes its metrics."""
+    folder = host.folder / "sftpgo"
+    folder.mkdir()
+    (folder / "sftpgo.log").write_text('{"level":"info","time":"2026-01-05T00:00:00.000","sender":"httpd","message":"started"}\n')
+    document = {
+        "name": "sftpgo",
+        "host": NAME,
+        "follow": {"paths": [str(folder)], "patterns": ["sftpgo.log"], "rotated": ["sftpgo-*.log"], "backups": 5},
+        "parse": {"profile": "sftpgo", "timezone": "UTC"},
+        "sinks": [{"type": "sqlite", "path": str(host.folder / "sftpgo.sqlite")}],
+        "state": str(host.folder / "streams"),
+        "notify": notify,
+    }
+    path = host.folder / "sftpgo.json"
+    path.touch(0o600)
+    path.write_text(json.dumps(document))
+    done = host.command("ingest", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.xdist_group("prometheus")
+def test_a_scrape_keeps_every_label(prometheus):
+    """Prometheus gives its own label ``job`` to what it scrapes; a series of ours with that label would be renamed."""
+    found = _query(prometheus, 'log_archive_runs_total{exit_code="0"}')
+    assert found == [{"archive_job": JOB, "host": NAME, "job": "node", "exit_code": "0"}]
+    assert _query(prometheus, "node_textfile_scrape_error == 0")
+
+
+@pytest.mark.xdist_group("prometheus")
+@pytest.mark.parametrize("name", ["archives", "streams"])
+def test_each_panel_of_a_dashboard_shows_something(prometheus, name):
+    dashboard = json.loads((GRAFANA / ("%s-prometheus.json" % name)).read_text())
+    variables = {one["name"]: one.get("definition", "") for one in dashboard["templating"]["list"]}
+    variables.pop("datasource")
+    for variable, definition in variables.items():
+        metric, label = re.fullmatch(r"label_values\((.+), (\w+)\)", definition).groups()
+        assert all(label in labels for labels in _query(prometheus, _expression(metric, variables))), variable
+    expressions = [_expression(target["expr"], variables) for panel in dashboard["panels"] for target in panel["targets"]]
+    for expression in expressions:
+        assert _query(prometheus, expression), expression
+    shown = set(re.findall(r"log_archive_\w+", " ".join(expressions)))
+    of_streams = {metric for metric in _metrics() if metric.startswith("log_archive_stream_")}
+    of_the_rest = {"log_archive_run_started_timestamp_seconds", "log_archive_last_run_timestamp_seconds"}
+    of_the_rest |= {"log_archive_last_run_archives", "log_archive_last_run_bytes", "log_archive_last_run_source_bytes"}
+    assert shown == (of_streams if name == "streams" else _metrics() - of_streams - of_the_rest - {"log_archive_spool_bytes"})
+
+
+def _expression(text, variables):
+    """A query of Grafana as Grafana sends it with all hosts, jobs and streams chosen."""
+    for variable in variables:
+        text = text.replace("$" + variable, ".+")
+    return text.replace("$__rate_interval", "1m")
+
+
+def _metrics():
+    """The metrics that the documentation names."""
+    return set(re.findall(r"^\| `(log_archive_\w+)`", (ALERTS.parent / "metrics.md").read_text(), re.MULTILINE))
 
 
 def _query(port, query):
