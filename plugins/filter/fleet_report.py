@@ -17,13 +17,17 @@ description:
   - Takes the results of C(log-archive prune --json) or C(log-archive verify --json) on many hosts and returns lines to show. They hold what
     the command prints without C(--json).
   - Hosts with a failure come first.
-positional: command
+positional: command, verbose
 options:
   command:
     description: The command that ran.
     type: str
     choices: [prune, verify]
     required: true
+  verbose:
+    description: Whether to show everything. Otherwise the plan of a prune in check mode has only the archives that it would remove.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - infra_ops.log_archive.fleet_results
 """

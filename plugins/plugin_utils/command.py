@@ -84,7 +84,7 @@ def _without_result(result: t.Mapping[str, t.Any]) -> str:
 
 
 def _errors_of_row(row: Row) -> t.List[str]:
-    """The errors in one row of ``run``, ``prune``, ``verify``, ``status`` or ``ledger verify``."""
+    """The errors in one row of ``run``, ``prune``, ``list``, ``verify``, ``status`` or ``ledger verify``."""
     if "stream" in row:
         return ["stream %s: %s: %s" % (row["stream"], row["sink"], row["state"])] if row["exit_code"] else []
     job = "%s: " % row["job"] if row.get("job") else ""
@@ -92,6 +92,8 @@ def _errors_of_row(row: Row) -> t.List[str]:
         return ["%s%s: %s" % (job, finding["kind"], finding["error"]) for finding in row["findings"]]
     if "errors" in row:
         return [job + text for text in row["errors"]]
+    if isinstance(row.get("error"), dict):
+        return [job + row["error"]["text"]]
     if "error" in row:
         subject = "".join("%s: " % text for text in (row["store"] and "store " + row["store"], row["key"]) if text)
         return [job + subject + row["error"]] if row["error"] else []

@@ -16,10 +16,15 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, errors as errors_of_result, rows as rows_of_result
 
 TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
-    "prune": lambda rows: "\n".join(texts.recap(complete(row)) for row in rows),
+    "prune": lambda rows: "\n".join(texts.recap(complete(row), kept=False) for row in rows),
     "verify": texts.verified,
 }
-"""What the command prints for people, by the name of the command."""
+"""What the command prints for people, by the name of the command: only what matters."""
+VERBOSE_TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
+    **TEXT_OF,
+    "prune": lambda rows: "\n".join(texts.recap(complete(row)) for row in rows),
+}
+"""The same with everything."""
 
 
 class Host(t.NamedTuple):
@@ -51,11 +56,11 @@ def hosts_of(results: t.Mapping[str, t.Any]) -> t.List[Host]:
         else:
             state = "failed" if errors else "ok"
         hosts.append(Host(name, state, rows, errors))
-    return sorted(hosts, key=lambda host: not host.errors)
+    return sorted(hosts, key=lambda host: (not host.errors, host.name))
 
 
 def _fine(row: Row) -> bool:
-    return row["exit_code"] in (EXIT_DONE, EXIT_PARTLY) and not row.get("errors")
+    return row.get("exit_code", EXIT_DONE) in (EXIT_DONE, EXIT_PARTLY) and not row.get("errors") and not row.get("error")
 
 
 def errors_of(hosts: t.Iterable[Host]) -> t.List[str]:
@@ -117,7 +122,7 @@ def recap(results: t.Mapping[str, t.Any]) -> t.List[str]:
     levels: t.List[str] = []
     for host in hosts:
         # A job that failed comes before those of the same host that did not.
-        for row in sorted(host.rows, key=lambda row: not row["errors"]):
+        for row in sorted(host.rows, key=lambda row: (not row["errors"], row["job"])):
             archives = row.get("archives", [])
             verified = _verified(archives)
             all_archives += archives
@@ -202,9 +207,10 @@ def status(results: t.Mapping[str, t.Any]) -> t.List[str]:
     return lines(*errors_of(without_rows), *found, texts.table(head, cells), *_streams(every), last)
 
 
-def _worst_first(item: t.Tuple[str, Row]) -> int:
-    """The order of a table: failed, then waiting, then fine."""
-    return {EXIT_DONE: 2, EXIT_PARTLY: 1}.get(item[1]["exit_code"], 0)
+def _worst_first(item: t.Tuple[str, Row]) -> t.Tuple[int, str, str, str]:
+    """The order of a table: failed, then waiting, then fine; each by host, then by job or stream and sink."""
+    host, row = item
+    return {EXIT_DONE: 2, EXIT_PARTLY: 1}.get(row["exit_code"], 0), host, row.get("job") or row["stream"], row.get("sink", "")
 
 
 def _streams(rows: t.Sequence[t.Tuple[str, Row]]) -> t.List[str]:
@@ -219,15 +225,33 @@ def _streams(rows: t.Sequence[t.Tuple[str, Row]]) -> t.List[str]:
     return [texts.table(head, cells)] if cells else []
 
 
-def report(results: t.Mapping[str, t.Any], command: str) -> t.List[str]:
+def report(results: t.Mapping[str, t.Any], command: str, verbose: bool = False) -> t.List[str]:
     """The lines of the filter fleet_report."""
     if command not in TEXT_OF:
         raise AnsibleFilterError("fleet_report: unknown command %r; it must be one of %s" % (command, ", ".join(sorted(TEXT_OF))))
     failed: t.List[str] = []
     fine: t.List[str] = []
-    for host, result in results.items():
+    text_of = (VERBOSE_TEXT_OF if verbose else TEXT_OF)[command]
+    for host, result in sorted(results.items()):
         errors = errors_of_result(result)
         rows = rows_of_result(result)
-        text = TEXT_OF[command](rows) if rows else "\n".join(errors) or "nothing"
+        text = text_of(rows) if rows else "\n".join(errors) or "nothing"
         (failed if errors else fine).extend(["%s%s" % (host, ": FAILED" if errors else ""), *("  " + line for line in text.splitlines())])
     return failed + fine
+
+
+def held(results: t.Mapping[str, t.Any]) -> t.List[Row]:
+    """What can be restored, as the hosts listed it: each row once, by host, job and time."""
+    rows = [row for result in results.values() for row in rows_of_result(result) if "error" not in row]
+    # Hosts that share a store list the same archives.
+    by_key = {(row["host"], row["job"], row.get("key", "")): row for row in rows if "key" not in row or texts.holders(t.cast("t.Any", row))}
+    return sorted(
+        by_key.values(), key=lambda row: (row["host"], row["job"], row["period"]["start"] if "key" in row else "", row.get("key", ""))
+    )
+
+
+def listing(results: t.Mapping[str, t.Any]) -> t.List[str]:
+    """The lines of the filter fleet_list: hosts that could not list first, then a table."""
+    rows = held(results)
+    each = bool(rows) and "key" in rows[0]
+    return lines(*errors_of(hosts_of(results)), texts.archives(rows) if each else texts.listing(rows))  # type: ignore[arg-type]

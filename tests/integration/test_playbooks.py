@@ -152,6 +152,7 @@ BAD = [
     ("status", ["-e", "log_archive_only_jobs=a/b"], "must be a list of job names"),
     ("verify", ["-e", "log_archive_level=thorough"], "value of log_archive_level must be one of"),
     ("prune", ["-e", '{"log_archive_only_jobs": {"a": 1}}'], "log_archive_only_jobs"),
+    ("list", ["-e", "log_archive_list_host=web9"], "log_archive_list_host=web9 needs log_archive_only_store=NAME"),
     ("restore", ["-e", "log_archive_restore_host=web1"], "log_archive_restore_to"),
     ("restore", ["-e", "log_archive_restore_to=/x"], "log_archive_restore_host"),
     (
@@ -367,12 +368,25 @@ def test_prune_shows_its_plan_in_check_mode_and_then_applies_it(local_fleet: Loc
     plan = local_fleet.play("prune", "--check")
     assert (plan.returncode, states(plan.stdout)["web1"]["changed"]) == (0, 1)
     assert re.search(r"remove .*syslog\.20240112\.00", plan.stdout)
+    assert not re.search(r"keep .*syslog", plan.stdout)
+    assert re.search(r"keep .*syslog\.20240112\.01", local_fleet.play("prune", "--check", "-e", "log_archive_verbose=true").stdout)
     assert len(local_fleet.stored("web1")) == 3
     assert "'5' is not a number above 0 and up to 1" in local_fleet.play("prune", "-e", "log_archive_max_delete_share=5").stdout
     assert local_fleet.play("prune", "-e", "log_archive_max_delete_share=1").returncode == 0
     assert [name[:18] for name in local_fleet.stored("web1")] == ["syslog.20240112.01", "syslog.20240112.02"]
     again = local_fleet.play("prune")
     assert (again.returncode, states(again.stdout)["web1"]["changed"]) == (0, 0)
+    report = local_fleet.folder / "list.json"
+    listed = local_fleet.play("list", "-e", "log_archive_list_report=%s" % report)
+    # The file is what changed.
+    assert (listed.returncode, states(listed.stdout)["web1"]["changed"]) == (0, 1), listed.stdout
+    assert re.search(r"web1 +syslog +2024-01-12T01:00:00Z +2024-01-12T03:00:00Z +2 .* local=2 +0", listed.stdout)
+    assert [(row["host"], row["archives"]) for row in json.loads(report.read_text())] == [("web1", 2)]
+    every = ["-e", "log_archive_list_host=* log_archive_only_store=local log_archive_verbose=true log_archive_start=2024-01-12T02:00Z"]
+    done = local_fleet.play("list", *every)
+    found = done.stdout
+    assert states(found)["web1"]["changed"] == 0
+    assert "syslog.20240112.02" in found and "syslog.20240112.01" not in found and "local=held" in found
 
 
 def test_restore_on_the_host_itself_and_on_another_host(local_fleet: LocalFleet) -> None:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import subprocess
 import sys
 import typing as t
 
 import pytest
-from lint import oldest
+from lint import inputs_page, oldest
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -144,3 +145,13 @@ def test_the_oldest_versions_are_the_lower_bounds_with_their_markers() -> None:
     assert oldest.oldest(text) == ["a==1.2", "b==3", 'c==1.5.1; python_version < "3.13"', "d==8"]
     every = (HERE.parents[1] / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert len(oldest.oldest("\n".join(every))) == len([line for line in every if line and not line.startswith("#")])
+
+
+def test_the_page_of_inputs_has_every_input_and_shared_variable() -> None:
+    checkout = HERE.parents[1]
+    page = (checkout / "docs" / "inputs.md").read_text(encoding="utf-8")
+    assert page == inputs_page.with_tables(checkout), "run: python3 tests/lint/inputs_page.py"
+    defaults = (checkout / "roles" / "log_archive" / "defaults" / "main.yml").read_text(encoding="utf-8")
+    shared = set(re.findall(r"^(log_archive_\w+):", defaults, re.MULTILINE))
+    assert len(shared) > 15
+    assert {name for name in shared if "`%s`" % name not in page} == set()

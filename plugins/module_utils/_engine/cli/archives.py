@@ -26,6 +26,7 @@ def add_list_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``list``."""
     add_archives(parser)
     add_store(parser, "list the contents of this store (default: the local catalog)")
+    parser.add_argument("--summary", action="store_true", help="show what can be restored of each host and job, not each archive")
 
 
 def list_archives(options: argparse.Namespace) -> int:
@@ -41,10 +42,11 @@ def list_archives(options: argparse.Namespace) -> int:
         lambda document: rows.extend(rows_of(document, options)),
         lambda job, error: failures.append({"job": job, "error": output.error_object(error)}),
     )
+    summary = report.listed(rows) if options.summary else []
     if options.json:
-        output.print_json([*rows, *failures])
+        output.print_json([*(summary if options.summary else rows), *failures])
     elif rows or not failures:
-        output.print_text(report.archives(rows))
+        output.print_text(report.listing(summary) if options.summary else report.archives(rows))
     return code
 
 
@@ -77,7 +79,9 @@ def _rows_of_catalog(document: JobDocument, options: argparse.Namespace) -> t.Li
         archives = [StoredArchive(entry.key, entry.size, None, entry.manifest) for entry in entries.values()]
         for archive in overlapping(archives, options.since, options.until):
             copies = catalog.copies(entries[archive.key])
-            rows.append(_row(archive, {name: copy.verified_by or copy.state for name, copy in copies.items()}))
+            # A copy that was removed keeps the level with which it was verified.
+            states = {name: (copy.verified_by or copy.state) if copy.state == "verified" else copy.state for name, copy in copies.items()}
+            rows.append(_row(archive, states))
     return rows
 
 

@@ -38,6 +38,23 @@ if t.TYPE_CHECKING:
         sha256: str
         stores: t.Dict[str, str]
 
+    class ListedRow(t.TypedDict):
+        """The archives of one host and job in the result of ``list --summary``. Sizes are in bytes.
+
+        archives, size, source_bytes: of those that a store has. start, end: of their oldest and newest period, in UTC; None without any.
+        waiting: archives that no store has yet. stores: by store name, how many of the archives it has.
+        """
+
+        host: str
+        job: str
+        archives: int
+        waiting: int
+        start: t.Optional[str]
+        end: t.Optional[str]
+        size: int
+        source_bytes: int
+        stores: t.Dict[str, int]
+
     class VerifiedRow(t.TypedDict):
         """An archive in the result of ``verify``, or with an error and without a key a store that failed.
 
@@ -79,8 +96,8 @@ MOST_PROBLEMS = 20
 """Errors, and warnings, that are listed."""
 
 
-def recap(record: RunRecord) -> str:
-    """One run: the outcome first, then errors and warnings, then what was done."""
+def recap(record: RunRecord, kept: bool = True) -> str:
+    """One run: the outcome first, then errors and warnings, then what was done. kept: whether the plan of a dry run lists what stays."""
     lines = ["%s: %s%s" % (record["job"], record["outcome"], " (dry run, nothing was changed)" if record["check"] else "")]
     for text in first(list(map(problem, record["errors"])), MOST_PROBLEMS):
         # The mistakes in a document have lines of their own.
@@ -92,7 +109,7 @@ def recap(record: RunRecord) -> str:
     if len(record["archives"]) > MOST_ROWS:
         lines.append(_DETAIL + REST % (len(record["archives"]) - MOST_ROWS))
     for name, pruned in record["pruned"].items():
-        lines += _pruned(name, pruned, record["check"])
+        lines += _pruned(name, pruned, record["check"], kept)
     if record["sources_deleted"]:
         lines.append("  deleted  %d source(s) that every required store has" % len(record["sources_deleted"]))
     if record["skipped"]:
@@ -122,14 +139,15 @@ def _archive(archive: ArchiveRecord, errors: t.Set[str]) -> t.List[str]:
     return lines
 
 
-def _pruned(store: str, pruned: PruneRecord, check: bool) -> t.List[str]:
+def _pruned(store: str, pruned: PruneRecord, check: bool, kept: bool) -> t.List[str]:
     lines = []
     removed = pruned["removed"]
     if removed or check:
         counts = len(removed), format_size(pruned["bytes_freed"]), pruned["kept"]
         lines.append("  pruned   %s: %d removed (%s), %d kept" % (store, *counts))
     if check:
-        return lines + [_DETAIL + "%-6s %s  (%s)" % (item["action"], item["key"], item["reason"]) for item in pruned["plan"]]
+        plan = [item for item in pruned["plan"] if kept or item["action"] == "remove"]
+        return lines + [_DETAIL + "%-6s %s  (%s)" % (item["action"], item["key"], item["reason"]) for item in plan]
     return lines + [_DETAIL + key for key in first(removed)]
 
 
@@ -144,6 +162,62 @@ def archives(rows: t.Sequence[ArchiveRow]) -> str:
     size, source_bytes = (format_size(sum(sizes)) for sizes in zip(*((row["size"], row["source_bytes"]) for row in rows)))
     total = "%d archive(s), %s, from %s of logs" % (len(rows), size, source_bytes)
     return table(("PERIOD", "ARCHIVE", "SIZE", "STORES"), cells) + "\n" + total
+
+
+NOT_HELD = ("pending", "pruned", "given up")
+"""The states of a copy that the store does not have, in the result of ``list``."""
+
+
+def holders(row: ArchiveRow) -> t.List[str]:
+    """The stores that have the archive, so that it can be restored."""
+    return sorted(name for name, state in row["stores"].items() if state not in NOT_HELD)
+
+
+def listed(rows: t.Iterable[ArchiveRow]) -> t.List[ListedRow]:
+    """What can be restored of each host and job, sorted: how many archives, of which time, from which stores."""
+    found: t.Dict[t.Tuple[str, str], ListedRow] = {}
+    for row in rows:
+        stores = holders(row)
+        waits = not stores and "pending" in row["stores"].values()
+        if not stores and not waits:
+            continue
+        host, job = row["host"], row["job"]
+        blank: ListedRow = {
+            "host": host,
+            "job": job,
+            "archives": 0,
+            "waiting": 0,
+            "start": None,
+            "end": None,
+            "size": 0,
+            "source_bytes": 0,
+            "stores": {},
+        }
+        total = found.setdefault((host, job), blank)
+        if waits:
+            total["waiting"] += 1
+            continue
+        start, end = row["period"]["start"], row["period"]["end"]
+        total["archives"] += 1
+        total["start"], total["end"] = min(total["start"] or start, start), max(total["end"] or end, end)
+        total["size"] += row["size"]
+        total["source_bytes"] += row["source_bytes"]
+        for name in stores:
+            total["stores"][name] = total["stores"].get(name, 0) + 1
+    return [found[of] for of in sorted(found)]
+
+
+def listing(rows: t.Sequence[ListedRow]) -> str:
+    """A table of hosts and jobs and a line of totals."""
+    if not rows:
+        return "no archives"
+    cells = []
+    for row in rows:
+        copies = " ".join("%s=%d" % item for item in sorted(row["stores"].items())) or "-"
+        times = (row["start"] or "-", row["end"] or "-")
+        cells.append((row["host"], row["job"], *times, str(row["archives"]), format_size(row["size"]), copies, str(row["waiting"])))
+    total = "%d archive(s), %s" % (sum(row["archives"] for row in rows), format_size(sum(row["size"] for row in rows)))
+    return table(("HOST", "JOB", "FROM", "UNTIL", "ARCHIVES", "SIZE", "STORES", "WAITING"), cells) + "\n" + total
 
 
 def verified(results: t.Sequence[VerifiedRow]) -> str:

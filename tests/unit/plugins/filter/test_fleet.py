@@ -12,7 +12,7 @@ import subprocess
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.filter import fleet_recap, fleet_runs, fleet_status
+from ansible_collections.infra_ops.log_archive.plugins.filter import fleet_list, fleet_recap, fleet_runs, fleet_status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import errors
 from rigs.host import COMMAND
@@ -91,6 +91,27 @@ def table(lines: t.List[str]) -> t.List[t.Dict[str, str]]:
     return [{name: line[a:b].strip() for name, a, b in zip(names, at, [*at[1:], None])} for line in lines[start + 1 : -1]]
 
 
+def test_the_list_shows_what_can_be_restored_and_failures_first(fleet: t.Dict[str, Host], ran: t.Dict[str, t.Any]) -> None:
+    listing = fleet_list.FilterModule().filters()["fleet_list"]
+    of_mistake = fleet["mistaken"].result("list", "--summary")
+    asked = {name: fleet[name].result("list", "--summary") for name in ("web2", "web1", "broken")}
+    asked = {**asked, "mistaken": of_mistake, "down": UNREACHABLE, "idle": {"no_jobs": True}}
+    lines = listing(asked)
+    assert [line.split(":")[0] for line in lines if ": " in line and not line.startswith(" ")] == ["down", "mistaken"]
+    found = [(row["HOST"], row["JOB"], row["ARCHIVES"], row["STORES"], row["WAITING"]) for row in table(lines)]
+    # Retention has removed one of the two archives of web1. What waits for the broken store cannot be restored from a store yet.
+    assert found == [("broken", "syslog", "0", "-", "1"), ("web1", "syslog", "1", "local=1", "0"), ("web2", "auth", "1", "local=1", "0")]
+    each = {name: fleet[name].result("list") for name in ("web2", "web1", "broken")}
+    rows = listing(each, rows=True)
+    assert [(row["host"], row["key"].rpartition("/")[2]) for row in rows] == [
+        ("web1", "syslog.20240113.tgz"),
+        ("web2", "auth.20240112.tgz"),
+    ]
+    assert listing({**each, "again": each["web1"]}, rows=True) == rows, "a store that two hosts share is listed once"
+    text = "\n".join(listing(each))
+    assert "local=read_back" in text and "pruned" not in text and text.endswith("of logs")
+
+
 def test_a_host_on_which_another_run_is_active_is_locked_and_not_failed(fleet: t.Dict[str, Host], ran: t.Dict[str, t.Any]) -> None:
     with durable.lock(str(fleet["web1"].folder / "state" / "syslog.lock"), wait=False):
         locked = fleet["web1"].result("run", "--all")
@@ -108,31 +129,31 @@ def test_the_recap_shows_failures_first_and_counts_everything(ran: t.Dict[str, t
     assert "s3cr3t" not in text and all("\n" not in line for line in lines)
     head = [line for line in lines[: next(n for n, line in enumerate(lines) if line.startswith("HOST"))] if not line.startswith(" ")]
     assert [line.split(": ")[:2] for line in head] == [
-        ["web2", "FAILED"],
         ["broken", "FAILED"],
-        ["mistaken", "FAILED"],
         ["down", "UNREACHABLE"],
-        ["new", "FAILED"],
         ["left", "NOT RUN"],
+        ["mistaken", "FAILED"],
+        ["new", "FAILED"],
+        ["web2", "FAILED"],
     ]
     assert "  - retention.keep_lsat: unknown key; did you mean 'keep_last'?" in [line[2:] for line in lines]
     rows = table(lines)
     assert [(row["HOST"], row["JOB"], row["OUTCOME"]) for row in rows] == [
+        ("broken", "syslog", "partly done"),
+        ("down", "-", "unreachable"),
+        ("left", "-", "not run"),
+        ("mistaken", "syslog", "failed"),
+        ("new", "-", "failed"),
         ("web2", "syslog", "failed"),
         ("web2", "auth", "done"),
-        ("broken", "syslog", "partly done"),
-        ("mistaken", "syslog", "failed"),
-        ("down", "-", "unreachable"),
-        ("new", "-", "failed"),
-        ("left", "-", "not run"),
-        ("web1", "syslog", "done"),
         ("idle", "-", "no jobs"),
+        ("web1", "syslog", "done"),
     ]
-    web1 = rows[-2]
+    web1 = rows[-1]
     out = sum(archive["size"] for archive in json.loads(ran["web1"]["stdout"])[0]["archives"])
     assert (web1["ARCHIVES"], web1["IN"], web1["OUT"]) == ("2", "78.1 KiB", "%d B" % out)
     assert (web1["RATIO"], web1["VERIFIED"], web1["PRUNED"], web1["BACKLOG"]) == ("%.1f" % (80000 / out), "local=read_back", "local=1", "-")
-    broken = rows[2]
+    broken = rows[0]
     assert (broken["VERIFIED"], broken["BACKLOG"][:3]) == ("-", "1 (")
     assert lines[-1].startswith("1 host ok, 4 failed, 1 unreachable, 1 not run, 1 no jobs; 4 archives, 80.1 KiB in, ")
     assert lines[-1].endswith("verified at least by read_back")
@@ -182,17 +203,17 @@ def test_the_status_shows_failures_first(fleet: t.Dict[str, Host], ran: t.Dict[s
     ]
     assert "did you mean" in "\n".join(lines)
     rows = table(lines)
-    assert "mistake" in rows[3].pop("STATE")
+    assert "mistake" in rows[2].pop("STATE")
     assert [(row["HOST"], row["JOB"], row.get("STATE")) for row in rows] == [
         ("down", "-", "unreachable"),
         ("idle", "-", "no jobs"),
-        ("web2", "syslog", "the last run failed"),
         ("mistaken", "syslog", None),
+        ("web2", "syslog", "the last run failed"),
         ("broken", "syslog", "archives wait for a store"),
-        ("web2", "auth", "fine"),
         ("web1", "syslog", "fine"),
+        ("web2", "auth", "fine"),
     ]
-    web1 = rows[-1]
+    web1 = rows[-2]
     assert web1["LAST SUCCESS"].endswith("Z") and web1["VERIFIED"] == "local=read_back" and web1["BACKLOG"] == "-"
     assert rows[4]["BACKLOG"] == "sftp=1"
     assert lines[-1].startswith("2 hosts ok, 2 failed, 1 unreachable, 1 no jobs; ")

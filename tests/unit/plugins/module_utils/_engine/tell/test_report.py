@@ -53,6 +53,61 @@ def test_tables_are_as_wide_as_their_widest_cell():
     assert report.verified([]) == "no archives"
 
 
+def test_the_plan_of_a_dry_run_may_leave_out_what_stays():
+    plan = [{"action": action, "key": key, "time": "", "reason": "why"} for action, key in (("remove", "old"), ("keep", "new"))]
+    pruned = {"removed": ["old"], "failed": {}, "bytes_freed": 5, "kept": 1, "plan": plan}
+    record = complete({"job": "x", "check": True, "errors": [], "pruned": {"s": pruned}})
+    assert [line.split() for line in report.recap(record).splitlines()[-2:]] == [["remove", "old", "(why)"], ["keep", "new", "(why)"]]
+    short = report.recap(record, kept=False)
+    assert "remove old" in short and "1 removed (5 B), 1 kept" in short and "keep " not in short
+
+
+def row(key, start, host="web1", **stores):
+    return {
+        "key": key,
+        "host": host,
+        "job": "syslog",
+        "period": {"start": start, "end": start[:-1] + "9"},
+        "size": 5,
+        "source_bytes": 50,
+        "sources": [],
+        "key_id": None,
+        "sha256": "",
+        "stores": stores,
+    }
+
+
+def test_a_summary_counts_what_can_be_restored():
+    rows = [
+        row("c", "2024-01-03", local="read_back", s3="pending"),
+        row("b", "2024-01-02", local="size", s3="size"),
+        row("gone", "2024-01-01", local="pruned", s3="given up"),
+        row("a", "2024-01-09", local="pruned", s3="pending"),
+        row("z", "2024-01-02", host="db1", s3="held"),
+    ]
+    blank = {"job": "syslog", "source_bytes": 50, "size": 5, "waiting": 0}
+    assert report.listed(rows) == [
+        {**blank, "host": "db1", "archives": 1, "start": "2024-01-02", "end": "2024-01-09", "stores": {"s3": 1}},
+        {
+            **blank,
+            "host": "web1",
+            "archives": 2,
+            "waiting": 1,
+            "size": 10,
+            "source_bytes": 100,
+            "start": "2024-01-02",
+            "end": "2024-01-09",
+            "stores": {"local": 2, "s3": 1},
+        },
+    ]
+    lines = report.listing(report.listed(rows)).splitlines()
+    assert lines[2].split() == ["web1", "syslog", "2024-01-02", "2024-01-09", "2", "10", "B", "local=2", "s3=1", "1"]
+    assert lines[-1] == "3 archive(s), 15 B"
+    assert report.listing([]) == "no archives"
+    only_waiting = report.listing(report.listed([row("a", "2024-01-09", s3="pending")]))
+    assert only_waiting.splitlines()[1].split() == ["web1", "syslog", "-", "-", "0", "0", "B", "-", "1"]
+
+
 def test_keys_show_no_key():
     text = report.keys("/k", [KeyInfo("00", None, current=True, removed=False)], True)
     assert text == "/k: changed\nKEY ID  SINCE    USE\n00      unknown  current"
