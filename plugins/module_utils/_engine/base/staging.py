@@ -23,6 +23,11 @@ CHUNK = 1 << 17
 """Bytes of plaintext that are handled at once. For larger pieces the C library gets memory from the kernel and returns it each time."""
 
 
+def temporary_folder() -> str:
+    """Where archives lie, as a store holds them, while they are checked or searched: $TMPDIR, or /var/tmp, which is on a disk."""
+    return os.environ.get("TMPDIR") or "/var/tmp"
+
+
 def sha256_of(stream: t.BinaryIO) -> str:
     """The SHA-256, in hex, of what is left to read of a stream."""
     digest = hashlib.sha256()

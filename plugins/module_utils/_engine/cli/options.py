@@ -36,6 +36,11 @@ def add_store(parser: argparse.ArgumentParser, text: str) -> None:
 def add_archives(parser: argparse.ArgumentParser) -> None:
     """Add the options that select archives by job, period and host."""
     add_jobs(parser)
+    add_range(parser)
+
+
+def add_range(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select archives by period and host."""
     parser.add_argument(
         "--since", metavar="TIME", type=time_argument, help="only periods that end after this time (2024-01-12 or 2024-01-12T13:00Z)"
     )

@@ -35,9 +35,9 @@ def end(code: int) -> int:
     return worst((code, EXIT_FAILED)) if _lost else code
 
 
-def print_text(text: str) -> None:
-    """Write the result of the command. If that fails, the work goes on; see ``end``."""
-    write("stdout", printable(text) + "\n")
+def print_text(text: str) -> bool:
+    """Write the result of the command. If that fails (it returns False), the work goes on; see ``end``."""
+    return write("stdout", printable(text) + "\n")
 
 
 def print_error(text: str) -> None:
@@ -45,8 +45,10 @@ def print_error(text: str) -> None:
     write("stderr", printable(text) + "\n")
 
 
-def write(name: str, text: str) -> None:
-    """Write text to stdout or stderr. It raises nothing: a full disk behind the stream, or a reader that has gone, must not end a run."""
+def write(name: str, text: str) -> bool:
+    """Write text to stdout or stderr; returns whether that worked. It raises nothing: a full disk behind
+    the stream, or a reader that has gone, must not end a run.
+    """
     stream = getattr(sys, name)
     try:
         stream.write(text)
@@ -60,6 +62,8 @@ def write(name: str, text: str) -> None:
             _lost.append(name)
             if name == "stdout":
                 print_error("log-archive: cannot write to standard output: %s; the work goes on" % error.strerror)
+        return False
+    return True
 
 
 def print_json(value: t.Any) -> None:

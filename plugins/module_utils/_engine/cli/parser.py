@@ -63,6 +63,12 @@ def _restore() -> Command:
     return restore.add_options, restore.restore
 
 
+def _search() -> Command:
+    from . import search
+
+    return search.add_options, search.search
+
+
 def _key() -> Command:
     from . import keys
 
@@ -152,6 +158,7 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "list": ("list archives from the catalog or from a store", _list),
     "verify": ("check the archives in the stores against their manifests", _verify),
     "restore": ("fetch, authenticate, decrypt and extract archives", _restore),
+    "search": ("print the lines of archived logs that match a pattern", _search),
     "prune": ("apply retention now", _prune),
     "key": ("manage the keyring of a job", _key),
     "ledger": ("verify, show or export the signed record of what was archived and pruned", _ledger),

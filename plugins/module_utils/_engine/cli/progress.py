@@ -44,7 +44,12 @@ def progress_bar(title: str, total: int) -> t.Iterator[Advance]:
         yield advance
     finally:
         if shown > began:
-            output.write("stderr", "\r\033[K")
+            clear()
+
+
+def clear() -> None:
+    """Remove the line, so that something else can be printed there. The next update shows it again."""
+    output.write("stderr", "\r\033[K")
 
 
 def line(title: str, done: int, total: int, seconds: float, columns: int) -> str:

@@ -47,7 +47,7 @@ def restore(options: argparse.Namespace) -> int:
     done: t.List[Restored] = []
     with contextlib.ExitStack() as stack:
         holdings: t.List[Holdings] = []
-        code = each_document(options, lambda document: holdings.append(_holdings(document, options, stack)), lambda _job, _error: None)
+        code = each_document(options, lambda document: holdings.append(holdings_of(document, options, stack)), lambda _job, _error: None)
         if not holdings:
             if options.json:
                 output.print_json([])
@@ -77,7 +77,8 @@ def restore(options: argparse.Namespace) -> int:
     return output.worst((code, error.exit_code))
 
 
-def _holdings(document: JobDocument, options: argparse.Namespace, stack: contextlib.ExitStack) -> Holdings:
+def holdings_of(document: JobDocument, options: argparse.Namespace, stack: contextlib.ExitStack) -> Holdings:
+    """The archives of a job that the options select, with their stores and keys. stack: keeps the catalog open."""
     from ..crypto.envelope import encrypts
     from ..holdings.stock import Holdings
 

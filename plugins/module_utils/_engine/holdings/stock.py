@@ -118,12 +118,14 @@ class Stock:
 
     def copies(self, archive: StoredArchive) -> t.Iterator[t.Tuple[Listed, StoredArchive]]:
         """Each store that has the logs of an archive, with its archive of them; stores that stopped answering come last."""
-        for unavailable in (False, True):
-            for listed in self.listed():
-                if (listed.store.name in self.unavailable) == unavailable:
-                    copy = listed.same_logs(archive)
-                    if copy is not None:
-                        yield listed, copy
+        silent = []
+        for listed in self.listed():
+            copy = listed.same_logs(archive)
+            if copy is not None and listed.store.name in self.unavailable:
+                silent.append((listed, copy))
+            elif copy is not None:
+                yield listed, copy
+        yield from silent
 
     def close(self) -> None:
         for listed in self._tried:

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
 from ..archive.manifest import digests, dump
 from ..archive.naming import MANIFEST_SUFFIX, is_archive_key, manifest_key
 from ..base.errors import IntegrityError, KeyringError, StoreNotFoundError
 from ..base.levels import AUTHENTICATED, reaches
-from ..base.staging import failing_clearly
+from ..base.staging import failing_clearly, temporary_folder
 from ..crypto.fernet import check_form
 from ..stores.base import Digests, Store
 from .inventory import Inventory, StoredArchive, describe_copy, describe_missing, fetch_manifest, may_be_chosen
@@ -103,7 +102,7 @@ def _read_back(store: Store, archive: StoredArchive, trust: Trust, key_needed: b
         envelope = None
     if not store.remote:
         store.verify(archive.key, expected, READ_BACK)  # Reads past the cache of the kernel.
-    folder = os.environ.get("TMPDIR") or "/var/tmp"
+    folder = temporary_folder()
     with failing_clearly(folder), tempfile.TemporaryFile(dir=folder) as file:
         store.get(archive.key, file, most=expected.size)
         _compare(file, expected, subject)

@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a search found, for people and as JSON. Who wrote a log may want to control a terminal: nothing of a line is printed raw."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..base.texts import line as escaped
+
+if t.TYPE_CHECKING:
+    from ..archive.search import Line
+    from ..holdings.search import Found
+
+    class FoundRow(t.TypedDict):
+        """A line in the result of ``search``, or with ``count`` the number of lines of a log, or with an error what was not searched.
+
+        key: of the archive; None if a whole job was not searched. log: its name in the archive; None if the whole archive was not searched.
+        line: number, from 1. text: without its end; bytes that are not UTF-8 as ``\\xff``. matched: else it is context. cut: it is a part
+        of a long line, with the match. count: None unless the lines were only counted.
+        """
+
+        key: t.Optional[str]
+        host: t.Optional[str]
+        job: t.Optional[str]
+        store: t.Optional[str]
+        log: t.Optional[str]
+        line: t.Optional[int]
+        text: t.Optional[str]
+        matched: bool
+        cut: bool
+        count: t.Optional[int]
+        error: t.Optional[str]
+
+
+def rows(found: Found, only_count: bool) -> t.List[FoundRow]:
+    """The rows of one part of the result."""
+    common: t.Dict[str, t.Any] = {"key": found.key, "host": found.host, "job": found.job, "store": found.store, "log": found.member}
+    common.update(line=None, text=None, matched=False, cut=False, count=None, error=None)
+    made = [{**common, "line": line.number, "text": _text(line), "matched": line.matched, "cut": line.cut} for line in found.lines]
+    if only_count and found.matched:
+        made.append({**common, "count": found.matched})
+    if found.error is not None:
+        made.append({**common, "error": str(found.error)})
+    return t.cast("t.List[FoundRow]", made)
+
+
+class Printed:
+    """The result as ``grep`` would print it: HOST:ARCHIVE:LOG:LINE:TEXT, context as HOST:ARCHIVE:LOG:LINE-TEXT, counts as
+    HOST:ARCHIVE:LOG:COUNT. Errors are not part of it. separated: lines that do not follow each other have ``--`` between them.
+    """
+
+    def __init__(self, only_count: bool, separated: bool) -> None:
+        self._only_count = only_count
+        self._separated = separated
+        self._next: t.Optional[t.Tuple[str, t.Optional[str], int]] = None
+
+    def lines(self, found: Found) -> t.List[str]:
+        """The lines of one part of the result."""
+        where = ":".join(escaped(part) for part in (found.host, found.key.rpartition("/")[2], found.member or ""))
+        if self._only_count:
+            return ["%s:%d" % (where, found.matched)] if found.matched else []
+        printed = []
+        for line in found.lines:
+            if self._separated and self._next not in (None, (found.key, found.member, line.number)):
+                printed.append("--")
+            self._next = (found.key, found.member, line.number + 1)
+            text = escaped(_text(line))
+            printed.append("%s:%d%s%s" % (where, line.number, ":" if line.matched else "-", "... %s ..." % text if line.cut else text))
+        return printed
+
+
+def _text(line: Line) -> str:
+    return line.text.decode("utf-8", "backslashreplace")
