@@ -11,7 +11,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.witness import Known, Seen, Witness, check
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.witness import Known, Seen, Witness, check, earlier_name
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "folder": {"type": "str", "required": True},
@@ -65,8 +65,10 @@ class ActionModule(ActionBase):
                 ledgers[job] = seen.head._asdict()
                 if (job not in known or known[job].head != seen.head) and not self._task.check_mode:
                     witness.remember(job, seen.head)
+                    if job in self._renamed:
+                        witness.forget(self._renamed[job])
         if not arguments["jobs"]:
-            gone = sorted(known.keys() - looked.keys())
+            gone = sorted(known.keys() - looked.keys() - set(self._renamed.values()))
             warnings += ["the witness knows a ledger of the job %s, which the host does not have" % job for job in gone]
         changed = any(job not in known or known[job].head._asdict() != head for job, head in ledgers.items())
         result: t.Dict[str, t.Any] = {
@@ -84,6 +86,7 @@ class ActionModule(ActionBase):
         """What a look at each ledger shows. A long one comes in parts."""
         found: t.Dict[str, Seen] = {}
         latest = dict(known)
+        self._renamed: t.Dict[str, str] = {}
         for _part in range(MOST_PARTS):
             waiting = [job for job, seen in found.items() if not seen.whole]
             jobs = waiting or arguments["jobs"]
@@ -91,11 +94,15 @@ class ActionModule(ActionBase):
                 break
             for row in self._asked(arguments, jobs, latest):
                 job = str(row.get("job"))
+                earlier = earlier_name(latest, row)
+                if earlier is not None:
+                    latest[job] = latest.pop(earlier)
+                    self._renamed[job] = earlier
                 seen = check(latest.get(job), row)
                 warnings = [*(found[job].warnings if job in found else ()), *seen.warnings]
                 found[job] = seen._replace(warnings=warnings)
                 if seen.finding is None and seen.head is not None:
-                    latest[job] = Known(seen.head, known[job].at if job in known else "")
+                    latest[job] = Known(seen.head, latest[job].at if job in latest else "")
             if not found:
                 break
         return found
@@ -122,7 +129,7 @@ class ActionModule(ActionBase):
 
 def _is_known(row: t.Mapping[str, t.Any], known: t.Mapping[str, Known]) -> bool:
     """Whether a row of ``run`` or ``status`` states the very end that the witness knows."""
-    if "stream" in row:
+    if "stream" in row or "orphan" in row:
         return True
     ledger = row.get("ledger")
     one = known.get(str(row.get("job")))

@@ -117,6 +117,7 @@ def prune_documents(
             name,
             {
                 "name": name,
+                **({"was": document["was"]} if document.get("was") else {}),
                 "host": document["host"],
                 "select": _selection(document),
                 # The server has no key: running the job there by mistake archives nothing.

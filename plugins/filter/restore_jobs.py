@@ -61,6 +61,10 @@ _value:
     job:
       description: The name of the job.
       type: str
+    was:
+      description: The earlier names of the job.
+      type: list
+      elements: str
     host:
       description: The name of the host in the archives.
       type: str
@@ -109,6 +113,7 @@ def restore_jobs(
             jobs.append(
                 {
                     "job": name,
+                    "was": document.get("was", []),
                     "host": document["host"],
                     "keyring": None if unencrypted else document["encryption"]["keyring"],
                     "unencrypted": unencrypted,

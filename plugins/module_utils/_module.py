@@ -149,7 +149,7 @@ def chosen(
     from ._engine.holdings.trust import Trust
 
     trust = trust or Trust(choice=choice(params))
-    held = inventory.read(store, params["host"], params["job"], trust=trust)
+    held = inventory.read(store, params["host"], params["job"], trust=trust, was=params["was"])
     return held, inventory.choose(held.archives, trust.choice)
 
 

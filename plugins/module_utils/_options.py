@@ -162,6 +162,12 @@ CHOICE: Spec = {
         "description": ["Only archives of the host with this name. By default of all hosts."],
     },
     "job": {"type": "str", "description": ["Only archives of this job. By default of all jobs."]},
+    "was": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "description": ["Earlier names of O(job), if it was renamed. The archives with these names are selected too."],
+    },
     "names": {
         "type": "list",
         "elements": "str",

@@ -216,7 +216,7 @@ def main() -> None:
             raise ConfigError("no archives are selected", hint="Set at least one of names, start, end and latest")
         stores = [store_options(params["store"], "store")]
         stores += [store_options(store, "fallback_stores[%d]" % number) for number, store in enumerate(params["fallback_stores"])]
-        holdings = Holdings(stores, params["host"], params["job"], **given(params, OPENING))
+        holdings = Holdings(stores, params["host"], params["job"], was=params["was"], **given(params, OPENING))
         done: t.List[Restored] = []
         result["files"], result["failed_archives"] = [], []
         for restored in restore_from_stores(

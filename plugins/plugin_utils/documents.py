@@ -25,7 +25,8 @@ class Kind(t.NamedTuple):
     name: "job"; variable: of the documents by name; defaults: of what each document starts from; shared: of the stores (or sinks) by name,
     which documents use in their list ``parts``; part: "store". places: the variables of files and folders, with their defaults.
     spec: the table of the document. start: from the host and the places, what each document starts from; finish: completes a document,
-    from the places. problems: raises ConfigError, or returns the paths that do not lie below the roots.
+    from the places. problems: raises ConfigError, or returns the paths that do not lie below the roots. conflicts: what is wrong with a
+    document beside the others of the host.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Kind(t.NamedTuple):
     start: t.Callable[[str, Document], Document]
     finish: t.Callable[[Document, Document], None]
     problems: t.Callable[[Document, t.Mapping[str, t.Any]], t.List[str]]
+    conflicts: t.Callable[[Document, t.Iterable[Document]], t.List[str]] = lambda document, others: []
 
     def names(self, variables: t.Iterable[str]) -> t.List[str]:
         """Those of the variables that hold documents, in the order in which they are merged."""
@@ -99,6 +101,9 @@ def effective(kind: Kind, host: str, variables: t.Mapping[str, t.Any]) -> t.Dict
         except ConfigError as error:
             mistakes += [problem for problem in error.problems if not problem.startswith(said)]
         problems += ["%s: %s" % (name, mistake) for mistake in mistakes]
+    for name, document in documents.items():
+        others = [other for other in documents.values() if other is not document]
+        problems += ["%s: %s" % (name, conflict) for conflict in kind.conflicts(document, others)]
     if problems:
         many = "s" if len(problems) > 1 else ""
         raise ConfigError("%d mistake%s in its %s documents" % (len(problems), many, kind.name), host, problems=problems)

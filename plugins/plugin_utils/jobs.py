@@ -9,7 +9,7 @@ import os
 import typing as t
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import places as places_of_jobs
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import name_conflicts, normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import documents
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documents import Document
@@ -52,4 +52,5 @@ KIND = documents.Kind(
     start=_start,
     finish=_finish,
     problems=lambda document, roots: places_of_jobs.outside_of(normalise(document), roots),
+    conflicts=lambda document, others: name_conflicts(document, others),
 )

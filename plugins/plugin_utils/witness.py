@@ -68,6 +68,11 @@ class Witness:
         facts = dict(head._asdict(), at=format_utc(datetime.now(timezone.utc)))
         durable.write_atomically(os.path.join(self.folder, job + ".json"), json.dumps(facts, sort_keys=True).encode("ascii") + b"\n")
 
+    def forget(self, job: str) -> None:
+        """Remove the record of a job that was renamed."""
+        os.unlink(os.path.join(self.folder, job + ".json"))
+        durable.fsync_folder(self.folder)
+
     def _read(self, name: str) -> Known:
         path = os.path.join(self.folder, name)
         try:
@@ -103,6 +108,18 @@ def check(known: t.Optional[Known], row: t.Mapping[str, t.Any]) -> Seen:
         return Seen(str(error), None)
     except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
         return Seen("the host does not describe it (%s)" % type(error).__name__, None)
+
+
+def earlier_name(known: t.Mapping[str, Known], row: t.Mapping[str, t.Any]) -> t.Optional[str]:
+    """The earlier name under which the witness knows the ledger of a job that was renamed; None if there is none. row: as for ``check``.
+
+    Only for the same ledger: a host must not end the record of one job by the name of another.
+    """
+    head, was = row.get("head"), row.get("was")
+    if row.get("job") in known or not isinstance(head, dict) or not isinstance(was, list):
+        return None
+    names = [name for name in was if isinstance(name, str) and name in known]
+    return next((name for name in names if known[name].head.ledger == head.get("ledger")), None)
 
 
 def _followed(known: Known, row: t.Mapping[str, t.Any], head: Head) -> Seen:

@@ -15,6 +15,7 @@ from ..base.named_tuple import NamedTuple
 from ..base.periods import Period, period_containing, render_name
 
 if t.TYPE_CHECKING:
+    from ..config.document import JobDocument
     from ..sources.base import Source
     from .facts import Manifest
 
@@ -134,6 +135,16 @@ def unrevised(key: str) -> t.Tuple[str, int]:
 def folder_key(host: str, job: str) -> str:
     """The prefix of the keys of a job's archives in a store: '<host>/<job>/'."""
     return "%s/%s/" % (host, job)
+
+
+def names_of(document: JobDocument) -> t.List[str]:
+    """The name of a job, and its earlier names: the archives that it owns are in the folders of all of them."""
+    return [document["name"], *document["was"]]
+
+
+def folder_keys(host: str, document: JobDocument) -> t.List[str]:
+    """The prefixes of the keys of a job's archives in a store, under each of its names."""
+    return [folder_key(host, name) for name in names_of(document)]
 
 
 def archive_key(host: str, job: str, period: Period, name: str) -> str:

@@ -58,7 +58,7 @@ def _rows_of_store(document: JobDocument, options: argparse.Namespace) -> t.List
     with opened(chosen[0]) as store, records(document, chosen, host) as recorded:
         choice = Choice(start=options.since, end=options.until)
         trust = Trust(record=recorded.get(store.name, NO_RECORD)._replace(held=dict), choice=choice)
-        held = inventory.read(store, host, document["name"], trust=trust)
+        held = inventory.read(store, host, document["name"], trust=trust, was=document["was"])
         for item in held.damaged.values():
             output.print_error("log-archive: not listed: %s" % item.why)
         return [_row(archive, {store.name: "held"}) for archive in inventory.overlapping(held.archives, options.since, options.until)]
@@ -72,7 +72,7 @@ def _rows_of_catalog(document: JobDocument, options: argparse.Namespace) -> t.Li
     if not catalogs.exists(document["state"]):
         return []
     rows = []
-    with contextlib.closing(catalogs.Catalog(document["state"])) as catalog:
+    with contextlib.closing(catalogs.reading(document)) as catalog:
         start, end = (None if moment is None else format_utc(moment) for moment in (options.since, options.until))
         found = catalog.entries_of(document["name"], start, end)
         entries = {entry.key: entry for entry in found if options.host in (None, "*", entry.host)}

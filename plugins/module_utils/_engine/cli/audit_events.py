@@ -145,7 +145,7 @@ def _of_archives(
 
     host, chosen, encryption = host_of(document, options), stores(document, options.store), document["encryption"]
     held = stack.enter_context(records(document, chosen, host))
-    holdings = Holdings(chosen, host, document["name"], encryption["keyring"], not encrypts(encryption), held)
+    holdings = Holdings(chosen, host, document["name"], encryption["keyring"], not encrypts(encryption), held, document["was"])
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="log-archive-"))
     return reading.logs_of_archives(
         holdings, reading.choice_of(wanted), folder, lambda text: output.print_error("log-archive: %s" % line(text)), problems.report

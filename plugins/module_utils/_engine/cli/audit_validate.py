@@ -95,7 +95,9 @@ def _validate(document: JobDocument, options: argparse.Namespace) -> Report:
     host = host_of(document, options)
     encryption = document["encryption"]
     with records(document, chosen, host) as recorded:
-        holdings = Holdings(chosen, host, document["name"], encryption["keyring"], encryption["format"] == "none", recorded)
+        holdings = Holdings(
+            chosen, host, document["name"], encryption["keyring"], encryption["format"] == "none", recorded, document["was"]
+        )
         return opening.validate_archives(job, holdings, _wanted(options), progress_of(options))
 
 

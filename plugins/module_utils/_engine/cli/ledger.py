@@ -79,7 +79,6 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _verified(document: JobDocument, offline: bool) -> t.List[LedgerRow]:
     """A row for the ledger of the job, and unless it is broken one for each store."""
-    from ..archive.naming import host_name
     from ..run.audit import auditing, compare
     from ..tell import ledger as report
 
@@ -93,7 +92,7 @@ def _verified(document: JobDocument, offline: bool) -> t.List[LedgerRow]:
         for options in [] if offline or contents is None else document["stores"]:
             try:
                 with opened(options) as store:
-                    archives, found = compare(audit, store, host_name(document["host"]), job)
+                    archives, found = compare(audit, store)
                 findings = [report.finding(*finding) for finding in found]
             except LogArchiveError as error:
                 archives, findings = 0, [report.finding("unreachable", None, str(error))]
@@ -103,13 +102,13 @@ def _verified(document: JobDocument, offline: bool) -> t.List[LedgerRow]:
 
 def _show(options: argparse.Namespace) -> int:
     from ..state.ledger.chain import parse
-    from ..state.ledger.file import Ledger
+    from ..state.ledger.file import ledger_of
     from ..tell import ledger as report
 
     entries: t.List[t.Dict[str, t.Any]] = []
 
     def add(document: JobDocument) -> None:
-        ledger = Ledger(document["state"], document["name"])
+        ledger = ledger_of(document)
         head = ledger.head()
         start = options.since if options.since is not None else 0 if head is None else max(0, head.seq + 1 - SHOWN)
         found = [parse(line, ledger.path) for line in ledger.lines(start)]
@@ -124,10 +123,10 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from ..state.ledger.file import Ledger
+    from ..state.ledger.file import ledger_of
 
     def write(document: JobDocument) -> None:
-        ledger = Ledger(document["state"], document["name"])
+        ledger = ledger_of(document)
         if options.json:
             head = ledger.head()
             lines = [line.decode("ascii") for line in ledger.lines(options.since or 0)]
@@ -149,18 +148,19 @@ def _witness(options: argparse.Namespace) -> int:
     rows: t.List[WitnessRow] = []
     code = each_document(
         options,
-        lambda document: rows.append(_witnessed(document, known.get(document["name"]))),
-        lambda job, error: rows.append({"job": job, "head": None, "last": "", "entries": [], "error": str(error)}),
+        lambda document: rows.append(_witnessed(document, known)),
+        lambda job, error: rows.append({"job": job, "was": [], "head": None, "last": "", "entries": [], "error": str(error)}),
     )
     output.print_json(rows)
     return code
 
 
-def _witnessed(document: JobDocument, known: t.Optional[int]) -> WitnessRow:
-    from ..state.ledger.file import Ledger
+def _witnessed(document: JobDocument, known: t.Mapping[str, int]) -> WitnessRow:
+    from ..archive.naming import names_of
+    from ..state.ledger.file import ledger_of
 
-    ledger = Ledger(document["state"], document["name"])
-    row: WitnessRow = {"job": document["name"], "head": None, "last": "", "entries": [], "error": None}
+    ledger = ledger_of(document)
+    row: WitnessRow = {"job": document["name"], "was": document["was"], "head": None, "last": "", "entries": [], "error": None}
     try:
         head = ledger.head()
     except FileNotFoundError:
@@ -168,7 +168,9 @@ def _witnessed(document: JobDocument, known: t.Optional[int]) -> WitnessRow:
     if head is None:
         return row
     row["head"] = t.cast("LedgerHead", head._asdict())
-    first = head.seq if known is None or known > head.seq else known
+    # If the job was renamed, the witness may know its ledger by an earlier name.
+    start = next((known[name] for name in names_of(document) if name in known), head.seq)
+    first = min(start, head.seq)
     lines = [line.decode("ascii") for line in itertools.islice(ledger.lines(first), MOST_WITNESSED)]
     row["last"] = next(ledger.lines(head.seq), b"").decode("ascii")
     row["entries"] = lines

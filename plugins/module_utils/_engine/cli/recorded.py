@@ -32,12 +32,12 @@ def records(document: JobDocument, stores: t.Iterable[JobStore], host: t.Optiona
     if not catalogs.exists(document["state"]):
         yield {}
         return
-    with contextlib.closing(catalogs.Catalog(document["state"])) as catalog:
+    with contextlib.closing(catalogs.reading(document)) as catalog:
         yield {store["name"]: _record(document, store, catalog, host) for store in stores}
 
 
 def _record(document: JobDocument, store: JobStore, catalog: Catalog, host: t.Optional[str]) -> Record:
-    from ..archive.naming import host_name
+    from ..archive.naming import folder_keys, host_name
     from ..holdings.trust import Record
 
     job, name = document["name"], store["name"]
@@ -47,7 +47,7 @@ def _record(document: JobDocument, store: JobStore, catalog: Catalog, host: t.Op
     due: t.Container[str] = () if policy is None else _Due(held, policy)
 
     def part(choice: Choice) -> t.Optional[Part]:
-        return _part(own, job, held, catalog.listings.last(job, name), choice) if host == own else None
+        return _part(folder_keys(own, document), held, catalog.listings.last(job, name), choice) if host == own else None
 
     return Record(lambda: catalog.held(job, name), due, part, lambda: catalog.etags(job, name))
 
@@ -68,18 +68,16 @@ class _Due:
         return key in self._keys
 
 
-def _part(host: str, job: str, held: Held, listing: t.Optional[Listing], choice: Choice) -> t.Optional[Part]:
-    """The part of a store with all archives of the choice; None if it cannot be known.
+def _part(everything: t.Sequence[str], held: Held, listing: t.Optional[Listing], choice: Choice) -> t.Optional[Part]:
+    """The part of a store with all archives of the choice; None if it cannot be known. everything: the folders of the job.
 
     The catalog knows the archives that this host made. Others are found by the last whole listing, or by a listing of the days that are
     asked for: none has a longer period than any that is known.
     """
-    from ..archive.naming import folder_key
     from ..base.units import format_utc
     from ..holdings.inventory import ARCHIVES_OF_A_REQUEST
     from ..holdings.trust import Part
 
-    everything = [folder_key(host, job)]
     if choice.start is None and choice.end is None:
         if not choice.names or listing is None or listing.unrecorded:
             return None
@@ -92,14 +90,14 @@ def _part(host: str, job: str, held: Held, listing: t.Optional[Listing], choice:
         folders = sorted({key.rpartition("/")[0] + "/" for key in recorded})
     else:
         recorded = held.between(*(None if moment is None else format_utc(moment) for moment in (choice.start, choice.end)))
-        folders = everything if listing is None else _days(host, job, held, listing, choice) or everything
+        folders = list(everything) if listing is None else _days(everything, held, listing, choice) or list(everything)
     if held.count() <= ARCHIVES_OF_A_REQUEST * len(folders):
-        folders = everything
+        folders = list(everything)
     others = {key for folder in folders for key in held.below(folder)} - recorded.keys()
     return Part(folders, recorded, others)
 
 
-def _days(host: str, job: str, held: Held, listing: Listing, choice: Choice) -> t.List[str]:
+def _days(everything: t.Sequence[str], held: Held, listing: Listing, choice: Choice) -> t.List[str]:
     """The folders of the days on which a period may start that touches the time of the choice; none if there are too many."""
     from ..archive.naming import archive_key
     from ..base.periods import Period
@@ -110,9 +108,11 @@ def _days(host: str, job: str, held: Held, listing: Listing, choice: Choice) -> 
     end = last if choice.end is None else min(choice.end, last)
     if choice.start is None or end - choice.start > MOST_TIME or longest > MOST_TIME.total_seconds():
         return []
-    folders = []
+    folders: t.List[str] = []
     day = (choice.start - timedelta(seconds=longest)).astimezone(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
     while day <= end:
-        folders.append(archive_key(host, job, Period(day, day), ""))
+        for folder in everything:
+            host, job, _end = folder.split("/")
+            folders.append(archive_key(host, job, Period(day, day), ""))
         day += timedelta(days=1)
     return folders

@@ -91,6 +91,7 @@ def holdings_of(document: JobDocument, options: argparse.Namespace, stack: conte
         encryption["keyring"],
         options.unencrypted or not encrypts(encryption),
         stack.enter_context(records(document, chosen, host_of(document, options))),
+        document["was"],
     )
 
 

@@ -108,13 +108,13 @@ def streams() -> t.List[StreamRow]:
 
 def _compare(document: JobDocument, audit: Audit) -> t.Tuple[t.List[Finding], t.Dict[str, str]]:
     """Compare the listings of the job's stores with the catalog and the ledger: what is wrong, and {store: why it could not be listed}."""
-    from ..archive.naming import folder_key, host_name
+    from ..archive.naming import folder_keys, host_name
     from ..holdings import verify
     from ..holdings.trust import Trust
 
     findings: t.List[Finding] = []
     unreachable: t.Dict[str, str] = {}
-    own = folder_key(host_name(document["host"]), document["name"])
+    own = folder_keys(host_name(document["host"]), document)
     with records(document, document["stores"]) as recorded:
         for store_options in document["stores"]:
             name = store_options["name"]

@@ -245,6 +245,7 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
         problems += _store_problems({key: value if sound("%s.%s" % (where, key)) else None for key, value in store.items()}, where + ".")
         if store["retention"] and sound(where + ".retention"):
             problems += _policy_problems(store["retention"], where + ".retention")
+    problems += _name_problems_of(normal) if sound("name") else []
     problems += _requirement_problems(normal["stores"] or [], sound)
     if sound("name") and sound("host"):
         problems += _layout_problems(normal)
@@ -264,6 +265,32 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
     if normal["archive"] and normal["archive"]["name"] is not None and sound("archive.name"):
         problems += _name_problems(normal["archive"]["name"])
     return [problem for problem in problems if sound(problem.partition(":")[0])]
+
+
+def _name_problems_of(normal: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    name, was = normal["name"], _names(normal["was"])
+    for each in sorted(set(was)):
+        if each == name:
+            yield "was: '%s' is the name of the job; list only its earlier names" % each
+        elif was.count(each) > 1:
+            yield "was: '%s' is listed twice" % each
+
+
+def name_conflicts(given: t.Mapping[str, t.Any], others: t.Iterable[t.Mapping[str, t.Any]]) -> t.List[str]:
+    """Earlier names (``was``) that a job must not claim because of the other jobs of the host. The documents need not be checked."""
+    problems = []
+    was = set(_names(given.get("was")))
+    for other in others if was else ():
+        if other.get("name") in was:
+            problems.append("was: '%s' is another job of this host; remove that job, or this name" % other["name"])
+        for each in sorted(was & set(_names(other.get("was")))):
+            text = "was: the job '%s' claims the earlier name '%s' too; only one job can take over its archives"
+            problems.append(text % (other.get("name"), each))
+    return problems
+
+
+def _names(given: t.Any) -> t.List[str]:
+    return [each for each in given if isinstance(each, str)] if isinstance(given, list) else []
 
 
 def _requirement_problems(stores: t.Sequence[t.Mapping[str, t.Any]], sound: t.Callable[[str], bool]) -> t.List[str]:

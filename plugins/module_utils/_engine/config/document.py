@@ -230,6 +230,7 @@ class JobDocument(t.TypedDict):
     """A whole job (``spec.JOB``). Exactly one of ``select``, ``web``, ``cloudtrail`` and ``vpc_flow`` is not None."""
 
     name: str
+    was: t.List[str]
     host: t.Optional[str]
     select: t.Optional[SelectOptions]
     web: t.Optional[WebOptions]

@@ -15,7 +15,7 @@ from collections import Counter
 
 from ..base.errors import ConfigError, NoJobsError
 from . import places
-from .check import normalise
+from .check import name_conflicts, normalise, refuse
 from .option import Spec, has_secret, plain
 from .spec import JOB
 
@@ -32,7 +32,8 @@ LARGEST = 1 << 20
 
 
 def find(config: str, jobs: t.Sequence[str], kind: str = "job") -> t.List[str]:
-    """The paths of the documents of these jobs (names, or paths of files); of all jobs in the folder ``config`` if ``jobs`` is empty.
+    """The paths of the documents of these jobs (names, also earlier ones, or paths of files); of all jobs in the folder ``config`` if
+    ``jobs`` is empty.
 
     kind: "job" or "stream". Raises NoJobsError if the folder contains no document, ConfigError for a name without a document.
     """
@@ -46,6 +47,8 @@ def find(config: str, jobs: t.Sequence[str], kind: str = "job") -> t.List[str]:
     paths = []
     for job in jobs:
         path = job if os.sep in job or job.endswith(".json") else os.path.join(config, job + ".json")
+        if not os.path.isfile(path) and kind == "job" and os.path.isdir(config):
+            path = _renamed(config, job) or path
         if not os.path.isfile(path):
             known = ", ".join(name[: -len(".json")] for name in _names(config, kind)) if os.path.isdir(config) else ""
             raise ConfigError(
@@ -55,6 +58,18 @@ def find(config: str, jobs: t.Sequence[str], kind: str = "job") -> t.List[str]:
             )
         paths.append(path)
     return paths
+
+
+def _renamed(config: str, job: str) -> t.Optional[str]:
+    """The path of the document of a job that had this name before."""
+    for name in _names(config, "job"):
+        path = os.path.join(config, name)
+        with contextlib.suppress(OSError):  # It is reported where it is used.
+            status = os.stat(path)
+            was = _given(path, status.st_mtime_ns, status.st_size).get("was")
+            if isinstance(was, list) and job in was:
+                return path
+    return None
 
 
 def _names(config: str, kind: str) -> t.List[str]:
@@ -88,7 +103,9 @@ def load(path: str, look: bool = False) -> JobDocument:
     """
 
     def more(document: JobDocument) -> None:
-        places.check(document, _others(path), path, look)
+        others = _others(path)
+        places.check(document, others, path, look)
+        refuse(name_conflicts(document, others), "job document", path)
 
     document = t.cast("JobDocument", _load(path, "job", JOB, normalise, more))
     more(document)

@@ -329,6 +329,18 @@ JOB: Spec = {
         "description": ["The name of the job. It is part of the keys in the stores and of the spool folder."],
         "example": "syslog",
     },
+    "was": {
+        "type": "list",
+        "elements": "str",
+        "pattern": PLAIN_NAME,
+        "pattern_means": PLAIN_NAME_MEANS,
+        "default": [],
+        "description": [
+            "The earlier names of the job, if it was renamed. The job takes over their catalog entries, ledgers and archives. The archives"
+            " keep their keys. They are pruned by the rules of this job and restored with it, and their logs are not archived again.",
+            "Keep the names as long as a store has archives with them. No other job of the host may have or claim one of these names.",
+        ],
+    },
     "host": {
         "type": "str",
         "pattern": PLAIN_NAME,

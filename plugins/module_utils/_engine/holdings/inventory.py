@@ -76,24 +76,29 @@ def read(
     job: t.Optional[str] = None,
     recorded: t.Container[str] = (),
     trust: t.Optional[Trust] = None,
+    was: t.Sequence[str] = (),
 ) -> Inventory:
     """List a store, or a host's or job's part of it, with the manifest of each archive.
 
+    was: earlier names of the job, whose archives belong to it.
     recorded: keys of archives of which the caller needs no manifest. trust: how far the manifests are believed; by default, by their
     place alone. Of archives that are certainly not of the trust's choice no manifest is fetched, and the inventory may not have them.
     Raises StoreError.
     """
     trust = trust or Trust()
-    prefix = "" if host is None else "%s/" % host if job is None else folder_key(host, job)
-    folders = [prefix] if trust.part is None else trust.part.folders
+    names = [] if job is None else [job, *was]
+    prefixes = [""] if host is None else ["%s/" % host] if job is None else [folder_key(host, name) for name in names]
+    folders = prefixes if trust.part is None else trust.part.folders
     objects = {item.key: item for folder in folders for item in store.list(folder)}
     with_manifest = [item for key, item in objects.items() if key + MANIFEST_SUFFIX in objects and not key.endswith(MANIFEST_SUFFIX)]
-    if job is not None and host is None:
-        with_manifest = [item for item in with_manifest if item.key.split("/")[1:2] == [job]]
+    if names and host is None:
+        with_manifest = [item for item in with_manifest if item.key.split("/")[1:2] in [[name] for name in names]]
     archives = []
+    present = {item.key for item in with_manifest}
     damaged = {
         key: Damaged(describe_missing(store, key, objects), manifest)
-        for key, manifest in trust.missing(prefix, {item.key for item in with_manifest}).items()
+        for prefix in prefixes
+        for key, manifest in trust.missing(prefix, present).items()
     }
     others = () if trust.part is None else trust.part.others
     unknown = [item for item in with_manifest if item.key not in recorded and item.key not in others and _may_touch(item, trust.choice)]
@@ -263,15 +268,19 @@ def named(archives: t.Iterable[StoredArchive], names: t.Sequence[str]) -> t.List
     return oldest_first(chosen.values())
 
 
-def latest(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:
-    """The archives of the newest period of each host and job."""
-    newest: t.Dict[t.Tuple[str, str], str] = {}
+def latest(archives: t.Iterable[StoredArchive], names: t.Optional[t.Mapping[str, t.Optional[str]]] = None) -> t.List[StoredArchive]:
+    """The archives of the newest period of each host and job. names: {earlier name of a job: its name}."""
+
+    def group(archive: StoredArchive) -> t.Tuple[str, t.Optional[str]]:
+        job = archive.manifest["job"]
+        return archive.manifest["host"], (names or {}).get(job, job)
+
+    newest: t.Dict[t.Tuple[str, t.Optional[str]], str] = {}
     archives = list(archives)
     starts = effective(archives, lambda manifest: manifest["period"]["start"])
     for archive in archives:
-        of = (archive.manifest["host"], archive.manifest["job"])
-        newest[of] = max(newest.get(of, ""), starts[archive.key])
-    return [a for a in archives if starts[a.key] == newest[(a.manifest["host"], a.manifest["job"])]]
+        newest[group(archive)] = max(newest.get(group(archive), ""), starts[archive.key])
+    return [archive for archive in archives if starts[archive.key] == newest[group(archive)]]
 
 
 def oldest_first(archives: t.Iterable[StoredArchive]) -> t.List[StoredArchive]:

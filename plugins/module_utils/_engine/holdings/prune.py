@@ -27,7 +27,7 @@ OTHER_TOOLS = "(other tools)"
 
 
 class Scope(t.NamedTuple):
-    """The part of a store that is pruned. host, job: None is every one.
+    """The part of a store that is pruned. host, job: None is every one. was: earlier names of the job, whose archives count as its own.
 
     name_template: strftime pattern of names directly in the store's root that other tools put there, dated in ``timezone``. For one
     job they count as older archives of that job, so that they go as its own come; else they are a group by themselves.
@@ -37,6 +37,7 @@ class Scope(t.NamedTuple):
     job: t.Optional[str] = None
     name_template: t.Optional[str] = None
     timezone: str = "UTC"
+    was: t.Sequence[str] = ()
 
 
 class Known(t.NamedTuple):
@@ -92,8 +93,8 @@ class Pruned(t.NamedTuple):
 
 def plan(store: Store, policy: retention.Policy, now: datetime, scope: Scope = EVERYTHING, known: Known = NOTHING_KNOWN) -> Pruning:
     """Plan the pruning of a store or a part of it; nothing is changed. now: aware. Raises StoreError, ConfigError."""
-    held = inventory.read(store, scope.host, scope.job, known.starts, known.trust)
-    items = _items(held.archives, known.awaited) + _recorded_items(held.recorded, scope, known)
+    held = inventory.read(store, scope.host, scope.job, known.starts, known.trust, scope.was)
+    items = _items(held.archives, known.awaited, scope) + _recorded_items(held.recorded, scope, known)
     keys = {item.key for item in items}
     items += [item for item in known.coming if item.key not in keys]
     items += _other_tools_items(store, held, scope)
@@ -209,9 +210,9 @@ def _representative(period: t.Sequence[retention.Item]) -> retention.Item:
     return period[0]._replace(protected=protected, expected=all(item.expected for item in period))
 
 
-def _items(archives: t.Sequence[inventory.StoredArchive], awaited: t.Mapping[str, t.Sequence[str]]) -> t.List[retention.Item]:
+def _items(archives: t.Sequence[inventory.StoredArchive], awaited: t.Mapping[str, t.Sequence[str]], scope: Scope) -> t.List[retention.Item]:
     starts = inventory.effective(archives, lambda manifest: manifest["period"]["start"])
-    return [_item(archive, starts[archive.key], awaited) for archive in archives]
+    return [_item(archive, starts[archive.key], awaited, scope) for archive in archives]
 
 
 def _recorded_items(archives: t.Iterable[StoredObject], scope: Scope, known: Known) -> t.List[retention.Item]:
@@ -235,13 +236,14 @@ def waiting_for(stores: t.Sequence[str]) -> t.Optional[str]:
     return "store %s does not have it yet" % ", ".join(stores) if stores else None
 
 
-def _item(archive: inventory.StoredArchive, start: str, awaited: t.Mapping[str, t.Sequence[str]]) -> retention.Item:
+def _item(archive: inventory.StoredArchive, start: str, awaited: t.Mapping[str, t.Sequence[str]], scope: Scope) -> retention.Item:
     manifest = archive.manifest
+    job = manifest["job"]
     return retention.Item(
         key=archive.key,
         time=parse_utc(start),
         host=manifest["host"],
-        job=manifest["job"],
+        job=scope.job if scope.job is not None and job in scope.was else job,
         size=archive.size,
         protected=waiting_for(awaited.get(archive.key, ())),
     )

@@ -27,7 +27,7 @@ class Holdings(t.NamedTuple):
 
     stores: options of each store (``config.document.StoreOptions``; a ``JobStore`` will do), in order of preference. keyring: folder of
     the Fernet keys; None if there is none. unencrypted: accept archives that are not encrypted; anyone who can write to the store can
-    have made such an archive. records: by the name of a store, what the catalog records of it.
+    have made such an archive. records: by the name of a store, what the catalog records of it. was: earlier names of the job.
     """
 
     stores: t.Sequence[StoreOptions]
@@ -36,6 +36,7 @@ class Holdings(t.NamedTuple):
     keyring: t.Optional[str]
     unencrypted: bool = False
     records: t.Mapping[str, Record] = {}
+    was: t.Sequence[str] = ()
 
 
 class Stock:
@@ -72,7 +73,7 @@ class Stock:
                 store = stack.enter_context(contextlib.closing(open_store(options, self._check)))
                 wanted = self.holdings
                 trust = Trust(wanted.keyring, wanted.unencrypted, wanted.records.get(store.name, NO_RECORD), self._choice)
-                listed = Listed(store, inventory.read(store, wanted.host, wanted.job, trust=trust), trust)
+                listed = Listed(store, inventory.read(store, wanted.host, wanted.job, trust=trust, was=wanted.was), trust)
                 stack.pop_all()
                 return listed
         except LogArchiveError as error:
@@ -111,7 +112,7 @@ class Stock:
                 break
         found = inventory.oldest_first(found)
         if choice.latest and found:
-            found = inventory.latest(found)
+            found = inventory.latest(found, dict.fromkeys(self.holdings.was, self.holdings.job))
             choice = choice._replace(start=period_of(found[0].manifest).start)
         self.failed = {key: item for key, item in damaged.items() if inventory.may_be_chosen(key, item, choice)}
         return found

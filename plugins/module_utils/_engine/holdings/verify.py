@@ -155,16 +155,16 @@ Explain = t.Callable[[t.List[str]], t.Mapping[str, str]]
 """Called with keys of archives that the catalog does not record; returns what is wrong with those that should not be there."""
 
 
-def compare(store: Store, trust: Trust, own: t.Optional[str] = None, explain: t.Optional[Explain] = None) -> t.Dict[str, str]:
+def compare(store: Store, trust: Trust, own: t.Collection[str] = (), explain: t.Optional[Explain] = None) -> t.Dict[str, str]:
     """Compare what a store lists with what the catalog records, without reading an archive: {key of an archive: what is wrong with it}.
 
     An archive or its manifest is missing, or has another size, or another MD5 as the listing of an S3 server states it. In a store on this
-    host, the manifests are read and compared too. own: the folder of the job's archives, which ``explain`` judges as well if the catalog
+    host, the manifests are read and compared too. own: the folders of the job's archives, which ``explain`` judges as well if the catalog
     does not record them. Raises StoreError.
     """
     sizes: t.Dict[str, int] = {}
     etags: t.Dict[str, t.Optional[str]] = {}
-    for folder in sorted({"/".join(key.split("/")[:2]) + "/" for key in trust.recorded} | ({own} if own else set())):
+    for folder in sorted({"/".join(key.split("/")[:2]) + "/" for key in trust.recorded} | set(own)):
         for item in store.list(folder):
             sizes[item.key] = item.size
             etags[item.key] = item.etag

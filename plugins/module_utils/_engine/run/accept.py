@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..archive.naming import host_name
+from ..archive.naming import host_name, names_of
 from ..base.errors import IntegrityError, StoreNotFoundError
 from ..holdings.heads import heads_in
 from ..holdings.inventory import fetch_manifest
@@ -55,7 +55,7 @@ def accept(document: JobDocument, reason: str) -> Accepted:
         trust = Trust(document["encryption"]["keyring"])
         for options in document["stores"]:
             with contextlib.closing(open_store(options)) as store:
-                found = compare(audit, store, host, job)[1]
+                found = compare(audit, store)[1]
                 adopted, lost = [], []
                 for finding in found:
                     payload = None
@@ -89,7 +89,7 @@ def _ids(document: JobDocument, catalog: catalogs.Catalog, host: str) -> t.Set[s
     ids = set() if known is None else {known.ledger}
     for options in document["stores"]:
         with contextlib.closing(open_store(options)) as store:
-            ids |= {head.ledger for head in heads_in(store, host, document["name"])}
+            ids |= {head.ledger for name in names_of(document) for head in heads_in(store, host, name)}
     return ids
 
 

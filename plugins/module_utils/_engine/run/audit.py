@@ -11,12 +11,12 @@ import typing as t
 from datetime import datetime, timezone
 
 from ..archive.manifest import dump
-from ..archive.naming import MANIFEST_SUFFIX, day_of, folder_key, host_name, is_archive_key, manifest_key, unrevised
+from ..archive.naming import MANIFEST_SUFFIX, day_of, folder_key, folder_keys, host_name, is_archive_key, manifest_key, unrevised
 from ..base.errors import LogArchiveError
 from ..holdings.heads import heads_in
 from ..state import catalog as catalogs
 from ..state.ledger.chain import BROKEN, BrokenLedgerError, Contents, Head, Stored, parse, sha256_of
-from ..state.ledger.file import Ledger
+from ..state.ledger.file import ledger_of
 
 if t.TYPE_CHECKING:
     from ..archive.naming import HeadName
@@ -47,7 +47,7 @@ class Audit:
         self._host = host_name(document["host"])
         self._job = document["name"]
         self._catalog = catalog
-        self._ledger = Ledger(document["state"], self._job)
+        self._ledger = ledger_of(document)
         self._contents: t.Optional[Contents] = None
         self._replayed: t.Optional[Head] = None
         self.head: t.Optional[Head] = None
@@ -64,6 +64,11 @@ class Audit:
             pass  # The job has no state yet.
         except LogArchiveError as error:
             self.broken = error
+
+    @property
+    def folders(self) -> t.List[str]:
+        """How the keys of the job's archives begin in a store."""
+        return folder_keys(self._host, self._document)
 
     @property
     def is_kept(self) -> bool:
@@ -86,8 +91,7 @@ class Audit:
 
     def unrecorded(self, store: Store, keys: t.Iterable[str]) -> t.List[Finding]:
         """Which of these archives in the store have no entry. The ledger is read only if the catalog does not know one of them."""
-        folder = folder_key(self._host, self._job)
-        own = [key for key in keys if is_archive_key(key) and key.startswith(folder)]
+        own = [key for key in keys if is_archive_key(key) and key.startswith(tuple(self.folders))]
         unknown = [key for key in own if not self._is_known(store, key)]
         contents = self.contents() if unknown else None
         if contents is None:
@@ -123,8 +127,10 @@ class Audit:
         if not self.is_kept or self.head is None:
             return []
         held = heads_in(store, self._host, self._job)
-        own = [head for head in held if head.ledger == self.head.ledger]
         others = [head for head in held if head.ledger != self.head.ledger]
+        # Under an earlier name there may have been another ledger, too, which was kept aside.
+        earlier = [head for name in self._document["was"] for head in heads_in(store, self._host, name)]
+        own = sorted(head for head in held + earlier if head.ledger == self.head.ledger)
         why = None
         if others and others[-1].ledger not in self._accepted():
             why = "the store has the head of another ledger, %s, with entry %d: this one was begun anew" % (
@@ -227,22 +233,22 @@ def auditing(document: JobDocument) -> t.Iterator[Audit]:
     with contextlib.ExitStack() as stack:
         catalog = None
         if catalogs.exists(document["state"]):
-            catalog = stack.enter_context(contextlib.closing(catalogs.Catalog(document["state"], readonly=True)))
+            catalog = stack.enter_context(contextlib.closing(catalogs.reading(document, readonly=True)))
         yield Audit(document, catalog)
 
 
-def listed(store: Store, host: str, job: str) -> t.Dict[str, int]:
-    """The archives that a store lists with their manifests: {key: size in bytes}. Raises StoreError."""
-    sizes = {item.key: item.size for item in store.list(folder_key(host, job))}
+def listed(store: Store, folders: t.Iterable[str]) -> t.Dict[str, int]:
+    """The archives that a store lists in these folders with their manifests: {key: size in bytes}. Raises StoreError."""
+    sizes = {item.key: item.size for folder in folders for item in store.list(folder)}
     return {key: size for key, size in sizes.items() if not key.endswith(MANIFEST_SUFFIX) and manifest_key(key) in sizes}
 
 
-def compare(audit: Audit, store: Store, host: str, job: str) -> t.Tuple[int, t.List[Finding]]:
+def compare(audit: Audit, store: Store) -> t.Tuple[int, t.List[Finding]]:
     """Compare one store with the ledger by its listing: how many archives it must have, and the findings. Raises StoreError."""
     contents = audit.contents()
     if contents is None:
         return 0, []
-    there = listed(store, host, job)
+    there = listed(store, audit.folders)
     held = contents.of_store(store.name)
     found = audit.missing(store, there) + audit.unrecorded(store, there)
     for key, size in there.items():

@@ -48,15 +48,18 @@ class Context:
     ) -> None:
         self.document = document
         self.job = document["name"]
+        self.names = naming.names_of(document)
         self.host = naming.host_name(document["host"])
         self.now = now or datetime.now(timezone.utc)
         self.check = check
         self.confirm = confirm
         self.progress = progress or no_progress
         known = not check or catalogs.exists(document["state"])
-        self.catalog = catalogs.Catalog(document["state"] if known else None, readonly=check and known)
+        self.catalog = (
+            catalogs.reading(document, readonly=True) if check and known else catalogs.Catalog(document["state"] if known else None)
+        )
         self.collector = collector_of(document)
-        self.spool = Spool(document["spool"], self.job)
+        self.spool = Spool(document["spool"], self.names)
         self.stores = OpenStores(document["stores"], check)
         self.recorder = Recorder(self.job, self.host, self.now, check, document["log"])
         self.coming: t.List[Item] = []

@@ -138,7 +138,7 @@ def clean(run: Context, everywhere: bool) -> None:
     for name in run.stores.names:
         if name in awaiting or name in run.stores.dead:
             continue
-        folders = {naming.folder_key(run.host, run.job)} if everywhere else run.stores.written.get(name, set())
+        folders = set(naming.folder_keys(run.host, run.document)) if everywhere else run.stores.written.get(name, set())
         try:
             for folder in sorted(folders):
                 run.stores.open(name).clean(folder)

@@ -49,9 +49,10 @@ def run(
     """
     try:
         with contextlib.ExitStack() as stack:
-            if not check:
-                stack.enter_context(locked(document))
+            taken = [] if check else stack.enter_context(locked(document))
             context = stack.enter_context(contextlib.closing(Context(document, now, check, confirm, progress)))
+            if taken:
+                context.recorder.event("renamed", was=taken)
             if check:
                 _carry_out(context, lambda: _archive_and_prune(context, after_kill=False))
             else:
@@ -242,11 +243,29 @@ def _warn_of_notifications(context: Context, warnings: t.Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def locked(document: JobDocument) -> t.Iterator[None]:
-    """Hold the lock of the job, after its state was made and checked."""
-    path = os.path.join(document["state"], "%s.lock" % document["name"])
+def locked(document: JobDocument) -> t.Iterator[t.List[str]]:
+    """Hold the lock of the job, after its state was made and checked, and take over what it has under earlier names: the names of which
+    there was something."""
     with contextlib.ExitStack() as stack:
         state = stack.enter_context(folders.held(document["state"], create=True))
+        stack.enter_context(_lock(document["state"], document["name"], state))
+        taken = []
+        if document["was"]:
+            from ..state import renames
+
+            if renames.is_due(document):
+                # A run under an earlier name may still be active.
+                for name in document["was"]:
+                    stack.enter_context(_lock(document["state"], name, state))
+                taken = renames.take_over(document)
+        yield taken
+
+
+@contextlib.contextmanager
+def _lock(folder: str, name: str, state: int) -> t.Iterator[None]:
+    """Hold one lock file of the state folder, a descriptor."""
+    path = folders.lock_of(folder, name)
+    with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(durable.lock(path, wait=False, dir_fd=state))
         except OSError as error:

@@ -123,7 +123,7 @@ def _plan(run: Context, store: Store, policy: RetentionOptions, coming: t.Sequen
         plan = plan_by_record(run, store, rules)
         if plan is not None:
             return plan
-    scope = pruning.Scope(run.host, run.job, policy["name_template"], run.collector.timezone)
+    scope = pruning.Scope(run.host, run.job, policy["name_template"], run.collector.timezone, run.document["was"])
     awaited = {} if run.check else run.catalog.awaited(run.job)
     starts = run.catalog.held_by(run.host, run.job, store.name).by_key()
     known = pruning.Known(starts, awaited, coming, lambda key: run.catalog.was_pruned(store.name, key), run.trust)

@@ -64,7 +64,7 @@ def verify(
     with contextlib.ExitStack() as stack:
         catalog = None
         if catalogs.exists(document["state"]):
-            catalog = stack.enter_context(contextlib.closing(catalogs.Catalog(document["state"])))
+            catalog = stack.enter_context(contextlib.closing(catalogs.reading(document)))
         audit = Audit(document, catalog)
         failed_before = {} if catalog is None else catalog.verifications.failures(document["name"])
         for options in stores:
@@ -106,7 +106,7 @@ def _verify_store(
     choice = Choice(start=wanted.start, end=wanted.end)
     trust = Trust(encryption["keyring"], not encrypts(encryption), record or NO_RECORD, choice)
     with contextlib.closing(open_store(options)) as store:
-        held = inventory.read(store, wanted.host, document["name"], trust=trust)
+        held = inventory.read(store, wanted.host, document["name"], trust=trust, was=document["was"])
         archives = inventory.overlapping(held.archives, wanted.start, wanted.end)
         checked = verifying.unusable(held, choice if wanted.start or wanted.end else None)
         with progress("verify %s" % store.name, sum(archive.size for archive in archives)) as advance:

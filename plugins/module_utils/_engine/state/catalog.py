@@ -23,6 +23,7 @@ from .verifications import Verifications
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest, SourceFacts
     from ..base.beneath import Identity
+    from ..config.document import JobDocument
     from .counts import Counts
     from .entry import Copy, Entry
     from .held import Held
@@ -52,15 +53,31 @@ def exists(state: str) -> bool:
     return os.path.exists(path_in(state))
 
 
+def reading(document: JobDocument, readonly: bool = False) -> Catalog:
+    """The catalog of a job, for who does not hold its lock. It must exist.
+
+    If the job was renamed and has not run since, that is a copy in memory in which the job has what its earlier names have.
+    """
+    if not document["was"]:
+        return Catalog(document["state"], readonly)
+    from . import renames
+
+    if not renames.is_due(document):
+        return Catalog(document["state"], readonly)
+    return Catalog(document["state"], True, lambda database: renames.take_entries(database, document))
+
+
 class Catalog:
     """The catalog in the folder ``state``, created if it is missing; None is an empty catalog in memory.
 
-    readonly: leave no trace in the folder; the catalog must exist. All methods raise LogArchiveError for a damaged or newer file, and
-    DiskFullError if the file cannot grow.
+    readonly: leave no trace in the folder; the catalog must exist. change: applied to the database when it is opened. All methods raise
+    LogArchiveError for a damaged or newer file, and DiskFullError if the file cannot grow.
     """
 
-    def __init__(self, state: t.Optional[str], readonly: bool = False) -> None:
+    def __init__(self, state: t.Optional[str], readonly: bool = False, change: t.Optional[t.Callable[[Database], None]] = None) -> None:
         self._database = Database(state, readonly)
+        if change is not None:
+            change(self._database)
         self.runs = Runs(self._database)
         self.prunes = Prunes(self._database)
         self.verifications = Verifications(self._database)

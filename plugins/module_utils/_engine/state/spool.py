@@ -21,15 +21,15 @@ if t.TYPE_CHECKING:
 
 
 class Spool:
-    """The archives of one job in the spool. The path of an archive below ``folder`` is its key, as in a store.
+    """The archives of one job in the spool, under each of its names. The path of an archive below ``folder`` is its key, as in a store.
 
     The folder is opened when it is first used, and stays open until ``close``: everything is reached below it, through no symbolic link.
     All methods raise OSError, and what ``folders.held`` raises. The caller holds the lock of the job.
     """
 
-    def __init__(self, folder: str, job: str) -> None:
+    def __init__(self, folder: str, names: t.Sequence[str]) -> None:
         self.folder = folder
-        self._job = job
+        self._names = names
         self._stack = contextlib.ExitStack()
         self._opened: t.Optional[int] = None
 
@@ -120,7 +120,7 @@ class Spool:
         """Remove an archive with its manifest, and then empty folders. Succeeds if the archive does not exist."""
         for each in (key, manifest_key(key)):
             self._unlink(each)
-        top = folder_key(key.split("/")[0], self._job).rstrip("/")
+        top = "/".join(key.split("/")[:2])
         beneath.remove_empty_folders(self._root, key.rpartition("/")[0], top)
 
     def _unlink(self, key: str) -> None:
@@ -129,5 +129,6 @@ class Spool:
 
     def _files(self) -> t.Iterator[str]:
         for host in os.listdir(self._root):
-            for key, _status in beneath.walk(self._root, folder_key(host, self._job).rstrip("/")):
-                yield key
+            for name in self._names:
+                for key, _status in beneath.walk(self._root, folder_key(host, name).rstrip("/")):
+                    yield key

@@ -124,7 +124,7 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
     row["next_due"], row["next_run"] = _next_due(document, now), _next_run(document, now)
     if not catalogs.exists(document["state"]):
         return row
-    with contextlib.closing(catalogs.Catalog(document["state"])) as catalog:
+    with contextlib.closing(catalogs.reading(document)) as catalog:
         last, row["running"] = _last_run(document, catalog)
         success = catalog.runs.last_success(job, now.timestamp())
         row["spool"] = catalog.spooled(job)

@@ -37,10 +37,11 @@ if t.TYPE_CHECKING:
         findings: t.List[LedgerFinding]
 
     class WitnessRow(t.TypedDict):
-        """What the witness gets of a job. last: the line of the last entry. entries: the lines from the one that the witness knows on;
-        without one, the last alone. error: why the ledger cannot be read."""
+        """What the witness gets of a job. was: its earlier names. last: the line of the last entry. entries: the lines from the one that
+        the witness knows on; without one, the last alone. error: why the ledger cannot be read."""
 
         job: str
+        was: t.List[str]
         head: t.Optional[LedgerHead]
         last: str
         entries: t.List[str]

@@ -108,7 +108,7 @@ def facts_of(document: JobDocument, record: t.Optional[RunRecord] = None) -> Job
     )
     if not catalogs.exists(document["state"]):
         return facts
-    with contextlib.closing(catalogs.Catalog(document["state"])) as catalog:
+    with contextlib.closing(catalogs.reading(document)) as catalog:
         last, ended = catalog.runs.last(job), catalog.runs.last_ended(job)
         return facts._replace(
             record=record or (ended and ended.record),

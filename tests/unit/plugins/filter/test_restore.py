@@ -33,6 +33,7 @@ def test_at_home_every_store_is_used_in_order() -> None:
     (found,) = restore_jobs({"syslog": job(LOCAL, BUCKET, SERVER)}, at_home=True)
     assert found == {
         "job": "syslog",
+        "was": [],
         "host": "web1",
         "keyring": "/etc/keyring",
         "unencrypted": False,

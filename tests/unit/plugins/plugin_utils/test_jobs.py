@@ -228,3 +228,15 @@ def test_paths_outside_of_the_roots_of_the_hosts_are_mistakes() -> None:
     ]
     with pytest.raises(ConfigError, match=r"log_archive_roots.stat: unknown key"):
         effective(log_archive_roots={"stat": []}, log_archive_jobs={"a": SYSLOG})
+
+
+def test_an_earlier_name_that_is_a_job_or_that_two_jobs_claim_is_a_mistake() -> None:
+    renamed = {**SYSLOG, "was": ["old"]}
+    assert effective(log_archive_jobs={"new": renamed})["new"]["was"] == ["old"]
+    assert mistakes(log_archive_jobs={"new": renamed, "old": SYSLOG}) == [
+        "new: was: 'old' is another job of this host; remove that job, or this name"
+    ]
+    assert mistakes(log_archive_jobs={"new": renamed, "newer": renamed}) == [
+        "new: was: the job 'newer' claims the earlier name 'old' too; only one job can take over its archives",
+        "newer: was: the job 'new' claims the earlier name 'old' too; only one job can take over its archives",
+    ]

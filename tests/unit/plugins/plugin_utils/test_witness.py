@@ -229,3 +229,21 @@ def test_audits_in_one_table() -> None:
     page = audits.page(results, witnessed)
     assert "<li>web1: syslog: missing: &lt;k&gt; is gone</li>" in page
     assert page.count('<tr class="bad">') == 3
+
+
+def test_a_renamed_job_is_compared_with_what_is_known_of_its_earlier_name(host: Host) -> None:
+    known = {"old": known_of(host)}
+    host.append(4)
+    row = dict(host.row(known["old"]), was=["older", "old"])
+    assert witness.earlier_name(known, row) == "old"
+    seen = witness.check(known["old"], row)
+    assert (seen.finding, seen.head and seen.head.seq) == (None, 4)
+
+
+def test_a_host_cannot_end_the_record_of_a_job_by_the_name_of_another(host: Host, tmp_path: pathlib.Path) -> None:
+    known = {"old": known_of(host)}
+    (tmp_path / "other").mkdir()
+    row = dict(Host(tmp_path / "other").row(), was=["old"])
+    assert witness.earlier_name(known, row) is None
+    assert witness.earlier_name({**known, JOB: known["old"]}, dict(host.row(), was=["old"])) is None
+    assert [witness.earlier_name(known, dict(host.row(), was=was)) for was in (None, [], "old", [1])] == [None] * 4

@@ -23,6 +23,7 @@ import os
 import time
 import typing as t
 
+from ...archive.naming import names_of
 from ...base.beneath import open_guarded
 from ...base.durable import write_all, write_atomically
 from ...base.errors import DiskFullError, LogArchiveError
@@ -33,6 +34,7 @@ from .chain import BROKEN, BrokenLedgerError, Chain, Contents, Entry, Head
 from .parts import name_of
 
 if t.TYPE_CHECKING:
+    from ...config.document import JobDocument
     from ...crypto.signing import Signer
 
 New = t.Tuple[str, chain.Payload]
@@ -44,6 +46,15 @@ _CHUNK = 1 << 20
 def exists(state: str, job: str) -> bool:
     """Whether the job has a ledger, or a part of one."""
     return any(os.path.lexists(os.path.join(state, name_of(job, part))) for part in ("", ".head"))
+
+
+def ledger_of(document: JobDocument) -> Ledger:
+    """The ledger of a job: under an earlier name, if the job was renamed and has not run since."""
+    state, names = document["state"], names_of(document)
+    # While it gets the new name, only one of the two has all parts.
+    whole = [name for name in names if all(os.path.lexists(os.path.join(state, name_of(name, part))) for part in ("", ".head"))]
+    parts_of_one = [name for name in names if exists(state, name)]
+    return Ledger(state, [*whole, *parts_of_one, names[0]][0])
 
 
 class Ledger:

@@ -19,7 +19,7 @@ KEY = "web1/syslog/2024/01/12/a.tgz"
 
 @pytest.fixture
 def spool(tmp_path):
-    return Spool(str(tmp_path), "syslog")
+    return Spool(str(tmp_path), ["syslog"])
 
 
 def add(spool, key, content=b"x", with_manifest=True):
