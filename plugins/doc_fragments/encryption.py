@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.encryption_spec import KEYRING
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documentation import documentation
 
 

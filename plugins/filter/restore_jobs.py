@@ -69,10 +69,13 @@ _value:
       description: The name of the host in the archives.
       type: str
     keyring:
-      description: The keyring of the host that wrote the logs. V(none) if the job does not encrypt.
+      description: The keyring of the host that wrote the logs. V(none) if the job does not encrypt, or has none.
       type: str
     unencrypted:
       description: Whether the job does not encrypt.
+      type: bool
+    for_recipients:
+      description: Whether the job encrypts for recipients.
       type: bool
     stores:
       description: The options of the stores, in the order of the job document. Empty if every store needs a O(login) and there is none.
@@ -115,8 +118,9 @@ def restore_jobs(
                     "job": name,
                     "was": document.get("was", []),
                     "host": document["host"],
-                    "keyring": None if unencrypted else document["encryption"]["keyring"],
+                    "keyring": None if unencrypted else document["encryption"].get("keyring"),
                     "unencrypted": unencrypted,
+                    "for_recipients": bool(document["encryption"].get("recipients")),
                     "stores": stores,
                     "on_server": on_server,
                 }

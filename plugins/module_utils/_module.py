@@ -120,6 +120,25 @@ def opened(module: AnsibleModule) -> t.ContextManager[Store]:
     return contextlib.closing(open_store(store_options(module.params["store"], "store"), module.check_mode))
 
 
+def openers(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """What opens archives, of the options of ``OPENING``: ``keyring``, ``unencrypted`` and ``offline``.
+
+    Raises ConfigError, IdentityError.
+    """
+    from ._engine.crypto.envelope import NOT_OFFLINE, Offline
+    from ._options import OPENING
+
+    options = given(params, OPENING)
+    identities, texts = options.pop("identities"), options.pop("archive_keys")
+    if not (identities or texts):
+        return {**options, "offline": NOT_OFFLINE}
+    from ._engine.crypto import recipients
+
+    keys = [recipients.archive_key(text.encode("utf-8", "replace"), "archive_keys[%d]" % index) for index, text in enumerate(texts)]
+    together = {key_id: secret for key in keys for key_id, secret in key.items()}
+    return {**options, "offline": Offline(recipients.read_identities(identities), together)}
+
+
 def aws_options(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """The options by which AWS is reached, checked. Raises ConfigError."""
     from ._engine.config.aws_spec import AWS, aws_problems

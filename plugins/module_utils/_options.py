@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from ._engine.config.cloudtrail_spec import CLOUDTRAIL
+from ._engine.config.encryption_spec import KEYRING
 from ._engine.config.option import Spec
-from ._engine.config.spec import ARCHIVE, JOB, KEYRING, NOTIFY, RETENTION, SELECTION, STORE
+from ._engine.config.spec import ARCHIVE, JOB, NOTIFY, RETENTION, SELECTION, STORE
 from ._engine.config.stream_spec import STREAM
 
 STORE_OPTION: Spec = {
@@ -147,11 +148,35 @@ PACKING: Spec = dict(
 )
 """How sources become archives, for modules without a job document."""
 
+OFFLINE: Spec = {
+    "identities": {
+        "type": "list",
+        "elements": "path",
+        "default": [],
+        "description": [
+            "Files with private keys of recipients, for archives that are encrypted for recipients, on the host that runs the module."
+            " C(age-keygen) or C(log-archive key new-identity) makes them. Only their owner may have access to them.",
+            "To keep private keys off a host, give it O(archive_keys) instead.",
+        ],
+    },
+    "archive_keys": {
+        "type": "list",
+        "elements": "str",
+        "secret": True,
+        "default": [],
+        "description": [
+            "Keys of single archives that are encrypted for recipients, as the lookup P(infra_ops.log_archive.archive_keys#lookup) or"
+            " C(log-archive key unwrap) returns them. Each opens its archive alone.",
+        ],
+    },
+}
+
 OPENING: Spec = {
     "keyring": dict(KEYRING["keyring"], required=False),
     "unencrypted": {"type": "bool", "default": False},
+    **OFFLINE,
 }
-"""The options of modules that open archives; each documents them by itself."""
+"""The options of modules that open archives; each documents the first two by itself."""
 
 TRAIL: Spec = {name: option for name, option in CLOUDTRAIL.items() if name not in ("filter", "lookback")}
 """Where a CloudTrail trail is, for modules without a job document."""

@@ -10,8 +10,8 @@ module: archive_create
 short_description: Pack and encrypt logs to archives in a folder
 version_added: 0.1.0
 description:
-  - Packs logs into tgz files and encrypts them with the current key of a keyring. Writes a manifest beside each archive, with the logs,
-    sizes and digests.
+  - Packs logs into tgz files and encrypts them with the current key of a keyring, or each with its own key for recipients. Writes a
+    manifest beside each archive, with the logs, sizes and digests.
   - Each archive is one standard Fernet token around a plain tgz. It is made in one pass and in little memory, whatever its size.
   - An archive gets its final name when it is complete. Leftovers of a killed run are removed from the folder.
   - Unchanged logs that are archived already are skipped. If an archive with the same name holds other logs, or an earlier state of a log,
@@ -48,12 +48,13 @@ options:
     required: true
 requirements:
   - cryptography (Python library on the host that runs the module)
+  - pyrage (the same), with recipients of age
 notes:
   - The Python libraries isal and pybase64 make packing several times faster. The archives are the same without them.
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.archive
-  - infra_ops.log_archive.encryption
+  - infra_ops.log_archive.sealing
 attributes:
   check_mode:
     support: full
@@ -196,9 +197,11 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.arch
     remove_leftovers,
 )
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import group, host_name
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_time
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import recipient_problems
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.encryption_spec import SEALING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import Source, source_at
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
@@ -227,12 +230,17 @@ SOURCE = {
 
 
 def main() -> None:
-    arguments = argument_spec(PACKING, KEYRING)
+    arguments = argument_spec(PACKING, SEALING)
     arguments.update(sources=SOURCE, folder={"type": "path", "required": True})
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     with reporting(module) as result:
         options = given(module.params, PACKING)
-        encryption = {"format": envelope.FERNET, "keyring": given(module.params, KEYRING)["keyring"]}
+        encryption = {"format": envelope.FERNET, **given(module.params, SEALING)}
+        if encryption["keyring"] is None and not encryption["recipients"]:
+            raise ConfigError("keyring is missing", hint="Set keyring, recipients, or both")
+        problems = list(recipient_problems(encryption["recipients"], "recipients"))
+        if problems:
+            raise ConfigError("%d mistake%s in the options" % (len(problems), "s" if len(problems) > 1 else ""), problems=problems)
         host, job, suffix = host_name(options["host"]), options["job"], options["suffix"] or envelope.suffix(envelope.FERNET)
         sources = [_source(source) for source in module.params["sources"]]
         fields = {"host": host, "job": job}

@@ -165,6 +165,33 @@ archives:
           type: str
           returned: success
           sample: 0f1e2d3c4b5a6978
+        wrapped:
+          description: This key, which is that of this archive alone, encrypted for each recipient.
+          type: list
+          elements: dict
+          returned: if it is encrypted for recipients
+          contains:
+            type:
+              description: V(age), V(hpke), or V(keyring) if the key is encrypted with one of the keyring of the host.
+              type: str
+              returned: success
+              sample: age
+            recipient:
+              description: The public key, or the ID of the key of the keyring.
+              type: str
+              returned: success
+              sample: age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+            key:
+              description: The encrypted key in base64.
+              type: str
+              returned: success
+              sample: YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IFgyNTUxOSA=
+        removed:
+          description: Recipients that C(log-archive key rewrap) has removed.
+          type: list
+          elements: str
+          returned: if there are any
+          sample: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]
     sources:
       description: The logs in the archive.
       type: list

@@ -37,7 +37,7 @@ options:
     type: bool
     default: false
   keyring:
-    description: The keyring, a folder of Fernet keys. Required to restore encrypted archives.
+    description: The keyring, a folder of Fernet keys. Required to restore encrypted archives, except those for recipients.
     type: path
   unencrypted:
     description:
@@ -47,11 +47,13 @@ options:
     default: false
 requirements:
   - cryptography (Python library on the host that runs the module)
+  - pyrage (the same), with O(identities) of age
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
   - infra_ops.log_archive.fallback_stores
   - infra_ops.log_archive.choice
+  - infra_ops.log_archive.offline
 attributes:
   check_mode:
     support: full
@@ -99,6 +101,18 @@ EXAMPLES = r"""
     latest: true
     keyring: /etc/log-archive/keyring
     dest: /srv/restored
+
+- name: Restore on the controller what is encrypted for recipients
+  infra_ops.log_archive.archive_restore:
+    store:
+      type: s3
+      bucket: logs
+    host: web1
+    latest: true
+    identities:
+      - /root/log-archive.identity
+    dest: /srv/restored
+  delegate_to: localhost
 
 - name: Restore one log by its path
   infra_ops.log_archive.archive_restore:
@@ -155,8 +169,9 @@ files:
       sample: s3
     authenticated:
       description:
-        - Whether the HMAC of the manifest is right. V(false) if it has none, because an older version made the archive or it is not
-          encrypted. V(null) if the key was not needed and is not in O(keyring).
+        - Whether the HMAC of the manifest is right, and proves that the host made the archive. V(false) if it has none, because an older
+          version made the archive or it is not encrypted, and if the archive was opened by O(identities) or O(archive_keys). Anyone can
+          make an archive for a public key. V(null) if the key was not needed and is not at hand.
       type: bool
       returned: success
       sample: true
@@ -193,7 +208,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
     argument_spec,
     choice,
     difference,
-    given,
+    openers,
     reporting,
     store_options,
     unescaped,
@@ -216,7 +231,7 @@ def main() -> None:
             raise ConfigError("no archives are selected", hint="Set at least one of names, start, end and latest")
         stores = [store_options(params["store"], "store")]
         stores += [store_options(store, "fallback_stores[%d]" % number) for number, store in enumerate(params["fallback_stores"])]
-        holdings = Holdings(stores, params["host"], params["job"], was=params["was"], **given(params, OPENING))
+        holdings = Holdings(stores, params["host"], params["job"], was=params["was"], **openers(params))
         done: t.List[Restored] = []
         result["files"], result["failed_archives"] = [], []
         for restored in restore_from_stores(

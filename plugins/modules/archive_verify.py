@@ -17,6 +17,9 @@ description:
     not authenticated.
   - It also reports manifests that cannot be used and, without O(names), O(start) and O(end), manifests without an archive and archives
     without a manifest.
+  - Without a key, it compares the bytes of an archive with its manifest, and cannot know whether they can be decrypted. RV(unopened)
+    counts such archives of recipients. With a key from O(identities) or O(archive_keys) it can, but does not know who made the archive,
+    because anyone can make one for a public key. The ledger of the host knows.
   - The module does not know which archives a host has stored. The command C(log-archive verify) on the host also compares the store with
     its catalog, and reports archives that were removed or replaced.
 options:
@@ -32,7 +35,8 @@ options:
     type: str
     choices: [size, server_digest, remote_hash, read_back, authenticated]
   keyring:
-    description: The keyring, a folder of Fernet keys. O(level=authenticated) requires it for encrypted archives.
+    description:
+      - The keyring, a folder of Fernet keys. O(level=authenticated) requires it for encrypted archives, except those for recipients.
     type: path
   unencrypted:
     description:
@@ -42,10 +46,12 @@ options:
     default: false
 requirements:
   - cryptography (Python library on the host that runs the module, with O(keyring))
+  - pyrage (the same), with O(identities) of age
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
   - infra_ops.log_archive.choice
+  - infra_ops.log_archive.offline
 attributes:
   check_mode:
     support: full
@@ -125,10 +131,17 @@ authenticated:
   type: int
   sample: 47
 unauthenticated:
-  description: Number of these archives with a manifest that has no HMAC, because an older version made the archive or it is not encrypted.
+  description:
+    - Number of these archives with a manifest that is not authenticated, because an older version made the archive, it is not encrypted, or
+      O(identities) or O(archive_keys) opened it.
   returned: always
   type: int
   sample: 1
+unopened:
+  description: Number of these archives that are encrypted for recipients, and of which no key is at hand. They may not be decryptable.
+  returned: always
+  type: int
+  sample: 0
 """
 
 import itertools
@@ -138,7 +151,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.levels import CHECK_LEVELS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import verify as verifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import Trust
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, choice, chosen, given, opened, reporting
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, choice, chosen, opened, openers, reporting
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import CHOICE, OPENING, STORE_OPTION
 
 
@@ -148,7 +161,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     params = module.params
     with reporting(module) as result, opened(module) as store:
-        trust = Trust(**given(params, OPENING), choice=choice(params))
+        trust = Trust(**openers(params), choice=choice(params))
         held, archives = chosen(params, store, trust)
         everything = not (params["names"] or params["start"] or params["end"])
         problems = verifying.unusable(held, None if everything else trust.choice)

@@ -66,10 +66,12 @@ options:
     default: false
 requirements:
   - cryptography (Python library on the host that runs the module)
+  - pyrage (the same), with O(identities) of age
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.cloudtrail
   - infra_ops.log_archive.trail_stores
+  - infra_ops.log_archive.offline
 attributes:
   check_mode:
     support: full
@@ -301,17 +303,18 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.hold
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import audit_page
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
+    openers,
     reporting,
     store_options,
     unescaped,
     unescaped_paths,
     warn,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import TRAIL, TRAIL_STORES
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import OPENING, TRAIL, TRAIL_STORES
 
 
 def main() -> None:
-    arguments = {**argument_spec(TRAIL), **argument_spec(TRAIL_STORES)}
+    arguments = {**argument_spec(TRAIL), **argument_spec(TRAIL_STORES), **argument_spec(OPENING)}
     arguments.update(
         name={"type": "str", "default": "trail"},
         since={"type": "str"},
@@ -322,8 +325,6 @@ def main() -> None:
         offline={"type": "bool", "default": False},
         html={"type": "path"},
         host={"type": "str"},
-        keyring={"type": "path", "no_log": False},
-        unencrypted={"type": "bool", "default": False},
     )
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     params = module.params
@@ -351,8 +352,7 @@ def main() -> None:
 def _holdings(params: t.Mapping[str, t.Any]) -> Holdings:
     stores = [store_options(params["store"], "store")]
     stores += [store_options(store, "fallback_stores[%d]" % number) for number, store in enumerate(params["fallback_stores"])]
-    keyring = None if params["keyring"] is None else unescaped(params["keyring"])
-    return Holdings(stores, params["host"], params["name"], keyring, params["unencrypted"])
+    return Holdings(stores, params["host"], params["name"], **openers(params))
 
 
 def _write(path: str, text: str) -> None:

@@ -135,7 +135,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_age
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.encryption_spec import KEYRING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, difference, given, reporting, unescaped
 

@@ -44,7 +44,7 @@ def test_every_kind_of_store_and_use_has_its_libraries() -> None:
     assert sinks == sink_spec.SINK["type"]["choices"]
     assert kinds == job_spec.STORE["type"]["choices"]
     sources = {"cloudtrail", "vpc_flow", "web"}
-    assert set(uses) <= {*job_spec.NOTIFY["type"]["choices"], *sources} and sources <= set(job_spec.JOB)
+    assert set(uses) <= {*job_spec.NOTIFY["type"]["choices"], *sources, "age"} and sources <= set(job_spec.JOB)
     assert sorted(variables["_dependencies_needed_by"]) == sorted(kinds + uses + sinks)
     assert "intersect(%r)" % sorted(uses) in loaded("defaults/main.yml")["dependencies_uses"]
     named = {library for libraries in variables["_dependencies_needed_by"].values() for library in libraries}
@@ -54,7 +54,9 @@ def test_every_kind_of_store_and_use_has_its_libraries() -> None:
 @pytest.mark.parametrize("family", ["Debian", "RedHat"])
 def test_a_distribution_has_a_package_for_each_that_is_needed(family: str) -> None:
     least, optional = (loaded("vars/main.yml")["_dependencies_" + name] for name in ("least", "optional"))
-    assert set(loaded("vars/%s.yml" % family)["_dependencies_packages"]) == set(least) - set(optional)
+    assert set(loaded("vars/%s.yml" % family)["_dependencies_packages"]) == set(least) - set(optional) - {"pyrage"}, (
+        "no distribution has it"
+    )
 
 
 # -- what the packages of a distribution provide ------------------------------------------------------------------------

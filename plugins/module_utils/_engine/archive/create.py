@@ -21,13 +21,13 @@ from ..base.errors import DiskFullError, LogArchiveError, SourceError
 from ..base.periods import Period
 from ..base.progress import Advance
 from ..base.units import format_size, format_utc
-from .manifest import LARGEST, VERSION, dump, load, sealed, source_bytes
+from .manifest import LARGEST, VERSION, bound_name, dump, load, sealed, source_bytes
 from .naming import Group, manifest_key, revised
 from .packing import Packed, PackedSource, pack
 
 if t.TYPE_CHECKING:
     from ..base.beneath import Identity
-    from ..crypto.envelope import Envelope
+    from ..crypto.envelope import Envelope, NewEnvelope
     from ..sources.base import Source
     from .facts import LocalArchive, Manifest, PeriodText, SourceFacts
 
@@ -118,7 +118,7 @@ def local_archive(path: str, group: Group, manifest: t.Optional[Manifest]) -> Lo
 def create_archive(
     path: str,
     contents: Contents,
-    envelope: Envelope,
+    enclosing: NewEnvelope,
     refuse_changed: bool = False,
     progress: t.Optional[Advance] = None,
     holder: t.Optional[t.ContextManager[int]] = None,
@@ -128,10 +128,11 @@ def create_archive(
     holder: its folder, held open (a descriptor); by default it is opened by its path, and made (0700) if it is missing.
     The archive appears last and under its final name only when both are on the disk. refuse_changed: raise SourceError for a source
     that still changes at the last of three attempts; without it the archive keeps what was read, with ``changed: true``. progress:
-    called with the number of source bytes read since the last call. Raises FileExistsError if there is something at ``path``,
-    DiskFullError, SourceError, MissingLibraryError, LogArchiveError.
+    called with the number of source bytes read since the last call. enclosing: makes its envelope. Raises FileExistsError if there is
+    something at ``path``, DiskFullError, SourceError, MissingLibraryError, LogArchiveError.
     """
     folder, name = os.path.split(path)
+    envelope = enclosing.for_name(bound_name(contents.host, contents.job, name))
     # Packing 250,000 sources takes long: do not start if the manifest will be too large.
     _refuse_too_many(name, len(contents.sources), sum(LEAST_FACTS + len(source.path) for source in contents.sources))
     # The name is cut so that the manifest's temporary name fits too. One process at a time makes this archive.

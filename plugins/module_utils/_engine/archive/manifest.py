@@ -67,7 +67,7 @@ def load(path: Local) -> Manifest:
 
 def parse(data: bytes, subject: str) -> Manifest:
     """Read a manifest that came from a store or a disk. Raises IntegrityError, which states the defect; subject names the manifest."""
-    from ..crypto.envelope import check_facts, has_key
+    from ..crypto.envelope import check_facts, has_key, has_recipients
 
     if memory_of(data) > MOST_MEMORY:
         raise IntegrityError(
@@ -87,6 +87,8 @@ def parse(data: bytes, subject: str) -> Manifest:
             "Use a newer version of infra_ops.log_archive",
         )
     check_facts(manifest["encryption"], subject)
+    if manifest["version"] < FIRST_AUTHENTICATED and has_recipients(manifest["encryption"]):
+        raise IntegrityError("the manifest has recipients and no HMAC: no version of this software makes that", subject)
     if manifest["version"] >= FIRST_AUTHENTICATED:
         if has_key(manifest["encryption"]):
             _check(manifest, {"hmac": str}, "", subject)
@@ -115,6 +117,11 @@ def memory_of(data: bytes) -> int:
 
 def _sizes(*sizes: int) -> t.Tuple[str, ...]:
     return tuple(map(format_size, sizes))
+
+
+def bound_name(host: str, job: str, name: str) -> bytes:
+    """What the wrapped key of an archive is bound to: host, job and the name that its manifest has for it."""
+    return ("%s/%s/%s" % (host, job, name)).encode("utf-8", "surrogateescape")
 
 
 def sealed(manifest: Manifest, envelope: Envelope) -> Manifest:

@@ -199,6 +199,18 @@ class KeyMissingError(KeyringError):
     kind = "key_missing"
 
 
+class NotARecipientError(KeyMissingError):
+    """None of the identities is a recipient of the archive, or its recipient was removed."""
+
+    kind = "not_a_recipient"
+
+
+class IdentityError(KeyringError):
+    """A file with identities, or with keys of archives, cannot be used."""
+
+    kind = "identity"
+
+
 class IntegrityError(LogArchiveError):
     """Bytes are wrong: a token does not authenticate, or a digest differs."""
 

@@ -10,7 +10,7 @@ import typing as t
 
 from ..base.levels import CHECK_LEVELS
 from . import output
-from .options import add_archives, add_store, check_range, each_document, host_of, opened, progress_of, stores
+from .options import add_archives, add_identities, add_store, check_range, each_document, host_of, offline_of, opened, progress_of, stores
 from .recorded import records
 
 if t.TYPE_CHECKING:
@@ -107,6 +107,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``verify``."""
     add_archives(parser)
     add_store(parser, "verify only this store")
+    add_identities(parser)
     parser.add_argument("--summary", action="store_true", help="with --json: only count the archives that verified")
     parser.add_argument("--level", choices=CHECK_LEVELS, help="how thorough the check is (default: the level of the store)")
 
@@ -116,6 +117,7 @@ def verify_archives(options: argparse.Namespace) -> int:
     from ..tell import report
 
     check_range(options)
+    offline = offline_of(options)
     results: t.List[VerifiedRow] = []
     codes: t.List[int] = []
 
@@ -123,7 +125,7 @@ def verify_archives(options: argparse.Namespace) -> int:
         from ..run.verify import Wanted, verify
 
         chosen = stores(document, options.store)
-        wanted = Wanted(host_of(document, options), options.since, options.until, options.level)
+        wanted = Wanted(host_of(document, options), options.since, options.until, options.level, offline)
         with records(document, chosen, wanted.host) as recorded:
             done = verify(document, chosen, recorded, wanted, progress_of(options))
         results.extend(done.rows)
@@ -136,6 +138,7 @@ def verify_archives(options: argparse.Namespace) -> int:
             "key": None,
             "level": None,
             "authenticated": None,
+            "opened": True,
             "error": str(error),
             "note": None,
             "archives": 0,

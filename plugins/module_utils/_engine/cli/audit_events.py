@@ -11,7 +11,7 @@ import typing as t
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, ConfigError, UsageError
 from ..base.texts import line
 from . import output
-from .options import check_range, host_of, stores, time_argument
+from .options import add_identities, check_range, host_of, offline_of, stores, time_argument
 from .recorded import records
 
 if t.TYPE_CHECKING:
@@ -54,6 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, default="table", help=formats)
     parser.add_argument("--host", help="archives of this host (default: this host; '*' selects every host)")
     parser.add_argument("--store", metavar="NAME", help="read archives only from this store")
+    add_identities(parser)
 
 
 def events(options: argparse.Namespace) -> int:
@@ -145,7 +146,9 @@ def _of_archives(
 
     host, chosen, encryption = host_of(document, options), stores(document, options.store), document["encryption"]
     held = stack.enter_context(records(document, chosen, host))
-    holdings = Holdings(chosen, host, document["name"], encryption["keyring"], not encrypts(encryption), held, document["was"])
+    holdings = Holdings(
+        chosen, host, document["name"], encryption["keyring"], not encrypts(encryption), held, document["was"], offline_of(options)
+    )
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="log-archive-"))
     return reading.logs_of_archives(
         holdings, reading.choice_of(wanted), folder, lambda text: output.print_error("log-archive: %s" % line(text)), problems.report

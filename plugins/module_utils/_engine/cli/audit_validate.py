@@ -11,7 +11,18 @@ import typing as t
 
 from ..base.errors import ConfigError, LogArchiveError
 from . import output
-from .options import add_jobs, add_store, check_range, each_document, host_of, progress_of, stores, time_argument
+from .options import (
+    add_identities,
+    add_jobs,
+    add_store,
+    check_range,
+    each_document,
+    host_of,
+    offline_of,
+    progress_of,
+    stores,
+    time_argument,
+)
 
 if t.TYPE_CHECKING:
     import argparse
@@ -42,6 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--archives", action="store_true", help="validate the archives in the stores of the job instead of the bucket")
     add_store(parser, "validate the archives in this store")
+    add_identities(parser)
     parser.add_argument("--host", help="archives of this host (default: this host)")
     parser.add_argument("--offline", action="store_true", help="do not ask CloudTrail for public keys; use those that are kept")
     parser.add_argument("--html", metavar="FILE", help="write the report as an HTML page")
@@ -96,7 +108,14 @@ def _validate(document: JobDocument, options: argparse.Namespace) -> Report:
     encryption = document["encryption"]
     with records(document, chosen, host) as recorded:
         holdings = Holdings(
-            chosen, host, document["name"], encryption["keyring"], encryption["format"] == "none", recorded, document["was"]
+            chosen,
+            host,
+            document["name"],
+            encryption["keyring"],
+            encryption["format"] == "none",
+            recorded,
+            document["was"],
+            offline_of(options),
         )
         return opening.validate_archives(job, holdings, _wanted(options), progress_of(options))
 

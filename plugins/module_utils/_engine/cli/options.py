@@ -19,6 +19,7 @@ if t.TYPE_CHECKING:
 
     from ..base.progress import Progress
     from ..config.document import JobDocument, JobStore
+    from ..crypto.envelope import Offline
     from ..ingest.facts import StreamRow
     from ..stores.base import Store
 
@@ -46,6 +47,36 @@ def add_range(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--until", metavar="TIME", type=time_argument, help="only periods that begin before this time")
     parser.add_argument("--host", help="archives of this host (default: this host; '*' selects every host)")
+
+
+def add_identities(parser: argparse.ArgumentParser) -> None:
+    """Add the options with what opens archives beside the keyring of the job."""
+    parser.add_argument(
+        "--identity",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="file with the private key of a recipient, as age-keygen or 'key new-identity' makes it; repeatable",
+    )
+    parser.add_argument(
+        "--archive-key-file",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="file with keys of single archives, one in each line, as 'key unwrap' prints them; repeatable",
+    )
+
+
+def offline_of(options: argparse.Namespace) -> Offline:
+    """What opens archives beside the keyring of the job. Raises IdentityError, MissingLibraryError."""
+    from ..crypto.envelope import NOT_OFFLINE, Offline
+
+    if not (options.identity or options.archive_key_file):
+        return NOT_OFFLINE
+    from ..crypto import recipients
+
+    keys = [item for path in options.archive_key_file for item in recipients.read_archive_keys(path).items()]
+    return Offline(recipients.read_identities(options.identity), dict(keys))
 
 
 def check_range(options: argparse.Namespace) -> None:

@@ -23,17 +23,20 @@ MOST_TIME = timedelta(days=366)
 
 @contextlib.contextmanager
 def records(document: JobDocument, stores: t.Iterable[JobStore], host: t.Optional[str] = None) -> t.Iterator[t.Dict[str, Record]]:
-    """What the catalog records of each store, by its name; nothing if there is no catalog. It stays open as long as the context lasts.
+    """What the catalog records of each store, by its name, and what the ledger has of it. The catalog stays open as long as the context.
 
     host: the host to read the archives of; None is every host.
     """
+    from ..holdings.trust import NO_RECORD
+    from ..run.signed import Signed
     from ..state import catalog as catalogs
 
+    signed = Signed(document["state"], document["name"])
     if not catalogs.exists(document["state"]):
-        yield {}
+        yield {store["name"]: NO_RECORD._replace(signed=signed.of_store(store["name"])) for store in stores}
         return
     with contextlib.closing(catalogs.reading(document)) as catalog:
-        yield {store["name"]: _record(document, store, catalog, host) for store in stores}
+        yield {store["name"]: _record(document, store, catalog, host)._replace(signed=signed.of_store(store["name"])) for store in stores}
 
 
 def _record(document: JobDocument, store: JobStore, catalog: Catalog, host: t.Optional[str]) -> Record:

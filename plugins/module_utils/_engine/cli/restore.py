@@ -11,7 +11,7 @@ import typing as t
 
 from ..base.texts import line
 from . import output
-from .options import add_archives, add_store, check_range, each_document, host_of, progress_of, stores
+from .options import add_archives, add_identities, add_store, check_range, each_document, host_of, offline_of, progress_of, stores
 from .recorded import records
 
 if t.TYPE_CHECKING:
@@ -31,6 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="NAME", action="append", default=[], help=names)
     parser.add_argument("--latest", action="store_true", help="only the newest period of each job")
     add_store(parser, "restore only from this store (default: from the first store of the job that has the archive)")
+    add_identities(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace files that have other content")
     parser.add_argument("--unencrypted", action="store_true", help="accept unencrypted archives of a job that encrypts")
     parser.add_argument("--dry-run", action="store_true", help="show what would be restored, and write nothing")
@@ -92,6 +93,7 @@ def holdings_of(document: JobDocument, options: argparse.Namespace, stack: conte
         options.unencrypted or not encrypts(encryption),
         stack.enter_context(records(document, chosen, host_of(document, options))),
         document["was"],
+        offline_of(options),
     )
 
 

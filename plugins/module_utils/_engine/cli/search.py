@@ -12,7 +12,7 @@ from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, ArchiveNotFoundEr
 from ..base.progress import no_progress
 from ..base.texts import line
 from . import output
-from .options import add_range, add_store, check_range, each_document, progress_of
+from .options import add_identities, add_range, add_store, check_range, each_document, progress_of
 from .restore import holdings_of
 
 if t.TYPE_CHECKING:
@@ -48,6 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", action="store_true", help="print only how many lines of each log match")
     limit = "end after N matching lines (default: no limit; with --json %d lines, context included)" % MOST_IN_JSON
     parser.add_argument("--max", metavar="N", type=int, help=limit)
+    add_identities(parser)
     parser.add_argument("--unencrypted", action="store_true", help="accept unencrypted archives of a job that encrypts")
 
 

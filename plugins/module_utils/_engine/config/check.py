@@ -11,9 +11,10 @@ import typing as t
 
 from ..base.errors import ConfigError, LogArchiveError
 from .cloudtrail_spec import CLOUDTRAIL
+from .encryption_spec import ENCRYPTION
 from .notify_spec import NEEDED_BY_NOTIFY, NOTIFY
 from .option import Option, Spec, plain
-from .spec import ENCRYPTION, JOB, WEB
+from .spec import JOB, WEB
 from .store_spec import NEEDED_BY_STORE, STORE, STORE_PROBLEMS
 
 if t.TYPE_CHECKING:
@@ -253,9 +254,7 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
     if normal["retention"] and sound("retention"):
         problems += _policy_problems(normal["retention"], "retention")
     problems += _source_problems(normal, sound)
-    encryption = normal["encryption"]
-    if encryption and encryption["format"] == "fernet" and not encryption["keyring"]:
-        problems.append("encryption.keyring: is missing%s; or set encryption to none" % explanation(ENCRYPTION["keyring"]))
+    problems += _encryption_problems(normal["encryption"], sound)
     for index, target in enumerate(normal["notify"]):
         where = "notify[%d]" % index
         if target and sound(where):
@@ -291,6 +290,41 @@ def name_conflicts(given: t.Mapping[str, t.Any], others: t.Iterable[t.Mapping[st
 
 def _names(given: t.Any) -> t.List[str]:
     return [each for each in given if isinstance(each, str)] if isinstance(given, list) else []
+
+
+def _encryption_problems(encryption: t.Optional[t.Mapping[str, t.Any]], sound: t.Callable[[str], bool]) -> t.Iterator[str]:
+    if not encryption or not sound("encryption.format") or not sound("encryption.recipients"):
+        return
+    recipients = encryption["recipients"] or []
+    if encryption["format"] == "none":
+        if recipients:
+            yield "encryption.recipients: the format none encrypts for nobody; leave one of them out"
+        return
+    if not encryption["keyring"] and not recipients:
+        yield "encryption.keyring: is missing%s; or set recipients; or set encryption to none" % explanation(ENCRYPTION["keyring"])
+    yield from recipient_problems(recipients, "encryption.recipients")
+
+
+def recipient_problems(recipients: t.Sequence[str], option: str) -> t.Iterator[str]:
+    """The mistakes in a list of recipients. option: how they name it."""
+    if not recipients:
+        return
+    from ..crypto.envelope import MOST_RECIPIENTS
+    from ..crypto.recipients import parse
+
+    if len(recipients) > MOST_RECIPIENTS:
+        yield "%s: there are %d; the limit is %d" % (option, len(recipients), MOST_RECIPIENTS)
+    seen: t.Set[str] = set()
+    for index, text in enumerate(recipients):
+        where = "%s[%d]" % (option, index)
+        try:
+            recipient = parse(text)
+        except ConfigError as error:
+            yield "%s: %s" % (where, error)
+            continue
+        if recipient.text in seen:
+            yield "%s: is there twice" % where
+        seen.add(recipient.text)
 
 
 def _requirement_problems(stores: t.Sequence[t.Mapping[str, t.Any]], sound: t.Callable[[str], bool]) -> t.List[str]:

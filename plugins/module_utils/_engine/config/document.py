@@ -51,6 +51,7 @@ class EncryptionOptions(t.TypedDict):
 
     format: str
     keyring: t.Optional[str]
+    recipients: t.List[str]
 
 
 class RetentionOptions(t.TypedDict):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from ..base.protected import SETTINGS
 from .cloudtrail_spec import CLOUDTRAIL, VPC_FLOW
+from .encryption_spec import ENCRYPTION
 from .notify_spec import NOTIFY
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 from .store_spec import STORE
@@ -148,30 +149,6 @@ ARCHIVE: Spec = {
             " reports a warning, V(refuse) reports an error.",
         ],
     },
-}
-
-KEYRING: Spec = {
-    "keyring": {
-        "type": "path",
-        "required": True,
-        "description": ["The folder of Fernet keys (see M(infra_ops.log_archive.fernet_key)). Only its owner may have access to it."],
-        "example": "/etc/log-archive/keyring",
-    },
-}
-
-ENCRYPTION: Spec = {
-    "format": {
-        "type": "str",
-        "choices": ["fernet", "none"],
-        "default": "fernet",
-        "description": [
-            "The encryption of archives. V(none) stores plain tgz files: anyone with read access to a store can read them, and anyone with"
-            " write access can forge them.",
-        ],
-    },
-    "keyring": dict(
-        KEYRING["keyring"], required=False, description=[*KEYRING["keyring"]["description"], "Required with O(format=fernet)."]
-    ),
 }
 
 WEB: Spec = {

@@ -311,10 +311,11 @@ def check_folder(folder: str) -> None:
         raise KeyringError("cannot read the keyring: %s" % error.strerror, folder) from error
     if not stat.S_ISDIR(status.st_mode):
         raise KeyringError("the keyring is not a folder", folder)
-    _check_private(status, folder, "0700")
+    check_private(status, folder, "0700")
 
 
-def _check_private(status: os.stat_result, path: str, mode: str) -> None:
+def check_private(status: os.stat_result, path: str, mode: str, kind: t.Type[KeyringError] = KeyringError) -> None:
+    """Raise ``kind`` if others than root and this user can read what has this status. mode: the one to advise, in octal."""
     problems, commands = [], []
     if os.geteuid() not in (0, status.st_uid) and status.st_uid != 0:
         problems.append("belongs to user %d and not to root or user %d" % (status.st_uid, os.geteuid()))
@@ -323,7 +324,7 @@ def _check_private(status: os.stat_result, path: str, mode: str) -> None:
         problems.append("is open to its group or to others (%04o)" % stat.S_IMODE(status.st_mode))
         commands.append("chmod %s %s" % (mode, shlex.quote(path)))
     if problems:
-        raise KeyringError(
+        raise kind(
             "it %s, so its keys may no longer be secret" % " and ".join(problems),
             path,
             "Run: %s; rotate the key if someone else may have read it" % " && ".join(commands),
@@ -336,7 +337,7 @@ def _content(path: str, private: bool = False) -> bytes:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             if private:
-                _check_private(os.fstat(fd), path, "0600")
+                check_private(os.fstat(fd), path, "0600")
             return os.read(fd, 1 << 20)
         finally:
             os.close(fd)

@@ -9,7 +9,7 @@ import contextlib
 import os
 import typing as t
 
-from ..archive.manifest import authenticate, source_bytes
+from ..archive.manifest import source_bytes
 from ..archive.restore import Placing, restore
 from ..base.errors import (
     IntegrityError,
@@ -209,7 +209,7 @@ def _fetch_and_extract(
     authenticated, and the files."""
     subject = listed.store.location(archive.key)
     envelope = listed.trust.envelope(archive.manifest, subject)
-    authenticated = authenticate(archive.manifest, envelope, subject)
+    authenticated = listed.trust.check(archive.key, archive.manifest, subject) or False
     with failing_clearly(destination), staging_in(destination) as staging, staging.create("archive") as file:
         listed.store.get(archive.key, file, most=archive.manifest["archive"]["size"])
         return authenticated, restore(file, envelope, destination, subject, archive.manifest, placing, progress)

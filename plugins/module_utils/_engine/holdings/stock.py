@@ -10,6 +10,7 @@ import typing as t
 
 from ..archive.manifest import period_of
 from ..base.errors import ArchiveNotFoundError, LogArchiveError
+from ..crypto.envelope import NOT_OFFLINE, Offline
 from ..stores.base import Store
 from ..stores.opening import open_store
 from . import inventory
@@ -28,6 +29,7 @@ class Holdings(t.NamedTuple):
     stores: options of each store (``config.document.StoreOptions``; a ``JobStore`` will do), in order of preference. keyring: folder of
     the Fernet keys; None if there is none. unencrypted: accept archives that are not encrypted; anyone who can write to the store can
     have made such an archive. records: by the name of a store, what the catalog records of it. was: earlier names of the job.
+    offline: what else opens archives.
     """
 
     stores: t.Sequence[StoreOptions]
@@ -37,6 +39,7 @@ class Holdings(t.NamedTuple):
     unencrypted: bool = False
     records: t.Mapping[str, Record] = {}
     was: t.Sequence[str] = ()
+    offline: Offline = NOT_OFFLINE
 
 
 class Stock:
@@ -72,7 +75,7 @@ class Stock:
             with contextlib.ExitStack() as stack:
                 store = stack.enter_context(contextlib.closing(open_store(options, self._check)))
                 wanted = self.holdings
-                trust = Trust(wanted.keyring, wanted.unencrypted, wanted.records.get(store.name, NO_RECORD), self._choice)
+                trust = Trust(wanted.keyring, wanted.unencrypted, wanted.records.get(store.name, NO_RECORD), self._choice, wanted.offline)
                 listed = Listed(store, inventory.read(store, wanted.host, wanted.job, trust=trust, was=wanted.was), trust)
                 stack.pop_all()
                 return listed

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import typing as t
 from datetime import datetime
 
-from ..archive.manifest import authenticate, check_sources
+from ..archive.manifest import authenticate, bound_name, check_sources, dump
 from ..archive.naming import is_placed
 from ..base.errors import IntegrityError, KeyringError
 from ..crypto import envelope
@@ -43,18 +44,29 @@ class Part(t.NamedTuple):
     others: t.Container[str]
 
 
+Signed = t.Callable[[str], t.Optional[str]]
+"""Called with the key of an archive; returns the SHA-256 of its manifest, in lowercase hex, as the signed ledger of the host has it for the
+store that is read; None if it has no such entry."""
+
+
+def nothing_signed(key: str) -> t.Optional[str]:
+    """Without a ledger."""
+    return None
+
+
 class Record(t.NamedTuple):
     """What the catalog records of one store.
 
     held: called for {key: manifest} of the archives that the store has now. may_be_gone: keys of those that others may have removed,
     because retention would. part: called for the part with all archives of a choice; None if the catalog cannot name it. etags: called for
-    {key: ETag} of the archives that the store has now, if it has ETags.
+    {key: ETag} of the archives that the store has now, if it has ETags. signed: what the ledger has.
     """
 
     held: t.Callable[[], t.Mapping[str, Manifest]]
     may_be_gone: t.Container[str] = ()
     part: t.Callable[[Choice], t.Optional[Part]] = lambda choice: None
     etags: t.Callable[[], t.Mapping[str, str]] = dict
+    signed: Signed = nothing_signed
 
 
 NO_RECORD = Record(dict)
@@ -64,14 +76,20 @@ class Trust:
     """What is known about the archives of one store before it is read.
 
     keyring: the folder of the Fernet keys; None if there is none. unencrypted: accept archives that are not encrypted. record: what the
-    catalog records of the store. choice: the archives that are wanted. recorded: what the catalog records of them at the beginning, as
-    {key: manifest}. part: the part of the store that has them; None if it is not known.
+    catalog records of the store. choice: the archives that are wanted. offline: what else opens archives. recorded: what the catalog
+    records of them at the beginning, as {key: manifest}. part: the part of the store that has them; None if it is not known.
     """
 
     def __init__(
-        self, keyring: t.Optional[str] = None, unencrypted: bool = True, record: Record = NO_RECORD, choice: t.Optional[Choice] = None
+        self,
+        keyring: t.Optional[str] = None,
+        unencrypted: bool = True,
+        record: Record = NO_RECORD,
+        choice: t.Optional[Choice] = None,
+        offline: envelope.Offline = envelope.NOT_OFFLINE,
     ) -> None:
         self._keyring = keyring
+        self._offline = offline
         self._unencrypted = unencrypted
         self._record = record
         self.choice = choice or Choice()
@@ -84,6 +102,8 @@ class Trust:
         """Whether the manifest of the archive ``key`` is authenticated.
 
         False: it cannot be, because its version is older or the archive is not encrypted. None: the key is not at hand.
+        Anyone can make an archive for the public keys of recipients. So that of an archive with recipients is authenticated if the keyring
+        opens it, or if the ledger has its hash; with the key alone it is not (False).
         Raises IntegrityError, which names ``subject``, for a manifest that is not to be believed.
         """
         if not is_placed(key, manifest):
@@ -97,14 +117,37 @@ class Trust:
         if recorded is not None and recorded != manifest:
             raise IntegrityError("the archive was replaced: its manifest is not the one that the catalog records", subject)
         try:
-            return authenticate(manifest, self.envelope(manifest, subject), subject)
+            enclosing = self.envelope(manifest, subject)
+            authenticated: t.Optional[bool] = authenticate(manifest, enclosing, subject)
         except KeyringError:
-            return None
+            authenticated = None
+        else:
+            if enclosing.is_vouched:
+                return authenticated
+        if not envelope.has_recipients(manifest["encryption"]):
+            return authenticated
+        signed = self._record.signed(key)
+        if signed is None:
+            return None if authenticated is None else False
+        if signed != hashlib.sha256(dump(manifest)).hexdigest():
+            raise IntegrityError("the archive was replaced: its manifest is not the one that the ledger has", subject)
+        return True
+
+    def opens(self, manifest: Manifest, subject: str) -> bool:
+        """Whether the key of an archive is at hand. Raises IntegrityError."""
+        try:
+            self.envelope(manifest, subject)
+        except KeyringError:
+            return False
+        return True
 
     def envelope(self, manifest: Manifest, subject: str) -> Envelope:
         """The envelope of an archive. Raises KeyringError without its key, IntegrityError if it must be encrypted and is not."""
         facts = manifest["encryption"]
         key_id = facts.get("key_id") if envelope.has_key(facts) else None
+        if envelope.has_recipients(facts):
+            name = bound_name(manifest["host"], manifest["job"], manifest["archive"]["name"])
+            return envelope.for_archive(facts, self._keyring, self._unencrypted, subject, name, self._offline)
         if key_id in self._missing_keys:
             raise self._missing_keys[key_id]
         if key_id not in self._envelopes:

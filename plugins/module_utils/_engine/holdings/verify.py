@@ -12,6 +12,7 @@ from ..archive.naming import MANIFEST_SUFFIX, is_archive_key, manifest_key
 from ..base.errors import IntegrityError, KeyringError, StoreNotFoundError
 from ..base.levels import AUTHENTICATED, reaches
 from ..base.staging import failing_clearly, temporary_folder
+from ..crypto.envelope import has_recipients
 from ..crypto.fernet import check_form
 from ..stores.base import Digests, Store
 from .inventory import Inventory, StoredArchive, describe_copy, describe_missing, fetch_manifest, may_be_chosen
@@ -27,13 +28,15 @@ READ_BACK = "read_back"
 class Checked(t.NamedTuple):
     """One archive. level: at which the store's copy was proven, None if it was not; error: why the verification failed.
 
-    authenticated: whether the manifest is (see ``Trust.check``); None if the key is not at hand, or the verification failed.
+    authenticated: whether the manifest is (see ``Trust.check``); None if the key is not at hand, or the verification failed. opened: False
+    if the archive has recipients and its key is not at hand: then nothing shows that it can be decrypted.
     """
 
     key: str
     level: t.Optional[str]
     error: t.Optional[str]
     authenticated: t.Optional[bool] = None
+    opened: bool = True
 
 
 class FailedArchive(t.NamedTuple):
@@ -46,14 +49,15 @@ class FailedArchive(t.NamedTuple):
 class Counts(t.NamedTuple):
     """The results of many archives. verified: how many match their manifests; levels: {level of their verification: how many of them}.
 
-    authenticated, unauthenticated: how many of them have a manifest that is, or that cannot be (see ``Checked``). failed_archives: the
-    others, in the order of the results.
+    authenticated, unauthenticated: how many of them have a manifest that is, or that cannot be (see ``Checked``). unopened: how many have
+    recipients and no key at hand. failed_archives: the others, in the order of the results.
     """
 
     verified: int
     levels: t.Dict[str, int]
     authenticated: int
     unauthenticated: int
+    unopened: int
     failed_archives: t.List[FailedArchive]
 
 
@@ -61,6 +65,7 @@ def count(results: t.Iterable[Checked]) -> Counts:
     """Count the results, one at a time: a row for each of 10,000 good archives would fill the memory of a controller."""
     levels: t.Dict[str, int] = {}
     proven: t.Dict[t.Optional[bool], int] = {}
+    unopened = 0
     failed = []
     for one in results:
         if one.error is not None:
@@ -68,7 +73,8 @@ def count(results: t.Iterable[Checked]) -> Counts:
         else:
             levels[str(one.level)] = levels.get(str(one.level), 0) + 1
             proven[one.authenticated] = proven.get(one.authenticated, 0) + 1
-    return Counts(sum(levels.values()), levels, proven.get(True, 0), proven.get(False, 0), failed)
+            unopened += not one.opened
+    return Counts(sum(levels.values()), levels, proven.get(True, 0), proven.get(False, 0), unopened, failed)
 
 
 def verify(store: Store, archive: StoredArchive, level: t.Optional[str], trust: t.Optional[Trust] = None) -> Checked:
@@ -78,13 +84,16 @@ def verify(store: Store, archive: StoredArchive, level: t.Optional[str], trust: 
     checks the logs too. ``authenticated`` needs the key. Raises StoreError if the store fails, DiskFullError, LogArchiveError.
     """
     wanted = level or store.verify_level
+    trust = trust or Trust()
     try:
+        opened = not has_recipients(archive.manifest["encryption"]) or trust.opens(archive.manifest, store.location(archive.key))
         if not reaches(wanted, READ_BACK):
-            return Checked(archive.key, store.verify(archive.key, digests(archive.manifest), wanted).level, None, archive.authenticated)
-        _read_back(store, archive, trust or Trust(), key_needed=wanted == AUTHENTICATED)
+            proven = store.verify(archive.key, digests(archive.manifest), wanted).level
+            return Checked(archive.key, proven, None, archive.authenticated, opened)
+        _read_back(store, archive, trust, key_needed=wanted == AUTHENTICATED)
     except (IntegrityError, StoreNotFoundError, KeyringError) as error:
         return Checked(archive.key, None, str(error))
-    return Checked(archive.key, wanted if archive.authenticated else READ_BACK, None, archive.authenticated)
+    return Checked(archive.key, wanted if archive.authenticated else READ_BACK, None, archive.authenticated, opened)
 
 
 def _read_back(store: Store, archive: StoredArchive, trust: Trust, key_needed: bool) -> None:

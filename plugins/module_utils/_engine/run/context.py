@@ -24,6 +24,7 @@ if t.TYPE_CHECKING:
     from ..holdings.retention import Item
     from ..holdings.trust import Trust
     from .ledger import Keeper
+    from .signed import Signed
 
 Confirm = t.Callable[[str, str, int], bool]
 """Called with an archive's name, its location in the store and its size in bytes; returns whether it may be sent."""
@@ -67,6 +68,7 @@ class Context:
         self.revisions: t.Dict[str, int] = {}
         self.ledger_error: t.Optional[LogArchiveError] = None
         self._keeper: t.Optional[Keeper] = None
+        self._signed: t.Optional[Signed] = None
 
     def close(self) -> None:
         """Close the catalog and the spool."""
@@ -80,12 +82,14 @@ class Context:
 
         return self.document["archive"]["suffix"] or suffix(self.document["encryption"]["format"])
 
-    @property
-    def trust(self) -> Trust:
-        """How far the manifests of the job's stores are believed: by the keys of the job."""
-        from ..holdings.trust import Trust
+    def trust_of(self, store: str) -> Trust:
+        """How far the manifests of a store of the job are believed: by the keys of the job, and by its ledger."""
+        from ..holdings.trust import NO_RECORD, Trust
+        from .signed import Signed
 
-        return Trust(self.document["encryption"]["keyring"])
+        if self._signed is None:
+            self._signed = Signed(self.document["state"], self.job)
+        return Trust(self.document["encryption"]["keyring"], record=NO_RECORD._replace(signed=self._signed.of_store(store)))
 
     @property
     def ledger(self) -> Keeper:

@@ -102,7 +102,7 @@ def _put(run: Context, entry: Entry, store: Store) -> CopyRecord:
     from ..holdings.send import send
 
     with run.progress("%s <- %s" % (store.name, os.path.basename(entry.key)), entry.size) as advance:
-        sent = send(store, run.spool.archive(entry.key), entry.manifest, entry.key, run.suffix, run.trust, advance)
+        sent = send(store, run.spool.archive(entry.key), entry.manifest, entry.key, run.suffix, run.trust_of(store.name), advance)
     if sent.adopted is not None:
         run.recorder.warn("store %s already has the logs of %s; that archive is kept" % (store.name, store.location(sent.key)))
     run.stores.written.setdefault(store.name, set()).add(os.path.dirname(sent.key) + "/")

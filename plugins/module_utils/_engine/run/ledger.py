@@ -14,6 +14,7 @@ import typing as t
 
 from ..archive.manifest import dump
 from ..archive.naming import is_archive_key
+from ..crypto.envelope import opened_by
 from ..state.entry import Known
 from ..state.ledger import file as files
 from ..state.ledger.chain import BROKEN, BrokenLedgerError, Contents, Head, Payload
@@ -163,12 +164,11 @@ class Keeper:
 
 def stored(store: str, key: str, manifest: Manifest) -> t.Dict[str, t.Any]:
     """The payload of a put or an adopt."""
-    key_id = manifest["encryption"].get("key_id")
     return {
         "archive": key,
         "store": store,
         "size": manifest["archive"]["size"],
         "sha256": manifest["archive"]["sha256"],
         "manifest": hashlib.sha256(dump(manifest)).hexdigest(),
-        "keys": [key_id] if key_id else [],
+        "keys": opened_by(manifest["encryption"]),
     }

@@ -17,7 +17,7 @@ from .deliver import deliver
 
 if t.TYPE_CHECKING:
     from ..archive.create import Created
-    from ..crypto.envelope import Envelope
+    from ..crypto.envelope import NewEnvelope
     from ..sources.base import Source
     from .context import Context
 
@@ -84,7 +84,7 @@ def _expect(run: Context, group: naming.Group) -> None:
     run.expect(key, group.period.start)
 
 
-def _envelope(run: Context) -> Envelope:
+def _envelope(run: Context) -> NewEnvelope:
     from ..crypto.envelope import for_new_archives
 
     return for_new_archives(run.document["encryption"])
@@ -96,7 +96,7 @@ def _not_before(run: Context) -> str:
     return "" if last is None else format_utc(parse_utc(last) + timedelta(seconds=1))
 
 
-def _archive(run: Context, group: naming.Group, envelope: Envelope, below: str, not_before: str) -> None:
+def _archive(run: Context, group: naming.Group, envelope: NewEnvelope, below: str, not_before: str) -> None:
     from ..base.libraries import take_problems  # An idle run does not need it.
 
     key = _free_key(run, group)
@@ -113,7 +113,7 @@ def _archive(run: Context, group: naming.Group, envelope: Envelope, below: str, 
     deliver(run, entry, run.recorder.add_archive(entry, "archived"))
 
 
-def _create(run: Context, key: str, group: naming.Group, envelope: Envelope, below: str, not_before: str) -> t.Optional[Created]:
+def _create(run: Context, key: str, group: naming.Group, envelope: NewEnvelope, below: str, not_before: str) -> t.Optional[Created]:
     """Make one archive, without the sources that cannot be read: each is a warning or an error. None if no source is left."""
     from ..archive.create import Contents, create_archive
 

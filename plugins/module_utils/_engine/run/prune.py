@@ -126,7 +126,7 @@ def _plan(run: Context, store: Store, policy: RetentionOptions, coming: t.Sequen
     scope = pruning.Scope(run.host, run.job, policy["name_template"], run.collector.timezone, run.document["was"])
     awaited = {} if run.check else run.catalog.awaited(run.job)
     starts = run.catalog.held_by(run.host, run.job, store.name).by_key()
-    known = pruning.Known(starts, awaited, coming, lambda key: run.catalog.was_pruned(store.name, key), run.trust)
+    known = pruning.Known(starts, awaited, coming, lambda key: run.catalog.was_pruned(store.name, key), run.trust_of(store.name))
     plan = pruning.plan(store, rules, run.now, scope, known)
     if not run.check:
         from .recorded import forget_spent, remember

@@ -145,7 +145,7 @@ def _relearn_from(run: Context, name: str, wanted: t.Set[t.Tuple[t.Any, ...]], l
     store = run.stores.open(name)
     # A server can report any digest. Before a source is deleted, its archive is read.
     level = "size" if run.check else "read_back" if run.document["delete_sources"] else None
-    held = inventory.read(store, run.host, run.job, trust=run.trust, was=run.document["was"])
+    held = inventory.read(store, run.host, run.job, trust=run.trust_of(name), was=run.document["was"])
     _warn_of_unusable(run, name, [item.why for item in held.damaged.values()])
     unknown = 0
     present: t.Dict[str, t.Set[int]] = {}

@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from ..archive.naming import MANIFEST_SUFFIX, host_name, unrevised
 from ..base.durable import is_locked
 from ..base.errors import EXIT_DONE, EXIT_INTEGRITY, EXIT_PARTLY, WORST_FIRST, IntegrityError, LogArchiveError
+from ..crypto.envelope import NOT_OFFLINE, Offline
 from ..holdings.verify import Checked
 from ..state import catalog as catalogs
 from ..state.folders import lock_of
@@ -29,12 +30,16 @@ if t.TYPE_CHECKING:
 
 
 class Wanted(t.NamedTuple):
-    """What to verify. host: None is every host. start, end: only periods that touch this time. level: None is the store's own."""
+    """What to verify. host: None is every host. start, end: only periods that touch this time. level: None is the store's own.
+
+    offline: what opens archives beside the keyring of the job.
+    """
 
     host: t.Optional[str]
     start: t.Optional[datetime]
     end: t.Optional[datetime]
     level: t.Optional[str]
+    offline: Offline = NOT_OFFLINE
 
 
 class Verified(t.NamedTuple):
@@ -104,7 +109,7 @@ def _verify_store(
 
     encryption = document["encryption"]
     choice = Choice(start=wanted.start, end=wanted.end)
-    trust = Trust(encryption["keyring"], not encrypts(encryption), record or NO_RECORD, choice)
+    trust = Trust(encryption["keyring"], not encrypts(encryption), record or NO_RECORD, choice, wanted.offline)
     with contextlib.closing(open_store(options)) as store:
         held = inventory.read(store, wanted.host, document["name"], trust=trust, was=document["was"])
         archives = inventory.overlapping(held.archives, wanted.start, wanted.end)
@@ -169,6 +174,7 @@ def _row(
         "key": None if one is None else one.key,
         "level": None if one is None else one.level,
         "authenticated": None if one is None else one.authenticated,
+        "opened": one is None or one.opened,
         "error": error if one is None else None if note else one.error,
         "note": note,
         "archives": 0 if one is None else 1,

@@ -60,8 +60,9 @@ if t.TYPE_CHECKING:
 
         level: proven verification level; None with an error or a note. note: why the archive is not whole, although nothing is wrong.
 
-        authenticated: whether the manifest is; None if the key is not at hand, or with an error. archives: how many a row stands for; in a
-        summary the good ones of a store with one level have one row, without a key.
+        authenticated: whether the manifest is; None if the key is not at hand, or with an error. opened: False if the archive has
+        recipients and its key is not at hand. archives: how many a row stands for; in a summary the good ones of a store with one level
+        have one row, without a key.
         """
 
         job: str
@@ -69,6 +70,7 @@ if t.TYPE_CHECKING:
         key: t.Optional[str]
         level: t.Optional[str]
         authenticated: t.Optional[bool]
+        opened: bool
         error: t.Optional[str]
         note: t.Optional[str]
         archives: int
@@ -230,6 +232,8 @@ def verified(results: t.Sequence[VerifiedRow]) -> str:
             key = result["store"], str(result["level"])
             counts[key] = counts.get(key, 0) + result.get("archives", 1)
     lines += ["ok      %s  %d archive(s) by %s" % (store, count, level) for (store, level), count in sorted(counts.items())]
+    closed = sum(result.get("archives", 1) for result in results if result.get("opened") is False)
+    lines += [_CLOSED % closed] if closed else []
     lines += _unauthenticated(sum(result.get("archives", 1) for result in results if result.get("authenticated") is False))
     return report_of(lines) if lines else "no archives"
 
@@ -242,7 +246,7 @@ def summary_of(results: t.Iterable[VerifiedRow]) -> t.List[VerifiedRow]:
         if result["error"] or result["note"]:
             bad.append(result)
             continue
-        of = (result["job"], result["store"], result["level"], result["authenticated"])
+        of = (result["job"], result["store"], result["level"], result["authenticated"], result["opened"])
         count = result["archives"] + (good[of]["archives"] if of in good else 0)
         good[of] = {**result, "key": None, "archives": count}
     return bad + list(good.values())
@@ -255,8 +259,18 @@ def restored(results: t.Sequence[RestoredRow]) -> str:
     return report_of([*lines, total, *_unauthenticated(len({row["archive"] for row in results if row["authenticated"] is False}))])
 
 
+_CLOSED = (
+    "note    %d archive(s) were not opened, because this host has no key of theirs: their bytes are those of their manifests, and nothing"
+    " shows that they can be decrypted. To check that: --level authenticated --identity FILE"
+)
+_UNAUTHENTICATED = (
+    "note    %d archive(s) are not authenticated: an older version made them, they are not encrypted, or anyone can have made them for"
+    " their recipients"
+)
+
+
 def _unauthenticated(count: int) -> t.List[str]:
-    return ["note    %d archive(s) are not authenticated: an older version made them, or they are not encrypted" % count] if count else []
+    return [_UNAUTHENTICATED % count] if count else []
 
 
 def keys(folder: str, infos: t.Sequence[KeyInfo], changed: t.Optional[bool]) -> str:

@@ -37,6 +37,7 @@ def test_at_home_every_store_is_used_in_order() -> None:
         "host": "web1",
         "keyring": "/etc/keyring",
         "unencrypted": False,
+        "for_recipients": False,
         "stores": [
             LOCAL,
             {"type": "s3", "name": "bucket", "bucket": "logs"},
@@ -44,6 +45,11 @@ def test_at_home_every_store_is_used_in_order() -> None:
         ],
         "on_server": [],
     }
+
+
+def test_a_job_for_recipients_needs_no_keyring() -> None:
+    (found,) = restore_jobs({"syslog": {**job(BUCKET), "encryption": {"recipients": ["age1x"]}}})
+    assert (found["keyring"], found["for_recipients"]) == (None, True)
 
 
 def test_elsewhere_a_folder_of_the_host_is_used_only_by_name() -> None:

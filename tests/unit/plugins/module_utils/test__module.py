@@ -18,7 +18,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
     IntegrityError,
     MissingLibraryError,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import KEYRING, SELECTION, STORE
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.encryption_spec import KEYRING
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import SELECTION, STORE
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documentation import documentation
 from hypothesis import given, strategies
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
@@ -41,7 +42,36 @@ def test_every_option_is_there_afterwards_with_its_default():
 
 
 def test_no_encryption_is_one_word():
-    assert check.normalise(dict(GOOD, encryption="none"))["encryption"] == {"format": "none", "keyring": None}
+    assert check.normalise(dict(GOOD, encryption="none"))["encryption"] == {"format": "none", "keyring": None, "recipients": []}
+
+
+AGE = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+
+
+def test_recipients_take_the_place_of_a_keyring():
+    assert check.normalise(dict(GOOD, encryption={"recipients": [AGE]}))["encryption"]["keyring"] is None
+
+
+@pytest.mark.parametrize(
+    ("encryption", "problem"),
+    [
+        ({}, "encryption.keyring: is missing"),
+        ({"recipients": []}, "encryption.keyring: is missing"),
+        ({"recipients": [AGE, AGE.upper()]}, r"encryption.recipients\[1\]: is there twice"),
+        ({"recipients": [AGE[:-1] + "q"]}, r"encryption.recipients\[0\]: .*checksum is wrong"),
+        ({"recipients": ["ssh-ed25519 AAAA"]}, r"encryption.recipients\[0\]: .*not a recipient"),
+        ({"recipients": ["AGE-SECRET-KEY-1QQQQ"]}, r"encryption.recipients\[0\]: it is a private key"),
+        ({"recipients": AGE}, "encryption.recipients: "),
+        ({"format": "none", "recipients": [AGE]}, "encryption.recipients: the format none encrypts for nobody"),
+        ({"recipients": [AGE] * 51}, "encryption.recipients: there are 51; the limit is 50"),
+    ],
+    ids=["nothing", "empty", "twice", "typo", "ssh", "private", "text", "none", "many"],
+)
+def test_mistakes_in_recipients_are_named(encryption, problem):
+    with pytest.raises(ConfigError) as raised:
+        check.normalise(dict(GOOD, encryption=encryption))
+    assert re.search(problem, str(raised.value))
+    assert "QQQQ" not in str(raised.value)
 
 
 def test_a_web_job_has_no_selection_and_a_selection_no_web():

@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, KeyringError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import ENCRYPTION
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.encryption_spec import ENCRYPTION
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring
 
 pytest.importorskip("cryptography")
@@ -40,16 +40,16 @@ def opened(enclosing: envelope.Envelope, archive: bytes, sha256: t.Optional[str]
 
 def test_there_is_an_envelope_and_a_suffix_for_each_format(folder: str) -> None:
     for format in ENCRYPTION["format"]["choices"]:
-        made = envelope.for_new_archives({"format": format, "keyring": folder})
+        made = envelope.for_new_archives({"format": format, "keyring": folder, "recipients": []})
         assert made.facts["format"] == format
         envelope.check_facts(made.facts, "the manifest")
         assert envelope.suffix(format).startswith(".tgz")
-        assert envelope.encrypts({"format": format, "keyring": folder}) == (sealed(made) != b"".join(TGZ))
+        assert envelope.encrypts({"format": format, "keyring": folder, "recipients": []}) == (sealed(made) != b"".join(TGZ))
 
 
 @pytest.mark.parametrize("format", [envelope.FERNET, envelope.NONE])
 def test_what_is_sealed_opens_by_its_manifest(format: str, folder: str) -> None:
-    made = envelope.for_new_archives({"format": format, "keyring": folder})
+    made = envelope.for_new_archives({"format": format, "keyring": folder, "recipients": []})
     archive = sealed(made)
     keyring.rotate(folder)
     found = envelope.for_archive(made.facts, folder, True, "the archive")
@@ -58,7 +58,7 @@ def test_what_is_sealed_opens_by_its_manifest(format: str, folder: str) -> None:
 
 def test_a_changed_archive_is_refused(folder: str) -> None:
     for format in (envelope.FERNET, envelope.NONE):
-        made = envelope.for_new_archives({"format": format, "keyring": folder})
+        made = envelope.for_new_archives({"format": format, "keyring": folder, "recipients": []})
         archive = sealed(made)
         digest = hashlib.sha256(archive).hexdigest()
         with pytest.raises(IntegrityError, match="the archive"):
@@ -77,7 +77,7 @@ def test_an_unencrypted_archive_is_accepted_only_on_request(folder: str) -> None
 
 
 def test_an_encrypted_archive_needs_a_keyring_with_its_key(folder: str) -> None:
-    facts = envelope.for_new_archives({"format": "fernet", "keyring": folder}).facts
+    facts = envelope.for_new_archives({"format": "fernet", "keyring": folder, "recipients": []}).facts
     with pytest.raises(KeyringError, match="no keyring is given"):
         envelope.for_archive(facts, None, True, "the archive")
     with pytest.raises(KeyringError, match="0123456789abcdef"):

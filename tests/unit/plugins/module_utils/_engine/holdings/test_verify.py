@@ -34,7 +34,7 @@ def test_count_good_archives_and_name_bad_ones():
 
     counts = verifying.count(results())
     failed = verifying.FailedArchive("a/b/lost", "there is no manifest beside the archive")
-    assert counts == verifying.Counts(10_001, {"size": 10_000, "read_back": 1}, 9_999, 1, [failed])
+    assert counts == verifying.Counts(10_001, {"size": 10_000, "read_back": 1}, 9_999, 1, 0, [failed])
 
 
 def test_what_an_inventory_alone_shows(store):
@@ -58,7 +58,7 @@ def test_each_level_that_a_file_store_has(store):
 def test_size_does_not_see_other_bytes_and_read_back_does(store):
     (archive, *_rest) = inventory.read(store).archives
     put(store, KEYS[0], b"x" * archive.size)
-    assert verifying.verify(store, archive, "size") == (KEYS[0], "size", None, None)
+    assert verifying.verify(store, archive, "size") == (KEYS[0], "size", None, None, True)
     assert verifying.verify(store, archive, "read_back").level is None
 
 

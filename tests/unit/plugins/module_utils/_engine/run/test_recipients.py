@@ -1,0 +1,290 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A job with recipients: who can open its archives, what a host without a key still knows of them, and attacks on wrapped keys."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import typing as t
+
+import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import manifest as manifests
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.create import Contents, create_archive
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, recipients
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import source_at
+from rigs import forgery
+from rigs.archives import PERIOD
+from rigs.holdings import KEYS
+from rigs.host import JOB, NAME, Host, files_below
+from rigs.recipients import AGE, HPKE, KINDS, identity_file
+from rigs.runs import lose
+
+pytest.importorskip("cryptography")
+STATUS = ("status", "--max-age", "9999d")
+
+
+class Called(t.NamedTuple):
+    code: int
+    output: str
+    error: str
+
+
+class Site:
+    """A host with a job for recipients: ``opener`` and ``other`` are identity files, ``stranger`` is that of nobody."""
+
+    def __init__(self, folder: pathlib.Path, kind: str = HPKE, keyring: bool = False, **changes: t.Any) -> None:
+        self.host = Host(folder)
+        self.host.write_logs(12, 13, 14)
+        self.recipient, self.opener = identity_file(folder, kind, "opener")
+        self.second, self.other = identity_file(folder, HPKE, "other")
+        self.outsider, self.stranger = identity_file(folder, kind, "stranger")
+        self.encryption: t.Dict[str, t.Any] = {"recipients": [self.recipient, self.second]}
+        if keyring:
+            self.encryption["keyring"] = str(self.host.keyring)
+        self.changes = dict(changes, encryption=self.encryption)
+        self.host.write_document(**self.changes)
+
+    def run(self, **changes: t.Any) -> t.Dict[str, t.Any]:
+        return self.host.run(**{**self.changes, **changes})
+
+    def call(self, *arguments: str) -> Called:
+        output, error = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(error):
+            code = cli.main([*arguments, "--config", str(self.host.folder / "jobs")])
+        return Called(code, output.getvalue(), error.getvalue())
+
+    def restore(self, *arguments: str, to: str = "to") -> Called:
+        return self.call("restore", "--since", "2024-01-01", "--to", str(self.host.folder / to), *arguments)
+
+    def restored(self, to: str = "to") -> t.List[bytes]:
+        return [(self.host.folder / to / name).read_bytes() for name in files_below(self.host.folder / to)]
+
+    def logs(self) -> t.List[bytes]:
+        return [path.read_bytes() for path in sorted(self.host.logs.iterdir())]
+
+    def manifest(self, key: str) -> t.Dict[str, t.Any]:
+        return forgery.read_manifest(self.host.store, key)
+
+
+@pytest.fixture
+def site(host: Host) -> Site:
+    site = Site(host.folder / "host")
+    assert site.run()["exit_code"] == 0
+    return site
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_host_keeps_no_key_and_each_identity_opens(kind: str, host: Host) -> None:
+    site = Site(host.folder / "host", kind)
+    assert site.run()["exit_code"] == 0
+    ids = {site.manifest(key)["encryption"]["key_id"] for key in KEYS}
+    assert len(ids) == 3
+    closed = site.restore()
+    assert (
+        closed.code != 0 and "no key of it is at hand" in closed.error and site.recipient in closed.error and "--identity" in closed.error
+    )
+    assert files_below(site.host.folder / "to") == []
+    for number, identity in enumerate((site.opener, site.other)):
+        assert site.restore("--identity", identity, to=str(number)).code == 0
+        assert site.restored(str(number)) == site.logs()
+
+
+def test_with_a_keyring_too_the_host_opens_its_archives(host: Host) -> None:
+    site = Site(host.folder / "host", keyring=True)
+    assert site.run()["exit_code"] == 0
+    assert site.restore().code == 0 and site.restored() == site.logs()
+    assert {row["authenticated"] for row in json.loads(site.call("verify", "--level", "authenticated", "--json").output)} == {True}
+    assert site.restore("--identity", site.other, to="second").code == 0
+    lose(site.host, "state")
+    assert site.run(delete_sources=True)["archives"] == []
+
+
+def test_the_token_opens_with_any_fernet_library(site: Site) -> None:
+    """The key that ``age -d`` or HPKE gives is a Fernet key, in the form that every library reads."""
+    import base64
+    import tarfile
+
+    from cryptography.fernet import Fernet
+
+    (identity,) = recipients.read_identities([site.opener])
+    wrapped = next(one for one in site.manifest(KEYS[0])["encryption"]["wrapped"] if one["recipient"] == site.recipient)
+    name = manifests.bound_name(NAME, JOB, KEYS[0].rpartition("/")[2])
+    key = base64.urlsafe_b64encode(recipients.unwrap(identity, base64.b64decode(wrapped["key"]), name, "x"))
+    tgz = Fernet(key).decrypt((site.host.store / KEYS[0]).read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(tgz)) as tar:
+        assert tar.extractfile(tar.getnames()[0]).read() == site.logs()[0]  # type: ignore[union-attr]
+
+
+# -- each error has its own message ------------------------------------------------------------------------------------
+
+
+def test_a_wrong_identity(site: Site) -> None:
+    called = site.restore("--identity", site.stranger)
+    assert called.code == 2
+    assert "none of the identities (%s) is a recipient of the archive" % site.outsider in called.error
+    assert site.recipient in called.error
+
+
+def test_an_identity_file_that_cannot_be_read(site: Site) -> None:
+    called = site.restore("--identity", "/nonexistent")
+    assert called.code == 2 and "/nonexistent: cannot read the identity file" in called.error
+
+
+def test_a_wrapped_key_that_was_moved_from_another_archive(site: Site) -> None:
+    """Without a catalog: with it, the manifest is not what it records."""
+    lose(site.host, "state")
+    moved = site.manifest(KEYS[1])["encryption"]
+    forgery.alter(site.host.store, KEYS[0], encryption=moved)
+    forgery.alter(site.host.store, KEYS[2], encryption=dict(site.manifest(KEYS[2])["encryption"], wrapped=moved["wrapped"]))
+    for level in ("read_back", "authenticated"):
+        verified = site.call("verify", "--level", level, "--identity", site.opener)
+        assert verified.code == 4 and verified.output.count("another archive") == 2, verified
+    restored = site.restore("--identity", site.opener)
+    assert restored.code == 4 and "another archive" in restored.error
+    assert site.restored() == site.logs()[1:2]
+
+
+def test_a_damaged_wrapped_key(site: Site) -> None:
+    lose(site.host, "state")
+    facts = site.manifest(KEYS[0])["encryption"]
+    facts["wrapped"][0]["key"] = facts["wrapped"][0]["key"][:-8] + "AAAAAA=="
+    forgery.alter(site.host.store, KEYS[0], encryption=facts)
+    restored = site.restore("--identity", site.opener)
+    assert restored.code == 4 and "is damaged" in restored.error
+
+
+def test_a_stripped_hmac_is_refused(site: Site) -> None:
+    lose(site.host, "state")
+    forgery.downgrade(site.host.store, KEYS[0])
+    verified = site.call("verify")
+    assert verified.code == 4 and "has recipients and no HMAC" in verified.output
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [[], "x", [{"type": "age"}], [{"type": "age", "recipient": "r", "key": "%"}], [{"type": "keyring", "recipient": "r", "key": "AAAA"}]],
+    ids=["empty", "text", "incomplete", "not-base64", "no-key-id"],
+)
+def test_a_manifest_with_odd_recipients_is_refused(wrapped: t.Any, site: Site) -> None:
+    forgery.alter(site.host.store, KEYS[0], encryption=dict(site.manifest(KEYS[0])["encryption"], wrapped=wrapped))
+    verified = site.call("verify", "--identity", site.opener)
+    assert verified.code == 4 and "encryption.wrapped" in verified.output
+
+
+# -- what a host without a key knows -----------------------------------------------------------------------------------
+
+
+def test_verify_without_an_identity_says_what_it_proves(site: Site) -> None:
+    verified = site.call("verify")
+    assert verified.code == 0
+    assert "3 archive(s) were not opened" in verified.output
+    rows = json.loads(site.call("verify", "--json").output)
+    assert {(row["level"], row["authenticated"]) for row in rows} == {("read_back", True)}, "the ledger has their manifests"
+    thorough = site.call("verify", "--level", "authenticated")
+    assert thorough.code == 4 and "no key of it is at hand" in thorough.output
+    opened = site.call("verify", "--level", "authenticated", "--identity", site.opener)
+    assert opened.code == 0 and "were not opened" not in opened.output
+
+
+def test_a_lost_catalog_adopts_what_the_ledger_has(site: Site) -> None:
+    os.unlink(site.host.state / "catalog.sqlite")
+    record = site.run(delete_sources=True)
+    assert (record["exit_code"], record["archives"], record["warnings"]) == (0, [], [])
+    assert len(record["sources_deleted"]) == 3
+    assert site.call("verify").code == 0 and site.call(*STATUS).code == 0
+
+
+def test_without_catalog_and_ledger_nothing_is_adopted(site: Site) -> None:
+    lose(site.host, "state")
+    record = site.run(delete_sources=True)
+    assert len(record["archives"]) == 3
+    assert any("3 archive(s) are archived again" in text for text in record["warnings"])
+
+
+def test_retention_goes_on_without_a_key(site: Site) -> None:
+    policy = {"keep_last": 1, "max_delete_share": 1}
+    record = site.run(retention=policy)
+    assert record["pruned"]["file"]["removed"] == KEYS[:2]
+    assert site.call("verify").code == 0 and site.call(*STATUS).code == 0 and site.call("ledger", "verify").code == 0
+
+
+def forged(site: Site, key: str, content: bytes) -> None:
+    """Who knows the recipient makes an archive for it, with the HMAC of its own key, in the place of one of the host."""
+    made = site.host.folder / "forged"
+    made.mkdir(exist_ok=True)
+    source = made / ("syslog.%s" % key[-14:-11])
+    source.write_bytes(content)
+    path = made / key.rpartition("/")[2]
+    new = envelope.RecipientsEnvelope([recipients.parse(site.recipient)], None)
+    period = manifests.period_of(t.cast(t.Any, site.manifest(key)))
+    create_archive(str(path), Contents([source_at(str(source), PERIOD)], NAME, JOB, period), new)
+    os.replace(path, site.host.store / key)
+    os.replace(str(path) + ".manifest.json", str(site.host.store / key) + ".manifest.json")
+
+
+@pytest.mark.parametrize("lost", ["nothing", "catalog", "state"])
+def test_an_archive_that_somebody_made_for_the_recipient(lost: str, site: Site) -> None:
+    """The catalog, or the ledger, shows it. Without both, it opens, and is reported as not authenticated."""
+    forged(site, KEYS[0], b"made up\n")
+    if lost == "catalog":
+        os.unlink(site.host.state / "catalog.sqlite")
+    elif lost == "state":
+        lose(site.host, "state")
+    verified = site.call("verify", "--identity", site.opener)
+    restored = site.restore("--identity", site.opener, "--json")
+    if lost == "state":
+        assert verified.code == 0
+        assert {row["authenticated"] for row in json.loads(restored.output)} == {False}
+        assert len(site.run(delete_sources=True)["archives"]) == 3
+    else:
+        assert verified.code == 4 and KEYS[0] in verified.output and "replaced" in verified.output
+        assert restored.code == 4 and KEYS[0] in restored.error
+        assert {row["archive"]: row["authenticated"] for row in json.loads(restored.output)} == {
+            KEYS[0]: None,
+            **dict.fromkeys(KEYS[1:], True),
+        }
+    assert lost != "nothing" or site.call(*STATUS).code == 4
+
+
+def test_with_a_keyring_what_somebody_made_for_the_recipient_is_not_authenticated(host: Host) -> None:
+    site = Site(host.folder / "host", keyring=True)
+    assert site.run()["exit_code"] == 0
+    lose(site.host, "state")
+    forged(site, KEYS[0], b"made up\n")
+    rows = json.loads(site.call("verify", "--json").output)
+    assert {row["key"]: row["authenticated"] for row in rows} == {KEYS[0]: None, KEYS[1]: True, KEYS[2]: True}
+    record = site.run(delete_sources=True)
+    assert [archive["sources"][0][-2:] for archive in record["archives"]] == ["12"]
+
+
+def test_the_ledger_names_who_can_open(site: Site) -> None:
+    entries = [row for row in json.loads(site.call("ledger", "show", "--json").output) if row["op"] == "put"]
+    assert [entry["payload"]["keys"] for entry in entries] == [[site.recipient, site.second]] * 3
+
+
+def test_without_pyrage_nothing_is_archived_and_the_error_says_what_to_do(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    site = Site(host.folder / "host", AGE)
+    monkeypatch.setitem(sys.modules, "pyrage", None)
+    record = site.run()
+    assert record["exit_code"] == 2 and files_below(site.host.store) == []
+    assert "pyrage" in record["errors"][0] and "hpke need no further library" in record["errors"][0]
+
+
+def test_a_flat_store_and_a_revision_have_their_names(host: Host) -> None:
+    """The wrapped key is bound to the name in the manifest, which is that of the catalog: a store may give it a revision."""
+    folder = host.folder / "host"
+    site = Site(folder, stores=[{"type": "file", "path": str(folder / "store"), "layout": "flat"}])
+    assert site.run()["exit_code"] == 0
+    path = site.host.logs / "syslog.20240112.14"
+    path.write_bytes(path.read_bytes() + b"more\n")
+    assert site.run()["exit_code"] == 0
+    assert site.restore("--identity", site.opener).code == 0
+    assert site.restored() == site.logs()
