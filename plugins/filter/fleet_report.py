@@ -14,15 +14,15 @@ name: fleet_report
 short_description: The output of the command log-archive on each host, as readable text
 version_added: 0.1.0
 description:
-  - Takes the results of C(log-archive prune --json) or C(log-archive verify --json) on many hosts and returns lines to show. They hold what
-    the command prints without C(--json).
+  - Takes the results of C(log-archive prune --json), C(log-archive sync --json) or C(log-archive verify --json) on many hosts and returns
+    lines to show. They hold what the command prints without C(--json).
   - Hosts with a failure come first.
 positional: command, verbose
 options:
   command:
     description: The command that ran.
     type: str
-    choices: [prune, verify]
+    choices: [prune, sync, verify]
     required: true
   verbose:
     description: Whether to show everything. Otherwise the plan of a prune in check mode has only the archives that it would remove.

@@ -17,6 +17,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command impo
 
 TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
     "prune": lambda rows: "\n".join(texts.recap(complete(row), kept=False) for row in rows),
+    "sync": lambda rows: "\n".join(texts.recap(complete(row)) for row in rows),
     "verify": texts.verified,
 }
 """What the command prints for people, by the name of the command: only what matters."""
@@ -189,7 +190,7 @@ def status(results: t.Mapping[str, t.Any]) -> t.List[str]:
                 row["job"],
                 row["state"].partition("\n")[0],
                 row["last_success"] or "never",
-                stores(row["backlog"]),
+                stores(texts.waiting(row)),
                 "%d (%s)" % (row["archives"], format_size(row["bytes"])),
                 ratio(row["source_bytes"], row["bytes"]),
                 stores(row["verified"]),

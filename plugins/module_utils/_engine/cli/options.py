@@ -42,11 +42,16 @@ def add_archives(parser: argparse.ArgumentParser) -> None:
 
 def add_range(parser: argparse.ArgumentParser) -> None:
     """Add the options that select archives by period and host."""
+    add_period(parser)
+    parser.add_argument("--host", help="archives of this host (default: this host; '*' selects every host)")
+
+
+def add_period(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select archives by period."""
     parser.add_argument(
         "--since", metavar="TIME", type=time_argument, help="only periods that end after this time (2024-01-12 or 2024-01-12T13:00Z)"
     )
     parser.add_argument("--until", metavar="TIME", type=time_argument, help="only periods that begin before this time")
-    parser.add_argument("--host", help="archives of this host (default: this host; '*' selects every host)")
 
 
 def add_identities(parser: argparse.ArgumentParser) -> None:

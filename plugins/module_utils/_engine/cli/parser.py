@@ -45,6 +45,12 @@ def _prune() -> Command:
     return run.add_prune_options, run.prune
 
 
+def _sync() -> Command:
+    from . import run
+
+    return run.add_sync_options, run.sync
+
+
 def _list() -> Command:
     from . import archives
 
@@ -160,6 +166,7 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "restore": ("fetch, authenticate, decrypt and extract archives", _restore),
     "search": ("print the lines of archived logs that match a pattern", _search),
     "prune": ("apply retention now", _prune),
+    "sync": ("copy archives that a store lacks from other stores, without opening them", _sync),
     "key": ("manage the keyring of a job", _key),
     "ledger": ("verify, show or export the signed record of what was archived and pruned", _ledger),
     "check-config": ("check job and stream documents and report every mistake", _check_config),

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``log-archive run`` and ``log-archive prune``."""
+"""``log-archive run``, ``log-archive prune`` and ``log-archive sync``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typing as t
 
 from ..base.errors import LockedError, LogArchiveError, UsageError
 from . import output
-from .options import add_store, progress_of, stores
+from .options import add_period, add_store, check_range, progress_of, stores
 
 if t.TYPE_CHECKING:
     import argparse
@@ -86,6 +86,33 @@ def prune(options: argparse.Namespace) -> int:
         return job.prune(document, names, check=options.dry_run, max_delete_share=options.max_delete_share)
 
     return _each(options, prune_one, notify=False)
+
+
+def add_sync_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``sync``."""
+    _add_jobs_or_all(parser, "sync the stores of every job")
+    parser.add_argument("--from", dest="source", metavar="STORE", help="copy only from this store (default: from any store of the job)")
+    parser.add_argument("--to", dest="destination", metavar="STORE", help="copy only to this store (default: to every store of the job)")
+    add_period(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show what would be copied, and copy nothing")
+
+
+def sync(options: argparse.Namespace) -> int:
+    """Copy archives between the stores of jobs."""
+    _check_jobs_or_all(options)
+    check_range(options)
+    if options.source is not None and options.source == options.destination:
+        raise UsageError("--from and --to name the same store", hint="Name two stores of the job, or leave one of them out")
+    progress = progress_of(options)
+
+    def sync_one(document: JobDocument) -> RunRecord:
+        from ..run.sync import Wanted, sync
+
+        sources, destinations = ([store["name"] for store in stores(document, name)] for name in (options.source, options.destination))
+        wanted = Wanted(sources, destinations, options.since, options.until)
+        return sync(document, wanted, check=options.dry_run, progress=progress)
+
+    return _each(options, sync_one, notify=False)
 
 
 def _share(text: str) -> float:

@@ -67,12 +67,13 @@ def show(options: argparse.Namespace) -> int:
     from ..run.audit import auditing
     from ..state import status
     from ..tell import report
+    from ..tell.lacking import status_of
 
     rows: t.List[StatusRow] = []
     found = [] if options.jobs or options.offline else streams()
 
     def add(document: JobDocument) -> None:
-        row = status.of(document, options.max_age)
+        row = status_of(document, options.max_age)
         with auditing(document) as audit:
             if not options.offline:
                 status.add_findings(row, *_compare(document, audit))

@@ -13,7 +13,7 @@ from ..archive.naming import MANIFEST_SUFFIX, manifest_key, revised
 from ..base.beneath import open_local
 from ..base.errors import IntegrityError, LogArchiveError, StoreError, StoreExistsError, StoreNotFoundError
 from ..base.progress import Advance
-from ..stores.base import Digests, Store, Verification, digests_of
+from ..stores.base import Digests, PutResult, Store, Verification, digests_of
 from .inventory import fetch_manifest
 from .trust import Trust
 
@@ -54,17 +54,9 @@ def send(
     was lost, for example), it is verified and kept, but only if its manifest is authenticated, or describes the very bytes of this one.
     trust: by default no key is known. Raises StoreError, IntegrityError, and OSError if the local file cannot be read.
     """
-    beside = path + MANIFEST_SUFFIX
-    manifest_digests = digests_of_file(beside)
     for candidate in _revisions(key, suffix):
         try:
-            manifest_put = store.put(beside, manifest_key(candidate), manifest_digests)
-            try:
-                result = store.put(path, candidate, digests(manifest), progress)
-            except StoreExistsError:
-                if not manifest_put.existed:
-                    store.delete([manifest_key(candidate)])
-                raise
+            result = put(store, path, manifest, candidate, progress)
             return Sent(candidate, result.existed, result.attempts, result.verification, None)
         except StoreExistsError:
             # A server can report any digest. Sources may be deleted for what is kept here.
@@ -72,6 +64,18 @@ def send(
             if found is not None:
                 return Sent(candidate, True, 1, found[1], found[0])
     raise _no_free_name(store, key)
+
+
+def put(store: Store, path: Local, manifest: Manifest, key: str, progress: t.Optional[Advance] = None) -> PutResult:
+    """Send the archive ``path``, and before it the manifest beside it, to this very key. Raises StoreExistsError if it is taken."""
+    beside = path + MANIFEST_SUFFIX
+    manifest_put = store.put(beside, manifest_key(key), digests_of_file(beside))
+    try:
+        return store.put(path, key, digests(manifest), progress)
+    except StoreExistsError:
+        if not manifest_put.existed:
+            store.delete([manifest_key(key)])
+        raise
 
 
 def look(store: Store, manifest: Manifest, key: str, suffix: str, trust: t.Optional[Trust] = None) -> t.Tuple[str, t.Optional[Sent]]:

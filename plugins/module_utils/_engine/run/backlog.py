@@ -27,7 +27,7 @@ def limit(run: Context) -> None:
         if not given_up:
             continue
         for entry in given_up:
-            run.catalog.give_up(entry, name)
+            run.catalog.lacking.give_up(entry, name)
             if not any(copy.state == "pending" for copy in run.catalog.copies(entry).values()):
                 unspool(run, entry)
         _report(run, name, given_up, str(options["max_backlog"]))

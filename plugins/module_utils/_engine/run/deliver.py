@@ -58,9 +58,7 @@ def _send(run: Context, entry: Entry, name: str) -> CopyRecord:
     if name in run.stores.dead:
         return {"state": "pending", "error": run.stores.dead[name]}
     try:
-        store = run.stores.open(name)
-        if store.folder() == run.spool.identity:
-            raise ConfigError("the store is the spool, from which archives are removed once they are stored", store.location(), _ELSEWHERE)
+        store = opened(run, name)
         if not _confirmed(run, entry, store):
             run.recorder.warn("%s was not sent to store %s: not confirmed" % (entry.name, name))
             return {"state": "pending", "error": "not confirmed"}
@@ -70,6 +68,14 @@ def _send(run: Context, entry: Entry, name: str) -> CopyRecord:
     run.recorder.set_changed()
     run.recorder.event("stored", archive=entry.name, store=name, verified_by=copy["verified_by"], attempts=copy["attempts"])
     return copy
+
+
+def opened(run: Context, name: str) -> Store:
+    """The store of this name, to send archives to. Raises what ``OpenStores.open`` raises, and ConfigError if it is the spool."""
+    store = run.stores.open(name)
+    if store.folder() == run.spool.identity:
+        raise ConfigError("the store is the spool, from which archives are removed once they are stored", store.location(), _ELSEWHERE)
+    return store
 
 
 def _confirmed(run: Context, entry: Entry, store: Store) -> bool:

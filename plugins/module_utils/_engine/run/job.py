@@ -54,7 +54,7 @@ def run(
             if taken:
                 context.recorder.event("renamed", was=taken)
             if check:
-                _carry_out(context, lambda: _archive_and_prune(context, after_kill=False))
+                carry_out(context, lambda: _archive_and_prune(context, after_kill=False))
             else:
                 context.spool.make()
                 _run_and_remember(context)
@@ -88,7 +88,7 @@ def prune(
         if not check:
             stack.enter_context(locked(document))
         context = stack.enter_context(contextlib.closing(Context(document, now, check)))
-        _carry_out(context, lambda: _prune_only(context, stores or context.stores.names))
+        carry_out(context, lambda: _prune_only(context, stores or context.stores.names))
         return context.recorder.record
 
 
@@ -106,7 +106,7 @@ def _prune_only(context: Context, stores: t.Sequence[str]) -> None:
     if not context.check and context.catalog.entered.owes_entries(context.job):
         context.enter("adopt")
     pruning.prune(context, stores, always=True)
-    _send_head(context)
+    send_head(context)
 
 
 def _run_and_remember(context: Context) -> None:
@@ -117,7 +117,7 @@ def _run_and_remember(context: Context) -> None:
     notify = context.document["notify"]
     previous = runs.last_ended(context.job) if notify else None
     try:
-        _carry_out(context, lambda: _archive_and_prune(context, after_kill=last is not None and last.ended is None))
+        carry_out(context, lambda: _archive_and_prune(context, after_kill=last is not None and last.ended is None))
     finally:
         _remember(context, number)
         if notify:
@@ -140,7 +140,7 @@ def _remember(context: Context, number: int) -> None:
         context.recorder.judge()
 
 
-def _carry_out(context: Context, work: t.Callable[[], None]) -> None:
+def carry_out(context: Context, work: t.Callable[[], None]) -> None:
     """Do the work of a run, and record how it ended. Only exceptions that no step expects are raised."""
     recorder = context.recorder
     began = time.monotonic()
@@ -202,10 +202,10 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
 
         clean(context, everywhere=after_kill)
     pruning.prune(context, context.stores.names, always=False)
-    _send_head(context)
+    send_head(context)
 
 
-def _send_head(context: Context) -> None:
+def send_head(context: Context) -> None:
     """Copy the head of the ledger to the stores that need it, and record where the ledger ends."""
     standing = context.catalog.entered.standing(context.job)
     if standing is None:

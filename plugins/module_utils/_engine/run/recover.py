@@ -13,6 +13,8 @@ from ..archive.naming import MANIFEST_SUFFIX, unrevised
 from ..base.errors import IntegrityError, LogArchiveError
 
 if t.TYPE_CHECKING:
+    from ..archive.facts import Manifest
+    from ..base.progress import Advance
     from ..sources.base import Source
     from ..state.entry import Entry
     from ..stores.base import Store
@@ -49,8 +51,13 @@ def _recover_archive(run: Context, key: str) -> None:
             return
         entry = run.catalog.add(key.split("/")[0], run.job, key, manifest, run.stores.names)
         run.recorder.event("recovered", archive=entry.name)
-    elif not entry.spooled and entry.manifest["archive"] == manifest["archive"]:
+    elif not entry.spooled and manifest["archive"] in [one["archive"] for one in _manifests(run, entry)]:
         run.spool.remove(key)
+
+
+def _manifests(run: Context, entry: Entry) -> t.List[Manifest]:
+    """The manifests of an archive: a copy that was there already is another ciphertext. A sync that was killed leaves either."""
+    return [entry.manifest, *(copy.manifest for copy in run.catalog.copies(entry).values() if copy.manifest is not None)]
 
 
 def _recover_missing(run: Context, entry: Entry) -> Entry:
@@ -71,7 +78,7 @@ def _recover_missing(run: Context, entry: Entry) -> Entry:
             store = run.stores.open(copy.store)
             if copy.manifest is not None:
                 entry = run.catalog.adopt(entry, copy.store, copy.manifest)
-            _fetch(run, entry, store, copy.key)
+            fetch(run, entry, store, copy.key)
         except (LogArchiveError, OSError) as error:
             run.recorder.warn("%s disappeared from the spool and cannot be fetched from store %s: %s" % (entry.name, copy.store, error))
             continue
@@ -83,18 +90,17 @@ def _recover_missing(run: Context, entry: Entry) -> Entry:
     return entry
 
 
-def _fetch(run: Context, entry: Entry, store: Store, key: str) -> None:
-    """Bring an archive back to the spool from a store."""
-
+def fetch(run: Context, entry: Entry, store: Store, key: str, progress: t.Optional[Advance] = None) -> None:
+    """Bring an archive back to the spool from a store. Raises IntegrityError if its bytes are not those of the manifest of the entry."""
     from ..stores.base import digests_of
 
-    def fetch(file: t.BinaryIO) -> None:
-        store.get(key, file, most=entry.size)
+    def write(file: t.BinaryIO) -> None:
+        store.get(key, file, progress, most=entry.size)
         file.seek(0)
         if digests_of(file) != manifests.digests(entry.manifest):
             raise IntegrityError("the store's copy differs from the manifest", store.location(key))
 
-    run.spool.put(entry.key, entry.manifest, fetch)
+    run.spool.put(entry.key, entry.manifest, write)
 
 
 # -- a lost catalog ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 from ..archive.naming import MANIFEST_SUFFIX, host_name, unrevised
 from ..base.durable import is_locked
-from ..base.errors import EXIT_DONE, EXIT_INTEGRITY, EXIT_PARTLY, WORST_FIRST, IntegrityError, LogArchiveError
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_PARTLY, WORST_FIRST, IntegrityError, LogArchiveError
 from ..crypto.envelope import NOT_OFFLINE, Offline
 from ..holdings.verify import Checked
 from ..state import catalog as catalogs
@@ -43,7 +43,8 @@ class Wanted(t.NamedTuple):
 
 
 class Verified(t.NamedTuple):
-    """The result for one job. exit_code: 4 if an archive failed, 1 or 2 if a store did, 3 if an upload or a removal was cut."""
+    """The result for one job. exit_code: 4 if an archive failed, 1 or 2 if a store failed or lacks archives, 3 if an upload or a removal
+    was cut."""
 
     rows: t.List[VerifiedRow]
     exit_code: int
@@ -79,6 +80,14 @@ def verify(
                 rows.append(_row(document, options["name"], None, error=str(error)))
                 codes.append(error.exit_code)
                 continue
+            lacked = _lacked(document, options, catalog, wanted)
+            if lacked:
+                text = (
+                    "it lacks %d archive(s) that the job keeps and other stores have, so they were not verified."
+                    " 'log-archive sync %s' copies them"
+                )
+                rows.append(_row(document, options["name"], None, error=text % (lacked, document["name"])))
+                codes.append(EXIT_FAILED)
             if catalog is not None:
                 results = {t.cast(str, row["key"]): row["error"] for row in found if row["note"] is None}
                 complete = wanted.start is None and wanted.end is None and wanted.host in (None, host_name(document["host"]))
@@ -91,6 +100,18 @@ def verify(
             codes.append(audit.broken.exit_code)
         _report(document, rows, failed_before, catalog)
     return Verified(rows, next(code for code in WORST_FIRST if code in codes))
+
+
+def _lacked(document: JobDocument, options: JobStore, catalog: t.Optional[catalogs.Catalog], wanted: Wanted) -> int:
+    """How many of the wanted archives the store should have and was never sent: it is not whole because nothing is wrong with the others.
+
+    A new job, or one without a catalog, expects nothing.
+    """
+    if catalog is None or wanted.host not in (None, host_name(document["host"])):
+        return 0
+    from ..tell.lacking import lacking_in
+
+    return sum(not one.begun and one.touches(wanted.start, wanted.end) for one in lacking_in(document, options, catalog))
 
 
 def _verify_store(

@@ -27,6 +27,7 @@ if t.TYPE_CHECKING:
     from .counts import Counts
     from .entry import Copy, Entry
     from .held import Held
+    from .lacking import Lacking
     from .listings import Listings
     from .names import Names
     from .record import SpoolRecord
@@ -87,7 +88,7 @@ class Catalog:
         """Close the database."""
         self._database.close()
 
-    # An idle run needs none of the next four.
+    # An idle run needs none of the next five.
 
     @property
     def names(self) -> Names:
@@ -109,6 +110,13 @@ class Catalog:
         from .listings import Listings
 
         return Listings(self._database)
+
+    @property
+    def lacking(self) -> Lacking:
+        """What a store lacks and another has."""
+        from .lacking import Lacking
+
+        return Lacking(self._database)
 
     def held_by(self, host: str, job: str, store: str) -> Held:
         """What a store holds of a host and job."""
@@ -210,13 +218,6 @@ class Catalog:
         with self._database.transaction():
             self._database.execute("UPDATE archives SET spooled = 0 WHERE id = ?", (entry.id,))
             self._database.execute("DELETE FROM copies WHERE archive = ? AND state = 'pending'", (entry.id,))
-
-    def give_up(self, entry: Entry, store: str) -> None:
-        """Record that a store will not get its copy."""
-        with self._database.transaction():
-            self._database.execute(
-                "UPDATE copies SET state = 'given up' WHERE archive = ? AND store = ? AND state = 'pending'", (entry.id, store)
-            )
 
     # -- copies -------------------------------------------------------------------------------------------------------
 

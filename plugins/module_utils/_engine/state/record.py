@@ -78,6 +78,16 @@ class PruneRecord(t.TypedDict, total=False):
     plan: t.Sequence[t.Mapping[str, object]]
 
 
+class SyncRecord(t.TypedDict):
+    """What was copied to one store. ``copied``, ``present`` (there already, and verified now): keys. ``bytes``: of those copied.
+    ``failed``: {key: why the store did not get the archive}."""
+
+    copied: t.List[str]
+    present: t.List[str]
+    bytes: int
+    failed: t.Dict[str, str]
+
+
 class SpoolRecord(t.TypedDict):
     """The archives that wait in the spool at the end of the run."""
 
@@ -121,3 +131,9 @@ class RunRecord(t.TypedDict):
     ledger: t.Optional[LedgerRecord]
     warnings: t.List[str]
     errors: t.List[str]
+
+
+class SyncedRecord(RunRecord):
+    """The record of ``log-archive sync``. ``synced``: by store name, what was copied there, or in a dry run would be."""
+
+    synced: t.Dict[str, SyncRecord]

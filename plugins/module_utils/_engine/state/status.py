@@ -44,10 +44,11 @@ if t.TYPE_CHECKING:
 
         next_due: when the current period ends. next_run: when cron or the timer runs the job, by its ``schedule``.
         archives, bytes, source_bytes: what is in the spool or in a store. verified: {store: the weakest level at which a copy there was
-        verified}. backlog: {store: how many archives wait for it}. given_up: {store: how many it will not get}. prune_refused: {store:
-        why a guard refused its last prune}. running: a run of the job is active: its lock is held. findings, unreachable: see
-        ``add_findings``. exit_code: 0 the job is fine; 1 the last run failed or was killed, the last success is too old, or a store cannot
-        be listed; 3 the last run was partly done, archives wait for a store, or a prune was refused; 4 a store does not have what the
+        verified}. backlog: {store: how many archives wait for it}. lacking: {store: how many archives it lacks that the job keeps, and that
+        only ``log-archive sync`` copies there}. given_up: {store: how many it will not get}. prune_refused: {store: why a guard refused
+        its last prune}. running: a run of the job is active: its lock is held. findings, unreachable: see ``add_findings``.
+        exit_code: 0 the job is fine; 1 the last run failed or was killed, the last success is too old, or a store cannot be listed; 3 the
+        last run was partly done, archives wait for a store, a store lacks some, or a prune was refused; 4 a store does not have what the
         catalog records, or the ledger is broken. ledger: where the ledger of the job ends (see ``ledger.chain.Head``); None without one.
         """
 
@@ -63,6 +64,7 @@ if t.TYPE_CHECKING:
         verified: t.Dict[str, str]
         spool: SpoolRecord
         backlog: t.Dict[str, int]
+        lacking: t.Dict[str, int]
         given_up: t.Dict[str, int]
         prune_refused: t.Dict[str, t.List[str]]
         verifications: t.Dict[str, StoreVerification]
@@ -94,6 +96,7 @@ def blank(job: str) -> StatusRow:
         "verified": {},
         "spool": {"archives": 0, "bytes": 0},
         "backlog": {},
+        "lacking": {},
         "given_up": {},
         "prune_refused": {},
         "verifications": {},
@@ -169,6 +172,14 @@ def add_findings(row: StatusRow, findings: t.List[Finding], unreachable: t.Dict[
     silent = [name for name in unreachable if name not in row["backlog"]]
     if silent:
         _add_problem(row, EXIT_FAILED, "cannot compare with the catalog: store %s" % ", ".join(silent))
+
+
+def add_lacking(row: StatusRow, lacking: t.Dict[str, int]) -> None:
+    """Add how many archives each store lacks that the job keeps; only of stores that lack some."""
+    row["lacking"] = lacking
+    if lacking:
+        counts = ", ".join("%s (%d)" % item for item in lacking.items())
+        _add_problem(row, EXIT_PARTLY, "stores lack archives that the job keeps: %s; 'log-archive sync' copies them" % counts)
 
 
 def add_ledger(row: StatusRow, head: t.Optional[Head], broken: t.Optional[LogArchiveError]) -> None:

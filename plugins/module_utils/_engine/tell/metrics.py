@@ -50,6 +50,7 @@ METRICS = (
     ("spool_filesystem_free_bytes", "gauge", "Free space for the job in the file system of the spool."),
     ("spool_filesystem_size_bytes", "gauge", "Size of the file system of the spool."),
     ("backlog_archives", "gauge", "Archives that wait for the store."),
+    ("lacking_archives", "gauge", "Archives that the job keeps and the store lacks; log-archive sync copies them there."),
     ("oldest_unshipped_timestamp_seconds", "gauge", "When the oldest archive that waits for the store was made; 0 if none waits."),
     ("given_up_archives", "gauge", "Archives that the store, which is not required, will not get."),
     ("verified_level", "gauge", "Lowest verification level of a copy in the store: 1 size, 2 server_digest, 3 remote_hash, 4 read_back."),
@@ -95,14 +96,15 @@ def unknown(record: RunRecord) -> JobFacts:
 
 def facts_of(document: JobDocument, record: t.Optional[RunRecord] = None) -> JobFacts:
     """The facts of a job. record: of the last run, by default the catalog's. Raises LogArchiveError if the catalog cannot be used."""
-    from ..state import catalog as catalogs, status
+    from ..state import catalog as catalogs
+    from .lacking import status_of
 
     job = document["name"]
     facts = JobFacts(
         job,
         host_name(document["host"]),
         record,
-        status.of(document),
+        status_of(document),
         [store["name"] for store in document["stores"]],
         disk=_disk_of(document["spool"]),
     )
@@ -199,6 +201,7 @@ def _of_stores(facts: JobFacts) -> t.Dict[str, t.Mapping[str, Value]]:
     status = facts.status
     return {
         "backlog_archives": status["backlog"],
+        "lacking_archives": status["lacking"],
         "oldest_unshipped_timestamp_seconds": facts.oldest,
         "given_up_archives": status["given_up"],
         "verified_level": {store: VERIFICATION_LEVELS.index(level) + 1 for store, level in status["verified"].items()},

@@ -16,7 +16,7 @@ from .texts import problem
 if t.TYPE_CHECKING:
     from ..archive.facts import PeriodText
     from ..crypto.keyring import KeyInfo
-    from ..state.record import ArchiveRecord, PruneRecord, RunRecord
+    from ..state.record import ArchiveRecord, PruneRecord, RunRecord, SyncRecord
     from ..state.status import StatusRow
 
     # Not at run time: the command would build these types at every start.
@@ -112,6 +112,10 @@ def recap(record: RunRecord, kept: bool = True) -> str:
         lines.append(_DETAIL + REST % (len(record["archives"]) - MOST_ROWS))
     for name, pruned in record["pruned"].items():
         lines += _pruned(name, pruned, record["check"], kept)
+    for name, synced in t.cast("t.Dict[str, SyncRecord]", record.get("synced", {})).items():
+        counts = (name, len(synced["copied"]), format_size(synced["bytes"]), len(synced["present"]), len(synced["failed"]))
+        lines.append("  synced   %s: %d copied (%s), %d there already, %d failed" % counts)
+        lines += [_DETAIL + key for key in first(synced["copied"])]
     if record["sources_deleted"]:
         lines.append("  deleted  %d source(s) that every required store has" % len(record["sources_deleted"]))
     if record["skipped"]:
@@ -288,7 +292,7 @@ def status(rows: t.Sequence[StatusRow]) -> str:
     cells = []
     for row in rows:
         spool = "%d (%s)" % (row["spool"]["archives"], format_size(row["spool"]["bytes"]))
-        backlog = " ".join("%s=%d" % item for item in sorted(row["backlog"].items())) or "-"
+        backlog = " ".join("%s=%d" % item for item in sorted(waiting(row).items())) or "-"
         held = "%d (%s)" % (row["archives"], format_size(row["bytes"]))
         levels = " ".join("%s=%s" % item for item in sorted(row["verified"].items())) or "-"
         following = row["next_run"] or row["next_due"] or "-"
@@ -296,6 +300,13 @@ def status(rows: t.Sequence[StatusRow]) -> str:
         cells.append((row["job"], state, row["last_success"] or "never", following, held, levels, spool, backlog))
     head = ("JOB", "STATE", "LAST SUCCESS", "NEXT", "ARCHIVES", "VERIFIED", "SPOOL", "BACKLOG")
     return "\n".join([table(head, cells), *(text for row in rows for text in findings(row))])
+
+
+def waiting(row: t.Mapping[str, t.Any]) -> t.Dict[str, int]:
+    """The backlog of each store that has one: what waits for it in the spool, and what only ``log-archive sync`` copies there."""
+    # An older engine does not report what stores lack.
+    lacking = row.get("lacking", {})
+    return {store: row["backlog"].get(store, 0) + lacking.get(store, 0) for store in {**row["backlog"], **lacking}}
 
 
 def findings(row: StatusRow) -> t.List[str]:

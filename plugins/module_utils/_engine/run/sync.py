@@ -1,0 +1,237 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copy archives from store to store, as they are: neither the archive nor its manifest is opened, and no key is needed.
+
+One archive at a time passes through the spool. There its digests are compared with its manifest before the destination gets anything. The
+catalog knows of a copy before it is made, and counts it once the destination has proven it. If a sync is killed at any step, the next one
+finds that step undone and does it, or finds it done and recognises it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+
+from ..archive.naming import folder_keys
+from ..base.errors import IntegrityError, LogArchiveError, StoreError, StoreExistsError, StoreNotFoundError
+from ..base.lists import some
+from ..holdings.sync import Copy, check_source, find
+from ..tell.lacking import lacking_in
+from .context import Context
+from .deliver import clean, opened
+from .job import carry_out, locked, send_head
+from .recover import fetch, recover
+
+if t.TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..base.progress import Advance, Progress
+    from ..config.document import JobDocument
+    from ..state.entry import Entry
+    from ..state.lacking import Lacked
+    from ..state.record import SyncedRecord, SyncRecord
+    from ..stores.base import Store, Verification
+
+BATCH = 100
+"""Copies that are entered in the ledger at a time."""
+
+
+class Wanted(t.NamedTuple):
+    """What to copy. sources, destinations: names of stores. start, end: only periods that touch this time; either may be open."""
+
+    sources: t.Sequence[str]
+    destinations: t.Sequence[str]
+    start: t.Optional[datetime] = None
+    end: t.Optional[datetime] = None
+
+
+def sync(
+    document: JobDocument,
+    wanted: Wanted,
+    now: t.Optional[datetime] = None,
+    check: bool = False,
+    progress: t.Optional[Progress] = None,
+) -> SyncedRecord:
+    """Copy to each destination the archives that it lacks and that the job keeps (see ``tell.lacking``); returns the record, as a run does.
+
+    check: a dry run; only record what would be copied. Failures are in the record. Raises LockedError if a run of the job is active.
+    """
+    with contextlib.ExitStack() as stack:
+        if not check:
+            stack.enter_context(locked(document))
+        context = stack.enter_context(contextlib.closing(Context(document, now, check, progress=progress)))
+        if not check:
+            context.spool.make()
+        record = t.cast("SyncedRecord", context.recorder.record)
+        record["synced"] = {}
+        carry_out(context, lambda: _sync(context, wanted))
+        return record
+
+
+def _sync(run: Context, wanted: Wanted) -> None:
+    if not run.check:
+        recover(run)
+        if run.catalog.entered.owes_entries(run.job):
+            run.enter("adopt")
+    for name in wanted.destinations:
+        begun = _Destination(run, name, wanted).fill()
+        if run.stores.written.get(name):
+            clean(run, everywhere=begun)
+    send_head(run)
+
+
+class _Destination:
+    """One store that is filled."""
+
+    def __init__(self, run: Context, name: str, wanted: Wanted) -> None:
+        self._run = run
+        self._name = name
+        self._wanted = wanted
+        self._listed: t.Dict[str, t.Set[str]] = {}
+        self._nowhere: t.Dict[str, t.List[str]] = {}
+        self._record: SyncRecord = {"copied": [], "present": [], "bytes": 0, "failed": {}}
+
+    def fill(self) -> bool:
+        """Copy what the store lacks; returns whether an earlier sync was killed while it did."""
+        run = self._run
+        t.cast("SyncedRecord", run.recorder.record)["synced"][self._name] = self._record
+        run.recorder.begin("sync %s" % self._name)
+        found = lacking_in(run.document, run.stores.options[self._name], run.catalog, run.now, given_up=True)
+        lacked = [one for one in found if one.touches(self._wanted.start, self._wanted.end)]
+        # Each byte is fetched, and sent.
+        with run.progress("sync %s" % self._name, 2 * sum(one.size for one in lacked)) as advance:
+            for count, one in enumerate(lacked, 1):
+                try:
+                    self._copy(one, advance)
+                except (LogArchiveError, OSError) as error:
+                    if self._fail(one, error if isinstance(error, LogArchiveError) else _local(error)):
+                        break
+                if not (run.check or count % BATCH):
+                    run.enter("put")
+        self._report_nowhere()
+        if lacked and not run.check:
+            run.enter("put")
+        return any(one.begun for one in lacked)
+
+    def _copy(self, one: Lacked, advance: Advance) -> None:
+        """Copy one archive. Raises StoreExistsError and IntegrityError for this archive, other errors if the store fails."""
+        run = self._run
+        destination = opened(run, self._name) if not run.check else run.stores.open(self._name)
+        entry = run.catalog.entry(one.archive)
+        known = run.catalog.copies(entry).values()
+        copies = [Copy(copy.store, copy.key, copy.manifest or entry.manifest) for copy in known if copy.state == "verified"]
+        for key in sorted({copy.key for copy in copies}):
+            there = find(destination, key, [copy.manifest for copy in copies if copy.key == key], self._keys(destination, one.host))
+            if there is not None and there.verification is not None:
+                self._have(entry, Copy(self._name, key, there.manifest), there.verification)
+                self._record["present"].append(key)
+                return
+            if there is not None:
+                # Only the manifest of this one is there: its upload was cut.
+                copies = [copy for copy in copies if (copy.key, copy.manifest) == (key, there.manifest)]
+        usable = [copy for copy in copies if self._is_usable(copy)]
+        if not usable:
+            for copy in copies:
+                self._nowhere.setdefault(copy.store, []).append(one.key)
+            self._record["failed"][one.key] = "no store that may be read has it"
+        elif run.check:
+            self._count_copied(usable[0].key, one.size)
+        else:
+            self._copy_from(usable, entry, destination, advance)
+
+    def _copy_from(self, copies: t.Sequence[Copy], entry: Entry, destination: Store, advance: Advance) -> None:
+        """Copy from the first of these that is whole."""
+        from ..holdings.send import put
+
+        run = self._run
+        copy = self._fetch(copies, entry, advance)
+        if copy is None:
+            return
+        run.recorder.begin("sync %s" % self._name)
+        try:
+            run.catalog.lacking.begin(entry.id, self._name, copy.key)
+            run.stores.written.setdefault(self._name, set()).add(os.path.dirname(copy.key) + "/")
+            result = put(destination, run.spool.archive(entry.key), copy.manifest, copy.key, advance)
+        finally:
+            run.spool.remove(entry.key)
+        self._have(entry, copy, result.verification)
+        self._count_copied(copy.key, copy.manifest["archive"]["size"])
+        run.recorder.event("synced", archive=entry.name, store=self._name, source=copy.store, verified_by=result.verification.level)
+
+    def _fetch(self, copies: t.Sequence[Copy], entry: Entry, advance: Advance) -> t.Optional[Copy]:
+        """Bring the archive to the spool; returns the copy that was whole, None if there is none. Each that is not is an error."""
+        run = self._run
+        for copy in copies:
+            if copy.store in run.stores.dead:
+                continue
+            run.recorder.begin("sync %s" % self._name)
+            try:
+                source = run.stores.open(copy.store)
+                check_source(source, copy)
+                fetch(run, entry._replace(manifest=copy.manifest), source, copy.key, advance)
+            except (IntegrityError, StoreNotFoundError) as error:
+                run.recorder.fail(error)
+                self._record["failed"][entry.key] = str(error)
+            except LogArchiveError as error:
+                run.fail_store(copy.store, error)
+                self._record["failed"][entry.key] = str(error)
+            else:
+                self._record["failed"].pop(entry.key, None)
+                return copy
+        return None
+
+    def _keys(self, destination: Store, host: str) -> t.Set[str]:
+        """What the store lists of this host and the job."""
+        if host not in self._listed:
+            folders = folder_keys(host, self._run.document)
+            self._listed[host] = {item.key for folder in folders for item in destination.list(folder)}
+        return self._listed[host]
+
+    def _is_usable(self, copy: Copy) -> bool:
+        return copy.store != self._name and copy.store in self._wanted.sources and copy.store in self._run.stores.options
+
+    def _have(self, entry: Entry, copy: Copy, verification: Verification) -> None:
+        """Record that the store has proven its copy."""
+        self._run.recorder.set_changed()
+        if not self._run.check:
+            self._run.catalog.lacking.begin(entry.id, self._name, copy.key)
+            other = None if copy.manifest == entry.manifest else copy.manifest
+            self._run.catalog.set_verified(entry, self._name, copy.key, verification.level, verification.etag, other)
+
+    def _count_copied(self, key: str, size: int) -> None:
+        self._run.recorder.set_changed()
+        self._record["copied"].append(key)
+        self._record["bytes"] += size
+
+    def _fail(self, one: Lacked, error: LogArchiveError) -> bool:
+        """Record why the store did not get an archive; returns whether the store fails as a whole."""
+        run = self._run
+        self._record["failed"][one.key] = str(error)
+        run.recorder.event("sync_failed", archive=one.key, store=self._name, error=str(error))
+        if not isinstance(error, (StoreExistsError, IntegrityError)):
+            run.fail_store(self._name, error)
+            return True
+        # What the store has under that name is not this copy.
+        if not run.check:
+            run.catalog.lacking.abandon(one.archive, self._name)
+        run.recorder.fail_store(self._name, error)
+        return False
+
+    def _report_nowhere(self) -> None:
+        """One error for all archives that can be read from no store."""
+        keys = sorted({key for keys in self._nowhere.values() for key in keys})
+        if keys:
+            text = "%d archive(s) cannot be copied: of these stores none has them, only %s: %s"
+            self._run.recorder.fail(
+                StoreError(
+                    text % (len(keys), ", ".join(sorted(self._nowhere)), some(keys)),
+                    "store %s" % self._name,
+                    "Add that store to the job again, or name it with --from",
+                )
+            )
+
+
+def _local(error: OSError) -> LogArchiveError:
+    return LogArchiveError("cannot use the spool (%s)" % error.strerror, error.filename)

@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Archives that one store lacks and another has, as the catalog records them.
+
+A store that a job gets later, or under another name, has no copies on record. Retention decides in ``tell.lacking`` which of these
+archives the store should have.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+if t.TYPE_CHECKING:
+    from datetime import datetime
+
+    from .database import Database
+    from .entry import Entry
+
+
+class Lacked(t.NamedTuple):
+    """An archive that a store lacks: its id, the host that made it, and its key. start: of its period, in seconds since the epoch;
+    seconds: the length of the period. size: in bytes. begun: ``log-archive sync`` has begun to copy it there."""
+
+    archive: int
+    host: str
+    key: str
+    start: int
+    seconds: int
+    size: int
+    begun: bool
+
+    def touches(self, start: t.Optional[datetime], end: t.Optional[datetime]) -> bool:
+        """Whether the period touches this time; either may be open."""
+        first, last = (None if moment is None else moment.timestamp() for moment in (start, end))
+        return (last is None or self.start < last) and (first is None or self.start + self.seconds > first or self.start >= first)
+
+
+# Of indexes, as far as possible: a catalog may have 100,000 archives.
+_VERIFIED = "EXISTS (SELECT 1 FROM copies INDEXED BY copies_by_archive WHERE archive = archives.id AND state = 'verified' AND job = ?)"
+_STATE = "(SELECT state FROM copies WHERE archive = archives.id AND store = ?)"
+_QUERY = (
+    "SELECT id, host, key, start, seconds, size, state IS 'pending' FROM"
+    " (SELECT *, %s AS state FROM archives WHERE job = ? AND spooled = 0 AND %s)"
+    " WHERE state IS NULL OR state = 'pending'%%s ORDER BY start, id" % (_STATE, _VERIFIED)
+)
+
+
+class Lacking:
+    """The archives that stores lack, in a catalog's database.
+
+    A copy is "pending" while it is made. A copy that retention removed (pruned) is not lacking.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, job: str, store: str, given_up: bool = False) -> t.List[Lacked]:
+        """The archives of a job, in no spool, that another store has verified and this one lacks; oldest first.
+
+        given_up: with those that the store was not to get (``max_backlog``).
+        """
+        query = _QUERY % (" OR state = 'given up'" if given_up else "")
+        rows = self._database.execute(query, (store, job, job))
+        return [Lacked(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6])) for row in rows]
+
+    def begin(self, archive: int, store: str, key: str) -> None:
+        """Record that a store is about to get this copy: from then on the catalog knows what may be there."""
+        with self._database.transaction():
+            self._database.execute(
+                "INSERT OR IGNORE INTO copies (archive, store, key, state, host, job, start)"
+                " SELECT id, ?, ?, 'pending', host, job, start FROM archives WHERE id = ?",
+                (store, key, archive),
+            )
+
+    def abandon(self, archive: int, store: str) -> None:
+        """Record that the store did not get the copy: another object has its name."""
+        with self._database.transaction():
+            self._database.execute("DELETE FROM copies WHERE archive = ? AND store = ? AND state = 'pending'", (archive, store))
+
+    def leave_out(self, entry: Entry, stores: t.Iterable[str]) -> None:
+        """Record that retention would remove the archive from these stores at once: they do not get it."""
+        with self._database.transaction():
+            self._database.executemany(
+                "UPDATE copies SET state = 'pruned' WHERE archive = ? AND store = ? AND state = 'pending'",
+                [(entry.id, store) for store in stores],
+            )
+
+    def give_up(self, entry: Entry, store: str) -> None:
+        """Record that a store will not get its copy."""
+        with self._database.transaction():
+            self._database.execute(
+                "UPDATE copies SET state = 'given up' WHERE archive = ? AND store = ? AND state = 'pending'", (entry.id, store)
+            )
