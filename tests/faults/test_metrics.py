@@ -32,6 +32,7 @@ tests:
       - {series: 'log_archive_known_since_timestamp_seconds{archive_job="syslog",host="web1"}', values: '0x3000'}
       - {series: 'log_archive_last_success_timestamp_seconds{archive_job="syslog",host="web1"}', values: '%s'}
       - {series: 'log_archive_oldest_unshipped_timestamp_seconds{archive_job="syslog",host="web1",store="s3"}', values: '%s'}
+      - {series: 'log_archive_lacking_archives{archive_job="syslog",host="web1",store="s3"}', values: '%s'}
       - {series: 'log_archive_verify_failures{archive_job="syslog",host="web1",store="s3"}', values: '%s'}
       - {series: 'log_archive_prune_refused{archive_job="syslog",host="web1",store="s3"}', values: '%s'}
       - {series: 'log_archive_spool_filesystem_free_bytes{archive_job="syslog",host="web1"}', values: '%s'}
@@ -47,10 +48,11 @@ tests:
         eval_time: 30h
         exp_samples: %s
 """
-FINE = {"success": "108000x3000", "oldest": "0x3000", "failures": "0x3000", "refused": "0x3000", "free": "500x3000"}
+FINE = {"success": "108000x3000", "oldest": "0x3000", "lacking": "0x3000", "failures": "0x3000", "refused": "0x3000", "free": "500x3000"}
 # A stream that writes its metrics every minute, and lost lines long ago.
 FINE.update(updated="0+60x3000", up="1x3000", lag="2x3000", left="5x3000", gaps="3x3000", rejected="0x3000")
-NAMES = ["LogArchiveNoSuccess", "LogArchiveUnshipped", "LogArchiveVerificationFailed", "LogArchivePruneRefused", "LogArchiveSpoolDisk"]
+NAMES = ["LogArchiveNoSuccess", "LogArchiveUnshipped", "LogArchiveStoreLacks", "LogArchiveVerificationFailed", "LogArchivePruneRefused"]
+NAMES += ["LogArchiveSpoolDisk"]
 NAMES += ["LogArchiveStream" + name for name in ("Silent", "SinkDown", "Lag", "Gap", "Rejected")]
 
 
@@ -67,6 +69,7 @@ def program(name):
         ({"success": "3600x3000"}, ["LogArchiveNoSuccess"]),
         ({"oldest": "60x3000"}, ["LogArchiveUnshipped"]),
         ({"oldest": "90000x3000"}, []),
+        ({"lacking": "3x3000"}, ["LogArchiveStoreLacks"]),
         ({"failures": "1x3000"}, ["LogArchiveVerificationFailed"]),
         ({"refused": "1x3000"}, ["LogArchivePruneRefused"]),
         ({"free": "99x3000"}, ["LogArchiveSpoolDisk"]),
@@ -86,9 +89,9 @@ def test_the_alerts(tmp_path, changes, firing):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_alerts_are_ten_valid_rules():
+def test_the_alerts_are_eleven_valid_rules():
     done = subprocess.run([program("promtool"), "check", "rules", ALERTS], capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "10 rules found" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "11 rules found" in done.stdout, done.stdout + done.stderr
     assert [name for name in NAMES if "alert: %s\n" % name in ALERTS.read_text()] == NAMES
 
 

@@ -346,6 +346,25 @@ def test_status_fails_on_problems_only_on_request(local_fleet: LocalFleet) -> No
     assert states(done.stdout)["web1"]["failed"] == 0
 
 
+def test_sync_fills_a_store_that_is_added_and_verify_fails_without_it(local_fleet: LocalFleet) -> None:
+    local_fleet.add("web1")
+    assert local_fleet.play("archive").returncode == 0
+    second = local_fleet.folder / "web1" / "second"
+    document = local_fleet.folder / "web1" / "jobs.d" / "syslog.json"
+    given = json.loads(document.read_text())
+    given["stores"].append({"type": "file", "name": "second", "path": str(second)})
+    document.write_text(json.dumps(given))
+    lacking = local_fleet.play("verify", "-e", "log_archive_only_store=second")
+    assert lacking.returncode != 0
+    assert "FAILED  second  -: it lacks 3 archive(s) that the job keeps" in lacking.stdout
+    plan = local_fleet.play("sync", "--check", "-e", "log_archive_sync_to=second")
+    assert (plan.returncode, states(plan.stdout)["web1"]["changed"], second.exists()) == (0, 1, False)
+    done = local_fleet.play("sync", "-e", "log_archive_sync_from=local", "-e", "log_archive_sync_to=second")
+    assert (done.returncode, states(done.stdout)["web1"]["changed"]) == (0, 1)
+    assert "second: 3 copied" in done.stdout
+    assert "ok      second  3 archive(s)" in local_fleet.play("verify").stdout
+
+
 def test_verify_names_a_damaged_archive(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     assert local_fleet.play("archive").returncode == 0
