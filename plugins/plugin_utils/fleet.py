@@ -10,6 +10,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_PARTLY
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.levels import VERIFICATION_LEVELS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.lists import first
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_duration, format_size
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report as texts
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
@@ -181,7 +182,8 @@ def status(results: t.Mapping[str, t.Any]) -> t.List[str]:
     """The lines of the filter fleet_status."""
     hosts = hosts_of(results)
     every = [(host.name, row) for host in hosts for row in host.rows]
-    rows = [(name, row) for name, row in every if "stream" not in row]
+    rows = [(name, row) for name, row in every if "stream" not in row and "orphan" not in row]
+    left = ["%s: orphan %s: %s" % (name, row["job"], row["state"]) for name, row in every if "orphan" in row]
     cells = [(host.name, "-", host.state, *["-"] * 6) for host in hosts if not host.rows]
     for name, row in sorted(rows, key=_worst_first):
         cells.append(
@@ -205,7 +207,7 @@ def status(results: t.Mapping[str, t.Any]) -> t.List[str]:
     # Of a document with mistakes the table has the first line only.
     found = ["%s: FAILED: %s" % (name, row["state"].replace("\n", "\n  ")) for name, row in rows if "\n" in row["state"]]
     found += ["%s: %s" % (name, line) for name, row in rows for line in texts.findings(row)]
-    return lines(*errors_of(without_rows), *found, texts.table(head, cells), *_streams(every), last)
+    return lines(*errors_of(without_rows), *found, texts.table(head, cells), *_streams(every), *first(left), last)
 
 
 def _worst_first(item: t.Tuple[str, Row]) -> t.Tuple[int, str, str, str]:

@@ -22,7 +22,8 @@ EXIT_CODES = """exit codes:
   0  done, or nothing to do
   1  failed, or the result cannot be printed (a full disk): the work goes on without it
   2  a mistake in a job document or on the command line
-  3  partly done: archives wait in the spool, a log could not be read, or retention was refused; the next run continues
+  3  partly done: archives wait in the spool, a log could not be read, or retention was refused; the next run continues.
+     status: or something is left of a job or store that no document names any more (see 'log-archive orphans --help')
   4  integrity failure: an archive or a manifest is damaged, missing or not authentic
   5  locked: another run of the same job is active
   129, 130, 143  interrupted by SIGHUP, SIGINT (Ctrl-C) or SIGTERM; the next run completes what is left"""
@@ -37,6 +38,18 @@ def _run() -> Command:
     from . import run
 
     return run.add_run_options, run.run
+
+
+def _send() -> Command:
+    from . import run
+
+    return run.add_send_options, run.send
+
+
+def _orphans() -> Command:
+    from . import orphans
+
+    return orphans.add_options, orphans.manage
 
 
 def _prune() -> Command:
@@ -161,6 +174,7 @@ def _audit_events() -> Command:
 
 COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "run": ("archive new logs, ship and verify the archives, apply retention", _run),
+    "send": ("send the archives that wait in the spool, and archive nothing new", _send),
     "list": ("list archives from the catalog or from a store", _list),
     "verify": ("check the archives in the stores against their manifests", _verify),
     "restore": ("fetch, authenticate, decrypt and extract archives", _restore),
@@ -173,6 +187,7 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "sample-config": ("print a commented template of a job document", _sample_config),
     "metrics": ("write the metrics files of jobs now, as their runs do", _metrics),
     "status": ("show the last success and the backlog of each job, and the state of each stream", _status),
+    "orphans": ("show, send, adopt or remove what is left of jobs and stores that no document names any more", _orphans),
     "follow": ("store the lines of a stream in its sinks as they are written, until a signal ends it", _follow),
     "ingest": ("store the lines that streams have now in their sinks", _ingest),
     "streams": ("show position, lag, rejected lines and gaps of each stream", _streams),

@@ -44,9 +44,24 @@ def run(options: argparse.Namespace) -> int:
     progress = progress_of(options)
 
     def run_one(document: JobDocument) -> RunRecord:
-        return job.run(document, confirm=confirm, progress=progress, check=options.dry_run)
+        return job.run(document, confirm=confirm, progress=progress, check=options.dry_run, documented=True)
 
     return _each(options, run_one, notify=not options.dry_run)
+
+
+def add_send_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``send``."""
+    _add_jobs_or_all(parser, "send what waits for every job")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and change nothing")
+
+
+def send(options: argparse.Namespace) -> int:
+    """Send what waits in the spool."""
+    from ..run import job
+
+    _check_jobs_or_all(options)
+    progress = progress_of(options)
+    return _each(options, lambda document: job.send(document, progress=progress, check=options.dry_run), notify=False)
 
 
 def _add_jobs_or_all(parser: argparse.ArgumentParser, text: str) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 import typing as t
 
 from ..base.errors import LogArchiveError, NoJobsError
-from ..config.spec import DEFAULT_STREAMS
+from ..config.spec import DEFAULT_CONFIG, DEFAULT_STREAMS
 from . import output
 from .options import add_jobs, age, each_document, opened, stream_rows
 from .recorded import records
@@ -21,6 +22,7 @@ if t.TYPE_CHECKING:
     from ..config.document import JobDocument, JobStore
     from ..ingest.facts import StreamRow
     from ..run.audit import Audit
+    from ..state.orphans import OrphanRow
     from ..state.status import Finding, StatusRow
 
 
@@ -71,6 +73,7 @@ def show(options: argparse.Namespace) -> int:
 
     rows: t.List[StatusRow] = []
     found = [] if options.jobs or options.offline else streams()
+    left = [] if options.jobs else orphans(options.config)
 
     def add(document: JobDocument) -> None:
         row = status_of(document, options.max_age)
@@ -83,16 +86,35 @@ def show(options: argparse.Namespace) -> int:
     try:
         each_document(options, add, lambda job, error: rows.append(status.unusable(job, error)))
     except NoJobsError:
-        # A host may have streams only.
-        if not found:
+        # A host may have streams only, or what is left of its jobs.
+        if not (found or left):
             raise
     if options.json:
-        output.print_json([*rows, *found])
+        output.print_json([*rows, *found, *left])
     else:
         from ..tell import streams as texts
 
-        output.print_text("\n".join([report.status(rows)] * bool(rows) + [texts.status(found)] * bool(found)))
-    return output.worst(row["exit_code"] for row in [*rows, *found])
+        parts = [report.status(rows)] * bool(rows) + [texts.status(found)] * bool(found) + [report.orphans(left)] * bool(left)
+        output.print_text("\n".join(parts))
+    return output.worst(row["exit_code"] for row in [*rows, *found, *left])
+
+
+def orphans(config: str) -> t.List[OrphanRow]:
+    """What is left of jobs and stores that no document in the folder ``config`` names any more. A single document names too little."""
+    from ..config import files
+    from ..state.orphans import find
+
+    if os.path.isfile(config):
+        return []
+    documents = files.all_given(config)
+    try:
+        return find(documents, time.time(), config == DEFAULT_CONFIG)
+    except LogArchiveError as error:
+        if not documents:
+            raise
+        # The rows of the jobs report a catalog that cannot be used.
+        output.print_error("log-archive: cannot look for orphans: %s" % error)
+        return []
 
 
 def streams() -> t.List[StreamRow]:

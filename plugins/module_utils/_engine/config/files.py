@@ -235,6 +235,20 @@ def _others(path: str) -> t.List[places.Given]:
     return found
 
 
+def all_given(config: str) -> t.Dict[str, places.Given]:
+    """The documents in the folder ``config`` as they were written, by the names of their jobs; nothing of those that cannot be read."""
+    found: t.Dict[str, places.Given] = {}
+    folder, names = (config, []) if os.path.isdir(config) else (os.path.dirname(config), [os.path.basename(config)])
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        names = names or sorted(name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith("."))
+    for name in names:
+        found[job_of(name)] = {}
+        with contextlib.suppress(OSError):
+            status = os.stat(os.path.join(folder, name))
+            found[job_of(name)] = _given(os.path.join(folder, name), status.st_mtime_ns, status.st_size)
+    return found
+
+
 @functools.cache
 def _given(path: str, _modified: int, _size: int) -> places.Given:
     """A document as it was written; nothing if it is not valid. 'run --all' needs each document once for every other one."""

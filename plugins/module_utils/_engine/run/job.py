@@ -40,10 +40,12 @@ def run(
     confirm: t.Optional[Confirm] = None,
     progress: t.Optional[Progress] = None,
     check: bool = False,
+    documented: bool = False,
 ) -> RunRecord:
     """Run one job, and complete what earlier runs of it left.
 
-    now: an aware datetime, the clock by default. check: a dry run; only record what the run would do.
+    now: an aware datetime, the clock by default. check: a dry run; only record what the run would do. documented: a document on this host
+    names the job: if it goes, what the job leaves is reported (``state.orphans``).
     Failures are in the record, those of each store by themselves. Raises LockedError if another run of the job is active, ConfigError
     if the job belongs to another user, and LogArchiveError if no record can be kept; the receivers of the job are notified of the latter.
     """
@@ -57,7 +59,7 @@ def run(
                 carry_out(context, lambda: _archive_and_prune(context, after_kill=False))
             else:
                 context.spool.make()
-                _run_and_remember(context)
+                _run_and_remember(context, documented)
             return context.recorder.record
     except LockedError:
         raise
@@ -92,6 +94,36 @@ def prune(
         return context.recorder.record
 
 
+def send(
+    document: JobDocument,
+    now: t.Optional[datetime] = None,
+    confirm: t.Optional[Confirm] = None,
+    progress: t.Optional[Progress] = None,
+    check: bool = False,
+) -> RunRecord:
+    """Send the archives that wait in the spool, and archive nothing new; returns the record as ``run`` does, which is not kept."""
+    with contextlib.ExitStack() as stack:
+        if not check:
+            stack.enter_context(locked(document))
+        context = stack.enter_context(contextlib.closing(Context(document, now, check, confirm, progress)))
+        carry_out(context, lambda: _send_only(context))
+        return context.recorder.record
+
+
+def _send_only(context: Context) -> None:
+    if not context.check:
+        context.spool.make()
+        recover(context)
+        if context.catalog.entered.owes_entries(context.job):
+            context.enter("adopt")
+    _deliver_waiting(context)
+    if context.stores.written:
+        from .deliver import clean
+
+        clean(context, everywhere=False)
+    send_head(context)
+
+
 def _with_share(document: JobDocument, share: float) -> JobDocument:
     """The document with this ``max_delete_share`` in each of its policies."""
 
@@ -109,10 +141,12 @@ def _prune_only(context: Context, stores: t.Sequence[str]) -> None:
     send_head(context)
 
 
-def _run_and_remember(context: Context) -> None:
+def _run_and_remember(context: Context, documented: bool) -> None:
     """A run with its record in the catalog, and with notifications. Once they are sent, the run is already recorded."""
     runs, record = context.catalog.runs, context.recorder.record
     last = runs.last(context.job)
+    if last is None and documented:
+        runs.know(context.job, context.now.timestamp())
     number = runs.begin(context.job, context.now.timestamp())
     notify = context.document["notify"]
     previous = runs.last_ended(context.job) if notify else None
@@ -182,12 +216,7 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
             from .delete import finish_deletions
 
             finish_deletions(context)
-    waiting = context.catalog.entries(context.job, spooled=True)
-    if waiting:
-        from .deliver import deliver
-
-        for entry in waiting:
-            deliver(context, entry, context.recorder.add_archive(entry, "spooled"))
+    _deliver_waiting(context)
     sources = collect(context)
     if not context.check and len(context.stores.required) < len(context.stores.names):
         from .backlog import limit
@@ -203,6 +232,16 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
         clean(context, everywhere=after_kill)
     pruning.prune(context, context.stores.names, always=False)
     send_head(context)
+
+
+def _deliver_waiting(context: Context) -> None:
+    """Send the archives that wait in the spool."""
+    waiting = context.catalog.entries(context.job, spooled=True)
+    if waiting:
+        from .deliver import deliver
+
+        for entry in waiting:
+            deliver(context, entry, context.recorder.add_archive(entry, "spooled"))
 
 
 def send_head(context: Context) -> None:
@@ -248,7 +287,7 @@ def locked(document: JobDocument) -> t.Iterator[t.List[str]]:
     there was something."""
     with contextlib.ExitStack() as stack:
         state = stack.enter_context(folders.held(document["state"], create=True))
-        stack.enter_context(_lock(document["state"], document["name"], state))
+        stack.enter_context(lock(document["state"], document["name"], state))
         taken = []
         if document["was"]:
             from ..state import renames
@@ -256,14 +295,14 @@ def locked(document: JobDocument) -> t.Iterator[t.List[str]]:
             if renames.is_due(document):
                 # A run under an earlier name may still be active.
                 for name in document["was"]:
-                    stack.enter_context(_lock(document["state"], name, state))
+                    stack.enter_context(lock(document["state"], name, state))
                 taken = renames.take_over(document)
         yield taken
 
 
 @contextlib.contextmanager
-def _lock(folder: str, name: str, state: int) -> t.Iterator[None]:
-    """Hold one lock file of the state folder, a descriptor."""
+def lock(folder: str, name: str, state: int) -> t.Iterator[None]:
+    """Hold the lock of the job with this name. folder: path of the state folder; state: a descriptor of it. Raises LockedError."""
     path = folders.lock_of(folder, name)
     with contextlib.ExitStack() as stack:
         try:

@@ -37,7 +37,7 @@ def is_due(document: JobDocument) -> bool:
     if not os.path.exists(path_in(state)):
         return False
     with contextlib.closing(Database(state)) as database:
-        return any(_tables_of(database, name) for name in document["was"])
+        return any(tables_of(database, name) for name in document["was"])
 
 
 def take_over(document: JobDocument) -> t.List[str]:
@@ -50,7 +50,7 @@ def take_over(document: JobDocument) -> t.List[str]:
     with contextlib.closing(Database(state)) as database:
         for name in document["was"]:
             moved = moving.move(state, name, job)
-            if _move_files(state, name, job) or moved or _tables_of(database, name):
+            if _move_files(state, name, job) or moved or tables_of(database, name):
                 taken.append(name)
         if taken:
             take_entries(database, document)
@@ -65,7 +65,7 @@ def take_entries(database: Database, document: JobDocument) -> None:
         ledger = None if head is None else head.ledger
     with database.transaction():
         for name in document["was"]:
-            for table in _ledger_first(_tables_of(database, name)):
+            for table in _ledger_first(tables_of(database, name)):
                 _take_rows(database, table, name, document["name"], ledger)
 
 
@@ -103,13 +103,13 @@ def _ledger_first(tables: t.Sequence[str]) -> t.List[str]:
     return sorted(tables, key=lambda table: table != "ledgers")
 
 
-def _tables_of(database: Database, job: str) -> t.List[str]:
-    """The tables that have rows of a job."""
+def tables_of(database: Database, job: t.Optional[str] = None) -> t.List[str]:
+    """The tables that have rows of a job; without a name, the tables of jobs."""
     tables = database.execute(
         "SELECT m.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c"
         " WHERE m.type = 'table' AND c.name = 'job' ORDER BY m.name"
     )
-    return [table for (table,) in tables if database.execute("SELECT 1 FROM %s WHERE job = ? LIMIT 1" % table, (job,))]
+    return [table for (table,) in tables if job is None or database.execute("SELECT 1 FROM %s WHERE job = ? LIMIT 1" % table, (job,))]
 
 
 def _files(state: str, name: str) -> t.List[str]:

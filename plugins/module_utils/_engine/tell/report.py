@@ -16,6 +16,7 @@ from .texts import problem
 if t.TYPE_CHECKING:
     from ..archive.facts import PeriodText
     from ..crypto.keyring import KeyInfo
+    from ..state.orphans import OrphanRow
     from ..state.record import ArchiveRecord, PruneRecord, RunRecord, SyncRecord
     from ..state.status import StatusRow
 
@@ -307,6 +308,12 @@ def waiting(row: t.Mapping[str, t.Any]) -> t.Dict[str, int]:
     # An older engine does not report what stores lack.
     lacking = row.get("lacking", {})
     return {store: row["backlog"].get(store, 0) + lacking.get(store, 0) for store in {**row["backlog"], **lacking}}
+
+
+def orphans(rows: t.Sequence[OrphanRow]) -> str:
+    """A line for each thing that is left over, and what helps."""
+    found = ["orphan  %s  %s" % (row["job"], row["state"]) for row in rows]
+    return "\n".join(map(line, [*first(found), "'log-archive orphans --help' shows how to send, adopt or remove them"]))
 
 
 def findings(row: StatusRow) -> t.List[str]:

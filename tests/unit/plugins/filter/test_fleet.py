@@ -244,3 +244,18 @@ def test_the_status_shows_streams(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
     assert table[-3][:3] == ["sftp1", "bad", "-"]
     found = errors(result)
     assert [text.partition(": ")[0] for text in found] == ["stream app", "stream bad"] and "lines were rejected" in found[0]
+
+
+def test_the_status_shows_what_is_left_of_jobs_without_a_document(tmp_path: pathlib.Path) -> None:
+    host = Host(tmp_path / "web1")
+    host.job("syslog")
+    spool = host.folder / "spool"
+    waits = spool / "web1" / "old" / "2024"
+    waits.mkdir(parents=True)
+    (waits / "a.tgz").write_text("x")
+    result = host.result("status")
+    lines = fleet_status.FilterModule().filters()["fleet_status"]({"web1": result})
+    text = "no document names this job: 1 archive(s), 1 B, wait in %s" % spool
+    assert lines[-2] == "web1: orphan old: %s" % text
+    assert [row["JOB"] for row in table(lines[:-1])] == ["syslog"]
+    assert "old: %s" % text in errors(result)
