@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ..base.errors import SourceError
 from ..base.libraries import optional
 from ..base.staging import CHUNK
 from ..base.units import format_size
+from .reading import ahead
 
 LONGEST_MAGIC = 6
 MOST_RATIO = 1100
@@ -24,8 +26,9 @@ _KNOWN = {b"\x1f\x8b\x08": "gzip", b"\xfd7zXZ\0": "xz", **{b"BZh%d1A" % level: "
 _UNKNOWN = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4", b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7z"}
 
 
-def content(pieces: t.Iterator[bytes], beginning: bytes, size: int, name: str) -> t.Iterator[bytes]:
-    """What a log contains, uncompressed if it is compressed.
+@contextlib.contextmanager
+def content(pieces: t.Iterator[bytes], beginning: bytes, size: int, name: str) -> t.Iterator[t.Iterator[bytes]]:
+    """What a log contains, uncompressed in another thread if it is compressed.
 
     pieces: of the log, of ``size`` bytes. beginning: its first bytes, ``LONGEST_MAGIC`` if it has as many. name: how errors name it.
     Raises SourceError for a compressed log that is damaged or cut, is much too large uncompressed, or has a format that is not known; what
@@ -35,7 +38,11 @@ def content(pieces: t.Iterator[bytes], beginning: bytes, size: int, name: str) -
     if unknown is not None:
         raise SourceError("the log is a %s file, and was not searched inside" % unknown, name, "Restore it, and search it with other tools")
     format = _format_of(beginning, _KNOWN)
-    return pieces if format is None else _uncompressed(pieces, format, size, name)
+    if format is None:
+        yield pieces
+    else:
+        with ahead(_uncompressed(pieces, format, size, name)) as plain:
+            yield plain
 
 
 def _format_of(beginning: bytes, known: t.Mapping[bytes, str]) -> t.Optional[str]:

@@ -25,6 +25,8 @@ _PART = re.compile(
       | (?P<other>.)""",
     re.DOTALL | re.VERBOSE,
 )
+_PLAIN = re.compile(r"[\w ,:;/@%&='\"<>!~`-]+", re.ASCII)
+"""A pattern in which each character stands for itself."""
 _FLAGS = ("(?:", "(?i)", "(?i:", "(?-i:")
 _ON_ONE_LINE = {"\\s": b"[^\\S\\n]", "\\W": b"[^\\w\\n]", "\\D": b"[^\\d\\n]", "\\A": b"^", "\\Z": b"$", "\\z": b"$"}
 
@@ -51,8 +53,9 @@ class LinePattern:
     def __init__(self, wanted: Wanted) -> None:
         self._pattern = wanted.pattern
         self._ignore_case = wanted.ignore_case
-        # A text is found in small letters ten times as fast as in letters of any case.
+        # A text is found faster than an expression: twice as fast, and in small letters many times as fast as in letters of any case.
         self._small = wanted.fixed and wanted.ignore_case
+        self._text: t.Optional[bytes] = None
         if "\n" in wanted.pattern:
             raise self._unusable("it contains an end of line; a search looks at one line at a time")
         if wanted.fixed:
@@ -62,11 +65,30 @@ class LinePattern:
             text = b"".join(self._on_one_line(part) for part in _PART.finditer(wanted.pattern))
         flags = re.MULTILINE | (re.IGNORECASE if self._ignore_case and not self._small else 0)
         self._regex: t.Pattern[bytes] = self._compiled(text, flags)
+        if wanted.fixed and not wanted.ignore_case:
+            self._text = wanted.pattern.encode("utf-8", "surrogateescape")
+        elif self._small and wanted.pattern.isascii():
+            self._text = wanted.pattern.lower().encode("ascii")
+        elif not wanted.ignore_case and _PLAIN.fullmatch(wanted.pattern):
+            self._text = wanted.pattern.encode("ascii")
 
-    def finder(self, block: bytes) -> t.Callable[[int], t.Optional[t.Match[bytes]]]:
-        """A function that returns the first match in these lines from a position on. Positions are those of the block."""
+    def finder(self, block: bytes) -> t.Callable[[int], t.Optional[t.Tuple[int, int]]]:
+        """A function that returns where the first match in these lines begins and ends, from a position on."""
         searched = block.lower() if self._small else block
-        return lambda position: self._regex.search(searched, position)
+        if self._text is not None:
+            find, text, length = searched.find, self._text, len(self._text)
+
+            def find_text(position: int) -> t.Optional[t.Tuple[int, int]]:
+                start = find(text, position)
+                return None if start < 0 else (start, start + length)
+
+            return find_text
+
+        def find_match(position: int) -> t.Optional[t.Tuple[int, int]]:
+            match = self._regex.search(searched, position)
+            return None if match is None else match.span()
+
+        return find_match
 
     @contextlib.contextmanager
     def bounded(self, subject: str) -> t.Iterator[t.Callable[[bool], None]]:

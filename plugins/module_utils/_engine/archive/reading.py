@@ -34,7 +34,7 @@ QUEUED = 4
 @contextlib.contextmanager
 def opened(stream: t.BinaryIO, envelope: Envelope, subject: str) -> t.Iterator[t.Iterator[bytes]]:
     """The tar in an archive: one thread decrypts and another inflates, ahead of the caller."""
-    with _ahead(envelope.open(stream, subject)) as tgz, _ahead(_inflated(tgz, subject)) as tar:
+    with ahead(envelope.open(stream, subject)) as tgz, ahead(_inflated(tgz, subject)) as tar:
         yield tar
 
 
@@ -137,7 +137,7 @@ def _inflated(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _ahead(chunks: t.Iterator[bytes]) -> t.Iterator[t.Iterator[bytes]]:
+def ahead(chunks: t.Iterator[bytes]) -> t.Iterator[t.Iterator[bytes]]:
     """Run an iterator in a separate thread, a few chunks ahead; its error is raised in the thread that takes the chunk."""
     import queue
     import threading

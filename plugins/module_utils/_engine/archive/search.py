@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import time
 import typing as t
 
 from ..base.errors import ConfigError, SourceError
@@ -112,9 +113,10 @@ def _search_member(name: str, content: _Content, stored: Stored, lines: _Lines) 
         if len(beginning) >= compressed.LONGEST_MAGIC:
             break
     try:
-        for piece in compressed.content(itertools.chain([beginning], pieces), beginning, stored.size, name):
-            lines.feed(piece)
-            yield from lines.taken(name)
+        with compressed.content(itertools.chain([beginning], pieces), beginning, stored.size, name) as uncompressed:
+            for piece in uncompressed:
+                lines.feed(piece)
+                yield from lines.taken(name)
     except SourceError as error:
         lines.finish()
         yield from lines.taken(name)
@@ -202,10 +204,10 @@ class _Lines:
                 match = find(position)
                 if match is None:
                     break
-                start = block.rfind(b"\n", 0, match.start()) + 1
+                start = block.rfind(b"\n", 0, match[0]) + 1
                 if start == len(block):
                     break  # After the end of the last line.
-                stop = block.find(b"\n", match.end())
+                stop = block.find(b"\n", match[1])
                 stop = len(block) if stop < 0 else stop
                 position = stop + 1
                 if start == 0 and self._matched:
@@ -213,16 +215,17 @@ class _Lines:
                 self._count += 1
                 if self._only_count:
                     continue
-                self._number += block.count(b"\n", counted, start)
+                self._number += _ends(block[counted:start])
                 counted = start
                 if self._context:
                     self._keep_context(block, low, start)
                     low = position
-                self._keep(_line(self._number, block[start:stop], match.start() - start))
+                self._keep(_line(self._number, block[start:stop], match[0] - start))
         finally:
             self._bounded(False)
+        time.sleep(0)  # The threads that decrypt and inflate wait for the interpreter: up to 5 ms, unless it is let go.
         if not self._only_count:
-            self._number += block.count(b"\n", counted)
+            self._number += _ends(block[counted:])
         self._matched = not block.endswith(b"\n") and (stop == len(block) or (self._matched and b"\n" not in block))
         self._within = not block.endswith(b"\n")
         if self._context:
@@ -260,6 +263,11 @@ class _Lines:
             lines.append(_line(number - 1 - len(lines), block[begin:end]))
             end = begin
         return lines[::-1]
+
+
+def _ends(lines: bytes) -> int:
+    """How many ends of lines there are. Python removes them faster than it counts them."""
+    return len(lines) - len(lines.replace(b"\n", b""))
 
 
 def _line(number: int, text: bytes, match: t.Optional[int] = None) -> Line:

@@ -27,10 +27,10 @@ def found_lines(block: bytes, **wanted: t.Any) -> t.List[int]:
         match = find(position)
         if match is None:
             break
-        assert b"\n" not in match[0]
-        number = block.count(b"\n", 0, match.start())
+        assert b"\n" not in block[slice(*match)]
+        number = block.count(b"\n", 0, match[0])
         found.append(number)
-        position = (block.find(b"\n", match.start()) + 1) or len(block) + 1
+        position = (block.find(b"\n", match[0]) + 1) or len(block) + 1
     return found
 
 
