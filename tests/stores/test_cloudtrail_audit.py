@@ -173,11 +173,11 @@ def test_a_log_file_that_cannot_be_read_is_an_error_of_its_region(site: Site, va
 
 def test_a_digest_that_unpacks_to_a_gigabyte_is_a_finding(site: Site, validate: t.Any) -> None:
     key = site.trail.digests()[1]
-    bomb = gzip.compress(b"\0" * (65 << 20), 1)
+    bomb = gzip.compress(b"\0" * (17 << 20), 1)
     site.client.put_object(Bucket=site.trail.bucket, Key=key, Body=bomb, Metadata=site.trail.objects[key].metadata)
     code, report = validate(*SINCE)
     finding = next(one for one in report["findings"] if one["word"] == "digest_unreadable")
-    assert code == 4 and finding["detail"] == "it unpacks to more than 64.0 MiB"
+    assert code == 4 and finding["detail"] == "it unpacks to more than 16.0 MiB"
 
 
 def test_a_backfill_digest_names_late_log_files(site: Site, validate: t.Any) -> None:

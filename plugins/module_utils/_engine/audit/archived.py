@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import json
 import os
 import typing as t
@@ -55,22 +56,30 @@ class ArchivedTrail(Trail):
         import tempfile
 
         super().__init__()
+        # Digests stay there, compressed, until they are looked at: there may be many, and large ones that somebody forged.
+        self._folder = tempfile.TemporaryDirectory(prefix="log-archive-", dir=folder)
         self.bucket = bucket
         self.location = "archives of %s" % bucket
         self.damaged: t.Dict[str, str] = {}
         self._start = start
         self._stored: t.Dict[Name, StoredFile] = {}
         self._logs: t.Dict[Name, t.Union[str, UnreadableError]] = {}
-        self._digests: t.Dict[Name, bytes] = {}
+        self._digests: t.Dict[Name, str] = {}
+        self._numbers = itertools.count()
         self._metadata: t.Dict[Name, t.Mapping[str, str]] = {}
         choice = Choice(start=start - LATE, end=end + LATE)
-        with tempfile.TemporaryDirectory(prefix="log-archive-", dir=folder) as destination, contextlib.suppress(ArchiveNotFoundError):
-            for one in restore_from_stores([holdings], choice, destination, progress=progress, warn=self.notes.append):
-                if one.error is not None:
-                    self.damaged[one.key] = str(one.error)
-                for file in one.files:
-                    self._take(file)
-                    os.unlink(file.path)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.close)
+            with tempfile.TemporaryDirectory(prefix="log-archive-", dir=folder) as destination, contextlib.suppress(ArchiveNotFoundError):
+                for one in restore_from_stores([holdings], choice, destination, progress=progress, warn=self.notes.append):
+                    if one.error is not None:
+                        self.damaged[one.key] = str(one.error)
+                    for file in one.files:
+                        self._take(file)
+                        with contextlib.suppress(FileNotFoundError):
+                            os.unlink(file.path)
+            # It is complete, and the caller's to close.
+            stack.pop_all()
 
     def _take(self, file: ExtractedFile) -> None:
         bucket, _slash, key = file.name.partition("/")
@@ -85,8 +94,8 @@ class ArchivedTrail(Trail):
             modified = datetime.datetime.fromtimestamp(int(os.fstat(stream.fileno()).st_mtime), UTC)
             self._stored[name] = StoredFile(key, file.size, modified, "", known)
             if known.folder == DIGESTS:
-                # As it is: an unpacked digest is many times larger.
-                self._digests[name] = stream.read()
+                self._digests[name] = os.path.join(self._folder.name, str(next(self._numbers)))
+                os.replace(file.path, self._digests[name])
             elif known.folder == LOGS:
                 try:
                     self._logs[name] = sha256_of_log(iter(lambda: stream.read(PIECE), b""))
@@ -117,7 +126,8 @@ class ArchivedTrail(Trail):
         name = (bucket, key)
         if name not in self._digests:
             return None
-        return DigestFile(unpacked_digest([self._digests[name]]), self._metadata.get(name, {}))
+        with open(self._digests[name], "rb") as stream:
+            return DigestFile(unpacked_digest(iter(lambda: stream.read(PIECE), b"")), self._metadata.get(name, {}))
 
     def log(self, bucket: str, key: str) -> t.Optional[str]:
         held = self._logs.get((bucket, key))
@@ -126,7 +136,7 @@ class ArchivedTrail(Trail):
         return held
 
     def close(self) -> None:
-        pass
+        self._folder.cleanup()
 
     def is_beyond(self, bucket: str, moment: datetime.datetime) -> bool:
         return moment < self._start

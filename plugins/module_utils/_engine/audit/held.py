@@ -10,6 +10,7 @@ one sends no request to a bucket of somebody else.
 from __future__ import annotations
 
 import datetime
+import threading
 import typing as t
 
 from ..base.errors import LogArchiveError
@@ -28,10 +29,12 @@ if t.TYPE_CHECKING:
     from .chain import Window
     from .facts import KeySource, RegionError
     from .memory import Memory
-    from .trail import Trail
+    from .trail import DigestFile, Trail
 
 AHEAD = datetime.timedelta(hours=2)
 """A digest that ends so much later than the window may begin in it."""
+BEFORE = datetime.timedelta(days=1)
+"""How long before the window the digest that ends first in it may begin, at most."""
 
 Name = t.Tuple[str, str]
 """Bucket and key of a file."""
@@ -51,6 +54,9 @@ class HeldDigests:
         self._place = place
         self._window = window
         self._public_keys = public_keys
+        self._known = dict(memory.public_keys)
+        self._asked = False
+        self._lock = threading.Lock()
 
     def is_in_window(self, file: t.Optional[TrailFile]) -> bool:
         """Whether a digest may say something about the window, by its name."""
@@ -68,7 +74,9 @@ class HeldDigests:
             if not self.held and errors and len(errors) == len(read):
                 raise errors[0]
             self.errors += [region_error(self._place, error) for error in errors]
-            new = self._keep([loaded for loaded, _error in read if loaded is not None])
+            loaded = [one for one, _error in read if one is not None]
+            new = [one for one in loaded if one.digest is None or one.digest.start <= self._window.end]
+            self.held.update({(one.bucket, one.file.key): one for one in new})
             wanted = [item for item in map(self._before, new) if item is not None and (item[0], item[1].key) not in tried]
             tried.update((bucket, file.key) for bucket, file in wanted)
 
@@ -80,32 +88,44 @@ class HeldDigests:
         return loaded
 
     def _read(self, bucket: str, file: TrailFile) -> t.Tuple[t.Optional[Loaded], t.Optional[LogArchiveError]]:
-        """A digest, and why it cannot be read. What the others prove stands all the same."""
+        """A digest, judged by itself, and why it cannot be read. What the others prove stands all the same."""
         try:
             stored = self._trail.digest(bucket, file.key)
-            return (None if stored is None else Loaded(bucket, file, digests.read(stored.plain, stored.metadata))), None
         except UnreadableError as error:
             return Loaded(bucket, file, None, "digest_unreadable", str(error)), None
         except LogArchiveError as error:
             if not is_about_one_file(error):
                 raise
             return Loaded(bucket, file, None), error
+        if stored is None:
+            return None, None
+        # One after another: a digest takes many times its bytes while it is parsed.
+        with self._lock:
+            return self._judged(bucket, file, stored), None
 
-    def _keep(self, loaded: t.Sequence[Loaded]) -> t.List[Loaded]:
-        """Judge these digests and hold them; returns them. Asks for public keys that are not remembered."""
-        in_time = [one for one in loaded if one.digest is None or one.digest.start <= self._window.end]
-        read = [one.digest for one in in_time if one.digest is not None]
-        known = dict(self._memory.public_keys)
-        if self._public_keys is not None and {digest.fingerprint for digest in read} - known.keys():
+    def _judged(self, bucket: str, file: TrailFile, stored: DigestFile) -> Loaded:
+        try:
+            loaded = Loaded(bucket, file, digests.read(stored.plain, stored.metadata))
+        except UnreadableError as error:
+            return Loaded(bucket, file, None, "digest_unreadable", str(error))
+        loaded = chains.judged(loaded, self._keys_for(loaded))
+        if loaded.word and loaded.digest is not None:
+            # What it names proves nothing, and may be large.
+            return loaded._replace(digest=loaded.digest._replace(logs=[]))
+        return loaded
+
+    def _keys_for(self, loaded: Loaded) -> t.Dict[str, bytes]:
+        """Public keys by fingerprint. Asks CloudTrail once, for one that is not remembered."""
+        is_known = loaded.digest is None or loaded.digest.fingerprint in self._known
+        if self._public_keys is not None and not self._asked and not is_known:
             # The key of a backfill digest is of the time at which it was made.
             end = max(self._window.end + AHEAD, self._window.now)
-            fetched = self._public_keys(self._place.region, min(digest.start for digest in read), end)
-            known = {**fetched, **known}
+            fetched = self._public_keys(self._place.region, self._window.start - BEFORE, end)
+            self._asked = True
+            self._known = {**fetched, **self._known}
             # One that is no key may be another one next time.
             self._memory.public_keys.update((name, key) for name, key in fetched.items() if digests.is_key(key))
-        judged = [chains.judged(one, known) for one in in_time]
-        self.held.update({(one.bucket, one.file.key): one for one in judged})
-        return judged
+        return self._known
 
     def _before(self, one: Loaded) -> t.Optional[t.Tuple[str, TrailFile]]:
         """The digest that a valid one refers to, if it may say something about the window."""

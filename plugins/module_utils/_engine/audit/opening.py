@@ -49,8 +49,9 @@ def validate_archives(job: Job, holdings: Holdings, wanted: Wanted, progress: Pr
     """Validate the trail in its archives. Raises what ``validate`` and ``restore_from_stores`` raise."""
     memory = Memory(job.state, job.name, "archives")
     start = earliest(memory, wanted)
-    trail = ArchivedTrail(holdings, job.options["bucket"], start, wanted.until or wanted.now, progress)
-    return _validate(job, trail, memory, wanted, progress)
+    end = wanted.until or wanted.now
+    with contextlib.closing(ArchivedTrail(holdings, job.options["bucket"], start, end, progress)) as trail:
+        return _validate(job, trail, memory, wanted, progress)
 
 
 def _validate(job: Job, trail: t.Any, memory: Memory, wanted: Wanted, progress: Progress) -> Report:

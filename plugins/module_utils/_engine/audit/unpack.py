@@ -16,8 +16,8 @@ Pieces = t.Iterable[t.Union[bytes, memoryview]]
 PIECE = 1 << 20
 LARGEST_LOG = 4 << 30
 """Bytes of an unpacked log file. CloudTrail's have a few megabytes."""
-LARGEST_DIGEST = 64 << 20
-"""Bytes of an unpacked digest: it has about 500 for each log file of its hour."""
+LARGEST_DIGEST = 16 << 20
+"""Bytes of an unpacked digest: it has about 500 for each log file of its hour, so this is for 30,000 in one account and region."""
 
 
 class UnreadableError(Exception):
