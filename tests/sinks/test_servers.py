@@ -436,7 +436,7 @@ def test_client_events(tmp_path, logs, place) -> None:
     assert (again["tried"], again["rejected"], again["error"]) == (1, 1, None)
 
 
-@pytest.mark.parametrize("profile", ["cloudtrail", "vpc_flow", "route53_resolver"])
+@pytest.mark.parametrize("profile", ["cloudtrail", "vpc_flow", "route53_resolver", "route53_public"])
 def test_logs_of_aws_and_their_statistics_are_those_of_sqlite(tmp_path, logs, place, profile: str) -> None:
     root = {"type": "Root", "arn": "arn:aws:iam::1:root"}
     records = [
@@ -450,6 +450,7 @@ def test_logs_of_aws_and_their_statistics_are_those_of_sqlite(tmp_path, logs, pl
         "cloudtrail": aws_logs.log_file(records),
         "vpc_flow": "\n".join([aws_logs.FLOW_HEADER, *flows, ""]).encode(),
         "route53_resolver": b"".join(json.dumps(query).encode() + b"\n" for query in queries),
+        "route53_public": b"1.0 2026-11-03T02:00:01.130Z Z1 www.example.com A NXDOMAIN UDP FRA6 198.51.100.7 -\n",
     }
     (logs / "aws.log").write_bytes(lines[profile])
     found = []
@@ -458,7 +459,7 @@ def test_logs_of_aws_and_their_statistics_are_those_of_sqlite(tmp_path, logs, pl
         assert (catch_up(wanted)["error"], catch_up(wanted)["lines"]) == (None, 0)
         with opened(wanted) as sink:
             since = datetime(2026, 11, 3, 1, tzinfo=timezone.utc)
-            found.append([rank(sink, "one", profile, Span(*span), since) for span in ((), (since,))])
+            found.append([rank(sink, "one", profile, Span(*span), since) for span in ((), (since,), (None, None, "day"))])
     assert found[0] == found[1]
     assert found[0][0]["totals"] == found[0][1]["totals"]
     assert any(found[0][0]["totals"].values())

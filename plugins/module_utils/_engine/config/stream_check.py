@@ -22,13 +22,14 @@ if t.TYPE_CHECKING:
 
 LEAST_LINE = 1024
 MOST_LINE = 64 << 20
-HAVE_STATISTICS = ("sftpgo", "cloudtrail", "vpc_flow", "route53_resolver")
+HAVE_STATISTICS = ("sftpgo", "cloudtrail", "vpc_flow", "route53_resolver", "route53_public")
 """Profiles that have statistics."""
 TIME_FIELDS = {
     "client_events": "timestamp",
     "cloudtrail": "eventTime",
     "vpc_flow": "start",
     "route53_resolver": "query_timestamp",
+    "route53_public": "query_timestamp",
 }
 """By profile: the field that contains the time."""
 DATABASE = ("", "-wal", "-shm", "-journal")

@@ -94,14 +94,15 @@ FOLLOW: Spec = {
 PARSE: Spec = {
     "profile": {
         "type": "str",
-        "choices": ["sftpgo", "client_events", "cloudtrail", "vpc_flow", "route53_resolver", "generic"],
+        "choices": ["sftpgo", "client_events", "cloudtrail", "vpc_flow", "route53_resolver", "route53_public", "generic"],
         "default": "generic",
         "description": [
             "What the lines are. V(sftpgo) is the log of an SFTPGo server: transfers, commands, logins, failed logins, HTTP requests and"
             " messages each get their own table. V(client_events) are events with C(timestamp), C(log_level) and C(thread), some of which"
             " contain the id of a client (see O(client_ids)). V(cloudtrail) are records of AWS CloudTrail, one in each line or in files as"
             " CloudTrail delivers them. V(vpc_flow) are VPC flow logs, as text or as Parquet files (which needs the Python library"
-            " C(pyarrow)). V(route53_resolver) are query logs of Route 53 Resolver. V(generic) is any log with one JSON object per line.",
+            " C(pyarrow)). V(route53_resolver) are query logs of Route 53 Resolver, V(route53_public) those of public hosted"
+            " zones. V(generic) is any log with one JSON object per line.",
         ],
         "example": "sftpgo",
     },
@@ -109,7 +110,7 @@ PARSE: Spec = {
         "type": "str",
         "description": [
             "The field that contains the time of a line. The default is V(timestamp) for V(client_events), V(eventTime) for V(cloudtrail),"
-            " V(start) for V(vpc_flow), V(query_timestamp) for V(route53_resolver), and otherwise V(time)."
+            " V(start) for V(vpc_flow), V(query_timestamp) for V(route53_resolver) and V(route53_public), and otherwise V(time)."
         ],
     },
     "time_format": {
@@ -280,7 +281,7 @@ STREAM: Spec = {
         "options": PAGE,
         "description": [
             "A page with the statistics of the last seven days, from the first sink. C(log-archive follow) keeps it up to date. The profile"
-            " must be V(sftpgo), V(cloudtrail), V(vpc_flow) or V(route53_resolver)."
+            " must be V(sftpgo), V(cloudtrail), V(vpc_flow), V(route53_resolver) or V(route53_public)."
         ],
     },
     "notify": {

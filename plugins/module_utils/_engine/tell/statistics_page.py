@@ -182,11 +182,16 @@ def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:
 def _chart(trend: t.Sequence[Point], lower: str, upper: str, shown: t.Callable[[int], str]) -> str:
     """Stacked bars, one for each point."""
     values = [(point["start"], point[lower], point[upper]) for point in trend]  # type: ignore[literal-required]
-    labels = [start[:10] if start.endswith("T00:00:00Z") else start[5:16].replace("T", " ") for start, _low, _high in values]
     bars = [
         (low, high, "%s: %s %s, %s %s" % (start, shown(low), lower.replace("_", " "), shown(high), upper.replace("_", " ")))
         for start, low, high in values
     ]
+    return chart([start for start, _low, _high in values], bars, shown)
+
+
+def chart(starts: t.Sequence[str], bars: t.Sequence[t.Tuple[int, int, str]], shown: t.Callable[[int], str]) -> str:
+    """Stacked bars, one for each step of a trend: both values, and the text about them."""
+    labels = [start[:10] if start.endswith("T00:00:00Z") else start[5:16].replace("T", " ") for start in starts]
     return _bars(labels, bars, shown)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ...base.units import parse_size
@@ -13,7 +14,7 @@ from .cloudtrail import CloudTrailParser
 from .decode import decoder
 from .fill import Filler, Values
 from .refused import NoRecord, Refused
-from .route53 import Route53Parser
+from .route53 import PublicParser, Route53Parser, decode_public
 from .sftpgo import SftpgoParser
 from .sftpgo_fast import fast_parser
 from .tables import GENERIC, PROFILES, Table
@@ -24,6 +25,10 @@ from .vpc_flow import FlowLines, FlowParser, fields_of
 if t.TYPE_CHECKING:
     from ...config.stream_document import StreamDocument
     from .sftpgo_fast import Line, Row
+
+
+_EXPORT_TIME = re.compile(rb"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z ")
+"""Begins each line of a file that CloudWatch Logs exported: the time of the log event."""
 
 
 class GenericParser:
@@ -56,6 +61,7 @@ class LineParser:
         self._profile: Profile
         self._flow: t.Optional[FlowLines] = None
         self._blank = parse["profile"] == "cloudtrail"
+        self._may_be_exported = parse["profile"] in ("cloudtrail", "vpc_flow", "route53_resolver", "route53_public")
         self._client_events: t.Optional[ClientEventsParser] = None
         if document["client_ids"] is not None:
             self._profile = self._client_events = ClientEventsParser(document["client_ids"], keep_new, truncate, check)
@@ -65,6 +71,9 @@ class LineParser:
             self._profile = CloudTrailParser(keep_new, truncate)
         elif parse["profile"] == "route53_resolver":
             self._profile = Route53Parser(keep_new, truncate)
+        elif parse["profile"] == "route53_public":
+            self._profile = PublicParser(keep_new, truncate)
+            self._decode = decode_public
         elif parse["profile"] == "vpc_flow":
             self._profile = FlowParser(keep_new, truncate)
             self._flow = FlowLines(fields_of(parse["fields"]), parse_size(parse["max_line"]))
@@ -87,6 +96,8 @@ class LineParser:
         if self._blank and not line.strip():
             # What is around the records of a file of CloudTrail.
             raise NoRecord
+        if self._may_be_exported and line[:2] == b"20":
+            line = _EXPORT_TIME.sub(b"", line, 1)
         fields = self._decode(line)
         if fields is None:
             raise NoRecord

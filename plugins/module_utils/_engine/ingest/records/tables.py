@@ -297,6 +297,24 @@ ROUTE53 = Table(
 
 ``extra`` has the answers and the ids of the source."""
 
+ROUTE53_PUBLIC = Table(
+    "route53_public_query",
+    (
+        *TIME_COLUMNS,
+        _name("hosted_zone_id", 64),
+        _text("query_name"),
+        _name("query_type", 32),
+        _name("rcode", 32),
+        _name("protocol", 32),
+        _name("edge_location", 64),
+        _name("resolver_ip", 64),
+        _name("edns_client_subnet", 64),
+        EXTRA,
+    ),
+    (("time_utc",), ("resolver_ip", "time_utc")),
+)
+"""A query to a public hosted zone: https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/query-logs.html#query-logs-format."""
+
 PROFILES: t.Dict[str, t.Tuple[Table, ...]] = {
     "sftpgo": (TRANSFER, COMMAND, LOGIN, FAILED_LOGIN, HTTP, APPLICATION),
     "generic": (GENERIC,),
@@ -304,5 +322,6 @@ PROFILES: t.Dict[str, t.Tuple[Table, ...]] = {
     "cloudtrail": (CLOUDTRAIL,),
     "vpc_flow": (VPC_FLOW,),
     "route53_resolver": (ROUTE53,),
+    "route53_public": (ROUTE53_PUBLIC,),
 }
 """The tables of each profile."""

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 from ...base.errors import UsageError
 from ...base.units import format_utc
 from .queries import MOST_ROWS, Source
+from .steps import hour_of, start_of, starts_of, step_for
 
 if t.TYPE_CHECKING:
     from ..sinks.sql import SqlSink
@@ -19,9 +20,6 @@ if t.TYPE_CHECKING:
     from .queries import Rows
 
 UTC = timezone.utc
-STEPS = ("hour", "day", "week")
-MOST_POINTS = 20_000
-"""Points of a trend: two years of hours."""
 
 
 class Span(t.NamedTuple):
@@ -68,7 +66,7 @@ def _without_files(sink: SqlSink, name: str, span: Span, now: datetime) -> Stati
     source = Source(sink, since, until)
     hours, users, failed_logins = source.hours(), _users(source.users()), source.failed_logins()
     first, end = _bounds(hours, since, until)
-    by = span.by or _step_for(first, end)
+    by = span.by or step_for(first, end)
     return {
         "stream": sink.stream,
         "sink": name,
@@ -181,32 +179,16 @@ def _bounds(rows: Rows, since: t.Optional[datetime], until: t.Optional[datetime]
     """The span of the trend: what was asked for; where it is open, from the first to the last hour with a transfer."""
     hours = [str(row[0]) for row in rows if sum(row[1:3]) or row[5]]
     if since is None and hours:
-        since = _hour(min(hours))
+        since = hour_of(min(hours))
     if until is None and hours:
-        until = _hour(max(hours)) + timedelta(hours=1)
+        until = hour_of(max(hours)) + timedelta(hours=1)
     return (since, until) if since is not None and until is not None else (None, None)
-
-
-def _step_for(first: t.Optional[datetime], end: t.Optional[datetime]) -> str:
-    if first is None or end is None or end - first > timedelta(days=120):
-        return "week"
-    return "hour" if end - first <= timedelta(days=3) else "day"
 
 
 def _trend(rows: Rows, by: str, first: t.Optional[datetime], end: t.Optional[datetime]) -> t.List[Point]:
     if first is None or end is None:
         return []
-    step = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}[by]
-    start = _start_of(by, first)
-    if (end - start) / step > MOST_POINTS:
-        raise UsageError("the trend has more than %d steps" % MOST_POINTS, by, "Choose longer steps (--by), or a shorter time")
-    points: t.Dict[datetime, Point] = {}
-    try:
-        while start < end:
-            points[start] = {"start": format_utc(start), **nothing()}
-            start += step
-    except OverflowError:
-        pass  # That was the last step of the year 9999.
+    points: t.Dict[datetime, Point] = {start: {"start": format_utc(start), **nothing()} for start in starts_of(by, first, end)}
     # The hours of a day share their point, unless each hour has its own.
     length = 13 if by == "hour" else 10
     known: t.Dict[str, Point] = {}
@@ -216,22 +198,9 @@ def _trend(rows: Rows, by: str, first: t.Optional[datetime], end: t.Optional[dat
         if point is None:
             if not any(counts):
                 continue
-            point = known[text[:length]] = points[_start_of(by, _hour(text))]
+            point = known[text[:length]] = points[start_of(by, hour_of(text))]
         _add(point, *counts)
     return list(points.values())
-
-
-def _start_of(by: str, moment: datetime) -> datetime:
-    start = moment.replace(minute=0, second=0, microsecond=0)
-    if by == "hour":
-        return start
-    start = start.replace(hour=0)
-    return start - timedelta(days=start.weekday()) if by == "week" else start
-
-
-def _hour(text: str) -> datetime:
-    """The hour of a time as a database returns it: text, or a datetime as text."""
-    return datetime(int(text[:4]), int(text[5:7]), int(text[8:10]), int(text[11:13]), tzinfo=UTC)
 
 
 def _iso(moment: t.Any) -> str:

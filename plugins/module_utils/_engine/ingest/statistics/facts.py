@@ -136,7 +136,8 @@ class Rankings(t.TypedDict):
     """The statistics of one stream of another profile.
 
     hosts: with lines in the sink. since, until: the span, or the times of the first and the last record where it is open; None if there is
-    no record.
+    no record. by: "hour", "day" or "week", the length of the points of ``trend``, which has no holes: each point has its ``start`` and the
+    totals that can be added up.
     """
 
     stream: str
@@ -146,5 +147,7 @@ class Rankings(t.TypedDict):
     created: str
     since: t.Optional[str]
     until: t.Optional[str]
+    by: str
     totals: t.Dict[str, int]
+    trend: t.List[t.Dict[str, t.Any]]
     rankings: t.List[Ranking]

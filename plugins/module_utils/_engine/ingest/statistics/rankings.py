@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import bisect
 import typing as t
+from datetime import timedelta
 
 from ...base.errors import UsageError
-from ...base.units import format_utc
-from ..records.tables import CLOUDTRAIL, ROUTE53, VPC_FLOW
+from ...base.units import format_utc, parse_utc
+from ..records.tables import CLOUDTRAIL, ROUTE53, ROUTE53_PUBLIC, VPC_FLOW
 from ..sinks.schema import GENERATION
 from ..sinks.sums import MOST_BYTES
 from .queries import MOST_ROWS, OWN, times_between
+from .steps import hour_of, starts_of, step_for
 
 if t.TYPE_CHECKING:
     from datetime import datetime
@@ -146,14 +149,28 @@ PROFILES = {
             Ranked("blocked", "Blocked queries", (_text("query_name"), _text("srcaddr")), (_QUERIES, _LAST), _BLOCKED),
         ),
     ),
+    "route53_public": Profile(
+        ROUTE53_PUBLIC,
+        (
+            _QUERIES,
+            _distinct("names", "query_name"),
+            _distinct("resolvers", "resolver_ip"),
+            _distinct("zones", "hosted_zone_id"),
+            _count("failed", _FAILED),
+        ),
+        (
+            Ranked("names", "Names", (_text("query_name"), _text("query_type")), (_QUERIES,)),
+            Ranked("resolvers", "Resolvers", (_text("resolver_ip"),), (_QUERIES, _distinct("names", "query_name"))),
+            Ranked("zones", "Hosted zones", (_text("hosted_zone_id"),), (_QUERIES, _distinct("names", "query_name"))),
+            Ranked("failed", "Failed queries", (_text("query_name"), _text("rcode")), (_QUERIES, _LAST), _FAILED),
+        ),
+    ),
 }
 """By name of the profile."""
 
 
 def rank(sink: SqlSink, name: str, profile: str, span: Span, now: datetime) -> Rankings:
     """The statistics of the stream of a sink, from all hosts. name: of the sink; profile: a key of PROFILES. Raises UsageError."""
-    if span.by is not None:
-        raise UsageError("there is no trend of the profile %s" % profile, "--by", "It is for the profile sftpgo")
     if span.since is not None and span.until is not None and span.until < span.since:
         raise UsageError("the end (%s) is before the start (%s)" % (format_utc(span.until), format_utc(span.since)), "--until")
     wanted = PROFILES[profile]
@@ -164,6 +181,9 @@ def rank(sink: SqlSink, name: str, profile: str, span: Span, now: datetime) -> R
     (sums,) = sink.select("SELECT MIN(time_utc), MAX(time_utc), %s %s" % (columns, source), values)
     hosts = sink.select("SELECT DISTINCT host FROM %s WHERE stream = ? ORDER BY host" % GENERATION.name, [sink.stream])
     first, last = (None if moment is None else _moment(moment) for moment in sums[:2])
+    begin = _utc(span.since) or (None if first is None else parse_utc(first))
+    end = _utc(span.until) or (None if last is None else parse_utc(last) + timedelta(seconds=1))
+    by = span.by or step_for(begin, end)
     return {
         "stream": sink.stream,
         "sink": name,
@@ -172,9 +192,26 @@ def rank(sink: SqlSink, name: str, profile: str, span: Span, now: datetime) -> R
         "created": format_utc(now),
         "since": first if span.since is None else format_utc(span.since),
         "until": last if span.until is None else format_utc(span.until),
+        "by": by,
         "totals": {column.name: int(value or 0) for column, value in zip(wanted.totals, sums[2:])},
+        "trend": [] if begin is None or end is None or first is None else _trend(sink, wanted, source, values, starts_of(by, begin, end)),
         "rankings": [_ranking(sink, ranked, source, values) for ranked in wanted.rankings],
     }
+
+
+def _trend(
+    sink: SqlSink, wanted: Profile, source: str, values: t.Sequence[t.Any], starts: t.Sequence[datetime]
+) -> t.List[t.Dict[str, t.Any]]:
+    """The sums of each step, which begin at these times."""
+    # What is counted once in an hour may be there in the next hour, too: such counts cannot be added up.
+    columns = [column for column in wanted.totals if column.sql.startswith("SUM(")]
+    points = [{"start": format_utc(start), **{column.name: 0 for column in columns}} for start in starts]
+    statement = "SELECT %s, %s %s GROUP BY 1" % (sink.dialect.hour, ", ".join(column.sql for column in columns), source)
+    for hour, *sums in sink.select(statement, values):
+        point = points[bisect.bisect_right(starts, hour_of(str(hour))) - 1]
+        for column, value in zip(columns, sums):
+            point[column.name] = t.cast(int, point[column.name]) + int(value or 0)
+    return points
 
 
 def _ranking(sink: SqlSink, ranked: Ranked, source: str, values: t.Sequence[t.Any]) -> Ranking:

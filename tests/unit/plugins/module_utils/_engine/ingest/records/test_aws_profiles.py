@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Records of CloudTrail, VPC flow logs and query logs of Route 53 Resolver become rows."""
+"""Records of CloudTrail, VPC flow logs and query logs of Route 53 become rows."""
 
 from __future__ import annotations
 
@@ -243,3 +243,60 @@ def test_a_query_of_route_53(tmp_path):
         "firewall_rule_action": "BLOCK",
     }
     assert refused(opened(tmp_path, "route53_resolver", new_fields="reject"), line(**query(later=1))) == "new_field"
+
+
+PUBLIC = b"1.0 2026-11-03T02:00:01.130Z Z123412341234 www.example.com AAAA NXDOMAIN TCP FRA6 2001:db8::1 192.168.1.0/24"
+
+
+def test_a_query_to_a_public_zone_of_route_53(tmp_path):
+    found = row(tmp_path, "route53_public", PUBLIC)
+    assert json.loads(found.pop("extra")) == {"version": "1.0"}
+    assert found == {
+        "time_utc": "2026-11-03 02:00:01.130000",
+        "time_text": "2026-11-03T02:00:01.130Z",
+        "hosted_zone_id": "Z123412341234",
+        "query_name": "www.example.com",
+        "query_type": "AAAA",
+        "rcode": "NXDOMAIN",
+        "protocol": "TCP",
+        "edge_location": "FRA6",
+        "resolver_ip": "2001:db8::1",
+        "edns_client_subnet": "192.168.1.0/24",
+    }
+    assert "edns_client_subnet" not in row(tmp_path, "route53_public", PUBLIC.replace(b"192.168.1.0/24", b"-"))
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b"", "field_count"),
+        (PUBLIC.rpartition(b" ")[0], "field_count"),
+        (PUBLIC.replace(b"www", b"\xff"), "not_utf8"),
+        (PUBLIC.replace(b"www", b"\0"), "bad_text"),
+        (PUBLIC.replace(b"2026-11", b"2026-13"), "bad_time"),
+        (PUBLIC.replace(b"AAAA", b"A" * 33), "long_value"),
+        (b"{}", "field_count"),
+    ],
+    ids=["empty", "cut off", "no UTF-8", "U+0000", "no time", "long", "JSON"],
+)
+def test_bad_queries_to_a_public_zone_are_rejected_with_their_reason(tmp_path, bad, reason):
+    assert refused(opened(tmp_path, "route53_public"), bad) == reason
+
+
+def test_values_of_a_later_version_are_kept_or_rejected(tmp_path):
+    assert json.loads(row(tmp_path, "route53_public", PUBLIC + b" new 7")["extra"])["more"] == ["new", "7"]
+    assert refused(opened(tmp_path, "route53_public", new_fields="reject"), PUBLIC + b" new") == "new_field"
+
+
+@pytest.mark.parametrize(
+    ("profile", "exported"),
+    [
+        ("cloudtrail", line(**record())),
+        ("vpc_flow", flow().encode()),
+        ("route53_resolver", line(**query())),
+        ("route53_public", PUBLIC),
+    ],
+    ids=["cloudtrail", "vpc_flow", "route53_resolver", "route53_public"],
+)
+def test_a_line_that_cloudwatch_logs_exported_is_the_same_row(tmp_path, profile, exported):
+    assert row(tmp_path, profile, b"2026-11-05T10:00:00.123Z " + exported) == row(tmp_path, profile, exported)

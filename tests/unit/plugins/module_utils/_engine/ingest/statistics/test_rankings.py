@@ -39,6 +39,10 @@ LOGS = {
         json.dumps(each).encode() + b"\n"
         for each in (query(1), query(2, rcode="NXDOMAIN"), query(2, firewall_rule_action="BLOCK", query_name="bad.example."))
     ),
+    "route53_public": b"".join(
+        b"1.0 2026-11-03T0%d:00:02.130Z Z1 www.example.com A %s UDP FRA6 198.51.100.%d -\n" % (2 + n, (b"NXDOMAIN", b"NOERROR")[n > 0], n)
+        for n in range(3)
+    ),
 }
 
 
@@ -92,6 +96,33 @@ def test_queries_by_name_and_source_failed_and_blocked(tmp_path):
     assert ranking(found, "blocked") == [("bad.example.", "10.0.0.2", 1, "2026-11-03T02:00:02Z")]
 
 
+def test_queries_of_a_public_zone_by_resolver(tmp_path):
+    found = computed(tmp_path, "route53_public")
+    assert found["totals"] == {"queries": 3, "names": 1, "resolvers": 3, "zones": 1, "failed": 1}
+    assert ranking(found, "failed") == [("www.example.com", "NXDOMAIN", 1, "2026-11-03T02:00:02Z")]
+    assert ranking(found, "resolvers")[0] == ("198.51.100.0", 1, 1)
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_the_trend_adds_up_to_the_totals(tmp_path, profile):
+    for by in ("hour", "day", "week"):
+        found = computed(tmp_path, profile, None, None, by)
+        names = found["trend"][0].keys() - {"start"}
+        assert {name: sum(point[name] for point in found["trend"]) for name in names} == {name: found["totals"][name] for name in names}
+        assert found["by"] == by and next(iter(found["totals"])) in names
+
+
+def test_a_trend_has_no_holes(tmp_path):
+    since, until = datetime(2026, 11, 3, 1, 30, tzinfo=timezone.utc), datetime(2026, 11, 3, 6, tzinfo=timezone.utc)
+    found = computed(tmp_path, "route53_public", since, until)
+    assert [(point["start"][11:13], point["queries"], point["failed"]) for point in found["trend"]] == [
+        ("01", 0, 0), ("02", 1, 1), ("03", 1, 0), ("04", 1, 0), ("05", 0, 0),
+    ]  # fmt: skip
+    assert "2026-11-03T02:00:00Z  1        1" in rankings.render_text(found)
+    assert "Queries by hour" in rankings.render_page(found)
+    assert computed(tmp_path, "route53_public", NOW, NOW)["trend"] == []
+
+
 def test_a_span_has_its_start_and_not_its_end(tmp_path):
     since, until = (datetime(2026, 11, 3, 2, 0, second, tzinfo=timezone.utc) for second in (2, 4))
     found = computed(tmp_path, "cloudtrail", since, until)
@@ -99,8 +130,6 @@ def test_a_span_has_its_start_and_not_its_end(tmp_path):
     assert (found["since"], found["until"]) == ("2026-11-03T02:00:02Z", "2026-11-03T02:00:04Z")
     with pytest.raises(UsageError, match="is before the start"):
         computed(tmp_path, "cloudtrail", until, since)
-    with pytest.raises(UsageError, match="no trend"):
-        computed(tmp_path, "cloudtrail", None, None, "hour")
     empty = computed(tmp_path, "cloudtrail", NOW, NOW)
     assert rankings.render_text(empty) == "sftpgo: no records"
 

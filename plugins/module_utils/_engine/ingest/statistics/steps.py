@@ -1,0 +1,51 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps of a trend: hours, days, or weeks that begin on Monday, in UTC."""
+
+from __future__ import annotations
+
+import typing as t
+from datetime import datetime, timedelta, timezone
+
+from ...base.errors import UsageError
+
+LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+MOST_POINTS = 20_000
+"""Points of a trend: two years of hours."""
+
+
+def step_for(first: t.Optional[datetime], end: t.Optional[datetime]) -> str:
+    """The step for a span of this length."""
+    if first is None or end is None or end - first > timedelta(days=120):
+        return "week"
+    return "hour" if end - first <= timedelta(days=3) else "day"
+
+
+def starts_of(by: str, first: datetime, end: datetime) -> t.List[datetime]:
+    """When each step of a span begins. Raises UsageError if they are too many."""
+    start, step = start_of(by, first), LENGTHS[by]
+    if (end - start) / step > MOST_POINTS:
+        raise UsageError("the trend has more than %d steps" % MOST_POINTS, by, "Choose longer steps (--by), or a shorter time")
+    starts = []
+    try:
+        while start < end:
+            starts.append(start)
+            start += step
+    except OverflowError:
+        pass  # That was the last step of the year 9999.
+    return starts
+
+
+def start_of(by: str, moment: datetime) -> datetime:
+    """When the step with this time begins."""
+    start = moment.replace(minute=0, second=0, microsecond=0)
+    if by == "hour":
+        return start
+    start = start.replace(hour=0)
+    return start - timedelta(days=start.weekday()) if by == "week" else start
+
+
+def hour_of(text: str) -> datetime:
+    """The hour of a time as a database returns it: text, or a datetime as text."""
+    return datetime(int(text[:4]), int(text[5:7]), int(text[8:10]), int(text[11:13]), tzinfo=timezone.utc)
