@@ -165,3 +165,22 @@ def next_run(
                         return aware + datetime.timedelta(seconds=delay)
         date += datetime.timedelta(days=1)
     return None
+
+
+def last_run(
+    schedule: Schedule, delay: float, now: datetime.datetime, zone: t.Optional[datetime.tzinfo] = None
+) -> t.Optional[datetime.datetime]:
+    """The last moment at or before ``now`` at which a run begins; the parameters are those of ``next_run``."""
+    before = now - datetime.timedelta(seconds=delay)
+    # A day late: the local date may differ from the date in the zone of ``now``.
+    date = before.date() + datetime.timedelta(days=1)
+    for _day in range(366 * _YEARS):
+        if date.day in schedule.days and date.month in schedule.months and date.weekday() in schedule.weekdays:
+            for hour in reversed(schedule.hours):
+                for minute in reversed(schedule.minutes):
+                    moment = datetime.datetime.combine(date, datetime.time(hour, minute))
+                    aware = moment.astimezone() if zone is None else moment.replace(tzinfo=zone)
+                    if aware.timestamp() <= before.timestamp():
+                        return aware + datetime.timedelta(seconds=delay)
+        date -= datetime.timedelta(days=1)
+    return None

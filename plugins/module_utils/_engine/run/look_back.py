@@ -20,10 +20,9 @@ def looks_back_to(run: Context) -> t.Optional[datetime]:
     That is the last success, or the oldest log that was not ready then. Before the first success it is what the first run looked for.
     """
     runs, now = run.catalog.runs, run.now.timestamp()
-    last = runs.last_success(run.job, now)
-    if last is not None:
-        since = datetime.fromtimestamp(last.started, timezone.utc)
-        open_since = last.record.get("open_since") if last.record else None
+    success, open_since = runs.archived_until(run.job, now)
+    if success is not None:
+        since = datetime.fromtimestamp(success, timezone.utc)
         return min(since, parse_utc(open_since)) if open_since else since
     first = runs.first(run.job)
     if first is None or first > now:

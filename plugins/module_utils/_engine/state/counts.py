@@ -12,6 +12,39 @@ if t.TYPE_CHECKING:
     from .database import Database
 
 
+class PeriodCount(t.NamedTuple):
+    """Archives of one period in one state (see ``Counts.by_period``). start: ISO 8601, UTC; seconds: how long the period is. source_bytes,
+    size: bytes of the logs and of the archives."""
+
+    start: str
+    seconds: int
+    state: str
+    archives: int
+    source_bytes: int
+    size: int
+
+
+_BY_PERIOD = """
+SELECT period_start, seconds, CASE
+    WHEN good > 0 AND good = copies - pruned THEN 'verified'
+    WHEN good > 0 THEN 'partly'
+    WHEN spooled >= 1 THEN 'spooled'
+    WHEN pruned > 0 AND bad = 0 THEN 'pruned'
+    ELSE 'missing' END AS state, COUNT(*), SUM(source_bytes), SUM(size)
+FROM (
+    SELECT archives.id, period_start, COALESCE(seconds, 0) AS seconds, archives.size, spooled, COUNT(copies.archive) AS copies,
+        (SELECT COALESCE(SUM(sources.size), 0) FROM sources INDEXED BY sources_by_archive WHERE sources.archive = archives.id)
+            AS source_bytes,
+        COALESCE(SUM(copies.state = 'verified' AND failures.key IS NULL), 0) AS good,
+        COALESCE(SUM(copies.state = 'verified' AND failures.key IS NOT NULL), 0) AS bad,
+        COALESCE(SUM(copies.state = 'pruned'), 0) AS pruned
+    FROM archives LEFT JOIN copies ON copies.archive = archives.id
+        LEFT JOIN failures ON failures.job = archives.job AND failures.store = copies.store AND failures.key = copies.key
+    WHERE %s GROUP BY archives.id
+) GROUP BY period_start, seconds, state ORDER BY period_start
+"""
+
+
 class Counts:
     """The figures in a catalog's database."""
 
@@ -57,3 +90,29 @@ class Counts:
         spooled = "archive IN (SELECT id FROM archives WHERE job = ? AND spooled >= 1)"
         query = "SELECT COALESCE(SUM(size), 0) FROM sources INDEXED BY sources_by_archive WHERE archive >= 0 AND (%s OR %s)"
         return archives, size, self._database.execute(query % (verified % "sources.archive", spooled), (job, job))[0][0]
+
+    def by_period(self, job: str, start: str, end: str) -> t.List[PeriodCount]:
+        """The archives of a job with a period that touches this time (ISO 8601, UTC), counted by period and state.
+
+        The states: ``verified``: every store that did not prune its copy has a good one; ``partly``: some have; ``spooled``: no store has
+        one yet; ``pruned``: retention removed all; ``missing``: no store has a good copy, or will get one. A copy is good if it was
+        verified, and did not fail in ``log-archive verify`` since.
+        """
+        from .held import touching
+
+        condition, values = touching(self._database, job, start, end)
+        return [PeriodCount(*row) for row in self._database.execute(_BY_PERIOD % condition, values)]
+
+    def without(self, copies: t.Iterable[t.Tuple[str, str]]) -> t.List[PeriodCount]:
+        """The archives that lost these copies, each a (store, key): ``partly`` if another store has a verified one, else ``missing``."""
+        lost: t.Dict[int, t.Set[str]] = {}
+        for store, key in copies:
+            for (archive,) in self._database.execute("SELECT archive FROM copies WHERE key = ? AND store = ?", (key, store)):
+                lost.setdefault(archive, set()).add(store)
+        found = []
+        for archive, stores in lost.items():
+            kept = self._database.execute("SELECT store FROM copies WHERE archive = ? AND state = 'verified'", (archive,))
+            state = "partly" if {row[0] for row in kept} - stores else "missing"
+            query = "SELECT period_start, COALESCE(seconds, 0) FROM archives WHERE id = ?"
+            found += [PeriodCount(start, seconds, state, 0, 0, 0) for start, seconds in self._database.execute(query, (archive,))]
+        return found

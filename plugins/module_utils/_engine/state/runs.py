@@ -156,6 +156,14 @@ class Runs:
         """The last run of a job that ended with exit code 0. A run that began after ``now`` had a wrong clock and does not count."""
         return self._last("job = ? AND exit_code = 0 AND started <= ?", (job, now))
 
+    def archived_until(self, job: str, now: float) -> t.Tuple[t.Optional[float], t.Optional[str]]:
+        """Up to when the logs of all periods that had ended are archived, as far as they existed: the last success, in seconds since the
+        epoch, None if there is none; and the start (ISO 8601, UTC) of the oldest period with a log that was not ready then, or None."""
+        last = self.last_success(job, now)
+        if last is None:
+            return None, None
+        return last.started, last.record.get("open_since") if last.record else None
+
     def outcomes(self, job: str) -> t.Dict[int, int]:
         """How many runs of a job ended with each exit code."""
         query = (

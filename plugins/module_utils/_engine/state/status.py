@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 
 from ..archive import naming
 from ..base.durable import is_locked
-from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_PARTLY, WORST_FIRST
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_PARTLY, WORST_FIRST, LogArchiveError
 from ..base.levels import VERIFICATION_LEVELS
 from ..base.units import format_duration, format_utc, parse_duration
 from ..sources.opening import collector_of
@@ -19,8 +19,9 @@ from . import catalog as catalogs
 from .folders import lock_of
 
 if t.TYPE_CHECKING:
-    from ..base.errors import LogArchiveError
     from ..config.document import JobDocument
+    from .coverage import Coverage
+    from .lacking import Lacked
     from .ledger.chain import Head
     from .record import SpoolRecord
     from .runs import Run
@@ -39,17 +40,26 @@ if t.TYPE_CHECKING:
         last: str
         failed: int
 
+    class KeysInUse(t.TypedDict):
+        """The keyring of a job. current: the id of the key that encrypts; since: when the keyring got it, in UTC, None if that is unknown.
+        others: how many more keys open old archives. error: why the keyring cannot be read."""
+
+        current: t.Optional[str]
+        since: t.Optional[str]
+        others: int
+        error: t.Optional[str]
+
     class StatusRow(t.TypedDict):
         """The status of one job. Times are in UTC ("2024-01-12T13:00:00Z"), sizes in bytes.
 
         next_due: when the current period ends. next_run: when cron or the timer runs the job, by its ``schedule``.
         archives, bytes, source_bytes: what is in the spool or in a store. verified: {store: the weakest level at which a copy there was
-        verified}. backlog: {store: how many archives wait for it}. lacking: {store: how many archives it lacks that the job keeps, and that
-        only ``log-archive sync`` copies there}. given_up: {store: how many it will not get}. prune_refused: {store: why a guard refused
-        its last prune}. running: a run of the job is active: its lock is held. findings, unreachable: see ``add_findings``.
+        verified}. backlog: {store: how many archives wait for it}. oldest_unshipped: {store: when the oldest of them was made}.
+        lacking: {store: how many archives it lacks that the job keeps, and that only ``log-archive sync`` copies there}.
+        given_up: {store: how many it will not get}. prune_refused: {store: why a guard refused its last prune}. running: a run of the job
+        is active: its lock is held. findings, unreachable: see ``add_findings``.
         exit_code: 0 the job is fine; 1 the last run failed or was killed, the last success is too old, or a store cannot be listed; 3 the
         last run was partly done, archives wait for a store, a store lacks some, or a prune was refused; 4 a store does not have what the
-        catalog records, or the ledger is broken. ledger: where the ledger of the job ends (see ``ledger.chain.Head``); None without one.
         """
 
         job: str
@@ -64,6 +74,7 @@ if t.TYPE_CHECKING:
         verified: t.Dict[str, str]
         spool: SpoolRecord
         backlog: t.Dict[str, int]
+        oldest_unshipped: t.Dict[str, str]
         lacking: t.Dict[str, int]
         given_up: t.Dict[str, int]
         prune_refused: t.Dict[str, t.List[str]]
@@ -74,6 +85,8 @@ if t.TYPE_CHECKING:
         state: str
         ledger: t.Optional[t.Dict[str, t.Union[str, int]]]
         exit_code: int
+        coverage: t.Optional[Coverage]
+        keys: t.Optional[KeysInUse]
 
 
 WAITING = "archives wait for a store"
@@ -96,6 +109,7 @@ def blank(job: str) -> StatusRow:
         "verified": {},
         "spool": {"archives": 0, "bytes": 0},
         "backlog": {},
+        "oldest_unshipped": {},
         "lacking": {},
         "given_up": {},
         "prune_refused": {},
@@ -106,6 +120,8 @@ def blank(job: str) -> StatusRow:
         "ledger": None,
         "state": "has never run",
         "exit_code": EXIT_FAILED,
+        "coverage": None,
+        "keys": None,
     }
 
 
@@ -134,6 +150,7 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         row["archives"], row["bytes"], row["source_bytes"] = catalog.counts.totals(job)
         row["verified"] = {store: min(levels, key=VERIFICATION_LEVELS.index) for store, levels in catalog.counts.levels(job).items()}
         row["backlog"] = catalog.counts.copies(job, "pending")
+        row["oldest_unshipped"] = catalog.counts.oldest_awaited(job)
         row["given_up"] = catalog.counts.copies(job, "given up")
         row["prune_refused"] = catalog.prunes.refusals(job)
         failures = catalog.verifications.failures(job)
@@ -187,6 +204,31 @@ def add_ledger(row: StatusRow, head: t.Optional[Head], broken: t.Optional[LogArc
     row["ledger"] = None if head is None else head._asdict()
     if broken is not None:
         _add_problem(row, broken.exit_code, str(broken))
+
+
+def add_coverage(row: StatusRow, document: JobDocument, days: int, lacked: t.Iterable[Lacked] = ()) -> None:
+    """Add which periods of the last ``days`` days are archived, and the keys in use. Findings must have been added before. lacked: see
+    ``coverage.of``."""
+    from . import coverage
+
+    row["coverage"] = coverage.of(document, days, [(found["store"], found["key"]) for found in row["findings"]], lacked)
+    folder = document["encryption"]["keyring"]
+    if folder is not None:
+        row["keys"] = _keys_in(folder)
+
+
+def _keys_in(folder: str) -> KeysInUse:
+    from ..crypto.keyring import list_keys
+
+    try:
+        keys = [key for key in list_keys(folder) if not key.removed]
+    except LogArchiveError as error:
+        return {"current": None, "since": None, "others": 0, "error": str(error)}
+    current = next((key for key in keys if key.current), None)
+    since = None if current is None or current.created is None else _utc(current.created)
+    return {
+        "current": current and current.id, "since": since, "others": len(keys) - (current is not None), "error": None
+    }  # fmt: skip
 
 
 def _add_problem(row: StatusRow, code: int, text: str) -> None:

@@ -33,6 +33,15 @@ def status_of(document: JobDocument, max_age: t.Optional[float] = None, now: t.O
     return row
 
 
+def all_lacked(document: JobDocument, row: StatusRow) -> t.List[Lacked]:
+    """The archives behind ``lacking`` of the status of a job. Raises LogArchiveError if the catalog cannot be used."""
+    names = row["lacking"].keys()
+    if not names:
+        return []
+    with contextlib.closing(catalogs.reading(document)) as catalog:
+        return [one for store in document["stores"] if store["name"] in names for one in lacking_in(document, store, catalog)]
+
+
 def lacking_in(
     document: JobDocument, store: JobStore, catalog: catalogs.Catalog, now: t.Optional[datetime] = None, given_up: bool = False
 ) -> t.List[Lacked]:
