@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from datetime import datetime, timezone
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_PARTLY
@@ -13,6 +14,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.lists import first
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_duration, format_size
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report as texts
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.fleet_page import render
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.fleet_rows import Host
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, errors as errors_of_result, rows as rows_of_result
 
@@ -29,21 +32,19 @@ VERBOSE_TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
 """The same with everything."""
 
 
-class Host(t.NamedTuple):
-    """One host of the play: its ``state`` (``ok``, ``failed``, ``locked``, ``unreachable``, ``not run`` or ``no jobs``) and its result.
-
-    locked: other runs of the jobs were active, and nothing failed.
-    """
-
-    name: str
-    state: str
-    rows: t.List[Row]
-    errors: t.List[str]
-
-
 def hosts_of(results: t.Mapping[str, t.Any]) -> t.List[Host]:
     """The hosts, those with errors first. Archives that wait in the spool are no error."""
     hosts = []
+    for host in each_host(results):
+        for row in host.rows:
+            # Only the page shows it, and it is most of a row.
+            row.pop("coverage", None)
+        hosts.append(host)
+    return sorted(hosts, key=lambda host: (not host.errors, host.name))
+
+
+def each_host(results: t.Mapping[str, t.Any]) -> t.Iterator[Host]:
+    """The hosts, as they are in ``results``. What one printed is read when its turn comes."""
     for name, result in results.items():
         rows = rows_of_result(result)
         errors = [] if rows and all(map(_fine, rows)) else errors_of_result(result)
@@ -57,8 +58,7 @@ def hosts_of(results: t.Mapping[str, t.Any]) -> t.List[Host]:
             state = "locked"
         else:
             state = "failed" if errors else "ok"
-        hosts.append(Host(name, state, rows, errors))
-    return sorted(hosts, key=lambda host: (not host.errors, host.name))
+        yield Host(name, state, rows, errors)
 
 
 def _fine(row: Row) -> bool:
@@ -226,6 +226,11 @@ def _streams(rows: t.Sequence[t.Tuple[str, Row]]) -> t.List[str]:
         state = row["state"].partition("\n")[0]
         cells.append((name, row["stream"], row["sink"], state, str(row["lines"]), lag, str(row["rejected"]), str(row["gaps"])))
     return [texts.table(head, cells)] if cells else []
+
+
+def page(results: t.Mapping[str, t.Any]) -> str:
+    """The value of the filter fleet_page."""
+    return render(each_host(results), datetime.now(timezone.utc))
 
 
 def report(results: t.Mapping[str, t.Any], command: str, verbose: bool = False) -> t.List[str]:

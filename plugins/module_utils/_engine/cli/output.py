@@ -66,11 +66,11 @@ def write(name: str, text: str) -> bool:
     return True
 
 
-def print_json(value: t.Any) -> None:
-    """Write the result of the command as JSON."""
+def print_json(value: t.Any, compact: bool = False) -> None:
+    """Write the result of the command as JSON. compact: on one line, for a result that only programs read."""
     import json
 
-    write("stdout", json.dumps(value, indent=2) + "\n")
+    write("stdout", (json.dumps(value, separators=(",", ":")) if compact else json.dumps(value, indent=2)) + "\n")
 
 
 def typed_error(error: Exception) -> LogArchiveError:

@@ -10,11 +10,14 @@ import os
 import time
 import typing as t
 
-from ..base.errors import LogArchiveError, NoJobsError
+from ..base.errors import LogArchiveError, NoJobsError, UsageError
 from ..config.spec import DEFAULT_CONFIG, DEFAULT_STREAMS
 from . import output
 from .options import add_jobs, age, each_document, opened, stream_rows
 from .recorded import records
+
+PAGE_DAYS = 90
+"""The last days that the page shows."""
 
 if t.TYPE_CHECKING:
     import argparse
@@ -35,7 +38,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=age,
         help="report a job as overdue if its last success is older, such as 26h (default: two periods of the job)",
     )
+    parser.add_argument(
+        "--coverage",
+        metavar="DAYS",
+        type=_days,
+        help="with --json, also which periods of the last days are archived, and the keys in use (with --html the default is 90)",
+    )
+    parser.add_argument("--html", metavar="FILE", help="write the status and the coverage to this file, as an HTML page")
     parser.add_argument("--offline", action="store_true", help="report what this host knows, without the stores and without streams")
+
+
+def _days(text: str) -> int:
+    import argparse
+
+    from ..state.coverage import MOST_DAYS
+
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST_DAYS:
+        raise argparse.ArgumentTypeError("not a number of days from 1 to %d: %r" % (MOST_DAYS, text))
+    return int(text)
 
 
 def add_metrics_options(parser: argparse.ArgumentParser) -> None:
@@ -69,8 +89,13 @@ def show(options: argparse.Namespace) -> int:
     from ..run.audit import auditing
     from ..state import status
     from ..tell import report
-    from ..tell.lacking import status_of
+    from ..tell.lacking import all_lacked, status_of
 
+    if options.html and options.json:
+        raise UsageError("--html and --json cannot be used together", hint="Run the command twice")
+    days = options.coverage or (PAGE_DAYS if options.html else None)
+    if days is not None and not (options.html or options.json):
+        raise UsageError("--coverage needs --json or --html", hint="Its figures are not for a terminal")
     rows: t.List[StatusRow] = []
     found = [] if options.jobs or options.offline else streams()
     left = [] if options.jobs else orphans(options.config)
@@ -81,6 +106,8 @@ def show(options: argparse.Namespace) -> int:
             if not options.offline:
                 status.add_findings(row, *_compare(document, audit))
             status.add_ledger(row, audit.head, audit.broken)
+        if days is not None:
+            status.add_coverage(row, document, days, all_lacked(document, row))
         rows.append(row)
 
     try:
@@ -90,7 +117,9 @@ def show(options: argparse.Namespace) -> int:
         if not (found or left):
             raise
     if options.json:
-        output.print_json([*rows, *found, *left])
+        output.print_json([*rows, *found, *left], compact=days is not None)
+    elif options.html:
+        _write_page(options.html, [*rows, *found, *left])
     else:
         from ..tell import streams as texts
 
@@ -115,6 +144,26 @@ def orphans(config: str) -> t.List[OrphanRow]:
         # The rows of the jobs report a catalog that cannot be used.
         output.print_error("log-archive: cannot look for orphans: %s" % error)
         return []
+
+
+def _write_page(path: str, rows: t.Sequence[t.Union[StatusRow, StreamRow, OrphanRow]]) -> None:
+    from datetime import datetime, timezone
+
+    from ..archive.naming import host_name
+    from ..base.durable import write_atomically
+    from ..tell.fleet_page import render
+    from ..tell.fleet_rows import Host
+
+    failed = any(row["exit_code"] for row in rows)
+    host = Host(host_name(None), "failed" if failed else "ok", t.cast("t.Sequence[t.Dict[str, t.Any]]", rows), [])
+    page = render([host], datetime.now(timezone.utc))
+    try:
+        # Names of hosts and paths are nobody else's business, unless somebody opened the file that stands there.
+        mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o600
+        write_atomically(os.path.abspath(path), page.encode("utf-8"), mode)
+    except OSError as error:
+        raise LogArchiveError("cannot write the page: %s" % error.strerror, path) from error
+    output.print_text("%s: written" % path)
 
 
 def streams() -> t.List[StreamRow]:

@@ -10,6 +10,7 @@ from html import escape
 
 from ..base.texts import line
 from ..base.units import format_size
+from .page_style import STYLE
 
 if t.TYPE_CHECKING:
     from ..ingest.statistics.facts import Point, Statistics
@@ -21,6 +22,11 @@ MOST_LABELS = 8
 MOST_USERS = 200
 """Users in the table; the line below it has the others together."""
 
+_OWN_STYLE = """\
+.up { fill: var(--up); } .down { fill: var(--down); } .failed { fill: var(--failed); color: var(--failed); }
+.axis { stroke: var(--line); } .key::before { content: "\\25A0 "; }
+.key.up::before { color: var(--up); } .key.down::before { color: var(--down); }
+"""
 Number = t.Tuple[str, int, str]
 """A figure: its name, its value, and the value as it is shown."""
 
@@ -31,28 +37,7 @@ _PAGE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 %(refresh)s<title>%(title)s</title>
 <style>
-:root { color-scheme: light dark; --text: #1f2328; --dim: #59636e; --page: #fff; --box: #f6f8fa; --line: #d1d9e0; --up: #0969da;
-  --down: #54aeff; --failed: #cf222e; }
-@media (prefers-color-scheme: dark) { :root { --text: #f0f6fc; --dim: #9198a1; --page: #0d1117; --box: #151b23; --line: #3d444d;
-  --up: #4493f8; --down: #1f6feb80; --failed: #f85149; } }
-@media print { :root { --text: #000; --dim: #333; --page: #fff; --box: #fff; --line: #999; --up: #0550ae; --down: #9cc7f5;
-  --failed: #a40e26; } section { break-inside: avoid; } body { max-width: none !important; } }
-* { print-color-adjust: exact; }
-body { margin: 0 auto; padding: 1.5rem; max-width: 64rem; background: var(--page); color: var(--text);
-  font: 15px/1.45 system-ui, sans-serif; }
-h1 { margin: 0; font-size: 1.5rem; } h2 { margin: 2rem 0 .5rem; font-size: 1.1rem; } p { margin: .2rem 0; color: var(--dim); }
-.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .6rem; margin: 1.2rem 0; }
-.figures div { padding: .6rem .8rem; border: 1px solid var(--line); border-radius: 6px; background: var(--box); }
-.figures b { display: block; font-size: 1.35rem; } .figures span, .figures small { color: var(--dim); }
-.table { overflow-x: auto; } table { width: 100%%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left;
-  min-width: 8rem; white-space: normal; overflow-wrap: anywhere; } th { color: var(--dim); }
-tfoot td { font-weight: 600; } svg { width: 100%%; height: auto; } svg text { fill: var(--dim); font-size: 11px; }
-.up { fill: var(--up); } .down { fill: var(--down); } .failed { fill: var(--failed); color: var(--failed); }
-.axis { stroke: var(--line); } .key::before { content: "\\25A0 "; }
-.key.up::before { color: var(--up); } .key.down::before { color: var(--down); }
-</style>
+%(style)s</style>
 </head>
 <body>
 %(body)s
@@ -90,7 +75,7 @@ def render(statistics: Statistics, reload_seconds: t.Optional[int] = None) -> st
 def page_of(title: str, parts: t.Iterable[str], reload_seconds: t.Optional[int]) -> str:
     """A page of parts that are HTML already; "" is left out."""
     refresh = '<meta http-equiv="refresh" content="%d">\n' % reload_seconds if reload_seconds else ""
-    return _PAGE % {"title": text_of(title), "refresh": refresh, "body": "\n".join(filter(None, parts))}
+    return _PAGE % {"title": text_of(title), "refresh": refresh, "style": STYLE + _OWN_STYLE, "body": "\n".join(filter(None, parts))}
 
 
 def _figures(statistics: Statistics) -> str:

@@ -11,9 +11,9 @@ LONGEST_PROBLEM = 2000
 """Characters."""
 
 
-def problem(text: str) -> str:
-    """An error or a warning, cut to a length that a message can have many of."""
-    return text if len(text) <= LONGEST_PROBLEM else "%s... %s" % (text[:LONGEST_PROBLEM], CUT)
+def problem(text: str, limit: int = LONGEST_PROBLEM) -> str:
+    """An error or a warning, cut to a length (in characters) that a message can have many of."""
+    return text if len(text) <= limit else "%s... %s" % (text[:limit], CUT)
 
 
 def cut(text: str, limit: int) -> str:
