@@ -46,7 +46,7 @@ define venv_where_found
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cloud demo-search bench host build changelog clean system python
+.PHONY: help demo demo-cloud demo-search picture bench host build changelog clean system python
 .PHONY: test test-quick tests other-tests storm storm-search units integration fleet newest py39 lint lint-quick lint-ansible sanity installed environments
 
 help: ## Show this list
@@ -66,6 +66,9 @@ demo-cloud: $(B)/venv/.stamp $(SELF) ## Archive a made-up CloudTrail trail, dele
 
 demo-search: $(B)/venv/.stamp $(SELF) system ## Follow a made-up log into an OpenSearch node on this machine, client ids encrypted
 	@$(B)/venv/bin/python demo/search.py
+
+picture: $(B)/venv-test/.stamp $(SELF) ## Make the picture of the fleet's page in docs/images, with Chromium
+	@$(B)/venv-test/bin/python demo/fleet_picture.py
 
 bench: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-awscli/.stamp $(SELF) system ## Measure against other ways: make bench ARGS="--quick"
 	PYTHONPATH=$(B)/collections $(B)/venv-test/bin/python tests/benchmarks/bench.py $(ARGS)

@@ -545,6 +545,16 @@ def test_the_controller_witnesses_ledgers_and_an_audit_shows_what_was_removed(lo
         assert found in text
         assert found in done.stdout
     assert json.loads(seen.read_text())["seq"] == 4
+    # The same state as a page; a dry run writes none.
+    fleet = local_fleet.folder / "fleet.html"
+    for check, exists in (("--check", False), ("--diff", True)):
+        done = local_fleet.play("status", "-e", "log_archive_page=%s" % fleet, check)
+        assert states(done.stdout)["localhost" if "localhost" in states(done.stdout) else "web1"]["changed"] == 1, done.stdout
+        assert fleet.exists() is exists
+    assert fleet.stat().st_mode & 0o777 == 0o600
+    shown = json.loads(re.search(r'id="data">(.*?)</script>', fleet.read_text())[1])
+    assert {(job["h"], job["j"]) for job in shown["jobs"]} == {("web1", "syslog"), ("web2", "syslog")}
+    assert len(shown["dates"]) == 90
     # What the operator says is accepted, for that host alone.
     done = local_fleet.play("status", "-e", "log_archive_accept_ledger=web1", "--limit", "web1")
     assert done.returncode == 0, done.stdout
