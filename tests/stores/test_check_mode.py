@@ -70,6 +70,7 @@ class Site:
             "archive_info": {"store": self.sftp},
             "archive_prune": {"store": self.sftp, "host": "web1", "policy": {"keep_last": 1, "max_delete_share": 1.0}},
             "archive_restore": {"store": self.sftp, "host": "web1", "keyring": self.keyring, "dest": absent, "latest": True},
+            "archive_search": {"store": self.sftp, "host": "web1", "keyring": self.keyring, "pattern": "a"},
             "archive_run": {"job": self.host.given(delete_sources=True)},
             "archive_upload": {"store": self.sftp, "archives": [self.packed]},
             "archive_verify": {"store": self.sftp},

@@ -89,6 +89,8 @@ class _Search:
         self._wanted = wanted
         self._progress = progress_of(options)
         self._codes = [EXIT_PARTLY if code == EXIT_FAILED else code]
+        self._unauthenticated: t.Optional[str] = None
+        """The last archive that was reported as not authenticated."""
         self._rows: t.List[FoundRow] = []
         self._matched = 0
         self._printed = Printed(wanted.only_count, wanted.context > 0)
@@ -99,7 +101,8 @@ class _Search:
 
         choice = Choice((), self._options.since, self._options.until)
         if holdings:
-            with contextlib.closing(search_stores(holdings, choice, self._wanted, self._progress, self._warn)) as results:
+            results = search_stores(holdings, choice, self._wanted, progress=self._progress, warn=self._warn)
+            with contextlib.closing(results):
                 try:
                     for found in results:
                         if not self._print(found):
@@ -123,6 +126,9 @@ class _Search:
         from ..tell.found import rows
 
         self._matched += found.matched
+        if found.matched and not found.authenticated and found.key != self._unauthenticated:
+            self._unauthenticated = found.key
+            self._warn("%s is not authenticated: nothing proves that the host made it" % found.key)
         if found.error is not None:
             self._codes.append(_code(found.error))
             self._warn("%s: not searched%s: %s" % (found.key, " to its end" if found.member else "", found.error))
@@ -152,6 +158,7 @@ def _failed(error: LogArchiveError) -> FoundRow:
         "host": None,
         "job": None,
         "store": None,
+        "authenticated": False,
         "log": None,
         "line": None,
         "text": None,

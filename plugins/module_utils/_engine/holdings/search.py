@@ -11,12 +11,12 @@ import itertools
 import threading
 import typing as t
 
-from ..archive.manifest import authenticate, source_bytes
+from ..archive.manifest import source_bytes
 from ..archive.search import Line, check, search
 from ..base.errors import IntegrityError, KeyMissingError, LogArchiveError, StoreError, StoreNotFoundError, StoreUnavailableError
 from ..base.progress import Advance, Progress, no_progress
 from ..base.staging import failing_clearly, temporary_folder
-from .stock import Holdings, Listed, Stock, Warn, nothing_found
+from .stock import Holdings, Listed, Stock, Warn, nothing_found, require_names
 
 if t.TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -30,12 +30,14 @@ if t.TYPE_CHECKING:
 class Found(t.NamedTuple):
     """What was found in a part of one log, or what could not be searched. Without a member and an error: the whole archive was searched.
 
-    key: of the archive. host, job: by its key. store: name of the store that gave it; None if none could. member: name of the log in the
-    archive. matched, lines: see ``archive.search.Hits``. error: why the archive, or the log, was not searched, or not to its end.
+    key: of the archive. host, job: by its key. store: name of the store that gave it; None if none could. authenticated: whether its
+    manifest is (see ``Trust.check``). member: name of the log in the archive. matched, lines: see ``archive.search.Hits``. error: why the
+    archive, or the log, was not searched, or not to its end.
     """
 
     key: str
     store: t.Optional[str]
+    authenticated: bool = False
     member: t.Optional[str] = None
     matched: int = 0
     lines: t.Sequence[Line] = ()
@@ -51,7 +53,12 @@ class Found(t.NamedTuple):
 
 
 def search_stores(
-    holdings: t.Sequence[Holdings], choice: Choice, wanted: Wanted, progress: Progress = no_progress, warn: Warn = lambda text: None
+    holdings: t.Sequence[Holdings],
+    choice: Choice,
+    wanted: Wanted,
+    read_only: bool = False,
+    progress: Progress = no_progress,
+    warn: Warn = lambda text: None,
 ) -> t.Generator[Found, None, None]:
     """Search the logs in the chosen archives, oldest first, and yield what is found as soon as it is found.
 
@@ -60,33 +67,54 @@ def search_stores(
     of its manifest. While one is searched, the next is fetched. The search ends after ``wanted.most`` matches.
     An archive that is damaged or forged in every store, or for which there is no key, is yielded with its error, and the next one is
     searched; the same with a log. If all stores of an archive fail, the further archives of the job are left out.
-    Raises ConfigError for a search that cannot be made, ArchiveNotFoundError if no archive is in the range, the error of the stores if none
-    of a job answers, KeyringError if the keyring cannot be used, DiskFullError, LogArchiveError. What was yielded before is right.
+    read_only: note no host keys of servers. warn: called with a sentence for each store or copy that was passed over.
+    Raises ConfigError for a search that cannot be made, ArchiveNotFoundError if a name or the whole range is not there, the error of the
+    stores if none of a job answers, KeyringError if the keyring cannot be used, DiskFullError, LogArchiveError. What was yielded before is
+    right.
     """
     pattern = check(wanted)
-    found = _search_stores(holdings, choice, wanted, pattern, progress, warn)
-    with contextlib.closing(found):
+    with contextlib.ExitStack() as stack:
+        stocks = [stack.enter_context(contextlib.closing(Stock(each, choice, warn, read_only))) for each in holdings]
+        found = stack.enter_context(contextlib.closing(_search_stocks(stocks, choice, wanted, pattern, progress)))
         parts = found if wanted.most is None else _at_most(found, wanted.most)
         yield from _summed(parts) if wanted.only_count else parts
 
 
-def _search_stores(
-    holdings: t.Sequence[Holdings], choice: Choice, wanted: Wanted, pattern: LinePattern, progress: Progress, warn: Warn
+def failure(found: t.Iterable[Found]) -> t.Optional[LogArchiveError]:
+    """The error that reports all that was not searched; None if there is nothing. found: those with an error."""
+    errors = [part.error for part in found if part.error is not None]
+    if not errors:
+        return None
+    if len(errors) == 1:
+        return errors[0]
+    damaged = [error for error in errors if isinstance(error, IntegrityError)]
+    first = (damaged or errors)[0]
+    error = (IntegrityError if damaged else LogArchiveError)(
+        "%d archives or logs were not searched, or not to their end; the first because: %s" % (len(errors), first)
+    )
+    error.exit_code = first.exit_code
+    return error
+
+
+def _search_stocks(
+    stocks: t.Sequence[Stock], choice: Choice, wanted: Wanted, pattern: LinePattern, progress: Progress
 ) -> t.Generator[Found, None, None]:
+    chosen: t.Iterable[t.Tuple[Stock, t.List[StoredArchive]]] = ((stock, stock.chosen(choice)) for stock in stocks)
+    if choice.names:
+        # A name that is nowhere is an error before anything is searched.
+        chosen = list(chosen)
+        require_names([archive for _stock, archives in chosen for archive in archives], stocks, choice)
     nothing = True
-    with contextlib.ExitStack() as stack:
-        stocks = [stack.enter_context(contextlib.closing(Stock(each, choice, warn, False))) for each in holdings]
-        for stock in stocks:
-            archives = stock.chosen(choice)
-            title = "search %s" % "/".join(part or "*" for part in (stock.holdings.host, stock.holdings.job))
-            with progress(title, sum(source_bytes(archive.manifest) for archive in archives)) as advance:
-                yield from _search_stock(stock, archives, wanted, pattern, advance)
-            for key, damaged in stock.failed.items():
-                yield Found(key, None, error=IntegrityError(damaged.why))
-            nothing = nothing and not archives and not stock.failed
-            stock.close()
+    for stock, archives in chosen:
+        title = "search %s" % "/".join(part or "*" for part in (stock.holdings.host, stock.holdings.job))
+        with progress(title, sum(source_bytes(archive.manifest) for archive in archives)) as advance:
+            yield from _search_stock(stock, archives, wanted, pattern, advance)
+        for key, damaged in stock.failed.items():
+            yield Found(key, None, error=IntegrityError(damaged.why))
+        nothing = nothing and not archives and not stock.failed
+        stock.close()
     unanswered = [stock.errors[0] for stock in stocks if stock.errors and not stock.listed_any]
-    if unanswered:
+    if unanswered and not choice.names:
         raise unanswered[0]
     if nothing:
         raise nothing_found(stocks)
@@ -145,11 +173,11 @@ def _search_stock(
 def _search_copy(copy: _Copy, file: t.BinaryIO, wanted: Wanted, pattern: LinePattern, advance: Advance) -> t.Iterator[Found]:
     try:
         for hits in search(file, copy.envelope, copy.subject, pattern, wanted, advance):
-            yield Found(copy.key, copy.store, hits.name, hits.matched, hits.lines, hits.error)
+            yield Found(copy.key, copy.store, copy.authenticated, hits.name, hits.matched, hits.lines, hits.error)
     except IntegrityError as error:
-        yield Found(copy.key, copy.store, error=error)
+        yield Found(copy.key, copy.store, copy.authenticated, error=error)
     else:
-        yield Found(copy.key, copy.store)
+        yield Found(copy.key, copy.store, copy.authenticated)
 
 
 class _Copy(t.NamedTuple):
@@ -157,6 +185,7 @@ class _Copy(t.NamedTuple):
 
     key: str
     store: str
+    authenticated: bool
     subject: str
     envelope: Envelope
 
@@ -197,7 +226,6 @@ class _Fetched:
     def _fetch(self, listed: Listed, copy: StoredArchive) -> _Copy:
         subject = listed.store.location(copy.key)
         envelope = listed.trust.envelope(copy.manifest, subject)
-        authenticate(copy.manifest, envelope, subject)
         expected = copy.manifest["archive"]
         with failing_clearly(self._ciphertext.folder):
             self._ciphertext.open()
@@ -207,7 +235,7 @@ class _Fetched:
             if self._ciphertext.sha256() != expected["sha256"]:
                 raise IntegrityError("the archive does not match its manifest: its SHA-256 differs", subject)
             envelope.authenticate(self.file, expected["sha256"], subject)
-        return _Copy(copy.key, listed.store.name, subject, envelope)
+        return _Copy(copy.key, listed.store.name, copy.authenticated is True, subject, envelope)
 
 
 class _Closed(Exception):

@@ -16,15 +16,17 @@ if t.TYPE_CHECKING:
     class FoundRow(t.TypedDict):
         """A line in the result of ``search``, or with ``count`` the number of lines of a log, or with an error what was not searched.
 
-        key: of the archive; None if a whole job was not searched. log: its name in the archive; None if the whole archive was not searched.
-        line: number, from 1. text: without its end; bytes that are not UTF-8 as ``\\xff``. matched: else it is context. cut: it is a part
-        of a long line, with the match. count: None unless the lines were only counted.
+        key: of the archive; None if a whole job was not searched. authenticated: whether its manifest is. log: its name in the archive;
+        None if the whole archive was not searched. line: number, from 1. text: without its end; bytes that are not UTF-8 as lone surrogates
+        (PEP 383). matched: else it is context. cut: it is a part of a long line, with the match. count: None unless the lines were only
+        counted.
         """
 
         key: t.Optional[str]
         host: t.Optional[str]
         job: t.Optional[str]
         store: t.Optional[str]
+        authenticated: bool
         log: t.Optional[str]
         line: t.Optional[int]
         text: t.Optional[str]
@@ -36,8 +38,10 @@ if t.TYPE_CHECKING:
 
 def rows(found: Found, only_count: bool) -> t.List[FoundRow]:
     """The rows of one part of the result."""
-    common: t.Dict[str, t.Any] = {"key": found.key, "host": found.host, "job": found.job, "store": found.store, "log": found.member}
-    common.update(line=None, text=None, matched=False, cut=False, count=None, error=None)
+    common: t.Dict[str, t.Any] = {"key": found.key, "host": found.host, "job": found.job, "store": found.store}
+    common.update(
+        authenticated=found.authenticated, log=found.member, line=None, text=None, matched=False, cut=False, count=None, error=None
+    )
     made = [{**common, "line": line.number, "text": _text(line), "matched": line.matched, "cut": line.cut} for line in found.lines]
     if only_count and found.matched:
         made.append({**common, "count": found.matched})
@@ -72,4 +76,4 @@ class Printed:
 
 
 def _text(line: Line) -> str:
-    return line.text.decode("utf-8", "backslashreplace")
+    return line.text.decode("utf-8", "surrogateescape")

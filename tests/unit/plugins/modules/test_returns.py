@@ -27,6 +27,7 @@ def rows(type: t.Any, **added: str) -> t.Tuple[str, t.Dict[str, t.Any]]:
 
 
 PLAN = ("list", {"key": "str", "time": "str", "host": "str", "job": "str", "size": "int", "reasons": ("list", "str")})
+PLACE = {"archive": "str", "host": "str", "job": "str", "store": "str", "authenticated": "bool", "log": "str"}
 RETURNED: t.Dict[str, t.Dict[str, t.Any]] = {
     "archive_create": {"archives": rows(LocalArchive, state="str", seconds="float")},
     "archive_upload": {"archives": rows(SentArchive, path="str")},
@@ -43,6 +44,14 @@ RETURNED: t.Dict[str, t.Dict[str, t.Any]] = {
     "archive_restore": {
         "files": rows(ExtractedFile, archive="str", store="str", authenticated="bool"),
         "failed_archives": ("list", {"archive": "str", "error": "str"}),
+    },
+    "archive_search": {
+        "lines": ("list", dict(PLACE, line="int", text="str", matched="bool", cut="bool")),
+        "counts": ("list", dict(PLACE, count="int")),
+        "matched": "int",
+        "archives": "int",
+        "complete": "bool",
+        "failed_archives": ("list", {"archive": "str", "log": "str", "error": "str"}),
     },
     "archive_info": {
         "archives": rows(HeldArchive),

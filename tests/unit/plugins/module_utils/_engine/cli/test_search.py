@@ -129,6 +129,7 @@ def test_json_has_every_line_with_its_place(host: Host) -> None:
         "host": "web1",
         "job": "syslog",
         "store": "file",
+        "authenticated": True,
         "line": 2,
         "text": "user root failed",
         "matched": True,
@@ -136,7 +137,7 @@ def test_json_has_every_line_with_its_place(host: Host) -> None:
         "count": None,
         "error": None,
     }
-    assert last["text"] == "\\xff failed"
+    assert last["text"] == "\udcff failed"
     assert rows("nowhere", code=1) == []
 
 
@@ -169,6 +170,17 @@ def test_a_store_that_fails_is_not_mistaken_for_nothing_found(host: Host, monkey
     (row,) = rows("failed", code=3)
     assert row["key"] is None
     assert row["error"]
+
+
+def test_lines_of_an_archive_that_is_not_authenticated_are_reported_as_such(host: Host) -> None:
+    shutil.rmtree(host.store)
+    host.state = host.folder / "another-catalog"
+    host.run(encryption={"format": "none"})
+    host.write_document(encryption={"format": "none"})
+    lines, errors = run("failed")
+    assert len(lines) == 3
+    assert [line.partition(" is not")[0].rpartition("/")[2] for line in errors.splitlines()] == [HOUR % 13 + ".tgz", HOUR % 14 + ".tgz"]
+    assert {row["authenticated"] for row in rows("failed")} == {False}
 
 
 def test_a_missing_key_ends_with_the_code_of_a_configuration(host: Host) -> None:
