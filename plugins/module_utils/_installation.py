@@ -18,6 +18,8 @@ from . import _engine
 from ._engine.base import durable
 
 PACKAGE = "log_archive"
+MANUAL = "log-archive.1"
+"""The manual page, beside the package."""
 LAUNCHER = """\
 #!{interpreter} -IXutf8
 # Managed by Ansible (infra_ops.log_archive): changes here are overwritten
@@ -54,7 +56,10 @@ def launcher_of(interpreter: str, package: str) -> str:
 
 
 class Installation:
-    """The installation in ``prefix``: ``bin/log-archive``, and ``lib/log_archive``, a link to ``VERSION-xxxxxxxx/log_archive``."""
+    """The installation in ``prefix``: ``bin/log-archive``, and ``lib/log_archive``, a link to ``VERSION-xxxxxxxx/log_archive``.
+
+    Beside the package is the manual page of its version.
+    """
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -93,7 +98,10 @@ class Installation:
         with open(self.command, "rb") as file:
             if file.read() != os.fsencode(launcher):
                 return False
-        modes = {self.command: 0o755, os.path.dirname(os.path.realpath(self.package)): 0o755}
+        folder = os.path.dirname(os.path.realpath(self.package))
+        modes = {self.command: 0o755, folder: 0o755, os.path.join(folder, MANUAL): 0o644}
+        if not os.path.isfile(os.path.join(folder, MANUAL)):
+            return False
         for name in engine:
             path = os.path.join(self.package, name)
             compiled = os.path.join(os.path.dirname(path), "__pycache__")
@@ -118,8 +126,11 @@ class Installation:
         names = os.listdir(self.lib) if os.path.isdir(self.lib) else []
         return [name for name in names if re.fullmatch(r"[0-9][0-9A-Za-z.+_-]*-[0-9a-f]{8}", name)]
 
-    def install(self, engine: t.Mapping[str, bytes], launcher: str, compiling: t.Callable[[str], None]) -> None:
-        """Install these files. The version that was active stays beside them, for runs in progress."""
+    def install(self, engine: t.Mapping[str, bytes], launcher: str, compiling: t.Callable[[str], bytes]) -> None:
+        """Install these files. The version that was active stays beside them, for runs in progress.
+
+        compiling: compiles the package in the folder that it is given, and returns the manual page.
+        """
         umask = os.umask(0o022)
         try:
             os.makedirs(self.lib, exist_ok=True)
@@ -131,7 +142,7 @@ class Installation:
                 try:
                     for path, data in engine.items():
                         _write(os.path.join(folder, PACKAGE, path), data)
-                    compiling(folder)
+                    _write(os.path.join(folder, MANUAL), compiling(folder))
                     link = os.path.join(folder, "link")
                     os.symlink(os.path.join(name, PACKAGE), link)
                     os.rename(link, self.package)

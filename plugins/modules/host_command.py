@@ -100,11 +100,12 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._installatio
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import difference, reporting, unescaped
 
 LONGEST_FIRST_LINE = 127
+MANUAL = "import sys; sys.path.insert(0, sys.argv[1]); from log_archive.cli.main import main; sys.exit(main(['man']))"
+"""The program that prints the manual page of the package in a folder."""
 
 
 def _shipped() -> None:
     """Never called. Ansible ships the modules that import statements name: with these imports it ships the whole engine."""
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import __main__  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cloud import export, queries, reconcile  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import document  # noqa: F401
@@ -175,10 +176,15 @@ def _cache_tag(module: AnsibleModule, interpreter: str) -> t.Optional[str]:
     return t.cast(str, out.strip())
 
 
-def _compile(module: AnsibleModule, interpreter: str, folder: str) -> None:
+def _compile(module: AnsibleModule, interpreter: str, folder: str) -> bytes:
+    """Compile the package in the folder; returns its manual page."""
     code, out, err = module.run_command([interpreter, "-I", "-m", "compileall", "-q", folder], handle_exceptions=False)
     if code != 0:
         raise LogArchiveError("the engine cannot be compiled (%s)" % (out + err).strip(), interpreter)
+    code, out, err = module.run_command([interpreter, "-IXutf8", "-c", MANUAL, folder], handle_exceptions=False)
+    if code != 0:
+        raise LogArchiveError("the engine cannot print its manual page (%s)" % err.strip(), interpreter)
+    return out.encode("utf-8")
 
 
 def sources() -> t.Dict[str, bytes]:

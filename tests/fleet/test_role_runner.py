@@ -71,6 +71,10 @@ def test_the_roles_before_it_are_missed_by_name(host, fresh):
 def test_the_host_archives_by_itself_and_a_second_run_changes_nothing(host, fresh):
     offline = {"dependencies_wheelhouse": wheels(host, "cryptography", "cffi", "pycparser", "isal", "pybase64")}
     succeed(host, ALL, **offline, **VARIABLES)
+    # Without the packages of man, zsh and fish, their files are left out.
+    host.run(["bash", "-c", ". /usr/share/bash-completion/completions/log-archive && complete -p log-archive"])
+    assert ".SS log\\-archive run\n" in host.path("/opt/log-archive/lib/log_archive/../log-archive.1").read_text(encoding="ascii")
+    assert not host.path("/usr/local/share/man/man1/log-archive.1").exists()
     before = snapshot(host)
     assert succeed(host, ROLE, **VARIABLES).changed == 0
     assert not difference(before, snapshot(host))

@@ -28,6 +28,10 @@ need logrotate logrotate
 # A program that is called as sendmail is, without the mail server of this machine.
 need msmtp msmtp
 need shellcheck shellcheck
+# Shells that complete the command, and what shows its manual page.
+need zsh zsh
+need fish fish
+need man-db man
 need proftpd-core proftpd
 [ -e /usr/lib/proftpd/mod_sftp.so ] || missing="$missing proftpd-mod-crypto"
 # A cron with its own clock (lab/cron.py).

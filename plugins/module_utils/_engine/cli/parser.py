@@ -15,6 +15,9 @@ from ..base.errors import UsageError
 from ..config.spec import DEFAULT_CONFIG, DEFAULT_STREAMS
 from . import output
 
+if t.TYPE_CHECKING:
+    from .described import Described
+
 # argparse would look up a translation of its texts, which takes longer than parsing; all other texts are English anyway.
 vars(argparse)["_"] = lambda text: text
 
@@ -172,6 +175,18 @@ def _audit_events() -> Command:
     return audit_events.add_options, audit_events.events
 
 
+def _completion() -> Command:
+    from . import completion
+
+    return completion.add_options, lambda options: completion.print_script(options.shell, described_commands())
+
+
+def _man() -> Command:
+    from . import manual
+
+    return manual.add_options, lambda _options: manual.print_page(described_commands(), EXIT_CODES)
+
+
 COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "run": ("archive new logs, ship and verify the archives, apply retention", _run),
     "send": ("send the archives that wait in the spool, and archive nothing new", _send),
@@ -196,6 +211,8 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "audit events": ("show who did what, when and from where, as CloudTrail recorded it", _audit_events),
     "generate": ("write a made-up log, for demonstrations and tests", _generate),
     "audit validate": ("check that a CloudTrail trail is whole: every hour, every digest, every log file", _audit_validate),
+    "completion": ("print a script that completes commands, options and names in a shell", _completion),
+    "man": ("print the manual page", _man),
 }
 GROUPS = {"audit": "examine the audit logs of a cloud"}
 """The first words of commands that have two."""
@@ -203,7 +220,7 @@ OF_STREAMS = ("follow", "ingest", "streams", "stats", "reveal")
 """Commands that read stream documents instead of job documents."""
 
 
-WITHOUT_DOCUMENTS = ("sample-config", "generate")
+WITHOUT_DOCUMENTS = ("sample-config", "generate", "completion", "man")
 """Commands that read no documents."""
 
 WITH_OPTIONAL_ARGUMENTS = ("generate", "reveal")
@@ -235,6 +252,13 @@ def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
 
         near = did_you_mean(name, [*COMMANDS, "help", "version"])
         raise UsageError("there is no command '%s'" % name, hint="%sSee 'log-archive --help'" % near)
+    parser = parser_of(name)
+    # Else an optional argument is empty unless it stands before the options.
+    return parser.parse_intermixed_args(rest) if name in WITH_OPTIONAL_ARGUMENTS else parser.parse_args(rest)
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of a command of COMMANDS, which sets the function to run as ``call``."""
     add_options, call = COMMANDS[name][1]()
     parser = _Parser(prog="log-archive " + name, **_about(name))
     if name not in WITHOUT_DOCUMENTS:
@@ -242,8 +266,14 @@ def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
     _add_version(parser)
     add_options(parser)
     parser.set_defaults(call=call)
-    # Else an optional argument is empty unless it stands before the options.
-    return parser.parse_intermixed_args(rest) if name in WITH_OPTIONAL_ARGUMENTS else parser.parse_args(rest)
+    return parser
+
+
+def described_commands() -> t.List[Described]:
+    """Every command with its options, in the order of the help."""
+    from .described import described
+
+    return [described(name, summary, parser_of(name)) for name, (summary, _load) in COMMANDS.items()]
 
 
 def _command_of(arguments: t.Sequence[str]) -> t.Tuple[t.Optional[str], t.Sequence[str]]:

@@ -29,8 +29,9 @@ def files(folder: pathlib.Path) -> t.Dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.py")}
 
 
-def compiled(folder: str) -> None:
+def compiled(folder: str) -> bytes:
     subprocess.run([sys.executable, "-I", "-m", "compileall", "-q", folder], check=True)
+    return b"the manual page"
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_modes_do_not_depend_on_the_umask_and_every_file_is_compiled(host: _inst
     assert {os.stat(path).st_mode & 0o7777 for path in pathlib.Path(host.package).resolve().rglob("*") if path.is_file()} == {0o644}
 
 
-@pytest.mark.parametrize("damage", ["content", "missing", "additional", "mode", "not compiled", "command", "command's mode"])
+@pytest.mark.parametrize("damage", ["content", "missing", "additional", "mode", "not compiled", "manual", "command", "command's mode"])
 def test_whatever_is_different_on_the_host_is_seen_and_mended(damage: str, host: _installation.Installation) -> None:
     install(host)
     package = pathlib.Path(host.package)
@@ -100,6 +101,8 @@ def test_whatever_is_different_on_the_host_is_seen_and_mended(damage: str, host:
         (package / "cli" / "main.py").chmod(0o666)
     elif damage == "not compiled":
         shutil.rmtree(package / "__pycache__")
+    elif damage == "manual":
+        (package.resolve().parent / "log-archive.1").unlink()
     elif damage == "command":
         pathlib.Path(host.command).write_text("#!/bin/sh\n", encoding="utf-8")
     else:
@@ -113,7 +116,7 @@ def test_an_installation_that_fails_leaves_the_former_at_work(host: _installatio
     install(host)
     before = host.current()
 
-    def full(_folder: str) -> None:
+    def full(_folder: str) -> bytes:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):

@@ -62,8 +62,9 @@ class Host:
         self.installation.install(ENGINE, _installation.launcher_of(sys.executable, self.installation.package), self.compile)
 
     @staticmethod
-    def compile(folder: str) -> None:
+    def compile(folder: str) -> bytes:
         subprocess.run([sys.executable, "-I", "-m", "compileall", "-q", folder], check=True)
+        return b"the manual page"
 
     @property
     def engine_file(self) -> pathlib.Path:
