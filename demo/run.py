@@ -323,7 +323,9 @@ def summary(module: str, results: t.Any) -> str:
             "1 archive" if len(archives) == 1 else "%d archives" % len(archives),
             sum(len(archive["stores"]) for archive in archives),
         )
-        return (text if archives else "nothing new") + ("; %d copies pruned" % pruned if pruned else "")
+        left_out = sum(store["archives"] for result in all_of for store in result["recap"]["not_shipped"].values())
+        text = (text if archives else "nothing new") + ("; %d copies pruned" % pruned if pruned else "")
+        return text + ("; %d copies not made that retention would remove at once" % left_out if left_out else "")
     if module == "archive_verify":
         return "%d copies match their manifests" % sum(result["verified"] for result in all_of)
     if module == "archive_info":

@@ -231,6 +231,13 @@ recap:
           a C(plan) with the reason why each archive stays or goes.
       type: dict
       returned: always
+    not_shipped:
+      description:
+        - By the name of the store, the archives that were not sent there because its retention would have removed them at once. Each has
+          their number (C(archives)), the C(bytes) of their logs, the C(start) and the C(end) of their periods, and the C(policy). The logs
+          stay where they are, even with O(job.delete_sources).
+      type: dict
+      returned: always
     given_up:
       description:
         - By the name of a store that is not required, the keys of the archives that it will not get, because those that waited for it

@@ -147,7 +147,17 @@ def recap(results: t.Mapping[str, t.Any]) -> t.List[str]:
             cells.append((host.name, "-", host.state, *["-"] * 7))
     head = ("HOST", "JOB", "OUTCOME", "ARCHIVES", "IN", "OUT", "RATIO", "VERIFIED", "PRUNED", "BACKLOG")
     last = totals(hosts, len(all_archives), _sum(all_archives, "source_bytes"), _sum(all_archives, "size"), weakest(levels))
-    return lines(*errors_of(hosts), texts.table(head, cells), last)
+    return lines(*errors_of(hosts), *warnings_of(hosts), texts.table(head, cells), last)
+
+
+def warnings_of(hosts: t.Iterable[Host]) -> t.List[str]:
+    """A line for each warning of a run."""
+    found = []
+    for host in hosts:
+        for row in host.rows:
+            warnings = first(row.get("warnings", []), texts.MOST_PROBLEMS)
+            found += ["%s: warning: %s: %s" % (host.name, row["job"], warning.replace("\n", "\n  ")) for warning in warnings]
+    return found
 
 
 def runs(results: t.Mapping[str, t.Any]) -> t.List[Row]:

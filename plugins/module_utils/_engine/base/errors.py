@@ -123,6 +123,12 @@ class PruneRefusedError(LogArchiveError):
     exit_code = EXIT_PARTLY
 
 
+class RepeatedRefusalError(PruneRefusedError):
+    """The same refusal in many runs: a failure, until somebody looks at the plan."""
+
+    exit_code = EXIT_FAILED
+
+
 class MissingLibraryError(LogArchiveError):
     """A Python library that this operation needs is not installed, or it cannot be loaded (``reason``); ``library`` is its name on PyPI.
 

@@ -25,7 +25,7 @@ EXIT_CODES = """exit codes:
   0  done, or nothing to do
   1  failed, or the result cannot be printed (a full disk): the work goes on without it
   2  a mistake in a job document or on the command line
-  3  partly done: archives wait in the spool, a log could not be read, or retention was refused; the next run continues.
+  3  partly done: archives wait in the spool, a log could not be read, or a prune was refused; the next run continues.
      status: or something is left of a job or store that no document names any more (see 'log-archive orphans --help')
   4  integrity failure: an archive or a manifest is damaged, missing or not authentic
   5  locked: another run of the same job is active

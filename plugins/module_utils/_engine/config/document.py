@@ -242,6 +242,7 @@ class JobDocument(t.TypedDict):
     stores: t.List[JobStore]
     retention: t.Optional[RetentionOptions]
     prune: str
+    fail_after_refusals: int
     schedule: t.Optional[ScheduleOptions]
     notify: t.List[NotifyTarget]
     delete_sources: bool

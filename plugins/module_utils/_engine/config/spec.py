@@ -422,6 +422,16 @@ JOB: Spec = {
             "In either case a run that finds a store full applies the retention policy and tries the upload again.",
         ],
     },
+    "fail_after_refusals": {
+        "type": "int",
+        "default": 7,
+        "minimum": 1,
+        "maximum": 30,
+        "description": [
+            "A run in which C(max_delete_share) refuses to prune a store reports a warning. The run fails when that happens in this many"
+            " runs in a row.",
+        ],
+    },
     "schedule": {
         "type": "dict",
         "options": SCHEDULE,

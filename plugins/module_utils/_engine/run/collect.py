@@ -59,6 +59,10 @@ def _archive_new(run: Context, collected: Collected) -> None:
         from .rotated import recognise
 
         new = recognise(run, new)
+    if new and _has_retention(run):
+        from .unkept import leave_out
+
+        new = leave_out(run, new)
     if new:
         from .pack import pack
 
@@ -72,6 +76,10 @@ def _archive_new(run: Context, collected: Collected) -> None:
         except LogArchiveError as error:
             run.recorder.begin(run.collector.step)
             run.recorder.fail(error)
+
+
+def _has_retention(run: Context) -> bool:
+    return run.document["retention"] is not None or any(store["retention"] for store in run.document["stores"])
 
 
 def _not_archived(run: Context, sources: t.Sequence[AnySource]) -> t.List[AnySource]:

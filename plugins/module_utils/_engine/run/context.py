@@ -34,9 +34,11 @@ class Context:
     """One run of a job: its document, its time and its callbacks, and the collector, catalog, spool, stores and record it works with.
 
     A dry run (``check``) changes no file of the catalog. ``coming``, dry run only: the archives that the run would send,
-    which the plan of what it would prune must count. ``packed``: by path, device and inode of each file that this run has packed.
-    ``revisions``: by the key of an archive without a revision, the last revision that this run has given. ``ledger_error``: why this run
-    gave up keeping the ledger.
+    which the plan of what it would prune must count. ``unwanted``: by the name of a store, the starts of periods (in seconds since the
+    epoch) that retention would drop there at once. ``left_out``: paths of the logs that it would drop in every store. ``packed``: by path,
+    device and inode of each file that this run has packed. ``revisions``: by the key of an archive without a revision, the last revision
+    that this run has given. ``ledger_error``: why this run gave up keeping the ledger. ``prunes_on_request``: an operator asked for
+    nothing but a prune, so that its refusal is an error.
     """
 
     def __init__(
@@ -64,6 +66,9 @@ class Context:
         self.stores = OpenStores(document["stores"], check)
         self.recorder = Recorder(self.job, self.host, self.now, check, document["log"])
         self.coming: t.List[Item] = []
+        self.unwanted: t.Dict[str, t.Set[int]] = {}
+        self.left_out: t.Set[str] = set()
+        self.prunes_on_request = False
         self.packed: t.Dict[str, Identity] = {}
         self.revisions: t.Dict[str, int] = {}
         self.ledger_error: t.Optional[LogArchiveError] = None

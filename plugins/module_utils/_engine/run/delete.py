@@ -27,7 +27,7 @@ def delete_sources(run: Context, sources: t.Sequence[Source]) -> None:
     """Delete sources that every required store has verified and that have not changed since."""
     run.recorder.begin("delete sources")
     if run.check:
-        run.recorder.record["sources_deleted"] = [source.path for source in sources]
+        run.recorder.record["sources_deleted"] = [source.path for source in sources if source.path not in run.left_out]
         return
     archived = run.catalog.archived_sources(run.job, [source.path for source in sources])
     failures = run.catalog.verifications.failures(run.job)

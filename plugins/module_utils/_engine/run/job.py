@@ -135,6 +135,7 @@ def _with_share(document: JobDocument, share: float) -> JobDocument:
 
 
 def _prune_only(context: Context, stores: t.Sequence[str]) -> None:
+    context.prunes_on_request = True
     if not context.check and context.catalog.entered.owes_entries(context.job):
         context.enter("adopt")
     pruning.prune(context, stores, always=True)

@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
 def pack(run: Context, sources: t.Sequence[Source], below: str) -> bool:
     """Archive these sources and deliver each archive; returns whether further ones can be archived. below: the folder that holds them."""
     try:
-        groups = _groups(run, sources)
+        groups = groups_of(run, sources)
     except LogArchiveError as error:
         run.recorder.fail(error)
         return False
@@ -45,7 +45,8 @@ def pack(run: Context, sources: t.Sequence[Source], below: str) -> bool:
     return True
 
 
-def _groups(run: Context, sources: t.Sequence[Source]) -> t.List[naming.Group]:
+def groups_of(run: Context, sources: t.Sequence[Source]) -> t.List[naming.Group]:
+    """The archives that these sources become. Raises LogArchiveError."""
     options, collector = run.document["archive"], run.collector
     fields = {"host": run.host, "job": run.job}
     longest = naming.LONGEST_NAME
@@ -108,6 +109,9 @@ def _archive(run: Context, group: naming.Group, envelope: NewEnvelope, below: st
     for warning in [*created.warnings, *take_problems()]:
         run.recorder.warn(warning)
     entry = run.catalog.add(run.host, run.job, key, created.manifest, run.stores.names, created.identities)
+    if run.unwanted:
+        start = int(group.period.start.timestamp())
+        run.catalog.lacking.leave_out(entry, [name for name, starts in run.unwanted.items() if start in starts])
     sha256, seconds = entry.manifest["archive"]["sha256"], round(created.seconds, 3)
     run.recorder.event("archived", archive=entry.name, size=entry.size, sha256=sha256, seconds=seconds)
     deliver(run, entry, run.recorder.add_archive(entry, "archived"))

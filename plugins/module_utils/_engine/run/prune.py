@@ -9,7 +9,7 @@ import contextlib
 import json
 import typing as t
 
-from ..base.errors import LogArchiveError, PruneRefusedError, StoreError
+from ..base.errors import LogArchiveError, PruneRefusedError, RepeatedRefusalError, StoreError
 from ..base.lists import some
 
 if t.TYPE_CHECKING:
@@ -28,7 +28,7 @@ def prune(run: Context, names: t.Sequence[str], always: bool) -> None:
     """
     awaited = {} if run.check else run.catalog.awaited(run.job)
     for name, options in run.stores.options.items():
-        policy = _policy(run, name)
+        policy = policy_of(run, name)
         if policy is None or name not in names:
             continue
         run.recorder.begin("prune %s" % name, listed=False)
@@ -43,8 +43,10 @@ def prune(run: Context, names: t.Sequence[str], always: bool) -> None:
         elif waits or name in run.stores.dead:
             run.recorder.warn("store %s was not pruned: archives still wait for it" % name)
         elif always or run.coming or run.catalog.prunes.needed(run.job, name, _text(policy)):
+            unwanted = run.unwanted.get(name, set())
+            coming = [item for item in run.coming if int(item.time.timestamp()) not in unwanted]
             with _recording(run, name):
-                finished = _prune_store(run, name, policy, run.coming, listed=always or run.check)
+                finished = _prune_store(run, name, policy, coming, listed=always or run.check)
                 # An archive that is kept only because another store awaits it may go once that store has it.
                 if finished and not (run.check or awaited):
                     run.catalog.prunes.set_done(run.job, name, _text(policy))
@@ -58,7 +60,7 @@ def make_room(run: Context, name: str) -> bool:
     from ..archive import manifest as manifests
     from ..holdings.retention import Item
 
-    policy = _policy(run, name)
+    policy = policy_of(run, name)
     if policy is None or run.stores.options[name]["append_only"]:
         return False
     waiting = {key for key, stores in run.catalog.awaited(run.job).items() if name in stores}
@@ -74,7 +76,8 @@ def make_room(run: Context, name: str) -> bool:
     return name in record and len(record[name]["removed"]) > before
 
 
-def _policy(run: Context, name: str) -> t.Optional[RetentionOptions]:
+def policy_of(run: Context, name: str) -> t.Optional[RetentionOptions]:
+    """The retention policy of a store; None if it keeps everything."""
     return run.stores.options[name]["retention"] or run.document["retention"]
 
 
@@ -104,12 +107,28 @@ def _prune_store(run: Context, name: str, policy: RetentionOptions, coming: t.Se
             run.recorder.warn("store %s: %s" % (name, pruning.kept_versions(store.location(), done.bytes_kept)))
         record["plan"] = pruning.rows(plan)
         record["removed"], record["bytes_freed"] = done.removed, done.bytes_freed
-    else:
+    if plan.refusals:
+        _report_refusals(run, name, plan.refusals)
+    if not run.check:
         run.catalog.prunes.set_refusals(run.job, name, plan.refusals)
-    for refusal in plan.refusals:
-        run.recorder.fail(PruneRefusedError("retention was refused: %s" % refusal, "store %s" % name))
     failed = {} if run.check else _remove(run, store, pruning_plan, _text(policy))
     return not (plan.refusals or failed)
+
+
+def _report_refusals(run: Context, name: str, refusals: t.Sequence[str]) -> None:
+    """A refused prune is an error if an operator asked for it. In a run it is a warning, and an error once it has repeated too often."""
+    for refusal in refusals:
+        error = PruneRefusedError("retention was refused: %s" % refusal, "store %s" % name)
+        if run.prunes_on_request:
+            run.recorder.fail(error)
+            continue
+        # 'log-archive prune' leaves no run: if it succeeded, this is the first refusal since.
+        before = run.catalog.runs.refused_in_a_row(run.job, name) if run.catalog.prunes.is_refused(run.job, name) else 0
+        times = before + 1
+        if times < run.document["fail_after_refusals"]:
+            run.recorder.warn(str(error))
+        else:
+            run.recorder.fail(RepeatedRefusalError("retention was refused in %d runs in a row: %s" % (times, refusal), "store %s" % name))
 
 
 def _plan(run: Context, store: Store, policy: RetentionOptions, coming: t.Sequence[Item], listed: bool) -> Pruning:

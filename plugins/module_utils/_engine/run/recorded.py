@@ -46,7 +46,7 @@ def plan_by_record(run: Context, store: Store, policy: Policy) -> t.Optional[Pru
     listing = run.catalog.listings.last(run.job, store.name)
     if listing is None or not 0 <= run.now.timestamp() - listing.at < LISTED_AGAIN:
         return None
-    starts = _starts(held, listing)
+    starts = starts_of(held, listing)
     judged = retention.judge(starts, _protected(run, held), policy, run.now, (run.host, run.job))
     count = held.count() - len(listing.lost) + len(listing.unrecorded)
     items = [item for start in reversed(judged.unwanted) for item in _items(run, held, listing, start)]
@@ -92,9 +92,11 @@ def forget_spent(run: Context) -> None:
         run.catalog.prunes.forget(gone)
 
 
-def _starts(held: Held, listing: Listing) -> t.Sequence[int]:
-    """The starts of the periods of all archives in the store, newest first."""
+def starts_of(held: Held, listing: t.Optional[Listing]) -> t.Sequence[int]:
+    """The starts of the periods of all archives in the store, newest first. listing: how its last listing differed from the record."""
     starts = held.starts()
+    if listing is None:
+        return starts
     lost = collections.Counter(held.start_of(key) for key in listing.lost)
     gone = {start for start, count in lost.items() if start is not None and count >= len(held.of_period(start))}
     more = {one.start for one in listing.unrecorded.values()}

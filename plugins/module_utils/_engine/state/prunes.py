@@ -41,6 +41,10 @@ class Prunes:
             refusals.setdefault(store, []).append(reason)
         return refusals
 
+    def is_refused(self, job: str, store: str) -> bool:
+        """Whether a guard refused to prune the store the last time."""
+        return self._database.execute("SELECT 1 FROM refusals WHERE job = ? AND store = ?", (job, store)) != []
+
     def spent(self, job: str, before: str, most: int) -> t.Dict[int, t.List[str]]:
         """The oldest archives of a job that no store holds or awaits any more, with periods that ended before this time (ISO 8601, UTC):
         {id: every path of its logs}."""

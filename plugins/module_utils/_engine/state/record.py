@@ -78,6 +78,19 @@ class PruneRecord(t.TypedDict, total=False):
     plan: t.Sequence[t.Mapping[str, object]]
 
 
+class NotShippedRecord(t.TypedDict):
+    """The archives that were not made, or not sent to one store, because retention would have removed them there at once.
+
+    archives: how many; bytes: of their logs; start, end: of their periods, in UTC; policy: the rules, of which none keeps them.
+    """
+
+    archives: int
+    bytes: int
+    start: str
+    end: str
+    policy: str
+
+
 class SyncRecord(t.TypedDict):
     """What was copied to one store. ``copied``, ``present`` (there already, and verified now): keys. ``bytes``: of those copied.
     ``failed``: {key: why the store did not get the archive}."""
@@ -103,8 +116,8 @@ class LedgerRecord(t.TypedDict):
 
 
 class RunRecord(t.TypedDict):
-    """One run. ``started`` in UTC; ``seconds``: how long it took; ``steps`` by name in order; ``pruned`` by store name. ``given_up``: by
-    store name, the keys of archives that the store will not get (``max_backlog``).
+    """One run. ``started`` in UTC; ``seconds``: how long it took; ``steps`` by name in order; ``pruned`` and
+    ``not_shipped`` by store name. ``given_up``: by store name, the keys of archives that the store will not get (``max_backlog``).
 
     ``open_since``: the start of the oldest period with a log that matches and could not be archived yet; later runs look back to it.
     ``ledger``: where the ledger of the job ended when the run did; None without a ledger.
@@ -125,6 +138,7 @@ class RunRecord(t.TypedDict):
     skipped: t.List[SkippedRecord]
     open_since: t.Optional[str]
     pruned: t.Dict[str, PruneRecord]
+    not_shipped: t.Dict[str, NotShippedRecord]
     given_up: t.Dict[str, t.List[str]]
     sources_deleted: t.List[str]
     spool: SpoolRecord

@@ -55,6 +55,7 @@ def blank_record(job: str, host: str) -> RunRecord:
         "skipped": [],
         "open_since": None,
         "pruned": {},
+        "not_shipped": {},
         "given_up": {},
         "sources_deleted": [],
         "spool": {"archives": 0, "bytes": 0},
@@ -163,6 +164,17 @@ class Runs:
         if last is None:
             return None, None
         return last.started, last.record.get("open_since") if last.record else None
+
+    def refused_in_a_row(self, job: str, store: str) -> int:
+        """In how many of the last runs, one after the other, a guard refused to prune the store. Runs that did not prune it are skipped."""
+        count = 0
+        query = "SELECT recap FROM runs WHERE job = ? AND recap IS NOT NULL ORDER BY id DESC LIMIT ?"
+        for (recap,) in self._database.execute(query, (job, IN_FULL)):
+            pruned = json.loads(recap)["pruned"].get(store)
+            if pruned is not None and not pruned["refusals"]:
+                break
+            count += pruned is not None
+        return count
 
     def outcomes(self, job: str) -> t.Dict[int, int]:
         """How many runs of a job ended with each exit code."""

@@ -56,10 +56,11 @@ if t.TYPE_CHECKING:
         archives, bytes, source_bytes: what is in the spool or in a store. verified: {store: the weakest level at which a copy there was
         verified}. backlog: {store: how many archives wait for it}. oldest_unshipped: {store: when the oldest of them was made}.
         lacking: {store: how many archives it lacks that the job keeps, and that only ``log-archive sync`` copies there}.
-        given_up: {store: how many it will not get}. prune_refused: {store: why a guard refused its last prune}. running: a run of the job
-        is active: its lock is held. findings, unreachable: see ``add_findings``.
-        exit_code: 0 the job is fine; 1 the last run failed or was killed, the last success is too old, or a store cannot be listed; 3 the
-        last run was partly done, archives wait for a store, a store lacks some, or a prune was refused; 4 a store does not have what the
+        given_up: {store: how many it will not get}. prune_refused: {store: why a guard refused its last prune}.
+        prune_refused_runs: {store: in how many runs in a row}. running: a run of the job is active: its lock is held. findings,
+        unreachable: see ``add_findings``. exit_code: 0 the job is fine; 1 the last run failed or was killed, the last success is too old,
+        a store cannot be listed, or prunes were refused too often; 3 the last run was partly done, archives wait for a store, a store
+        lacks some, or a prune was refused; 4 a store does not have what the
         """
 
         job: str
@@ -78,6 +79,7 @@ if t.TYPE_CHECKING:
         lacking: t.Dict[str, int]
         given_up: t.Dict[str, int]
         prune_refused: t.Dict[str, t.List[str]]
+        prune_refused_runs: t.Dict[str, int]
         verifications: t.Dict[str, StoreVerification]
         running: bool
         findings: t.List[Finding]
@@ -113,6 +115,7 @@ def blank(job: str) -> StatusRow:
         "lacking": {},
         "given_up": {},
         "prune_refused": {},
+        "prune_refused_runs": {},
         "verifications": {},
         "running": False,
         "findings": [],
@@ -153,6 +156,7 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         row["oldest_unshipped"] = catalog.counts.oldest_awaited(job)
         row["given_up"] = catalog.counts.copies(job, "given up")
         row["prune_refused"] = catalog.prunes.refusals(job)
+        row["prune_refused_runs"] = {store: catalog.runs.refused_in_a_row(job, store) for store in row["prune_refused"]}
         failures = catalog.verifications.failures(job)
         for store, at in catalog.verifications.last(job).items():
             row["verifications"][store] = {"last": _utc(at), "failed": len(failures.get(store, {}))}
@@ -165,16 +169,19 @@ def of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional
         max_age = _default_max_age(document)
     row["state"], row["exit_code"] = _judge(last, success, row, max_age, now)
     if last is not None:
-        _add_details(row, {store["name"] for store in document["stores"] if store["required"]})
+        _add_details(row, document)
     return row
 
 
-def _add_details(row: StatusRow, required: t.Set[str]) -> None:
+def _add_details(row: StatusRow, document: JobDocument) -> None:
     """Name in the state what a run alone does not show."""
+    required = {store["name"] for store in document["stores"] if store["required"]}
     if row["state"] == WAITING and row["backlog"] and not required & set(row["backlog"]):
         row["state"] = "archives wait for a store that is not required"
     if row["prune_refused"]:
-        _add_problem(row, EXIT_PARTLY, "retention was refused in %s" % ", ".join(row["prune_refused"]))
+        repeated = max(row["prune_refused_runs"].values()) >= document["fail_after_refusals"]
+        counts = ["%s (%d runs)" % (store, row["prune_refused_runs"][store]) for store in row["prune_refused"]]
+        _add_problem(row, EXIT_FAILED if repeated else EXIT_PARTLY, "retention was refused in %s" % ", ".join(counts))
     failed = ["%s (%d)" % (store, found["failed"]) for store, found in sorted(row["verifications"].items()) if found["failed"]]
     if failed:
         _add_problem(row, EXIT_INTEGRITY, "verification failed in %s" % ", ".join(failed))

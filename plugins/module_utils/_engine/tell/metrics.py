@@ -57,6 +57,7 @@ METRICS = (
     ("last_verify_timestamp_seconds", "gauge", "When log-archive verify last read the store."),
     ("verify_failures", "gauge", "Archives in the store that failed verification and have not verified since."),
     ("prune_refused", "gauge", "1 if a guard refused the last prune of the store."),
+    ("prune_refused_runs", "gauge", "Runs in a row in which a guard refused to prune the store."),
 )
 """Name, type and help text of each metric. Those of a store have the label store."""
 
@@ -208,6 +209,7 @@ def _of_stores(facts: JobFacts) -> t.Dict[str, t.Mapping[str, Value]]:
         "last_verify_timestamp_seconds": {store: parse_utc(found["last"]).timestamp() for store, found in status["verifications"].items()},
         "verify_failures": {store: found["failed"] for store, found in status["verifications"].items()},
         "prune_refused": dict.fromkeys(status["prune_refused"], 1),
+        "prune_refused_runs": status["prune_refused_runs"],
     }
 
 

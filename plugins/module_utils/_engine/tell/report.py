@@ -321,7 +321,12 @@ def findings(row: StatusRow) -> t.List[str]:
     texts = ["FAILED  %s  %s  %s: %s" % (row["job"], found["store"], found["key"], found["error"]) for found in row.get("findings", [])]
     unreachable = row.get("unreachable", {})
     notes = ["note    %s  store %s cannot be listed: %s" % (row["job"], name, why) for name, why in unreachable.items()]
-    return list(map(line, first(texts) + notes))
+    refused = [
+        "warning %s  store %s: retention was refused: %s" % (row["job"], store, why)
+        for store, reasons in row.get("prune_refused", {}).items()
+        for why in reasons
+    ]
+    return list(map(line, first(texts) + notes + refused))
 
 
 def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:

@@ -52,9 +52,13 @@ class Host:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> t.Dict[str, Host]:
     folder = tmp_path_factory.mktemp("fleet")
     hosts = {name: Host(folder / name) for name in ("web1", "web2", "broken", "mistaken")}
+    hosts["web1"].log("syslog.20240111", 40000)
+    hosts["web1"].job("syslog")
+    assert hosts["web1"].result("run", "--all")["rc"] == 0
+    # Retention removes the archive that this made.
     hosts["web1"].log("syslog.20240112", 40000)
     hosts["web1"].log("syslog.20240113", 40000)
-    hosts["web1"].job("syslog", retention={"keep_last": 1})
+    hosts["web1"].job("syslog", retention={"keep_last": 2})
     # A store that does not answer, on a port that nobody listens to, and that need not have everything at once.
     sftp = {"type": "sftp", "host": "127.0.0.1", "port": 1, "user": "u", "path": "/p", "password": "s3cr3t", "attempts": 1}
     hosts["web2"].log("syslog.20240112", 1000)
@@ -99,11 +103,12 @@ def test_the_list_shows_what_can_be_restored_and_failures_first(fleet: t.Dict[st
     lines = listing(asked)
     assert [line.split(":")[0] for line in lines if ": " in line and not line.startswith(" ")] == ["down", "mistaken"]
     found = [(row["HOST"], row["JOB"], row["ARCHIVES"], row["STORES"], row["WAITING"]) for row in table(lines)]
-    # Retention has removed one of the two archives of web1. What waits for the broken store cannot be restored from a store yet.
-    assert found == [("broken", "syslog", "0", "-", "1"), ("web1", "syslog", "1", "local=1", "0"), ("web2", "auth", "1", "local=1", "0")]
+    # Retention has removed one of the three archives of web1. What waits for the broken store cannot be restored from a store yet.
+    assert found == [("broken", "syslog", "0", "-", "1"), ("web1", "syslog", "2", "local=2", "0"), ("web2", "auth", "1", "local=1", "0")]
     each = {name: fleet[name].result("list") for name in ("web2", "web1", "broken")}
     rows = listing(each, rows=True)
     assert [(row["host"], row["key"].rpartition("/")[2]) for row in rows] == [
+        ("web1", "syslog.20240112.tgz"),
         ("web1", "syslog.20240113.tgz"),
         ("web2", "auth.20240112.tgz"),
     ]

@@ -101,6 +101,7 @@ def test_sources_are_deleted_without_it(host, extra):
 def test_no_source_is_deleted_that_no_store_holds_any_more(host):
     """Retention has removed the archive, and the log is the only copy."""
     (old, _new) = host.write_logs(11, 14)
+    host.run()
     host.run(retention={"keep_last": 1, "max_delete_share": 1})
     assert len(archives_in(file_store(host.store))) == 1
     assert host.run(delete_sources=True)["sources_deleted"] == [str(host.logs / "syslog.20240112.14")]

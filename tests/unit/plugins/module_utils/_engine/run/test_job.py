@@ -75,7 +75,11 @@ def test_a_dry_run_changes_nothing_and_reports_what_the_run_does(host, again):
     assert {a["state"] for a in planned["archives"]} == {"would be archived"}
     assert planned["sources_deleted"] == done["sources_deleted"]
     assert planned["pruned"]["file"]["removed"] == done["pruned"]["file"]["removed"]
-    assert len(done["pruned"]["file"]["removed"]) == (4 if again else 1)
+    assert len(done["pruned"]["file"]["removed"]) == (3 if again else 0)
+    # The oldest of the new logs is not archived: retention would remove it at once.
+    assert planned["not_shipped"] == done["not_shipped"] and done["not_shipped"]["file"]["archives"] == 1
+    assert planned["warnings"] == done["warnings"]
+    assert str(host.logs / "syslog.20240112.12") not in done["sources_deleted"]
     actions = {row["key"]: row["action"] for row in planned["pruned"]["file"]["plan"]}
     assert sorted(key for key, action in actions.items() if action == "keep") == sorted(archives_in(file_store(host.store)))
     before = tree(host.folder)

@@ -46,6 +46,7 @@ def test_an_append_only_store_is_never_pruned_by_the_host(host, tmp_path):
     other = tmp_path / "other"
     stores = [{"type": "file", "path": str(host.store)}, {"type": "file", "name": "vault", "path": str(other), "append_only": True}]
     host.write_logs(11, 12, 13, 14)
+    host.run(stores=stores)
     record = host.run(stores=stores, retention={"keep_last": 1, "max_delete_share": 1})
     assert list(record["pruned"]) == ["file"] and record["warnings"] == []
     assert (len(archives_in(file_store(host.store))), len(archives_in(file_store(other)))) == (1, 4)
@@ -58,6 +59,7 @@ def test_archives_kept_for_a_store_that_was_down_are_pruned_once_it_is_back(host
     host.stores = [{"type": "file", "name": name, "path": str(path)} for name, path in (("up", up), ("down", down))]
     host.write_logs(11, 12, 13, 14)
     policy = {"keep_last": 1, "max_delete_share": 1}
+    assert host.run()["exit_code"] == 3
     assert host.run(retention=policy)["exit_code"] == 3
     assert len(archives_in(file_store(up))) == 4
     down.parent.mkdir()
@@ -68,18 +70,20 @@ def test_archives_kept_for_a_store_that_was_down_are_pruned_once_it_is_back(host
 # -- guards, cuts and full stores -------------------------------------------------------------------------------------
 
 
-def test_a_refused_prune_is_partly_done_and_named_until_one_succeeds(host):
+def test_a_refused_prune_is_a_warning_until_one_succeeds(host):
     host.write_logs(10, 11, 12, 13, 14)
+    host.run()
     policy = {"keep_last": 1, "max_delete_share": 0.1}
     record = host.run(retention=policy)
-    assert (record["exit_code"], record["outcome"]) == (3, "partly done")
-    assert "store file: retention was refused: web1/syslog: 4 of 5" in record["errors"][0]
+    assert (record["exit_code"], record["outcome"], record["errors"]) == (0, "nothing to do", [])
+    assert "store file: retention was refused: web1/syslog: 4 of 5" in record["warnings"][0]
     assert len(record["pruned"]["file"]["refusals"]) == 1
     again = host.run(retention=policy)
-    assert (again["exit_code"], again["outcome"], again["changed"]) == (3, "partly done", False)
+    assert (again["exit_code"], again["warnings"]) == (0, record["warnings"])
     row = status.of(host.document(), now=NOW)
-    assert (row["state"].endswith("; retention was refused in file"), row["exit_code"]) == (True, 3)
+    assert (row["state"], row["exit_code"]) == ("retention was refused in file (2 runs)", 3)
     assert list(row["prune_refused"]) == ["file"]
+    # Who asks for a prune gets an error.
     assert job.prune(host.document(retention=policy), now=NOW, check=True)["exit_code"] == 3
     assert job.prune(host.document(retention=policy), now=NOW, max_delete_share=0.7)["exit_code"] == 3
     record = job.prune(host.document(retention=policy), now=NOW, max_delete_share=0.8)
@@ -87,10 +91,29 @@ def test_a_refused_prune_is_partly_done_and_named_until_one_succeeds(host):
     assert status.of(host.document(), now=NOW)["prune_refused"] == {}
 
 
+def test_a_refusal_that_repeats_becomes_a_failure(host):
+    host.write_logs(10, 11, 12, 13, 14)
+    host.run()
+    given = {"retention": {"keep_last": 1, "max_delete_share": 0.1}, "fail_after_refusals": 3}
+    assert [host.run(**given)["exit_code"] for _run in range(4)] == [0, 0, 1, 1]
+    record = host.run(**given)
+    assert record["errors"][0].startswith("store file: retention was refused in 5 runs in a row: web1/syslog: 4 of 5 archives")
+    row = status.of(host.document(**given), now=NOW)
+    assert (row["state"], row["exit_code"]) == ("the last run failed; retention was refused in file (5 runs)", 1)
+    # A prune that an operator allows ends the row, also if the next one is refused.
+    job.prune(host.document(**given), now=NOW, max_delete_share=1)
+    assert status.of(host.document(**given), now=NOW)["prune_refused"] == {}
+    host.write_logs(5, 6, 7, 8, 9)
+    assert len(host.run(select={"catch_up": "24h"})["archives"]) == 5
+    record = host.run(**given)
+    assert record["exit_code"] == 0 and "retention was refused: web1/syslog: 5 of 6" in record["warnings"][0]
+
+
 def test_the_share_of_one_prune_counts_for_the_policies_of_stores_too(host):
     host.write_logs(10, 11, 12, 13, 14)
     store = dict(host.stores[0], retention={"keep_last": 1, "max_delete_share": 0.1})
-    assert host.run(stores=[store])["exit_code"] == 3
+    host.run()
+    assert len(host.run(stores=[store])["pruned"]["file"]["refusals"]) == 1
     document = host.document(stores=[store])
     assert len(job.prune(document, now=NOW, max_delete_share=1)["pruned"]["file"]["removed"]) == 4
     assert document == host.document(stores=[store]), "the document of the caller stays as it is"
@@ -190,14 +213,15 @@ def test_the_share_that_may_go_is_of_what_the_store_has(host, small):
     host.run(now=at("2024-01-12 06:05"), select={"catch_up": "12h"})
     host.write_logs(*range(6, 14))
     record = host.run(retention={"keep_last": 1, "max_delete_share": 0.8}, select={"catch_up": "15h"})
-    # Five of fourteen would be less than the share.
-    assert "5 of 6 archives would be removed" in record["errors"][0]
+    # Five of seven would be less than the share.
+    assert any("5 of 6 archives would be removed" in warning for warning in record["warnings"])
     assert record["pruned"]["file"]["removed"] == []
 
 
 def test_an_archive_that_another_store_awaits_is_not_removed_to_make_room(host, small):
     host.stores.append({"type": "file", "name": "down", "path": str(host.folder / "not" / "there"), "attempts": 1})
     host.write_logs(11, 12, 13, 14)
+    host.run()
     record = host.run(retention={"keep_last": 1, "max_delete_share": 1})
     assert record["pruned"]["file"]["removed"] == []
     assert record["spool"]["archives"] == 4
