@@ -126,6 +126,7 @@ class PruneRefusedError(LogArchiveError):
 class RepeatedRefusalError(PruneRefusedError):
     """The same refusal in many runs: a failure, until somebody looks at the plan."""
 
+    kind = "prune_refused_repeatedly"
     exit_code = EXIT_FAILED
 
 
