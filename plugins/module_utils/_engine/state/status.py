@@ -60,7 +60,8 @@ if t.TYPE_CHECKING:
         prune_refused_runs: {store: in how many runs in a row}. running: a run of the job is active: its lock is held. findings,
         unreachable: see ``add_findings``. exit_code: 0 the job is fine; 1 the last run failed or was killed, the last success is too old,
         a store cannot be listed, or prunes were refused too often; 3 the last run was partly done, archives wait for a store, a store
-        lacks some, or a prune was refused; 4 a store does not have what the
+        lacks some, or a prune was refused; 4 a store does not have what the catalog records, or the ledger is broken. ledger: where the
+        ledger of the job ends (see ``ledger.chain.Head``); None without one.
         """
 
         job: str
