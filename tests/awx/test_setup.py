@@ -270,7 +270,7 @@ def test_what_the_settings_no_longer_have_is_removed(controller: Controller) -> 
         "log_archive_awx_schedules": {"nightly": False},
     }
     tags = "--tags=execution_environment,notification,workflow,schedules"
-    try:
+    with awx.as_it_was():
         done = controller.set_up(tags, **settings)
         assert done.returncode == 0, done.stdout + done.stderr
         assert awx.named("execution_environments") == awx.named("notification_templates") == {}
@@ -278,5 +278,3 @@ def test_what_the_settings_no_longer_have_is_removed(controller: Controller) -> 
         assert {entry["execution_environment"] for entry in awx.named("job_templates").values()} == {None}
         done = controller.set_up(tags, **settings)
         assert (done.returncode, changed(done.stdout)) == (0, 0), done.stdout + done.stderr
-    finally:
-        controller.set_up()

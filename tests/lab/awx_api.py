@@ -613,6 +613,16 @@ class Awx:
 
     # For tests.
 
+    @contextlib.contextmanager
+    def as_it_was(self) -> t.Iterator[None]:
+        """Hold again at the end what was there at the beginning."""
+        held = {name: copy.deepcopy(getattr(self, name)) for name in ("tables", "associations", "surveys")}
+        try:
+            yield
+        finally:
+            with self._lock:
+                vars(self).update(held)
+
     def named(self, table: str) -> t.Dict[str, Json]:
         """The objects of a table by their names (nodes by their identifiers), as they are, secrets too."""
         key = "identifier" if table == "workflow_job_template_nodes" else "name"
