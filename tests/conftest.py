@@ -34,7 +34,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT / "build" / "collection
 import hypothesis  # noqa: E402
 import lab  # noqa: E402
 from lab import quick_ansible  # noqa: E402
-from rigs import skips  # noqa: E402
+from rigs import service_tables, skips  # noqa: E402
 
 # An example takes longer on a machine that does something else, too.
 hypothesis.settings.register_profile("log_archive", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -72,6 +72,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: t.List[pytest.It
                 raise pytest.UsageError(
                     "pytest-xdist does not group tests with pytest %s: see tests/requirements-unit.txt" % pytest.__version__
                 )
+
+
+def pytest_collection_finish() -> None:
+    """A new client of a service of AWS costs a tenth of a second without this; not every virtualenv has the library."""
+    with contextlib.suppress(ImportError):
+        service_tables.share()
 
 
 @pytest.fixture(scope="session")

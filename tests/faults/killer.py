@@ -21,6 +21,8 @@ import time
 import typing as t
 from datetime import datetime
 
+from rigs import service_tables
+
 OCCURRENCES = 2
 NETWORK = ("sftp", "s3")
 """How the names of the files of network stores begin."""
@@ -109,19 +111,17 @@ def run(wanted: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
 
 def preload() -> None:
     """Import what any run imports, and read botocore's tables of services."""
-    import functools
     import importlib
     import pkgutil
 
     import boto3
-    import botocore.loaders
     from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engine
 
+    service_tables.share()
     for name in LAZY:
         importlib.import_module(name)
     for module in pkgutil.walk_packages(_engine.__path__, _engine.__name__ + "."):
         importlib.import_module(module.name)
-    botocore.loaders.JSONFileLoader.load_file = functools.lru_cache(None)(botocore.loaders.JSONFileLoader.load_file)
     boto3.client("s3", region_name="us-east-1")
 
 
