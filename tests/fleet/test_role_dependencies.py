@@ -10,11 +10,12 @@ import contextlib
 import http.server
 import json
 import pathlib
+import re
 import threading
 import typing as t
 
 import pytest
-from fleet.roles import as_user, difference, play, snapshot, succeed
+from fleet.roles import SFTP_PROJECTS, as_user, difference, play, snapshot, succeed, wheels
 
 ROLE = ["dependencies"]
 VENV = "/opt/log-archive/venv"
@@ -32,10 +33,21 @@ def fresh(host):
     return snapshot(host)
 
 
-def test_a_check_of_a_fresh_host_tells_and_changes_nothing(host, fresh):
-    played = succeed(host, ROLE, "--check", "--diff", dependencies_stores=["file", "sftp"])
-    assert "Would create %s with /usr/bin/python3 and install: cryptography>=3.4 paramiko>=3.2" % VENV in played.output
-    assert played.changed == 2
+def test_a_check_of_a_fresh_host_asks_for_the_versions_and_changes_nothing(host, fresh):
+    found = succeed(host, ROLE, "--check", "--diff", dependencies_stores=["file"], dependencies_wheelhouse=wheels(host, *SFTP_PROJECTS))
+    words = " ".join(found.output.split())
+    assert re.search(
+        "Would create %s with /usr/bin/python3 and install: cryptography>=3.4 .found: cffi [0-9.]+, cryptography [0-9.]+" % VENV, words
+    )
+    assert found.changed == 2
+    # What the wheels cannot satisfy, check mode does not promise.
+    failed = play(host, ROLE, "--check", dependencies_stores=["s3"], dependencies_wheelhouse=wheels(host, *SFTP_PROJECTS))
+    assert failed.code == 2 and "satisfies the requirement boto3>=1.26.20" in " ".join(failed.output.split()), failed.output
+    # The packages that make a virtualenv are missing.
+    host.run(["mv", "/usr/lib/python3.11/ensurepip", "/mnt/ensurepip"])
+    unknown = succeed(host, ROLE, "--check", dependencies_stores=["file"])
+    host.run(["mv", "/mnt/ensurepip", "/usr/lib/python3.11/ensurepip"])
+    assert "is not known before python3-venv is installed" in " ".join(unknown.output.split())
     assert not difference(fresh, snapshot(host))
 
 

@@ -177,6 +177,7 @@ BAD = [
         ["-e", "log_archive_restore_host=web1 log_archive_restore_on=localhost", "--limit", "web1"],
         "log_archive_restore_on: the limit web1 excludes localhost",
     ),
+    ("wheelhouse", [], "log_archive_wheelhouse"),
     ("rotate_keys", ["-e", "log_archive_keys_older_than=soon"], "must be a duration"),
     ("remove", ["-e", "log_archive_remove_keys=perhaps"], "log_archive_remove_keys"),
     ("site", ["-e", "log_archive_max_fail_percent=many"], "log_archive_max_fail_percent"),
@@ -444,6 +445,22 @@ def test_restore_on_the_host_itself_and_on_another_host(local_fleet: LocalFleet)
         for key in pathlib.Path(keyring).glob("*.key"):
             assert key.read_text().strip() not in done.stdout
         assert ELSEWHERE["secret_access_key"] not in done.stdout
+
+
+def test_a_wheelhouse_has_a_folder_for_the_kind_of_the_hosts(local_fleet: LocalFleet) -> None:
+    pytest.importorskip("uv")
+    job = {"select": {"paths": ["/var/log"]}, "stores": [{"type": "file", "path": "/srv"}]}
+    local_fleet.hosts = {"web1": {"log_archive_jobs": {"syslog": job}, "dependencies_python": sys.executable}, "bare": {}, "dead": DEAD}
+    folder = local_fleet.folder / "wheels"
+    wanted = ["-e", "log_archive_wheelhouse=%s" % folder]
+    checked = local_fleet.play("wheelhouse", "--check", *wanted)
+    assert "would be made: " in checked.stdout and not folder.exists(), checked.stdout
+    done = local_fleet.play("wheelhouse", *wanted)
+    assert {host: counts["failed"] for host, counts in states(done.stdout).items()} == {"web1": 0, "bare": 0, "dead": 1}, done.stdout
+    kind = "python%d.%d-%s-%s" % (*sys.version_info[:2], os.confstr("CS_GNU_LIBC_VERSION").replace(" ", ""), os.uname().machine)
+    assert [path.name for path in folder.iterdir()] == [kind]
+    projects = {path.name.split("-")[0] for path in (folder / kind).glob("*.whl")}
+    assert {"cryptography", "cffi", "isal"} <= projects and not {"boto3", "msgspec"} & projects, "no store and no stream needs these"
 
 
 def test_the_example_inventory_merges_as_it_says(tmp_path: pathlib.Path, collections_path: pathlib.Path) -> None:

@@ -1,12 +1,24 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Print the version of this interpreter and the requirements (arguments ``name>=version``) that it lacks."""
+"""Print facts about this interpreter as JSON, and the requirements (arguments ``name>=version``) that it lacks.
+
+``python``: its version, and ``full`` with the third number. ``venv``: whether it can make virtualenvs. ``release``: the kind of the host
+for which wheels are made, such as ``python3.9-glibc2.31-x86_64``.
+"""
 
 import importlib.util
 import json
+import os
 import re
 import sys
+
+
+def libc():
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION").replace(" ", "")
+    except (AttributeError, OSError, ValueError):
+        return "other"
 
 
 def numbers(version):
@@ -31,6 +43,8 @@ print(
     json.dumps(
         {
             "python": "%d.%d" % sys.version_info[:2],
+            "full": "%d.%d.%d" % sys.version_info[:3],
+            "release": "python%d.%d-%s-%s" % (sys.version_info[0], sys.version_info[1], libc(), os.uname().machine),
             "venv": all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")),
             "missing": list(missing(sys.argv[1:])) if sys.version_info >= (3, 9) else [],
         }

@@ -121,3 +121,29 @@ def test_an_interpreter_that_does_not_use_the_packages(tmp_path: pathlib.Path) -
     assert offered(tmp_path, "apt")["used"] is False, "the virtualenv of the tests"
     if os.path.exists("/usr/bin/python3"):
         assert offered(tmp_path, "apt", python="/usr/bin/python3")["used"] is True
+
+
+# -- the wheels for other hosts -----------------------------------------------------------------------------------------
+
+
+def wheelhouse(folder: pathlib.Path, *hosts: t.Dict[str, t.Any], check: bool = False) -> t.Any:
+    script = CHECKOUT / "playbooks" / "files" / "wheelhouse.py"
+    argv = [sys.executable, str(script), str(folder), *["--check"] * check]
+    return subprocess.run(argv, input=json.dumps(hosts), capture_output=True, text=True, check=False)
+
+
+def test_the_wheels_are_for_the_oldest_python_of_a_kind_and_its_markers(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("uv")
+    kind = {"release": "python3.9-glibc2.31-x86_64", "optional": []}
+    hosts = (
+        {**kind, "python": "3.9.10", "requirements": ["pybase64>=1.2"]},
+        {**kind, "python": "3.9.2", "requirements": ["botocore>=1.34"]},
+    )
+    done = wheelhouse(tmp_path, *hosts, check=True)
+    assert done.returncode == 0, done.stderr
+    versions = dict(version.split("==") for version in json.loads(done.stdout)["made"][kind["release"]])
+    # Only Python 3.9 needs the old one, and pip would choose for the Python that runs it.
+    assert versions["urllib3"].startswith("1.26.") and {"botocore", "pybase64"} <= set(versions)
+    assert list(tmp_path.iterdir()) == []
+    other = wheelhouse(tmp_path, {"release": "python3.12-other-riscv64", "python": "3.12.1", "requirements": [], "optional": []})
+    assert other.returncode == 1 and "there are no wheels for such hosts" in other.stderr
