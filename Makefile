@@ -220,7 +220,7 @@ $(B)/venv-moto/.stamp: tests/requirements-moto.txt | python
 	$(call venv,-r tests/requirements-moto.txt)
 
 $(B)/venv-test/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python
-	$(call venv,"ansible-core~=2.19.0" -r tests/requirements.txt -r tests/requirements-lint.txt)
+	$(call venv,"ansible-core~=2.19.0" -r tests/requirements.txt -r tests/requirements-lint.txt -r tests/requirements-parquet.txt)
 
 # The collection awx.awx, for playbooks/awx.yml: all that is kept of PyPI's bundle of collections.
 $(B)/awx/.stamp: tests/requirements-awx.txt | python

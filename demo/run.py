@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demo ('make demo'): three hosts, three stores, real logs, a nightly dump; archive, ship, verify, prune, restore, compare; and a
-live log that is followed into SQL.
+"""The demo ('make demo'): three hosts, three stores, real logs, a nightly dump; archive, ship, verify, prune, restore, compare; a live log
+that is followed into SQL; and a CloudTrail trail that is archived and validated.
 
 It writes hourly syslogs for three hosts and a dump in a zip, starts an S3, an SFTP and an HTTPS server on this machine, runs
 demo/playbook.yml on inventory.example, and compares what was restored with the logs and the dump. All it makes lies in one folder
@@ -44,7 +44,7 @@ BUCKET = "log-archive"
 DUMP = "dump.sql"
 DUMP_ROWS = 20_000
 
-OWN = ("hosts", "stores", "state", "stream", "ansible.log", "log-archive")
+OWN = ("hosts", "stores", "state", "stream", "cloud", "ansible.log", "log-archive")
 """What the demo creates in its folder."""
 
 LABELS = {
@@ -436,6 +436,18 @@ def remove_and_audit(folder: pathlib.Path) -> str:
     return text % archive.name
 
 
+def validate_trail(folder: pathlib.Path) -> str:
+    """Archive a made-up CloudTrail trail from a server on this machine, delete a part of it there, and look what validation finds."""
+    import cloud
+
+    try:
+        files, words = cloud.demonstrate(folder, lambda _text: None)
+    except cloud.Failed as error:
+        raise Failed(str(error)) from error
+    text = "a made-up CloudTrail trail of %d files archived; deletions in its bucket found (%s); its archives are valid"
+    return text % (files, ", ".join(words))
+
+
 def as_written(value: t.Any, spec: t.Mapping[str, t.Any]) -> t.Any:
     """The options that somebody has set, without those that have their default anyway."""
     if isinstance(value, list):
@@ -470,6 +482,7 @@ def recap(folder: pathlib.Path, results: t.Any, compared: t.Any, first: bool, be
         (shown + "/hosts/", "the hosts' folders: logs, keyring, catalog, archives, restored files"),
         (shown + "/stores/", "the data of the S3 and the SFTP server, and the files of the intranet"),
         (shown + "/stream/page.html", "who transferred how much with SFTP, and when: open it in a browser"),
+        (shown + "/cloud/report.html", "what was found in the CloudTrail trail: the report that an auditor gets"),
         (shown + "/ansible.log", "the output of Ansible"),
         (shown_path(DEMO / "playbook.yml"), "the playbook"),
         (shown_path(CHECKOUT / "inventory.example"), "the hosts, jobs and stores: copy it for your own inventory"),
@@ -536,6 +549,8 @@ def demo(folder: pathlib.Path, verbosity: int, screen: Screen) -> None:
     )
     screen.begin("Audit", "removing an archive behind the back of its store, and asking the ledger")
     screen.end(remove_and_audit(folder))
+    screen.begin("Cloud", "validating a CloudTrail trail of which somebody deleted a part")
+    screen.end(validate_trail(folder / "cloud"))
     print(recap(folder, results, compared, first, began, played, screen), flush=True)
 
 

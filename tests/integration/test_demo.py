@@ -155,6 +155,12 @@ def test_a_run_ends_well_and_stops_its_servers(demo: Demo, whole: t.Any) -> None
     assert demo.processes() == []
 
 
+def test_a_deletion_in_a_trail_is_found(demo: Demo, whole: t.Any) -> None:
+    report = json.loads((demo.folder / "cloud" / "report.json").read_text(encoding="utf-8"))
+    assert {finding["word"] for finding in report[0]["findings"]} == {"log_missing", "log_unnamed", "tail_missing", "tail_rewound"}
+    assert "deletions in its bucket found (log_missing, log_unnamed, tail_missing, tail_rewound)" in whole[1]
+
+
 def test_every_log_is_in_every_store_or_retention_does_not_keep_it_there(demo: Demo, whole: t.Any) -> None:
     facts = whole[2]
     # What no store keeps was not archived.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import sys
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry
@@ -113,18 +114,21 @@ def parquet_file(path, rows):
     pyarrow.parquet.write_table(pyarrow.table(dict(zip(names, columns))), path)
 
 
-def test_a_parquet_file_is_read_or_the_missing_library_is_named_and_the_others_are_read(tmp_path, logs):
+def test_without_pyarrow_it_is_named_and_the_other_files_are_read(tmp_path, logs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     wanted = stream(tmp_path, "vpc_flow")
     (logs / "one.log.gz").write_bytes(compressed(("%s\n%s\n" % (FLOW_HEADER, flow(1))).encode()))
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError:
-        (logs / "two.parquet").write_bytes(b"PAR1" * 500)
-        result = follower.catch_up(wanted, sleep=lambda _seconds: None)
-        assert result["exit_code"] == 3
-        assert result["sinks"][0]["rows"] == 1
-        assert "the Python library 'pyarrow' is missing, needed for Parquet files" in result["warnings"][0]
-        return
+    (logs / "two.parquet").write_bytes(b"PAR1" * 500)
+    result = follower.catch_up(wanted, sleep=lambda _seconds: None)
+    assert result["exit_code"] == 3
+    assert result["sinks"][0]["rows"] == 1
+    assert "the Python library 'pyarrow' is missing, needed for Parquet files" in result["warnings"][0]
+
+
+def test_a_parquet_file_is_read(tmp_path, logs):
+    pytest.importorskip("pyarrow")
+    wanted = stream(tmp_path, "vpc_flow")
+    (logs / "one.log.gz").write_bytes(compressed(("%s\n%s\n" % (FLOW_HEADER, flow(1))).encode()))
     rows = [[None if word == "-" else int(word) if word.isdigit() else word for word in flow(n).split()] for n in range(2, 20_000)]
     parquet_file(
         logs / "two.parquet",
@@ -133,8 +137,10 @@ def test_a_parquet_file_is_read_or_the_missing_library_is_named_and_the_others_a
     assert ingested(wanted)[0] == 20_000
     assert ingested(wanted)[0] == 0
     assert select(tmp_path, "SELECT COUNT(*) FROM vpc_flow_record WHERE log_status = 'SKIPDATA'") == [(1,)]
-    (logs / "three.parquet").write_bytes(b"PAR1" * 500)
-    assert ingested(wanted)[1:] == (0, 0)
+    damaged = (logs / "two.parquet").read_bytes()
+    for name, content in (("no.parquet", b"PAR1" * 500), ("half.parquet", damaged[: len(damaged) // 2]), ("empty.parquet", b"")):
+        (logs / name).write_bytes(content)
+        assert ingested(wanted)[1:] == (0, 0)
 
 
 def test_files_that_wait_for_their_turn_or_were_read_take_no_memory(tmp_path, logs):
