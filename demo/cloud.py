@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demo of a CloudTrail trail ('make demo-cloud', and a part of 'make demo'): archive it, validate it, delete a part of it, and find that.
+"""The demo of a CloudTrail trail ('make demo-cloud', and a step of 'make demo'): archive it, delete a part of it, and find that.
 
 The trail is made up and signed with a key of the demo; a server on this machine has it. All that the demo makes lies in one folder
 (build/demo-cloud, or --folder). It needs no account of AWS, and sends nothing elsewhere.

@@ -14,7 +14,7 @@ import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli.main import main
-from lab import AwsServer
+from lab import AwsServer, S3Server, SftpServer
 from rigs import trail as trails
 from rigs.trail import HOUR, START, Trail
 from rigs.trail_host import TrailHost, make_bucket
@@ -216,6 +216,36 @@ def test_the_archives_are_validated_without_the_bucket(site: Site, validate: t.A
     site.server.forget_requests()
     code, report = validate(*SINCE, "--archives", "--offline")
     assert (code, report["findings"], report["valid_logs"], site.server.requests()) == (0, [], 6, [])
+
+
+def test_archives_in_s3_and_sftp_stores_are_validated_offline(
+    site: Site, validate: t.Any, swift: S3Server, bucket: str, openssh: SftpServer, tmp_path: pathlib.Path
+) -> None:
+    s3 = {
+        "endpoint_url": swift.endpoint_url,
+        "region": swift.region,
+        "access_key_id": swift.access_key,
+        "secret_access_key": swift.secret_key,
+    }
+    sftp = {"host": openssh.host, "port": openssh.port, "user": openssh.user, "private_key_file": openssh.private_key_file}
+    sftp.update(known_hosts_file=openssh.known_hosts_file, path=str(tmp_path / "sftp"))
+    (tmp_path / "sftp").mkdir()
+    site.host.stores = [{"type": "s3", "bucket": bucket, **s3}, {"type": "sftp", **sftp}]
+    site.host.write_document(name="trail")
+    assert validate(*SINCE)[0] == 0
+    site.delete(site.trail.logs_of()[1])
+    site.host.archive(NOW)
+    site.empty_bucket()
+    site.server.forget_requests()
+    for store in ("s3", "sftp"):
+        code, report = validate(*SINCE, "--store", store, "--offline")
+        assert (code, words(report), report["valid_digests"], report["valid_logs"]) == (4, {"log_missing": 1}, 6, 5), store
+    assert site.server.requests() == []
+    # An archive that one store has lost comes from the other one.
+    shutil.rmtree(next((tmp_path / "sftp").rglob("03")))
+    code, report = validate(*SINCE, "--archives", "--offline")
+    assert (code, report["valid_digests"], words(report)["log_missing"]) == (4, 6, 1)
+    assert validate(*SINCE, "--store", "sftp", "--offline")[1]["valid_digests"] < 6
 
 
 def test_what_was_gone_when_it_was_archived_is_found_in_the_archives(site: Site, validate: t.Any) -> None:
