@@ -9,6 +9,7 @@ import datetime
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -93,8 +94,7 @@ def test_the_parser_accepts_every_command_of_the_readme():
     commands = [line.split("`")[1] for line in TEXT.splitlines() if re.match(r"\| .* \| `log-archive ", line)]
     assert len(commands) > 8
     for command in commands:
-        arguments = [argument.strip("'") for argument in command.split()[1:]]
-        parser.parse(arguments)
+        parser.parse(shlex.split(command)[1:])
 
 
 def test_the_exit_codes_are_those_of_the_command():
