@@ -11,6 +11,7 @@ import pathlib
 import pty
 import re
 import select
+import shlex
 import shutil
 import subprocess
 import sys
@@ -347,7 +348,15 @@ def test_status_fails_on_problems_only_on_request(local_fleet: LocalFleet) -> No
     assert states(done.stdout)["web1"]["failed"] == 0
 
 
-def test_sync_fills_a_store_that_is_added_and_verify_fails_without_it(local_fleet: LocalFleet) -> None:
+def commands_of(section: str) -> t.List[t.List[str]]:
+    """The playbook and the arguments of each command in a section of docs/changing.md, without site, which needs real hosts."""
+    text = (CHECKOUT / "docs" / "changing.md").read_text(encoding="utf-8").partition("\n## %s\n" % section)[2].partition("\n## ")[0]
+    lines = re.findall(r"^ansible-playbook -i inventory.yml infra_ops\.log_archive\.(.*)$", text, re.MULTILINE)
+    assert lines[0] == "site", section
+    return [shlex.split(line) for line in lines[1:]]
+
+
+def test_a_store_is_added_and_then_renamed_as_the_documentation_says(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     assert local_fleet.play("archive").returncode == 0
     second = local_fleet.folder / "web1" / "second"
@@ -355,15 +364,24 @@ def test_sync_fills_a_store_that_is_added_and_verify_fails_without_it(local_flee
     given = json.loads(document.read_text())
     given["stores"].append({"type": "file", "name": "second", "path": str(second)})
     document.write_text(json.dumps(given))
-    lacking = local_fleet.play("verify", "-e", "log_archive_only_store=second")
+    plan, sync, verify = commands_of("Add a store")
+    lacking = local_fleet.play(*verify)
     assert lacking.returncode != 0
     assert "FAILED  second  -: it lacks 3 archive(s) that the job keeps" in lacking.stdout
-    plan = local_fleet.play("sync", "--check", "-e", "log_archive_sync_to=second")
-    assert (plan.returncode, states(plan.stdout)["web1"]["changed"], second.exists()) == (0, 1, False)
-    done = local_fleet.play("sync", "-e", "log_archive_sync_from=local", "-e", "log_archive_sync_to=second")
+    planned = local_fleet.play(*plan)
+    assert (planned.returncode, states(planned.stdout)["web1"]["changed"], second.exists()) == (0, 1, False)
+    done = local_fleet.play(*sync)
     assert (done.returncode, states(done.stdout)["web1"]["changed"]) == (0, 1)
     assert "second: 3 copied" in done.stdout
-    assert "ok      second  3 archive(s)" in local_fleet.play("verify").stdout
+    # To move it would be the same with a source. Now it gets another name.
+    assert commands_of("Move a store")[0] == [*sync[:1], "-e", "log_archive_sync_from=local", *sync[1:]]
+    given["stores"][1]["name"] = "renamed"
+    document.write_text(json.dumps(given))
+    sync, verify = commands_of("Rename a store")
+    assert "renamed: 0 copied (0 B), 3 there already, 0 failed" in local_fleet.play(*sync).stdout
+    verified = local_fleet.play(*verify)
+    assert verified.returncode == 0
+    assert "ok      renamed  3 archive(s)" in verified.stdout
 
 
 def test_verify_names_a_damaged_archive(local_fleet: LocalFleet) -> None:

@@ -87,6 +87,13 @@ def test_archive_status_and_verify(site: Site) -> None:
     assert site.stored() == set(HOURS)
     site.play("status", "-e", "log_archive_fail_when_bad=true")
     site.play("verify", "-e", "log_archive_level=read_back")
+    # A store under another name, in the same place: it is read, and nothing is copied.
+    document = site.host.path("/etc/log-archive/jobs.d/app.json")
+    before = document.read_text(encoding="utf-8")
+    document.write_text(before.replace('"name": "sftp"', '"name": "renamed"'), encoding="utf-8")
+    assert site.play("sync")["web1"] == 1
+    assert site.play("sync", "--check")["web1"] == 0
+    document.write_text(before, encoding="utf-8")
 
 
 def test_rotate_and_restore_on_the_controller(site: Site, tmp_path: pathlib.Path) -> None:

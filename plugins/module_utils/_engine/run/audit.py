@@ -200,6 +200,9 @@ class Audit:
             return False
         if self._catalog.state_of(store.name, key) is not None:
             return True
+        # The store may have been renamed; 'log-archive sync' records that.
+        if self._catalog.lacking.is_of_former_store(key, {options["name"] for options in self._document["stores"]}):
+            return True
         # A store may have given it another revision than the catalog has until it is verified.
         return self._catalog.state_of(store.name, unrevised(key)[0]) == "pending"
 

@@ -99,12 +99,13 @@ def _record(run: Context, name: str, policy: RetentionOptions, groups: t.Sequenc
 
 
 def _warn(run: Context) -> None:
-    """Warn of what is left out, unless the last run left out the same."""
+    """Warn of what is left out, unless the last run left it out too. Older logs leave the time that runs look at, one after the other."""
     found = run.recorder.record["not_shipped"]
     last = run.catalog.runs.last_ended(run.job) if found else None
     before = last.record.get("not_shipped", {}) if last is not None and last.record else {}
     for name, what in found.items():
-        if before.get(name) != what:
+        same = before.get(name)
+        if same is None or what["policy"] != same["policy"] or what["end"] > same["end"] or what["archives"] > same["archives"]:
             run.recorder.warn("store %s: %s" % (name, describe(what)))
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import typing as t
 
+from .database import text
+
 if t.TYPE_CHECKING:
     from datetime import datetime
 
@@ -63,6 +65,11 @@ class Lacking:
         query = _QUERY % (" OR state = 'given up'" if given_up else "")
         rows = self._database.execute(query, (store, job, job))
         return [Lacked(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6])) for row in rows]
+
+    def is_of_former_store(self, key: str, stores: t.Container[str]) -> bool:
+        """Whether a store that is none of these has verified the archive with this key: it may have had another name."""
+        rows = self._database.execute("SELECT store FROM copies WHERE key = ? AND state = 'verified'", (text(key),))
+        return any(store not in stores for (store,) in rows)
 
     def begin(self, archive: int, store: str, key: str) -> None:
         """Record that a store is about to get this copy: from then on the catalog knows what may be there."""

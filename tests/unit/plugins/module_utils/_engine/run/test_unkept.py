@@ -50,6 +50,11 @@ def test_what_is_there_counts(host):
     # The same again is no news.
     again = host.run(retention=KEEP_2)
     assert (again["not_shipped"], again["warnings"]) == (late["not_shipped"], [])
+    # Nor is it if fewer are left out, because the time moves on; a further one is.
+    host.write_logs(11)
+    assert len(host.run(retention=KEEP_2)["warnings"]) == 1
+    (host.logs / "syslog.20240112.11").unlink()
+    assert host.run(retention=KEEP_2)["warnings"] == []
     # By a rule that keeps more it is archived.
     assert len(host.run(retention={"keep_last": 3})["archives"]) == 1
 
