@@ -257,6 +257,30 @@ def test_other_bytes_are_never_overwritten(site, store, spool, other):
     assert site.unfinished_folders() == []
 
 
+@pytest.mark.parametrize("size", [0, 300, 6 * MIB])
+def test_a_manifest_is_replaced_by_another_one(site, store, spool, size):
+    old, new = spool(1000), spool(size)
+    store.put(old.path, KEY, old.digests)
+    for _again in range(2):
+        store.replace(new.path, KEY, new.digests)
+        assert site.read(KEY) == new.data
+    assert [item.key for item in store.list()] == [KEY]
+    assert site.unfinished_folders() == []
+    # What follows never overwrites again.
+    with pytest.raises(StoreExistsError, match="not overwritten"):
+        store.put(old.path, KEY, old.digests)
+
+
+def test_a_manifest_that_rotted_replaces_nothing(site, store, spool):
+    old, new = spool(1000), spool(1000)
+    store.put(old.path, KEY, old.digests)
+    pathlib.Path(new.path).write_bytes(new.data[:-1])
+    with pytest.raises(LogArchiveError):
+        store.replace(new.path, KEY, new.digests)
+    assert site.read(KEY) == old.data
+    assert [item.key for item in store.list()] == [KEY]
+
+
 @pytest.mark.parametrize("spoil", ["bit", "cut", "extended"])
 @pytest.mark.parametrize("size", [1000, 6 * MIB])
 def test_a_spooled_file_that_rotted_never_becomes_visible(site, store, spool, spoil, size):

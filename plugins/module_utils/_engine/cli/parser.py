@@ -97,6 +97,24 @@ def _key() -> Command:
     return keys.add_options, keys.manage_keys
 
 
+def _new_identity() -> Command:
+    from . import recipients
+
+    return recipients.add_new_identity_options, recipients.new_identity
+
+
+def _unwrap() -> Command:
+    from . import recipients
+
+    return recipients.add_unwrap_options, recipients.unwrap
+
+
+def _rewrap() -> Command:
+    from . import recipients
+
+    return recipients.add_rewrap_options, recipients.rewrap
+
+
 def _ledger() -> Command:
     from . import ledger
 
@@ -197,6 +215,9 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "prune": ("apply retention now", _prune),
     "sync": ("copy archives that a store lacks from other stores, without opening them", _sync),
     "key": ("manage the keyring of a job", _key),
+    "key new-identity": ("make a key pair of the type hpke, for a recipient", _new_identity),
+    "key unwrap": ("print the key of one archive alone, which is encrypted for recipients", _unwrap),
+    "key rewrap": ("add recipients to archives that are stored, or remove some, without encrypting them again", _rewrap),
     "ledger": ("verify, show or export the signed record of what was archived and pruned", _ledger),
     "check-config": ("check job and stream documents and report every mistake", _check_config),
     "sample-config": ("print a commented template of a job document", _sample_config),
@@ -220,7 +241,7 @@ OF_STREAMS = ("follow", "ingest", "streams", "stats", "reveal")
 """Commands that read stream documents instead of job documents."""
 
 
-WITHOUT_DOCUMENTS = ("sample-config", "generate", "completion", "man")
+WITHOUT_DOCUMENTS = ("sample-config", "generate", "completion", "man", "key new-identity")
 """Commands that read no documents."""
 
 WITH_OPTIONAL_ARGUMENTS = ("generate", "reveal")
@@ -245,7 +266,10 @@ def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
         parser = _main_parser()
         parser.parse_args(rest)
         parser.error("no command given")
-    if name in GROUPS:
+    if "%s %s" % (name, _command_of(rest)[0]) in COMMANDS:
+        second, rest = _command_of(rest)
+        name = "%s %s" % (name, second)
+    elif name in GROUPS:
         name, rest = _command_of_group(name, rest)
     if name not in COMMANDS:
         from ..base.periods import did_you_mean

@@ -30,13 +30,19 @@ def records(document: JobDocument, stores: t.Iterable[JobStore], host: t.Optiona
     from ..holdings.trust import NO_RECORD
     from ..run.signed import Signed
     from ..state import catalog as catalogs
+    from ..state.rewraps import manifests_of
 
-    signed = Signed(document["state"], document["name"])
+    signed = Signed(document)
+
+    def of_store(store: JobStore, record: Record) -> Record:
+        name = store["name"]
+        return record._replace(signed=signed.of_store(name), exchanged=manifests_of(document["state"], document["name"], name))
+
     if not catalogs.exists(document["state"]):
-        yield {store["name"]: NO_RECORD._replace(signed=signed.of_store(store["name"])) for store in stores}
+        yield {store["name"]: of_store(store, NO_RECORD) for store in stores}
         return
     with contextlib.closing(catalogs.reading(document)) as catalog:
-        yield {store["name"]: _record(document, store, catalog, host)._replace(signed=signed.of_store(store["name"])) for store in stores}
+        yield {store["name"]: of_store(store, _record(document, store, catalog, host)) for store in stores}
 
 
 def _record(document: JobDocument, store: JobStore, catalog: Catalog, host: t.Optional[str]) -> Record:

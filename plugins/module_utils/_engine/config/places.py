@@ -24,7 +24,7 @@ Given = t.Mapping[str, t.Any]
 """A job document as it was written; nothing in it is checked."""
 
 _LOOKED_AT_IN_USE = ("state", "spool", "stores")
-_OF_STATE = (".lock", ".removals.json", ".web.json")
+_OF_STATE = (".lock", ".removals.json", ".rewrap.json", ".web.json")
 
 
 class Place:

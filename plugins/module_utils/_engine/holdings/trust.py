@@ -59,7 +59,8 @@ class Record(t.NamedTuple):
 
     held: called for {key: manifest} of the archives that the store has now. may_be_gone: keys of those that others may have removed,
     because retention would. part: called for the part with all archives of a choice; None if the catalog cannot name it. etags: called for
-    {key: ETag} of the archives that the store has now, if it has ETags. signed: what the ledger has.
+    {key: ETag} of the archives that the store has now, if it has ETags. signed: what the ledger has. exchanged: new manifests, by key,
+    which a rewrap that was cut has put there, or was about to.
     """
 
     held: t.Callable[[], t.Mapping[str, Manifest]]
@@ -67,6 +68,7 @@ class Record(t.NamedTuple):
     part: t.Callable[[Choice], t.Optional[Part]] = lambda choice: None
     etags: t.Callable[[], t.Mapping[str, str]] = dict
     signed: Signed = nothing_signed
+    exchanged: t.Mapping[str, Manifest] = {}
 
 
 NO_RECORD = Record(dict)
@@ -114,7 +116,8 @@ class Trust:
             )
         check_sources(manifest, subject)
         recorded = self.recorded.get(key)
-        if recorded is not None and recorded != manifest:
+        exchanged = self._record.exchanged.get(key) == manifest
+        if recorded is not None and recorded != manifest and not exchanged:
             raise IntegrityError("the archive was replaced: its manifest is not the one that the catalog records", subject)
         try:
             enclosing = self.envelope(manifest, subject)
@@ -127,6 +130,8 @@ class Trust:
         if not envelope.has_recipients(manifest["encryption"]):
             return authenticated
         signed = self._record.signed(key)
+        if exchanged:
+            return True
         if signed is None:
             return None if authenticated is None else False
         if signed != hashlib.sha256(dump(manifest)).hexdigest():
@@ -157,6 +162,10 @@ class Trust:
                 self._missing_keys[key_id] = error
                 raise
         return self._envelopes[key_id]
+
+    def may_have(self, key: str) -> t.List[Manifest]:
+        """The manifests that a recorded archive may have now: the recorded one, and that of a rewrap that was cut."""
+        return [self.recorded[key], *(self._record.exchanged[each] for each in [key] if each in self._record.exchanged)]
 
     def etags(self) -> t.Mapping[str, str]:
         """The ETags that the catalog records, by key."""

@@ -221,9 +221,10 @@ def _other_bytes(store: Store, key: str, manifest: Manifest) -> t.Optional[str]:
 
 def _changed(store: Store, key: str, manifest: Manifest, sizes: t.Mapping[str, int], trust: Trust) -> t.Optional[str]:
     """What is wrong with an archive that is in its place, as far as it shows without reading the archive."""
-    for name, what, size in ((key, "archive", manifest["archive"]["size"]), (manifest_key(key), "manifest", len(dump(manifest)))):
-        if sizes[name] != size:
-            return "the %s has %d bytes, and the catalog records %d: it was replaced" % (what, sizes[name], size)
+    right = ([manifest["archive"]["size"]], [len(dump(one)) for one in trust.may_have(key)])
+    for name, what, known in ((key, "archive", right[0]), (manifest_key(key), "manifest", right[1])):
+        if sizes[name] not in known:
+            return "the %s has %d bytes, and the catalog records %d: it was replaced" % (what, sizes[name], known[0])
     if not store.remote:
         try:
             trust.check(key, fetch_manifest(store, key, sizes[manifest_key(key)]), store.location(manifest_key(key)))

@@ -17,6 +17,7 @@ from ..holdings.heads import heads_in
 from ..state import catalog as catalogs
 from ..state.ledger.chain import BROKEN, BrokenLedgerError, Contents, Head, Stored, parse, sha256_of
 from ..state.ledger.file import ledger_of
+from ..state.rewraps import manifests_of
 
 if t.TYPE_CHECKING:
     from ..archive.naming import HeadName
@@ -115,9 +116,12 @@ class Audit:
         """Archives with another manifest than the ledger has."""
         contents = self.contents()
         held = {} if contents is None else contents.of_store(store.name)
+        exchanged = manifests_of(self._document["state"], self._job, store.name) if held else {}
         found = []
         for archive in archives:
-            if archive.key in held and hashlib.sha256(dump(archive.manifest)).hexdigest() != held[archive.key].manifest:
+            if archive.key not in held or exchanged.get(archive.key) == archive.manifest:
+                continue
+            if hashlib.sha256(dump(archive.manifest)).hexdigest() != held[archive.key].manifest:
                 text = "it was replaced: its manifest is not the one of entry %d of the ledger" % held[archive.key].seq
                 found.append(Finding("replaced", archive.key, "%s: %s" % (store.location(archive.key), text)))
         return found

@@ -90,11 +90,17 @@ class Context:
     def trust_of(self, store: str) -> Trust:
         """How far the manifests of a store of the job are believed: by the keys of the job, and by its ledger."""
         from ..holdings.trust import NO_RECORD, Trust
+
+        return Trust(self.document["encryption"]["keyring"], record=NO_RECORD._replace(**self.proofs_of(store)))
+
+    def proofs_of(self, store: str) -> t.Dict[str, t.Any]:
+        """What this host knows of the manifests in a store, beside its catalog: fields of a ``Record``."""
+        from ..state.rewraps import manifests_of
         from .signed import Signed
 
         if self._signed is None:
-            self._signed = Signed(self.document["state"], self.job)
-        return Trust(self.document["encryption"]["keyring"], record=NO_RECORD._replace(signed=self._signed.of_store(store)))
+            self._signed = Signed(self.document)
+        return {"signed": self._signed.of_store(store), "exchanged": manifests_of(self.document["state"], self.job, store)}
 
     @property
     def ledger(self) -> Keeper:

@@ -213,6 +213,10 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
         recover(context)
         if context.catalog.entered.owes_entries(context.job):
             context.enter("adopt")
+        if os.path.exists(folders.rewraps_path(context.document["state"], context.job)):
+            from .exchange import finish_of_run
+
+            finish_of_run(context)
         if os.path.exists(folders.removals_path(context.document["state"], context.job)):
             from .delete import finish_deletions
 

@@ -70,6 +70,18 @@ class Keeper:
             new.append(("prune", facts))
         self._append(new)
 
+    def rewrap(self, store: str, manifests: t.Mapping[str, Manifest]) -> None:
+        """Enter the new manifests of archives of a store, by their keys, unless they have their entry already. Raises LogArchiveError."""
+        if not self._open(create=False):
+            return
+        held = self._read(0).of_store(store)
+        new = []
+        for key, manifest in manifests.items():
+            facts = stored(store, key, manifest)
+            if key in held and held[key].manifest != facts["manifest"]:
+                new.append(("rewrap", {name: facts[name] for name in ("archive", "store", "manifest", "keys")}))
+        self._append(new)
+
     def accept(self, adopted: t.Sequence[Payload], lost: t.Sequence[Payload]) -> None:
         """Enter what an operator accepts: archives that are there without an entry, and archives that are gone without a tombstone."""
         self._open(create=True)
@@ -155,9 +167,10 @@ class Keeper:
                 # The entries may be there, and only the head is not.
                 self._opened = False
                 raise
-            marks = {"put": [], "gone": []}  # type: t.Dict[str, t.List[Mark]]
+            marks: t.Dict[str, t.List[Mark]] = {"put": [], "gone": [], "rewrap": []}
             for seq, (op, payload) in zip(numbers, batch):
-                marks["put" if op in ("put", "adopt") else "gone"].append((seq, payload["store"], payload["archive"]))
+                kind = {"put": "put", "adopt": "put", "rewrap": "rewrap"}.get(op, "gone")
+                marks[kind].append((seq, payload["store"], payload["archive"]))
             head = t.cast("Head", self._ledger.head())
             self._entered.learn(self._job, Known(head.ledger, numbers[-1]), marks["put"], marks["gone"])
 

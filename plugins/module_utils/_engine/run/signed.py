@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import typing as t
 
+from ..archive.naming import names_of
 from ..base.errors import LogArchiveError
-from ..state.ledger import file as files
+from ..state.ledger.file import exists, ledger_of
 
 if t.TYPE_CHECKING:
+    from ..config.document import JobDocument
     from ..state.ledger.chain import Contents
 
 
 class Signed:
-    """The ledger of a job in the folder ``state``. It is read, and its chain checked, when it is first asked for."""
+    """The ledger of a job. It is read, and its chain checked, when it is first asked for."""
 
-    def __init__(self, state: str, job: str) -> None:
-        self._state = state
-        self._job = job
+    def __init__(self, document: JobDocument) -> None:
+        self._document = document
         self._contents: t.Optional[Contents] = None
         self._is_read = False
 
@@ -36,8 +37,8 @@ class Signed:
             if not self._is_read:
                 self._is_read = True
                 try:
-                    if files.exists(self._state, self._job):
-                        self._contents = files.Ledger(self._state, self._job).replay()[0]
+                    if any(exists(self._document["state"], name) for name in names_of(self._document)):
+                        self._contents = ledger_of(self._document).replay()[0]
                 except LogArchiveError:
                     pass  # verify and status report a ledger that is broken. It proves nothing here.
             held = None if self._contents is None else self._contents.held.get((store, key))

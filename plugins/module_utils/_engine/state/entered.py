@@ -91,6 +91,14 @@ class Entered:
             self._database.execute("DELETE FROM ledgers WHERE job = ?", (job,))
             self._database.execute("DELETE FROM heads WHERE job = ?", (job,))
 
+    def rewrapped(self, store: str, manifests: t.Mapping[str, Manifest]) -> None:
+        """Record the new manifests of copies, by their keys."""
+        with self._database.transaction():
+            self._database.executemany(
+                "UPDATE copies SET manifest = ? WHERE store = ? AND key = ? AND state = 'verified'",
+                [(json.dumps(manifest), store, text(key)) for key, manifest in manifests.items()],
+            )
+
     def entry_of(self, store: str, key: str) -> t.Optional[t.Tuple[t.Optional[int], t.Optional[int], Manifest]]:
         """Of a copy: the number of its entry and of its tombstone, and its manifest. None if the catalog does not know it."""
         rows = self._database.execute(

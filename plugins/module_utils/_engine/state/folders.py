@@ -41,6 +41,11 @@ def removals_path(state: str, job: str) -> str:
     return os.path.join(state, "%s.removals.json" % job)
 
 
+def rewraps_path(state: str, job: str) -> str:
+    """The file in which a job records the manifests that it is exchanging (see ``rewraps``)."""
+    return os.path.join(state, "%s.rewrap.json" % job)
+
+
 def check(path: str) -> None:
     """Raise ConfigError as ``held`` would. A folder that is missing or that this user cannot open is no mistake.
 

@@ -16,7 +16,7 @@ import typing as t
 
 from ..base.errors import LogArchiveError
 from .database import Database, path_in
-from .folders import removals_path
+from .folders import removals_path, rewraps_path
 from .ledger import moving
 from .ledger.file import ledger_of
 
@@ -114,15 +114,15 @@ def tables_of(database: Database, job: t.Optional[str] = None) -> t.List[str]:
 
 def _files(state: str, name: str) -> t.List[str]:
     """The other files of a job in the state folder."""
-    return [removals_path(state, name), os.path.join(state, "%s.web.json" % name)]
+    return [removals_path(state, name), os.path.join(state, "%s.web.json" % name), rewraps_path(state, name)]
 
 
 def _move_files(state: str, old: str, new: str) -> bool:
-    """Take over the record of deletions that a killed run left, and what a web source remembers; returns whether there was one."""
+    """Take over the records of deletions and of a rewrap that were cut, and what a web source remembers; returns whether there was one."""
     from . import removals
 
-    theirs, memory = _files(state, old)
-    own, own_memory = _files(state, new)
+    theirs, memory, exchange = _files(state, old)
+    own, own_memory, own_exchange = _files(state, new)
     found = False
     if os.path.lexists(theirs):
         found = True
@@ -134,4 +134,7 @@ def _move_files(state: str, old: str, new: str) -> bool:
             os.unlink(memory)
         else:
             os.rename(memory, own_memory)
+    if os.path.lexists(exchange):
+        found = True
+        os.rename(exchange, own_exchange)
     return found

@@ -228,6 +228,10 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
+    def _replace(self, path: Local, name: str, digests: Digests) -> None:
+        """Put the local file in the place of what the name holds, atomically: a reader finds the old bytes or the new ones, whole."""
+
+    @abc.abstractmethod
     def _verify(self, name: str, digests: Digests, level: str) -> Verification:
         """Prove that the name holds these bytes, by the cheapest means that reaches ``level``; raise IntegrityError if it does not."""
 
@@ -298,6 +302,12 @@ class Store(abc.ABC):
                 "Choose another name, or inspect the object with 'log-archive list' and remove it yourself",
             ) from taken
         return PutResult(key, True, retries.count, verification)
+
+    def replace(self, path: Local, key: str, digests: Digests) -> None:
+        """Put a small local file, a manifest, in the place of the object ``key``, atomically, and prove it. It can be repeated."""
+        name = self._name(key)
+        self._retrying(lambda: self._replace(path, name, digests))
+        self.verify(key, digests)
 
     def verify(self, key: str, digests: Digests, level: t.Optional[str] = None) -> Verification:
         """Prove that the key holds these bytes, at ``level`` (the store's own by default) or better."""

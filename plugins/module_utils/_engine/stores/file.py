@@ -43,6 +43,10 @@ _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 _DAMAGED = "The copy is damaged: remove it, and store the archive again"
 
 
+Publish = t.Callable[[str, str, int, str], None]
+"""Gives a whole file its final name: called with the temporary and the final name in a folder, the folder (a descriptor), and the key."""
+
+
 class FileStore(Store):
     """Archives as files (0600) below the folder ``path``, which may itself be a symlink; below it none is followed.
 
@@ -77,13 +81,19 @@ class FileStore(Store):
             return status.f_bavail * status.f_frsize
 
     def _put(self, path: Local, name: str, digests: Digests, progress: Advance) -> Verification:
+        return self._write(path, name, digests, progress, self._publish)
+
+    def _replace(self, path: Local, name: str, digests: Digests) -> None:
+        self._write(path, name, digests, lambda count: None, _exchange)
+
+    def _write(self, path: Local, name: str, digests: Digests, progress: Advance, publish: Publish) -> Verification:
         final = name.rpartition("/")[2]
         # Shorten the name, so that the temporary name is not too long if the final name is not.
         part = "%s%s-%s.part" % (TEMP_PREFIX, os.fsdecode(os.fsencode(final)[:200]), digests.sha256[:16])
         with self._root.reporting(self._location(name), "the archive cannot be written"):
             self._root.make()
             with self._root.opened() as root, beneath.parent_of(root, name, create=True, flush=True) as (folder, _name):
-                if beneath.exists(folder, final):
+                if publish is not _exchange and beneath.exists(folder, final):
                     raise StoreExistsError("a file already exists under this name", self._location(name))
                 fd = self._open_part(part, folder, name)
                 try:
@@ -92,7 +102,7 @@ class FileStore(Store):
                         self._copy(path, fd, digests, progress)
                         os.fsync(fd)
                         verification = self._prove(fd, name, digests, self.verify_level)
-                        self._publish(part, final, folder, name)
+                        publish(part, final, folder, name)
                     except BaseException:
                         # If it cannot be removed now, 'clean' removes it later. Report the first error.
                         with contextlib.suppress(OSError):
@@ -287,6 +297,11 @@ class FileStore(Store):
         except FileExistsError as error:
             raise StoreExistsError("another process has created a file with this name", self._location(key)) from error
         fsync_folder(folder)
+
+
+def _exchange(part: str, name: str, folder: int, key: str) -> None:
+    os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+    fsync_folder(folder)
 
 
 def _is_temporary(key: str) -> bool:

@@ -104,6 +104,15 @@ class S3Store(Store):
         except IntegrityError as error:
             raise IntegrityError(error.message, error.subject, self._remove_damaged(name, digests, sent, error.hint)) from error
 
+    def _replace(self, path: Local, name: str, digests: Digests) -> None:
+        self.bucket.overwrites = True
+        try:
+            with open_spooled(path) as stream:
+                file = LocalFile(stream.fileno(), str(path), digests)
+                self._check_sent(name, digests, self._put_whole(file, name, lambda count: None))
+        finally:
+            self.bucket.overwrites = False
+
     def _check_key_is_free(self, file: LocalFile, key: str) -> None:
         try:
             found = self.bucket.head(key)

@@ -100,6 +100,8 @@ class Bucket:
         }
         self._timeout = self._access.timeout
         self._client: t.Any = None
+        self.overwrites = False
+        """Whether ``write_new`` replaces an object."""
 
     def location(self, key: str = "") -> str:
         """The URL of a key, without any secret."""
@@ -170,6 +172,8 @@ class Bucket:
 
         A server without If-None-Match is asked first whether the object exists.
         """
+        if self.overwrites:
+            return self.call_on(operation, key, **parameters)
         if self.if_none_match:
             try:
                 return self.call_on(operation, key, **parameters)
@@ -301,7 +305,7 @@ class Bucket:
         return etag if re.match(r"[0-9a-f]{32}(-[0-9]+)?$", etag) else None
 
     def _forbid_overwriting(self, params: t.Dict[str, t.Any], **_others: t.Any) -> None:
-        if self.if_none_match:
+        if self.if_none_match and not self.overwrites:
             params["headers"]["If-None-Match"] = "*"
 
 

@@ -85,6 +85,13 @@ class SftpStore(Store):
         # Without a hash nothing would show what an earlier upload left.
         return self._upload(path, name, digests, progress, resume=self.verify_level != "size")
 
+    def _replace(self, path: Local, name: str, digests: Digests) -> None:
+        upload = Upload(self._root, name, digests, resume=False)
+        try:
+            upload.replace(self._root.session(), path, lambda: self._prove_sent(upload.temporary, name, digests))
+        except Status as status:
+            raise self._root.error(status, name, "replace") from status
+
     def _upload(self, path: Local, key: str, digests: Digests, progress: Advance, resume: bool) -> Verification:
         session = self._root.session()
         upload = Upload(self._root, key, digests, resume, self._confirmed.pop(digests, None))

@@ -9,7 +9,7 @@ import posixpath
 import typing as t
 
 from ..base.durable import TEMP_PREFIX
-from ..base.errors import LogArchiveError, StoreError, StoreExistsError, StoreFullError, StoreUnavailableError
+from ..base.errors import IntegrityError, LogArchiveError, StoreError, StoreExistsError, StoreFullError, StoreUnavailableError
 from ..base.progress import Advance
 from . import sftp_lanes, sftp_packets as packets
 from .base import ADVANCE, Digests, open_spooled, read_spooled
@@ -99,6 +99,22 @@ class Upload:
                 self.discard(self._root.session())
             raise
         return offset > 0, result
+
+    def replace(self, session: Session, path: Local, prove: t.Callable[[], t.Any]) -> None:
+        """Write the local file, and put it in the place of the final name by posix-rename, which is rename(2). prove: called in between."""
+        if "posix-rename@openssh.com" not in session.extensions:
+            raise StoreError(
+                "the server cannot replace a file atomically: it does not have posix-rename@openssh.com",
+                self._root.location(self._key),
+                "Use a server with this extension, such as OpenSSH",
+            )
+        self.send(session, path, lambda count: None, lambda: None)
+        try:
+            prove()
+            self._root.session().replace(self.temporary, self.final)
+        except (IntegrityError, Status):
+            self.discard(self._root.session())
+            raise
 
     def publish(self, session: Session) -> t.Optional[int]:
         """Give the file its final name, atomically and without replacing another; StoreExistsError if it is taken. Returns its size

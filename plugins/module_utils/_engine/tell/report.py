@@ -264,6 +264,24 @@ def restored(results: t.Sequence[RestoredRow]) -> str:
     return report_of([*lines, total, *_unauthenticated(len({row["archive"] for row in results if row["authenticated"] is False}))])
 
 
+def rewrapped(results: t.Sequence[t.Tuple[str, t.Mapping[str, t.Any]]], dry_run: bool) -> str:
+    """What a rewrap did in each store, by job (``run.rewrap.Rewrapped`` as a dict)."""
+    lines = []
+    for job, one in results:
+        lines += ["FAILED  %s  %s  %s: %s" % (job, one["store"], key, why) for key, why in sorted(one["failed"].items())]
+        if one["error"] is not None:
+            lines.append("FAILED  %s  %s: %s" % (job, one["store"], one["error"]))
+            continue
+        counts = [(len(one["changed"]), "would be rewrapped" if dry_run else "rewrapped"), (one["unchanged"], "unchanged")]
+        counts += [
+            (one["without"], "without recipients"),
+            (one["waiting"], "waiting in the spool, as they were made"),
+        ]
+        shown = ["%d %s" % (count, what) for number, (count, what) in enumerate(counts) if count or number < 2]
+        lines.append("ok      %s  %s  archives: %s" % (job, one["store"], ", ".join(shown)))
+    return report_of(lines) if lines else "no jobs"
+
+
 _CLOSED = (
     "note    %d archive(s) were not opened, because this host has no key of theirs: their bytes are those of their manifests, and nothing"
     " shows that they can be decrypted. To check that: --level authenticated --identity FILE"

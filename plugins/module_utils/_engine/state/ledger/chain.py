@@ -94,7 +94,8 @@ class Contents:
             self.held.pop(place, None)
             self.gone[place] = entry.seq
         elif entry.op == "rewrap" and place in self.held:
-            self.held[place] = self.held[place]._replace(manifest=payload["manifest"])
+            known = self.held[place]
+            self.held[place] = known._replace(manifest=payload["manifest"], key_ids=payload.get("keys", known.key_ids))
 
     def of_store(self, store: str) -> t.Dict[str, Stored]:
         """The archives that one store must have, by key."""

@@ -288,3 +288,176 @@ def test_a_flat_store_and_a_revision_have_their_names(host: Host) -> None:
     assert site.run()["exit_code"] == 0
     assert site.restore("--identity", site.opener).code == 0
     assert site.restored() == site.logs()
+
+
+# -- the key of one archive, and other recipients -----------------------------------------------------------------------
+
+
+def test_the_key_of_one_archive_opens_it_alone(site: Site) -> None:
+    unwrapped = site.call("key", "unwrap", KEYS[1], "--identity", site.opener)
+    assert unwrapped.code == 0
+    path = site.host.folder / "one.key"
+    path.touch(0o600)
+    path.write_text(unwrapped.output)
+    restored = site.restore("--archive-key-file", str(path))
+    assert restored.code == 4 and "that of another archive" in restored.error
+    assert site.restored() == site.logs()[1:2]
+
+
+def test_no_key_of_its_own_no_wrong_identity_no_such_archive(host: Host) -> None:
+    site = Site(host.folder / "host")
+    site.run(encryption={"keyring": str(site.host.keyring)})
+    site.host.write_document(encryption={"keyring": str(site.host.keyring)})
+    assert "has no key of its own" in site.call("key", "unwrap", KEYS[0]).error
+    site.host.write_logs(11)
+    site.run()
+    recent = KEYS[0].replace(".12.tgz", ".11.tgz")
+    assert "is a recipient of the archive" in site.call("key", "unwrap", recent, "--identity", site.stranger).error
+    assert "no archive has this name" in site.call("key", "unwrap", "nothing", "--identity", site.opener).error
+
+
+def test_new_identity(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "identity"
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        assert cli.main(["key", "new-identity", "--output", str(path)]) == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    (identity,) = recipients.read_identities([str(path)])
+    assert output.getvalue().strip() == identity.recipient
+    error = io.StringIO()
+    with contextlib.redirect_stderr(error):
+        assert cli.main(["key", "new-identity", "--output", str(path)]) == 2
+    assert "was not overwritten" in error.getvalue()
+    assert recipients.read_identities([str(path)]) == [identity]
+
+
+def all_is_well(site: Site) -> None:
+    """verify, status and the ledger agree with the store, and a run changes nothing."""
+    for command in (("verify",), STATUS, ("ledger", "verify")):
+        called = site.call(*command)
+        assert called.code == 0, (command, called)
+    record = site.run()
+    assert (record["exit_code"], record["archives"], record["warnings"]) == (0, [], [])
+
+
+def recipients_of(site: Site) -> t.List[t.Set[str]]:
+    return [{one["recipient"] for one in site.manifest(key)["encryption"]["wrapped"]} for key in KEYS]
+
+
+def test_rewrap_adds_and_removes_and_encrypts_nothing_again(site: Site) -> None:
+    before = {key: (site.host.store / key).read_bytes() for key in KEYS}
+    change = ("key", "rewrap", "--identity", site.opener, "--add", site.outsider, "--remove", site.second)
+    dry = site.call(*change, "--dry-run")
+    assert dry.code == 0 and "3 would be rewrapped" in dry.output
+    assert recipients_of(site) == [{site.recipient, site.second}] * 3
+    done = site.call(*change)
+    assert done.code == 0 and "3 rewrapped, 0 unchanged" in done.output
+    assert recipients_of(site) == [{site.recipient, site.outsider}] * 3
+    assert {key: (site.host.store / key).read_bytes() for key in KEYS} == before
+    all_is_well(site)
+    assert "0 rewrapped, 3 unchanged" in site.call(*change).output
+    removed = site.restore("--identity", site.other)
+    assert removed.code == 2 and "the recipient %s was removed from the archive" % site.second in removed.error
+    assert site.restore("--identity", site.stranger, to="new").code == 0 and site.restored("new") == site.logs()
+    entries = [row["payload"] for row in json.loads(site.call("ledger", "show", "--json").output) if row["op"] == "rewrap"]
+    assert [(entry["archive"], sorted(entry["keys"])) for entry in entries] == [
+        (key, sorted([site.recipient, site.outsider])) for key in KEYS
+    ]
+
+
+def test_a_rewrapped_archive_survives_a_lost_catalog(site: Site) -> None:
+    assert site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider).code == 0
+    os.unlink(site.host.state / "catalog.sqlite")
+    assert site.run(delete_sources=True)["archives"] == []
+    assert site.call("verify").code == 0 and site.call("ledger", "verify").code == 0
+
+
+def test_the_host_rewraps_with_its_keyring(host: Host) -> None:
+    site = Site(host.folder / "host", keyring=True)
+    site.run()
+    assert site.call("key", "rewrap", "--add", site.outsider, "--remove", site.second).code == 0
+    all_is_well(site)
+    assert site.restore("--identity", site.stranger).code == 0
+
+
+def test_what_is_not_rewrapped_stays_as_it_is(site: Site) -> None:
+    for arguments, code, why in (
+        ((), 2, "--add and --remove are missing"),
+        (("--add", site.second, "--remove", site.second), 2, "have the same recipient"),
+        (("--add", "age1x"), 2, "not a recipient"),
+        (("--add", site.outsider), 2, "no key of it is at hand"),
+        (("--add", site.outsider, "--identity", site.stranger), 2, "is a recipient of the archive"),
+        (("--remove", site.recipient, "--remove", site.second, "--identity", site.opener), 2, "nobody could open the archive"),
+    ):
+        called = site.call("key", "rewrap", *arguments)
+        assert called.code == code and why in called.output + called.error, (arguments, called)
+    assert recipients_of(site) == [{site.recipient, site.second}] * 3
+    all_is_well(site)
+
+
+def test_an_archive_that_somebody_added_is_not_rewrapped(site: Site) -> None:
+    forged(site, KEYS[0], b"made up\n")
+    called = site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+    assert called.code == 4 and KEYS[0] in called.output and "was replaced" in called.output
+    assert [site.outsider in found for found in recipients_of(site)] == [False, True, True]
+
+
+def test_an_append_only_store_is_not_rewrapped(host: Host) -> None:
+    folder = host.folder / "host"
+    site = Site(folder, stores=[{"type": "file", "path": str(folder / "store"), "append_only": True}])
+    site.run()
+    called = site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+    assert called.code == 1 and "append-only" in called.output
+    all_is_well(site)
+
+
+STEPS = ["begin", "put", "put second", "ledger", "head", "catalog", "end"]
+
+
+@pytest.mark.parametrize("by", ["rewrap", "run"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_rewrap_that_is_cut_anywhere_ends_the_same(site: Site, step: str, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before this step: nothing is reported as a forgery, and the next rewrap, or the next run, completes it."""
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import rewrap
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import entered, rewraps
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.ledger import file as ledgers
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import base
+
+    where: t.Dict[str, t.Tuple[t.Any, str]] = {
+        "begin": (rewraps, "begin"),
+        "put": (base.Store, "replace"),
+        "put second": (base.Store, "replace"),
+        "ledger": (ledgers.Ledger, "append"),
+        "head": (ledgers.Ledger, "_write_head"),
+        "catalog": (entered.Entered, "rewrapped"),
+        "end": (rewraps, "end"),
+    }
+    target, name = where[step]
+    calls = []
+    original = getattr(target, name)
+
+    def killed(*arguments: t.Any, **named: t.Any) -> t.Any:
+        calls.append(name)
+        if len(calls) > (step == "put second"):
+            raise KeyboardInterrupt
+        return original(*arguments, **named)
+
+    change = ("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+    with monkeypatch.context() as patch:
+        patch.setattr(target, name, killed)
+        with contextlib.suppress(KeyboardInterrupt):
+            site.call(*change)
+    assert calls
+    for command in (("verify",), ("verify", "--level", "authenticated", "--identity", site.opener), STATUS, ("ledger", "verify")):
+        called = site.call(*command)
+        assert called.code == 0, (command, called)
+    assert rewrap.BATCH >= 3
+    if by == "run":
+        assert site.run()["exit_code"] == 0
+        assert step == "begin" or [site.outsider in found for found in recipients_of(site)] == [True] * 3
+    assert site.call(*change).code == 0
+    assert [site.outsider in found for found in recipients_of(site)] == [True] * 3
+    assert not (site.host.state / "syslog.rewrap.json").exists()
+    all_is_well(site)
+    entries = [row["op"] for row in json.loads(site.call("ledger", "show", "--json").output)]
+    assert entries.count("rewrap") == 3

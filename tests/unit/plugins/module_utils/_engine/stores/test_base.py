@@ -151,7 +151,7 @@ class Broken(base.Store):
         self.calls += 1
         raise self.error
 
-    _put = _verify = _list = _delete = _clean = _fail
+    _put = _replace = _verify = _list = _delete = _clean = _fail
 
     def _get(self, key: str, start: int) -> base.Pieces:
         yield b"first"
@@ -160,6 +160,7 @@ class Broken(base.Store):
 
 CALLS: t.Dict[str, t.Tuple[t.Any, ...]] = {
     "put": ("/dev/null", "a", DIGESTS),
+    "replace": ("/dev/null", "a", DIGESTS),
     "verify": ("a", DIGESTS),
     "get": ("a", io.BytesIO()),
     "list": (),

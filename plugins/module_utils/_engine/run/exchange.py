@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Exchange manifests in a store, as it is recorded; also what a rewrap that was cut has left (see ``rewrap``)."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..archive.manifest import dump
+from ..archive.naming import manifest_key
+from ..base.errors import IntegrityError, LogArchiveError, StoreNotFoundError
+from ..base.staging import failing_clearly, temporary_folder
+from ..state import rewraps
+from ..stores.base import digests_of
+
+if t.TYPE_CHECKING:
+    from ..archive.facts import Manifest
+    from ..stores.base import Store
+    from .context import Context
+
+
+def finish(context: Context) -> None:
+    """Complete the exchange that is recorded, if there is one. The context holds the lock of the job. Raises LogArchiveError."""
+    state = context.document["state"]
+    exchange = rewraps.unfinished(state, context.job)
+    if exchange is None:
+        return
+    # A store that the job no longer has is compared with nothing.
+    if exchange.store in context.stores.options:
+        store = context.stores.open(exchange.store)
+        done = {key: manifest for key, manifest in exchange.manifests.items() if _put(store, key, manifest)}
+        context.ledger.rewrap(store.name, done)
+        context.catalog.entered.rewrapped(store.name, done)
+    try:
+        rewraps.end(state, context.job)
+    except OSError as error:
+        raise LogArchiveError("cannot record that the manifests are exchanged: %s" % error.strerror, state) from error
+
+
+def finish_of_run(context: Context) -> None:
+    """The same at the beginning of a run: a store that fails, or a disk that is full, does not keep the run from archiving."""
+    context.recorder.begin("rewrap", listed=False)
+    try:
+        finish(context)
+    except LogArchiveError as error:
+        context.recorder.warn("cannot complete a rewrap that was cut: %s. The next run, or 'log-archive key rewrap', tries again" % error)
+
+
+def _put(store: Store, key: str, manifest: Manifest) -> bool:
+    """Put a manifest into the store; returns whether it is there. The archive may have been pruned or replaced since."""
+    import tempfile
+
+    from ..holdings.inventory import fetch_manifest
+
+    try:
+        there = fetch_manifest(store, key)
+    except (StoreNotFoundError, IntegrityError):
+        return False
+    if there == manifest:
+        return True
+    if there["archive"] != manifest["archive"]:
+        return False
+    folder = temporary_folder()
+    with failing_clearly(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".log-archive-") as file:
+        file.write(dump(manifest))
+        file.flush()
+        with open(file.name, "rb") as written:
+            digests = digests_of(written)
+        store.replace(file.name, manifest_key(key), digests)
+    return True
