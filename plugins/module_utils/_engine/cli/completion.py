@@ -34,8 +34,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def print_script(shell: str, commands: t.Sequence[Described]) -> int:
     """Print the script that completes these commands in a shell."""
-    output.print_text(SHELLS[shell](commands).rstrip("\n"))
+    output.print_text(SHELLS[shell](list(_spread(commands))).rstrip("\n"))
     return EXIT_DONE
+
+
+def _spread(commands: t.Sequence[Described]) -> t.Iterator[Described]:
+    """The commands, with one for each action of a command (such as ``key``) if others begin with its word (``key unwrap``)."""
+    groups = {command.name.partition(" ")[0] for command in commands if " " in command.name}
+    for command in commands:
+        if command.name not in groups:
+            yield command
+            continue
+        action = _positional(command)[0]
+        for choice in action.choices:
+            rest = [argument for argument in command.arguments if argument is not action]
+            yield command._replace(name="%s %s" % (command.name, choice), arguments=rest)
 
 
 def _words(commands: t.Sequence[Described]) -> t.Tuple[t.Dict[str, str], t.Dict[str, t.Dict[str, str]]]:
