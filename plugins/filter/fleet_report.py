@@ -22,10 +22,12 @@ options:
   command:
     description: The command that ran.
     type: str
-    choices: [prune, sync, verify]
+    choices: [doctor, prune, sync, verify]
     required: true
   verbose:
-    description: Whether to show everything. Otherwise the plan of a prune in check mode has only the archives that it would remove.
+    description:
+      - Whether to show everything. Otherwise the plan of a prune in check mode has only the archives that it would remove, and what
+        C(doctor) found only what is wrong.
     type: bool
     default: false
 extends_documentation_fragment:

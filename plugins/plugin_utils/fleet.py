@@ -20,6 +20,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, errors as errors_of_result, rows as rows_of_result
 
 TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
+    "doctor": lambda rows: texts.checks(rows, all=False),
     "prune": lambda rows: "\n".join(texts.recap(complete(row), kept=False) for row in rows),
     "sync": lambda rows: "\n".join(texts.recap(complete(row)) for row in rows),
     "verify": texts.verified,
@@ -27,6 +28,7 @@ TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
 """What the command prints for people, by the name of the command: only what matters."""
 VERBOSE_TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
     **TEXT_OF,
+    "doctor": texts.checks,
     "prune": lambda rows: "\n".join(texts.recap(complete(row)) for row in rows),
 }
 """The same with everything."""

@@ -384,6 +384,17 @@ def test_a_store_is_added_and_then_renamed_as_the_documentation_says(local_fleet
     assert "ok      renamed  3 archive(s)" in verified.stdout
 
 
+def test_doctor_names_what_is_wrong_and_what_mends_it(local_fleet: LocalFleet) -> None:
+    local_fleet.add("web1")
+    shutil.rmtree(local_fleet.folder / "web1" / "keyring")
+    done = local_fleet.play("doctor")
+    assert done.returncode != 0
+    assert "failed   syslog: keys: %s" % (local_fleet.folder / "web1" / "keyring") in done.stdout
+    assert "-> log-archive key create syslog" in done.stdout
+    assert "ok       syslog: folders" not in done.stdout
+    assert "ok       syslog: folders" in local_fleet.play("doctor", "-e", "log_archive_verbose=true").stdout
+
+
 def test_verify_names_a_damaged_archive(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     assert local_fleet.play("archive").returncode == 0

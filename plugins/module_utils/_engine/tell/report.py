@@ -296,6 +296,24 @@ def _unauthenticated(count: int) -> t.List[str]:
     return [_UNAUTHENTICATED % count] if count else []
 
 
+def checks(found: t.Sequence[t.Mapping[str, t.Any]], all: bool = True) -> str:
+    """What ``doctor`` found, failures first: a line for each check, and what mends it. found: ``run.doctor.Check`` as JSON has it.
+
+    all: show also what is right.
+    """
+    order = ("failed", "warning", "ok")
+    rows = []
+    for check in sorted(found, key=lambda check: order.index(check["state"])):
+        if check["state"] == "ok" and not all:
+            continue
+        name = check["check"] if check["job"] is None else "%s: %s" % (check["job"], check["check"])
+        rows.append("%-8s %s: %s" % (check["state"], line(name), line(check["text"])))
+        if check["remedy"] and check["state"] != "ok":
+            rows.append("%9s-> %s" % ("", line(check["remedy"])))
+    counts = ["%d %s" % (sum(check["state"] == state for check in found), state) for state in order]
+    return "\n".join([*rows, ", ".join(counts)])
+
+
 def keys(folder: str, infos: t.Sequence[KeyInfo], changed: t.Optional[bool]) -> str:
     """A keyring, without its keys. changed: None if the command only lists."""
     lines = [] if changed is None else ["%s: %s" % (folder, "changed" if changed else "nothing to change")]
