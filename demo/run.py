@@ -44,8 +44,11 @@ BUCKET = "log-archive"
 DUMP = "dump.sql"
 DUMP_ROWS = 20_000
 
-OWN = ("hosts", "stores", "state", "stream", "cloud", "ansible.log", "log-archive")
+OWN = ("hosts", "stores", "state", "stream", "cloud", "ansible.log", "log-archive", "fleet.html")
 """What the demo creates in its folder."""
+
+PAGE_DAYS = 14
+"""The last days that the page of the fleet shows."""
 
 LABELS = {
     "file": ("Folders", "making sure that every host has a folder for keys"),
@@ -412,6 +415,25 @@ def write_job_documents(folder: pathlib.Path, results: t.Any) -> None:
     write(folder / "log-archive", launcher % (shlex.quote(str(python)), shlex.quote(sys.executable), start), 0o700)
 
 
+def write_fleet_page(folder: pathlib.Path) -> str:
+    """Write the page of the fleet, as the playbook status does, from what the command prints on each host; returns what it shows."""
+    from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import fleet
+
+    printed = {}
+    for host in LINES:
+        jobs = folder / "hosts" / host / "etc" / "log-archive" / "jobs.d"
+        command = [str(folder / "log-archive"), "status", "--offline", "--json", "--coverage", str(PAGE_DAYS), "--config", str(jobs)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        printed[host] = {"rc": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
+    write(folder / "fleet.html", fleet.page(printed))
+    states: t.Dict[str, int] = {}
+    for result in printed.values():
+        for row in json.loads(result["stdout"]):
+            for state, count in ((row.get("coverage") or {}).get("states") or {}).items():
+                states[state] = states.get(state, 0) + count
+    return "%d periods verified, %d missing: %s" % (states.get("verified", 0), states.get("missing", 0), shown_path(folder / "fleet.html"))
+
+
 def remove_and_audit(folder: pathlib.Path) -> str:
     """Remove an archive from a store as an intruder would, look what the ledger of its job shows, and put the archive back."""
     jobs = folder / "hosts" / "web1" / "etc" / "log-archive" / "jobs.d"
@@ -481,6 +503,7 @@ def recap(folder: pathlib.Path, results: t.Any, compared: t.Any, first: bool, be
     places = [
         (shown + "/hosts/", "the hosts' folders: logs, keyring, catalog, archives, restored files"),
         (shown + "/stores/", "the data of the S3 and the SFTP server, and the files of the intranet"),
+        (shown + "/fleet.html", "which hours of which host are archived, and how well: open it in a browser"),
         (shown + "/stream/page.html", "who transferred how much with SFTP, and when: open it in a browser"),
         (shown + "/cloud/report.html", "what was found in the CloudTrail trail: the report that an auditor gets"),
         (shown + "/ansible.log", "the output of Ansible"),
@@ -539,6 +562,8 @@ def demo(folder: pathlib.Path, verbosity: int, screen: Screen) -> None:
         played = time.monotonic() - play_began
     compared = compare(folder, results, screen)
     write_job_documents(folder, results)
+    screen.begin("Page", "writing the page of the fleet")
+    screen.end(write_fleet_page(folder))
     screen.begin("Follow", "storing the log of an SFTP server in SQL while it is written; the follower is killed once")
     try:
         lines, transfers = stream.follow_stream(folder / "stream", folder / "log-archive")

@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Playbooks beside a play of one ``ansible.builtin.ping`` per host: ``archive`` over 4 hosts with nothing to archive, ``status`` over 200.
+"""Playbooks beside a play of one ``ansible.builtin.ping`` per host: ``archive`` over 4 hosts with nothing to archive, ``status`` with
+its page over 200.
 
 All over local connections, with Ansible's own settings, as whole processes; the figures are per host. ``fleet`` also prints how its time
 per host grows from a quarter of the hosts to all of them.
@@ -74,12 +75,11 @@ class Fleet:
         """Seconds per host of the play of pings."""
         return self.play(str(self._ping))
 
-    def play(self, playbook: str, count: t.Optional[int] = None) -> float:
-        """Seconds per host of a playbook. count: only over so many hosts."""
+    def play(self, playbook: str, count: t.Optional[int] = None, variables: str = "") -> float:
+        """Seconds per host of a playbook. count: only over so many hosts. variables: extra variables."""
         hosts = self.hosts[:count]
-        return run(
-            [self._program, "--inventory", self._inventory, "--limit", ",".join(hosts), playbook], env=self._environment
-        ).seconds / len(hosts)
+        command = [self._program, "--inventory", self._inventory, "--limit", ",".join(hosts), "--extra-vars", variables, playbook]
+        return run(command, env=self._environment).seconds / len(hosts)
 
 
 @contextlib.contextmanager
@@ -91,7 +91,7 @@ def archive(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
 @contextlib.contextmanager
 def status(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
     fleet = Fleet(folder, 1 if quick else 200)
-    play = functools.partial(fleet.play, "infra_ops.log_archive.status")
+    play = functools.partial(fleet.play, "infra_ops.log_archive.status", variables="log_archive_page=%s" % (folder / "fleet.html"))
 
     def ours() -> float:
         of_each = play()

@@ -267,6 +267,16 @@ def test_a_live_log_is_in_sql_and_on_a_page(again: t.Tuple[int, str], demo: Demo
     assert 'data-name="transfers" data-value="%d"' % transfers in page
 
 
+def test_the_page_of_the_fleet_has_every_host(again: t.Tuple[int, str], demo: Demo) -> None:
+    shown = re.search(r"Page .*  (\d+) periods verified, 0 missing: (\S+)", again[1])
+    assert shown is not None and pathlib.Path(shown[2]).resolve() == (demo.folder / "fleet.html").resolve()
+    data = re.search(r'id="data">(.*?)</script>', (demo.folder / "fleet.html").read_text(encoding="utf-8"))
+    assert data is not None
+    jobs = json.loads(data[1])["jobs"]
+    assert {job["h"] for job in jobs} == set(HOSTS)
+    assert sum(job["c"].get("verified", 0) for job in jobs) == int(shown[1]) > 70
+
+
 def test_no_secret_shows_anywhere(again: t.Tuple[int, str], demo: Demo) -> None:
     assert len(demo.secrets) >= 1 + 1 + 1 + 2 * len(HOSTS)
     # Where each is at home, and nowhere else: not in a log, a job document, a catalog, an event.

@@ -12,7 +12,7 @@ STYLE = """\
 @media (prefers-color-scheme: dark) { :root { --v: #12401f; --v-text: #aeeabf; --p: #5e3d00; --p-text: #ffe0a3; --s: #0b3c6b;
   --s-text: #c4e2ff; --m: #d1242f; --m-text: #fff; --x: #37294f; --x-text: #dccffa; --d: #2a313a; --d-text: #c9d0d8; --n: #0d1117;
   --n-text: #9198a1; --warning: #e0a83c; --fine: #5fd07f; --focus: #58a6ff; --up: #58a6ff; --down: #e0a83c; } }
-body { max-width: 100rem; }
+body { max-width: 100rem; } #stores thead th { white-space: normal; vertical-align: bottom; }
 .failed { color: var(--failed); font-weight: 600; } .warning { color: var(--warning); font-weight: 600; } .fine { color: var(--fine); }
 th, td { text-align: left; vertical-align: top; } .number { text-align: right; } td.state { white-space: normal; min-width: 10rem; }
 td.text { white-space: normal; overflow-wrap: anywhere; } tbody th { color: var(--text); font-weight: 600; }
