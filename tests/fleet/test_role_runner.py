@@ -180,6 +180,38 @@ def test_a_mistake_in_a_variable_leaves_the_documents_as_they_are(host, fresh):
     assert not difference(before, snapshot(host))
 
 
+def test_a_job_leaves_only_once_its_spool_is_sent(host, fresh):
+    """It was refused by name while its store was down; then it sends what waited, and goes."""
+    hour = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=2)
+    host.path("/var/log/events/syslog." + hour.strftime("%Y%m%d.%H")).write_text("another line\n", encoding="ascii")
+    host.run(["sh", "-c", "cd /var/backups && mv log-archive away && touch log-archive"])
+    assert host.run(["log-archive", "run", "syslog"], check=False).returncode == 3
+    only = {**VARIABLES, "log_archive_jobs": {"private": PRIVATE}}
+    before = snapshot(host)
+    assert succeed(host, ROLE, "--check", **only).changed == 2, "what waits would be sent, a document would go"
+    refused = play(host, ROLE, **only)
+    assert refused.code == 2
+    words = " ".join(refused.output.split())
+    assert "syslog left the inventory, and archives that wait in the spool of web1 could not be sent" in words
+    changed = difference(before, snapshot(host))
+    assert {
+        path for path in changed if not path.startswith(("/var/log/log-archive", "/var/lib/log-archive", "/var/spool/log-archive"))
+    } == set()
+    host.run(["sh", "-c", "cd /var/backups && rm log-archive && mv away log-archive"])
+    sent = succeed(host, ROLE, **only)
+    assert sent.changed == 2, "what waited was sent, a document went"
+    assert not host.path(DOCUMENTS + "/syslog.json").exists()
+    assert host.run(["find", "/var/spool/log-archive", "-type", "f"]).stdout == ""
+    assert len(host.run(["find", "/var/backups/log-archive", "-name", "*.fernet"]).stdout.split()) == 2
+    # The archives stay, and status reports that no job looks after them.
+    left = [row for row in json.loads(host.run(["log-archive", "status", "--json"], check=False).stdout) if "orphan" in row]
+    assert [(row["job"], row["stores"]) for row in left] == [("syslog", {"local": 2})]
+    renamed = {**VARIABLES, "log_archive_jobs": {"private": PRIVATE, "events": {**SYSLOG, "was": ["syslog"]}}}
+    succeed(host, ROLE, **renamed)
+    assert "events: nothing to do" in host.run(["log-archive", "run", "events"]).stdout
+    assert [row["key"].split("/")[1] for row in json.loads(host.run(["log-archive", "list", "syslog", "--json"]).stdout)] == ["syslog"] * 2
+
+
 def test_jobs_that_are_no_more_go_and_documents_of_operators_stay(host, fresh):
     own = {"name": "own", "select": {"paths": ["/var/log"]}, "encryption": {"keyring": "/etc/log-archive/keyring"}}
     own["stores"] = [{"type": "file", "path": "/var/backups/log-archive"}]

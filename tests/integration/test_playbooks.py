@@ -154,6 +154,7 @@ BAD = [
     ("verify", ["-e", "log_archive_level=thorough"], "value of log_archive_level must be one of"),
     ("prune", ["-e", '{"log_archive_only_jobs": {"a": 1}}'], "log_archive_only_jobs"),
     ("list", ["-e", "log_archive_list_host=web9"], "log_archive_list_host=web9 needs log_archive_only_store=NAME"),
+    ("orphans", ["-e", "log_archive_orphans_send=old"], "log_archive_orphans_send needs log_archive_orphans_stores_of=JOB"),
     ("restore", ["-e", "log_archive_restore_host=web1"], "log_archive_restore_to"),
     ("restore", ["-e", "log_archive_restore_to=/x"], "log_archive_restore_host"),
     (
@@ -377,11 +378,46 @@ def test_a_store_is_added_and_then_renamed_as_the_documentation_says(local_fleet
     assert commands_of("Move a store")[0] == [*sync[:1], "-e", "log_archive_sync_from=local", *sync[1:]]
     given["stores"][1]["name"] = "renamed"
     document.write_text(json.dumps(given))
-    sync, verify = commands_of("Rename a store")
+    sync, verify, forget = commands_of("Rename a store")
     assert "renamed: 0 copied (0 B), 3 there already, 0 failed" in local_fleet.play(*sync).stdout
     verified = local_fleet.play(*verify)
     assert verified.returncode == 0
     assert "ok      renamed  3 archive(s)" in verified.stdout
+    forgotten = local_fleet.play(*forget)
+    assert (forgotten.returncode, "Nothing is left" in forgotten.stdout) == (0, True)
+
+
+def test_orphans_are_listed_sent_adopted_and_removed_each_by_its_own_word(local_fleet: LocalFleet) -> None:
+    local_fleet.add("web1")
+    local_fleet.add("web2")
+    jobs = local_fleet.folder / "web1" / "jobs.d"
+    store = local_fleet.folder / "web1" / "store"
+    given = json.loads((jobs / "syslog.json").read_text())
+    old = jobs / "old.json"
+    old.write_text(json.dumps({**given, "name": "old"}))
+    store.write_text("")  # A file in the place of the store's folder.
+    assert subprocess.run([local_fleet.command, "run", "old", "--config", jobs], capture_output=True, check=False).returncode == 3
+    store.unlink()
+    old.unlink()
+    line = "web1: orphan old: no document names this job: 3 archive(s)"
+    listed = local_fleet.play("orphans")
+    assert (listed.returncode, states(listed.stdout)["web1"]["changed"]) == (0, 0)
+    assert line in listed.stdout
+    assert line in local_fleet.play("status").stdout
+    refused = local_fleet.play("orphans", "-e", "log_archive_orphans_remove=old")
+    assert refused.returncode != 0
+    assert "wait in the spool, and may be in no store" in refused.stdout
+    send = ["-e", "log_archive_orphans_send=old", "-e", "log_archive_orphans_stores_of=syslog"]
+    checked = local_fleet.play("orphans", *send, "--check")
+    assert (checked.returncode, states(checked.stdout)["web1"]["changed"], local_fleet.stored("web1")) == (0, 1, [])
+    sent = local_fleet.play("orphans", *send, "-e", "log_archive_orphans_remove_accounts=la-web9")
+    assert (states(sent.stdout)["web1"]["changed"], states(sent.stdout)["web2"]["changed"]) == (1, 0)
+    assert sent.returncode != 0 and "No host has the orphan la-web9" in " ".join(sent.stdout.split())
+    assert len(local_fleet.stored("web1")) == 3
+    assert "web1: orphan old: no document names this job: 3 archive(s) in store local" in sent.stdout
+    removed = local_fleet.play("orphans", "-e", "log_archive_orphans_remove=old", "-e", "log_archive_orphans_forget=true")
+    assert (removed.returncode, len(local_fleet.stored("web1"))) == (0, 3)
+    assert "Nothing is left" in removed.stdout
 
 
 def test_doctor_names_what_is_wrong_and_what_mends_it(local_fleet: LocalFleet) -> None:
@@ -470,7 +506,18 @@ def test_restore_on_the_host_itself_and_on_another_host(local_fleet: LocalFleet)
     assert states(other.stdout)["web2"]["changed"] == 1
     nothing = restore("nothing", start="2025-01-01", only_store="local")
     assert nothing.returncode != 0 and "no archive is in this range" in nothing.stdout
-    for done in (checked, home, other, nothing):
+    # What a host and a job wrote that the inventory no longer has: by their names in the store, with copies of the keys.
+    escrow = local_fleet.folder / "escrow"
+    shutil.copytree(keyring, escrow / "web9")
+    shutil.rmtree(local_fleet.folder / "web1" / "state")
+    former = {**document, "name": "old", "host": "web9", "stores": document["stores"][1:]}
+    (local_fleet.folder / "old.json").write_text(json.dumps(former))
+    subprocess.run([local_fleet.command, "run", local_fleet.folder / "old.json"], check=True, stdout=subprocess.DEVNULL)
+    names = {"restore_host": "web9", "restore_job": "old", "restore_on": "web1", "only_store": "local", "escrow": str(escrow)}
+    gone = restore("gone", **names)
+    assert gone.returncode == 0, gone.stdout
+    assert restored("gone") == ["syslog.20240112.01", "syslog.20240112.02"]
+    for done in (checked, home, other, nothing, gone):
         for key in pathlib.Path(keyring).glob("*.key"):
             assert key.read_text().strip() not in done.stdout
         assert ELSEWHERE["secret_access_key"] not in done.stdout

@@ -8,9 +8,26 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from ..base.errors import UsageError
 from ..base.levels import CHECK_LEVELS
 from . import output
-from .options import add_archives, add_identities, add_store, check_range, each_document, host_of, offline_of, opened, progress_of, stores
+from .options import (
+    add_archives,
+    add_foreign,
+    add_identities,
+    add_store,
+    check_foreign,
+    check_range,
+    chosen_stores,
+    each_document,
+    host_of,
+    is_foreign,
+    job_of,
+    offline_of,
+    opened,
+    progress_of,
+    stores,
+)
 from .recorded import records
 
 if t.TYPE_CHECKING:
@@ -26,6 +43,7 @@ def add_list_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``list``."""
     add_archives(parser)
     add_store(parser, "list the contents of this store (default: the local catalog)")
+    add_foreign(parser)
     parser.add_argument("--summary", action="store_true", help="show what can be restored of each host and job, not each archive")
 
 
@@ -34,6 +52,11 @@ def list_archives(options: argparse.Namespace) -> int:
     from ..tell import report
 
     check_range(options)
+    check_foreign(options)
+    if options.of_job is not None and not options.store:
+        raise UsageError(
+            "--of-job needs --store", hint="The catalog knows only jobs of this host; 'log-archive orphans' shows those left over"
+        )
     rows: t.List[ArchiveRow] = []
     failures: t.List[t.Dict[str, t.Any]] = []
     rows_of = _rows_of_store if options.store else _rows_of_catalog
@@ -54,11 +77,14 @@ def _rows_of_store(document: JobDocument, options: argparse.Namespace) -> t.List
     from ..holdings import inventory
     from ..holdings.trust import NO_RECORD, Choice, Trust
 
-    chosen, host = stores(document, options.store)[:1], host_of(document, options)
-    with opened(chosen[0]) as store, records(document, chosen, host) as recorded:
+    chosen, host = chosen_stores(document, options)[:1], host_of(document, options)
+    job, was = job_of(document, options)
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(opened(chosen[0]))
+        recorded = {} if is_foreign(options) else stack.enter_context(records(document, chosen, host))
         choice = Choice(start=options.since, end=options.until)
         trust = Trust(record=recorded.get(store.name, NO_RECORD)._replace(held=dict), choice=choice)
-        held = inventory.read(store, host, document["name"], trust=trust, was=document["was"])
+        held = inventory.read(store, host, job, trust=trust, was=was)
         for item in held.damaged.values():
             output.print_error("log-archive: not listed: %s" % item.why)
         return [_row(archive, {store.name: "held"}) for archive in inventory.overlapping(held.archives, options.since, options.until)]

@@ -84,6 +84,41 @@ def offline_of(options: argparse.Namespace) -> Offline:
     return Offline(recipients.read_identities(options.identity), dict(keys))
 
 
+def add_foreign(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select archives of a job that has no document here."""
+    parser.add_argument(
+        "--of-job",
+        metavar="NAME",
+        help="archives with this name of a job, which may have no document, with the stores and keys of JOB ('*' selects every name)",
+    )
+    parser.add_argument(
+        "--prefix", metavar="PREFIX", help="with --store: another prefix of the bucket, or another folder of the server or of this host"
+    )
+
+
+def check_foreign(options: argparse.Namespace) -> None:
+    """Raise UsageError if these options do not go together with the others."""
+    from ..config import files
+
+    if options.prefix is not None and options.store is None:
+        raise UsageError("--prefix needs --store", hint="Name the store in which the archives have this prefix")
+    foreign = options.of_job is not None or options.prefix is not None
+    if foreign and len(files.find(options.config, options.jobs)) != 1:
+        raise UsageError("--of-job and --prefix need the name of one job", hint="Name the job with the stores and keys to use")
+
+
+def job_of(document: JobDocument, options: argparse.Namespace) -> t.Tuple[t.Optional[str], t.List[str]]:
+    """The job to select archives of, None for every job, and its earlier names."""
+    if getattr(options, "of_job", None) is not None:
+        return (None if options.of_job == "*" else options.of_job), []
+    return document["name"], document["was"]
+
+
+def is_foreign(options: argparse.Namespace) -> bool:
+    """Whether the catalog of the job does not know the archives that are selected."""
+    return getattr(options, "of_job", None) is not None or getattr(options, "prefix", None) is not None
+
+
 def check_range(options: argparse.Namespace) -> None:
     """Raise UsageError for a range of time in which nothing can be."""
     if options.since is not None and options.until is not None and options.since > options.until:
@@ -149,6 +184,16 @@ def stores(document: JobDocument, name: t.Optional[str]) -> t.List[JobStore]:
         known = ", ".join(store["name"] for store in document["stores"])
         raise ConfigError("the job '%s' has no store of this name" % document["name"], str(name), "Its stores are: %s" % known)
     return found
+
+
+def chosen_stores(document: JobDocument, options: argparse.Namespace) -> t.List[JobStore]:
+    """The stores that the options choose, with the prefix that they give. Raises ConfigError."""
+    found = stores(document, options.store)
+    prefix = getattr(options, "prefix", None)
+    if prefix is None:
+        return found
+    changed = {**found[0], "prefix" if found[0]["type"] == "s3" else "path": prefix}
+    return [t.cast("JobStore", changed)]
 
 
 def opened(store: JobStore) -> t.ContextManager[Store]:

@@ -11,7 +11,21 @@ import typing as t
 
 from ..base.texts import line
 from . import output
-from .options import add_archives, add_identities, add_store, check_range, each_document, host_of, offline_of, progress_of, stores
+from .options import (
+    add_archives,
+    add_foreign,
+    add_identities,
+    add_store,
+    check_foreign,
+    check_range,
+    chosen_stores,
+    each_document,
+    host_of,
+    is_foreign,
+    job_of,
+    offline_of,
+    progress_of,
+)
 from .recorded import records
 
 if t.TYPE_CHECKING:
@@ -31,6 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="NAME", action="append", default=[], help=names)
     parser.add_argument("--latest", action="store_true", help="only the newest period of each job")
     add_store(parser, "restore only from this store (default: from the first store of the job that has the archive)")
+    add_foreign(parser)
     add_identities(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace files that have other content")
     parser.add_argument("--unencrypted", action="store_true", help="accept unencrypted archives of a job that encrypts")
@@ -44,6 +59,7 @@ def restore(options: argparse.Namespace) -> int:
     from ..tell import report
 
     check_range(options)
+    check_foreign(options)
     results: t.List[RestoredRow] = []
     done: t.List[Restored] = []
     with contextlib.ExitStack() as stack:
@@ -84,15 +100,18 @@ def holdings_of(document: JobDocument, options: argparse.Namespace, stack: conte
     from ..holdings.stock import Holdings
 
     encryption = document["encryption"]
-    chosen = stores(document, options.store)
+    chosen = chosen_stores(document, options)
+    job, was = job_of(document, options)
+    # The catalog knows only what this host has put into the stores of the job.
+    recorded = {} if is_foreign(options) else stack.enter_context(records(document, chosen, host_of(document, options)))
     return Holdings(
         chosen,
         host_of(document, options),
-        document["name"],
+        job,
         encryption["keyring"],
         options.unencrypted or not encrypts(encryption),
-        stack.enter_context(records(document, chosen, host_of(document, options))),
-        document["was"],
+        recorded,
+        was,
         offline_of(options),
     )
 

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("ansible")
 
+from ansible_collections.infra_ops.log_archive.plugins.filter.former_documents import former_documents  # noqa: E402
 from ansible_collections.infra_ops.log_archive.plugins.filter.removable_archives import removable_archives  # noqa: E402
 from ansible_collections.infra_ops.log_archive.plugins.filter.restore_jobs import restore_jobs  # noqa: E402
 from ansible_collections.infra_ops.log_archive.plugins.filter.restore_summary import restore_summary  # noqa: E402
@@ -50,6 +51,19 @@ def test_at_home_every_store_is_used_in_order() -> None:
 def test_a_job_for_recipients_needs_no_keyring() -> None:
     (found,) = restore_jobs({"syslog": {**job(BUCKET), "encryption": {"recipients": ["age1x"]}}})
     assert (found["keyring"], found["for_recipients"]) == (None, True)
+
+
+def test_the_documents_of_a_host_and_a_job_that_are_no_more() -> None:
+    own = {**SERVER, "user": "la-files1"}
+    documents = {"a": job(BUCKET, own, host="files1"), "b": job(BUCKET, LOCAL, host="files1")}
+    made = former_documents(documents, host="web9", job="old", store="bucket", prefix="moved", account="la-web9", own_account="la-files1")
+    assert list(made) == ["old"]
+    assert (made["old"]["name"], made["old"]["host"], made["old"]["was"]) == ("old", "web9", [])
+    assert made["old"]["stores"] == [{**BUCKET, "prefix": "moved"}, {**own, "user": "la-web9"}, LOCAL]
+    assert documents["a"]["stores"] == [BUCKET, own]
+    same = former_documents({"a": job(LOCAL)}, store="local", prefix="/moved")
+    assert (same["a"]["host"], same["a"]["stores"]) == ("web1", [{**LOCAL, "path": "/moved"}])
+    assert names(restore_jobs(made, account="la-web9", login={"private_key_file": "x"})) == {"old": ["bucket", "server"]}
 
 
 def test_elsewhere_a_folder_of_the_host_is_used_only_by_name() -> None:
