@@ -22,6 +22,7 @@ LEFT_OUT = {
     "log_archive_target": "AWX's limit says which hosts",
     "log_archive_batch": "one value for the fleet: log_archive_awx_extra_vars",
     "log_archive_max_fail_percent": "one value for the fleet: log_archive_awx_extra_vars",
+    "log_archive_restore_identities": "files in the container of the job: log_archive_awx_extra_vars names them",
 }
 # Choices that no survey offers, and why.
 CHOICES_LEFT_OUT = {("archive", "log_archive_upload", "ask"): "no one can answer while a job runs in AWX"}

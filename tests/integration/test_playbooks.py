@@ -431,6 +431,32 @@ def test_doctor_names_what_is_wrong_and_what_mends_it(local_fleet: LocalFleet) -
     assert "ok       syslog: folders" in local_fleet.play("doctor", "-e", "log_archive_verbose=true").stdout
 
 
+def test_search_finds_lines_on_hosts_and_in_stores_of_hosts_that_are_down(local_fleet: LocalFleet) -> None:
+    for host in ("web1", "web2"):
+        local_fleet.add(host)
+        command = [local_fleet.command, "run", "--all", "--config", local_fleet.folder / host / "jobs.d"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    # web2 is lost: its keys have copies on the controller, and its store is shared. Nothing is known of the keys of web3.
+    home = local_fleet.folder / "web2"
+    escrow = local_fleet.folder / "escrow" / "web2"
+    shutil.copytree(home / "keyring", escrow)
+    document = json.loads((home / "jobs.d" / "syslog.json").read_text())
+    jobs = {"syslog": {name: document[name] for name in ("select", "encryption", "stores")}}
+    local_fleet.hosts["web2"] = {**DEAD, "log_archive_jobs": jobs, "log_archive_escrow": str(escrow.parent)}
+    local_fleet.hosts["web3"] = {**DEAD, "log_archive_jobs": jobs}
+    report = local_fleet.folder / "report.json"
+    # A hyphen in front is no option of the command.
+    options = ["-e", "log_archive_pattern='-?line of hour [12]'", "-e", "log_archive_only_store=local"]
+    done = local_fleet.play("search", *options, "-e", "log_archive_search_report=%s" % report)
+    assert "4 matching lines; 2 hosts searched, 1 failed" in done.stdout
+    assert "web2: does not answer; the controller searched its stores" in done.stdout
+    assert "web3: FAILED: unreachable: web3 does not answer, and its archives cannot be searched" in done.stdout
+    assert [states(done.stdout)[host]["failed"] for host in ("web1", "web2", "web3")] == [0, 0, 1]
+    found = [(row["host"], row["line"], row["text"], row["authenticated"]) for row in json.loads(report.read_text())]
+    assert found == [(host, 1, "a line of hour %d" % hour, True) for host in ("web1", "web2") for hour in (1, 2)]
+    assert report.stat().st_mode & 0o777 == 0o600
+
+
 def test_verify_names_a_damaged_archive(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     assert local_fleet.play("archive").returncode == 0

@@ -93,7 +93,7 @@ class _Search:
         """The last archive that was reported as not authenticated."""
         self._rows: t.List[FoundRow] = []
         self._matched = 0
-        self._printed = Printed(wanted.only_count, wanted.context > 0)
+        self._printed = Printed(wanted.context > 0)
 
     def run(self, holdings: t.Sequence[Holdings]) -> int:
         from ..holdings.search import search_stores
@@ -132,10 +132,11 @@ class _Search:
         if found.error is not None:
             self._codes.append(_code(found.error))
             self._warn("%s: not searched%s: %s" % (found.key, " to its end" if found.member else "", found.error))
+        made = rows(found, self._wanted.only_count)
         if self._options.json:
-            self._rows += rows(found, self._wanted.only_count)
+            self._rows += made
             return True
-        printed = self._printed.lines(found)
+        printed = self._printed.lines(made)
         if not printed:
             return True
         self._clear()

@@ -55,23 +55,24 @@ class Printed:
     HOST:ARCHIVE:LOG:COUNT. Errors are not part of it. separated: lines that do not follow each other have ``--`` between them.
     """
 
-    def __init__(self, only_count: bool, separated: bool) -> None:
-        self._only_count = only_count
+    def __init__(self, separated: bool) -> None:
         self._separated = separated
-        self._next: t.Optional[t.Tuple[str, t.Optional[str], int]] = None
+        self._next: t.Optional[t.Tuple[t.Optional[str], t.Optional[str], int]] = None
 
-    def lines(self, found: Found) -> t.List[str]:
-        """The lines of one part of the result."""
-        where = ":".join(escaped(part) for part in (found.host, found.key.rpartition("/")[2], found.member or ""))
-        if self._only_count:
-            return ["%s:%d" % (where, found.matched)] if found.matched else []
+    def lines(self, rows: t.Iterable[FoundRow]) -> t.List[str]:
+        """The lines of some rows."""
         printed = []
-        for line in found.lines:
-            if self._separated and self._next not in (None, (found.key, found.member, line.number)):
-                printed.append("--")
-            self._next = (found.key, found.member, line.number + 1)
-            text = escaped(_text(line))
-            printed.append("%s:%d%s%s" % (where, line.number, ":" if line.matched else "-", "... %s ..." % text if line.cut else text))
+        for row in rows:
+            where = ":".join(escaped(part or "") for part in (row["host"], (row["key"] or "").rpartition("/")[2], row["log"]))
+            number, text = row["line"], row["text"]
+            if row["count"] is not None:
+                printed.append("%s:%d" % (where, row["count"]))
+            elif number is not None and text is not None:
+                if self._separated and self._next not in (None, (row["key"], row["log"], number)):
+                    printed.append("--")
+                self._next = (row["key"], row["log"], number + 1)
+                text = "... %s ..." % escaped(text) if row["cut"] else escaped(text)
+                printed.append("%s:%d%s%s" % (where, number, ":" if row["matched"] else "-", text))
         return printed
 
 
