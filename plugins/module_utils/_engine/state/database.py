@@ -202,8 +202,8 @@ class Database:
         with transaction(self._connection, self.execute):
             yield
 
-    def execute(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[Row]:
-        """Execute one statement; returns the rows."""
+    def execute(self, statement: str, values: t.Union[t.Sequence[t.Any], t.Mapping[str, t.Any]] = ()) -> t.List[Row]:
+        """Execute one statement; returns the rows. values: of its parameters, in order or by name."""
         return self._guarded(lambda: self._connection.execute(statement, values).fetchall())
 
     def integers(self, statement: str, values: t.Sequence[t.Any] = ()) -> array.array[int]:

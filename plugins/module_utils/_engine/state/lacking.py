@@ -38,13 +38,21 @@ class Lacked(t.NamedTuple):
         return (last is None or self.start < last) and (first is None or self.start + self.seconds > first or self.start >= first)
 
 
-# Of indexes, as far as possible: a catalog may have 100,000 archives.
-_VERIFIED = "EXISTS (SELECT 1 FROM copies INDEXED BY copies_by_archive WHERE archive = archives.id AND state = 'verified' AND job = ?)"
-_STATE = "(SELECT state FROM copies WHERE archive = archives.id AND store = ?)"
-_QUERY = (
-    "SELECT id, host, key, start, seconds, size, state IS 'pending' FROM"
-    " (SELECT *, %s AS state FROM archives WHERE job = ? AND spooled = 0 AND %s)"
-    " WHERE state IS NULL OR state = 'pending'%%s ORDER BY start, id" % (_STATE, _VERIFIED)
+# Of indexes alone, as far as possible: a catalog may have 100,000 archives, and each status asks.
+_VERIFIED = "EXISTS (SELECT 1 FROM copies INDEXED BY copies_by_archive WHERE archive = archives.id AND state = 'verified' AND job = :job)"
+_ABSENT = (
+    "SELECT id FROM archives INDEXED BY archives_by_job WHERE job = :job AND spooled = 0"
+    " AND NOT EXISTS (SELECT 1 FROM copies WHERE archive = archives.id AND store = :store) AND " + _VERIFIED
+)
+_OPEN = (
+    "SELECT archive FROM copies JOIN archives ON archives.id = archive"
+    " WHERE state IN ('pending', :given_up) AND copies.job = :job AND store = :store AND spooled = 0 AND " + _VERIFIED
+)
+_BEGUN = "EXISTS (SELECT 1 FROM copies WHERE archive = archives.id AND store = :store AND state = 'pending')"
+_QUERY = "SELECT id, host, key, start, seconds, size, %s FROM archives WHERE id IN (%s UNION %s) ORDER BY start, id" % (
+    _BEGUN,
+    _ABSENT,
+    _OPEN,
 )
 
 
@@ -62,8 +70,7 @@ class Lacking:
 
         given_up: with those that the store was not to get (``max_backlog``).
         """
-        query = _QUERY % (" OR state = 'given up'" if given_up else "")
-        rows = self._database.execute(query, (store, job, job))
+        rows = self._database.execute(_QUERY, {"job": job, "store": store, "given_up": "given up" if given_up else "pending"})
         return [Lacked(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6])) for row in rows]
 
     def is_of_former_store(self, key: str, stores: t.Container[str]) -> bool:
