@@ -22,6 +22,10 @@ Row = t.Dict[str, t.Any]
 MISSING_COMMAND = "missing_command"
 """The kind of error if the host does not have the command. All other kinds are the command's."""
 
+NOT_KNOWN = ("unrecognized arguments", "invalid choice", "there is no command")
+"""What the command of an earlier version prints about an argument that it does not have."""
+EARLIER = "the command log-archive on this host is of another version than the controller's. Run infra_ops.log_archive.site. It printed: %s"
+
 LAST_LINES = 5
 """Of the command's standard error, if it printed no result."""
 
@@ -61,7 +65,11 @@ def errors(result: t.Any, partly: bool = False) -> t.List[str]:
         return [_without_result(result)]
     if isinstance(printed, dict):
         # The text of the error that ended the command lists every mistake.
-        return [printed.get("error", {}).get("text") or ended]
+        error = printed.get("error", {})
+        text = error.get("text") or ended
+        # The playbooks make the arguments: a command that does not know one is of an earlier version.
+        earlier = error.get("kind") == "usage" and any(words in text for words in NOT_KNOWN)
+        return [EARLIER % text if earlier else text]
     found = [text for row in printed for text in _errors_of_row(row)]
     if code == EXIT_PARTLY and partly and not found:
         return []

@@ -167,3 +167,24 @@ def test_the_stream_is_valid(tmp_path):
     path = tmp_path / "sftpgo.json"
     path.write_text(block("stream"))
     assert config.load_stream(str(path))["name"] == "sftpgo"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/changing.md", "docs/fleet.md"])
+def test_the_commands_of_a_page_can_be_given(page):
+    """The parser takes each log-archive command in a block, and each playbook exists and takes the inputs that the page gives it."""
+    yaml = pytest.importorskip("yaml")
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    roles = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("roles/*/defaults/main.yml"))
+    seen = 0
+    for name, rest in re.findall(r"ansible-playbook.* infra_ops\.log_archive\.(\w+)\b(.*)", blocks):
+        playbook = (ROOT / "playbooks" / (name + ".yml")).read_text(encoding="utf-8")
+        given = set(re.findall(r"(?:-e |\s)(\w+)=", rest.partition("#")[0]))
+        taken = {variable for play in yaml.safe_load(playbook) for variable in play.get("vars", {}).get("_log_archive_takes", [])}
+        own = {variable for variable in given if re.search(r"^(# )?%s\b" % variable, roles, re.MULTILINE)}
+        assert given <= taken | own | {"log_archive_awx_project_url"}, (page, name, given - taken - own)
+        seen += 1
+    for command in re.findall(r"^\s*(?:sudo )?(?:\S*/)?log-archive ([a-z].*?)\s*(?:[#|].*)?$", blocks, re.MULTILINE):
+        parser.parse([argument.strip("'") for argument in command.split()])
+        seen += 1
+    assert seen >= 5

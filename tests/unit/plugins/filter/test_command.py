@@ -49,6 +49,17 @@ def recap(*messages: str, **more: t.Any) -> t.Dict[str, t.Any]:
         (answer([{"job": "a", "state": "fine", "exit_code": 0}, {"job": "b", "state": "overdue", "exit_code": 1}], 1), ["b: overdue"]),
         (answer([checked("one", None), checked("two", "is cut")], 4), ["syslog: store s3: two: is cut"]),
         (answer({"exit_code": 2, "error": {"kind": "config", "text": "2 mistakes\n  - a\n  - b"}}, 2), ["2 mistakes\n  - a\n  - b"]),
+        (
+            answer({"exit_code": 2, "error": {"kind": "usage", "text": "unrecognized arguments: --summary. See 'log-archive --help'"}}, 2),
+            [
+                "the command log-archive on this host is of another version than the controller's. Run infra_ops.log_archive.site. "
+                "It printed: unrecognized arguments: --summary. See 'log-archive --help'"
+            ],
+        ),
+        (
+            answer({"exit_code": 2, "error": {"kind": "usage", "text": "--since is later than --until"}}, 2),
+            ["--since is later than --until"],
+        ),
         (answer([recap()], 5), ["log-archive ended with status 5"]),
         (UNREACHABLE, ["unreachable: No route to host"]),
         ({"no_jobs": True}, []),
