@@ -37,9 +37,16 @@ class Played(t.NamedTuple):
 
 
 def play(host: t.Any, roles: t.Sequence[str], *arguments: t.Any, user: str = "root", **variables: t.Any) -> Played:
-    """Play roles of this collection on a host; ``variables`` win over everything. A login other than root uses sudo."""
+    """Play roles of this collection on a host; ``variables`` win over everything. A login other than root uses sudo.
+
+    roles: their names; 'NAME/FILE' plays one file of its tasks.
+    """
     folder = pathlib.Path(host.fleet.folder)
-    tasks = [{"name": "Play %s" % role, "ansible.builtin.include_role": {"name": "infra_ops.log_archive." + role}} for role in roles]
+    tasks = []
+    for role in roles:
+        name, _slash, file = role.partition("/")
+        which = {"name": "infra_ops.log_archive." + name, "tasks_from": file or "main"}
+        tasks.append({"name": "Play %s" % role, "ansible.builtin.include_role": which})
     book = [{"name": "Roles", "hosts": host.name, "gather_facts": False, "become": user != "root", "tasks": tasks}]
     (folder / "roles.yml").write_text(json.dumps(book), encoding="utf-8")
     (folder / "roles.variables.json").write_text(json.dumps(variables), encoding="utf-8")

@@ -282,6 +282,29 @@ def test_a_timer_follows_its_schedule_and_reads_every_log_where_that_is_wanted(r
     assert list(ready.path(STORE).rglob("syslog.20240112.14.tgz.fernet")), output(ready, "syslog")
 
 
+def test_the_validation_of_trails_is_started_by_a_timer(ready: t.Any) -> None:
+    # This file of the role cloud_audit sends nothing to AWS.
+    audit = ["cloud_audit/preflight", "cloud_audit/schedule"]
+    variables = {"cloud_audit_validate_jobs": ["by-hand"], "cloud_audit_validate_type": "systemd", "cloud_audit_validate_at": "* * * * *"}
+    assert succeed(ready, audit, "--check", "--diff", **variables).changed and unit(ready, "audit.timer")["LoadState"] == "not-found"
+    succeed(ready, audit, **variables)
+    assert succeed(ready, audit, **variables).changed == 0
+    assert unit(ready, "audit.timer")["UnitFileState"] == "enabled"
+    ready.run(["systemctl", "stop", "log-archive-audit.timer"])
+    ready.run(["touch", "--date=yesterday", "/var/lib/systemd/timers/stamp-log-archive-audit.timer"])
+    ready.run(["systemctl", "start", "log-archive-audit.timer"])
+    # The job archives no trail: the unit fails with the exit code of the command.
+    wait_for(lambda: unit(ready, "audit.service")["Result"] == "exit-code")
+    assert unit(ready, "audit.service")["User"] == "log-archive"
+    assert "by-hand: the job has no source cloudtrail" in output(ready, "audit")
+    assert "audit validate ended with status 2" in ready.run(["journalctl", "--identifier=log-archive", "--output=cat"]).stdout
+    assert ready.run(["stat", "--format=%a %U %G", LOGS + "/audit"]).stdout == "750 log-archive log-archive-operators\n"
+    succeed(ready, audit, **{**variables, "cloud_audit_validate_type": "cron"})
+    assert unit(ready, "audit.timer")["LoadState"] == "not-found" and ready.path("/etc/cron.d/log-archive-audit").exists()
+    succeed(ready, audit, cloud_audit_state="absent")
+    assert not ready.path("/etc/cron.d/log-archive-audit").exists()
+
+
 def test_no_timer_is_left_when_it_is_taken_off(ready: t.Any, without: t.Any) -> None:
     assert scheduled(ready, schedule_state="absent").code == 0
     assert unit(ready, "syslog.timer")["LoadState"] == "not-found"
