@@ -39,8 +39,8 @@ options:
     type: str
   trail_start:
     description:
-      - When the trail, or its validation, was enabled, in the format of O(since). The first digest of a region may refer to no other if it
-        begins within two hours of this time. That digest is kept in O(state).
+      - When the trail, or its validation, was enabled or started again, in the format of O(since). The first digest of a region may refer
+        to no other if it begins within two hours of this time. That digest is kept in O(state).
     type: str
   state:
     description:
