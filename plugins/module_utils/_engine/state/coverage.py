@@ -245,11 +245,11 @@ def _bury(found: _Found, slots: t.Sequence[Period], document: JobDocument, catal
     for index, state in enumerate(found.states):
         if state == "none":
             open_slots.setdefault(slots[index].start.strftime("%Y/%m/%d"), []).append(index)
-    if not open_slots or not ledgers.exists(document["state"], document["name"]):
+    if not open_slots or not any(ledgers.exists(document["state"], name) for name in naming.names_of(document)):
         return
     buried: t.Dict[str, t.Set[str]] = {}
     try:
-        for line in ledgers.Ledger(document["state"], document["name"]).lines():
+        for line in ledgers.ledger_of(document).lines():
             if b'"op":"prune"' in line:
                 store, key = _pruned(line)
                 day = "/".join(key.split("/")[-4:-1])
