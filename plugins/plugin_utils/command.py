@@ -92,12 +92,19 @@ def _without_result(result: t.Mapping[str, t.Any]) -> str:
 
 
 def _errors_of_row(row: Row) -> t.List[str]:
-    """The errors in one row of ``run``, ``prune``, ``list``, ``verify``, ``status``, ``doctor`` or ``ledger verify``."""
+    """The errors in one row of ``run``, ``prune``, ``list``, ``verify``, ``status``, ``doctor``, ``drill`` or ``ledger verify``."""
     if "stream" in row:
         return ["stream %s: %s: %s" % (row["stream"], row["sink"], row["state"])] if row["exit_code"] else []
     job = "%s: " % row["job"] if row.get("job") else ""
     if "findings" in row and "state" not in row:
         return ["%s%s: %s" % (job, finding["kind"], finding["error"]) for finding in row["findings"]]
+    if "tried" in row:
+        store = "%sstore %s: " % (job, row["store"])
+        return [
+            store + text
+            for text in (row["error"], *("%s: %s" % (one["archive"], one["error"]) for one in row["tried"] if one["error"]))
+            if text
+        ]
     if "remedy" in row:
         return ["%s%s: %s" % (job, row["check"], row["text"])] if row["exit_code"] else []
     if "errors" in row:

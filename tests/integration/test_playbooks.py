@@ -457,6 +457,23 @@ def test_search_finds_lines_on_hosts_and_in_stores_of_hosts_that_are_down(local_
     assert report.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_drill_restores_a_sample_and_is_filed(local_fleet: LocalFleet) -> None:
+    local_fleet.add("web1")
+    local_fleet.add("web2")
+    assert local_fleet.play("archive").returncode == 0
+    victim = next((local_fleet.folder / "web2" / "store").rglob("*.fernet"))
+    victim.unlink()
+    page = local_fleet.folder / "drill.html"
+    done = local_fleet.play("drill", "-e", "log_archive_drill_sample=3", "-e", "log_archive_drill_report=%s" % page)
+    assert done.returncode != 0
+    assert (states(done.stdout)["web1"]["failed"], states(done.stdout)["web2"]["failed"]) == (0, 1)
+    assert "syslog: store local: 3 of 3 archives restored, 0 failed" in done.stdout
+    assert "syslog: store local: 2 of 3 archives restored, 1 failed" in done.stdout
+    assert "<h1>Restore drill: failed</h1>" in page.read_text() and victim.name in page.read_text()
+    filed = json.loads(page.with_suffix(".json").read_text())
+    assert {host: len(found["stores"][0]["tried"]) for host, found in filed["hosts"].items()} == {"web1": 3, "web2": 3}
+
+
 def test_verify_names_a_damaged_archive(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     assert local_fleet.play("archive").returncode == 0

@@ -193,6 +193,12 @@ def _audit_events() -> Command:
     return audit_events.add_options, audit_events.events
 
 
+def _drill() -> Command:
+    from . import drill
+
+    return drill.add_options, drill.drill
+
+
 def _doctor() -> Command:
     from . import doctor
 
@@ -230,6 +236,7 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "metrics": ("write the metrics files of jobs now, as their runs do", _metrics),
     "status": ("show the last success and the backlog of each job, and the state of each stream", _status),
     "orphans": ("show, send, adopt or remove what is left of jobs and stores that no document names any more", _orphans),
+    "drill": ("restore a sample of each store's archives, compare every byte, and report it", _drill),
     "doctor": ("find what is wrong with this host and its jobs, and the command that mends it", _doctor),
     "follow": ("store the lines of a stream in its sinks as they are written, until a signal ends it", _follow),
     "ingest": ("store the lines that streams have now in their sinks", _ingest),

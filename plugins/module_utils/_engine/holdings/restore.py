@@ -117,8 +117,12 @@ def failure(restored: t.Iterable[Restored]) -> t.Optional[LogArchiveError]:
 def is_restored(archive: StoredArchive, destination: str, without: t.AbstractSet[str] = frozenset()) -> bool:
     """Whether every file of the archive, without those of these names, stands below ``destination`` with the bytes that the manifest
     describes."""
-    sources = [source for source in archive.manifest["sources"] if source["name"] not in without]
-    return all(has(destination, source["name"], source["size"], source["sha256"], _data(source)) for source in sources)
+    return all(stands(source, destination) for source in archive.manifest["sources"] if source["name"] not in without)
+
+
+def stands(source: SourceFacts, destination: str) -> bool:
+    """Whether the log stands below ``destination`` with the bytes that were archived."""
+    return has(destination, source["name"], source["size"], source["sha256"], _data(source))
 
 
 def last_states(

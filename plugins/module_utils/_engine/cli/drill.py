@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``log-archive drill``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+
+from ..base.errors import LogArchiveError
+from . import output
+from .options import add_identities, add_jobs, add_store, each_document, progress_of
+from .restore import holdings_of
+
+if t.TYPE_CHECKING:
+    import argparse
+
+    from ..config.document import JobDocument
+    from ..run.drill import StoreDrill
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``drill``."""
+    add_jobs(parser)
+    add_store(parser, "drill only this store (default: every store of each job)")
+    parser.add_argument("--sample", metavar="N", type=_count, default=3, help="archives to try of each job in each store (default: 3)")
+    parser.add_argument(
+        "--seed", metavar="TEXT", help="what chooses them; the same seed chooses the same (default: the date of today, UTC)"
+    )
+    parser.add_argument(
+        "--folder",
+        metavar="FOLDER",
+        help="where the plaintext lies while it is compared, in a private folder (default: $TMPDIR, or /var/tmp)",
+    )
+    add_identities(parser)
+    parser.add_argument("--html", metavar="FILE", help="write the report to this file, too")
+    # What holdings_of takes from the options of ``restore``.
+    parser.set_defaults(host=None, unencrypted=False)
+
+
+def _count(text: str) -> int:
+    import argparse
+
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a number from 1 on: %r" % text)
+    return int(text)
+
+
+def drill(options: argparse.Namespace) -> int:
+    """Restore a sample of the archives of each store to a private folder, compare every byte, and remove the plaintext."""
+    import datetime
+
+    from ..base.staging import temporary_folder
+    from ..tell import drill_page
+
+    began = datetime.datetime.now(datetime.timezone.utc)
+    options.seed = options.seed or began.date().isoformat()
+    folder = os.path.abspath(options.folder or temporary_folder())
+    drills: t.List[StoreDrill] = []
+    errors: t.List[str] = []
+
+    def failed(job: str, error: LogArchiveError) -> None:
+        errors.append("%s: %s" % (job, error))
+
+    code = each_document(options, lambda document: drills.extend(_of_job(document, options, folder)), failed)
+    rows = [{**each._asdict(), "tried": [one._asdict() for one in each.tried]} for each in drills]
+    if options.html is not None:
+        from ..base.durable import write_atomically
+
+        report = drill_page.render({"": (rows, errors)}, began)
+        write_atomically(os.path.abspath(options.html), report.encode("utf-8"), 0o600)
+    if options.json:
+        output.print_json(rows)
+    else:
+        output.print_text(drill_page.text(rows))
+    return output.worst([code, *(each.exit_code for each in drills)])
+
+
+def _of_job(document: JobDocument, options: argparse.Namespace, folder: str) -> t.Iterator[StoreDrill]:
+    from ..run import drill as drills
+    from ..state import catalog as catalogs
+
+    with contextlib.ExitStack() as stack:
+        holdings = holdings_of(document, options, stack)
+        catalog = stack.enter_context(contextlib.closing(catalogs.reading(document)))
+        for store in holdings.stores:
+            held = catalog.held_by(t.cast(str, holdings.host), document["name"], store["name"])
+            alone = holdings._replace(stores=[store])
+            yield drills.of_store(alone, held, options.sample, options.seed, folder, progress_of(options))
