@@ -434,6 +434,22 @@ def write_fleet_page(folder: pathlib.Path) -> str:
     return "%d periods verified, %d missing: %s" % (states.get("verified", 0), states.get("missing", 0), shown_path(folder / "fleet.html"))
 
 
+def search_archives(folder: pathlib.Path) -> str:
+    """Find lines in the archives of a host, in its own folder, as a person on call would."""
+    jobs = folder / "hosts" / "web1" / "etc" / "log-archive" / "jobs.d"
+    document = json.loads((jobs / "syslog.json").read_text(encoding="utf-8"))
+    # The servers of the other stores have stopped.
+    store = next(store for store in document["stores"] if store["type"] == "file")
+    options = ["--fixed", "--job", "syslog", "--store", store.get("name", "file"), "--count", "--config", str(jobs)]
+    done = subprocess.run([str(folder / "log-archive"), "search", "Failed password", *options], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed("the search in the archives of web1 failed:\n%s%s" % (done.stdout, done.stderr))
+    counts = [int(line.rpartition(":")[2]) for line in done.stdout.splitlines()]
+    return "'log-archive search' found 'Failed password' in {:,} lines of {} archived logs; no log was restored".format(
+        sum(counts), len(counts)
+    )
+
+
 def remove_and_audit(folder: pathlib.Path) -> str:
     """Remove an archive from a store as an intruder would, look what the ledger of its job shows, and put the archive back."""
     jobs = folder / "hosts" / "web1" / "etc" / "log-archive" / "jobs.d"
@@ -572,6 +588,8 @@ def demo(folder: pathlib.Path, verbosity: int, screen: Screen) -> None:
     screen.end(
         "{:,} lines of a live log in SQL, each exactly once, though the follower was killed: {:,} transfers".format(lines, transfers)
     )
+    screen.begin("Search", "looking for failed logins in the archives of web1")
+    screen.end(search_archives(folder))
     screen.begin("Audit", "removing an archive behind the back of its store, and asking the ledger")
     screen.end(remove_and_audit(folder))
     screen.begin("Cloud", "validating a CloudTrail trail of which somebody deleted a part")

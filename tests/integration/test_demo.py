@@ -259,6 +259,10 @@ def test_the_ledger_names_an_archive_that_was_removed(again: t.Tuple[int, str]) 
     assert re.search(named, again[1])
 
 
+def test_lines_are_found_in_the_archives(again: t.Tuple[int, str]) -> None:
+    assert re.search(r"'log-archive search' found 'Failed password' in [\d,]+ lines of \d+ archived logs", again[1])
+
+
 def test_a_live_log_is_in_sql_and_on_a_page(again: t.Tuple[int, str], demo: Demo) -> None:
     assert "10,000 lines of a live log in SQL, each exactly once, though the follower was killed" in again[1]
     page = (demo.folder / "stream" / "page.html").read_text(encoding="utf-8")
