@@ -20,7 +20,7 @@ from ..base.errors import EXIT_PARTLY
 from ..base.units import format_size
 from ..config.spec import JOB
 from . import catalog as catalogs
-from .database import Database
+from .database import Database, path_in
 from .renames import tables_of
 
 if t.TYPE_CHECKING:
@@ -70,7 +70,7 @@ def find(documents: t.Mapping[str, Given], now: float, defaults: bool) -> t.List
     more: t.List[OrphanRow] = []
     for folder in _folders("state", documents, defaults):
         if catalogs.exists(folder):
-            with contextlib.closing(Database(folder, readonly=True)) as database:
+            with contextlib.closing(_opened(folder)) as database:
                 for job in _jobs(database) - owned:
                     if job in rows or _is_over(database, job, now):
                         row = rows.setdefault(job, _row("job", job))
@@ -89,6 +89,11 @@ def find(documents: t.Mapping[str, Given], now: float, defaults: bool) -> t.List
     for row in found:
         row["state"] = _text(row)
     return sorted(found, key=lambda row: (row["job"], row["orphan"], row["name"] or "", row["store"] or ""))
+
+
+def _opened(folder: str) -> Database:
+    """The catalog, as it is. While a run writes to it, a reader that leaves no trace would have to copy all of it."""
+    return Database(folder, readonly=not os.path.exists(path_in(folder) + "-wal"))
 
 
 def _row(kind: str, job: str) -> OrphanRow:
@@ -179,7 +184,7 @@ def _jobs(database: Database) -> t.Set[str]:
 def _knows(folder: str, job: str) -> bool:
     if not catalogs.exists(folder):
         return False
-    with contextlib.closing(Database(folder, readonly=True)) as database:
+    with contextlib.closing(_opened(folder)) as database:
         return bool(tables_of(database, job))
 
 
