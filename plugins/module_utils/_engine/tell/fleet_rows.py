@@ -24,7 +24,9 @@ LEVELS = (FAILED, WARNING, FINE)
 LONGEST_STATE = 120
 """Characters of what stands in a row; the problems have the whole text."""
 MOST_DATES = 400
-"""Days of the page."""
+"""Days of the page, and of a host: what it prints is bounded."""
+PERIODS = 24
+"""Letters of a day."""
 
 
 class Host(t.NamedTuple):
@@ -206,14 +208,22 @@ def _job(host: str, row: t.Mapping[str, t.Any], level: str) -> JobRow:
         keys.get("others", 0),
         line(coverage.get("unit", "")),
         line(coverage.get("timezone", "")),
-        line(coverage.get("first", "")),
-        line(coverage.get("last", "")),
+        _day(coverage.get("first")),
+        _day(coverage.get("last")),
         {state: count for state, count in coverage.get("states", {}).items() if state in STATES},
         {
-            day: DayCell(line(cell["periods"]), cell["archives"], cell["source_bytes"], cell["bytes"])
-            for day, cell in coverage.get("days", {}).items()
+            _day(day): DayCell(line(cell["periods"])[:PERIODS], cell["archives"], cell["source_bytes"], cell["bytes"])
+            for day, cell in itertools.islice(coverage.get("days", {}).items(), MOST_DATES)
         },
     )
+
+
+def _day(text: t.Any) -> str:
+    """The text if it is a date, else ""."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except (TypeError, ValueError):
+        return ""
 
 
 def _stream(host: str, row: t.Mapping[str, t.Any], level: str) -> StreamLine:

@@ -82,6 +82,16 @@ def test_a_host_with_a_wrong_clock_adds_no_days():
     assert found.dates[-1] == "2024-03-02"
 
 
+def test_what_a_host_prints_is_bounded():
+    row = job()
+    row["coverage"].update(
+        first="<b>", last="9999-99-99", days={str(number): row["coverage"]["days"]["2024-03-01"] for number in range(5000)}
+    )
+    row["coverage"]["days"]["0"]["periods"] = "v" * 10_000
+    page = fleet_page.render([Host("web1", "ok", [row], []), Host("web2", "ok", [job()], [])], NOW)
+    assert len(page) < 60_000 and data_of(page)["dates"] == ["2024-02-28", "2024-02-29", "2024-03-01"]
+
+
 @pytest.mark.parametrize(
     ("periods", "state"),
     [
