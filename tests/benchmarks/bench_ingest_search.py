@@ -64,7 +64,7 @@ def prepare(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
     run([sys.executable, "-c", generate, str(folder / "logs"), *month], env=env)
     log = folder / "logs" / "logs_Apr_2021.txt"
     rounds = itertools.count()
-    with search_node("opensearch", folder / "node") as node:
+    with search_node("opensearch", folder / "node", optimize=not quick) as node:
 
         def clear() -> None:
             node.call("DELETE", "/events-*-*")

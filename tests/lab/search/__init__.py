@@ -101,8 +101,11 @@ class SearchNode:
 
 
 @contextlib.contextmanager
-def search_node(product: str, folder: pathlib.Path, **settings: str) -> t.Iterator[SearchNode]:
-    """Run a node of ``opensearch`` or ``elasticsearch`` until the context ends. settings: by name, with "__" for "."."""
+def search_node(product: str, folder: pathlib.Path, optimize: bool = False, **settings: str) -> t.Iterator[SearchNode]:
+    """Run a node of ``opensearch`` or ``elasticsearch`` until the context ends.
+
+    optimize: let Java optimize what runs often, which doubles the work of a start. settings: by name, with "__" for ".".
+    """
     java = need_program("java", "openjdk-17-jdk-headless")
     jars = _installed(product)
     home = folder / "home"
@@ -111,7 +114,8 @@ def search_node(product: str, folder: pathlib.Path, **settings: str) -> t.Iterat
     if (jars / "modules").is_dir():
         shutil.copytree(jars / "modules", home / "modules", dirs_exist_ok=True)
     port = free_port()
-    argv = [java, "-Xms512m", "-Xmx512m", "-cp", "%s/jars/*:%s" % (jars, jars), "SearchNode", str(home), str(port)]
+    options = ["-Xms512m", "-Xmx512m", *([] if optimize else ["-XX:TieredStopAtLevel=1"])]
+    argv = [java, *options, "-cp", "%s/jars/*:%s" % (jars, jars), "SearchNode", str(home), str(port)]
     argv += ["%s=%s" % (name.replace("__", "."), value) for name, value in settings.items()]
     node = SearchNode(product, port, Daemon(argv, str(folder / "node.log"), lambda: node.is_ready()))
     try:
