@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -196,7 +195,8 @@ def _query(port, query):
     """The labels of what Prometheus finds, once it finds something."""
     deadline = time.monotonic() + lab.patience(60)
     while time.monotonic() < deadline:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+        # Also if an answer takes longer than it waits for one.
+        with contextlib.suppress(OSError):
             url = "http://127.0.0.1:%d/api/v1/query?%s" % (port, urllib.parse.urlencode({"query": query}))
             with urllib.request.urlopen(url, timeout=5) as answer:
                 results = json.load(answer)["data"]["result"]

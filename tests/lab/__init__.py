@@ -16,7 +16,7 @@ from .filesystems import small_filesystem
 from .fleet import Fleet, Host, fleet
 from .moto import AwsServer, aws_server
 from .openssh import SftpServer, openssh_server
-from .processes import HOST, NotReady, Unavailable, free_port, patience
+from .processes import HOST, NotReady, Unavailable, free_port, overdue, patience
 from .proftpd import proftpd_server
 from .proxy import TcpProxy, tcp_proxy
 from .swift import S3Server, swift_s3
@@ -36,6 +36,7 @@ __all__ = [
     "fleet",
     "free_port",
     "openssh_server",
+    "overdue",
     "patience",
     "proftpd_server",
     "small_filesystem",

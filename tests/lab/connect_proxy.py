@@ -35,7 +35,7 @@ def connect_proxy(login: t.Optional[t.Tuple[str, str]] = None) -> t.Iterator[Con
                 return
             proxy.targets.append(self.path)
             host, _colon, port = self.path.rpartition(":")
-            with socket.create_connection((host, int(port)), timeout=10) as upstream:
+            with socket.create_connection((host, int(port)), timeout=60) as upstream:
                 self.send_response(200)
                 self.end_headers()
                 _tunnel(self.connection, upstream)

@@ -104,7 +104,7 @@ def smtp_server(
                 warnings.simplefilter("ignore")
                 return SMTP(self.handler, hostname=NAME, **options)
 
-    server = _Server(state, hostname=HOST, port=state.port, ssl_context=context if tls == "tls" else None, ready_timeout=20)
+    server = _Server(state, hostname=HOST, port=state.port, ssl_context=context if tls == "tls" else None, ready_timeout=60)
     server.start()
     try:
         yield state

@@ -49,12 +49,12 @@ def test_the_web_server_gives_its_files_to_who_trusts_its_certificate(servers: t
         # As Python 3.13 does by itself.
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         address = server.url.rpartition("/")[2]
-        connection = http.client.HTTPSConnection(address, context=context, timeout=10)
+        connection = http.client.HTTPSConnection(address, context=context, timeout=60)
         connection.request("GET", "/export.zip")
         assert connection.getresponse().read() == b"content"
         connection.close()
         with pytest.raises(ssl.SSLCertVerificationError):
-            http.client.HTTPSConnection(address, timeout=10).connect()
+            http.client.HTTPSConnection(address, timeout=60).connect()
 
 
 def test_the_s3_server_keeps_its_objects(servers: t.Dict[str, t.Any], tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> None:

@@ -30,7 +30,7 @@ def login(server: t.Any, port: t.Optional[int] = None, password: bool = False) -
     key = paramiko.PKey.from_type_string(kind, base64.b64decode(blob))
     client.get_host_keys().add("[%s]:%d" % (server.host, port or server.port), kind, key)
     how = {"password": server.password} if password else {"key_filename": server.private_key_file}
-    client.connect(server.host, port or server.port, server.user, look_for_keys=False, allow_agent=False, timeout=10, **how)
+    client.connect(server.host, port or server.port, server.user, look_for_keys=False, allow_agent=False, timeout=60, **how)
     return client
 
 
@@ -210,7 +210,7 @@ class Receiver:
 
 def send_all(port: int, content: bytes) -> bytes:
     """Send, end, and return what came back; ConnectionError where it was reset."""
-    with socket.create_connection((lab.HOST, port), timeout=10) as client:
+    with socket.create_connection((lab.HOST, port), timeout=60) as client:
         client.sendall(content)
         client.shutdown(socket.SHUT_WR)
         answer = b""
@@ -235,10 +235,10 @@ def test_the_proxy_cuts_after_exactly_so_many_bytes(limit: int, new_proxy: t.Cal
     proxy.cut_after(up=limit)
     with pytest.raises(ConnectionError):
         send_all(proxy.port, b"x" * 10_000_000)
-    assert receiver.finished.acquire(timeout=10)
+    assert receiver.finished.acquire(timeout=lab.patience(10))
     assert len(receiver.received[0]) == limit
     send_all(proxy.port, b"once only")
-    assert receiver.finished.acquire(timeout=10)
+    assert receiver.finished.acquire(timeout=lab.patience(10))
     assert receiver.received[1] == b"once only"
 
 

@@ -29,7 +29,7 @@ def posted(url: str, payload: t.Any, authority: t.Optional[Authority], kind: str
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     context = ssl.create_default_context(cafile=authority.certificate_file if authority else None)
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": kind}), timeout=20, context=context) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": kind}), timeout=60, context=context) as answer:
             return t.cast(int, answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -55,7 +55,7 @@ def test_a_mail_is_taken_after_starttls_and_the_right_login(
     start_part: t.Callable[..., t.Any], tmp_path: pathlib.Path, authority: Authority
 ) -> None:
     server = start_part(smtp_server(tmp_path, authority=authority))
-    with smtplib.SMTP(server.host, server.port, timeout=20) as smtp:
+    with smtplib.SMTP(server.host, server.port, timeout=60) as smtp:
         with pytest.raises(smtplib.SMTPException):
             smtp.sendmail("a@example.com", ["b@example.com"], "Subject: early\n\n")
         smtp.starttls(context=ssl.create_default_context(cafile=authority.certificate_file))

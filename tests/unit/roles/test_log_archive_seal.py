@@ -635,7 +635,7 @@ def test_retire_leaves_nothing_that_a_later_account_would_own(server: Server) ->
     session = subprocess.Popen(["sleep", "600"], user=HOST, group=HOST)
     try:
         assert server.run("--retire", "la-web1") == 0
-        assert session.wait(10) == -9
+        assert session.wait(60) == -9
     finally:
         session.kill()
         session.wait()
