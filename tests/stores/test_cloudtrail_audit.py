@@ -119,6 +119,13 @@ def test_what_was_found_is_found_again_until_a_later_time_is_given(site: Site, v
     assert validate("--until", trails.stamp(END))[0] == 0
 
 
+def test_a_clock_that_was_set_back_is_a_mistake_that_names_it(site: Site, validate: t.Any) -> None:
+    assert validate(*SINCE)[0] == 0
+    code, answer = validate("--until", trails.stamp(END - HOUR))
+    assert code == 2 and "the last validation ended at %s" % trails.stamp(END) in answer["error"]["text"]
+    assert "clock" in answer["error"]["text"]
+
+
 def test_a_memory_that_cannot_be_read_is_an_error(site: Site, validate: t.Any) -> None:
     assert validate(*SINCE)[0] == 0
     memory = site.host.state / "audit" / "trail.bucket.json"

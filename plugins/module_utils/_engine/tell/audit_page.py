@@ -67,8 +67,9 @@ def _lines(report: Report) -> t.Iterator[str]:
     for chain in report["chains"]:
         yield "  %s %s %s: verified until %s" % (chain["account"], chain["region"], chain["trail"], chain["verified_until"] or "-")
     yield from first(["  %s %s" % (finding["word"], _about(finding)) for finding in report["findings"]])
-    for error in report["errors"]:
-        yield "  error in %s %s: %s" % (error["account"], error["region"], error["error"])
+    yield from first(
+        ["  error in %s: %s" % (" ".join(filter(None, (one["account"], one["region"]))), one["error"]) for one in report["errors"]]
+    )
     for note in report["notes"]:
         yield "  note: %s" % note
 
