@@ -98,6 +98,19 @@ def test_the_tail_never_goes_back(site: Site, validate: t.Any) -> None:
     assert code == 4 and words(report)["tail_rewound"] == 2
 
 
+@pytest.mark.parametrize(("body", "word"), [(b"no gzip", "digest_unreadable"), (None, "digest_changed")], ids=["no gzip", "forged"])
+def test_the_newest_digest_of_the_last_validation_is_compared_whatever_the_time(
+    site: Site, validate: t.Any, body: t.Optional[bytes], word: str
+) -> None:
+    assert validate(*SINCE)[0] == 0
+    key = site.trail.digests()[-1]
+    forged = gzip.compress(gzip.decompress(site.trail.objects[key].body) + b" ")
+    metadata = site.trail.objects[key].metadata
+    site.client.put_object(Bucket=site.trail.bucket, Key=key, Body=body or forged, Metadata=metadata)
+    code, report = validate("--since", trails.stamp(END + HOUR / 2), "--until", trails.stamp(END + HOUR / 2))
+    assert code == 4 and words(report) == {word: 1}
+
+
 def test_a_validation_goes_on_where_the_last_one_ended(site: Site, validate: t.Any) -> None:
     assert validate(*SINCE)[0] == 0
     before = site.server.requests()

@@ -119,10 +119,16 @@ class Region:
         file = trail_names.parse(key)
         if file is None or self._trail.is_beyond(bucket, end):
             return
-        held = self._held.get((bucket, key)) or loaded.load_one(bucket, file)
+        held = self._held.get((bucket, key))
+        is_reported = held is not None and held.word != ""
+        held = held or loaded.load_one(bucket, file)
         if held is None:
             self._add("tail_rewound", trail, url(bucket, key), "it was verified before, and ends at %s" % format_utc(end))
-        elif held.digest is not None and held.digest.sha256 != kept["sha256"] and not held.word:
+        elif is_reported:
+            return
+        elif held.digest is None and held.word:
+            self._add(held.word, trail, held.url, held.detail)
+        elif held.digest is not None and held.digest.sha256 != kept["sha256"]:
             self._add("digest_changed", trail, held.url, "it is another one than was verified before")
 
     def _cover(self) -> datetime.datetime:
