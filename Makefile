@@ -47,7 +47,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-cloud demo-search picture bench host build changelog clean system python
-.PHONY: test test-quick tests other-tests storm storm-search units integration fleet newest py39 lint lint-quick lint-ansible sanity installed environments
+.PHONY: test test-quick tests other-tests molecule releases storm storm-search units integration fleet newest py39 lint lint-quick lint-ansible sanity installed environments
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -148,11 +148,17 @@ integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-moto/.stamp 
 fleet: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests on real hosts, over OpenSSH
 	$(RUN_TESTS) $(RUN_PYTEST) tests/lab/test_fleet.py tests/fleet $(PYTEST)
 
+releases: $(B)/venv-test/.stamp installed $(SELF) system ## Tests on hosts of other Debian releases, without internet (minutes)
+	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest tests/releases $(PYTEST)
+
 storm: $(B)/venv-test/.stamp $(SELF) system ## Kill the follower and its database 200 times while a writer rotates (minutes)
 	LOG_ARCHIVE_REQUIRE_ALL=1 LOG_ARCHIVE_STORM=long $(B)/venv-test/bin/python -m pytest -rP tests/faults/test_follow.py -k storm $(PYTEST)
 
 storm-search: $(B)/venv-test/.stamp $(SELF) system ## Kill the follower and its search server 100 times while a writer rotates (minutes)
 	LOG_ARCHIVE_REQUIRE_ALL=1 LOG_ARCHIVE_STORM=long $(B)/venv-test/bin/python -m pytest -rP tests/search -k storm $(PYTEST)
+
+molecule: $(B)/venv-molecule/.stamp $(SELF) ## Archive and restore with Molecule, on this machine, without root and network
+	cd extensions && PATH="$(abspath $(B)/venv-molecule/bin):$$PATH" ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/collections) molecule test
 
 newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp $(B)/awx/.stamp installed $(SELF) ## Tests of what touches Ansible with the newest ansible-core
 	@if test -x $(B)/venv-newest/bin/python; then \
@@ -184,7 +190,7 @@ lint-ansible: $(B)/venv-test/.stamp $(B)/awx/.stamp installed
 	cd $(B)/linted/log_archive && PATH="$(abspath $(B)/venv-test/bin):$$PATH" \
 	    ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed):$(abspath $(B)/awx) ansible-lint --offline --profile production
 	PATH="$(abspath $(B)/venv-test/bin):$$PATH" ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed):$(abspath $(B)/awx) \
-	    ansible-lint --offline --profile production demo galaxy.yml
+	    ansible-lint --offline --profile production demo extensions galaxy.yml
 	@$(MAKE) --no-print-directory sanity
 
 # The engine under the name that it has on a host.
@@ -246,6 +252,9 @@ $(B)/fleet/.stamp: requirements.txt tests/lab/fleet.py | python
 # What the validation of trails is compared with, as its users have it.
 $(B)/venv-awscli/.stamp: | python
 	$(call venv,awscli)
+
+$(B)/venv-molecule/.stamp: requirements.txt | python
+	$(call venv,"ansible-core>=2.19" "molecule>=25" -r requirements.txt)
 
 # These two are left empty where the machine has no such interpreter.
 $(B)/venv-newest/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python

@@ -121,8 +121,8 @@ def _made_once(name: str, recipe: t.Any, make: t.Callable[[pathlib.Path], None])
     return folder
 
 
-def root_filesystem(packages: t.Sequence[str] = LIGHT_PACKAGES) -> pathlib.Path:
-    """A Debian root file system with these packages, to be used as an overlay's lower layer."""
+def root_filesystem(packages: t.Sequence[str] = LIGHT_PACKAGES, suite: str = SUITE) -> pathlib.Path:
+    """A Debian root file system with these packages, to be used as an overlay's lower layer. suite: the name of the release."""
     program = need_program("mmdebstrap", "mmdebstrap")
     hooks = [
         # Each host gets its own keys and its own identity.
@@ -140,12 +140,12 @@ def root_filesystem(packages: t.Sequence[str] = LIGHT_PACKAGES) -> pathlib.Path:
     argv += ["--customize-hook=" + hook for hook in hooks]
 
     def make(folder: pathlib.Path) -> None:
-        done = subprocess.run([*argv, SUITE, str(folder)], capture_output=True, text=True, check=False)
+        done = subprocess.run([*argv, suite, str(folder)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise Unavailable("no root file system for hosts: mmdebstrap failed: %s" % done.stderr[-2000:])
         folder.chmod(0o755)
 
-    return _made_once("rootfs", [SUITE, argv[argv.index(program) + 1 :]], make)
+    return _made_once("rootfs", [suite, argv[argv.index(program) + 1 :]], make)
 
 
 def wheelhouse() -> pathlib.Path:
@@ -216,7 +216,11 @@ class Host:
         """Make the disk and plug in the network; ``launch`` switches on."""
         for each in ("disk", "work", "root"):
             (self.folder / each).mkdir(parents=True)
-        layers = "lowerdir=%s,upperdir=%s,workdir=%s" % (root_filesystem(self.packages), self.folder / "disk", self.folder / "work")
+        layers = "lowerdir=%s,upperdir=%s,workdir=%s" % (
+            root_filesystem(self.packages, self.fleet.suite),
+            self.folder / "disk",
+            self.folder / "work",
+        )
         _command("mount", "-t", "overlay", "overlay", "-o", layers, self.root)
         for kind in ("ed25519", "ecdsa"):
             key = self.path("/etc/ssh/ssh_host_%s_key" % kind)
@@ -351,10 +355,11 @@ class Fleet:
     ADMIN; known_hosts_file: the hosts' keys, taken from their disks.
     """
 
-    def __init__(self, folder: pathlib.Path, light: t.Sequence[str], systemd: t.Sequence[str]) -> None:
+    def __init__(self, folder: pathlib.Path, light: t.Sequence[str], systemd: t.Sequence[str], suite: str = SUITE) -> None:
         # Within 12 letters, and no other fleet's on this machine.
         self.id = "la%s" % secrets.token_hex(4)
         self.folder = folder
+        self.suite = suite
         self.namespace = self.id + "-hub"
         self.address = NETWORK % 1
         self.home = folder / "controller"
@@ -561,17 +566,20 @@ def _recorded(fleet_id: str, folder: pathlib.Path) -> t.Iterator[t.Callable[[], 
 
 
 @contextlib.contextmanager
-def fleet(folder: t.Union[str, os.PathLike[str]], light: t.Sequence[str] = (), systemd: t.Sequence[str] = ()) -> t.Iterator[Fleet]:
+def fleet(
+    folder: t.Union[str, os.PathLike[str]], light: t.Sequence[str] = (), systemd: t.Sequence[str] = (), suite: str = SUITE
+) -> t.Iterator[Fleet]:
     """Run hosts with these names until the context ends.
 
     folder: for the hosts' disks and the controller's home, on a file system that can carry an overlay; new or empty.
+    suite: the Debian release of the hosts.
     The first fleet on a machine makes the root file systems, which needs the network and takes about half a minute.
     """
     if os.geteuid() != 0:
         raise Unavailable("hosts in their own namespaces need root")
     for program, package in (("ip", "iproute2"), ("unshare", "util-linux"), ("nsenter", "util-linux"), ("setpriv", "util-linux")):
         need_program(program, package)
-    made = Fleet(pathlib.Path(os.path.abspath(os.fspath(folder))), light, systemd)
+    made = Fleet(pathlib.Path(os.path.abspath(os.fspath(folder))), light, systemd, suite)
     made.folder.mkdir(parents=True, exist_ok=True)
     with _recorded(made.id, made.folder) as forget:
         try:

@@ -10,7 +10,7 @@ import pathlib
 import pytest
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-FOLDERS = [".", "changelogs", "demo", "docs", "meta", "playbooks", "plugins", "roles", "tests"]
+FOLDERS = [".", "changelogs", "demo", "docs", "extensions", "meta", "playbooks", "plugins", "roles", "tests"]
 SUFFIXES = {".cfg", ".ini", ".j2", ".py", ".sh", ".toml", ".yaml", ".yml"}
 HEADER = ["SPDX-FileCopyrightText: infra_ops.log_archive contributors", "SPDX-License-Identifier: GPL-3.0-or-later"]
 

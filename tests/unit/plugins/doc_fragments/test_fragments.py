@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import importlib
 import pathlib
+import re
 
 import pytest
 import yaml
 
-FOLDER = pathlib.Path(__file__).resolve().parents[4] / "plugins" / "doc_fragments"
+CHECKOUT = pathlib.Path(__file__).resolve().parents[4]
+FOLDER = CHECKOUT / "plugins" / "doc_fragments"
 
 
 def options_of(name: str) -> dict:
@@ -37,3 +39,21 @@ def test_names_in_the_job_are_those_from_the_top() -> None:
 
 def test_limits_are_told() -> None:
     assert "At least V(1)." in options_of("retention")["policy"]["suboptions"]["min_keep"]["description"]
+
+
+# In these, a parenthesis can be escaped.
+ESCAPED = r"\b[VOE]\([^()\n]*\([^()\n]*(?<!\\)\)"
+
+
+def test_no_markup_has_a_parenthesis_inside() -> None:
+    """The first closing parenthesis ends C(...) and others: the rest would be shown as text."""
+    files = [*CHECKOUT.glob("plugins/*/*.py"), *CHECKOUT.glob("roles/*/meta/argument_specs.yml")]
+    assert len(files) > 60
+    found = []
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".py":
+            text = "\n".join(re.findall(r'r"""(.*?)"""', text, re.DOTALL))
+        for markup in (r"\b[CBIMP]\([^()\n]*\(", ESCAPED):
+            found += ["%s: %s" % (path.name, each) for each in re.findall(markup, text)]
+    assert found == []
