@@ -37,7 +37,9 @@ def _start(host: str, places: Document) -> Document:
 
 def _finish(document: Document, places: Document) -> None:
     if isinstance(document["encryption"], dict) and document["encryption"].get("format") != "none":
-        document["encryption"].setdefault("keyring", places["log_archive_keyring"])
+        # With recipients, a keyring is only for hosts that shall open their archives too.
+        if not document["encryption"].get("recipients"):
+            document["encryption"].setdefault("keyring", places["log_archive_keyring"])
 
 
 KIND = documents.Kind(

@@ -21,6 +21,7 @@ import lab
 import pytest
 from lab import quick_ansible
 from rigs.command import install
+from rigs.recipients import identity_file
 
 pytest.importorskip("ansible")
 
@@ -564,6 +565,43 @@ def test_restore_on_the_host_itself_and_on_another_host(local_fleet: LocalFleet)
         for key in pathlib.Path(keyring).glob("*.key"):
             assert key.read_text().strip() not in done.stdout
         assert ELSEWHERE["secret_access_key"] not in done.stdout
+
+
+def test_restore_for_recipients_with_a_private_key_that_stays_on_the_controller(local_fleet: LocalFleet) -> None:
+    local_fleet.add("web1")
+    recipient, identity = identity_file(local_fleet.folder, "age")
+    path = local_fleet.folder / "web1" / "jobs.d" / "syslog.json"
+    document = dict(json.loads(path.read_text()), encryption={"recipients": [recipient]})
+    path.write_text(json.dumps(document))
+    assert local_fleet.play("archive").returncode == 0
+    local_fleet.hosts["web1"] = {"log_archive_jobs": {"syslog": document}}
+    local_fleet.hosts["web2"] = {}
+
+    def restore(to: str, **inputs: str) -> subprocess.CompletedProcess[str]:
+        given = {"restore_host": "web1", "restore_to": str(local_fleet.folder / to), "start": "2024-01-12T01:00Z", **inputs}
+        return local_fleet.play("restore", "-vvv", "-e", " ".join("log_archive_%s=%s" % item for item in given.items()))
+
+    closed = restore("closed")
+    assert closed.returncode != 0 and "no key of it is at hand" in closed.stdout, closed.stdout
+    opened = [restore("home", restore_identities=identity)]
+    opened.append(restore("other", restore_on="web2", only_store="local", restore_identities=identity))
+    secret = pathlib.Path(identity).read_text().splitlines()[-1]
+    keys = subprocess.run(
+        [local_fleet.command, "--config", str(path.parent), "key", "unwrap", "/".join([str(local_fleet.folder), "logs/syslog.20240112.01"])]
+        + ["--identity", identity],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for to, done in zip(("home", "other"), opened):
+        assert done.returncode == 0, done.stdout
+        assert sorted(found.name for found in (local_fleet.folder / to).rglob("syslog.*")) == ["syslog.20240112.01", "syslog.20240112.02"]
+        assert secret not in done.stdout and keys.stdout.strip() not in done.stdout
+    _text, stranger = identity_file(local_fleet.folder, "age", "stranger")
+    wrong = restore("wrong", restore_identities=stranger)
+    assert wrong.returncode != 0 and "is a recipient of the archive" in wrong.stdout + wrong.stderr
+    missing = restore("missing", restore_identities="/nonexistent")
+    assert missing.returncode != 0 and "there is no file /nonexistent on the controller" in missing.stdout
 
 
 def test_a_wheelhouse_has_a_folder_for_the_kind_of_the_hosts(local_fleet: LocalFleet) -> None:

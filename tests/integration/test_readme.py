@@ -21,7 +21,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.notify_spec import NOTIFY
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring, recipients
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base as sinks
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import source_at
@@ -68,6 +68,23 @@ def test_an_archive_opens_with_openssl_and_tar_as_written(archive, tmp_path):
     subprocess.run(["bash", "-c", block("open-shell"), "bash", key_file, path], cwd=out, check=True)
     assert (out / str(source).lstrip("/")).read_bytes() == source.read_bytes()
     assert [entry.name for entry in out.iterdir()] == [str(source).split("/")[1]]
+
+
+def test_an_archive_for_a_recipient_opens_with_age_as_written(tmp_path):
+    source = tmp_path / "syslog.20240112.12"
+    source.write_bytes(b"Jan 12 12:00:00 web1 sshd[1]: a line\n")
+    subprocess.run(["age-keygen", "-o", tmp_path / "identity"], check=True, capture_output=True)
+    recipient = subprocess.run(["age-keygen", "-y", tmp_path / "identity"], check=True, capture_output=True, text=True).stdout.strip()
+    enclosing = envelope.for_new_archives({"format": "fernet", "keyring": None, "recipients": [recipients.new_identity()[0], recipient]})
+    now = datetime.datetime(2024, 1, 12, 12, tzinfo=datetime.timezone.utc)
+    period = Period(now, now + datetime.timedelta(hours=1))
+    path = tmp_path / "syslog.20240112.12.tgz.fernet"
+    create_archive(str(path), Contents([source_at(str(source), period)], "web1", "syslog", period), enclosing)
+    manifest = str(path) + ".manifest.json"
+    subprocess.run(["bash", "-c", block("open-age"), "-", tmp_path / "identity", manifest], check=True, cwd=tmp_path)
+    subprocess.run([sys.executable, "-c", block("open-python"), tmp_path / "archive.key", path, tmp_path / "logs.tgz"], check=True)
+    subprocess.run(["tar", "-xzf", "logs.tgz"], check=True, cwd=tmp_path)
+    assert (tmp_path / str(source).lstrip("/")).read_bytes() == source.read_bytes()
 
 
 def test_the_commands_with_openssl_refuse_a_damaged_archive(archive, tmp_path):

@@ -24,6 +24,8 @@ need openssh-sftp-server /usr/lib/openssh/sftp-server
 need fiu-utils fiu-run
 need openssl openssl
 need pigz pigz
+# Opens archives for recipients without this software.
+need age age age-keygen
 need logrotate logrotate
 # A program that is called as sendmail is, without the mail server of this machine.
 need msmtp msmtp
