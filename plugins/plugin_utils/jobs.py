@@ -36,10 +36,10 @@ def _start(host: str, places: Document) -> Document:
 
 
 def _finish(document: Document, places: Document) -> None:
-    if isinstance(document["encryption"], dict) and document["encryption"].get("format") != "none":
-        # With recipients, a keyring is only for hosts that shall open their archives too.
-        if not document["encryption"].get("recipients"):
-            document["encryption"].setdefault("keyring", places["log_archive_keyring"])
+    encryption = document["encryption"]
+    # With recipients, a keyring is only for hosts that shall open their archives too.
+    if isinstance(encryption, dict) and encryption.get("format") != "none" and not encryption.get("recipients"):
+        encryption.setdefault("keyring", places["log_archive_keyring"])
 
 
 KIND = documents.Kind(
