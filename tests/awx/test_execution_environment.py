@@ -87,3 +87,21 @@ def test_the_roles_and_playbooks_are_there_by_their_names(collections: pathlib.P
     installed = collections / "ansible_collections" / "infra_ops" / "log_archive"
     assert (installed / "plugins" / "modules" / "archive_run.py").is_file()
     assert {path.name for path in (CHECKOUT / "playbooks").glob("*.yml")} <= {path.name for path in (installed / "playbooks").glob("*.yml")}
+
+
+def test_the_installed_collection_makes_the_same_environment(collections_path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    installed = collections_path / "ansible_collections" / "infra_ops" / "log_archive"
+    definition = installed / "docs" / "execution-environment-installed.yml"
+    sample, own = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in (DEFINITION, definition))
+    for each in (sample, own):
+        del each["dependencies"]["galaxy"], each["additional_build_files"]
+    assert own == sample
+    context = tmp_path / "context"
+    subprocess.run(
+        [str(PROGRAMS / "ansible-builder"), "create", "--file", str(definition), "--context", str(context)], check=True, cwd=tmp_path
+    )
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env.update(ANSIBLE_HOME=str(tmp_path / "ansible"), ANSIBLE_COLLECTIONS_PATH=str(tmp_path / "to"))
+    install = ["collection", "install", "--offline", "-r", "requirements.yml", "--collections-path", str(tmp_path / "to")]
+    subprocess.run([str(PROGRAMS / "ansible-galaxy"), *install], check=True, cwd=context / "_build", env=env)
+    assert (tmp_path / "to/ansible_collections/infra_ops/log_archive/meta/execution-environment.yml").is_file()
