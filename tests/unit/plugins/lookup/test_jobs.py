@@ -17,6 +17,7 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.infra_ops.log_archive.plugins.lookup import jobs
+from lab import quick_ansible
 
 COLLECTIONS = os.environ.get("LOG_ARCHIVE_COLLECTIONS", str(pathlib.Path(__file__).resolve().parents[4] / "build" / "collections"))
 SECRET = "s3cr3t-of-the-bucket"
@@ -37,7 +38,7 @@ class Project:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         program = os.path.join(os.path.dirname(sys.executable), arguments[0])
-        env = dict(os.environ, ANSIBLE_COLLECTIONS_PATH=COLLECTIONS, ANSIBLE_NOCOLOR="1")
+        env = dict(os.environ, **quick_ansible.environment(), ANSIBLE_COLLECTIONS_PATH=COLLECTIONS, ANSIBLE_NOCOLOR="1")
         return subprocess.run([program, *arguments[1:]], cwd=self.folder, env=env, capture_output=True, text=True, check=False)
 
     def play(self, host: str) -> subprocess.CompletedProcess:
