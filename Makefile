@@ -10,7 +10,9 @@ PYTEST ?=
 # Arguments of a benchmark: make bench ARGS='--only idle-run --rounds 9'
 ARGS ?=
 # Processes that run tests at the same time: for two processors, because tests also wait for hosts, servers and clocks.
-WORKERS ?= 4
+WORKERS ?= 5
+# Those of the second line of work in 'make test', which then lasts about as long as the first: few processes for all of the time.
+OTHER_WORKERS ?= 2
 # What another ansible-core can break, with the newest one on the newest interpreter: each playbook on a host, each module and plugin once.
 # To which store a module sends is no matter of Ansible's.
 NEWEST_TESTS ?= tests/newest $(wildcard $(addprefix tests/integration/test_,targets.py recap_notify.py) \
@@ -119,9 +121,9 @@ test: ## Install what the tests need, then run all of them and lint
 	@$(MAKE) --no-print-directory -j2 tests other-tests
 
 other-tests: installed
-	@$(MAKE) --no-print-directory newest
+	@$(MAKE) --no-print-directory newest WORKERS=$(OTHER_WORKERS)
 	@$(MAKE) --no-print-directory lint-ansible
-	@$(MAKE) --no-print-directory py39
+	@$(MAKE) --no-print-directory py39 WORKERS=$(OTHER_WORKERS)
 
 test-quick: lint-quick $(SELF) ## Three minutes for daily work: quick lint, unit tests, one job on a file store
 	$(RUN_PYTEST) tests/unit "tests/integration/test_targets.py::test_target[archive_run]" $(PYTEST)
