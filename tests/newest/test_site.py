@@ -94,6 +94,18 @@ def test_archive_status_and_verify(site: Site) -> None:
     assert site.play("sync")["web1"] == 1
     assert site.play("sync", "--check")["web1"] == 0
     document.write_text(before, encoding="utf-8")
+    # What is left: the other name of the store, and an account of a host that the inventory does not have. Its archives stay.
+    server = site.fleet.hosts["archive1"]
+    folder = "/srv/log-archive/la-web9"
+    server.run(["useradd", "--system", "--user-group", "--comment", "Log archives of web9", "--home-dir", folder, "la-web9"])
+    server.run(["install", "--directory", "--owner=la-web9", "--mode=0700", folder + "/archive"])
+    server.run(["runuser", "--user", "la-web9", "--", "touch", folder + "/archive/one.fernet"])
+    left = {"orphans_remove": "app", "only_store": "renamed", "orphans_forget": "true", "orphans_remove_accounts": "la-web9"}
+    changed = site.play("orphans", "-e", " ".join("log_archive_%s=%s" % item for item in left.items()))
+    assert (changed["web1"], changed["archive1"] > 0) == (1, True)
+    assert server.run(["id", "la-web9"], check=False).returncode != 0
+    assert server.run(["stat", "--format=%U", folder + "/archive/one.fernet"]).stdout.strip() == "root"
+    assert site.play("orphans") == {"web1": 0, "archive1": 0}
 
 
 def test_rotate_and_restore_on_the_controller(site: Site, tmp_path: pathlib.Path) -> None:
