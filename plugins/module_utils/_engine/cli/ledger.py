@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
     from ..tell.ledger import LedgerHead, LedgerRow, WitnessRow
 
 ACTIONS = ("verify", "show", "export", "witness", "accept", "rotate")
-OPTIONS_OF = {"offline": ("verify",), "reason": ("accept",), "since": ("show", "export"), "known": ("witness",)}
+OPTIONS_OF = {"offline": ("verify",), "reason": ("accept",), "since": ("show", "export"), "known": ("witness",), "identity": ("accept",)}
 """The options that only some actions have."""
 MOST_WITNESSED = 2000
 """Entries of a ledger that ``witness`` prints at a time: 1.2 MB."""
@@ -42,13 +42,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--known", metavar="JOB=ENTRY", action="append", help="witness: the number of the entry of a job's ledger that the witness knows"
     )
+    parser.add_argument(
+        "--identity", metavar="FILE", action="append", default=[], help="accept: adopt archives that this private key of a recipient opens"
+    )
     parser.add_argument("--reason", metavar="TEXT", help="accept: why, for the ledger")
 
 
 def manage(options: argparse.Namespace) -> int:
     """Verify, show, export, accept or rotate."""
     for name, actions in OPTIONS_OF.items():
-        if options.action not in actions and getattr(options, name) not in (None, False):
+        if options.action not in actions and getattr(options, name) not in (None, False, []):
             raise UsageError("'ledger %s' has no option --%s" % (options.action, name), hint="It is for 'ledger %s'" % actions[0])
     if options.action in ("accept", "rotate", "export") and len(options.jobs) != 1:
         raise UsageError("'ledger %s' needs the name of one job" % options.action)
@@ -178,13 +181,15 @@ def _witnessed(document: JobDocument, known: t.Mapping[str, int]) -> WitnessRow:
 
 
 def _accept(options: argparse.Namespace) -> int:
+    from ..crypto.envelope import Offline
+    from ..crypto.recipients import read_identities
     from ..run.accept import accept
     from ..tell import ledger as report
 
     done = []
 
     def one(document: JobDocument) -> None:
-        done.append((document["name"], accept(document, options.reason)))
+        done.append((document["name"], accept(document, options.reason, Offline(read_identities(options.identity)))))
 
     code = each_document(options, one, lambda job, error: None)
     left = [report.finding(*finding) for _job, accepted in done for finding in accepted.left]

@@ -10,6 +10,7 @@ import typing as t
 
 from ..archive.naming import host_name, names_of
 from ..base.errors import IntegrityError, StoreNotFoundError
+from ..crypto.envelope import NOT_OFFLINE, Offline
 from ..holdings.heads import heads_in
 from ..holdings.inventory import fetch_manifest
 from ..holdings.trust import Trust
@@ -35,9 +36,10 @@ class Accepted(t.NamedTuple):
     set_aside: t.Optional[str]
 
 
-def accept(document: JobDocument, reason: str) -> Accepted:
+def accept(document: JobDocument, reason: str, offline: Offline = NOT_OFFLINE) -> Accepted:
     """Enter in the ledger of a job what its stores hold or lack without an entry. A broken ledger is kept aside, and a new one begun.
 
+    offline: what opens archives beside the keyring. An archive that it opens is adopted, though anyone can have made it.
     Raises LockedError, StoreError, LogArchiveError.
     """
     host, job = host_name(document["host"]), document["name"]
@@ -52,7 +54,7 @@ def accept(document: JobDocument, reason: str) -> Accepted:
             done = done._replace(set_aside=keeper.replace(_ids(document, catalog, host)))
         keeper.enter("adopt")
         audit = Audit(document, catalog)
-        trust = Trust(document["encryption"]["keyring"])
+        trust = Trust(document["encryption"]["keyring"], offline=offline)
         for options in document["stores"]:
             with contextlib.closing(open_store(options)) as store:
                 found = compare(audit, store)[1]

@@ -207,6 +207,19 @@ def test_without_catalog_and_ledger_nothing_is_adopted(site: Site) -> None:
     assert any("3 archive(s) are archived again" in text for text in record["warnings"])
 
 
+def test_the_operator_adopts_with_an_identity_what_nothing_else_proves(site: Site) -> None:
+    lose(site.host, "state")
+    assert len(site.run()["archives"]) == 3
+    assert site.call("ledger", "verify").code == 4
+    accept = ("ledger", "accept", "syslog", "--reason", "the disk of the host was lost")
+    left = site.call(*accept)
+    assert left.code == 4 and all(key in left.output for key in KEYS)
+    assert site.call(*accept, "--identity", site.stranger).code == 4
+    assert site.call(*accept, "--identity", site.opener).code == 0
+    assert site.call("ledger", "verify").code == 0
+    assert {row["authenticated"] for row in json.loads(site.call("verify", "--json").output)} == {True}
+
+
 def test_retention_goes_on_without_a_key(site: Site) -> None:
     policy = {"keep_last": 1, "max_delete_share": 1}
     record = site.run(retention=policy)
