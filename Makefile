@@ -48,7 +48,7 @@ define venv_where_found
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cloud demo-search picture bench host build changelog clean system python
+.PHONY: help demo demo-cloud demo-search docs picture bench host build changelog clean system python
 .PHONY: test test-quick tests other-tests molecule releases storm storm-search units integration fleet newest py39 lint lint-quick lint-ansible sanity installed environments
 
 help: ## Show this list
@@ -162,6 +162,20 @@ storm-search: $(B)/venv-test/.stamp $(SELF) system ## Kill the follower and its 
 molecule: $(B)/venv-molecule/.stamp $(SELF) ## Archive and restore with Molecule, on this machine, without root and network
 	cd extensions && PATH="$(abspath $(B)/venv-molecule/bin):$$PATH" ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/collections) molecule test
 
+# A warning of Sphinx, such as a broken link, is an error. Links to Ansible's own pages need the internet.
+OUTSIDE := inventories|undefined label: '(ansible_collections.ansible.|common_return_values|action_plugins|ansible_configuration_settings)
+docs: $(B)/venv-docs/.stamp installed ## Lint and render the pages of the modules, plugins and roles, in build/docs
+	@rm -rf $(B)/docs && mkdir -p -m 755 $(B)/docs/rst
+	cd $(B)/docs && PATH="$(abspath $(B)/venv-docs/bin):$$PATH" ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed) && \
+	    export PATH ANSIBLE_COLLECTIONS_PATH && \
+	    antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck $(abspath $(INSTALLED)) && \
+	    antsibull-docs sphinx-init --use-current --fail-on-error --squash-hierarchy --dest-dir . infra_ops.log_archive >init.log && \
+	    antsibull-docs --config-file antsibull-docs.cfg collection --cleanup everything --fail-on-error --use-current --squash-hierarchy \
+	        --dest-dir rst infra_ops.log_archive && \
+	    sphinx-build -q -j auto -b html -c . -w warnings.txt rst html 2>/dev/null && \
+	    ! grep WARNING warnings.txt | grep -vE "$(OUTSIDE)"
+	@echo "Open $(B)/docs/html/index.html"
+
 newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp $(B)/awx/.stamp installed $(SELF) ## Tests of what touches Ansible with the newest ansible-core
 	@if test -x $(B)/venv-newest/bin/python; then \
 	    $(B)/venv-newest/bin/ansible --version | sed -n 1p; \
@@ -257,6 +271,9 @@ $(B)/venv-awscli/.stamp: | python
 
 $(B)/venv-molecule/.stamp: requirements.txt | python
 	$(call venv,"ansible-core>=2.19" "molecule>=25" -r requirements.txt)
+
+$(B)/venv-docs/.stamp: requirements.txt | python
+	$(call venv,"ansible-core>=2.19" "antsibull-docs>=2.28" sphinx sphinx-ansible-theme -r requirements.txt)
 
 # These two are left empty where the machine has no such interpreter.
 $(B)/venv-newest/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python
