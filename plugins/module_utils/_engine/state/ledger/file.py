@@ -234,6 +234,8 @@ class Ledger:
                 file.truncate(good)
                 os.fsync(file.fileno())
         if following.head is None:
+            # A run was killed before its first entry was whole. An empty file would be taken for a ledger that somebody emptied.
+            os.unlink(name_of(self._job), dir_fd=folder)
             return None
         if found is None or found[1] != good:
             self._write_head(folder, following.head, good)

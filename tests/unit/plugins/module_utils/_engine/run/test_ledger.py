@@ -71,6 +71,18 @@ def archived(template: pathlib.Path, tmp_path: pathlib.Path) -> Host:
     return host
 
 
+@pytest.mark.parametrize("left", [b"", b'{"half of the first entry'], ids=["empty", "half"])
+def test_a_run_that_was_killed_while_it_began_the_ledger(left: bytes, host: Host) -> None:
+    host.write_logs(14)
+    host.state.mkdir(0o700)
+    path = host.state / "syslog.ledger"
+    path.touch(0o600)
+    path.write_bytes(left)
+    record = host.run()
+    assert (record["exit_code"], record["errors"]) == (0, [])
+    assert [op for op, _archive in ops(host)] == ["begin", "put"]
+
+
 # -- what a run enters ------------------------------------------------------------------------------------------------
 
 
