@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import io
-import os
-import pathlib
 
-import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.sync import Wanted, sync
 from rigs.host import NOW, Host
 from rigs.stores import new_store
@@ -36,40 +33,6 @@ def contents(options):
             found[item.key] = data.getvalue()
     store.close()
     return found
-
-
-@pytest.fixture
-def options(tmp_path, swift, bucket, openssh):
-    """The options of a store by its name: the kind, and a number for the second of its kind."""
-    pytest.importorskip("boto3")
-    pytest.importorskip("paramiko")
-    folder = pathlib.Path(openssh.root_folder, "sync-" + os.urandom(6).hex())
-    folder.mkdir()
-    common = {
-        "file": {},
-        "s3": {
-            "bucket": bucket,
-            "endpoint_url": swift.endpoint_url,
-            "access_key_id": swift.access_key,
-            "secret_access_key": swift.secret_key,
-            "addressing_style": "path",
-            "checksum_calculation": "when_required",
-        },
-        "sftp": {
-            "host": openssh.host,
-            "port": openssh.port,
-            "user": openssh.user,
-            "private_key_file": openssh.private_key_file,
-            "host_key": openssh.host_key,
-        },
-    }
-
-    def of(name):
-        kind = name.partition("-")[0]
-        place = {"file": {"path": str(tmp_path / name)}, "s3": {"prefix": name}, "sftp": {"path": str(folder / name)}}
-        return {"type": kind, "name": name, **common[kind], **place[kind]}
-
-    return of
 
 
 def test_archives_are_copied_between_stores_of_all_kinds_as_they_are(options, tmp_path):
