@@ -133,11 +133,15 @@ class FernetEnvelope:
         Raises ConfigError if the key would be wrapped for nobody, MissingLibraryError.
         """
         known = {one["recipient"] for one in self._facts["wrapped"]}
+        add = list({recipient.text: recipient for recipient in add}.values())
         new = [recipient for recipient in add if recipient.text not in known]
         wrapped = [one for one in self._facts["wrapped"] if one["recipient"] not in remove]
         if not new and len(wrapped) == len(known):
             return self
         wrapped += [_wrapped(recipient, self._key.secret, name) for recipient in new]
+        if new and len(wrapped) > MOST_RECIPIENTS:
+            text = "the archive would have %d recipients; the limit is %d" % (len(wrapped), MOST_RECIPIENTS)
+            raise ConfigError(text, hint="Remove others from it")
         if not wrapped:
             raise ConfigError("no recipient would be left, and nobody could open the archive any more", hint="Add another one first")
         gone = {*self._facts.get("removed", ()), *(known & set(remove))} - {one["recipient"] for one in wrapped}
@@ -248,7 +252,8 @@ def for_archive(
             raise IntegrityError("the wrapped key belongs to another archive: it is not the key that the manifest names", subject)
         return FernetEnvelope(key, facts, is_vouched)
     if keyring_folder is None:
-        raise KeyringError("the archive is encrypted and no keyring is given", subject, "Set the keyring that contains its key")
+        text = "the archive is encrypted with the key %s of a keyring, and no keyring is given" % facts["key_id"]
+        raise KeyMissingError(text, subject, "Set the keyring that contains its key")
     return FernetEnvelope(keyring.load(keyring_folder, t.cast(str, facts["key_id"])))
 
 
@@ -374,7 +379,7 @@ def _check_wrapped(facts: t.Mapping[str, t.Any], subject: str) -> None:
         if max(len(one["recipient"]), len(one["key"])) > _LONGEST_WRAPPED or not one["recipient"].isprintable():
             raise IntegrityError("the manifest's '%s' is too long, or has other characters than text" % where, subject)
         try:
-            base64.b64decode(one["key"].translate(_STANDARD), validate=True)
+            base64.b64decode(one["key"].translate(_STANDARD) if one["type"] == KEYRING else one["key"], validate=True)
         except ValueError:
             raise IntegrityError("the manifest's '%s.key' is not base64" % where, subject) from None
         if one["type"] == KEYRING and not keyring.is_key_id(one["recipient"]):

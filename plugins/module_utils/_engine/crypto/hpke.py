@@ -22,6 +22,17 @@ _SUITE = b"HPKE" + b"".join(number.to_bytes(2, "big") for number in (0x0020, 0x0
 _AES_KEY, _NONCE = 16, 12
 
 
+_FIELD = 2**255 - 19
+_LOW_ORDER = (
+    0,
+    1,
+    _FIELD - 1,
+    0x00B8495F16056286FDB1329CEB8D09DA6AC49FF1FAE35616AEB8413B7C7AEBE0,
+    0x57119FD0DD4E22D8868E1C58C45C44045BEF839C55B1D0B1248C50A3BC959C5F,
+)
+"""The public keys of X25519 that give the same secret with each private key (https://cr.yp.to/ecdh.html#validate)."""
+
+
 class WrongKeyError(ValueError):
     """The message was sealed for another key or with another ``info``, or it is damaged."""
 
@@ -34,6 +45,12 @@ def generate() -> bytes:
 def public_key(private: bytes) -> bytes:
     """The public key of a private key. Raises MissingLibraryError."""
     return _raw(_private(private).public_key())
+
+
+def is_of_low_order(public: bytes) -> bool:
+    """Whether whoever knows this public key knows the secret that it gives. Libraries refuse it, or end the process."""
+    # X25519 ignores the highest bit (RFC 7748, section 5).
+    return int.from_bytes(public, "little") % 2**255 % _FIELD in _LOW_ORDER
 
 
 def seal(public: bytes, plaintext: bytes, info: bytes) -> bytes:

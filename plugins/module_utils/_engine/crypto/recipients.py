@@ -55,7 +55,7 @@ class Identity(t.NamedTuple):
 def parse(text: str) -> Recipient:
     """The recipient of a text. Raises ConfigError, which states what is wrong with it."""
     shown = text if len(text) <= 100 else text[:97] + "..."
-    if text.strip().lower().startswith(tuple(private for _public, private in _PREFIXES.values())):
+    if any(private + "1" in text.lower() for _public, private in _PREFIXES.values()):
         # Not shown: it is a secret.
         raise ConfigError(
             "it is a private key, and a recipient is a public key", hint="Keep it secret, and make a new one if others saw it"
@@ -66,6 +66,8 @@ def parse(text: str) -> Recipient:
         raise ConfigError("it is not a recipient: %s" % error, ascii(shown), _FORMS) from None
     for kind, (public, _private) in _PREFIXES.items():
         if prefix == public and len(data) == _KEY_SIZE:
+            if hpke.is_of_low_order(data):
+                raise ConfigError("nothing can be encrypted for it: it is not a real key", ascii(shown), _FORMS)
             return Recipient(kind, text.lower(), data)
     raise ConfigError("it is not a recipient of a known type", ascii(shown), _FORMS)
 
@@ -158,7 +160,7 @@ def _read(path: str) -> t.List[Identity]:
     if data.startswith((b"age-encryption.org/v1", b"-----BEGIN AGE ENCRYPTED FILE")):
         raise IdentityError("the identity file is encrypted with a passphrase", path, "Decrypt it first: age -d FILE > PRIVATE_FILE")
     found = []
-    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
         line = line.strip()
         if line and not line.startswith("#"):
             found.append(_identity(line, number, path))

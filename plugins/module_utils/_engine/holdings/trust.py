@@ -159,7 +159,9 @@ class Trust:
             try:
                 self._envelopes[key_id] = envelope.for_archive(facts, self._keyring, self._unencrypted, subject)
             except KeyringError as error:
-                self._missing_keys[key_id] = error
+                # Without a keyring, the error names the archive.
+                if self._keyring is not None:
+                    self._missing_keys[key_id] = error
                 raise
         return self._envelopes[key_id]
 

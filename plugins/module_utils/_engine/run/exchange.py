@@ -20,20 +20,20 @@ if t.TYPE_CHECKING:
     from .context import Context
 
 
-def finish(context: Context) -> None:
-    """Complete the exchange that is recorded, if there is one. The context holds the lock of the job. Raises LogArchiveError."""
+def finish(context: Context, name: str) -> None:
+    """Complete the exchange that is recorded for a store, if there is one. The context has the lock of the job. Raises LogArchiveError."""
     state = context.document["state"]
-    exchange = rewraps.unfinished(state, context.job)
-    if exchange is None:
+    manifests = rewraps.manifests_of(state, context.job, name)
+    if not manifests:
         return
     # A store that the job no longer has is compared with nothing.
-    if exchange.store in context.stores.options:
-        store = context.stores.open(exchange.store)
-        done = {key: manifest for key, manifest in exchange.manifests.items() if _put(store, key, manifest)}
-        context.ledger.rewrap(store.name, done)
-        context.catalog.entered.rewrapped(store.name, done)
+    if name in context.stores.options:
+        store = context.stores.open(name)
+        done = {key: manifest for key, manifest in manifests.items() if _put(store, key, manifest)}
+        context.ledger.rewrap(name, done)
+        context.catalog.entered.rewrapped(name, done)
     try:
-        rewraps.end(state, context.job)
+        rewraps.end(state, context.job, name)
     except OSError as error:
         raise LogArchiveError("cannot record that the manifests are exchanged: %s" % error.strerror, state) from error
 
@@ -41,10 +41,17 @@ def finish(context: Context) -> None:
 def finish_of_run(context: Context) -> None:
     """The same at the beginning of a run: a store that fails, or a disk that is full, does not keep the run from archiving."""
     context.recorder.begin("rewrap", listed=False)
+    again = "cannot complete a rewrap that was cut: %s. The next run, or 'log-archive key rewrap', tries again"
     try:
-        finish(context)
+        names = sorted(rewraps.unfinished(context.document["state"], context.job))
     except LogArchiveError as error:
-        context.recorder.warn("cannot complete a rewrap that was cut: %s. The next run, or 'log-archive key rewrap', tries again" % error)
+        context.recorder.warn(again % error)
+        return
+    for name in names:
+        try:
+            finish(context, name)
+        except LogArchiveError as error:
+            context.recorder.warn(again % error)
 
 
 def _put(store: Store, key: str, manifest: Manifest) -> bool:

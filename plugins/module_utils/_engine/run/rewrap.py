@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..archive.manifest import bound_name, dump, sealed
+from ..archive.manifest import LARGEST, bound_name, dump, sealed
 from ..base.errors import (
     EXIT_DONE,
     EXIT_INTEGRITY,
@@ -23,6 +23,7 @@ from ..base.errors import (
     LogArchiveError,
     StoreDeniedError,
 )
+from ..base.units import format_size
 from ..crypto.envelope import FernetEnvelope, has_recipients
 from ..state import rewraps
 from .context import Context
@@ -82,11 +83,12 @@ def rewrap(document: JobDocument, wanted: Wanted, check: bool, progress: Progres
         stack.callback(context.stores.close)
         if not check:
             context.ledger.enter()
-            finish(context)
         results = []
         for name in wanted.stores:
             done = Rewrapped(name, [], 0, 0, sum(name in names for names in context.catalog.awaited(context.job).values()), {}, None, 0)
             try:
+                if not check:
+                    finish(context, name)
                 done = _rewrap_store(context, name, wanted, done)
             except LogArchiveError as error:
                 done = done._replace(error=str(error), exit_code=error.exit_code)
@@ -132,14 +134,14 @@ def _rewrap_store(context: Context, name: str, wanted: Wanted, done: Rewrapped) 
             if manifest is None:
                 unchanged += 1
                 continue
-            done.changed.append(archive.key)
             batch[archive.key] = manifest
             size += len(dump(manifest))
-            if not context.check and (len(batch) == BATCH or size > BATCH_BYTES):
+            if len(batch) == BATCH or size > BATCH_BYTES:
                 _exchange(context, name, batch)
+                done.changed.extend(batch)
                 batch, size = {}, 0
-    if batch and not context.check:
-        _exchange(context, name, batch)
+    _exchange(context, name, batch)
+    done.changed.extend(batch)
     worst = next((code for code in (EXIT_INTEGRITY, 2, 1, EXIT_PARTLY) if code in codes), EXIT_DONE)
     return done._replace(unchanged=unchanged, without=without, exit_code=worst)
 
@@ -158,9 +160,14 @@ def _rewrapped(manifest: Manifest, authenticated: t.Optional[bool], trust: Trust
     if new is envelope:
         return None
     bare = {field: value for field, value in manifest.items() if field != "hmac"}
-    return sealed(t.cast("Manifest", {**bare, "encryption": new.facts}), new)
+    exchanged = sealed(t.cast("Manifest", {**bare, "encryption": new.facts}), new)
+    size = len(dump(exchanged))
+    if size > LARGEST:
+        raise ConfigError("the manifest would be %d bytes; the limit is %s" % (size, format_size(LARGEST)), subject)
+    return exchanged
 
 
 def _exchange(context: Context, store: str, manifests: t.Mapping[str, Manifest]) -> None:
-    rewraps.begin(context.document["state"], context.job, rewraps.Exchange(store, manifests))
-    finish(context)
+    if manifests and not context.check:
+        rewraps.begin(context.document["state"], context.job, store, manifests)
+        finish(context, store)

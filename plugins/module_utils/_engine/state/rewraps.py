@@ -22,44 +22,48 @@ if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
 
 
-class Exchange(t.NamedTuple):
-    """The new manifests in one store, by the key of the archive."""
-
-    store: str
-    manifests: t.Mapping[str, Manifest]
+Exchanges = t.Dict[str, t.Mapping[str, "Manifest"]]
+"""The new manifests, by the name of the store and the key of the archive."""
 
 
-def begin(state: str, job: str, exchange: Exchange) -> None:
-    """Record an exchange. Raises LogArchiveError, and then nothing may be exchanged."""
-    path = rewraps_path(state, job)
+def begin(state: str, job: str, store: str, manifests: t.Mapping[str, Manifest]) -> None:
+    """Record an exchange in a store that has no unfinished one. Raises LogArchiveError, and then nothing may be exchanged."""
+    exchanges = {**unfinished(state, job), store: manifests}
     try:
-        with held(state) as folder:
-            write_atomically(os.path.basename(path), json.dumps(exchange._asdict()).encode("ascii"), dir_fd=folder)
+        _write(state, job, exchanges)
     except OSError as error:
+        path = rewraps_path(state, job)
         raise LogArchiveError("cannot record which manifests are exchanged: %s" % error.strerror, path) from error
 
 
-def unfinished(state: str, job: str) -> t.Optional[Exchange]:
-    """The exchange that is not complete; None if there is none. Raises LogArchiveError if the file cannot be read."""
+def _write(state: str, job: str, exchanges: Exchanges) -> None:
+    with held(state) as folder:
+        write_atomically(os.path.basename(rewraps_path(state, job)), json.dumps(exchanges).encode("ascii"), dir_fd=folder)
+
+
+def unfinished(state: str, job: str) -> Exchanges:
+    """The exchanges that are not complete. Each store has at most one. Raises LogArchiveError if the file cannot be read."""
     path = rewraps_path(state, job)
     try:
         with held(state) as folder, open(open_file(folder, os.path.basename(path)), encoding="ascii") as file:
-            found = json.load(file)
-            return Exchange(found["store"], found["manifests"])
+            return {store: dict(manifests) for store, manifests in json.load(file).items()}
     except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise LogArchiveError("cannot read which manifests are exchanged (%s)" % error, path) from error
 
 
 def manifests_of(state: str, job: str, store: str) -> t.Mapping[str, Manifest]:
     """The manifests that may already be in this store, by the key of the archive. Raises LogArchiveError."""
-    exchange = unfinished(state, job)
-    return {} if exchange is None or exchange.store != store else exchange.manifests
+    return unfinished(state, job).get(store, {})
 
 
-def end(state: str, job: str) -> None:
-    """Record that the exchange is complete. Raises OSError."""
+def end(state: str, job: str, store: str) -> None:
+    """Record that the exchange in a store is complete. Raises OSError, LogArchiveError."""
+    left = {name: manifests for name, manifests in unfinished(state, job).items() if name != store}
+    if left:
+        _write(state, job, left)
+        return
     with held(state) as folder:
         os.unlink(os.path.basename(rewraps_path(state, job)), dir_fd=folder)
         os.fsync(folder)

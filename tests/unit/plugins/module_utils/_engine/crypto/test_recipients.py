@@ -17,7 +17,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
     IntegrityError,
     MissingLibraryError,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import bech32, recipients
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import bech32, hpke, recipients
 from rigs.recipients import AGE, HPKE, KINDS, identity_file
 
 pytest.importorskip("cryptography")
@@ -71,13 +71,47 @@ def test_an_age_file_of_something_else_is_refused(tmp_path: pathlib.Path) -> Non
         (bech32.encode("age", bytes(31)), "known type"),
         ("", "not a recipient"),
         (bech32.encode("age-secret-key-", bytes(32)).upper(), "private key"),
+        ("identity: %s" % bech32.encode("hpke-secret-key-", bytes(32)).upper(), "private key"),
+        (bech32.encode("age", bytes(32)), "not a real key"),
+        (bech32.encode("hpke", bytes.fromhex("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff")), "not a real key"),
     ],
-    ids=["typo", "ssh", "plugin", "short", "empty", "private"],
+    ids=["typo", "ssh", "plugin", "short", "empty", "private", "private-in-text", "low-order-age", "low-order-hpke"],
 )
 def test_what_is_not_a_recipient_is_named(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why) as raised:
         recipients.parse(text)
     assert "SECRET-KEY-1" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "public",
+    [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    ],
+)
+def test_the_keys_of_low_order_are_those_that_give_no_secret(public: str) -> None:
+    """With such a recipient of age, pyrage ends the process."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+    assert hpke.is_of_low_order(bytes.fromhex(public))
+    with pytest.raises(ValueError):
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(bytes.fromhex(public)))
+    assert not hpke.is_of_low_order(hpke.public_key(hpke.generate()))
+
+
+def test_an_identity_file_of_windows_is_read(tmp_path: pathlib.Path) -> None:
+    """With a byte order mark, and with carriage returns."""
+    _public, path = identity_file(tmp_path, recipients.HPKE)
+    before = recipients.read_identities([path])
+    content = pathlib.Path(path).read_bytes().replace(b"\n", b"\r\n")
+    pathlib.Path(path).write_bytes(b"\xef\xbb\xbf" + content)
+    assert recipients.read_identities([path]) == before
 
 
 def test_a_recipient_is_the_same_in_capitals() -> None:

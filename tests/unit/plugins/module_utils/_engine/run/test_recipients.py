@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -157,6 +158,17 @@ def test_a_damaged_wrapped_key(site: Site) -> None:
     forgery.alter(site.host.store, KEYS[0], encryption=facts)
     restored = site.restore("--identity", site.opener)
     assert restored.code == 4 and "is damaged" in restored.error
+
+
+def test_a_wrapped_key_in_url_safe_base64_is_refused(site: Site) -> None:
+    """Only the key of a keyring is a token, in that alphabet."""
+    lose(site.host, "state")
+    facts = site.manifest(KEYS[0])["encryption"]
+    facts["wrapped"][0]["key"] = "AA-A"
+    forgery.alter(site.host.store, KEYS[0], encryption=facts)
+    restored = site.restore("--identity", site.opener)
+    assert restored.code == 4 and "is not base64" in restored.error
+    assert site.restored() == site.logs()[1:]
 
 
 def test_a_stripped_hmac_is_refused(site: Site) -> None:
@@ -421,6 +433,96 @@ def test_an_append_only_store_is_not_rewrapped(host: Host) -> None:
     site.run()
     called = site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
     assert called.code == 1 and "append-only" in called.output
+    all_is_well(site)
+
+
+def test_archives_of_a_keyring_that_is_not_given_do_not_keep_those_of_recipients(host: Host) -> None:
+    """The job had a keyring, then recipients alone, then a keyring again."""
+    site = Site(host.folder / "host")
+    ring = {"keyring": str(site.host.keyring)}
+    for hour, encryption in ((12, ring), (13, site.encryption), (14, ring)):
+        for path in site.host.logs.iterdir():
+            path.unlink()
+        site.host.write_logs(hour)
+        assert site.run(encryption=encryption)["exit_code"] == 0
+    restored = site.restore("--identity", site.opener)
+    assert restored.code == 4 and KEYS[0] in restored.error and KEYS[2] in restored.error and "no keyring is given" in restored.error
+    assert [path[-2:] for path in files_below(site.host.folder / "to")] == ["13"]
+    verified = site.call("verify", "--level", "authenticated", "--identity", site.opener)
+    wrong = [text for text in verified.output.splitlines() if text.startswith("FAILED")]
+    assert len(wrong) == 2 and all(text.count(key) == 2 for text, key in zip(wrong, (KEYS[0], KEYS[2])))
+    found = site.call("search", "request", "--identity", site.opener, "--count")
+    assert found.output.count(":27") == 1 and KEYS[0] in found.error and KEYS[2] in found.error
+    site.host.write_document(encryption={**ring, **site.encryption})
+    assert site.restore("--identity", site.opener).code == 0 and len(site.restored()) == 3
+
+
+def test_more_recipients_than_a_manifest_may_have_are_refused(site: Site) -> None:
+    """A manifest with more would be refused by whoever reads it."""
+    more = [text for _ in range(49) for text in ("--add", recipients.new_identity()[0])]
+    change = ("key", "rewrap", "--identity", site.opener)
+    refused = site.call(*change, *more)
+    assert refused.code == 2 and refused.output.count("51 recipients; the limit is 50") == 3
+    assert recipients_of(site) == [{site.recipient, site.second}] * 3
+    assert site.call(*change, *more, *more[:2], "--remove", site.second).code == 0
+    assert {len(found) for found in recipients_of(site)} == {50}
+    all_is_well(site)
+
+
+def test_a_manifest_that_nobody_would_read_is_not_put(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import rewrap
+
+    monkeypatch.setattr(rewrap, "LARGEST", 1024)
+    called = site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+    assert called.code == 2 and called.output.count("the limit is 1.0 KiB") == 3
+    assert recipients_of(site) == [{site.recipient, site.second}] * 3
+
+
+def test_what_was_not_exchanged_is_not_reported_as_changed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import rewraps
+
+    def full(*_arguments: t.Any, **_named: t.Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(rewraps, "write_atomically", full)
+    called = site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider, "--json")
+    (row,) = json.loads(called.output)
+    assert called.code == 1 and row["changed"] == [] and "No space left" in row["error"]
+    assert recipients_of(site) == [{site.recipient, site.second}] * 3
+
+
+@pytest.mark.parametrize("by", ["rewrap", "run"])
+def test_a_rewrap_that_fails_in_one_store_is_not_forgotten_in_the_next(host: Host, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first store fails after its first manifest; the second one is rewrapped meanwhile."""
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import StoreUnavailableError
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import base
+
+    folder = host.folder / "host"
+    site = Site(folder, stores=[{"type": "file", "name": name, "path": str(folder / name)} for name in ("store", "second")])
+    assert site.run()["exit_code"] == 0
+    original = base.Store.replace
+    calls: t.List[str] = []
+
+    def failing(store: base.Store, *arguments: t.Any) -> t.Any:
+        calls.append(store.name)
+        if store.name == "store" and calls.count("store") > 1:
+            raise StoreUnavailableError("it does not answer", "store")
+        return original(store, *arguments)
+
+    change = ("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+    with monkeypatch.context() as patch:
+        patch.setattr(base.Store, "replace", failing)
+        called = site.call(*change)
+        assert called.code == 1 and "does not answer" in called.output and "3 rewrapped" in called.output
+        again = site.call(*change, "--store", "second")
+        assert again.code == 0 and "3 unchanged" in again.output
+    assert calls.count("second") == 3
+    for command in (("verify",), ("verify", "--level", "authenticated", "--identity", site.opener), STATUS, ("ledger", "verify")):
+        assert site.call(*command).code == 0, site.call(*command)
+    if by == "run":
+        assert site.run()["exit_code"] == 0
+    assert site.call(*change).code == 0
+    assert recipients_of(site) == [{site.recipient, site.second, site.outsider}] * 3
     all_is_well(site)
 
 
