@@ -14,8 +14,8 @@ name: search_errors
 short_description: What a search could not search on a host
 version_added: 0.1.0
 description:
-  - Takes the registered result of a task that ran C(log-archive search --json) and returns what failed, one sentence each. That nothing was
-    found is no failure.
+  - Takes the registered result of a task that ran C(log-archive search --json) and returns what failed, one sentence each. It is not a
+    failure if nothing was found.
 positional: _input, searched
 options:
   searched:

@@ -11,26 +11,26 @@ short_description: Find lines in archived logs
 version_added: 0.1.0
 description:
   - Searches the logs in the archives of a store for a pattern, oldest archive first, and returns the lines.
-  - Each archive is fetched, as the store holds it, to a file without a name in C($TMPDIR), or C(/var/tmp). It is authenticated there, then
+  - Each archive is fetched, as the store has it, to an unnamed file in C($TMPDIR), or C(/var/tmp). It is authenticated there, then
     decrypted, unpacked and searched as a stream. No log is written to a disk.
   - Logs that are compressed with gzip, bzip2 or xz are searched inside. Logs in other formats are reported in RV(failed_archives).
   - An archive that is damaged, forged or without a key does not end the search. The others are searched; then the module fails and names
     those that were not.
-  - That nothing is found is no failure.
+  - It is not a failure if nothing is found.
   - The lines are in the result, and so in the output of Ansible and of AWX. If they may hold secrets, set C(no_log) for the task.
 options:
   pattern:
     description:
-      - A regular expression of Python, or with O(fixed=true) a text. It is compared with each line alone, as bytes. Of the flags, only
-        V((?i\)) can be used.
+      - A Python regular expression, or plain text with O(fixed=true). It is matched against one line at a time, as bytes. The only
+        flag that can be used is V((?i\)).
     type: str
     required: true
   fixed:
-    description: Whether O(pattern) is a text.
+    description: Whether O(pattern) is plain text.
     type: bool
     default: false
   ignore_case:
-    description: Whether capital and small letters are the same.
+    description: Whether to ignore the difference between uppercase and lowercase letters.
     type: bool
     default: false
   context:

@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def examine(options: argparse.Namespace) -> int:
-    """Show what is wrong with this host and its jobs, and the command that mends it. It changes nothing."""
+    """Show what is wrong with this host and its jobs, and the command that fixes it. It changes nothing."""
     from ..run import doctor
     from ..tell import report
 

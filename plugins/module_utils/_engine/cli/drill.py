@@ -25,17 +25,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``drill``."""
     add_jobs(parser)
     add_store(parser, "drill only this store (default: every store of each job)")
-    parser.add_argument("--sample", metavar="N", type=_count, default=3, help="archives to try of each job in each store (default: 3)")
     parser.add_argument(
-        "--seed", metavar="TEXT", help="what chooses them; the same seed chooses the same (default: the date of today, UTC)"
+        "--sample", metavar="N", type=_count, default=3, help="how many archives of each job to restore from each store (default: 3)"
+    )
+    parser.add_argument(
+        "--seed", metavar="TEXT", help="seed of the sample; the same seed chooses the same archives (default: today's date in UTC)"
     )
     parser.add_argument(
         "--folder",
         metavar="FOLDER",
-        help="where the plaintext lies while it is compared, in a private folder (default: $TMPDIR, or /var/tmp)",
+        help="make a private folder for the plaintext in this folder (default: $TMPDIR, or /var/tmp)",
     )
     add_identities(parser)
-    parser.add_argument("--html", metavar="FILE", help="write the report to this file, too")
+    parser.add_argument("--html", metavar="FILE", help="also write the report to this HTML file")
     # What holdings_of takes from the options of ``restore``.
     parser.set_defaults(host=None, unencrypted=False)
 
@@ -44,7 +46,7 @@ def _count(text: str) -> int:
     import argparse
 
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError("must be a number from 1 on: %r" % text)
+        raise argparse.ArgumentTypeError("must be a number, at least 1: %r" % text)
     return int(text)
 
 

@@ -61,14 +61,14 @@ def add_identities(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help="file with the private key of a recipient, as age-keygen or 'key new-identity' makes it; repeatable",
+        help="file with the private key of a recipient, made by age-keygen or 'key new-identity'; repeatable",
     )
     parser.add_argument(
         "--archive-key-file",
         metavar="FILE",
         action="append",
         default=[],
-        help="file with keys of single archives, one in each line, as 'key unwrap' prints them; repeatable",
+        help="file with keys of single archives, one per line, as 'key unwrap' prints them; repeatable",
     )
 
 
@@ -89,7 +89,7 @@ def add_foreign(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--of-job",
         metavar="NAME",
-        help="archives with this name of a job, which may have no document, with the stores and keys of JOB ('*' selects every name)",
+        help="archives of the job NAME, which needs no document, in the stores of JOB and with its keys ('*' selects every job)",
     )
     parser.add_argument(
         "--prefix", metavar="PREFIX", help="with --store: another prefix of the bucket, or another folder of the server or of this host"

@@ -33,7 +33,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         " give JOB's archives, ledger and records to another job, whose document lists JOB in 'was'. remove: remove what this host has of"
         " JOB; archives in stores stay",
     )
-    parser.add_argument("job", metavar="JOB", nargs="?", help="the job that no document names, or that had the store or the name")
+    parser.add_argument(
+        "job", metavar="JOB", nargs="?", help="the job that no document names, or the job that had the store or the earlier name"
+    )
     parser.add_argument("--stores-of", metavar="JOB", help="send: use the stores and keys of this job")
     parser.add_argument("--store", metavar="NAME", help="send: only to this store. remove: only what the catalog records of this store")
     parser.add_argument("--into", metavar="JOB", help="adopt: the job that lists JOB in 'was'")
@@ -104,8 +106,9 @@ def _adopt(options: argparse.Namespace) -> int:
     if options.json:
         output.print_json([{"job": document["name"], "adopted": taken, "changed": bool(taken)}])
     else:
+        verb = "would adopt " if options.dry_run else "adopted "
         what = ", ".join(taken) or "nothing is left to adopt"
-        output.print_text("%s: %s%s" % (document["name"], "would adopt " * bool(taken and options.dry_run), what))
+        output.print_text("%s: %s%s" % (document["name"], verb if taken else "", what))
     return EXIT_DONE
 
 

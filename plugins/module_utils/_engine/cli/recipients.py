@@ -24,7 +24,7 @@ if t.TYPE_CHECKING:
 
 def add_new_identity_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``key new-identity``."""
-    parser.add_argument("--output", metavar="FILE", help="write the identity to this new file (0600), and print only the recipient")
+    parser.add_argument("--output", metavar="FILE", help="write the identity to this new file (mode 0600), and print only the recipient")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -67,7 +67,7 @@ def _write_private(path: str, text: str) -> None:
 
 def add_unwrap_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``key unwrap``."""
-    parser.add_argument("names", metavar="ARCHIVE", nargs="+", help="name or key of an archive, or path of a log in it")
+    parser.add_argument("names", metavar="ARCHIVE", nargs="+", help="name or key of an archive, or path of a log in one")
     parser.add_argument("--job", dest="jobs", metavar="JOB", action="append", default=[], help="only this job; repeatable (default: all)")
     parser.add_argument("--host", help="archives of this host (default: this host; '*' selects every host)")
     add_store(parser, "look only in this store (default: in the first store of the job that has the archive)")
@@ -99,9 +99,9 @@ def unwrap(options: argparse.Namespace) -> int:
             subject = listed.store.location(copy.key)
             if not has_recipients(copy.manifest["encryption"]):
                 raise ConfigError(
-                    "the archive has no key of its own: what opens it opens others too",
+                    "the archive does not have its own key: the key that opens it also opens others",
                     subject,
-                    "Restore the archive, and give away its logs",
+                    "Restore the archive, and pass on its logs",
                 )
             listed.trust.check(copy.key, copy.manifest, subject)
             found[copy.key] = t.cast(FernetEnvelope, listed.trust.envelope(copy.manifest, subject)).key_text()
@@ -129,7 +129,7 @@ def add_rewrap_options(parser: argparse.ArgumentParser) -> None:
         metavar="RECIPIENT",
         action="append",
         default=[],
-        help="public key of a recipient, or id of a key of the keyring, that shall no longer open the archives; repeatable",
+        help="public key of a recipient, or id of a key of the keyring, that must no longer open the archives; repeatable",
     )
     add_identities(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")

@@ -38,13 +38,15 @@ EXIT_CODES = """exit codes:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``search``."""
     parser.epilog = EXIT_CODES
-    parser.add_argument("pattern", metavar="PATTERN", help="regular expression, as Python has them; it is compared with each line as bytes")
-    parser.add_argument("--fixed", action="store_true", help="PATTERN is a text, not a regular expression")
-    parser.add_argument("--ignore-case", action="store_true", help="capital and small letters are the same")
+    parser.add_argument(
+        "pattern", metavar="PATTERN", help="a Python regular expression; it is matched against one line at a time, as bytes"
+    )
+    parser.add_argument("--fixed", action="store_true", help="PATTERN is plain text, not a regular expression")
+    parser.add_argument("--ignore-case", action="store_true", help="ignore the difference between uppercase and lowercase letters")
     add_range(parser)
     parser.add_argument("--job", dest="jobs", metavar="JOB", action="append", default=[], help="only this job; repeatable (default: all)")
     add_store(parser, "search only in this store (default: in the first store of the job that has the archive)")
-    parser.add_argument("--context", metavar="N", type=int, default=0, help="print N lines before and after each match, too; at most 100")
+    parser.add_argument("--context", metavar="N", type=int, default=0, help="also print N lines before and after each match; at most 100")
     parser.add_argument("--count", action="store_true", help="print only how many lines of each log match")
     limit = "end after N matching lines (default: no limit; with --json %d lines, context included)" % MOST_IN_JSON
     parser.add_argument("--max", metavar="N", type=int, help=limit)

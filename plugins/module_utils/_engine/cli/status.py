@@ -42,9 +42,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--coverage",
         metavar="DAYS",
         type=_days,
-        help="with --json, also which periods of the last days are archived, and the keys in use (with --html the default is 90)",
+        help="with --json, also print which periods of the last DAYS days are archived, and the keys in use; with --html, the days of the"
+        " page (default: 90)",
     )
-    parser.add_argument("--html", metavar="FILE", help="write the status and the coverage to this file, as an HTML page")
+    parser.add_argument("--html", metavar="FILE", help="write the status and the coverage as an HTML page to this file (needs Jinja2)")
     parser.add_argument("--offline", action="store_true", help="report what this host knows, without the stores and without streams")
 
 
@@ -158,7 +159,7 @@ def _write_page(path: str, rows: t.Sequence[t.Union[StatusRow, StreamRow, Orphan
     host = Host(host_name(None), "failed" if failed else "ok", t.cast("t.Sequence[t.Dict[str, t.Any]]", rows), [])
     page = render([host], datetime.now(timezone.utc))
     try:
-        # Names of hosts and paths are nobody else's business, unless somebody opened the file that stands there.
+        # The page names hosts and paths, so a new file is private. An existing file keeps its mode.
         mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o600
         write_atomically(os.path.abspath(path), page.encode("utf-8"), mode)
     except OSError as error:

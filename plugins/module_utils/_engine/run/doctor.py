@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wrong with a host and its jobs, and the command that mends it. It changes nothing."""
+"""What is wrong with a host and its jobs, and the command that fixes it. It changes nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"
 
 
 class Check(t.NamedTuple):
-    """What was checked. job: None for the host. state: OK, WARNING or FAILED. remedy: what mends it, if it is not OK.
+    """What was checked. job: None for the host. state: OK, WARNING or FAILED. remedy: what fixes it, if it is not OK.
 
     exit_code: of the error that was found; 0 unless ``state`` is FAILED.
     """
@@ -88,7 +88,7 @@ def _folders(document: JobDocument) -> t.Iterator[Check]:
     """The folders that the job writes to, or its parents if they do not exist yet."""
     job = document["name"]
     wrong = [
-        Check(job, "folders", FAILED, text, "site, or create it by hand", EXIT_CONFIG) for text in places.missing(document)
+        Check(job, "folders", FAILED, text, "run the playbook site, or create it by hand", EXIT_CONFIG) for text in places.missing(document)
     ]  # fmt: skip
     for option, path in (("state", document["state"]), ("spool", document["spool"])):
         try:
@@ -186,7 +186,7 @@ def _store(document: JobDocument, options: JobStore) -> Check:
             store.list(nothing)
             free, location = store.free_bytes(), store.location()
         if options["type"] == "file" and not os.path.isdir(location) and options["name"] in status.of(document)["verified"]:
-            text = "%s is no folder, but archives were verified in it" % location
+            text = "%s is not a folder, but archives were verified in it" % location
             return Check(
                 document["name"], check, FAILED, text, "mount it, or restore it; 'log-archive status' counts what is missing", EXIT_FAILED
             )

@@ -283,12 +283,12 @@ def rewrapped(results: t.Sequence[t.Tuple[str, t.Mapping[str, t.Any]]], dry_run:
 
 
 _CLOSED = (
-    "note    %d archive(s) were not opened, because this host has no key of theirs: their bytes are those of their manifests, and nothing"
-    " shows that they can be decrypted. To check that: --level authenticated --identity FILE"
+    "note    %d archive(s) were not opened, because this host has no key for them: their bytes match their manifests, but nothing shows"
+    " that they can be decrypted. To check that: --level authenticated --identity FILE"
 )
 _UNAUTHENTICATED = (
-    "note    %d archive(s) are not authenticated: an older version made them, they are not encrypted, or anyone can have made them for"
-    " their recipients"
+    "note    %d archive(s) are not authenticated: an older version made them, they are not encrypted, or they are encrypted for"
+    " recipients, so anyone can have made them"
 )
 
 
@@ -297,7 +297,7 @@ def _unauthenticated(count: int) -> t.List[str]:
 
 
 def checks(found: t.Sequence[t.Mapping[str, t.Any]], all: bool = True) -> str:
-    """What ``doctor`` found, failures first: a line for each check, and what mends it. found: ``run.doctor.Check`` as JSON has it.
+    """What ``doctor`` found, failures first: a line for each check, and what fixes it. found: ``run.doctor.Check`` as JSON has it.
 
     all: show also what is right.
     """

@@ -333,7 +333,7 @@ def test_no_key_of_its_own_no_wrong_identity_no_such_archive(host: Host) -> None
     site = Site(host.folder / "host")
     site.run(encryption={"keyring": str(site.host.keyring)})
     site.host.write_document(encryption={"keyring": str(site.host.keyring)})
-    assert "has no key of its own" in site.call("key", "unwrap", KEYS[0]).error
+    assert "does not have its own key" in site.call("key", "unwrap", KEYS[0]).error
     site.host.write_logs(11)
     site.run()
     recent = KEYS[0].replace(".12.tgz", ".11.tgz")
