@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import typing as t
 
 from ..base.errors import ConfigError, LogArchiveError
@@ -83,13 +82,13 @@ def validate(options: argparse.Namespace) -> int:
     code = each_document(options, validate_job, add_failed)
     if unsuited and not reports and not failures:
         raise ConfigError("no job has the source cloudtrail", ", ".join(unsuited), "Add a job with it; see 'log-archive sample-config'")
-    for path, text in ((options.report, audit_page.as_json), (options.html, audit_page.render)):
-        if path is not None:
-            _write(path, text(reports))
     if options.json:
         output.print_json([*reports, *failures])
     else:
         output.print_text(audit_page.as_text(reports))
+    for path, text in ((options.report, audit_page.as_json), (options.html, audit_page.render)):
+        if path is not None:
+            output.write_file(path, text(reports), "report")
     return output.worst([code, *(report["exit_code"] for report in reports)])
 
 
@@ -125,13 +124,3 @@ def _wanted(options: argparse.Namespace) -> Wanted:
 
     now = datetime.datetime.now(datetime.timezone.utc)
     return Wanted(now, options.since, options.until, options.trail, options.trail_start)
-
-
-def _write(path: str, text: str) -> None:
-    """Write a report. One that stands there is replaced only by a whole one."""
-    from ..base.durable import write_atomically
-
-    try:
-        write_atomically(os.path.abspath(path), text.encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise LogArchiveError("cannot write the report: %s" % error.strerror, path) from error

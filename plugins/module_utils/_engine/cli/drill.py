@@ -9,6 +9,7 @@ import contextlib
 import os
 import typing as t
 
+from ..base import beneath
 from ..base.errors import LogArchiveError
 from . import output
 from .options import add_identities, add_jobs, add_store, each_document, progress_of
@@ -60,6 +61,8 @@ def drill(options: argparse.Namespace) -> int:
     began = datetime.datetime.now(datetime.timezone.utc)
     options.seed = options.seed or began.date().isoformat()
     folder = os.path.abspath(options.folder or temporary_folder())
+    with beneath.open_folder(folder):
+        pass  # One that does not exist is an error before anything is tried.
     drills: t.List[StoreDrill] = []
     errors: t.List[str] = []
 
@@ -68,16 +71,18 @@ def drill(options: argparse.Namespace) -> int:
 
     code = each_document(options, lambda document: drills.extend(_of_job(document, options, folder)), failed)
     rows = [{**each._asdict(), "tried": [one._asdict() for one in each.tried]} for each in drills]
-    if options.html is not None:
-        from ..base.durable import write_atomically
-
-        report = drill_page.render({"": (rows, errors)}, began)
-        write_atomically(os.path.abspath(options.html), report.encode("utf-8"), 0o600)
     if options.json:
         output.print_json(rows)
     else:
         output.print_text(drill_page.text(rows))
-    return output.worst([code, *(each.exit_code for each in drills)])
+    codes = [code, *(each.exit_code for each in drills)]
+    if options.html is not None:
+        try:
+            output.write_file(options.html, drill_page.render({"": (rows, errors)}, began), "page")
+        except LogArchiveError as error:
+            output.print_error("log-archive: %s" % error)
+            codes.append(error.exit_code)
+    return output.worst(codes)
 
 
 def _of_job(document: JobDocument, options: argparse.Namespace, folder: str) -> t.Iterator[StoreDrill]:

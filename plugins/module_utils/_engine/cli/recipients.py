@@ -92,6 +92,8 @@ def unwrap(options: argparse.Namespace) -> int:
             stocks.append(stack.enter_context(contextlib.closing(Stock(holdings, choice, _warn, check=True))))
 
         code = each_document(options, open_stock, lambda job, error: None)
+        if not stocks:
+            return code
         chosen = [(stock, archive) for stock in stocks for archive in stock.chosen(choice)]
         require_names([archive for _stock, archive in chosen], stocks, choice)
         for stock, archive in chosen:
@@ -161,6 +163,6 @@ def rewrap(options: argparse.Namespace) -> int:
     codes.append(each_document(options, rewrap_job, lambda job, error: None))
     if options.json:
         output.print_json([{"job": job, **one._asdict()} for job, one in results])
-    else:
+    elif results:
         output.print_text(report.rewrapped([(job, one._asdict()) for job, one in results], options.dry_run))
     return output.worst(codes)

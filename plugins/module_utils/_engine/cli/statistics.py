@@ -56,11 +56,9 @@ def stats(options: argparse.Namespace) -> int:
     if options.json:
         output.print_json(statistics)
     elif options.html:
-        from ..base.durable import write_atomically
-
         umask = os.umask(0o022)
         os.umask(umask)
-        write_atomically(os.path.abspath(options.html), _page(statistics).encode("utf-8"), 0o644 & ~umask)
+        output.write_file(options.html, _page(statistics), "page", 0o644 & ~umask)
         output.print_text("%s: written" % options.html)
     else:
         output.print_text(_text(statistics))

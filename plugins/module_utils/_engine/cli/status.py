@@ -151,19 +151,14 @@ def _write_page(path: str, rows: t.Sequence[t.Union[StatusRow, StreamRow, Orphan
     from datetime import datetime, timezone
 
     from ..archive.naming import host_name
-    from ..base.durable import write_atomically
     from ..tell.fleet_page import render
     from ..tell.fleet_rows import Host
 
     failed = any(row["exit_code"] for row in rows)
     host = Host(host_name(None), "failed" if failed else "ok", t.cast("t.Sequence[t.Dict[str, t.Any]]", rows), [])
     page = render([host], datetime.now(timezone.utc))
-    try:
-        # The page names hosts and paths, so a new file is private. An existing file keeps its mode.
-        mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o600
-        write_atomically(os.path.abspath(path), page.encode("utf-8"), mode)
-    except OSError as error:
-        raise LogArchiveError("cannot write the page: %s" % error.strerror, path) from error
+    # The page names hosts and paths, so a new file is private. An existing file keeps its mode.
+    output.write_file(path, page, "page", os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o600)
     output.print_text("%s: written" % path)
 
 

@@ -20,6 +20,7 @@ from ..base import beneath
 from ..base.durable import TEMP_PREFIX
 from ..base.errors import EXIT_DONE, EXIT_FAILED, IntegrityError, LogArchiveError
 from ..base.progress import Progress, no_progress
+from ..base.staging import failing_clearly
 from ..holdings.restore import restore_from_stores, stands
 from ..holdings.trust import Choice
 
@@ -98,7 +99,7 @@ def _try(holdings: Holdings, key: str, manifest: Manifest, folder: str, progress
     began = time.monotonic()
     error: t.Optional[LogArchiveError] = None
     try:
-        with private_folder(folder) as private:
+        with failing_clearly(folder), private_folder(folder) as private:
             destination = os.path.join(private, "restored")
             for restored in restore_from_stores([holdings], Choice([key]), destination, progress=progress):
                 if restored.error is not None:
@@ -151,7 +152,9 @@ def private_folder(parent: str) -> t.Iterator[str]:
 
 def _remove_leftovers(root: int) -> None:
     for name in os.listdir(root):
-        if name.startswith(PREFIX) and os.stat(name, dir_fd=root, follow_symlinks=False).st_uid == os.geteuid():
-            with contextlib.suppress(FileNotFoundError, BlockingIOError), beneath.open_below(root, name) as leftover:
-                fcntl.flock(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: a running drill holds it.
-                beneath.remove_tree(root, name)
+        # FileNotFoundError: another drill removed it. BlockingIOError: a running drill holds it. NotADirectoryError: no drill made it.
+        with contextlib.suppress(FileNotFoundError, BlockingIOError, NotADirectoryError):
+            if name.startswith(PREFIX) and os.stat(name, dir_fd=root, follow_symlinks=False).st_uid == os.geteuid():
+                with beneath.open_below(root, name) as leftover:
+                    fcntl.flock(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    beneath.remove_tree(root, name)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -138,6 +139,49 @@ def test_the_plaintext_of_a_killed_drill_is_removed_by_the_next_and_that_of_a_ru
         with drills.private_folder(str(parent)):
             assert os.path.isdir(running)
     drill(host, "--sample", "1")
+
+
+def test_what_only_looks_like_the_folder_of_a_drill_does_not_stop_one(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file and a link, and a folder that another drill removes at the same time."""
+    parent = pathlib.Path(os.environ["TMPDIR"])
+    (parent / (drills.PREFIX + "file")).touch()
+    (parent / (drills.PREFIX + "link")).symlink_to("/etc")
+    listed = os.listdir
+    gone = drills.PREFIX + "gone"
+    monkeypatch.setattr(os, "listdir", lambda folder: [*listed(folder), *([gone] if drills.PREFIX + "file" in listed(folder) else [])])
+    with drills.private_folder(str(parent)) as private:
+        assert os.path.isdir(private)
+    monkeypatch.setattr(os, "listdir", listed)
+    assert sorted(os.listdir(parent)) == [drills.PREFIX + "file", drills.PREFIX + "link"]
+
+
+def test_a_folder_without_space_is_reported_for_each_archive(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tempfile
+
+    def full(**_named: str) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    rows = drill(host, "--sample", "2", code=1)
+    assert ["no space left" in one["error"] for row in rows for one in row["tried"]] == [True] * 4
+
+
+def test_a_page_that_cannot_be_written_hides_no_result(host: Host, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code is that of the damaged archive. A pipe is not replaced."""
+    for path in (host.folder.parent / "first").rglob("*.fernet"):
+        path.write_bytes(b"x" * path.stat().st_size)
+    os.mkfifo(tmp_path / "pipe")
+    for path, why in ((tmp_path / "nowhere" / "page", "No such file or directory"), (tmp_path / "pipe", "it is not a file")):
+        arguments = ("drill", "--sample", "1", "--html", str(path), "--config", str(host.folder / "jobs"))
+        assert cli.main(arguments) == 4
+        printed = capsys.readouterr()
+        assert "tried 2 of 12 archives" in printed.out and "%s: cannot write the page: %s" % (path, why) in printed.err
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
+
+
+def test_a_name_that_is_not_utf_8_is_on_the_page(host: Host, tmp_path: pathlib.Path) -> None:
+    drill(host, "--sample", "1", "--seed", "a\n\udcff", "--html", str(tmp_path / "page"))
+    assert b"Restore drill: passed" in (tmp_path / "page").read_bytes()
 
 
 def test_the_page_has_what_was_tried_and_shows_names_as_text(host: Host, tmp_path: pathlib.Path) -> None:

@@ -339,6 +339,8 @@ def test_no_key_of_its_own_no_wrong_identity_no_such_archive(host: Host) -> None
     recent = KEYS[0].replace(".12.tgz", ".11.tgz")
     assert "is a recipient of the archive" in site.call("key", "unwrap", recent, "--identity", site.stranger).error
     assert "no archive has this name" in site.call("key", "unwrap", "nothing", "--identity", site.opener).error
+    unreadable = site.call("key", "unwrap", recent, "--identity", "/nonexistent")
+    assert unreadable.code == 2 and "cannot read the identity file" in unreadable.error and "no archive" not in unreadable.error
 
 
 def test_new_identity(tmp_path: pathlib.Path) -> None:
@@ -418,6 +420,15 @@ def test_what_is_not_rewrapped_stays_as_it_is(site: Site) -> None:
         assert called.code == code and why in called.output + called.error, (arguments, called)
     assert recipients_of(site) == [{site.recipient, site.second}] * 3
     all_is_well(site)
+
+
+def test_a_job_that_runs_is_not_rewrapped(site: Site) -> None:
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.job import locked
+
+    with locked(site.host.document(**site.changes)):
+        called = site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+    assert (called.code, called.output) == (5, "") and "another run holds the lock" in called.error
+    assert recipients_of(site) == [{site.recipient, site.second}] * 3
 
 
 def test_an_archive_that_somebody_added_is_not_rewrapped(site: Site) -> None:
