@@ -24,7 +24,7 @@ MISSING_COMMAND = "missing_command"
 
 NOT_KNOWN = ("unrecognized arguments", "invalid choice", "there is no command")
 """What the command of an earlier version prints about an argument that it does not have."""
-EARLIER = "the command log-archive on this host is of another version than the controller's. Run infra_ops.log_archive.site. It printed: %s"
+EARLIER = "the command log-archive on this host has another version than the controller. Run infra_ops.log_archive.site. It printed: %s"
 
 LAST_LINES = 5
 """Of the command's standard error, if it printed no result."""

@@ -294,7 +294,7 @@ def _closed(facts: EncryptionFacts, subject: str, offline: Offline) -> KeyMissin
         text = "none of the identities (%s) is a recipient of the archive; it can be opened by %s"
         mine = ", ".join(identity.recipient for identity in offline.identities)
         return NotARecipientError(text % (mine, whom), subject, "Use the identity of one of these")
-    what = "the key that was given is that of another archive" if offline.archive_keys else "no key of it is at hand"
+    what = "the given key belongs to another archive" if offline.archive_keys else "no key for it is available"
     return KeyMissingError(
         "the archive has its own key, and %s; it can be opened by %s" % (what, whom),
         subject,

@@ -58,7 +58,7 @@ def parse(text: str) -> Recipient:
     if any(private + "1" in text.lower() for _public, private in _PREFIXES.values()):
         # Not shown: it is a secret.
         raise ConfigError(
-            "it is a private key, and a recipient is a public key", hint="Keep it secret, and make a new one if others saw it"
+            "it is a private key, and a recipient is a public key", hint="Keep it secret, and make a new one if it was exposed"
         )
     try:
         prefix, data = bech32.decode(text)
@@ -72,7 +72,7 @@ def parse(text: str) -> Recipient:
     raise ConfigError("it is not a recipient of a known type", ascii(shown), _FORMS)
 
 
-_FORMS = "Use a public key of age (age1..., see age-keygen), or one that 'log-archive key new-identity' has made (hpke1...)"
+_FORMS = "Use a public key of age (age1..., see age-keygen), or one that 'log-archive key new-identity' made (hpke1...)"
 
 
 def new_identity() -> t.Tuple[str, str]:
@@ -132,7 +132,9 @@ def from_content(opened: bytes, name: bytes, subject: str) -> bytes:
         raise IntegrityError("what is wrapped is not a key", subject)
     if bound != name:
         raise IntegrityError(
-            "the wrapped key belongs to another archive, %s" % ascii(bound.decode("utf-8", "surrogateescape")), subject, "Somebody moved it"
+            "the wrapped key belongs to another archive, %s" % ascii(bound.decode("utf-8", "surrogateescape")),
+            subject,
+            "Somebody copied it from the manifest of that archive",
         )
     return secret
 
@@ -142,7 +144,7 @@ def _key_of(text: bytes) -> t.Optional[bytes]:
 
 
 def _pyrage() -> t.Any:
-    with needed("pyrage", "age recipients (those of the type hpke need no further library)"):
+    with needed("pyrage", "age recipients (those of the type hpke need no other library)"):
         import pyrage  # type: ignore[import-untyped]
     return pyrage
 

@@ -124,9 +124,7 @@ def compare(manifest: Manifest, folder: str) -> None:
     """Raise IntegrityError unless the restored logs, read again from the disk, are what the host archived by its own catalog."""
     wrong = [source["name"] for source in manifest["sources"] if not stands(source, folder)]
     if wrong:
-        raise IntegrityError(
-            "restored %d of %d logs with other bytes than were archived" % (len(wrong), len(manifest["sources"])), wrong[0]
-        )
+        raise IntegrityError("%d of %d restored logs differ from what was archived" % (len(wrong), len(manifest["sources"])), wrong[0])
 
 
 def _key_of(manifest: Manifest) -> t.Optional[str]:

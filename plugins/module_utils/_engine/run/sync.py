@@ -135,7 +135,7 @@ class _Destination:
         if not usable:
             for copy in copies:
                 self._nowhere.setdefault(copy.store, []).append(one.key)
-            self._record["failed"][one.key] = "no store that may be read has it"
+            self._record["failed"][one.key] = "none of the stores to copy from has it"
         elif run.check:
             self._count_copied(usable[0].key, one.size)
         else:
@@ -223,7 +223,7 @@ class _Destination:
         """One error for all archives that can be read from no store."""
         keys = sorted({key for keys in self._nowhere.values() for key in keys})
         if keys:
-            text = "%d archive(s) cannot be copied: of these stores none has them, only %s: %s"
+            text = "%d archive(s) cannot be copied: none of the stores to copy from has them, only %s: %s"
             self._run.recorder.fail(
                 StoreError(
                     text % (len(keys), ", ".join(sorted(self._nowhere)), some(keys)),

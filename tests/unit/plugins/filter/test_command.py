@@ -52,7 +52,7 @@ def recap(*messages: str, **more: t.Any) -> t.Dict[str, t.Any]:
         (
             answer({"exit_code": 2, "error": {"kind": "usage", "text": "unrecognized arguments: --summary. See 'log-archive --help'"}}, 2),
             [
-                "the command log-archive on this host is of another version than the controller's. Run infra_ops.log_archive.site. "
+                "the command log-archive on this host has another version than the controller. Run infra_ops.log_archive.site. "
                 "It printed: unrecognized arguments: --summary. See 'log-archive --help'"
             ],
         ),

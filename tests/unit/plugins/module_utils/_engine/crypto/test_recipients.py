@@ -184,7 +184,7 @@ def test_without_pyrage_the_error_names_the_other_type(monkeypatch: pytest.Monke
         lambda: recipients.unwrap(identity, wrapped, NAME, "x"),
     ]
     for call in calls:
-        with pytest.raises(MissingLibraryError, match="pyrage.*hpke need no further library"):
+        with pytest.raises(MissingLibraryError, match="pyrage.*hpke need no other library"):
             call()
 
 

@@ -124,7 +124,7 @@ def test_a_job_without_archives_has_failed_its_drill(host: Host) -> None:
 def test_restored_bytes_are_compared_with_what_the_host_recorded(tmp_path: pathlib.Path) -> None:
     (tmp_path / "log").write_bytes(b"other")
     source = {"name": "log", "size": 5, "sha256": "0" * 64}
-    with pytest.raises(IntegrityError, match="restored 1 of 1 logs with other bytes"):
+    with pytest.raises(IntegrityError, match="1 of 1 restored logs differ"):
         drills.compare(t.cast("t.Any", {"sources": [source]}), str(tmp_path))
 
 

@@ -88,7 +88,10 @@ def test_the_host_keeps_no_key_and_each_identity_opens(kind: str, host: Host) ->
     assert len(ids) == 3
     closed = site.restore()
     assert (
-        closed.code != 0 and "no key of it is at hand" in closed.error and site.recipient in closed.error and "--identity" in closed.error
+        closed.code != 0
+        and "no key for it is available" in closed.error
+        and site.recipient in closed.error
+        and "--identity" in closed.error
     )
     assert files_below(site.host.folder / "to") == []
     for number, identity in enumerate((site.opener, site.other)):
@@ -199,7 +202,7 @@ def test_verify_without_an_identity_says_what_it_proves(site: Site) -> None:
     rows = json.loads(site.call("verify", "--json").output)
     assert {(row["level"], row["authenticated"]) for row in rows} == {("read_back", True)}, "the ledger has their manifests"
     thorough = site.call("verify", "--level", "authenticated")
-    assert thorough.code == 4 and "no key of it is at hand" in thorough.output
+    assert thorough.code == 4 and "no key for it is available" in thorough.output
     opened = site.call("verify", "--level", "authenticated", "--identity", site.opener)
     assert opened.code == 0 and "were not opened" not in opened.output
 
@@ -300,7 +303,7 @@ def test_without_pyrage_nothing_is_archived_and_the_error_says_what_to_do(host: 
     monkeypatch.setitem(sys.modules, "pyrage", None)
     record = site.run()
     assert record["exit_code"] == 2 and files_below(site.host.store) == []
-    assert "pyrage" in record["errors"][0] and "hpke need no further library" in record["errors"][0]
+    assert "pyrage" in record["errors"][0] and "hpke need no other library" in record["errors"][0]
 
 
 def test_a_flat_store_and_a_revision_have_their_names(host: Host) -> None:
@@ -325,7 +328,7 @@ def test_the_key_of_one_archive_opens_it_alone(site: Site) -> None:
     path.touch(0o600)
     path.write_text(unwrapped.output)
     restored = site.restore("--archive-key-file", str(path))
-    assert restored.code == 4 and "that of another archive" in restored.error
+    assert restored.code == 4 and "belongs to another archive" in restored.error
     assert site.restored() == site.logs()[1:2]
 
 
@@ -412,7 +415,7 @@ def test_what_is_not_rewrapped_stays_as_it_is(site: Site) -> None:
         ((), 2, "--add and --remove are missing"),
         (("--add", site.second, "--remove", site.second), 2, "have the same recipient"),
         (("--add", "age1x"), 2, "not a recipient"),
-        (("--add", site.outsider), 2, "no key of it is at hand"),
+        (("--add", site.outsider), 2, "no key for it is available"),
         (("--add", site.outsider, "--identity", site.stranger), 2, "is a recipient of the archive"),
         (("--remove", site.recipient, "--remove", site.second, "--identity", site.opener), 2, "nobody could open the archive"),
     ):

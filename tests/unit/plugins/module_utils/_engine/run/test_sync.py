@@ -250,7 +250,7 @@ def test_a_part_is_copied_by_time_and_by_source(first):
     done = synced(first, sources=["third"])
     assert done["synced"]["second"]["copied"] == keys(first.store)[1:2]
     (error,) = done["errors"]
-    assert "2 archive(s) cannot be copied: of these stores none has them, only file: " in error
+    assert "2 archive(s) cannot be copied: none of the stores to copy from has them, only file: " in error
     assert done["exit_code"] == 3
 
 
