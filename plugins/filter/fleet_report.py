@@ -26,8 +26,8 @@ options:
     required: true
   verbose:
     description:
-      - Whether to show everything. Otherwise the plan of a prune in check mode has only the archives that it would remove, and what
-        C(doctor) found only what is wrong.
+      - Whether to show everything. Otherwise the plan of a prune in check mode has only the archives that it would remove, and the
+        result of C(doctor) only the problems.
     type: bool
     default: false
 extends_documentation_fragment:

@@ -52,7 +52,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Show the names of the stores that may have archives of a host that is no more
+- name: Show the names of the stores that may have archives of a host that no longer exists
   ansible.builtin.debug:
     msg: >-
       {{ (lookup('infra_ops.log_archive.jobs') | infra_ops.log_archive.former_documents(host='web9', job='syslog')).syslog.stores

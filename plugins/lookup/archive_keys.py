@@ -11,10 +11,10 @@ version_added: 0.1.0
 author:
   - infra_ops.log_archive contributors (@infra-ops)
 description:
-  - Decrypts the keys of archives on the controller, with the private keys of recipients there. The private keys do not leave it. A host
-    that gets one of the keys that are returned can open this one archive.
+  - Decrypts the keys of archives on the controller, with the private keys of recipients there. The private keys stay there. A host that
+    gets one of the returned keys can open only the archive of that key.
   - Skips archives that are not encrypted for recipients.
-  - Use it only in a task with C(no_log=true), and never as the list of a loop. Ansible shows both.
+  - Use it only in a task with C(no_log=true), and never as the list of a loop: otherwise Ansible shows the keys.
 options:
   _terms:
     description: The archives, as the module M(infra_ops.log_archive.archive_info) returns them.
@@ -27,13 +27,13 @@ options:
     elements: path
     required: true
   unopened:
-    description: Whether an archive that none of them opens is an error (V(fail)) or a warning (V(warn)).
+    description: Whether an archive that none of the identities opens is an error (V(fail)) or a warning (V(warn)).
     type: str
     choices: [fail, warn]
     default: fail
 requirements:
   - cryptography (Python library on the controller)
-  - pyrage (the same), with O(identities) of age
+  - pyrage (Python library on the controller), with O(identities) of the type age
 seealso:
   - module: infra_ops.log_archive.archive_info
   - module: infra_ops.log_archive.archive_restore

@@ -166,7 +166,7 @@ OFFLINE: Spec = {
         "default": [],
         "description": [
             "Keys of single archives that are encrypted for recipients, as the lookup P(infra_ops.log_archive.archive_keys#lookup) or"
-            " C(log-archive key unwrap) returns them. Each opens its archive alone.",
+            " C(log-archive key unwrap) returns them. Each opens only its own archive.",
         ],
     },
 }

@@ -48,7 +48,7 @@ options:
     required: true
 requirements:
   - cryptography (Python library on the host that runs the module)
-  - pyrage (the same), with recipients of age
+  - pyrage (Python library on the same host), with recipients of the type age
 notes:
   - The Python libraries isal and pybase64 make packing several times faster. The archives are the same without them.
 extends_documentation_fragment:

@@ -166,18 +166,18 @@ archives:
           returned: success
           sample: 0f1e2d3c4b5a6978
         wrapped:
-          description: This key, which is that of this archive alone, encrypted for each recipient.
+          description: The key of this archive, encrypted for each recipient.
           type: list
           elements: dict
           returned: if it is encrypted for recipients
           contains:
             type:
-              description: V(age), V(hpke), or V(keyring) if the key is encrypted with one of the keyring of the host.
+              description: V(age), V(hpke), or or V(keyring) if the key is encrypted with a key of the host's keyring.
               type: str
               returned: success
               sample: age
             recipient:
-              description: The public key, or the ID of the key of the keyring.
+              description: The public key, or the ID of the key in the keyring.
               type: str
               returned: success
               sample: age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p

@@ -47,7 +47,7 @@ options:
     default: false
 requirements:
   - cryptography (Python library on the host that runs the module)
-  - pyrage (the same), with O(identities) of age
+  - pyrage (Python library on the same host), with O(identities) of the type age
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
@@ -102,7 +102,7 @@ EXAMPLES = r"""
     keyring: /etc/log-archive/keyring
     dest: /srv/restored
 
-- name: Restore on the controller what is encrypted for recipients
+- name: Restore archives that are encrypted for recipients, on the controller
   infra_ops.log_archive.archive_restore:
     store:
       type: s3
@@ -169,9 +169,9 @@ files:
       sample: s3
     authenticated:
       description:
-        - Whether the HMAC of the manifest is right, and proves that the host made the archive. V(false) if it has none, because an older
+        - Whether the HMAC of the manifest is valid and proves that the host made the archive. V(false) if it has none, because an older
           version made the archive or it is not encrypted, and if the archive was opened by O(identities) or O(archive_keys). Anyone can
-          make an archive for a public key. V(null) if the key was not needed and is not at hand.
+          make an archive for a public key. V(null) if the key was not needed and is not available.
       type: bool
       returned: success
       sample: true

@@ -17,9 +17,9 @@ description:
     not authenticated.
   - It also reports manifests that cannot be used and, without O(names), O(start) and O(end), manifests without an archive and archives
     without a manifest.
-  - Without a key, it compares the bytes of an archive with its manifest, and cannot know whether they can be decrypted. RV(unopened)
-    counts such archives of recipients. With a key from O(identities) or O(archive_keys) it can, but does not know who made the archive,
-    because anyone can make one for a public key. The ledger of the host knows.
+  - Without a key, it compares the bytes of an archive with its manifest, but does not prove that they can be decrypted. RV(unopened)
+    counts the archives for recipients that were not opened. A key from O(identities) or O(archive_keys) proves that, but not who made the
+    archive, because anyone can make one for a public key. The ledger of the host shows which archives the host made.
   - The module does not know which archives a host has stored. The command C(log-archive verify) on the host also compares the store with
     its catalog, and reports archives that were removed or replaced.
 options:
@@ -46,7 +46,7 @@ options:
     default: false
 requirements:
   - cryptography (Python library on the host that runs the module, with O(keyring))
-  - pyrage (the same), with O(identities) of age
+  - pyrage (Python library on the same host), with O(identities) of the type age
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
@@ -138,7 +138,9 @@ unauthenticated:
   type: int
   sample: 1
 unopened:
-  description: Number of these archives that are encrypted for recipients, and of which no key is at hand. They may not be decryptable.
+  description:
+    - Number of these archives that are encrypted for recipients and for which no key is available. It is not proven that they can be
+      decrypted.
   returned: always
   type: int
   sample: 0

@@ -66,7 +66,7 @@ options:
     default: false
 requirements:
   - cryptography (Python library on the host that runs the module)
-  - pyrage (the same), with O(identities) of age
+  - pyrage (Python library on the same host), with O(identities) of the type age
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.cloudtrail

@@ -22,10 +22,10 @@ RECIPIENTS: Spec = {
         "elements": "str",
         "default": [],
         "description": [
-            "Public keys. Each archive gets its own key, and its manifest has that key encrypted for each of them: whoever has the private"
-            " key of one can open it.",
+            "Public keys of recipients. Each archive gets its own key, and its manifest holds that key, encrypted for each recipient."
+            " Anyone with the private key of one recipient can open the archive.",
             "C(age1...) is a public key of age (see C(age-keygen)); this requires the Python library pyrage. C(hpke1...) is one that"
-            " C(log-archive key new-identity) has made; it needs no further library.",
+            " C(log-archive key new-identity) made; it requires no other library.",
             "Without O(keyring) the host itself cannot open the archives.",
         ],
         "example": ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"],
