@@ -202,6 +202,14 @@ def _spooled(context: Context) -> SpoolRecord:
         return {"archives": 0, "bytes": 0}
 
 
+def finish_rewraps(context: Context) -> None:
+    """Complete what a rewrap that was cut has left: until then, the catalog does not have the manifests that are in the store."""
+    if os.path.exists(folders.rewraps_path(context.document["state"], context.job)):
+        from .exchange import finish_of_run
+
+        finish_of_run(context)
+
+
 def _archive_and_prune(context: Context, after_kill: bool) -> None:
     """The pipeline. after_kill: the last run was killed; it may have left unfinished uploads anywhere.
 
@@ -213,10 +221,7 @@ def _archive_and_prune(context: Context, after_kill: bool) -> None:
         recover(context)
         if context.catalog.entered.owes_entries(context.job):
             context.enter("adopt")
-        if os.path.exists(folders.rewraps_path(context.document["state"], context.job)):
-            from .exchange import finish_of_run
-
-            finish_of_run(context)
+        finish_rewraps(context)
         if os.path.exists(folders.removals_path(context.document["state"], context.job)):
             from .delete import finish_deletions
 

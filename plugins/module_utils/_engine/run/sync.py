@@ -21,7 +21,7 @@ from ..holdings.sync import Copy, check_source, find
 from ..tell.lacking import lacking_in
 from .context import Context
 from .deliver import clean, opened
-from .job import carry_out, locked, send_head
+from .job import carry_out, finish_rewraps, locked, send_head
 from .recover import fetch, recover
 
 if t.TYPE_CHECKING:
@@ -75,6 +75,7 @@ def _sync(run: Context, wanted: Wanted) -> None:
         recover(run)
         if run.catalog.entered.owes_entries(run.job):
             run.enter("adopt")
+        finish_rewraps(run)
     for name in wanted.destinations:
         begun = _Destination(run, name, wanted).fill()
         if run.stores.written.get(name):

@@ -543,6 +543,26 @@ def test_a_rewrap_that_fails_in_one_store_is_not_forgotten_in_the_next(host: Hos
 STEPS = ["begin", "put", "put second", "ledger", "head", "catalog", "end"]
 
 
+def test_a_sync_completes_a_rewrap_that_was_cut(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It copies manifests that are on record, so those that were put need their record first."""
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.ledger import file as ledgers
+
+    def killed(*_arguments: t.Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledgers.Ledger, "append", killed)
+        with contextlib.suppress(KeyboardInterrupt):
+            site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+    site.changes["stores"] = [*site.host.stores, {"name": "second", "type": "file", "path": str(site.host.folder / "second")}]
+    site.host.write_document(**site.changes)
+    synced = site.call("sync", "syslog", "--to", "second")
+    assert synced.code == 0 and "3 copied" in synced.output, synced
+    for key in KEYS:
+        assert forgery.read_manifest(site.host.folder / "second", key) == site.manifest(key)
+    all_is_well(site)
+
+
 @pytest.mark.parametrize("by", ["rewrap", "run"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_rewrap_that_is_cut_anywhere_ends_the_same(site: Site, step: str, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
