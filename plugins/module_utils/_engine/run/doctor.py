@@ -198,7 +198,7 @@ def _store(document: JobDocument, options: JobStore) -> Check:
 def _schedule(document: JobDocument) -> Check:
     """Whether cron or a timer of systemd starts the job, and whether that is active."""
     job = document["name"]
-    by_hand = "run the playbook site, or add to a crontab: 5 * * * * log-archive run %s" % shlex.quote(job)
+    by_hand = "run the playbook site, or add to a crontab: 5 * * * * %s run %s" % (shlex.quote(_command()), shlex.quote(job))
     for path, text in _crontabs():
         if _starts(text, job):
             if not _runs_now(CRON):
@@ -216,6 +216,13 @@ def _schedule(document: JobDocument) -> Check:
     if document["schedule"] is not None:
         return Check(job, "schedule", FAILED, "the job has a schedule, but nothing starts it", by_hand, EXIT_FAILED)
     return Check(job, "schedule", WARNING, "found nothing that starts the job", by_hand)
+
+
+def _command() -> str:
+    """The path of the command: cron does not look in /usr/local/bin."""
+    import shutil
+
+    return shutil.which("log-archive") or "/usr/local/bin/log-archive"
 
 
 def _starts(text: str, job: str) -> bool:

@@ -91,8 +91,8 @@ def commented(host: Host) -> None:
         (no_logs, "logs", "failed", 1, "mkdir, or correct select.paths of the job"),
         (no_store, "store file", "failed", 1, "mount it"),
         (state_is_open, "folders", "failed", 2, None),
-        (no_cron, "schedule", "warning", 0, "5 * * * * log-archive run syslog"),
-        (commented, "schedule", "warning", 0, "5 * * * * log-archive run syslog"),
+        (no_cron, "schedule", "warning", 0, "/log-archive run syslog"),
+        (commented, "schedule", "warning", 0, "/log-archive run syslog"),
     ],
 )
 def test_each_fault_is_found_with_what_mends_it(
