@@ -29,7 +29,9 @@ DOCUMENTS = {"JOB": "LOG_ARCHIVE_CONFIG %s" % DEFAULT_CONFIG, "STREAM": "LOG_ARC
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``completion``."""
-    parser.add_argument("shell", choices=tuple(SHELLS), help="the shell; bash and zsh: source <(log-archive completion bash)")
+    parser.add_argument(
+        "shell", choices=tuple(SHELLS), help="the shell; to use the script in bash or zsh: source <(log-archive completion bash)"
+    )
 
 
 def print_script(shell: str, commands: t.Sequence[Described]) -> int:
