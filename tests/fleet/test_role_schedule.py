@@ -301,6 +301,7 @@ def test_the_validation_of_trails_is_started_by_a_timer(ready: t.Any) -> None:
     assert ready.run(["stat", "--format=%a %U %G", LOGS + "/audit"]).stdout == "750 log-archive log-archive-operators\n"
     succeed(ready, audit, **{**variables, "cloud_audit_validate_type": "cron"})
     assert unit(ready, "audit.timer")["LoadState"] == "not-found" and ready.path("/etc/cron.d/log-archive-audit").exists()
+    assert not ready.path("/var/lib/systemd/timers/stamp-log-archive-audit.timer").exists()
     succeed(ready, audit, cloud_audit_state="absent")
     assert not ready.path("/etc/cron.d/log-archive-audit").exists()
 
