@@ -81,9 +81,16 @@ def refuse_cut(member: tarfile.TarInfo, size: int, stored: Stored, subject: str)
 
 
 def batches(items: t.Iterator[t.Any]) -> t.Iterator[t.List[t.Any]]:
-    """The items in lists of ``BATCH``; the last may be shorter."""
+    """The items in lists of ``BATCH``; the last may be shorter. An error is raised after the items that came before it."""
     while True:
-        batch = list(itertools.islice(items, BATCH))
+        batch: t.List[t.Any] = []
+        try:
+            for item in itertools.islice(items, BATCH):
+                batch.append(item)
+        except Exception:
+            if batch:
+                yield batch
+            raise
         if not batch:
             return
         yield batch

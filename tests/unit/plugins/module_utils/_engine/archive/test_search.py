@@ -132,6 +132,15 @@ def test_a_compressed_log_of_absurd_size_is_given_up_in_bounded_memory(
     assert [hit.name for hit in hits if hit.lines] == ["b"]
 
 
+@pytest.mark.parametrize("end", ["cut", "damaged"])
+def test_what_a_compressed_log_has_before_its_damage_is_searched(end: str) -> None:
+    whole = gzip.compress(b"the needle\n" + os.urandom(30000))
+    data = whole[:-10000] if end == "cut" else whole + b"something else"
+    hits = search(token_of({"a": data}), "needle")
+    assert [line.number for hit in hits for line in hit.lines] == [1]
+    assert [end in str(hit.error) for hit in hits if hit.error] == [True]
+
+
 def test_a_damaged_compressed_log_is_reported_and_the_others_are_searched() -> None:
     data = bytearray(gzip.compress(os.urandom(50000), 1))
     data[20000] ^= 255
