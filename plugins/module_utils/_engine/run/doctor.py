@@ -97,7 +97,11 @@ def _folders(document: JobDocument) -> t.Iterator[Check]:
             wrong.append(_failed(job, "folders", error))
             continue
         there = _nearest(path)
-        if not os.access(there, os.W_OK | os.X_OK):
+        if os.statvfs(there).f_flag & os.ST_RDONLY:
+            text = "%s: the file system of %s is read-only" % (option, there)
+            remedy = "find out why in the kernel's log (dmesg), then: mount -o remount,rw %s" % shlex.quote(_mount_point(there))
+            wrong.append(Check(job, "folders", FAILED, text, remedy, EXIT_FAILED))
+        elif not os.access(there, os.W_OK | os.X_OK):
             text = "%s: the user %s cannot write to %s" % (option, _user(), there)
             wrong.append(Check(job, "folders", FAILED, text, "chown %s %s" % (_user(), shlex.quote(there)), EXIT_FAILED))
     yield from wrong or [Check(job, "folders", OK, "state and spool can be written")]
@@ -311,6 +315,13 @@ def _nearest(path: str) -> str:
     """The path, or the nearest folder above it that exists."""
     while not os.path.exists(path) and path != os.path.dirname(path):
         path = os.path.dirname(path)
+    return path
+
+
+def _mount_point(path: str) -> str:
+    """The folder on which the file system of a path is mounted."""
+    while not os.path.ismount(path):
+        path = os.path.dirname(os.path.realpath(path))
     return path
 
 

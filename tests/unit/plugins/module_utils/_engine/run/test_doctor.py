@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -104,6 +105,32 @@ def test_each_fault_is_found_with_what_mends_it(
     assert found[check]["job"] == JOB and found[check]["text"]
     if remedy is not None:
         assert remedy in found[check]["remedy"]
+
+
+def test_a_file_system_that_is_read_only_is_found(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To change the owner of the folder, or to move the catalog away, would not help."""
+    real, opened = os.statvfs, os.open
+
+    class ReadOnly:
+        f_flag = os.ST_RDONLY
+
+        def __init__(self, path: str) -> None:
+            self._real = real(path)
+
+        def __getattr__(self, name: str) -> t.Any:
+            return getattr(self._real, name)
+
+    def refused(path: t.Any, flags: int, *arguments: t.Any, **named: t.Any) -> int:
+        if str(path).endswith("catalog.sqlite"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return opened(path, flags, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "statvfs", ReadOnly)
+        patch.setattr(os, "open", refused)
+        code, found = examine(host)
+    assert code == 1 and "is read-only" in found["folders"]["text"] and "mount -o remount,rw /" in found["folders"]["remedy"]
+    assert "Read-only file system" in found["runs"]["text"] and found["runs"]["remedy"] is None
 
 
 def test_the_crontab_of_another_job_is_none_of_this_job(host: Host) -> None:
