@@ -328,8 +328,9 @@ class Database:
         if "full" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or is_full(os.path.dirname(self.path)):
             return DiskFullError("the catalog cannot be written (%s)" % error, self.path, "Free some space; the next run continues")
         hint = "If it is damaged, move it away: the next run creates a new one and reads from the stores which logs are already archived"
-        # An error of the system, such as a file system that is read-only, shows no damage.
-        return LogArchiveError("the catalog cannot be used (%s)" % error, self.path, None if isinstance(error, OSError) else hint)
+        # A file system that is read-only shows no damage.
+        whole = getattr(error, "errno", None) == errno.EROFS
+        return LogArchiveError("the catalog cannot be used (%s)" % error, self.path, None if whole else hint)
 
 
 def _prepare(state: str, readonly: bool) -> None:
