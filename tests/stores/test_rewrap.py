@@ -32,7 +32,7 @@ def test_archives_in_s3_and_sftp_are_rewrapped_and_open_for_the_new_recipient_al
     host.write_logs(13, 14)
     host.write_document(encryption={"recipients": [first]})
     assert host.run(encryption={"recipients": [first]})["exit_code"] == 0
-    done = command(host, "key", "rewrap", "--identity", first_file, "--add", second, "--remove", first)
+    done = command(host, "key", "rewrap", JOB, "--identity", first_file, "--add", second, "--remove", first)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("2 rewrapped, 0 unchanged") == 2
     for words in (["verify", "--level", "read_back"], ["ledger", "verify"], ["status", "--max-age", "36000d"]):
@@ -46,5 +46,5 @@ def test_archives_in_s3_and_sftp_are_rewrapped_and_open_for_the_new_recipient_al
         restored = command(host, *asked, second_file)
         assert restored.returncode == 0, restored.stderr
         assert [(to / name).read_bytes() for name in files_below(to)] == list(read_logs(host).values())
-    again = command(host, "key", "rewrap", "--identity", second_file, "--add", second, "--remove", first)
+    again = command(host, "key", "rewrap", JOB, "--identity", second_file, "--add", second, "--remove", first)
     assert again.stdout.count("0 rewrapped, 2 unchanged") == 2

@@ -29,6 +29,20 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document (default: all jobs)")
 
 
+def add_jobs_or_all(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add the arguments that name jobs, for a command that changes something: it never means all jobs by naming none."""
+    parser.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document")
+    parser.add_argument("--all", action="store_true", help=text)
+
+
+def check_jobs_or_all(options: argparse.Namespace) -> None:
+    """Raise UsageError unless the options name jobs, or all of them."""
+    if options.jobs and options.all:
+        raise UsageError("--all cannot be combined with names of jobs")
+    if not options.jobs and not options.all:
+        raise UsageError("no job given", hint="Name a job, or use --all")
+
+
 def add_store(parser: argparse.ArgumentParser, text: str) -> None:
     """Add the option that names one store."""
     parser.add_argument("--store", metavar="NAME", help=text)

@@ -13,7 +13,7 @@ import typing as t
 from ..base.errors import EXIT_DONE, ConfigError, LogArchiveError, UsageError
 from ..base.texts import line
 from . import output
-from .options import add_identities, add_store, each_document, offline_of, progress_of, stores
+from .options import add_identities, add_jobs_or_all, add_store, check_jobs_or_all, each_document, offline_of, progress_of, stores
 
 if t.TYPE_CHECKING:
     import argparse
@@ -123,7 +123,7 @@ def _warn(text: str) -> None:
 
 def add_rewrap_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``key rewrap``."""
-    parser.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document (default: all jobs)")
+    add_jobs_or_all(parser, "the archives of every job")
     add_store(parser, "only the archives in this store (default: in each store of the job)")
     parser.add_argument("--add", metavar="RECIPIENT", action="append", default=[], help="public key of a new recipient; repeatable")
     parser.add_argument(
@@ -143,6 +143,7 @@ def rewrap(options: argparse.Namespace) -> int:
     from ..run.rewrap import Wanted, rewrap
     from ..tell import report
 
+    check_jobs_or_all(options)
     if not (options.add or options.remove):
         raise UsageError("--add and --remove are missing", hint="Give at least one recipient")
     add = [recipients.parse(text) for text in options.add]

@@ -9,7 +9,7 @@ import typing as t
 
 from ..base.errors import LockedError, LogArchiveError, UsageError
 from . import output
-from .options import add_period, add_store, check_range, progress_of, stores
+from .options import add_jobs_or_all, add_period, add_store, check_jobs_or_all, check_range, progress_of, stores
 
 if t.TYPE_CHECKING:
     import argparse
@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``run``."""
-    _add_jobs_or_all(parser, "run every job")
+    add_jobs_or_all(parser, "run every job")
     # A dry run uploads nothing, so it has nothing to ask.
     uploads = parser.add_mutually_exclusive_group()
     uploads.add_argument("--dry-run", action="store_true", help="show what a run would do, and change nothing")
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Run jobs."""
     from ..run import job
 
-    _check_jobs_or_all(options)
+    check_jobs_or_all(options)
     confirm: t.Optional[Confirm] = _decline if options.no_upload else None
     if options.confirm:
         from .confirm import Questions
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 def add_send_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``send``."""
-    _add_jobs_or_all(parser, "send what waits for every job")
+    add_jobs_or_all(parser, "send what waits for every job")
     parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and change nothing")
 
 
@@ -59,27 +59,14 @@ def send(options: argparse.Namespace) -> int:
     """Send what waits in the spool."""
     from ..run import job
 
-    _check_jobs_or_all(options)
+    check_jobs_or_all(options)
     progress = progress_of(options)
     return _each(options, lambda document: job.send(document, progress=progress, check=options.dry_run), notify=False)
 
 
-def _add_jobs_or_all(parser: argparse.ArgumentParser, text: str) -> None:
-    """Commands that change something never mean all jobs by naming none."""
-    parser.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document")
-    parser.add_argument("--all", action="store_true", help=text)
-
-
-def _check_jobs_or_all(options: argparse.Namespace) -> None:
-    if options.jobs and options.all:
-        raise UsageError("--all cannot be combined with names of jobs")
-    if not options.jobs and not options.all:
-        raise UsageError("no job given", hint="Name a job, or use --all")
-
-
 def add_prune_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``prune``."""
-    _add_jobs_or_all(parser, "prune every job")
+    add_jobs_or_all(parser, "prune every job")
     add_store(parser, "prune only this store")
     parser.add_argument("--dry-run", action="store_true", help="show the plan, with a reason for each archive, and remove nothing")
     parser.add_argument(
@@ -94,7 +81,7 @@ def prune(options: argparse.Namespace) -> int:
     """Apply the retention of jobs."""
     from ..run import job
 
-    _check_jobs_or_all(options)
+    check_jobs_or_all(options)
 
     def prune_one(document: JobDocument) -> RunRecord:
         names = [store["name"] for store in stores(document, options.store)]
@@ -105,7 +92,7 @@ def prune(options: argparse.Namespace) -> int:
 
 def add_sync_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``sync``."""
-    _add_jobs_or_all(parser, "sync the stores of every job")
+    add_jobs_or_all(parser, "sync the stores of every job")
     parser.add_argument("--from", dest="source", metavar="STORE", help="copy only from this store (default: from any store of the job)")
     parser.add_argument("--to", dest="destination", metavar="STORE", help="copy only to this store (default: to every store of the job)")
     add_period(parser)
@@ -114,7 +101,7 @@ def add_sync_options(parser: argparse.ArgumentParser) -> None:
 
 def sync(options: argparse.Namespace) -> int:
     """Copy archives between the stores of jobs."""
-    _check_jobs_or_all(options)
+    check_jobs_or_all(options)
     check_range(options)
     if options.source is not None and options.source == options.destination:
         raise UsageError("--from and --to name the same store", hint="Name two stores of the job, or leave one of them out")

@@ -376,7 +376,7 @@ def recipients_of(site: Site) -> t.List[t.Set[str]]:
 
 def test_rewrap_adds_and_removes_and_encrypts_nothing_again(site: Site) -> None:
     before = {key: (site.host.store / key).read_bytes() for key in KEYS}
-    change = ("key", "rewrap", "--identity", site.opener, "--add", site.outsider, "--remove", site.second)
+    change = ("key", "rewrap", JOB, "--identity", site.opener, "--add", site.outsider, "--remove", site.second)
     dry = site.call(*change, "--dry-run")
     assert dry.code == 0 and "3 would be rewrapped" in dry.output
     assert recipients_of(site) == [{site.recipient, site.second}] * 3
@@ -396,7 +396,7 @@ def test_rewrap_adds_and_removes_and_encrypts_nothing_again(site: Site) -> None:
 
 
 def test_a_rewrapped_archive_survives_a_lost_catalog(site: Site) -> None:
-    assert site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider).code == 0
+    assert site.call("key", "rewrap", JOB, "--identity", site.opener, "--add", site.outsider).code == 0
     os.unlink(site.host.state / "catalog.sqlite")
     assert site.run(delete_sources=True)["archives"] == []
     assert site.call("verify").code == 0 and site.call("ledger", "verify").code == 0
@@ -405,7 +405,7 @@ def test_a_rewrapped_archive_survives_a_lost_catalog(site: Site) -> None:
 def test_the_host_rewraps_with_its_keyring(host: Host) -> None:
     site = Site(host.folder / "host", keyring=True)
     site.run()
-    assert site.call("key", "rewrap", "--add", site.outsider, "--remove", site.second).code == 0
+    assert site.call("key", "rewrap", JOB, "--add", site.outsider, "--remove", site.second).code == 0
     all_is_well(site)
     assert site.restore("--identity", site.stranger).code == 0
 
@@ -419,7 +419,7 @@ def test_what_is_not_rewrapped_stays_as_it_is(site: Site) -> None:
         (("--add", site.outsider, "--identity", site.stranger), 2, "is a recipient of the archive"),
         (("--remove", site.recipient, "--remove", site.second, "--identity", site.opener), 2, "nobody could open the archive"),
     ):
-        called = site.call("key", "rewrap", *arguments)
+        called = site.call("key", "rewrap", JOB, *arguments)
         assert called.code == code and why in called.output + called.error, (arguments, called)
     assert recipients_of(site) == [{site.recipient, site.second}] * 3
     all_is_well(site)
@@ -429,14 +429,14 @@ def test_a_job_that_runs_is_not_rewrapped(site: Site) -> None:
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.job import locked
 
     with locked(site.host.document(**site.changes)):
-        called = site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+        called = site.call("key", "rewrap", JOB, "--identity", site.opener, "--add", site.outsider)
     assert (called.code, called.output) == (5, "") and "another run holds the lock" in called.error
     assert recipients_of(site) == [{site.recipient, site.second}] * 3
 
 
 def test_an_archive_that_somebody_added_is_not_rewrapped(site: Site) -> None:
     forged(site, KEYS[0], b"made up\n")
-    called = site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+    called = site.call("key", "rewrap", JOB, "--identity", site.opener, "--add", site.outsider)
     assert called.code == 4 and KEYS[0] in called.output and "was replaced" in called.output
     assert [site.outsider in found for found in recipients_of(site)] == [False, True, True]
 
@@ -445,7 +445,7 @@ def test_an_append_only_store_is_not_rewrapped(host: Host) -> None:
     folder = host.folder / "host"
     site = Site(folder, stores=[{"type": "file", "path": str(folder / "store"), "append_only": True}])
     site.run()
-    called = site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+    called = site.call("key", "rewrap", JOB, "--identity", site.opener, "--add", site.outsider)
     assert called.code == 1 and "append-only" in called.output
     all_is_well(site)
 
@@ -474,7 +474,7 @@ def test_archives_of_a_keyring_that_is_not_given_do_not_keep_those_of_recipients
 def test_more_recipients_than_a_manifest_may_have_are_refused(site: Site) -> None:
     """A manifest with more would be refused by whoever reads it."""
     more = [text for _ in range(49) for text in ("--add", recipients.new_identity()[0])]
-    change = ("key", "rewrap", "--identity", site.opener)
+    change = ("key", "rewrap", JOB, "--identity", site.opener)
     refused = site.call(*change, *more)
     assert refused.code == 2 and refused.output.count("51 recipients; the limit is 50") == 3
     assert recipients_of(site) == [{site.recipient, site.second}] * 3
@@ -487,7 +487,7 @@ def test_a_manifest_that_nobody_would_read_is_not_put(site: Site, monkeypatch: p
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import rewrap
 
     monkeypatch.setattr(rewrap, "LARGEST", 1024)
-    called = site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+    called = site.call("key", "rewrap", JOB, "--identity", site.opener, "--add", site.outsider)
     assert called.code == 2 and called.output.count("the limit is 1.0 KiB") == 3
     assert recipients_of(site) == [{site.recipient, site.second}] * 3
 
@@ -499,7 +499,7 @@ def test_what_was_not_exchanged_is_not_reported_as_changed(site: Site, monkeypat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(rewraps, "write_atomically", full)
-    called = site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider, "--json")
+    called = site.call("key", "rewrap", JOB, "--identity", site.opener, "--add", site.outsider, "--json")
     (row,) = json.loads(called.output)
     assert called.code == 1 and row["changed"] == [] and "No space left" in row["error"]
     assert recipients_of(site) == [{site.recipient, site.second}] * 3
@@ -523,7 +523,7 @@ def test_a_rewrap_that_fails_in_one_store_is_not_forgotten_in_the_next(host: Hos
             raise StoreUnavailableError("it does not answer", "store")
         return original(store, *arguments)
 
-    change = ("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+    change = ("key", "rewrap", JOB, "--identity", site.opener, "--add", site.outsider)
     with monkeypatch.context() as patch:
         patch.setattr(base.Store, "replace", failing)
         called = site.call(*change)
@@ -553,7 +553,7 @@ def test_a_sync_completes_a_rewrap_that_was_cut(site: Site, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(ledgers.Ledger, "append", killed)
         with contextlib.suppress(KeyboardInterrupt):
-            site.call("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+            site.call("key", "rewrap", JOB, "--identity", site.opener, "--add", site.outsider)
     site.changes["stores"] = [*site.host.stores, {"name": "second", "type": "file", "path": str(site.host.folder / "second")}]
     site.host.write_document(**site.changes)
     synced = site.call("sync", "syslog", "--to", "second")
@@ -591,7 +591,7 @@ def test_a_rewrap_that_is_cut_anywhere_ends_the_same(site: Site, step: str, by: 
             raise KeyboardInterrupt
         return original(*arguments, **named)
 
-    change = ("key", "rewrap", "--identity", site.opener, "--add", site.outsider)
+    change = ("key", "rewrap", JOB, "--identity", site.opener, "--add", site.outsider)
     with monkeypatch.context() as patch:
         patch.setattr(target, name, killed)
         with contextlib.suppress(KeyboardInterrupt):
