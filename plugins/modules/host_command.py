@@ -100,7 +100,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._installatio
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import difference, reporting, unescaped
 
 LONGEST_FIRST_LINE = 127
-MANUAL = "import sys; sys.path.insert(0, sys.argv[1]); from log_archive.cli.main import main; sys.exit(main(['man']))"
+MANUAL = "import sys; sys.path.insert(0, sys.argv[1]); from log_archive.cli.main import main; raise SystemExit(main(['man']))"
 """The program that prints the manual page of the package in a folder."""
 
 

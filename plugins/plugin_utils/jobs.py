@@ -54,5 +54,5 @@ KIND = documents.Kind(
     start=_start,
     finish=_finish,
     problems=lambda document, roots: places_of_jobs.outside_of(normalise(document), roots),
-    conflicts=lambda document, others: name_conflicts(document, others),
+    conflicts=name_conflicts,
 )

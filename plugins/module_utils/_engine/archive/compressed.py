@@ -26,8 +26,7 @@ _KNOWN = {b"\x1f\x8b\x08": "gzip", b"\xfd7zXZ\0": "xz", **{b"BZh%d1A" % level: "
 _UNKNOWN = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4", b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7z"}
 
 
-@contextlib.contextmanager
-def content(pieces: t.Iterator[bytes], beginning: bytes, size: int, name: str) -> t.Iterator[t.Iterator[bytes]]:
+def content(pieces: t.Iterator[bytes], beginning: bytes, size: int, name: str) -> t.ContextManager[t.Iterator[bytes]]:
     """What a log contains, uncompressed in another thread if it is compressed.
 
     pieces: of the log, of ``size`` bytes. beginning: its first bytes, ``LONGEST_MAGIC`` if it has as many. name: how errors name it.
@@ -38,11 +37,7 @@ def content(pieces: t.Iterator[bytes], beginning: bytes, size: int, name: str) -
     if unknown is not None:
         raise SourceError("the log is a %s file, and was not searched inside" % unknown, name, "Restore it, and search it with other tools")
     format = _format_of(beginning, _KNOWN)
-    if format is None:
-        yield pieces
-    else:
-        with ahead(_uncompressed(pieces, format, size, name)) as plain:
-            yield plain
+    return contextlib.nullcontext(pieces) if format is None else ahead(_uncompressed(pieces, format, size, name))
 
 
 def _format_of(beginning: bytes, known: t.Mapping[bytes, str]) -> t.Optional[str]:
@@ -66,7 +61,9 @@ def _uncompressed(pieces: t.Iterator[bytes], format: str, size: int, name: str) 
                 inflater = opener()
             try:
                 plain = inflater.decompress(data, CHUNK)
-            except errors as error:
+            except Exception as error:
+                if not isinstance(error, errors):
+                    raise
                 raise SourceError("the %s file in the archive is damaged (%s)" % (format, error), name) from error
             data = getattr(inflater, "unconsumed_tail", b"") or (inflater.unused_data if inflater.eof else b"")
             done += len(plain)
