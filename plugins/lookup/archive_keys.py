@@ -14,7 +14,7 @@ description:
   - Decrypts the keys of archives on the controller, with the private keys of recipients there. The private keys stay there. A host that
     gets one of the returned keys can open only the archive of that key.
   - Skips archives that are not encrypted for recipients.
-  - Use it only in a task with C(no_log=true), and never as the list of a loop: otherwise Ansible shows the keys.
+  - Use it only in a task with C(no_log=true), and never as the list of a loop; otherwise Ansible shows the keys.
 options:
   _terms:
     description: The archives, as the module M(infra_ops.log_archive.archive_info) returns them.
