@@ -110,16 +110,29 @@ def staging_in(destination: str) -> t.Iterator[Staging]:
 
     The destination is made (0700) if it is missing. Raises ConfigError if another user could exchange it (see ``open_private``).
     """
-    with beneath.open_private(destination, create=True) as root:
+    with beneath.open_private(destination, create=True) as root, contextlib.ExitStack() as stack:
         _remove_leftovers(root)
-        name = STAGING_PREFIX + os.urandom(8).hex()
+        name, folder = new_locked_folder(root, STAGING_PREFIX, stack)
+        try:
+            yield Staging(destination, root, folder)
+        finally:
+            _remove(root, name, folder)
+
+
+def new_locked_folder(root: int, prefix: str, stack: contextlib.ExitStack) -> t.Tuple[str, int]:
+    """Make a folder (0700) in ``root`` with a name that begins with ``prefix``; returns its name and its descriptor, which holds a lock.
+
+    stack: keeps it open. Who removes what killed processes left takes folders without a lock. So another process may remove this one before
+    it is locked: then a new one is made.
+    """
+    while True:
+        name = prefix + os.urandom(8).hex()
         os.mkdir(name, 0o700, dir_fd=root)
-        with beneath.open_below(root, name) as folder:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX)
-                yield Staging(destination, root, folder)
-            finally:
-                _remove(root, name, folder)
+        with contextlib.suppress(FileNotFoundError):
+            folder = stack.enter_context(beneath.open_below(root, name))
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if beneath.identity(os.stat(name, dir_fd=root, follow_symlinks=False)) == beneath.identity(os.fstat(folder)):
+                return name, folder
 
 
 def remove_leftovers(destination: str) -> None:

@@ -20,7 +20,7 @@ from ..base import beneath
 from ..base.durable import TEMP_PREFIX
 from ..base.errors import EXIT_DONE, EXIT_FAILED, IntegrityError, LogArchiveError
 from ..base.progress import Progress, no_progress
-from ..base.staging import failing_clearly
+from ..base.staging import failing_clearly, new_locked_folder
 from ..holdings.restore import restore_from_stores, stands
 from ..holdings.trust import Choice
 
@@ -135,15 +135,11 @@ def _key_of(manifest: Manifest) -> t.Optional[str]:
 def private_folder(parent: str) -> t.Iterator[str]:
     """A new folder for plaintext that only this user can enter. It is removed at the end, and those that killed drills left are removed
     first."""
-    import tempfile
-
-    with beneath.open_folder(parent) as root:
+    with beneath.open_folder(parent) as root, contextlib.ExitStack() as stack:
         _remove_leftovers(root)
-        name = os.path.basename(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        name, _folder = new_locked_folder(root, PREFIX, stack)
         try:
-            with beneath.open_below(root, name) as held:
-                fcntl.flock(held, fcntl.LOCK_EX)
-                yield os.path.join(parent, name)
+            yield os.path.join(parent, name)
         finally:
             beneath.remove_tree(root, name)
 

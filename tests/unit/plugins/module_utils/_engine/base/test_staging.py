@@ -81,6 +81,31 @@ def test_the_staging_folder_is_private_and_goes_at_the_end(destination: pathlib.
     assert os.listdir(destination) == []
 
 
+def test_a_folder_that_another_process_removed_before_its_lock_is_made_again(
+    destination: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two restores begin in one destination: the second takes the folder of the first for a leftover until that is locked."""
+    locks = []
+    lock = fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        if operation == fcntl.LOCK_EX:
+            locks.append(descriptor)
+            if len(locks) == 1:
+                staging.remove_leftovers(str(destination))
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(staging.fcntl, "flock", flock)
+    with staging.staging_in(str(destination)) as held:
+        with held.create("0") as file:
+            file.write(b"a line")
+        assert len(locks) == 2
+        assert len([name for name in os.listdir(destination) if name.startswith(staging.STAGING_PREFIX)]) == 1
+        staging.remove_leftovers(str(destination))
+        assert len([name for name in os.listdir(destination) if name.startswith(staging.STAGING_PREFIX)]) == 1
+    assert os.listdir(destination) == []
+
+
 def test_the_staging_folder_goes_when_the_body_fails(destination: pathlib.Path) -> None:
     with pytest.raises(ZeroDivisionError), staging.staging_in(str(destination)) as folder:
         folder.create("file").close()

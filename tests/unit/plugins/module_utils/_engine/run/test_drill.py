@@ -156,12 +156,10 @@ def test_what_only_looks_like_the_folder_of_a_drill_does_not_stop_one(host: Host
 
 
 def test_a_folder_without_space_is_reported_for_each_archive(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    import tempfile
-
-    def full(**_named: str) -> str:
+    def full(*_arguments: object) -> t.NoReturn:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    monkeypatch.setattr(drills, "new_locked_folder", full)
     rows = drill(host, "--sample", "2", code=1)
     assert ["no space left" in one["error"] for row in rows for one in row["tried"]] == [True] * 4
 
