@@ -128,6 +128,7 @@ class _Kind:
                 places.append(2 if column.field == DERIVED_IP else 3)
                 continue
             if column.field == "sender":
+                fields[1] = ("sender", t.Annotated[str, msgspec.Meta(max_length=column.length)])
                 places.append(5)
                 continue
             kind: t.Any = {INTEGER: integer, BOOLEAN: bool}.get(column.kind, str)

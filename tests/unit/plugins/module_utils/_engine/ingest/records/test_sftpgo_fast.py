@@ -85,6 +85,8 @@ ODD = [
     b"",
     b'{"sender":"',
     b'{"time":"2026-11-03T02:00:00.000","sender":"sftpd","message":"m","level":"debug"}',
+    b'{"time":"2026-11-03T02:00:00.000","sender":"%s","message":"m","level":"debug"}' % (b"s" * 64),
+    b'{"time":"2026-11-03T02:00:00.000","sender":"%s","message":"m","level":"debug"}' % (b"s" * 65),
     json.dumps(json.loads(upload())).encode(),
 ]
 
