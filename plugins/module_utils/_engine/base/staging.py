@@ -111,7 +111,7 @@ def staging_in(destination: str) -> t.Iterator[Staging]:
     The destination is made (0700) if it is missing. Raises ConfigError if another user could exchange it (see ``open_private``).
     """
     with beneath.open_private(destination, create=True) as root, contextlib.ExitStack() as stack:
-        _remove_leftovers(root)
+        remove_unlocked(root, STAGING_PREFIX)
         name, folder = new_locked_folder(root, STAGING_PREFIX, stack)
         try:
             yield Staging(destination, root, folder)
@@ -138,15 +138,19 @@ def new_locked_folder(root: int, prefix: str, stack: contextlib.ExitStack) -> t.
 def remove_leftovers(destination: str) -> None:
     """Remove the staging folders that killed runs left in ``destination``, unless another user could exchange it."""
     with contextlib.suppress(ConfigError, FileNotFoundError, NotADirectoryError), beneath.open_private(destination) as root:
-        _remove_leftovers(root)
+        remove_unlocked(root, STAGING_PREFIX)
 
 
-def _remove_leftovers(root: int) -> None:
-    for entry in os.listdir(root):
-        if entry.startswith(STAGING_PREFIX):
-            with contextlib.suppress(FileNotFoundError, BlockingIOError), beneath.open_below(root, entry) as leftover:
-                fcntl.flock(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: a running restore holds it.
-                _remove(root, entry, leftover)
+def remove_unlocked(root: int, prefix: str) -> None:
+    """Remove this user's folders in ``root`` with names that begin with ``prefix``, with all that is in them, unless a process holds their
+    lock (``new_locked_folder``)."""
+    for name in os.listdir(root):
+        # FileNotFoundError: another process removed it. BlockingIOError: a running one holds it. NotADirectoryError: it is no such folder.
+        with contextlib.suppress(FileNotFoundError, BlockingIOError, NotADirectoryError):
+            if name.startswith(prefix) and os.stat(name, dir_fd=root, follow_symlinks=False).st_uid == os.geteuid():
+                with beneath.open_below(root, name) as leftover:
+                    fcntl.flock(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    beneath.remove_tree(root, name)
 
 
 def _remove(root: int, name: str, folder: int) -> None:

@@ -9,7 +9,6 @@ The sample depends on the seed and on the archives only: the same seed tries the
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import heapq
 import os
@@ -20,7 +19,7 @@ from ..base import beneath
 from ..base.durable import TEMP_PREFIX
 from ..base.errors import EXIT_DONE, EXIT_FAILED, IntegrityError, LogArchiveError
 from ..base.progress import Progress, no_progress
-from ..base.staging import failing_clearly, new_locked_folder
+from ..base.staging import failing_clearly, new_locked_folder, remove_unlocked
 from ..holdings.restore import restore_from_stores, stands
 from ..holdings.trust import Choice
 
@@ -136,19 +135,9 @@ def private_folder(parent: str) -> t.Iterator[str]:
     """A new folder for plaintext that only this user can enter. It is removed at the end, and those that killed drills left are removed
     first."""
     with beneath.open_folder(parent) as root, contextlib.ExitStack() as stack:
-        _remove_leftovers(root)
+        remove_unlocked(root, PREFIX)
         name, _folder = new_locked_folder(root, PREFIX, stack)
         try:
             yield os.path.join(parent, name)
         finally:
             beneath.remove_tree(root, name)
-
-
-def _remove_leftovers(root: int) -> None:
-    for name in os.listdir(root):
-        # FileNotFoundError: another drill removed it. BlockingIOError: a running drill holds it. NotADirectoryError: no drill made it.
-        with contextlib.suppress(FileNotFoundError, BlockingIOError, NotADirectoryError):
-            if name.startswith(PREFIX) and os.stat(name, dir_fd=root, follow_symlinks=False).st_uid == os.geteuid():
-                with beneath.open_below(root, name) as leftover:
-                    fcntl.flock(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    beneath.remove_tree(root, name)
