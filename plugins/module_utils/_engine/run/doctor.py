@@ -86,7 +86,7 @@ def _failed(job: t.Optional[str], check: str, error: LogArchiveError, remedy: t.
 
 def _folders(document: JobDocument) -> t.Iterator[Check]:
     """The folders that the job writes to, or its parents if they do not exist yet."""
-    job = document["name"]
+    job, user = document["name"], folders.user_name(os.geteuid())
     wrong = [
         Check(job, "folders", FAILED, text, "run the playbook site, or create it by hand", EXIT_CONFIG) for text in places.missing(document)
     ]  # fmt: skip
@@ -102,8 +102,8 @@ def _folders(document: JobDocument) -> t.Iterator[Check]:
             remedy = "find out why in the kernel's log (dmesg), then: mount -o remount,rw %s" % shlex.quote(_mount_point(there))
             wrong.append(Check(job, "folders", FAILED, text, remedy, EXIT_FAILED))
         elif not os.access(there, os.W_OK | os.X_OK):
-            text = "%s: the user %s cannot write to %s" % (option, _user(), there)
-            wrong.append(Check(job, "folders", FAILED, text, "chown %s %s" % (_user(), shlex.quote(there)), EXIT_FAILED))
+            text = "%s: the user %s cannot write to %s" % (option, user, there)
+            wrong.append(Check(job, "folders", FAILED, text, "chown %s %s" % (user, shlex.quote(there)), EXIT_FAILED))
     yield from wrong or [Check(job, "folders", OK, "state and spool can be written")]
 
 
@@ -111,7 +111,7 @@ def _logs(document: JobDocument) -> t.Iterator[Check]:
     """The folders with the logs, as far as the job names them without patterns."""
     if document["select"] is None:
         return
-    wrong = False
+    wrong, user = False, folders.user_name(os.geteuid())
     for path in document["select"]["paths"]:
         if re.search(r"[*?\[]", path):
             continue
@@ -120,8 +120,8 @@ def _logs(document: JobDocument) -> t.Iterator[Check]:
             text, remedy = "the folder %s does not exist" % path, "mkdir, or correct select.paths of the job"
         elif not os.access(path, os.R_OK | os.X_OK):
             wrong = True
-            text = "the user %s cannot read %s" % (_user(), path)
-            remedy = "setfacl -m u:%s:rx %s" % (_user(), shlex.quote(path))
+            text = "the user %s cannot read %s" % (user, path)
+            remedy = "setfacl -m u:%s:rx %s" % (user, shlex.quote(path))
         else:
             continue
         yield Check(document["name"], "logs", FAILED, text, remedy, EXIT_FAILED)
@@ -244,7 +244,7 @@ def _crontabs() -> t.Iterator[t.Tuple[str, str]]:
         yield from _texts(path, "")
     own = _output(["crontab", "-l"])
     if own:
-        yield "the crontab of %s" % _user(), own
+        yield "the crontab of %s" % folders.user_name(os.geteuid()), own
 
 
 def _units() -> t.Iterator[t.Tuple[str, str]]:
@@ -323,12 +323,3 @@ def _mount_point(path: str) -> str:
     while not os.path.ismount(path):
         path = os.path.dirname(os.path.realpath(path))
     return path
-
-
-def _user() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())

@@ -75,7 +75,7 @@ _HINT = "Create it for the user that runs the job, with mode 0700"
 def _refuse_other_owner(owner: int, path: str) -> None:
     if owner == os.geteuid():
         return
-    name = _user_name(owner)
+    name = user_name(owner)
     if os.geteuid() == 0:
         raise ConfigError(
             # The runs of that user could not change files that root creates there.
@@ -86,7 +86,7 @@ def _refuse_other_owner(owner: int, path: str) -> None:
     raise ConfigError(
         "the folder belongs to the user %s and not to the user that runs the job" % name,
         path,
-        "Choose another folder, or run: chown %s %s" % (_user_name(os.geteuid()), path),
+        "Choose another folder, or run: chown %s %s" % (user_name(os.geteuid()), path),
     )
 
 
@@ -95,7 +95,8 @@ def lock_of(state: str, job: str) -> str:
     return os.path.join(state, "%s.lock" % job)
 
 
-def _user_name(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """The name of a user; the number of one that has none."""
     import pwd
 
     try:
