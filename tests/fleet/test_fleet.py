@@ -299,10 +299,13 @@ def test_cron_and_the_timer_fire_the_jobs(site: Site) -> None:
     def arrived() -> t.Dict[str, t.Set[str]]:
         return {name: site.arrived(name, site.hours[3]) & site.arrived(name, site.hours[2]) for name in MANAGED}
 
+    def reported() -> t.Set[str]:
+        # A run writes its result after the archives arrived.
+        return {name for name in MANAGED if "app" in site.hosts[name].path("/var/log/log-archive/app.log").read_text(encoding="utf-8")}
+
     with site.watched():
         wait_for(lambda: arrived() == expected, 130, arrived)
-    for name in MANAGED:
-        assert "app" in site.hosts[name].path("/var/log/log-archive/app.log").read_text(encoding="utf-8")
+        wait_for(lambda: reported() == set(MANAGED), 60, reported)
     assert not site.hosts["files1"].path("/etc/cron.d/log-archive").exists()
 
 
