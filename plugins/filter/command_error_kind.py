@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import comma
 DOCUMENTATION = r"""
 name: command_error_kind
 short_description: The kind of the error that ended the command log-archive
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the registered result of a task that ran C(log-archive COMMAND --json) and returns the C(kind) of the error that ended the
     command, such as V(no_jobs) if the host has no job document. It does not change when the text of an error does.

@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import comma
 DOCUMENTATION = r"""
 name: command_errors
 short_description: The errors of the command log-archive on a host
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the registered result of a task that ran C(log-archive COMMAND --json) and returns what failed, one sentence each. An empty list
     means that nothing failed.

@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import comma
 DOCUMENTATION = r"""
 name: command_rows
 short_description: The output of the command log-archive, as a list
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the registered result of a task that ran C(log-archive COMMAND --json) and returns the list that the command printed. For C(run)
     and C(prune) it holds the recaps of the jobs, for C(status) a row for each job, for C(verify) the archives that were checked.

@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import audit
 DOCUMENTATION = r"""
 name: fleet_audit
 short_description: The findings of an audit of ledgers and stores on each host, as readable text or as a page
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the results of C(log-archive ledger verify --json) on many hosts and returns lines to show, or an HTML page.
   - First come the findings. Then comes a table of hosts, jobs and stores, problems first, with the number of archives that a store must

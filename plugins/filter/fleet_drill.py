@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import drill
 DOCUMENTATION = r"""
 name: fleet_drill
 short_description: What restore drills found on each host, as readable text or as a report to file
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the results of C(log-archive drill --json) on many hosts and returns lines to show, hosts that failed first, or the whole report.
   - The report has what was tried of each job in each store, by which key, how long it took, what failed, and how much was not tried.

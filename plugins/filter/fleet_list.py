@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import fleet
 DOCUMENTATION = r"""
 name: fleet_list
 short_description: What can be restored of each host and job, as readable text or as rows
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the results of C(log-archive list --json), with or without C(--summary), on many hosts and returns lines to show.
   - First come the hosts that could not list their archives, with the reason. Then comes a table by host, job and time. Archives that no

@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import fleet
 DOCUMENTATION = r"""
 name: fleet_page
 short_description: The state of the jobs on each host, as one HTML page
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the results of C(log-archive status --json --coverage DAYS) on many hosts and returns one HTML file as text. It needs no other
     file and no server.

@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import fleet
 DOCUMENTATION = r"""
 name: fleet_recap
 short_description: The result of the jobs on each host, as readable text
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the results of C(log-archive run --json) on many hosts and returns lines to show.
   - First comes what failed, on unreachable hosts too. Then comes a table of hosts and jobs, failures first, with the archives that were

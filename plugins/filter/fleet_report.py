@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import fleet
 DOCUMENTATION = r"""
 name: fleet_report
 short_description: The output of the command log-archive on each host, as readable text
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the results of C(log-archive prune --json), C(log-archive sync --json) or C(log-archive verify --json) on many hosts and returns
     lines to show. They hold what the command prints without C(--json).

@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import fleet
 DOCUMENTATION = r"""
 name: fleet_runs
 short_description: The recaps of the runs on all hosts, for the module recap_notify
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the results of C(log-archive run --json) on many hosts and returns the recaps of all hosts, failures first.
   - A host without a result, such as an unreachable one, gets a recap that reports this.

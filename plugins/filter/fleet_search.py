@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import searc
 DOCUMENTATION = r"""
 name: fleet_search
 short_description: The lines that a search found on each host, as readable text or as a list
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the results of C(log-archive search --json) on many hosts and returns lines to show. First comes what was not searched, then at
     most 200 lines that were found, and the totals.

@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import fleet
 DOCUMENTATION = r"""
 name: fleet_status
 short_description: The state of the jobs on each host, as readable text
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the results of C(log-archive status --json) on many hosts and returns lines to show.
   - First come the hosts without a result, with the reason. Then comes a table of hosts and jobs, problems first, with the last success,

@@ -10,7 +10,7 @@ import typing as t
 DOCUMENTATION = r"""
 name: former_documents
 short_description: Job documents for the archives of a host or job that the inventory no longer has
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the job documents of a host that can read the stores, and returns documents with these stores for archives that have other names
     there.

@@ -15,7 +15,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sour
 DOCUMENTATION = r"""
 name: prune_documents
 short_description: The job documents that an archive server prunes a host with
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - The archive server prunes for a host that is append-only there. This filter takes the host's job documents and returns the documents
     for C(log-archive prune) on the server. They hold the names, the retention and the folder, and no secret.

@@ -10,7 +10,7 @@ import typing as t
 DOCUMENTATION = r"""
 name: removable_archives
 short_description: The archives that are lost if a host's archives are removed
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the job documents of a host and returns where its archives are that Ansible can remove, that is, in folders of the host itself and
     in its account on the archive server, and what would be lost.

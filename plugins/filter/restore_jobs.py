@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 DOCUMENTATION = r"""
 name: restore_jobs
 short_description: The stores that a host can restore each job from
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the job documents of the host that wrote the logs and returns, for each job, what the module
     M(infra_ops.log_archive.archive_restore) needs on the host that gets them.

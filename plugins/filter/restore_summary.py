@@ -10,7 +10,7 @@ import typing as t
 DOCUMENTATION = r"""
 name: restore_summary
 short_description: The result of a restore of several jobs
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the results of a loop over the names of jobs with the module M(infra_ops.log_archive.archive_restore), and sums them up.
 options:

@@ -19,7 +19,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 DOCUMENTATION = r"""
 name: schedule_entries
 short_description: The schedule of each job of a host, for cron and for systemd
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the job documents of a host and returns the times for a crontab or a systemd timer, for each job that has a C(schedule), sorted by
     name.

@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import searc
 DOCUMENTATION = r"""
 name: search_errors
 short_description: What a search could not search on a host
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the registered result of a task that ran C(log-archive search --json) and returns what failed, one sentence each. It is not a
     failure if nothing was found.

@@ -14,7 +14,7 @@ from ansible.errors import AnsibleFilterError
 DOCUMENTATION = r"""
 name: sftp_account
 short_description: The name of a host's account on the SFTP archive server
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Returns C(la-) and the name of the host, as a user name that every Unix accepts, of at most 32 lower-case letters, digits and C(-).
   - If the name of the host must be changed for that, or looks like a changed one, the account ends with C(-) and six hexadecimal digits of

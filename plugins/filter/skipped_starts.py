@@ -15,7 +15,7 @@ from ansible.errors import AnsibleFilterError
 DOCUMENTATION = r"""
 name: skipped_starts
 short_description: The starts of a schedule that daylight saving time skips
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - When clocks go forward, the local times of an hour do not exist. AWX skips a daily or weekly start at such a time, so that night has no
     run.

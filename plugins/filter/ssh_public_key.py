@@ -15,7 +15,7 @@ from ansible.errors import AnsibleFilterError
 DOCUMENTATION = r"""
 name: ssh_public_key
 short_description: Check that a text is one public key of OpenSSH
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Returns the key if the text is exactly one line C(KIND BASE64 [COMMENT]) with a kind that OpenSSH knows, and fails otherwise.
   - A key that was read from one host goes into C(authorized_keys) or C(known_hosts) of another. A second line, or options before the

@@ -17,7 +17,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 DOCUMENTATION = r"""
 name: stream_services
 short_description: What the service of each stream of a host has to write to
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the stream documents of a host and returns the folders to which C(log-archive follow) writes for each, sorted by name.
   - It returns nothing else from the documents, so the result holds no secret.

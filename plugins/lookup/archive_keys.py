@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: archive_keys
 short_description: The keys of archives that are encrypted for recipients
-version_added: 0.1.0
+version_added: 0.9.0
 author:
   - infra_ops.log_archive contributors (@infra-ops)
 description:

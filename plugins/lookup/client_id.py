@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: client_id
 short_description: Client ids from the tokens that a stream has stored
-version_added: 0.1.0
+version_added: 0.9.0
 author:
   - infra_ops.log_archive contributors (@infra-ops)
 description:

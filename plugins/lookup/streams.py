@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: streams
 short_description: The stream documents of a host, merged from variables
-version_added: 0.1.0
+version_added: 0.9.0
 author:
   - infra_ops.log_archive contributors (@infra-ops)
 description:

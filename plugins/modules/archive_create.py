@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_create
 short_description: Pack and encrypt logs to archives in a folder
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Packs logs into tgz files and encrypts them with the current key of a keyring, or each with its own key for recipients. Writes a
     manifest beside each archive, with the logs, sizes and digests.

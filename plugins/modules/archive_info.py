@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_info
 short_description: List the archives of a store
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Lists the archives of a store with the contents of their manifests, such as logs, sizes, digests, key ID, period, host and job.
   - It reads the manifests only, and needs no key.
@@ -285,7 +285,7 @@ archives:
       description: Version of the engine that made it.
       type: str
       returned: success
-      sample: 0.1.0
+      sample: 0.9.0
 totals:
   description: Totals of RV(archives).
   returned: success

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_prune
 short_description: Remove archives from a store by retention rules
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Applies retention to a store, with the semantics of C(restic forget). The rules apply to each host and job separately, by the start of
     the archives' periods in UTC. Archives of one host, job and period are kept or removed together.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_restore
 short_description: Restore logs from archives in a store
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Fetches archives from a store and extracts their logs below a folder, each under its original path. C(/var/log/syslog) becomes
     C(var/log/syslog) below O(dest).

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_run
 short_description: Run a whole archiving job
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Runs a job in one call. It selects logs, packs and encrypts them, sends them to every store, verifies what arrived, applies retention,
     and returns the record of the run. The command C(log-archive run) does the same on the host, from cron or a timer.

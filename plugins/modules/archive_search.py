@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_search
 short_description: Find lines in archived logs
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Searches the logs in the archives of a store for a pattern, oldest archive first, and returns the lines.
   - Each archive is fetched, as the store has it, to an unnamed file in C($TMPDIR), or C(/var/tmp). It is authenticated there, then

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_upload
 short_description: Send archives to a store and verify them there
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Sends archives, each with the manifest beside it, to a store. The key is C(<host>/<job>/<YYYY>/<MM>/<DD>/<archive>);
     O(store.layout) makes the name in the store from it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_verify
 short_description: Verify the archives of a store against their manifests
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Verifies that each archive in a store has the size and digests that its manifest states. Fails if an archive does not.
   - O(level) sets how thorough the check is. Up to V(read_back) it needs no key, because the manifest has the digests of the encrypted

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: client_id_reveal
 short_description: Decrypt the client ids that a stream has stored
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Decrypts tokens of client ids with the keys of a stream's host. A stream with the profile C(client_events) stores such tokens in
     C(client_id) of its rows and documents.

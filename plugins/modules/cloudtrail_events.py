@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cloudtrail_events
 short_description: Show who did what, when and from where in an AWS account
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Returns events of AWS CloudTrail with their service, action, region, response, principal, time, address and id. They come from exactly
     one place - the bucket of a trail (O(bucket)), the event history of the last 90 days (O(history)), or log files (O(paths)).

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cloudtrail_validate
 short_description: Validate that a CloudTrail trail is whole
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Validates the signed digests of a CloudTrail trail, and every log file that they name, in each account and region. Fails if anything is
     missing, changed or unexplained; RV(report.findings) has it.

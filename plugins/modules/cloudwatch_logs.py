@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cloudwatch_logs
 short_description: Store, read and export events of CloudWatch Logs, and set their retention
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Works on one log group of Amazon CloudWatch Logs. O(action) selects what to do.
   - The limits of the service are checked before anything is sent. Events are sorted by time and sent in batches. An event that the service

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cloudwatch_monitoring
 short_description: Set up alarms, metric filters, retention and a dashboard in CloudWatch
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Sets up in Amazon CloudWatch what watches over the jobs of a fleet and over the trail of an account, and changes only what differs.
   - An alarm on a missing run looks at the metric C(SuccessfulRuns) that jobs with C(notify) of the type C(cloudwatch) send. An hour without

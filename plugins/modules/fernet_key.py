@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: fernet_key
 short_description: Create, rotate, import and remove the keys of a keyring
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Manages a keyring, a folder of Fernet keys. The current key encrypts new archives. The other keys open the archives that they encrypted.
   - Without further options it ensures that the keyring exists and has a current key.

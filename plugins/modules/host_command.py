@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_command
 short_description: Install the command log-archive on a host
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Installs the engine of this collection as a Python package in C(<prefix>/lib/log_archive), and the command as
     C(<prefix>/bin/log-archive). The host then archives without a controller and without Ansible.
@@ -65,12 +65,12 @@ version:
   description: The version that this collection installs.
   returned: success
   type: str
-  sample: 0.1.0
+  sample: 0.9.0
 previous:
   description: The version that was installed before. V(null) if there was none.
   returned: success
   type: str
-  sample: 0.1.0
+  sample: 0.9.0
 command:
   description: The path of the command.
   returned: success

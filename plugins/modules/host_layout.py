@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_layout
 short_description: Ensure groups, users, folders and files of a host in one call
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Ensures O(groups), then O(users), then O(paths), each in the given order. One call replaces many calls of M(ansible.builtin.group),
     M(ansible.builtin.user), M(ansible.builtin.file) and M(ansible.builtin.copy), each of which costs a connection.

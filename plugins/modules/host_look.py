@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_look
 short_description: Report in one call what a host already has
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Compares a host with layouts, documents, an engine and a keyring, and runs commands that print facts about it. The playbook C(site)
     skips each role that would change nothing.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: job_document
 short_description: Manage the job documents of the command log-archive
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Writes a job document to the file C(<folder>/<name>.json), or removes it. The command C(log-archive) reads it from there.
   - The document is checked first, with the same checks as those of the command, and the file is replaced atomically. If the document has

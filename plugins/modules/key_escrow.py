@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: key_escrow
 short_description: Manage a keyring and copies of its keys on the controller
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Manages a keyring like M(infra_ops.log_archive.fernet_key), and keeps a copy of each key of the host on the controller, as
     C(<folder>/<host>/<key id>.key). If the host is lost, the copies can open its archives.

@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ledger_witness
 short_description: Check on the controller that the ledgers of a host only grow
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Each job keeps a ledger, a signed chain of what its stores got and of what was removed. A chain cannot show that its end was cut off,
     or that it was replaced. This module keeps the head of each ledger of a host on the controller, as C(<folder>/<host>/<job>.json), and

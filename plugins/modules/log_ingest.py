@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: log_ingest
 short_description: Store the new lines of live logs in SQL databases and search servers
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Stores all lines that a stream has now and that its sinks do not have yet, each exactly once. The command C(log-archive ingest) does the
     same on the host, and C(log-archive follow) does it without an end.

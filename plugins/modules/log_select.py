@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: log_select
 short_description: Find the logs of a period
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Finds log files by folder, name, period, age and size, and returns the expected periods that have no log.
   - The period of a log is taken from its name, with the strftime codes in O(patterns) and the time zone O(timezone). Changes of daylight

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: recap_notify
 short_description: Report runs by mail, chat, log file, ping or AWS
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Sends the recap of one run, or the recaps of a whole fleet in one message, to the receivers that a job document configures in C(notify).
   - Each notification gets two attempts. If one fails, the module still tries all the others, and then fails.

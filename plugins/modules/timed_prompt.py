@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: timed_prompt
 short_description: Ask the person at the terminal, for a limited time
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Shows a prompt on the terminal of the controller once for all hosts, and returns the answer.
   - Unlike M(ansible.builtin.pause) it ends after a time and still returns an answer that came before. A play that nobody watches goes on.

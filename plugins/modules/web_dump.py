@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: web_dump
 short_description: Download a zip over HTTPS and extract files from it
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Downloads a zip, such as the nightly dump of a database, and extracts one or all of its files into a folder. To archive the files as
     well, use the same options in a job (O(infra_ops.log_archive.archive_run#module:job.web)).

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: zip_extract
 short_description: List or extract an untrusted zip
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Lists the members of a zip, and extracts one, some or all of them below a folder. Without O(dest) it only lists them.
   - Either all requested members are extracted, or none. A member that would leave the folder, is a link or a device, or is encrypted,

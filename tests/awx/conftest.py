@@ -32,7 +32,7 @@ SECRETS = {
 }
 SETTINGS: t.Dict[str, t.Any] = {
     "log_archive_awx_project_url": REPOSITORY,
-    "log_archive_awx_execution_environment_image": "registry.example.com/log-archive-ee:0.1.0",
+    "log_archive_awx_execution_environment_image": "registry.example.com/log-archive-ee:0.9.0",
     "log_archive_awx_time_zone": "Europe/Paris",
     "log_archive_awx_extra_vars": {"log_archive_batch": "100%"},
     "log_archive_awx_credentials": [

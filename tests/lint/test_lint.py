@@ -12,6 +12,7 @@ import sys
 import typing as t
 
 import pytest
+import yaml
 from lint import inputs_page, oldest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -155,3 +156,12 @@ def test_the_page_of_inputs_has_every_input_and_shared_variable() -> None:
     shared = set(re.findall(r"^(log_archive_\w+):", defaults, re.MULTILINE))
     assert len(shared) > 15
     assert {name for name in shared if "`%s`" % name not in page} == set()
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    checkout = HERE.parents[1]
+    version = yaml.safe_load((checkout / "galaxy.yml").read_text(encoding="utf-8"))["version"]
+    assert '__version__ = "%s"\n' % version in (checkout / "plugins/module_utils/_engine/__init__.py").read_text(encoding="utf-8")
+    assert "infra_ops-log_archive-%s.tar.gz" % version in (checkout / "docs/execution-environment.yml").read_text(encoding="utf-8")
+    releases = yaml.safe_load((checkout / "changelogs/changelog.yaml").read_text(encoding="utf-8"))["releases"]
+    assert len(releases[version]["changes"]["release_summary"]) > 80
