@@ -34,7 +34,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT / "build" / "collection
 import hypothesis  # noqa: E402
 import lab  # noqa: E402
 from lab import quick_ansible  # noqa: E402
-from rigs import service_tables, skips  # noqa: E402
+from rigs import reruns, service_tables, skips  # noqa: E402
 
 # An example takes longer on a machine that does something else, too.
 hypothesis.settings.register_profile("log_archive", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -50,8 +50,10 @@ def started(stack: contextlib.ExitStack, part: t.ContextManager[t.Any]) -> t.Any
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the rule of LOG_ARCHIVE_REQUIRE_ALL, and make the folder that this session's runs of Ansible share, for all workers."""
+    """Add the rules about skips and second tries, and make the folder that this session's runs of Ansible share, for all workers."""
     config.pluginmanager.register(skips, "log-archive-skips")
+    if config.pluginmanager.hasplugin("rerunfailures"):
+        config.pluginmanager.register(reruns, "log-archive-reruns")
     if not hasattr(config, "workerinput"):
         shared = tempfile.TemporaryDirectory(prefix="log-archive-modules-")
         os.environ[quick_ansible.SHARED] = shared.name
