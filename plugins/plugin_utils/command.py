@@ -102,7 +102,10 @@ def _errors_of_row(row: Row) -> t.List[str]:
         store = "%sstore %s: " % (job, row["store"])
         return [
             store + text
-            for text in (row["error"], *("%s: %s" % (one["archive"], one["error"]) for one in row["tried"] if one["error"]))
+            for text in (
+                row["exit_code"] and row["error"],
+                *("%s: %s" % (one["archive"], one["error"]) for one in row["tried"] if one["error"]),
+            )
             if text
         ]
     if "remedy" in row:

@@ -17,6 +17,7 @@ from .conftest import PROJECT, SECRETS, SETTINGS, Controller
 # One receiver and one first run for all of them.
 pytestmark = pytest.mark.xdist_group("awx")
 
+SCHEDULES = ("nightly", "weekly-verify", "monthly-drill")
 PLAYBOOKS = sorted(path.stem for path in (PROJECT / "playbooks").glob("*.yml"))
 
 
@@ -63,11 +64,12 @@ def test_the_workflow_archives_then_verifies_then_notifies(controller: Controlle
     awx = controller.awx
     templates, workflows = awx.named("job_templates"), awx.named("workflow_job_templates")
     nodes = {(entry["workflow_job_template"], entry["identifier"]): entry for entry in awx.tables["workflow_job_template_nodes"].values()}
-    nightly, weekly = (workflows["log-archive " + name]["id"] for name in ("nightly", "weekly-verify"))
+    nightly, weekly, monthly = (workflows["log-archive " + name]["id"] for name in SCHEDULES)
     assert {key: (entry["unified_job_template"], entry["extra_data"]) for key, entry in nodes.items()} == {
         (nightly, "archive"): (templates["log-archive archive"]["id"], {}),
         (nightly, "verify"): (templates["log-archive verify"]["id"], {}),
         (weekly, "verify"): (templates["log-archive verify"]["id"], {"log_archive_level": "read_back"}),
+        (monthly, "drill"): (templates["log-archive drill"]["id"], {}),
     }
     links = {
         (node["id"], kind): awx.associations.get(("workflow_job_template_nodes", node["id"], kind), [])
@@ -93,7 +95,7 @@ def test_the_schedules(controller: Controller) -> None:
     awx = controller.awx
     schedules, workflows = awx.named("schedules"), awx.named("workflow_job_templates")
     assert {name: entry["unified_job_template"] for name, entry in schedules.items()} == {
-        name: workflows[name]["id"] for name in ("log-archive nightly", "log-archive weekly-verify")
+        name: workflows[name]["id"] for name in ("log-archive " + name for name in SCHEDULES)
     }
     assert schedules["log-archive nightly"]["rrule"] == "DTSTART;TZID=Europe/Paris:20260101T043000 RRULE:FREQ=DAILY;INTERVAL=1"
     assert all(entry["enabled"] for entry in schedules.values())
@@ -114,7 +116,7 @@ def test_only_a_changed_setting_is_written(controller: Controller) -> None:
     done = controller.set_up("--tags=schedules", log_archive_awx_schedules_enabled=False)
     assert (done.returncode, changed(done.stdout)) == (0, 1), done.stdout + done.stderr
     assert controller.awx.writes() == [("PATCH", "/api/v2/schedules/%d/" % entry["id"]) for entry in schedules.values()]
-    assert [entry["enabled"] for entry in schedules.values()] == [False, False]
+    assert [entry["enabled"] for entry in schedules.values()] == [False] * len(SCHEDULES)
     for entry in schedules.values():
         entry["enabled"] = True
 
@@ -166,7 +168,10 @@ def test_a_dry_run_on_an_awx_that_is_set_up_changes_and_promises_nothing(control
         ({"log_archive_awx_notification": {"type": "pigeon", "configuration": {}}}, "log_archive_awx_notification"),
         ({"log_archive_awx_credentials": [{"name": "hosts"}]}, "type"),
         ({"log_archive_awx_credential_inputs": {"bukcet": {}}}, "log_archive_awx_credential_inputs has inputs for bukcet"),
-        ({"log_archive_awx_schedules": {"nigthly": False}}, "log_archive_awx_schedules knows only nightly and weekly-verify, not nigthly"),
+        (
+            {"log_archive_awx_schedules": {"nigthly": False}},
+            "log_archive_awx_schedules knows only nightly, weekly-verify, monthly-drill; it does not know nigthly",
+        ),
         (
             {"log_archive_awx_schedules": {"nightly": "DTSTART;TZID=Europe/London:20260101T013000 RRULE:FREQ=DAILY;INTERVAL=1"}},
             "01:30 Europe/London does not exist",
@@ -202,7 +207,7 @@ def test_names_that_another_organization_has_too_belong_to_this_one(controller: 
     settings = {
         "log_archive_awx_organization": "Elsewhere",
         "log_archive_awx_project_credential": "git",
-        "log_archive_awx_schedules": {"weekly-verify": False},
+        "log_archive_awx_schedules": {"weekly-verify": False, "monthly-drill": False},
         "log_archive_awx_execution_environment_image": "",
         "log_archive_awx_job_slice_count": 4,
         "log_archive_awx_instance_groups": ["site-1"],
@@ -274,7 +279,7 @@ def test_what_the_settings_no_longer_have_is_removed(controller: Controller) -> 
         done = controller.set_up(tags, **settings)
         assert done.returncode == 0, done.stdout + done.stderr
         assert awx.named("execution_environments") == awx.named("notification_templates") == {}
-        assert set(awx.named("schedules")) == {"log-archive weekly-verify"}
+        assert set(awx.named("schedules")) == {"log-archive weekly-verify", "log-archive monthly-drill"}
         assert {entry["execution_environment"] for entry in awx.named("job_templates").values()} == {None}
         done = controller.set_up(tags, **settings)
         assert (done.returncode, changed(done.stdout)) == (0, 0), done.stdout + done.stderr

@@ -475,6 +475,32 @@ def test_a_drill_restores_a_sample_and_is_filed(local_fleet: LocalFleet) -> None
     assert {host: len(found["stores"][0]["tried"]) for host, found in filed["hosts"].items()} == {"web1": 3, "web2": 3}
 
 
+def test_a_drill_on_the_controller_needs_only_the_stores_and_the_copies_of_the_keys(local_fleet: LocalFleet) -> None:
+    local_fleet.add("web1")
+    local_fleet.add("web2")
+    assert local_fleet.play("archive").returncode == 0
+    # Both hosts are down. Their stores are shared; the keys of web1 have copies.
+    escrow = local_fleet.folder / "escrow"
+    shutil.copytree(local_fleet.folder / "web1" / "keyring", escrow / "web1")
+    for host in ("web1", "web2"):
+        document = json.loads((local_fleet.folder / host / "jobs.d" / "syslog.json").read_text())
+        jobs = {"syslog": {name: document[name] for name in ("select", "encryption", "stores")}}
+        local_fleet.hosts[host] = {**DEAD, "log_archive_jobs": jobs, "log_archive_escrow": str(escrow)}
+    options = ["-e", "log_archive_drill_on=controller", "-e", "log_archive_only_store=local", "-e", "log_archive_drill_sample=2"]
+    report = local_fleet.folder / "drill.html"
+    done = local_fleet.play("drill", *options, "-e", "log_archive_drill_report=%s" % report)
+    assert "syslog: store local: 2 of 3 archives restored, 0 failed" in done.stdout
+    assert "The controller cannot try the archives of web2." in done.stdout
+    found = states(done.stdout)
+    # The report is what changed.
+    counted = [[found[host][name] for name in ("failed", "changed", "unreachable")] for host in ("web1", "web2")]
+    assert counted == [[0, 1, 0], [1, 0, 0]]
+    (stores,) = (filed["stores"] for filed in json.loads(report.with_suffix(".json").read_text())["hosts"].values() if filed["stores"])
+    key_ids = {path.stem for path in (escrow / "web1").glob("*.key")}
+    assert [(one["key_id"] in key_ids, one["proven"]) for one in stores[0]["tried"]] == [(True, True)] * 2
+    assert not list(local_fleet.folder.rglob("log-archive-drill-*"))
+
+
 def test_verify_names_a_damaged_archive(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     assert local_fleet.play("archive").returncode == 0

@@ -67,6 +67,7 @@ class Site:
         layout = {"paths": [{"path": absent, "state": "directory", "owner": "root", "group": "root", "mode": "0700"}]}
         return {
             "archive_create": {"sources": [{"path": self.log}], "folder": absent, "job": "j", "keyring": str(self.host.keyring)},
+            "archive_drill": {"store": self.sftp, "host": "web1", "keyring": self.keyring, "sample": 1},
             "archive_info": {"store": self.sftp},
             "archive_prune": {"store": self.sftp, "host": "web1", "policy": {"keep_last": 1, "max_delete_share": 1.0}},
             "archive_restore": {"store": self.sftp, "host": "web1", "keyring": self.keyring, "dest": absent, "latest": True},

@@ -100,6 +100,14 @@ def restore_from_stores(
         raise errors[0] if errors else nothing_found(stocks)
 
 
+def restore_whole(stock: Stock, archive: StoredArchive, destination: str, progress: Progress = no_progress) -> None:
+    """Restore all logs of one archive of the stock below a new folder. Raises the error of ``restore_from_stores`` for it."""
+    check_destination(destination)
+    restored = _restore_copy(stock, archive, destination, Placing(False, frozenset()), False, progress)
+    if restored.error is not None:
+        raise restored.error
+
+
 def failure(restored: t.Iterable[Restored]) -> t.Optional[LogArchiveError]:
     """The error that reports all archives that failed, by name; None if there is none."""
     restored = list(restored)

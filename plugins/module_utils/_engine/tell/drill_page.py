@@ -37,6 +37,7 @@ _PAGE = """<!DOCTYPE html>
 </body>
 </html>
 """
+UNPROVEN = "as its manifest states, which is not authenticated"
 _STORES = ("Host", "Job", "Store", "Archives", "Tried", "Not tried", "Failed", "Keys", "Seed")
 _ARCHIVES = ("Archive", "Host", "Store", "Period", "Key", "Size", "Logs", "Seconds", "Result")
 
@@ -47,9 +48,11 @@ def text(rows: t.Sequence[Row]) -> str:
     for row in rows:
         failed = sum(one["error"] is not None for one in row["tried"])
         counts = "%d of %d archives restored, %d failed" % (len(row["tried"]) - failed, row["archives"], failed)
-        found.append("%s: store %s: %s" % (line(row["job"]), line(row["store"]), line(row["error"] or counts)))
+        texts = [counts] if row["tried"] else []
+        texts += [row["error"]] if row["error"] else []
+        found.append("%s: store %s: %s" % (line(row["job"]), line(row["store"]), line("; ".join(texts))))
         for one in row["tried"]:
-            result = "FAILED: " + one["error"] if one["error"] else "as it was archived"
+            result = "FAILED: " + one["error"] if one["error"] else "as it was archived" if one["proven"] else UNPROVEN
             found.append(
                 "  %s: %s of logs in %.1f s: %s" % (line(one["archive"]), format_size(one["source_bytes"]), one["seconds"], line(result))
             )
@@ -59,8 +62,8 @@ def text(rows: t.Sequence[Row]) -> str:
 def totals(rows: t.Sequence[Row]) -> str:
     """What was tried, in one line."""
     tried = [one for row in rows for one in row["tried"]]
-    failed = sum(one["error"] is not None for one in tried) + sum(row["error"] is not None for row in rows)
-    seeds = sorted({row["seed"] for row in rows})
+    failed = sum(one["error"] is not None for one in tried) + sum(bool(row["exit_code"] and row["error"]) for row in rows)
+    seeds = sorted({row["seed"] for row in rows if row["seed"]})
     return "tried %d of %d archives in %.1f s with the seed %s: %s" % (
         len(tried),
         sum(row["archives"] for row in rows),
@@ -93,7 +96,7 @@ def render(hosts: t.Mapping[str, t.Tuple[t.Sequence[Row], t.Sequence[str]]], beg
 def _store_cells(row: Row) -> t.Sequence[str]:
     tried = row["tried"]
     keys = ", ".join(sorted({one["key_id"] or "none" for one in tried})) or "-"
-    failed = str(sum(one["error"] is not None for one in tried)) if row["error"] is None else row["error"]
+    failed = "; ".join([str(sum(one["error"] is not None for one in tried))] * bool(tried) + [row["error"]] * bool(row["error"])) or "0"
     return (
         row["host"], row["job"], row["store"], str(row["archives"]), str(len(tried)), str(row["archives"] - len(tried)), failed, keys,
         row["seed"],
@@ -104,7 +107,7 @@ def _cells(row: Row, one: Row) -> t.Sequence[str]:
     return (
         one["archive"], row["host"], row["store"], "%s to %s" % (one["start"], one["end"]), one["key_id"] or "none",
         format_size(one["size"]), "%d, %s" % (one["files"], format_size(one["source_bytes"])), "%.1f" % one["seconds"],
-        "as archived" if one["error"] is None else "FAILED: " + one["error"],
+        ("as archived" if one["proven"] else UNPROVEN) if one["error"] is None else "FAILED: " + one["error"],
     )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def test_a_rule_that_is_not_valid_is_refused(rule: str) -> None:
         skipped_starts(rule)
 
 
-@pytest.mark.parametrize("name", ["nightly", "weekly-verify"])
+@pytest.mark.parametrize("name", ["nightly", "weekly-verify", "monthly-drill"])
 def test_the_default_schedules_are_skipped_in_no_zone(name: str) -> None:
     rule = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8").replace("!unsafe", ""))["_log_archive_awx_schedules"][name]
     places = [zone for zone in zoneinfo.available_timezones() if "/" in zone and not zone.startswith(("Etc/", "posix/", "right/"))]

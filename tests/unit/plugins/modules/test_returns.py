@@ -16,6 +16,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cryp
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.facts import HeldArchive, SentArchive, Totals
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.retention import Item
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.verify import Counts, FailedArchive
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.drill import StoreDrill
 from rigs.returns import documented, stated
 
 PREFIX = "ansible_collections.infra_ops.log_archive.plugins.modules."
@@ -45,6 +46,7 @@ RETURNED: t.Dict[str, t.Dict[str, t.Any]] = {
         "files": rows(ExtractedFile, archive="str", store="str", authenticated="bool"),
         "failed_archives": ("list", {"archive": "str", "error": "str"}),
     },
+    "archive_drill": {"drills": rows(StoreDrill)},
     "archive_search": {
         "lines": ("list", dict(PLACE, line="int", text="str", matched="bool", cut="bool")),
         "counts": ("list", dict(PLACE, count="int")),
