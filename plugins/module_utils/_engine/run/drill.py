@@ -116,7 +116,6 @@ def of_listing(
     seed: str,
     folder: str,
     read_only: bool = False,
-    progress: Progress = no_progress,
     warn: Warn = lambda text: None,
 ) -> t.Iterator[StoreDrill]:
     """Drill one store by what it lists, and yield the drill of each host and job that it has archives of.
@@ -144,7 +143,7 @@ def of_listing(
             codes = [row.exit_code]
             for key in sample(archives, count, seed):
                 archive = archives[key]
-                restore = functools.partial(restore_whole, stock, archive, progress=progress)
+                restore = functools.partial(restore_whole, stock, archive)
                 tried, code = _try(key, archive.manifest, archive.authenticated is True, folder, restore)
                 row.tried.append(tried)
                 codes.append(code)
