@@ -16,7 +16,7 @@ from .filesystems import small_filesystem
 from .fleet import Fleet, Host, fleet
 from .moto import AwsServer, aws_server
 from .openssh import SftpServer, openssh_server
-from .processes import HOST, NotReady, Unavailable, free_port, overdue, patience
+from .processes import HOST, NotReady, Unavailable, free_port, overdue, patience, wait_until
 from .proftpd import proftpd_server
 from .proxy import TcpProxy, tcp_proxy
 from .swift import S3Server, swift_s3
@@ -42,4 +42,5 @@ __all__ = [
     "small_filesystem",
     "swift_s3",
     "tcp_proxy",
+    "wait_until",
 ]

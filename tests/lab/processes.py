@@ -48,6 +48,23 @@ def overdue(began: float, seconds: float) -> bool:
     return time.monotonic() - began > seconds and time.monotonic() - began > patience(seconds)
 
 
+def wait_until(
+    condition: t.Callable[[], t.Any], what: t.Union[str, t.Callable[[], object]], seconds: float = 60.0, pause: float = 0.05
+) -> t.Any:
+    """Return the first true result of ``condition``; AssertionError if there is none within ``patience(seconds)``.
+
+    what: what did not happen, or a function that returns what there is instead; it is called only then. pause: seconds between two looks.
+    """
+    began = time.monotonic()
+    while True:
+        found = condition()
+        if found:
+            return found
+        if overdue(began, seconds):
+            raise AssertionError(what if isinstance(what, str) else "it did not come to that: %s" % (what(),))
+        time.sleep(pause)
+
+
 def need_program(name: str, package: str) -> str:
     """Absolute path of a program (servers often live in sbin, which is not in everyone's PATH)."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/sbin")

@@ -68,6 +68,15 @@ def test_a_loop_of_links_inside_a_root_folder_is_an_error(tmp_path: pathlib.Path
         path_inside(tmp_path, "/loop")
 
 
+def test_a_wait_returns_what_came_and_fails_with_what_there_is_instead() -> None:
+    looks = iter([0, "", 3])
+    assert lab.wait_until(lambda: next(looks), "unused", 60, pause=0) == 3
+    with pytest.raises(AssertionError, match="it did not come to that: only 7"):
+        lab.wait_until(lambda: False, lambda: "only %d" % 7, 0.01)
+    with pytest.raises(AssertionError, match="^nothing came$"):
+        lab.wait_until(lambda: None, "nothing came", 0)
+
+
 @pytest.mark.parametrize("name", ["openssh", "openssh_sftp_only", "openssh_password", "proftpd"])
 def test_relative_names_land_in_the_root_folder(name: str, request: pytest.FixtureRequest) -> None:
     server = request.getfixturevalue(name)

@@ -21,6 +21,7 @@ import sys
 import time
 import typing as t
 
+import lab
 import pytest
 
 PROGRAM = pathlib.Path(__file__).resolve().parents[3] / "roles" / "archive_server" / "files" / "log_archive_seal.py"
@@ -638,7 +639,7 @@ def test_retire_leaves_nothing_that_a_later_account_would_own(server: Server) ->
     session = subprocess.Popen(["sleep", "600"], user=HOST, group=HOST)
     try:
         assert server.run("--retire", "la-web1") == 0
-        assert session.wait(60) == -9
+        assert session.wait(lab.patience(60)) == -9
     finally:
         session.kill()
         session.wait()

@@ -19,6 +19,8 @@ from .errors import LockedError
 
 TEMP_PREFIX = ".log-archive-"
 """Names that begin with this are unfinished: they are never listed, and are removed after their writer was killed."""
+_LONGEST_LOOK = 10.0
+"""Seconds that a run waits for a process that only looks at its lock."""
 
 
 def fsync_folder(path: t.Union[str, int]) -> None:
@@ -155,14 +157,22 @@ def lock(path: str, wait: bool, dir_fd: t.Optional[int] = None) -> t.Iterator[No
 
 
 def _take_now(fd: int) -> None:
-    """Take a lock unless another process holds it. ``is_locked`` holds it for a moment, which is no reason to give up."""
-    for _attempt in range(5):
+    """Take a lock unless another run holds it; BlockingIOError then.
+
+    A process that looks at the lock (``is_locked``) holds it shared, for a moment or for as long as it has no processor. That is no
+    reason to give up: a shared lock can be taken beside it, and beside a run's not.
+    """
+    end = time.monotonic() + _LONGEST_LOOK
+    while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            time.sleep(0.02)
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.monotonic() > end:
+                raise
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        time.sleep(0.01)
 
 
 def is_locked(path: str) -> bool:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import typing as t
 
+import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils import _installation
 from ansible_collections.infra_ops.log_archive.plugins.modules import host_command
@@ -135,7 +136,7 @@ def test_a_run_that_is_under_way_keeps_its_version(host: _installation.Installat
         began_with = host.current()
         install(host, dict.fromkeys(host_command.sources(), b"raise SystemExit('another version')\n"))
         assert subprocess.run([host.command], capture_output=True, text=True, check=False).stderr == "another version\n"
-        out, _err = run.communicate("\n", timeout=60)
+        out, _err = run.communicate("\n", timeout=lab.patience(60))
     assert run.returncode == 0
     assert out.strip() == os.path.join(host.lib, str(began_with), "log_archive", "stores", "sftp.py")
     # The installation after that one removes it.

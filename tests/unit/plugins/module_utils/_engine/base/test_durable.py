@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 
+import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import durable
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_LOCKED, LockedError
@@ -202,8 +204,8 @@ def test_a_waiting_lock_comes_when_the_holder_ends(tmp_path, holder):
     thread.start()
     assert not got.wait(0.2)
     holder.kill()
-    thread.join(20)
-    assert got.is_set()
+    assert got.wait(lab.patience(20))
+    thread.join()
 
 
 def test_a_lock_excludes_within_one_process_and_can_be_taken_again(tmp_path):
@@ -222,6 +224,26 @@ def test_a_lock_is_given_on_a_full_disk(small_filesystem):
             filler.write(bytes(4096))
     with durable.lock(str(folder / "lock"), wait=False), pytest.raises(LockedError), durable.lock(str(folder / "lock"), wait=False):
         pass
+
+
+def test_a_process_that_is_stopped_while_it_looks_at_a_lock_stops_no_run(tmp_path):
+    path = str(tmp_path / "lock")
+    with durable.lock(path, wait=False):
+        pass
+    got = threading.Event()
+
+    def take():
+        with durable.lock(path, wait=False):
+            got.set()
+
+    thread = threading.Thread(target=take)
+    with open(path, "rb") as looking:
+        # As ``is_locked`` does.
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        thread.start()
+        assert not got.wait(0.5)
+    assert got.wait(lab.patience(20))
+    thread.join()
 
 
 def test_looking_at_a_lock_stops_no_run(tmp_path):

@@ -44,21 +44,13 @@ def sizes(folder: pathlib.Path, name: str = "db.sqlite") -> t.List[int]:
         return [row[0] for row in connection.execute("SELECT size_bytes FROM sftpgo_transfer ORDER BY size_bytes")]
 
 
-def wait_for(condition: t.Callable[[], bool]) -> None:
-    deadline = time.monotonic() + lab.patience(15)
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def wait_for_sizes(folder: pathlib.Path, expected: t.List[int], name: str = "db.sqlite") -> None:
-    def there() -> bool:
-        try:
-            return sizes(folder, name) == expected
-        except sqlite3.Error:
-            return False
+    def stored() -> t.List[int]:
+        with contextlib.suppress(sqlite3.Error):
+            return sizes(folder, name)
+        return []
 
-    wait_for(there)
+    lab.wait_until(lambda: stored() == expected, lambda: "%d rows are stored" % len(stored()))
 
 
 def test_a_follower_ends_after_a_commit_and_talks_to_systemd(tmp_path, logs) -> None:
@@ -85,7 +77,7 @@ def test_a_follower_ends_after_a_commit_and_talks_to_systemd(tmp_path, logs) -> 
 
 def test_a_second_follower_of_the_same_state_is_refused(tmp_path, logs) -> None:
     running = start(tmp_path, given(tmp_path))
-    wait_for((tmp_path / "db.sqlite").exists)
+    lab.wait_until((tmp_path / "db.sqlite").exists, "the follower made no database")
     try:
         with pytest.raises(LockedError):
             follower.catch_up(document(tmp_path))

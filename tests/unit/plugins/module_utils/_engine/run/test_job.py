@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 
+import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LockedError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
@@ -42,12 +43,12 @@ def test_two_runs_at_once(host):
 
     def hold(*_arguments):
         inside.set()
-        assert go_on.wait(30)
+        assert go_on.wait(lab.patience(30))
         return True
 
     first = threading.Thread(target=lambda: job.run(host.document(), now=NOW, progress=lambda what, total: OnBegin(hold)))
     first.start()
-    assert inside.wait(30)
+    assert inside.wait(lab.patience(30))
     try:
         with pytest.raises(LockedError) as caught:
             host.run()

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 
+import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
@@ -321,7 +322,7 @@ def test_a_file_that_a_process_holds_open_for_writing_is_skipped_until_it_is_clo
     write(tmp_path / "b.20240112.12")
     result = subprocess.run(
         [*OWN_PROCESSES, sys.executable, "-c", HELD, str(tmp_path), mode],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, timeout=lab.patience(60), check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     pid, both, alone, closed = json.loads(result.stdout)

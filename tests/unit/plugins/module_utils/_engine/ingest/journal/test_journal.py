@@ -189,10 +189,7 @@ def test_a_running_follower_stores_entries_as_they_come(tmp_path, journal) -> No
     try:
         for number in (2, 3):
             journal.write(upload(number))
-            deadline = time.monotonic() + lab.patience(15)
-            while len(sizes(tmp_path)) < number:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            lab.wait_until(lambda: len(sizes(tmp_path)) >= number, lambda: "stored: %s" % sizes(tmp_path))  # noqa: B023
     finally:
         running.terminate()
         out, err = running.communicate(timeout=lab.patience(15))
