@@ -74,10 +74,26 @@ class _ManifestNeeded(t.TypedDict):
     sources: t.List[SourceFacts]
 
 
+class AdoptedFacts(t.TypedDict):
+    """How an archive that an earlier script made was adopted.
+
+    ``key``: the name of the object in its store. ``template``: gave the period from the name. ``content``: tgz or zip, what the archive is,
+    or what its token encloses. ``hmac_key_id``: of the key of the keyring that made the HMAC of the manifest of a plain archive; None if
+    there is none, or if the archive is a token.
+    """
+
+    key: str
+    template: str
+    content: str
+    hmac_key_id: t.Optional[str]
+
+
 class Manifest(_ManifestNeeded, total=False):
-    """The manifest of one archive. ``created`` in UTC; ``hmac`` in hex, from version 2 on if the archive is encrypted."""
+    """The manifest of one archive. ``created`` in UTC; ``hmac`` in hex, from version 2 on if the archive is encrypted, or was adopted with
+    a key. ``adopted``: only of an adopted archive."""
 
     hmac: str
+    adopted: AdoptedFacts
 
 
 class _LocalNeeded(t.TypedDict):

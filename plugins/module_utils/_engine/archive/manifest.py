@@ -47,6 +47,9 @@ _NEEDED: t.Dict[str, t.Any] = {
     "sources": list,
 }
 _NEEDED_OF_SOURCE = {"path": str, "name": str, "size": int, "mtime_ns": int, "mode": str, "sha256": str}
+_NEEDED_OF_ADOPTED = {"key": str, "template": str, "content": str}
+CONTENTS = ("tgz", "zip")
+"""What an adopted archive may contain."""
 _OPTIONAL_OF_SOURCE = {"uid": int, "gid": int, "changed": bool, "vanished": bool, "period": {"start": str, "end": str}}
 _DIGESTS = {"md5": re.compile(r"[0-9a-f]{32}"), "sha256": re.compile(r"[0-9a-f]{64}"), "hmac": re.compile(r"[0-9a-f]{64}")}
 _LARGEST_NUMBER = (1 << 63) - 1
@@ -87,10 +90,14 @@ def parse(data: bytes, subject: str) -> Manifest:
             "Use a newer version of infra_ops.log_archive",
         )
     check_facts(manifest["encryption"], subject)
+    if manifest["version"] < FIRST_AUTHENTICATED and "adopted" in manifest:
+        raise IntegrityError("the manifest is of an adopted archive and has version 1: no version of this software makes that", subject)
     if manifest["version"] < FIRST_AUTHENTICATED and has_recipients(manifest["encryption"]):
         raise IntegrityError("the manifest has recipients and no HMAC: no version of this software makes that", subject)
     if manifest["version"] >= FIRST_AUTHENTICATED:
-        if has_key(manifest["encryption"]):
+        if "adopted" in manifest:
+            _check_adopted(manifest, subject)
+        if has_key(manifest["encryption"]) or hmac_key_id(manifest) is not None:
             _check(manifest, {"hmac": str}, "", subject)
         if data != dump(manifest):
             raise IntegrityError("the manifest is not canonical JSON", subject)
@@ -108,6 +115,32 @@ def parse(data: bytes, subject: str) -> Manifest:
             _check_period(source["period"], where + "period", subject)
     _check_period(manifest["period"], "period", subject)
     return t.cast("Manifest", manifest)
+
+
+def _check_adopted(manifest: t.Any, subject: str) -> None:
+    from ..crypto.envelope import has_key, has_recipients
+    from ..crypto.keyring import is_key_id
+
+    adopted = manifest["adopted"]
+    _check(adopted, _NEEDED_OF_ADOPTED, "adopted.", subject)
+    if adopted["content"] not in CONTENTS:
+        hint = "Use a newer version of infra_ops.log_archive"
+        raise IntegrityError("the manifest's 'adopted.content' is not one of %s" % ", ".join(CONTENTS), subject, hint)
+    key_id = adopted.get("hmac_key_id")
+    if key_id is not None and (not isinstance(key_id, str) or not is_key_id(key_id) or has_key(manifest["encryption"])):
+        raise IntegrityError("the manifest's 'adopted.hmac_key_id' is not the id of the key of a plain archive", subject)
+    if has_recipients(manifest["encryption"]):
+        raise IntegrityError("the manifest is of an adopted archive and has recipients: no version of this software makes that", subject)
+
+
+def hmac_key_id(manifest: Manifest) -> t.Optional[str]:
+    """The id of the key that made the HMAC of a plain archive that was adopted; None for any other."""
+    return manifest["adopted"].get("hmac_key_id") if "adopted" in manifest else None
+
+
+def content_of(manifest: t.Optional[Manifest]) -> t.Optional[str]:
+    """What an adopted archive contains, of ``CONTENTS``; None for any other archive."""
+    return manifest["adopted"]["content"] if manifest is not None and "adopted" in manifest else None
 
 
 def memory_of(data: bytes) -> int:

@@ -191,8 +191,11 @@ def head_of(key: str) -> t.Optional[HeadName]:
 def is_placed(key: str, manifest: Manifest) -> bool:
     """Whether a store's key is one under which this software puts the archive of the manifest.
 
-    The name may be of a further revision. The folders count only if they are those of a host, a job and a day.
+    The name may be of a further revision. The folders count only if they are those of a host, a job and a day. An adopted archive has
+    no revisions, and its key names the object that its manifest names.
     """
+    if original_of(key) != manifest.get("adopted", {}).get("key"):
+        return False
     folder, _slash, name = key.rpartition("/")
     wanted = manifest["archive"]["name"]
     if name != wanted and wanted not in (name[: found.start()] + name[found.end() :] for found in re.finditer(r"\.r[0-9]+", name)):
@@ -200,6 +203,16 @@ def is_placed(key: str, manifest: Manifest) -> bool:
     dated = re.search(r"(?:^|/)([^/]+/[^/]+/\d{4}/\d\d/\d\d)$", folder, re.ASCII)
     day = manifest["period"]["start"][:10].replace("-", "/")
     return dated is None or dated[1] == folder_key(manifest["host"], manifest["job"]) + day
+
+
+def original_of(key: str) -> t.Optional[str]:
+    """The name, in its store, of the object that an adopted archive is; None for the key of any other archive."""
+    if ":" not in key:
+        return None
+    from ..stores.layout import adopted_of
+
+    adopted = adopted_of(key)
+    return None if adopted is None else adopted.original
 
 
 def manifest_key(key: str) -> str:

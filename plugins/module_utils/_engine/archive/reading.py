@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The tar in an archive as a stream, in bounded memory: its regular files, one after the other. Other members are refused."""
+"""The tar in an archive as a stream, in bounded memory: its regular files, one after the other. Other members are refused.
+
+An archive that an earlier script made may be a zip instead (``content`` of its manifest), and its tar may have folders.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import typing as t
 from ..base import sparse
 from ..base.errors import IntegrityError
 from ..base.libraries import optional
+from ..base.names import plain
 from ..base.staging import CHUNK, check_name
 from ..base.units import FIRST_SECOND, LAST_SECOND
 
@@ -38,12 +42,46 @@ def opened(stream: t.BinaryIO, envelope: Envelope, subject: str) -> t.Iterator[t
         yield tar
 
 
-def members(plaintext: Plaintext, subject: str) -> t.Iterator[tarfile.TarInfo]:
-    """The headers of the regular files of a tar; the caller takes the content of each before the next. Other members are refused."""
+class Contents(t.Protocol):
+    """The files in an archive, one after the other."""
+
+    def members(self) -> t.Iterator[tarfile.TarInfo]:
+        """The headers of the files; the caller takes the content of each before the next. Raises IntegrityError."""
+
+    def pieces(self, size: int) -> t.Iterator[memoryview]:
+        """The next ``size`` bytes of the member (fewer at the end) in pieces as they come. Raises IntegrityError."""
+
+    def finish(self) -> None:
+        """Read what comes after the last file: a signature and checksums may be at the very end. Raises IntegrityError."""
+
+
+@contextlib.contextmanager
+def contents(stream: t.BinaryIO, envelope: Envelope, subject: str, content: t.Optional[str] = None) -> t.Iterator[Contents]:
+    """The files in an archive. content: what an adopted archive contains, None for any other archive (``manifest.content_of``)."""
+    if content == "zip":
+        from .zipped import ZipContents
+
+        with ZipContents(envelope.random_access(stream, subject), subject) as found:
+            yield found
+    else:
+        with opened(stream, envelope, subject) as chunks:
+            yield _TarContents(chunks, subject, content is not None)
+
+
+def members(plaintext: Plaintext, subject: str, adopted: bool = False) -> t.Iterator[tarfile.TarInfo]:
+    """The headers of the regular files of a tar; the caller takes the content of each before the next. Other members are refused.
+
+    adopted: pass over folders, and take "./dump.sql" for "dump.sql": so does tar write what it finds in a folder.
+    """
     names = set()
     try:
         with tarfile.open(fileobj=t.cast(t.Any, plaintext), mode="r:", errorlevel=2, tarinfo=_Header) as archive:
             for member in archive:
+                if adopted:
+                    if member.isdir():
+                        plaintext.begin()
+                        continue
+                    member.name = plain(member.name)
                 _check_member(member, subject)
                 if member.name in names:
                     raise IntegrityError("the archive has %s twice" % ascii(member.name), subject)
@@ -193,6 +231,26 @@ class _Header(tarfile.TarInfo):
         if header.size < 0 or (header.size > LARGEST_HEADER and not header.isreg() and not header.issparse()):
             raise ValueError("a header of %d bytes" % header.size)
         return header
+
+
+class _TarContents:
+    """The files in a tar."""
+
+    def __init__(self, chunks: t.Iterator[bytes], subject: str, adopted: bool) -> None:
+        self._chunks = chunks
+        self._plaintext = Plaintext(chunks)
+        self._subject = subject
+        self._adopted = adopted
+
+    def members(self) -> t.Iterator[tarfile.TarInfo]:
+        return members(self._plaintext, self._subject, self._adopted)
+
+    def pieces(self, size: int) -> t.Iterator[memoryview]:
+        return self._plaintext.pieces(size)
+
+    def finish(self) -> None:
+        for _chunk in self._chunks:
+            pass
 
 
 class Plaintext:

@@ -15,7 +15,8 @@ from ..base import sparse
 from ..base.errors import IntegrityError
 from ..base.progress import Advance
 from ..base.staging import ExtractedFile, StagedFile, Staging, failing_clearly, staging_in
-from .reading import QUEUED, Plaintext, batches, members, opened, refuse_cut, stored_part
+from .manifest import content_of
+from .reading import QUEUED, Contents, batches, contents, refuse_cut, stored_part
 
 if t.TYPE_CHECKING:
     from ..crypto.envelope import Envelope
@@ -55,8 +56,8 @@ def restore(
         stream.seek(0)
         envelope.authenticate(stream, None if manifest is None else manifest["archive"]["sha256"], subject)
         stream.seek(0)
-        with opened(stream, envelope, subject) as tar:
-            staged = _extract(tar, staging, placing.without, subject, progress)
+        with contents(stream, envelope, subject, content_of(manifest)) as inside:
+            staged = _extract(inside, staging, placing.without, subject, progress)
         if manifest is not None:
             _compare(staged, manifest, subject)
             staged = _with_nanoseconds(staged, manifest)
@@ -69,38 +70,41 @@ def check_contents(stream: t.BinaryIO, envelope: Envelope, manifest: Manifest, s
     envelope.authenticate(stream, manifest["archive"]["sha256"], subject)
     stream.seek(0)
     found = []
-    with opened(stream, envelope, subject) as chunks:
-        plaintext = Plaintext(chunks)
-        for member in members(plaintext, subject):
-            found.append(_checked(member, plaintext, subject))
-        for _chunk in chunks:
-            pass
+    with contents(stream, envelope, subject, content_of(manifest)) as inside:
+        for member in inside.members():
+            found.append(checked(member, inside, subject))
+        inside.finish()
     _compare(found, manifest, subject)
 
 
-def _checked(member: tarfile.TarInfo, plaintext: Plaintext, subject: str) -> StagedFile:
-    """Read a member without writing it."""
+def checked(member: tarfile.TarInfo, inside: Contents, subject: str) -> StagedFile:
+    """Read a member without writing it. Raises IntegrityError."""
     stored = stored_part(member)
     sha256 = hashlib.sha256(stored.beginning)
     size = 0
-    for piece in plaintext.pieces(stored.size):
+    for piece in inside.pieces(stored.size):
         sha256.update(piece)
         size += len(piece)
     refuse_cut(member, size, stored, subject)
-    return StagedFile(member.name, "", member.size, sha256.hexdigest(), 0, 0, stored.data)
+    mode, mtime_ns = _times(member)
+    return StagedFile(member.name, "", member.size, sha256.hexdigest(), mode, mtime_ns, stored.data)
+
+
+def _times(member: tarfile.TarInfo) -> t.Tuple[int, int]:
+    """The mode that is restored, and the modification time in nanoseconds since the epoch."""
+    return member.mode & 0o777, math.floor(member.mtime) * 10**9
 
 
 def _extract(
-    chunks: t.Iterator[bytes], staging: Staging, without: t.AbstractSet[str], subject: str, progress: t.Optional[Advance]
+    inside: Contents, staging: Staging, without: t.AbstractSet[str], subject: str, progress: t.Optional[Advance]
 ) -> t.List[StagedFile]:
     from concurrent.futures import ThreadPoolExecutor
 
     staged: t.List[StagedFile] = []
     with ThreadPoolExecutor(1) as hasher:
-        plaintext = Plaintext(chunks)
-        for member in members(plaintext, subject):
+        for member in inside.members():
             if member.name in without:
-                staged.append(_checked(member, plaintext, subject))
+                staged.append(checked(member, inside, subject))
                 if progress is not None:
                     progress(member.size)
                 continue
@@ -111,7 +115,7 @@ def _extract(
             hashed: t.Deque[t.Any] = collections.deque()
             with staging.create(number) as file:
                 writer = sparse.Writer(file.fileno(), member.size, stored.data)
-                for pieces in batches(plaintext.pieces(stored.size)):
+                for pieces in batches(inside.pieces(stored.size)):
                     # A separate thread hashes, this one writes, others decrypt and inflate.
                     hashed.append(hasher.submit(_hash, sha256, pieces))
                     if len(hashed) > QUEUED:
@@ -127,11 +131,10 @@ def _extract(
                 done.result()
             if progress is not None and stored.data is not None:
                 progress(member.size - stored.size)
-            mode, mtime_ns = member.mode & 0o777, math.floor(member.mtime) * 10**9
+            mode, mtime_ns = _times(member)
             staged.append(StagedFile(member.name, number, member.size, sha256.hexdigest(), mode, mtime_ns, stored.data))
         # The rest after the end of the tar must be read too: the signature and the gzip checksum are checked at the very end.
-        for _chunk in chunks:
-            pass
+        inside.finish()
     return staged
 
 

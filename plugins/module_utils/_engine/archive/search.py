@@ -14,7 +14,7 @@ from ..base.errors import ConfigError, SourceError
 from ..base.progress import Advance
 from . import compressed
 from .patterns import LinePattern, Wanted
-from .reading import Plaintext, Stored, members, opened, refuse_cut, stored_part
+from .reading import Stored, contents, refuse_cut, stored_part
 
 if t.TYPE_CHECKING:
     from ..base import sparse
@@ -58,29 +58,33 @@ def check(wanted: Wanted) -> LinePattern:
 
 
 def search(
-    stream: t.BinaryIO, envelope: Envelope, subject: str, pattern: LinePattern, wanted: Wanted, progress: t.Optional[Advance] = None
+    stream: t.BinaryIO,
+    envelope: Envelope,
+    subject: str,
+    pattern: LinePattern,
+    wanted: Wanted,
+    progress: t.Optional[Advance] = None,
+    content: t.Optional[str] = None,
 ) -> t.Iterator[Hits]:
     """Search one archive, in bounded memory, and yield what is found, log by log.
 
     stream: the archive, seekable. It must be private, and ``envelope.authenticate`` must have accepted it: what is yielded has no other
     proof until the iterator ends. subject: how errors name the archive. pattern, wanted: see ``check``. progress: called with the number
-    of bytes of logs that were searched since the last call.
+    of bytes of logs that were searched since the last call. content: see ``reading.contents``.
     A compressed log (see ``compressed``) is searched inside. In one with holes, a NUL byte stands for each hole.
     Raises IntegrityError for an archive that is damaged or hostile, ConfigError for a pattern that takes too long.
     """
     stream.seek(0)
-    with opened(stream, envelope, subject) as chunks, pattern.bounded(subject) as bounded:
-        plaintext = Plaintext(chunks)
-        for member in members(plaintext, subject):
+    with contents(stream, envelope, subject, content) as inside, pattern.bounded(subject) as bounded:
+        for member in inside.members():
             stored = stored_part(member)
-            content = _Content(plaintext.pieces(stored.size), progress)
-            yield from _search_member(member.name, content, stored, _Lines(pattern, wanted, bounded))
-            refuse_cut(member, content.read_to_end(), stored, subject)
+            read = _Content(inside.pieces(stored.size), progress)
+            yield from _search_member(member.name, read, stored, _Lines(pattern, wanted, bounded))
+            refuse_cut(member, read.read_to_end(), stored, subject)
             if progress is not None and stored.data is not None:
                 progress(member.size - stored.size)
         # The signature and the checksum of gzip are at the very end.
-        for _chunk in chunks:
-            pass
+        inside.finish()
 
 
 class _Content:

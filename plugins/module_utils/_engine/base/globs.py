@@ -17,6 +17,7 @@ _TOKENS = re.compile(r"\*\*/|\*\*|\*|\?|%.?|\[[!^]?\]?[^\]]*\]|.", re.DOTALL)
 # Lazy: of several possible readings of a run of digits the leftmost counts.
 STARS = {"": "", "*": "[^/]*?", "**": ".*?", "**/": "(?:.*?/)??"}
 """What each star is as a regular expression."""
+_GREEDY = {"": "", "*": "[^/]*", "**": ".*", "**/": "(?:.*/)?"}
 
 
 class _Piece:
@@ -28,9 +29,14 @@ class _Piece:
         self.codes: t.Set[str] = set()
 
 
-def translate(pattern: str, code: t.Callable[[str], str]) -> str:
-    """The regular expression for a glob, to be matched against a whole name. code: that of a time code, by its letter."""
+def translate(pattern: str, code: t.Callable[[str], str], greedy: bool = False) -> str:
+    """The regular expression for a glob, to be matched against a whole name. code: that of a time code, by its letter.
+
+    greedy: of several possible readings the rightmost counts. It may need much time for a long name.
+    """
     pieces = _pieces(pattern, code)
+    if greedy:
+        return "".join(_GREEDY[piece.star] + piece.text for piece in pieces)
     # What a star that enters folders leads to: all pieces up to the next one.
     starts = [number for number, piece in enumerate(pieces) if piece.star != "*"]
     result = ""

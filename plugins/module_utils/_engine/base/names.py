@@ -15,6 +15,11 @@ import sys
 HINT = "Set PYTHONUTF8=1 in its environment (Ansible's keyword environment)"
 
 
+def plain(name: str) -> str:
+    """The name of a member of an archive without "./" parts: tar, bsdtar and zip write "./dump.sql" for "dump.sql"."""
+    return "/".join(part for part in name.split("/") if part != ".")
+
+
 def is_exact(name: str) -> bool:
     """Whether this process takes the name as its bytes."""
     return name.isascii() or sys.getfilesystemencoding() == "utf-8"

@@ -264,12 +264,12 @@ class NamePattern:
     name; unit: the finest unit (second ... year) of its time codes, None if it has none.
     """
 
-    def __init__(self, pattern: str, use_regex: bool) -> None:
+    def __init__(self, pattern: str, use_regex: bool, greedy: bool = False) -> None:
         self.pattern = pattern
         self.relative = "/" in pattern
         self._groups: t.List[str] = []
         try:
-            text = self._from_regex() if use_regex else globs.translate(self.pattern, self._code)
+            text = self._from_regex() if use_regex else globs.translate(self.pattern, self._code, greedy)
             # "." matches a newline too: it is an ordinary character of a file's name.
             self._regex = re.compile(text, re.DOTALL)
         except (re.error, OverflowError, RecursionError) as error:

@@ -193,6 +193,12 @@ def _audit_events() -> Command:
     return audit_events.add_options, audit_events.events
 
 
+def _adopt() -> Command:
+    from . import adopt
+
+    return adopt.add_options, adopt.adopt
+
+
 def _drill() -> Command:
     from . import drill
 
@@ -236,6 +242,7 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "metrics": ("write the metrics files of jobs now, as their runs do", _metrics),
     "status": ("show the last success and the backlog of each job, and the state of each stream", _status),
     "orphans": ("show, send, adopt or remove what is left of jobs and stores that no document names any more", _orphans),
+    "adopt": ("take archives that an earlier script made into catalog and retention, where they are", _adopt),
     "drill": ("restore a sample of each store's archives, compare every byte, and report the result", _drill),
     "doctor": ("find what is wrong with this host and its jobs, and the command that fixes it", _doctor),
     "follow": ("store the lines of a stream in its sinks as they are written, until a signal ends it", _follow),

@@ -16,7 +16,7 @@ import typing as t
 from ..base.errors import ConfigError, IntegrityError, KeyMissingError, KeyringError, NotARecipientError
 from ..base.staging import CHUNK, sha256_of
 from . import keyring, mac
-from .fernet import Encryptor, authenticate, decrypt
+from .fernet import Encryptor, RandomReader, authenticate, decrypt
 
 if t.TYPE_CHECKING:
     from ..config.document import EncryptionOptions
@@ -103,9 +103,23 @@ class PlainEnvelope:
         """Yield the tgz in pieces; call ``authenticate`` first. The tgz is proven only when the iterator ends. Raises IntegrityError."""
         return iter(lambda: stream.read(CHUNK), b"")
 
+    def random_access(self, stream: t.BinaryIO, subject: str) -> t.BinaryIO:
+        """What is enclosed, for who has to seek in it; call ``authenticate`` first. Raises IntegrityError."""
+        return stream
+
     def hmac_of(self, manifest: bytes) -> t.Optional[str]:
         """The HMAC of a manifest, in lowercase hex (see ``crypto.mac``); None, because there is no key."""
         return None
+
+
+class VouchedEnvelope(PlainEnvelope):
+    """No envelope, and a key with which the manifest is authenticated. The manifest proves the archive, by its SHA-256."""
+
+    def __init__(self, key: keyring.Key) -> None:
+        self._hmac_key = mac.derive_key(key.secret)
+
+    def hmac_of(self, manifest: bytes) -> t.Optional[str]:
+        return mac.hmac_of(self._hmac_key, manifest)
 
 
 class FernetEnvelope:
@@ -163,6 +177,9 @@ class FernetEnvelope:
 
     def open(self, stream: t.BinaryIO, subject: str) -> t.Iterator[bytes]:
         return decrypt(stream, self._key.secret, subject)
+
+    def random_access(self, stream: t.BinaryIO, subject: str) -> t.BinaryIO:
+        return t.cast(t.BinaryIO, io.BufferedReader(RandomReader(stream, self._key.secret, subject)))
 
     def hmac_of(self, manifest: bytes) -> t.Optional[str]:
         if self._hmac_key is None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import io
 import os
 import time
 import typing as t
@@ -120,6 +121,76 @@ def decrypt(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[bytes]:
     if not 1 <= padding <= BLOCK or held[-padding:] != bytes([padding]) * padding:
         raise IntegrityError("the padding of the token is damaged", subject)
     yield held[:-padding]
+
+
+class RandomReader(io.RawIOBase):
+    """The plaintext of a token from any place on. Nothing but what is asked for is decrypted.
+
+    stream: the token, seekable; ``authenticate`` must have accepted it, and nobody else may write to it. AES-CBC needs the block before the
+    one that it decrypts; before the first one is the IV. subject: how errors name the archive. Raises IntegrityError.
+    """
+
+    def __init__(self, stream: t.BinaryIO, key: bytes, subject: str) -> None:
+        self._stream = stream
+        self._key = key
+        self._subject = subject
+        self._decode = _base64_decoder()
+        self._position = 0
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - 4))
+        self._raw_size = size // 4 * 3 - stream.read(4).count(b"=")
+        blocks = (self._raw_size - HEADER - MAC) // BLOCK
+        last = self._plain(max(0, blocks - 1), blocks)
+        padding = last[-1] if last else 0
+        if not 1 <= padding <= BLOCK or last[-padding:] != bytes([padding]) * padding:
+            raise IntegrityError("the padding of the token is damaged", subject)
+        self._size = blocks * BLOCK - padding
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        position = offset + (0, self._position, self._size)[whence]
+        if position < 0:
+            raise ValueError("a position before the beginning")
+        self._position = position
+        return position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: t.Any) -> int:
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), CHUNK, self._size - self._position))
+        if count:
+            first = self._position // BLOCK
+            plain = self._plain(first, -(-(self._position + count) // BLOCK))
+            start = self._position - first * BLOCK
+            view[:count] = plain[start : start + count]
+            self._position += count
+        return count
+
+    def _plain(self, first: int, end: int) -> bytes:
+        """The plaintext of these blocks, with the padding if they are the last."""
+        raw = self._raw(HEADER + (first - 1) * BLOCK, HEADER + end * BLOCK)
+        cipher = _aes_cbc(self._key, raw[:BLOCK]).decryptor()
+        return t.cast(bytes, cipher.update(raw[BLOCK:]))
+
+    def _raw(self, start: int, end: int) -> bytes:
+        """What the token encodes, from byte to byte. Four characters encode three bytes."""
+        first = start // 3
+        self._stream.seek(4 * first)
+        text = self._stream.read(4 * (-(-end // 3) - first))
+        try:
+            raw = self._decode(text)
+        except (binascii.Error, ValueError) as error:
+            raise IntegrityError("the token changed while it was read", self._subject) from error
+        if len(raw) < end - 3 * first:
+            raise IntegrityError("the token changed while it was read", self._subject)
+        return raw[start - 3 * first : end - 3 * first]
 
 
 def _decoded(stream: t.BinaryIO, subject: str) -> t.Iterator[t.Tuple[int, bytes, bytes]]:

@@ -9,7 +9,7 @@ import re
 import typing as t
 from datetime import datetime, timedelta, timezone
 
-from ..archive.naming import MANIFEST_SUFFIX, manifest_key
+from ..archive.naming import MANIFEST_SUFFIX, manifest_key, original_of
 from ..base.periods import compile_pattern
 from ..base.units import format_size, format_utc, parse_utc
 from ..stores.base import Outcome, Store, StoredObject
@@ -257,8 +257,10 @@ def _other_tools_items(store: Store, held: inventory.Inventory, scope: Scope) ->
     items = []
     # Only the names that may match: the store may have other hosts, too.
     beginning = re.split(r"[%*?\[\\]", scope.name_template, maxsplit=1)[0]
+    own = [*(archive.key for archive in held.archives), *(item.key for item in held.recorded), *held.damaged]
+    adopted = {original_of(key) for key in own}
     for other in held.others if scope.host is None else store.list(beginning):
-        if "/" in other.key:
+        if "/" in other.key or other.key in adopted:
             continue
         match = pattern.match(other.key, scope.timezone)
         if match is not None and match.period is not None:

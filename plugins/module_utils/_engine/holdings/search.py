@@ -11,7 +11,7 @@ import itertools
 import threading
 import typing as t
 
-from ..archive.manifest import source_bytes
+from ..archive.manifest import content_of, source_bytes
 from ..archive.search import Line, check, search
 from ..base.errors import IntegrityError, KeyMissingError, LogArchiveError, StoreError, StoreNotFoundError, StoreUnavailableError
 from ..base.progress import Advance, Progress, no_progress
@@ -172,7 +172,7 @@ def _search_stock(
 
 def _search_copy(copy: _Copy, file: t.BinaryIO, wanted: Wanted, pattern: LinePattern, advance: Advance) -> t.Iterator[Found]:
     try:
-        for hits in search(file, copy.envelope, copy.subject, pattern, wanted, advance):
+        for hits in search(file, copy.envelope, copy.subject, pattern, wanted, advance, copy.content):
             yield Found(copy.key, copy.store, copy.authenticated, hits.name, hits.matched, hits.lines, hits.error)
     except IntegrityError as error:
         yield Found(copy.key, copy.store, copy.authenticated, error=error)
@@ -181,13 +181,14 @@ def _search_copy(copy: _Copy, file: t.BinaryIO, wanted: Wanted, pattern: LinePat
 
 
 class _Copy(t.NamedTuple):
-    """A copy of an archive that was fetched and authenticated."""
+    """A copy of an archive that was fetched and authenticated. content: see ``archive.reading.contents``."""
 
     key: str
     store: str
     authenticated: bool
     subject: str
     envelope: Envelope
+    content: t.Optional[str]
 
 
 class _Fetched:
@@ -235,7 +236,7 @@ class _Fetched:
             if self._ciphertext.sha256() != expected["sha256"]:
                 raise IntegrityError("the archive does not match its manifest: its SHA-256 differs", subject)
             envelope.authenticate(self.file, expected["sha256"], subject)
-        return _Copy(copy.key, listed.store.name, copy.authenticated is True, subject, envelope)
+        return _Copy(copy.key, listed.store.name, copy.authenticated is True, subject, envelope, content_of(copy.manifest))
 
 
 class _Closed(Exception):
@@ -269,8 +270,14 @@ class _Ciphertext:
         self._sha256 = hashlib.sha256()
         return self._opened().truncate()
 
-    def seek(self, position: int) -> int:
-        return self._opened().seek(position)
+    def seek(self, position: int, whence: int = 0) -> int:
+        return self._opened().seek(position, whence)
+
+    def tell(self) -> int:
+        return self._opened().tell()
+
+    def seekable(self) -> bool:
+        return True
 
     def write(self, data: bytes) -> int:
         self._sha256.update(data)

@@ -9,10 +9,11 @@ import hashlib
 import typing as t
 from datetime import datetime
 
-from ..archive.manifest import authenticate, bound_name, check_sources, dump
+from ..archive.manifest import authenticate, bound_name, check_sources, dump, hmac_key_id
 from ..archive.naming import is_placed
-from ..base.errors import IntegrityError, KeyringError
+from ..base.errors import IntegrityError, KeyMissingError, KeyringError
 from ..crypto import envelope
+from ..crypto.keyring import load
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
@@ -150,6 +151,9 @@ class Trust:
         """The envelope of an archive. Raises KeyringError without its key, IntegrityError if it must be encrypted and is not."""
         facts = manifest["encryption"]
         key_id = facts.get("key_id") if envelope.has_key(facts) else None
+        vouching = hmac_key_id(manifest)
+        if vouching is not None:
+            return self._vouched(vouching, subject)
         if envelope.has_recipients(facts):
             name = bound_name(manifest["host"], manifest["job"], manifest["archive"]["name"])
             return envelope.for_archive(facts, self._keyring, self._unencrypted, subject, name, self._offline)
@@ -164,6 +168,16 @@ class Trust:
                     self._missing_keys[key_id] = error
                 raise
         return self._envelopes[key_id]
+
+    def _vouched(self, key_id: str, subject: str) -> Envelope:
+        """That of a plain archive with a manifest that a key of the keyring authenticates. Raises KeyringError."""
+        name = "vouched %s" % key_id
+        if name not in self._envelopes:
+            if self._keyring is None:
+                text = "the manifest of the archive has an HMAC by the key %s of a keyring, and no keyring is given" % key_id
+                raise KeyMissingError(text, subject, "Set the keyring that contains its key")
+            self._envelopes[name] = envelope.VouchedEnvelope(load(self._keyring, key_id))
+        return self._envelopes[name]
 
     def may_have(self, key: str) -> t.List[Manifest]:
         """The manifests that a recorded archive may have now: the recorded one, and that of a rewrap that was cut."""

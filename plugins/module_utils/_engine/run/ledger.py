@@ -13,7 +13,7 @@ import hashlib
 import typing as t
 
 from ..archive.manifest import dump
-from ..archive.naming import is_archive_key
+from ..archive.naming import is_archive_key, original_of
 from ..crypto.envelope import opened_by
 from ..state.entry import Known
 from ..state.ledger import file as files
@@ -41,7 +41,8 @@ class Keeper:
         self._adopts = False
 
     def enter(self, begins_with: str = "adopt") -> None:
-        """Enter each verified copy that has no entry. begins_with: the op of the entries, if the ledger begins with them.
+        """Enter each verified copy that has no entry. begins_with: the op of the entries, if the ledger begins with them. Archives that
+        an earlier script made are adopted.
 
         Raises LogArchiveError; the next call goes on.
         """
@@ -50,7 +51,8 @@ class Keeper:
             found = self._entered.unentered(self._job, BATCH)
             if not found:
                 return
-            self._append([(op, stored(one.store, one.key, one.manifest)) for one in found])
+            entries = [("adopt" if original_of(one.key) is not None else op, one) for one in found]
+            self._append([(each, stored(one.store, one.key, one.manifest)) for each, one in entries])
 
     def bury(self, store: str, rules: t.Mapping[str, t.Tuple[str, int]], policy: str) -> None:
         """Enter why archives are about to be removed from a store. rules: {key: (the rule, size in bytes)}. policy: as text.

@@ -23,6 +23,7 @@ from ..base.beneath import open_private
 from ..base.durable import new_file
 from ..base.errors import ConfigError, IntegrityError
 from ..base.libraries import needed
+from ..base.names import plain
 from ..base.periods import load_timezone
 from ..base.staging import ExtractedFile, failing_clearly
 from ..base.units import format_size, parse_duration, parse_size
@@ -147,7 +148,7 @@ def unpack(options: WebOptions, path: str, folder: str, now: datetime.datetime, 
     subject = shown(options["url"])
     try:
         listed = [member for member in zips.members(path, limits) if not member.is_folder]
-        wanted = None if options["member"] is None else [zips.plain(options["member"])]
+        wanted = None if options["member"] is None else [plain(options["member"])]
         chosen = [member for member in listed if wanted is None or member.name in wanted]
         zone = load_timezone(options["timezone"])
         modified = {member.name: _in_zone(member.modified, zone) for member in chosen}

@@ -20,6 +20,7 @@ import zipfile
 import zlib
 
 from ..base.errors import IntegrityError, LogArchiveError
+from ..base.names import plain
 from ..base.staging import CHUNK, ExtractedFile, StagedFile, Staging, check_name, failing_clearly, planned, staging_in
 from ..base.units import LAST_SECOND, format_size
 
@@ -89,7 +90,7 @@ def extract(
     that is encrypted, damaged, unsafe or missing, or the limit that was exceeded; DiskFullError, LogArchiveError.
     """
     with _opened(path, limits) as archive, failing_clearly(destination):
-        chosen = _chosen(archive, names, path)
+        chosen = chosen_of(archive, names, path)
         if check:
             return planned(_staged(archive, chosen, None, limits, path, progress), destination, overwrite)
         with staging_in(destination) as staging:
@@ -98,51 +99,56 @@ def extract(
 
 @contextlib.contextmanager
 def _opened(path: str, limits: Limits) -> t.Iterator[zipfile.ZipFile]:
-    try:
-        if _directory_size(path) > limits.members * _LARGEST_ENTRY:
-            raise IntegrityError("the directory of the zip is too large for %d members" % limits.members, path)
-        archive = zipfile.ZipFile(path)
-    except OSError as error:
-        raise LogArchiveError("cannot read the zip: %s" % error.strerror, path) from error
-    except _DAMAGED as error:
-        raise IntegrityError("not a zip, or a damaged one (%s)" % error, path) from error
-    with archive:
-        if len(archive.infolist()) > limits.members:
-            raise IntegrityError("the zip has %d members; the limit is %d" % (len(archive.infolist()), limits.members), path)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb"))
+            archive = stack.enter_context(reading(file, path, limits))
+        except OSError as error:
+            raise LogArchiveError("cannot read the zip: %s" % error.strerror, path) from error
         yield archive
 
 
-def _directory_size(path: str) -> int:
+@contextlib.contextmanager
+def reading(file: t.BinaryIO, subject: str, limits: Limits = DEFAULT_LIMITS) -> t.Iterator[zipfile.ZipFile]:
+    """The zip in a seekable file. subject: how errors name it. Raises IntegrityError if it is not one, or has too many entries."""
+    try:
+        if _directory_size(file) > limits.members * _LARGEST_ENTRY:
+            raise IntegrityError("the directory of the zip is too large for %d members" % limits.members, subject)
+        archive = zipfile.ZipFile(file)
+    except _DAMAGED as error:
+        raise IntegrityError("not a zip, or a damaged one (%s)" % error, subject) from error
+    with archive:
+        if len(archive.infolist()) > limits.members:
+            raise IntegrityError("the zip has %d members; the limit is %d" % (len(archive.infolist()), limits.members), subject)
+        yield archive
+
+
+def _directory_size(file: t.BinaryIO) -> int:
     """The bytes of the zip's directory, which zipfile reads into memory as a whole; 0 if there is none (zipfile then finds none, too)."""
-    with open(path, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - (1 << 16) - _END.size))
-        tail = file.read()
-        at = len(tail) - _END.size
-        if at < 0 or not tail.startswith(b"PK\5\6", at):
-            at = tail.rfind(b"PK\5\6")
-        if at < 0 or len(tail) - at < _END.size:
-            return 0
-        directory = t.cast(int, _END.unpack_from(tail, at)[5])
-        if at >= _END64_LOCATOR.size and tail.startswith(b"PK\6\7", at - _END64_LOCATOR.size):
-            file.seek(max(0, size - len(tail) + at - _END64_LOCATOR.size - _END64.size))
-            record = file.read(_END64.size)
-            if record.startswith(b"PK\6\6"):
-                directory = max(directory if directory != 0xFFFFFFFF else 0, t.cast(int, _END64.unpack(record)[8]))
-        return directory
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - (1 << 16) - _END.size))
+    tail = file.read()
+    at = len(tail) - _END.size
+    if at < 0 or not tail.startswith(b"PK\5\6", at):
+        at = tail.rfind(b"PK\5\6")
+    if at < 0 or len(tail) - at < _END.size:
+        return 0
+    directory = t.cast(int, _END.unpack_from(tail, at)[5])
+    if at >= _END64_LOCATOR.size and tail.startswith(b"PK\6\7", at - _END64_LOCATOR.size):
+        file.seek(max(0, size - len(tail) + at - _END64_LOCATOR.size - _END64.size))
+        record = file.read(_END64.size)
+        if record.startswith(b"PK\6\6"):
+            directory = max(directory if directory != 0xFFFFFFFF else 0, t.cast(int, _END64.unpack(record)[8]))
+    return directory
 
 
 def _member(info: zipfile.ZipInfo) -> Member:
     name = plain(info.filename)
-    return Member(name, info.file_size, info.compress_size, _modified(info), bool(info.flag_bits & 1), _is_folder(info))
+    return Member(name, info.file_size, info.compress_size, modified_of(info), bool(info.flag_bits & 1), _is_folder(info))
 
 
-def plain(name: str) -> str:
-    """The name without "./" parts: bsdtar and zip write "./dump.sql" for "dump.sql"."""
-    return "/".join(part for part in name.split("/") if part != ".")
-
-
-def _modified(info: zipfile.ZipInfo) -> t.Optional[datetime.datetime]:
+def modified_of(info: zipfile.ZipInfo) -> t.Optional[datetime.datetime]:
+    """When a member was modified (see ``Member``)."""
     fields = _extra_fields(info.extra)
     unix, ntfs = fields.get(_UNIX_TIMES, b""), fields.get(_NTFS, b"")
     if len(unix) >= 5 and unix[0] & 1:
@@ -175,7 +181,8 @@ def _is_folder(info: zipfile.ZipInfo) -> bool:
     return info.filename.endswith("/")
 
 
-def _chosen(archive: zipfile.ZipFile, names: t.Optional[t.Sequence[str]], path: str) -> t.List[zipfile.ZipInfo]:
+def chosen_of(archive: zipfile.ZipFile, names: t.Optional[t.Sequence[str]], path: str) -> t.List[zipfile.ZipInfo]:
+    """The entries of the files of these names, or of all files. path: how errors name the zip. Raises IntegrityError if one is refused."""
     infos = [info for info in archive.infolist() if not _is_folder(info)]
     if names is not None:
         wanted = {plain(name) for name in names}
@@ -227,7 +234,7 @@ def _staged(
         name = "%d" % number
         with open(os.devnull, "wb") if staging is None else staging.create(name) as file:
             size, sha256 = _extract(archive, info, file, room, limits, path, progress)
-        modified = _modified(info)
+        modified = modified_of(info)
         mtime = os.stat(path).st_mtime_ns if modified is None else int(modified.timestamp()) * 10**9
         staged.append(StagedFile(plain(info.filename), name, size, sha256, 0o600, mtime))
         room -= size
@@ -243,8 +250,23 @@ def _extract(
     path: str,
     progress: t.Optional[t.Callable[[int], None]],
 ) -> t.Tuple[int, str]:
-    """Extract one member to ``file``; returns its size and SHA-256. The sizes in its headers are not trusted: the bytes are counted."""
+    """Extract one member to ``file``; returns its size and SHA-256."""
     sha256 = hashlib.sha256()
+    size = 0
+    for chunk in pieces(archive, info, room, limits, path):
+        size += len(chunk)
+        sha256.update(chunk)
+        file.write(chunk)
+        if progress is not None:
+            progress(len(chunk))
+    return size, sha256.hexdigest()
+
+
+def pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo, room: int, limits: Limits, path: str) -> t.Iterator[bytes]:
+    """The bytes of one member. The sizes in its headers are not trusted: the bytes are counted. room: bytes that it may have.
+
+    Raises IntegrityError.
+    """
     size = 0
     # A small file of repeated bytes is harmless, whatever its ratio.
     most = max(limits.ratio * info.compress_size, 1 << 20)
@@ -258,11 +280,7 @@ def _extract(
                     raise IntegrityError(
                         "the expansion ratio of the member %s exceeds %g, the limit" % (ascii(info.filename), limits.ratio), path
                     )
-                sha256.update(chunk)
-                file.write(chunk)
-                if progress is not None:
-                    progress(len(chunk))
+                yield chunk
     except _DAMAGED as error:
         # RuntimeError: encrypted according to the header of the member. EOFError: truncated.
         raise IntegrityError("the member %s is damaged (%s)" % (ascii(info.filename), error or "truncated"), path) from error
-    return size, sha256.hexdigest()

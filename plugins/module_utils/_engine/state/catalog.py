@@ -14,14 +14,14 @@ import json
 import os
 import typing as t
 
-from .database import Database, Row, integer, integers, path_in, text
+from .database import Database, Row, path_in, text
 from .entered import Entered
 from .prunes import Prunes
 from .runs import Runs
 from .verifications import Verifications
 
 if t.TYPE_CHECKING:
-    from ..archive.facts import Manifest, SourceFacts
+    from ..archive.facts import Manifest
     from ..base.beneath import Identity
     from ..config.document import JobDocument
     from .counts import Counts
@@ -130,23 +130,11 @@ class Catalog:
         self, host: str, job: str, key: str, manifest: Manifest, stores: t.Iterable[str], identities: t.Optional[Identities] = None
     ) -> Entry:
         """Record an archive that is whole in the spool, to be copied to these stores. identities: device and inode of its logs, by path."""
-        from . import revisions
         from .entry import Entry
+        from .insertion import insert
 
-        known = identities or {}
-        period, name, size = manifest["period"], manifest["archive"]["name"], manifest["archive"]["size"]
-        begin, end = seconds(period["start"]), seconds(period["end"])
-        sources = [(*_source(source), *integers(known.get(source["path"]))) for source in manifest["sources"]]
         with self._database.transaction():
-            start = revisions.start_of(self._database.execute, job, key, begin, {source[0] for source in sources})
-            facts = (host, job, key, period["start"], period["end"], size, json.dumps(manifest), start, end - begin, name)
-            archive = self._database.insert(
-                "INSERT INTO archives (host, job, key, period_start, period_end, size, manifest, spooled, start, seconds, name)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
-                facts,
-            )
-            rows = [(archive, *source) for source in sources]
-            self._database.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            archive = insert(self._database, host, job, key, manifest, identities or {})
             self._await(archive, key, stores)
         return Entry(archive, host, job, key, manifest, True)
 
@@ -315,18 +303,6 @@ class Catalog:
         query = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM archives WHERE job = ? AND spooled >= 1"
         archives, size = self._database.execute(query, (job,))[0]
         return {"archives": archives, "bytes": size}
-
-
-def seconds(text: str) -> int:
-    """A time of a manifest in seconds since the epoch."""
-    from ..base.units import parse_utc
-
-    return int(parse_utc(text).timestamp())
-
-
-def _source(source: SourceFacts) -> t.Tuple[bytes, int, t.Union[int, bytes], bool, str]:
-    changed = source.get("changed", False)
-    return source["path"].encode("utf-8", "surrogateescape"), source["size"], integer(source["mtime_ns"]), changed, source["sha256"]
 
 
 # An idle run has no entries: it does not need to load their types.

@@ -57,6 +57,28 @@ class Held:
         self._database = database
         self._values = (job, host, store)
 
+    def add(self, key: str, manifest: Manifest, verified_by: str, etag: t.Optional[str]) -> None:
+        """Record an archive that another program put into the store, and that was verified there. All of it or nothing is recorded."""
+        from .insertion import insert
+
+        job, host, store = self._values
+        with self._database.transaction():
+            rows = self._database.execute("SELECT id, manifest, start FROM archives WHERE key = ?", (text(key),))
+            if rows:
+                (archive, recorded, start) = rows[0]
+            else:
+                archive, recorded = insert(self._database, host, job, key, manifest, {}, spooled=False), json.dumps(manifest)
+                start = self._database.execute("SELECT start FROM archives WHERE id = ?", (archive,))[0][0]
+            other = None if json.loads(recorded) == manifest else json.dumps(manifest)
+            self._database.execute(
+                "INSERT OR REPLACE INTO copies (archive, store, key, state, verified_by, etag, manifest, host, job, start)"
+                " VALUES (?, ?, ?, 'verified', ?, ?, ?, ?, ?, ?)",
+                (archive, store, text(key), verified_by, etag, other, host, job, start),
+            )
+            self._database.execute("DELETE FROM prunes WHERE job = ? AND store = ?", (job, store))
+            # The last whole listing did not have it: the store is listed again before it is pruned.
+            self._database.execute("DELETE FROM listings WHERE job = ? AND store = ?", (job, store))
+
     def count(self) -> int:
         """How many archives."""
         return int(self._database.execute("SELECT COUNT(*) %s" % _VERIFIED, self._values)[0][0])

@@ -151,3 +151,40 @@ class SyncedRecord(RunRecord):
     """The record of ``log-archive sync``. ``synced``: by store name, what was copied there, or in a dry run would be."""
 
     synced: t.Dict[str, SyncRecord]
+
+
+class AdoptedRow(t.TypedDict):
+    """One object that may be an archive of an earlier script. ``size`` and ``source_bytes`` in bytes.
+
+    ``state``: adopted (in a dry run, would be), present (was adopted before), unmatched (its name does not match), refused (its name
+    matches, and it cannot be adopted), failed (it cannot be opened). ``reason``: of the last three. ``key``: of the archive. ``content``:
+    tgz or zip. ``key_id``: of the key of a token. ``files``: how many it has. What is not known is None.
+    """
+
+    name: str
+    size: int
+    state: str
+    reason: t.Optional[str]
+    key: t.Optional[str]
+    period: t.Optional[PeriodText]
+    content: t.Optional[str]
+    key_id: t.Optional[str]
+    files: t.Optional[int]
+    source_bytes: t.Optional[int]
+
+
+class AdoptRecord(t.TypedDict):
+    """What was found in one store. ``own``: how many objects of this software it has; ``elsewhere``: how many others are in folders in
+    which the template finds nothing."""
+
+    store: str
+    template: str
+    objects: t.List[AdoptedRow]
+    own: int
+    elsewhere: int
+
+
+class AdoptedRecord(RunRecord):
+    """The record of ``log-archive adopt``. ``adopted``: what was adopted, or in a dry run would be."""
+
+    adopted: AdoptRecord

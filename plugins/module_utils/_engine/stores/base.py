@@ -23,7 +23,7 @@ from ..base.errors import (
 from ..base.net import Retries
 from ..base.progress import Advance
 from ..base.units import format_size, parse_duration
-from .layout import LAYOUTS
+from .layout import ADOPTED, LAYOUTS, beginnings
 
 if t.TYPE_CHECKING:
     import io
@@ -274,11 +274,11 @@ class Store(abc.ABC):
 
     def location(self, key: str = "") -> str:
         """The place of the key, or of what begins with it, for people: a path or a URL without any secret."""
-        return self._location(self.layout.beginning(key))
+        return self._location(self.layout.shown(key))
 
     def keeps_bytes(self, key: str) -> bool:
         """Whether ``delete`` removed the key and the server keeps its bytes as a version."""
-        return self.layout.beginning(key) in self.hidden
+        return self.layout.shown(key) in self.hidden
 
     def put(self, path: Local, key: str, digests: Digests, progress: t.Optional[Advance] = None) -> PutResult:
         """Send a local file to ``key`` and prove that it arrived.
@@ -343,6 +343,7 @@ class Store(abc.ABC):
     def list(self, prefix: str = "") -> t.List[StoredObject]:
         """All finished objects whose key begins with ``prefix``, sorted by key.
 
+        An adopted archive is listed under its own key, beside its manifest, and not under the name that another program gave it.
         Names that cannot be keys are left out: other tools, or a server that lies, made them. StoreError for more than MOST_OBJECTS, or
         if their names have more than LARGEST_LISTING bytes together.
         """
@@ -369,17 +370,21 @@ class Store(abc.ABC):
         return self.layout.name_of(check_key(key))
 
     def _listed(self, prefix: str) -> t.List[StoredObject]:
-        found = []
+        found: t.Dict[str, StoredObject] = {}
         size = 0
         is_flat = self.layout.is_flat
         for count, item in enumerate(self._list(self.layout.beginning(prefix)), 1):
-            key = self.layout.key_of(item.key) if is_flat else item.key
+            key = self.layout.key_of(item.key) if is_flat or ADOPTED in item.key else item.key
             if key is not None:
-                found.append(item if key == item.key else item._replace(key=key))
+                found[key] = item if key == item.key else item._replace(key=key)
                 size += len(key) + len(item.etag or "")
             if count > MOST_OBJECTS or size > LARGEST_LISTING:
                 raise listing_too_large(self.location(prefix))
-        return sorted(item for item in found if item.key.startswith(prefix) and is_key(item.key))
+        originals = self.layout.originals(found)
+        if originals:
+            more = (self._list(beginning) for beginning in beginnings(originals)) if prefix else [iter(found.values())]
+            _add_adopted(found, originals, more, self.location(prefix))
+        return sorted(item for item in found.values() if item.key.startswith(prefix) and is_key(item.key))
 
     def _retrying(self, call: t.Callable[[], Result], retries: t.Optional[Retries] = None) -> Result:
         def contained() -> Result:
@@ -396,6 +401,25 @@ class Store(abc.ABC):
                 if piece is None:
                     return
                 yield piece
+
+
+def _add_adopted(
+    found: t.Dict[str, StoredObject],
+    originals: t.Mapping[str, t.Sequence[str]],
+    listings: t.Iterable[t.Iterable[StoredObject]],
+    location: str,
+) -> None:
+    """List the objects that were adopted under the keys of their archives, and no longer under their names."""
+    there = {}
+    for listing in listings:
+        for count, item in enumerate(listing, 1):
+            if item.key in originals:
+                there[item.key] = item
+            if count > MOST_OBJECTS:
+                raise listing_too_large(location)
+    for name, item in there.items():
+        found.pop(name, None)
+        found.update((key, item._replace(key=key)) for key in originals[name])
 
 
 def _is_retryable(error: LogArchiveError) -> bool:

@@ -1,0 +1,269 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Take archives that an earlier script made into manifest, catalog and ledger, where they are. Nothing of them is changed or moved.
+
+One archive at a time: it is fetched as its store holds it, read from its beginning to its end, and only then its manifest is put. The
+catalog gets it after that, and the ledger last. If this is killed at any step, the next call reads the archive again, finds the manifest
+right, and goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ..archive import adopted as archives
+from ..archive.manifest import digests as digests_in, dump, period_of, source_bytes, source_identities
+from ..archive.naming import manifest_key
+from ..base.errors import ConfigError, IntegrityError, KeyringError, LogArchiveError, SourceError, StoreNotFoundError
+from ..base.periods import Period
+from ..base.staging import failing_clearly, temporary_folder
+from ..base.units import format_utc
+from ..crypto import keyring
+from ..crypto.envelope import encrypts
+from ..holdings import adopt as names
+from ..stores.base import digests_of
+from .context import Context
+from .job import carry_out, finish_rewraps, locked, send_head
+from .recover import recover
+
+if t.TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..archive.facts import Manifest
+    from ..base.progress import Progress
+    from ..config.document import JobDocument
+    from ..state.record import AdoptedRecord, AdoptedRow
+    from ..stores.base import Digests, Store
+
+BATCH = 100
+"""Archives that are entered in the ledger at a time."""
+
+
+class Wanted(t.NamedTuple):
+    """What to adopt. store: name of the store. template: of the names that the script gave (``holdings.adopt.Template``). keys: of the
+    script, with which its tokens were made."""
+
+    store: str
+    template: str
+    keys: t.Sequence[keyring.Key] = ()
+
+
+def adopt(
+    document: JobDocument,
+    wanted: Wanted,
+    now: t.Optional[datetime] = None,
+    check: bool = False,
+    progress: t.Optional[Progress] = None,
+) -> AdoptedRecord:
+    """Adopt the archives in one store of a job; returns the record, as a run does.
+
+    check: a dry run; it reads every archive, and changes nothing. Failures are in the record. Raises ConfigError for a template or keys
+    that cannot be used, KeyringError, LockedError if a run of the job is active.
+    """
+    template = names.Template(wanted.template)
+    _check_keys(document, wanted)
+    with contextlib.ExitStack() as stack:
+        if not check:
+            stack.enter_context(locked(document))
+        context = stack.enter_context(contextlib.closing(Context(document, now, check, progress=progress)))
+        if not check:
+            context.spool.make()
+        record = t.cast("AdoptedRecord", context.recorder.record)
+        record["adopted"] = {"store": wanted.store, "template": template.text, "objects": [], "own": 0, "elsewhere": 0}
+        carry_out(context, lambda: _Adoption(context, wanted, template).carry_out())
+        return record
+
+
+def read_keys(paths: t.Sequence[str]) -> t.List[keyring.Key]:
+    """The keys in these files, which only root or this user can read. Raises KeyringError."""
+    secrets = [keyring.read_private_key(path) for path in paths]
+    return [keyring.Key(keyring.key_id(secret), secret) for secret in secrets]
+
+
+def _check_keys(document: JobDocument, wanted: Wanted) -> None:
+    options = document["encryption"]
+    if options["keyring"] is None and encrypts(options):
+        raise ConfigError(
+            "the job '%s' has recipients and no keyring, so it cannot prove later that it adopted an archive" % document["name"],
+            hint="Adopt with another job, which has a keyring",
+        )
+    if options["keyring"] is None and wanted.keys:
+        raise ConfigError(
+            "the job '%s' has no keyring to keep the keys for a later restore" % document["name"],
+            hint="Set encryption.keyring of the job (format none may stay), or adopt with another job",
+        )
+
+
+class _Adoption:
+    """One call. The keys of the script go to the keyring with the first archive that needs them."""
+
+    def __init__(self, run: Context, wanted: Wanted, template: names.Template) -> None:
+        self._run = run
+        self._wanted = wanted
+        self._template = template
+        self._keyring = run.document["encryption"]["keyring"]
+        self._record = t.cast("AdoptedRecord", run.recorder.record)["adopted"]
+        self._vouching: t.Optional[keyring.Key] = None
+        self._keys: t.List[keyring.Key] = []
+        self._used: t.Set[str] = set()
+        self._failed: t.List[t.Tuple[str, LogArchiveError]] = []
+
+    def carry_out(self) -> None:
+        run = self._run
+        if not run.check:
+            recover(run)
+            if run.catalog.entered.owes_entries(run.job):
+                run.enter("adopt")
+            finish_rewraps(run)
+        run.recorder.begin("adopt %s" % self._wanted.store)
+        if self._keyring is not None:
+            self._vouching = keyring.load_current(self._keyring)
+        self._keys = archives.keys_at_hand(self._keyring, self._wanted.keys)
+        store = run.stores.open(self._wanted.store)
+        job = names.Job(run.host, run.names, run.collector.timezone, run.now)
+        found = names.find(store.list(), self._template, job)
+        self._record["own"], self._record["elsewhere"] = found.own, found.elsewhere
+        todo = sum(one.size for one in found.candidates if one.state in (names.NEW, names.PRESENT))
+        with run.progress("adopt %s" % store.name, todo) as advance:
+            for count, candidate in enumerate(found.candidates, 1):
+                self._record["objects"].append(self._tried(store, candidate))
+                advance(candidate.size if candidate.state in (names.NEW, names.PRESENT) else 0)
+                if not (run.check or count % BATCH):
+                    run.enter("adopt")
+        self._report(found.candidates)
+        if not run.check:
+            run.enter("adopt")
+            send_head(run)
+
+    def _tried(self, store: Store, candidate: names.Candidate) -> AdoptedRow:
+        """What became of one object. Raises StoreError if the store fails as a whole."""
+        row = _row(candidate)
+        if candidate.key is None:
+            return row
+        try:
+            if candidate.state == names.PRESENT and self._run.catalog.state_of(store.name, candidate.key) == "verified":
+                entry = self._run.catalog.by_key(candidate.key)
+                return _described(row, None if entry is None else entry.manifest)
+            return self._adopted(store, candidate, candidate.key, row)
+        except (IntegrityError, KeyringError, StoreNotFoundError, SourceError) as error:
+            self._failed.append((candidate.name, error))
+            row["state"], row["reason"] = "failed", str(error)
+            return row
+
+    def _adopted(self, store: Store, candidate: names.Candidate, key: str, row: AdoptedRow) -> AdoptedRow:
+        import tempfile
+
+        run, subject = self._run, store.location(candidate.name)
+        folder = temporary_folder()
+        with failing_clearly(folder), tempfile.TemporaryFile(dir=folder) as file:
+            # The object as the store holds it: a token stays one.
+            store.get(candidate.name, file, most=candidate.size)
+            file.seek(0)
+            digests = digests_of(file)
+            if digests.size != candidate.size:
+                text = "it was listed with %d bytes, and has %d: something writes to it" % (candidate.size, digests.size)
+                raise SourceError(text, subject, "Stop the script, and adopt again")
+            opened = archives.read(file, digests, self._keys, subject)
+        if opened.key is not None and self._keyring is None:
+            raise KeyringError("the job has no keyring", subject, "Set encryption.keyring of the job")
+        manifest = self._manifest(store, candidate, key, opened, digests)
+        row = _described({**row, "state": "adopted"}, manifest)
+        run.recorder.set_changed()
+        if opened.key is not None:
+            self._used.add(opened.key.id)
+        if not run.check:
+            if opened.key is not None:
+                keyring.add(t.cast(str, self._keyring), opened.key.secret)
+            _put_manifest(store, key, manifest)
+            # By its new key: from now on the store finds the object by its manifest.
+            proof = store.verify(key, digests, "size")
+            run.catalog.held_by(run.host, run.job, store.name).add(key, manifest, "read_back", proof.etag)
+            run.recorder.event("adopted", archive=key, store=store.name, object=candidate.name)
+        return row
+
+    def _manifest(self, store: Store, candidate: names.Candidate, key: str, opened: archives.Opened, digests: Digests) -> Manifest:
+        """The manifest of an archive: the one that is in the store already, that the catalog has, or a new one. Raises IntegrityError."""
+        run = self._run
+        entry = run.catalog.by_key(key)
+        if candidate.state == names.PRESENT:
+            from ..holdings.inventory import fetch_manifest
+
+            there = fetch_manifest(store, key)
+            if run.trust_of(store.name).check(key, there, store.location(manifest_key(key))) is None:
+                raise IntegrityError("the key of its manifest is not at hand", store.location(manifest_key(key)))
+            period = period_of(there)
+        else:
+            there, period = None, t.cast(Period, candidate.period)
+        place = archives.Place(run.host, key.split("/")[1], key, candidate.name, self._template.text, period)
+        new = archives.manifest_of(opened, digests, place, run.now, self._vouching)
+        for known in (there, None if entry is None else entry.manifest):
+            if known is None:
+                continue
+            if source_identities(known) != source_identities(new) or (known is there and digests_in(known) != digests):
+                where = store.location(manifest_key(key)) if known is there else "the catalog"
+                text = "it has other bytes than its manifest states (%s)" % where
+                raise IntegrityError(
+                    text, store.location(candidate.name), "Find out who changed it; remove the manifest to adopt it as it is"
+                )
+            if digests_in(known) == digests:
+                return known
+        return new
+
+    def _report(self, candidates: t.Sequence[names.Candidate]) -> None:
+        run = self._run
+        refused = [one for one in candidates if one.state == names.REFUSED]
+        if refused:
+            text = "%d object(s) of which the name matches were not adopted, such as %s: %s"
+            run.recorder.fail(SourceError(text % (len(refused), ascii(refused[0].name), refused[0].why), "store %s" % self._wanted.store))
+        if self._failed:
+            name, error = next(((name, one) for name, one in self._failed if isinstance(one, IntegrityError)), self._failed[0])
+            text = "%d object(s) cannot be adopted, such as %s: %s" % (len(self._failed), ascii(name), error)
+            known = IntegrityError(text) if isinstance(error, IntegrityError) else LogArchiveError(text)
+            known.exit_code = error.exit_code
+            run.recorder.fail(known)
+        unused = [key.id for key in self._wanted.keys if key.id not in self._used]
+        if unused and any(one.state == names.NEW for one in candidates):
+            run.recorder.warn("the key %s opened no archive, and was not imported" % ", ".join(unused))
+
+
+def _put_manifest(store: Store, key: str, manifest: Manifest) -> None:
+    import tempfile
+
+    folder = temporary_folder()
+    with failing_clearly(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".log-archive-") as file:
+        file.write(dump(manifest))
+        file.flush()
+        with open(file.name, "rb") as written:
+            digests = digests_of(written)
+        store.put(file.name, manifest_key(key), digests)
+
+
+def _row(candidate: names.Candidate) -> AdoptedRow:
+    period = candidate.period
+    return {
+        "name": candidate.name,
+        "size": candidate.size,
+        "state": candidate.state,
+        "reason": candidate.why,
+        "key": candidate.key,
+        "period": None if period is None else {"start": format_utc(period.start), "end": format_utc(period.end)},
+        "content": None,
+        "key_id": None,
+        "files": None,
+        "source_bytes": None,
+    }
+
+
+def _described(row: AdoptedRow, manifest: t.Optional[Manifest]) -> AdoptedRow:
+    if manifest is None or "adopted" not in manifest:
+        return row
+    return {
+        **row,
+        "period": manifest["period"],
+        "content": manifest["adopted"]["content"],
+        "key_id": manifest["encryption"]["key_id"],
+        "files": len(manifest["sources"]),
+        "source_bytes": source_bytes(manifest),
+    }
