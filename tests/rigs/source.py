@@ -51,9 +51,9 @@ def stored(select: t.Callable[[str], t.Iterable[t.Sequence[t.Any]]]) -> t.Counte
 
 
 class Source:
-    """A folder with the live file ``app.log`` and its rotated files. stored: returns the numbers of the lines that the sink has now."""
+    """A folder with the live file ``app.log`` and its rotated files. stored: returns how often the sink has the line of each number now."""
 
-    def __init__(self, folder: pathlib.Path, stored: t.Callable[[], t.Collection[int]]) -> None:
+    def __init__(self, folder: pathlib.Path, stored: t.Callable[[], t.Counter[int]]) -> None:
         self.folder = folder
         self.live = folder / "app.log"
         self._stored = stored
@@ -210,4 +210,6 @@ class Source:
 
     def _endanger(self, path: pathlib.Path) -> None:
         elsewhere = {number for other, numbers in self._in.items() if other != path for number in numbers}
-        self.endangered |= set(self._in[path]) - elsewhere - set(self._stored())
+        stored = self._stored()
+        # Of a line that was written twice, only the first one may be stored yet.
+        self.endangered |= {number for number in set(self._in[path]) - elsewhere if stored[number] < self.written[number]}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import os
@@ -35,7 +36,7 @@ class Writer(threading.Thread):
 
     def __init__(self, folder: pathlib.Path, seed: int, rate: int, every: float) -> None:
         super().__init__(daemon=True)
-        self.source = Source(folder, lambda: ())
+        self.source = Source(folder, collections.Counter)
         self.ended = threading.Event()
         self.failure: t.Optional[BaseException] = None
         self._random = random.Random(seed)

@@ -40,7 +40,7 @@ class Following(RuleBasedStateMachine):
             {"name": "app", "host": "web1", "follow": follow, "parse": PARSE, "sinks": [{"type": "sqlite", "path": self.database}]}
         )
         self.now = 0.0
-        self.source = Source(self.folder / "logs", lambda: self.stored().keys())
+        self.source = Source(self.folder / "logs", self.stored)
         self.pump = self.new_pump()
         self.look()
 
@@ -150,6 +150,16 @@ TestFollowing.settings = settings(
     suppress_health_check=list(HealthCheck),
     print_blob=True,
 )
+
+
+def test_a_line_that_is_lost_after_its_twin_was_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump, "LINES", 1)
+    following = Following()
+    following.write(1, 0, True)
+    following.follow(1)
+    following.rotate("truncate", False)
+    following.write(4, 0, False)
+    following.teardown()
 
 
 @pytest.mark.parametrize("how", ["copytruncate", "truncate", "rename", "compress"])
