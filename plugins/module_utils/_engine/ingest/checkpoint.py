@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 if t.TYPE_CHECKING:
-    from .records.tables import Value
+    from .records.tables import Rows
 
 Head = t.Tuple[t.Tuple[int, str], ...]
 """The length and the digest (32 hex digits of SHA-256) of each whole number of lines within the first KiB of a generation, shortest first;
@@ -88,7 +88,7 @@ class Batch(t.NamedTuple):
 
     before: int
     generation: Generation
-    rows: t.Mapping[str, t.Sequence[t.Tuple[Value, ...]]]
+    rows: t.Mapping[str, Rows]
     rejected: t.Sequence[Rejected] = ()
     gaps: t.Sequence[Gap] = ()
 

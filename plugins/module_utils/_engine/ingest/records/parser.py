@@ -17,14 +17,14 @@ from .refused import NoRecord, Refused
 from .route53 import PublicParser, Route53Parser, decode_public
 from .sftpgo import SftpgoParser
 from .sftpgo_fast import fast_parser
-from .tables import GENERIC, PROFILES, Table
+from .tables import GENERIC, PROFILES, Rows, Table
 from .times import column_parser, time_parser
 from .transform import Transform
 from .vpc_flow import FlowLines, FlowParser, fields_of
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import StreamDocument
-    from .sftpgo_fast import Line, Row
+    from .sftpgo_fast import Line
 
 
 _EXPORT_TIME = re.compile(rb"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z ")
@@ -105,12 +105,14 @@ class LineParser:
             fields = self._transform.apply(fields)
         return self._profile.row(self._time(fields.pop(self._time_field, None)), fields)
 
-    def parse_lines(self, lines: t.Iterable[Line]) -> t.Tuple[t.Dict[str, t.List[Row]], t.List[t.Tuple[Line, Refused]]]:
+    def parse_lines(self, lines: t.Iterable[Line]) -> t.Tuple[t.Dict[str, Rows], t.List[t.Tuple[Line, Refused]]]:
         """Rows by table, each beginning with the offset of its line; and the lines that no table takes. lines: with their offsets."""
-        rows: t.Dict[str, t.List[Row]] = {}
+        rows: t.Dict[str, Rows] = {}
         refused = []
         if self._fast is not None:
-            rows, lines = self._fast(lines)
+            fast, lines = self._fast(lines)
+            rows.update(fast)
+        others: t.Dict[str, t.List[t.Tuple[t.Any, ...]]] = {}
         for offset, line in lines:
             try:
                 table, values = self.parse(line)
@@ -119,7 +121,9 @@ class LineParser:
             except Refused as error:
                 refused.append(((offset, line), error))
             else:
-                rows.setdefault(table, []).append((offset, *values))
+                others.setdefault(table, []).append((offset, *values))
+        for table, more in others.items():
+            rows[table] = [*rows[table], *more] if table in rows else more
         return rows, refused
 
     def sealed(self, line: bytes) -> bytes:

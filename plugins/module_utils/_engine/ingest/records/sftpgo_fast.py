@@ -9,7 +9,6 @@ field, another type, a text that is too long, an escape, a bad time) is left to 
 
 from __future__ import annotations
 
-import itertools
 import operator
 import typing as t
 
@@ -18,14 +17,14 @@ from .address import split_address
 from .decode import ESCAPED
 from .refused import Refused
 from .sftpgo import ABSENT, CLASSES
-from .tables import APPLICATION, BOOLEAN, DERIVED_IP, DERIVED_PORT, INTEGER, JSON, NAME, TIME_COLUMNS, Table
+from .tables import APPLICATION, BOOLEAN, DERIVED_IP, DERIVED_PORT, INTEGER, JSON, NAME, TIME_COLUMNS, Columns, Table
 
 if t.TYPE_CHECKING:
+    from .tables import Value
     from .times import ColumnParser
 
-    Row = t.Tuple[t.Any, ...]
     Line = t.Tuple[int, bytes]
-    FastParser = t.Callable[[t.Iterable[Line]], t.Tuple[t.Dict[str, t.List[Row]], t.List[Line]]]
+    FastParser = t.Callable[[t.Iterable[Line]], t.Tuple[t.Dict[str, Columns], t.List[Line]]]
 
 MOST_ADDRESSES = 1000
 """Addresses that are remembered: the lines of a session have the same one."""
@@ -34,6 +33,10 @@ MOST_ADDRESS = 64
 _SENDER = b'"sender":"'
 _FIRST_BYTES = 200
 """Where the sender of a usual line is."""
+_AT = slice(59, 79)
+"""Where it is in a line as SFTPGo writes it, behind the level and the time."""
+MOST_BEGINNINGS = 1000
+"""Bytes at ``_AT`` that are remembered."""
 
 
 def fast_parser(time_field: str, times: ColumnParser) -> t.Optional[FastParser]:
@@ -51,41 +54,42 @@ def fast_parser(time_field: str, times: ColumnParser) -> t.Optional[FastParser]:
 
 
 def _with_msgspec(msgspec: t.Any, time_field: str, times: ColumnParser) -> FastParser:
-    errors = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
     kinds = {table.name: _Kind(msgspec, table, mark, time_field, times) for table, mark in [*CLASSES.values(), (APPLICATION, "")]}
-    senders = {sender.encode(): (sender, kinds[table.name]) for sender, (table, _mark) in CLASSES.items()}
-    other = ("", kinds[APPLICATION.name])
+    for sender, (table, _mark) in CLASSES.items():
+        kinds[table.name].senders.add(sender)
+    senders = {sender.encode(): kinds[table.name] for sender, (table, _mark) in CLASSES.items()}
+    other = kinds[APPLICATION.name]
+    known: t.Dict[bytes, t.Callable[[Line], None]] = {}
 
-    def parse(lines: t.Iterable[Line]) -> t.Tuple[t.Dict[str, t.List[Row]], t.List[Line]]:
+    def locate(line: bytes) -> t.Optional[t.Callable[[Line], None]]:
+        """The list of the kind that the line seems to be of. It is decoded as that, so a wrong one costs time and nothing else."""
+        start = line.find(_SENDER, 0, _FIRST_BYTES) + len(_SENDER)
+        if start < len(_SENDER):
+            return None
+        end = line.find(b'"', start)
+        add = senders.get(line[start:end], other).lines.append
+        if _AT.start <= start and end < _AT.stop:
+            if len(known) >= MOST_BEGINNINGS:
+                known.clear()
+            known[line[_AT]] = add
+        return add
+
+    def parse(lines: t.Iterable[Line]) -> t.Tuple[t.Dict[str, Columns], t.List[Line]]:
         rest: t.List[Line] = []
         for kind in kinds.values():
-            kind.lines, kind.objects = [], []
+            kind.lines.clear()
         for pair in lines:
             line = pair[1]
-            start = line.find(_SENDER, 0, _FIRST_BYTES) + len(_SENDER)
-            if start < len(_SENDER) or (b"\\u" in line and ESCAPED.search(line)):
-                rest.append(pair)
-                continue
-            sender, kind = senders.get(line[start : line.find(b'"', start)], other)
-            try:
-                found = kind.decode(line)
-            except errors:
-                rest.append(pair)
-                continue
-            # What was found may not be the sender of the line, but a part of another value.
-            if found.sender != sender if sender else found.sender in CLASSES:
+            add = known.get(line[_AT]) or locate(line)
+            if add is None or (b"\\" in line and ESCAPED.search(line)):
                 rest.append(pair)
             else:
-                kind.lines.append(pair)
-                kind.objects.append(found)
-        rows: t.Dict[str, t.List[Row]] = {}
+                add(pair)
+        rows: t.Dict[str, Columns] = {}
         for kind in kinds.values():
-            if kind.lines:
-                try:
-                    rows[kind.name] = kind.rows()
-                except (Refused, _Unusual):
-                    rest += kind.lines
-            kind.lines, kind.objects = [], []
+            found = kind.rows(rest)
+            if found is not None:
+                rows[kind.name] = found
         return rows, sorted(rest)
 
     return parse
@@ -111,7 +115,10 @@ class _Addresses(t.Dict[t.Optional[str], t.Tuple[t.Optional[str], t.Optional[int
 
 
 class _Kind:
-    """The lines of one table. lines, objects: those of this call. mark: a field that the lines have."""
+    """The lines of one table. lines: those of this call. senders: theirs; empty if they have any but those of the other kinds.
+
+    mark: a field that the lines have.
+    """
 
     def __init__(self, msgspec: t.Any, table: Table, mark: str, time_field: str, times: ColumnParser) -> None:
         integer = t.Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
@@ -142,30 +149,73 @@ class _Kind:
             raise AssertionError(table.name)
         made = msgspec.defstruct(table.name, fields, forbid_unknown_fields=True, kw_only=True, gc=False)
         self.name = table.name
-        self.decode: t.Callable[[bytes], t.Any] = msgspec.json.Decoder(made).decode
         self.lines: t.List[Line] = []
-        self.objects: t.List[t.Any] = []
+        self.senders: t.Set[str] = set()
+        self._decode: t.Callable[[bytes], t.Any] = msgspec.json.Decoder(made).decode
+        self._errors = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
         self._astuple = msgspec.structs.astuple
         self._pick = operator.itemgetter(*places, 1)
         self._absent = ABSENT.get(table.name, ())
         self._times = times
         self._addresses = _Addresses()
 
-    def rows(self) -> t.List[Row]:
-        """The rows of the lines. Raises Refused or _Unusual if one of them is not as usual."""
-        columns: t.List[t.Sequence[t.Any]] = list(zip(*map(self._astuple, self.objects)))
+    def rows(self, rest: t.List[Line]) -> t.Optional[Columns]:
+        """The rows of the lines; None if there are none. Lines that are not as usual are added to ``rest``."""
+        try:
+            lines, objects = self.lines, [self._decode(line) for _offset, line in self.lines]
+            usual = self._are_ours([found.sender for found in objects])
+        except self._errors:
+            usual = False
+        if not usual:
+            lines, objects = self._usual(rest)
+        if not lines:
+            return None
+        try:
+            return Columns((tuple([offset for offset, _line in lines]), *self._columns(objects)))
+        except (Refused, _Unusual):
+            rest += lines
+            return None
+
+    def _are_ours(self, senders: t.Iterable[str]) -> bool:
+        # What was found in a line as its sender may have been a part of another value.
+        return self.senders.issuperset(senders) if self.senders else CLASSES.keys().isdisjoint(senders)
+
+    def _usual(self, rest: t.List[Line]) -> t.Tuple[t.List[Line], t.List[t.Any]]:
+        """The lines that are as usual, decoded."""
+        lines, objects = [], []
+        for pair in self.lines:
+            try:
+                found = self._decode(pair[1])
+            except self._errors:
+                rest.append(pair)
+                continue
+            if self._are_ours((found.sender,)):
+                lines.append(pair)
+                objects.append(found)
+            else:
+                rest.append(pair)
+        return lines, objects
+
+    def _columns(self, objects: t.Sequence[t.Any]) -> t.Sequence[t.Sequence[t.Any]]:
+        """The columns of the table, but for the offsets. Raises Refused or _Unusual if one of the lines is not as usual."""
+        columns: t.List[t.Sequence[t.Any]] = list(zip(*map(self._astuple, objects)))
         for place in self._booleans:
             columns[place] = [None if value is None else int(value) for value in columns[place]]
-        if self._absent:
-            absent = self._absent
-            columns[1:] = [[None if value in absent else value for value in column] for column in columns[1:]]
-        nothing = itertools.repeat(None)
-        hosts: t.Iterable[t.Optional[str]] = nothing
-        ports: t.Iterable[t.Optional[int]] = nothing
+        for value in self._absent:
+            columns[1:] = [_without(value, column) for column in columns[1:]]
+        nothing = (None,) * len(objects)
+        hosts: t.Sequence[t.Optional[str]] = nothing
+        ports: t.Sequence[t.Optional[int]] = nothing
         if self._has_address:
             addresses = self._addresses
-            found = [addresses[text] for text in columns[2]]
-            hosts, ports = zip(*found)
+            hosts, ports = zip(*[addresses[text] for text in columns[2]])
         # In the order of ``places``.
-        parts = (self._times(columns[0]), nothing, hosts, ports, *columns)
-        return list(zip((offset for offset, _line in self.lines), *self._pick(parts)))
+        return t.cast("t.Sequence[t.Sequence[t.Any]]", self._pick((self._times(columns[0]), nothing, hosts, ports, *columns)))
+
+
+def _without(absent: Value, column: t.Sequence[t.Any]) -> t.Sequence[t.Any]:
+    """The column with None for each value that is this one."""
+    # Most columns do not have it; to look at the types first is several times faster than to compare texts with numbers.
+    if absent.__class__ not in set(map(type, column)) or absent not in column:
+        return column
+    return [None if value == absent else value for value in column]

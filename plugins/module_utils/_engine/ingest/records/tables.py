@@ -36,6 +36,30 @@ class Table(t.NamedTuple):
     indexes: t.Tuple[t.Tuple[str, ...], ...]
 
 
+class Columns:
+    """Rows of a table, kept as columns of the same length: what reads a million rows is several times faster with whole columns."""
+
+    __slots__ = ("columns",)
+
+    def __init__(self, columns: t.Sequence[t.Sequence[t.Any]]) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns[0]) if self.columns else 0
+
+    def __iter__(self) -> t.Iterator[t.Tuple[t.Any, ...]]:
+        return zip(*self.columns)
+
+
+Rows = t.Union[t.Sequence[t.Tuple[t.Any, ...]], Columns]
+"""Rows, each as the values of its columns."""
+
+
+def columns_of(rows: Rows) -> t.Sequence[t.Sequence[t.Any]]:
+    """The columns of rows; none if there are no rows."""
+    return rows.columns if isinstance(rows, Columns) else list(zip(*rows))
+
+
 def _text(name: str, field: str = "") -> Column:
     return Column(name, TEXT, field or name)
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 import itertools
 import typing as t
 
-Rows = t.Iterable[t.Sequence[t.Any]]
+from ..records.tables import columns_of
+
+if t.TYPE_CHECKING:
+    from ..records.tables import Rows
 
 NULL = "\\N"
 _SPECIAL = {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -20,7 +23,7 @@ _ESCAPES = str.maketrans(_SPECIAL)
 
 def text_of(rows: Rows) -> bytes:
     """Rows of texts, whole numbers and None, with a newline behind each. Raises UnicodeEncodeError for half of a surrogate pair."""
-    lines = list(map("\t".join, zip(*map(_column, zip(*rows)))))
+    lines = list(map("\t".join, zip(*map(_column, columns_of(rows)))))
     lines.append("")
     return "\n".join(lines).encode("utf-8")
 

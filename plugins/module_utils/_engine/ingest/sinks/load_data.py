@@ -16,7 +16,7 @@ import typing as t
 from .copy_text import text_of
 
 if t.TYPE_CHECKING:
-    from .copy_text import Rows
+    from ..records.tables import Rows
 
 PIECE = 1 << 16
 """Bytes of a packet: every server takes so many."""

@@ -14,11 +14,11 @@ from ...config.sink_spec import is_local
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
 from .load_data import load
 from .schema import MYSQL
-from .sql import Rows, SqlSink
+from .sql import SqlSink
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
-    from ..records.tables import Table
+    from ..records.tables import Rows, Table
 
 DUPLICATE = 1062
 FULL = (3, 1021, 1030, 1114, 1041)

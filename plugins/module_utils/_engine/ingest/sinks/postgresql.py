@@ -16,11 +16,11 @@ from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, Si
 from .copy_text import text_of
 from .pg_connection import limited
 from .schema import POSTGRESQL
-from .sql import Rows, SqlSink
+from .sql import SqlSink
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
-    from ..records.tables import Table
+    from ..records.tables import Rows, Table
 
 # Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 UNIQUE_VIOLATION = "23505"

@@ -10,7 +10,7 @@ import typing as t
 from abc import abstractmethod
 
 from ..checkpoint import Gap, Rejected
-from ..records.tables import Table
+from ..records.tables import Columns, Table, columns_of
 from .base import ConflictError, NoSchemaError, Sink, SinkError, StoredLine, Totals, nothing
 from .mapping import Mapping
 from .rows import COLUMNS, generation_of, path_of_text, row_of
@@ -33,8 +33,8 @@ from .sums import insert_of, on_conflict, selects, sums_of_rows
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
     from ..checkpoint import Batch, Generation
+    from ..records.tables import Rows
 
-Rows = t.Sequence[t.Sequence[t.Any]]
 REJECTED_COLUMNS = tuple(column.name for column in REJECTED.columns if column.name != "stored_at")
 MOST_KNOWN = 5000
 """Generations of a stream that are kept in memory; with more of them each file costs a query."""
@@ -199,7 +199,8 @@ class SqlSink(Sink):
     def _store_rows(self, table: str, generation: int, public_id: str, rows: Rows) -> None:
         """Store rows of a profile's table, there or in the one that they are mapped to. Each begins with the line's offset."""
         if self._mapping is None:
-            self._insert_rows(table, self._columns[table], [(generation, *row) for row in rows])
+            columns = columns_of(rows)
+            self._insert_rows(table, self._columns[table], Columns([(generation,) * len(rows), *columns]))
         else:
             mapped = self._mapping.rows(self.tables[table], public_id, rows)
             self._insert_rows(self._mapping.table, self._mapping.columns, mapped)

@@ -6,24 +6,26 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import sqlite3
 import typing as t
 
 from ...base.beneath import guarded_parent
 from ...state.database import is_full, transaction
+from ..records.tables import columns_of
 from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError
 from .schema import SQLITE
-from .sql import Rows, SqlSink
+from .sql import SqlSink
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
-    from ..records.tables import Table
+    from ..records.tables import Rows, Table
 
 TIMEOUT = 30
 """Seconds to wait for another writer."""
-
-
+VARIABLES = 900
+"""Values of a statement: SQLite before 3.32 takes 999."""
 NOTHING = 0.5
 """A value that no row has: the values of rows are texts and whole numbers, and those of the other tables have no NULL."""
 
@@ -74,8 +76,8 @@ class SqliteSink(SqlSink):
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
         if rows:
-            statement, given = compact_insert(table, columns, rows)
-            self._execute_rows(statement, given)
+            for statement, given in compact_inserts(table, columns, rows):
+                self._execute_rows(statement, given)
 
     def _execute_rows(self, statement: str, rows: t.Iterable[t.Sequence[t.Any]]) -> None:
         try:
@@ -109,16 +111,25 @@ class SqliteSink(SqlSink):
         return SinkError("the database cannot be used (%s)" % text, self.name)
 
 
-def compact_insert(table: str, columns: t.Sequence[str], rows: Rows) -> t.Tuple[str, t.Iterable[t.Sequence[t.Any]]]:
-    """An INSERT of these rows, and what to execute it with. Python's sqlite3 takes longer for a NULL than for all the rest of a row.
+def compact_inserts(table: str, columns: t.Sequence[str], rows: Rows) -> t.Iterator[t.Tuple[str, t.Iterable[t.Sequence[t.Any]]]]:
+    """INSERTs of these rows, each with what to execute it with.
 
-    So a column without a value in any row is left out, and in the others ``NOTHING`` stands for NULL.
+    Python's sqlite3 takes longer for a NULL than for all the rest of a row: so a column without a value in any row is left out, and in the
+    others ``NOTHING`` stands for NULL. A statement takes as many rows as it can: to begin and end one takes as long as a row.
     """
     names, marks, given = [], [], []
-    for name, column in zip(columns, zip(*rows)):
-        empty = column.count(None)
+    for name, column in zip(columns, columns_of(rows)):
+        # A column with neither 0 nor "" is found in a fraction of the time that counting takes.
+        empty = 0 if all(column) else column.count(None)
         if empty < len(column):
             names.append(name)
             marks.append("NULLIF(?, %r)" % NOTHING if empty else "?")
             given.append([NOTHING if value is None else value for value in column] if empty else column)
-    return "INSERT INTO %s (%s) VALUES (%s)" % (table, ", ".join(names), ", ".join(marks)), zip(*given)
+    head, row = "INSERT INTO %s (%s) VALUES " % (table, ", ".join(names)), "(%s)" % ", ".join(marks)
+    at_once = VARIABLES // len(names) * len(names)
+    values = list(itertools.chain.from_iterable(zip(*given)))
+    many = len(values) // at_once * at_once
+    if many:
+        yield head + ", ".join([row] * (at_once // len(names))), (values[at : at + at_once] for at in range(0, many, at_once))
+    if many < len(values):
+        yield head + row, (values[at : at + len(names)] for at in range(many, len(values), len(names)))

@@ -12,11 +12,11 @@ from __future__ import annotations
 import operator
 import typing as t
 
-from ..records.tables import COMMAND, FAILED_LOGIN, LOGIN, TRANSFER, Table
+from ..records.tables import COMMAND, FAILED_LOGIN, LOGIN, TRANSFER, Table, columns_of
 from .schema import HOURLY, HOURLY_FAILED_LOGINS, ControlTable, Dialect
 
 if t.TYPE_CHECKING:
-    Rows = t.Sequence[t.Sequence[t.Any]]
+    from ..records.tables import Rows
 
 MOST_BYTES = 1 << 50
 """Bytes of a transfer that are counted at most: a size beyond is a mistake in the log, and some of them would not fit into 64 bits."""
@@ -30,31 +30,35 @@ def sums_of_rows(generation: int, rows: t.Mapping[str, Rows]) -> t.List[t.Tuple[
     They are sorted: two processes that change the same sums do so in the same order, and never wait for each other in a circle.
     """
     cells: t.Dict[t.Tuple[str, ...], t.List[t.Any]] = {}
-    for time, sender, client_ip, size, username, protocol, error in map(_of_transfer, rows.get(TRANSFER.name, ())):
-        key = (time[:13], username or "", client_ip or "", protocol or "")
+
+    def cell_of(key: t.Tuple[str, ...], time: str) -> t.List[t.Any]:
         cell = cells.get(key)
         if cell is None:
             cell = cells[key] = [0, 0, 0, 0, 0, 0, 0, time]
-        if error is not None:
-            cell[4] += 1
-        else:
+        elif time > cell[7]:
+            cell[7] = time
+        return cell
+
+    if rows.get(TRANSFER.name):
+        times, *names, senders, sizes, errors = _of_transfer(columns_of(rows[TRANSFER.name]))
+        for key, time, sender, size, error in zip(_keys(times, *names), times, senders, sizes, errors):
+            cell = cell_of(key, time)
+            if error is not None:
+                cell[4] += 1
+                continue
             side = 0 if sender == "Upload" else 1
             cell[side] += 1
             if size is not None and size > 0:
-                cell[side + 2] += min(size, MOST_BYTES)
-        if time > cell[7]:
-            cell[7] = time
-    for values, index in ((map(_of_login, rows.get(LOGIN.name, ())), 5), (map(_of_command, rows.get(COMMAND.name, ())), 6)):
-        for time, client_ip, username, protocol in values:
-            key = (time[:13], username or "", client_ip or "", protocol or "")
-            cell = cells.setdefault(key, [0, 0, 0, 0, 0, 0, 0, time])
-            cell[index] += 1
-            if time > cell[7]:
-                cell[7] = time
-    failed: t.Dict[t.Tuple[str, str], int] = {}
-    for time, client_ip in map(_of_failed_login, rows.get(FAILED_LOGIN.name, ())):
-        place = (time[:13], client_ip or "")
-        failed[place] = failed.get(place, 0) + 1
+                cell[side + 2] += size if size < MOST_BYTES else MOST_BYTES
+    for table, take, place in ((LOGIN, _of_login, 5), (COMMAND, _of_command, 6)):
+        if rows.get(table.name):
+            times, *names = take(columns_of(rows[table.name]))
+            for key, time in zip(_keys(times, *names), times):
+                cell_of(key, time)[place] += 1
+    failed: t.Dict[t.Tuple[str, ...], int] = {}
+    if rows.get(FAILED_LOGIN.name):
+        for key in _keys(*_of_failed_login(columns_of(rows[FAILED_LOGIN.name]))):
+            failed[key] = failed.get(key, 0) + 1
     hourly = [(_hour(key[0]), generation, *key[1:], *cells[key]) for key in sorted(cells)]
     refused = [(_hour(hour), generation, client_ip, failed[hour, client_ip]) for hour, client_ip in sorted(failed)]
     return [(table, found) for table, found in ((HOURLY, hourly), (HOURLY_FAILED_LOGINS, refused)) if found]
@@ -64,15 +68,20 @@ def _hour(text: str) -> str:
     return text + ":00:00.000000"
 
 
+def _keys(times: t.Sequence[str], *names: t.Sequence[t.Optional[str]]) -> t.Iterator[t.Tuple[str, ...]]:
+    """By row: the hour, and these names, "" for None."""
+    return zip([time[:13] for time in times], *[column if all(column) else [name or "" for name in column] for column in names])
+
+
 def _taker(table: Table, *names: str) -> t.Callable[[t.Sequence[t.Any]], t.Tuple[t.Any, ...]]:
-    """Takes these columns out of a row that begins with the line's offset."""
+    """Takes these columns out of those of a table, of which the first is the line's offset."""
     columns = [column.name for column in table.columns]
     return operator.itemgetter(*(columns.index(name) + 1 for name in names))
 
 
-_of_transfer = _taker(TRANSFER, "time_utc", "sender", "client_ip", "size_bytes", "username", "protocol", "error")
-_of_login = _taker(LOGIN, "time_utc", "client_ip", "username", "protocol")
-_of_command = _taker(COMMAND, "time_utc", "client_ip", "username", "protocol")
+_of_transfer = _taker(TRANSFER, "time_utc", "username", "client_ip", "protocol", "sender", "size_bytes", "error")
+_of_login = _taker(LOGIN, "time_utc", "username", "client_ip", "protocol")
+_of_command = _taker(COMMAND, "time_utc", "username", "client_ip", "protocol")
 _of_failed_login = _taker(FAILED_LOGIN, "time_utc", "client_ip")
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from .content import BLOCK
@@ -63,18 +64,22 @@ def read_lines(content: Content, offset: int, limits: Limits, scanned: int = 0, 
 
 def _split(piece: Piece, data: bytes, limits: Limits) -> Piece:
     """Add the lines of a block, up to a line that begins with zero bytes: that one is read by itself."""
-    at = piece.end
-    zeros = b"\0" in data
     room = limits.lines - len(piece.lines) - len(piece.long)
-    for line in data.split(b"\n", room)[:room] if data.count(b"\n") >= room else data.split(b"\n"):
-        if zeros and line.startswith(b"\0"):
-            break
-        if len(line) > limits.max_line:
-            piece.long.append(Long(at, len(line), line[: limits.max_line]))
-        else:
-            piece.lines.append((at, line))
-        at += len(line) + 1
-    return piece._replace(end=at, scanned=at)
+    lines = data.split(b"\n", room)[:room]
+    if b"\0" in data:
+        lines = list(itertools.takewhile(lambda line: not line.startswith(b"\0"), lines))
+    sizes = list(map(len, lines))
+    # One more than there are lines: the end of the last one.
+    offsets = list(itertools.accumulate([size + 1 for size in sizes], initial=piece.end))
+    if max(sizes, default=0) <= limits.max_line:
+        piece.lines.extend(zip(offsets, lines))
+    else:
+        for offset, line in zip(offsets, lines):
+            if len(line) > limits.max_line:
+                piece.long.append(Long(offset, len(line), line[: limits.max_line]))
+            else:
+                piece.lines.append((offset, line))
+    return piece._replace(end=offsets[-1], scanned=offsets[-1])
 
 
 def _read_odd(content: Content, piece: Piece, max_line: int, final: bool) -> Piece:

@@ -26,8 +26,7 @@ from .server import DONE, REJECT, WAIT, BusyError, ForbiddenError, SearchServer,
 if t.TYPE_CHECKING:
     from ....config.stream_document import SinkOptions
     from ...checkpoint import Batch, Generation
-    from ...records.tables import Table
-    from ..sql import Rows
+    from ...records.tables import Rows, Table
     from .server import Outcome
 
 MOST_DOCUMENTS, MOST_BYTES = 5000, 5 << 20
