@@ -12,7 +12,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import drill
 DOCUMENTATION = r"""
 name: drill_result
 short_description: The result of a drill on the controller, as the command on the host would return it
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Takes the results of the module M(infra_ops.log_archive.archive_drill) for the stores of a host, and returns them as the registered
     result of a task that ran C(log-archive drill --json), for the filter P(infra_ops.log_archive.fleet_drill#filter).

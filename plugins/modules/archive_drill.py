@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_drill
 short_description: Prove that archives of a store can be restored
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Restores a sample of the archives of each host and job in a store to a private folder, compares every byte of every log with the
     manifest, and removes the plaintext.

@@ -186,10 +186,10 @@ def test_the_stream_is_valid(tmp_path):
     assert config.load_stream(str(path))["name"] == "sftpgo"
 
 
-@pytest.mark.parametrize(
-    "page",
-    ["README.md", *("docs/%s.md" % name for name in ("changing", "drill", "find", "fleet", "keys", "recipients"))],
-)
+PAGES = ("audit", "changing", "drill", "find", "first-archive", "fleet", "keys", "recipients")
+
+
+@pytest.mark.parametrize("page", ["README.md", *("docs/%s.md" % name for name in PAGES)])
 def test_the_commands_of_a_page_can_be_given(page):
     """The parser takes each log-archive command in a block, and each playbook exists and takes the inputs that the page gives it."""
     yaml = pytest.importorskip("yaml")

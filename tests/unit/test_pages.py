@@ -42,3 +42,25 @@ def test_the_documents_of_migrated_jobs_are_valid(name: str) -> None:
 def test_the_commands_of_the_change_over_exist() -> None:
     for call in re.findall(r"`log-archive ([^`]*)`", MIGRATE):
         assert call.split()[0] in COMMANDS
+
+
+def anchors(text: str) -> t.Set[str]:
+    """Those that GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", re.sub(r"\]\([^)]*\)", "", heading)).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_in_the_readme_and_every_link_leads_somewhere() -> None:
+    readme = DOCS.parent / "README.md"
+    pages = [readme, *sorted(DOCS.glob("*.md")), *sorted((DOCS.parent / "roles").glob("*/README.md")), DOCS.parent / "CONTRIBUTING.md"]
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
+    assert [page.name for page in sorted(DOCS.glob("*.md")) if "](docs/%s)" % page.name not in texts[readme]] == []
+    links = [(page, link) for page, text in texts.items() for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert len(links) > 100
+    broken = []
+    for page, link in links:
+        path, _hash, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text(encoding="utf-8"))):
+            broken.append((page.name, link))
+    assert broken == []
