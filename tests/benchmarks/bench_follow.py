@@ -226,7 +226,7 @@ def lag_of(folder: pathlib.Path, launcher: pathlib.Path, lines: t.Sequence[bytes
     written: t.List[t.Tuple[int, float]] = []
     follower = subprocess.Popen([launcher, "follow", stream], stdout=subprocess.DEVNULL)
     try:
-        wait_for(database.exists)
+        lab.wait_until(database.exists, "the follower did not start")
         writer = threading.Thread(target=write_lines, args=(log, lines, written))
         writer.start()
         total, lags, known = sum(map(len, lines)), [], 0
@@ -264,15 +264,6 @@ def offset_of(connection: sqlite3.Connection) -> int:
         return int(connection.execute("SELECT COALESCE(MAX(read_offset), 0) FROM ingest_generation").fetchone()[0])
     except sqlite3.OperationalError:
         return 0
-
-
-def wait_for(condition: t.Callable[[], bool]) -> None:
-    """Wait up to a minute, or longer on a busy machine."""
-    began = time.monotonic()
-    while not condition():
-        if lab.overdue(began, 60):
-            raise lab.Unavailable("the follower did not start")
-        time.sleep(0.05)
 
 
 class Stored(t.NamedTuple):

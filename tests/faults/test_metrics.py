@@ -11,7 +11,6 @@ import pathlib
 import re
 import shutil
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 
@@ -193,14 +192,13 @@ def _metrics():
 
 def _query(port, query):
     """The labels of what Prometheus finds, once it finds something."""
-    deadline = time.monotonic() + lab.patience(60)
-    while time.monotonic() < deadline:
+    url = "http://127.0.0.1:%d/api/v1/query?%s" % (port, urllib.parse.urlencode({"query": query}))
+
+    def asked():
         # Also if an answer takes longer than it waits for one.
-        with contextlib.suppress(OSError):
-            url = "http://127.0.0.1:%d/api/v1/query?%s" % (port, urllib.parse.urlencode({"query": query}))
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                results = json.load(answer)["data"]["result"]
-            if results:
-                return [{name: value for name, value in one["metric"].items() if name not in ("__name__", "instance")} for one in results]
-        time.sleep(0.2)
-    raise AssertionError("Prometheus found nothing for %s" % query)
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+            return json.load(answer)["data"]["result"]
+        return []
+
+    results = lab.wait_until(asked, "Prometheus found nothing for %s" % query, 60, pause=0.2)
+    return [{name: value for name, value in one["metric"].items() if name not in ("__name__", "instance")} for one in results]

@@ -42,8 +42,12 @@ class Responder:
                 return
             try:
                 with self._context.wrap_socket(connection, server_side=True) as client:
-                    while not client.recv(65536).endswith(b"\r\n\r\n"):
-                        pass
+                    request = b""
+                    while not request.endswith(b"\r\n\r\n"):
+                        piece = client.recv(65536)
+                        if not piece:
+                            raise ConnectionResetError("the client has gone")
+                        request += piece
                     client.sendall(self.response)
             except OSError:
                 continue
@@ -55,7 +59,7 @@ class Responder:
     def fetch(self, response: bytes) -> t.Optional[str]:
         """None if the response is taken for a file, else the error."""
         self.response = response
-        options = normalise_web({"url": self.url, "ca_bundle": self.ca, "attempts": 1, "timeout": 2, "timezone": "UTC", "max_size": "1M"})
+        options = normalise_web({"url": self.url, "ca_bundle": self.ca, "attempts": 1, "timeout": 30, "timezone": "UTC", "max_size": "1M"})
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "to")
             try:

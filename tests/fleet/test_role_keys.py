@@ -231,7 +231,11 @@ def start(site: Site, **variables: t.Any) -> multiprocessing.process.BaseProcess
 
 def wait_for(condition: t.Callable[[], t.Any], playing: multiprocessing.process.BaseProcess) -> None:
     """Return once it holds; fail where the play ends before."""
-    deadline = time.monotonic() + lab.patience(120)
-    while not condition():
-        assert playing.is_alive() and time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
+
+    def look() -> bool:
+        if condition():
+            return True
+        assert playing.is_alive(), "the play has ended"
+        return False
+
+    lab.wait_until(look, "it did not come to that", 120, pause=0.02)

@@ -15,7 +15,6 @@ import pathlib
 import re
 import subprocess
 import tarfile
-import time
 import typing as t
 
 import lab
@@ -97,12 +96,11 @@ def output(host: t.Any, job: str) -> str:
     return host.path("%s/%s.log" % (LOGS, job)).read_text(encoding="utf-8")
 
 
-def wait_for(condition: t.Callable[[], t.Any], seconds: float = 90.0) -> None:
-    """Return once it holds."""
-    deadline = time.monotonic() + lab.patience(seconds)
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.2)
+def wait_for_outputs(host: t.Any, **texts: str) -> None:
+    """Return once the log of each job has its text."""
+    lab.wait_until(
+        lambda: all(text in output(host, job) for job, text in texts.items()), lambda: {job: output(host, job) for job in texts}, 90
+    )
 
 
 @contextlib.contextmanager
@@ -116,6 +114,11 @@ def locked(host: t.Any, job: str) -> t.Iterator[None]:
             yield
         finally:
             holder.communicate()
+
+
+def mails(host: t.Any) -> t.List[str]:
+    """What the mailer got, so far."""
+    return [path.read_text(encoding="utf-8") for path in host.path("/var/tmp").glob("mail.*")]
 
 
 def unit(host: t.Any, name: str) -> t.Dict[str, str]:
@@ -182,16 +185,16 @@ def test_cron_runs_the_jobs_tells_it_in_their_logs_and_sends_no_mail(ready: t.An
     mailer.chmod(0o755)
     ready.path("/etc/cron.d/another").write_text("* * * * * root echo to be mailed\n", encoding="ascii")
     with locked(ready, "busy"):
-        wait_for(lambda: "syslog: " in output(ready, "syslog") and "another run holds the lock" in output(ready, "busy"))
-        wait_for(lambda: [path for path in ready.path("/var/tmp").glob("mail.*") if path.stat().st_size])
-    for path in ("/etc/cron.d/another", "/usr/sbin/sendmail"):
-        ready.path(path).unlink()
+        wait_for_outputs(ready, syslog="syslog: ", busy="another run holds the lock")
+        lab.wait_until(lambda: any("to be mailed" in mail for mail in mails(ready)), lambda: mails(ready), 90)
+    ready.path("/etc/cron.d/another").unlink()
+    # The next minute may have come: a mailer writes first the head of a mail, then its text.
+    lab.wait_until(lambda: all("to be mailed" in mail for mail in mails(ready)), lambda: mails(ready))
+    mailer.unlink()
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d\nsyslog: done\n", output(ready, "syslog")), output(ready, "syslog")
     assert not output(ready, "nightly")
     assert content_of_archive(ready, escrow, tmp_path) == "a line of a log\n"
-    mails = list(ready.path("/var/tmp").glob("mail.*"))
-    assert all("to be mailed" in path.read_text(encoding="utf-8") for path in mails)
-    for path in mails:
+    for path in ready.path("/var/tmp").glob("mail.*"):
         path.unlink()
 
 
@@ -241,8 +244,9 @@ def test_a_timer_makes_up_for_a_moment_that_was_missed_and_a_run_under_way_is_no
             ready.run(["truncate", "--size=0", "%s/%s.log" % (LOGS, name)])
             ready.run(["touch", "--date=yesterday", "/var/lib/systemd/timers/stamp-" + timer])
             ready.run(["systemctl", "start", timer])
-        wait_for(lambda: "syslog: nothing to do" in output(ready, "syslog") and "another run holds the lock" in output(ready, "busy"))
-        wait_for(lambda: "activating" not in [unit(ready, name + ".service")["ActiveState"] for name in ("busy", "syslog")])
+        wait_for_outputs(ready, syslog="syslog: nothing to do", busy="another run holds the lock")
+        services = ("busy.service", "syslog.service")
+        lab.wait_until(lambda: "activating" not in [unit(ready, name)["ActiveState"] for name in services], "a service does not end", 90)
         for name in ("busy", "syslog"):
             about = unit(ready, name + ".service")
             assert {"ActiveState": "inactive", "Result": "success", "User": "log-archive"}.items() <= about.items(), output(ready, name)
@@ -294,10 +298,11 @@ def test_the_validation_of_trails_is_started_by_a_timer(ready: t.Any) -> None:
     ready.run(["touch", "--date=yesterday", "/var/lib/systemd/timers/stamp-log-archive-audit.timer"])
     ready.run(["systemctl", "start", "log-archive-audit.timer"])
     # The job archives no trail: the unit fails with the exit code of the command.
-    wait_for(lambda: unit(ready, "audit.service")["Result"] == "exit-code")
+    lab.wait_until(lambda: unit(ready, "audit.service")["Result"] == "exit-code", lambda: unit(ready, "audit.service"), 90)
     assert unit(ready, "audit.service")["User"] == "log-archive"
     assert "by-hand: the job has no source cloudtrail" in output(ready, "audit")
-    assert "audit validate ended with status 2" in ready.run(["journalctl", "--identifier=log-archive", "--output=cat"]).stdout
+    journal = ["journalctl", "--identifier=log-archive", "--output=cat"]
+    lab.wait_until(lambda: "audit validate ended with status 2" in ready.run(journal).stdout, lambda: ready.run(journal).stdout)
     assert ready.run(["stat", "--format=%a %U %G", LOGS + "/audit"]).stdout == "750 log-archive log-archive-operators\n"
     succeed(ready, audit, **{**variables, "cloud_audit_validate_type": "cron"})
     assert unit(ready, "audit.timer")["LoadState"] == "not-found" and ready.path("/etc/cron.d/log-archive-audit").exists()

@@ -9,7 +9,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from datetime import datetime, timedelta, timezone
 
 import lab
@@ -107,10 +106,7 @@ def test_a_running_follower_keeps_the_page_up_to_date(host, tmp_path):
 
     def wait_for_page(of):
         wanted = 'data-name="transfers" data-value="%d"' % statistics.totals(of)["transfers"]
-        end = time.monotonic() + lab.patience(30)
-        while not (page.exists() and wanted in page.read_text()):
-            assert time.monotonic() < end, "the page does not show %d lines" % len(of)
-            time.sleep(0.1)
+        lab.wait_until(lambda: page.exists() and wanted in page.read_text(), "the page does not show %d lines" % len(of), 60)
 
     follower = subprocess.Popen([host.program, "follow", str(tmp_path / "sftpgo.json")])
     try:

@@ -18,7 +18,7 @@ import typing as t
 
 import lab
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from lab.databases import DatabaseServer
 from lab.search import SearchNode
@@ -78,7 +78,8 @@ class Outcome(t.NamedTuple):
 
 class Storm(t.NamedTuple):
     """kills: of the follower; server_kills: after how many of them the server is killed too. rate: lines a second. seed: of all chances.
-    life: seconds that a follower gets at least.
+    Every other follower is killed after it has stored something. life: the longest time from then on, in seconds; the others get four
+    times that from their start.
     """
 
     kills: int
@@ -105,12 +106,18 @@ def rage(
     path.write_text(json.dumps(document))
     writer = Writer(folder / "logs", storm.seed, storm.rate, storm.every)
     writer.start()
-    start = lab.patience(storm.life)
+    checked = normalise_stream(document)
     try:
         for number in range(1, storm.kills + 1):
             command, environment = [*COMMAND, "follow", str(path)], dict(os.environ, PYTHONPATH=ENGINE_PATH)
             running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
-            time.sleep(start * (1 + 3 * chance.random()))
+            if number % 2:
+                # At any moment, while it starts among them.
+                time.sleep(storm.life * 4 * chance.random())
+            else:
+                before = _sent(checked)
+                lab.wait_until(lambda: _sent(checked) > before, "a follower stores nothing")  # noqa: B023
+                time.sleep(storm.life * chance.random())
             if server is not None and number % storm.server_kills == 0:
                 server.kill()
                 time.sleep(chance.random() * 0.3)
@@ -123,13 +130,18 @@ def rage(
         writer.ended.set()
         writer.join()
     assert writer.failure is None
-    checked = normalise_stream(document)
     early = sum((count() if count is not None else _rows(checked)).values())
     result = follower.catch_up(checked)
     assert result["exit_code"] == 0, result
     found = count() if count is not None else _rows(checked, sums=True)
     files = sum(len(names) for _folder, _folders, names in os.walk(folder / "logs"))
     return Outcome(writer.source.written, found, sum(writer.source.written.values()), early, storm.kills, files)
+
+
+def _sent(document: t.Any) -> int:
+    """How many lines the first sink has, by the status."""
+    row = status.of(document)[0]
+    return row["lines"] - row["waiting"]
 
 
 def _rows(document: t.Any, sums: bool = False) -> t.Counter[int]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import importlib.util
 import json
 import os
@@ -229,15 +230,13 @@ def test_a_follower_waits_for_a_server_that_was_killed(tmp_path, logs, node) -> 
 
 
 def wait_for(condition: t.Callable[[], bool]) -> None:
-    deadline = time.monotonic() + lab.patience(60)
-    while True:
-        try:
-            if condition():
-                return
-        except OSError:
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    def look() -> bool:
+        # The server may be down.
+        with contextlib.suppress(OSError):
+            return condition()
+        return False
+
+    lab.wait_until(look, "it did not come to that", 60, pause=0.2)
 
 
 def test_the_wrong_product_is_named(tmp_path, logs, node) -> None:

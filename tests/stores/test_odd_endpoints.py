@@ -161,13 +161,13 @@ def test_a_listing_without_an_end(page: t.Callable[[int], t.List[bytes]], monkey
 @pytest.mark.parametrize("entries", [1, 0])
 def test_a_listing_in_slow_pages_of_one_name_is_given_up(entries: int) -> None:
     def page(_request: Request) -> t.List[bytes]:
-        time.sleep(0.2)
+        time.sleep(0.15)
         number = len(server.requests)
         return listing(entry("a/%d" % number) * entries, True, "token-%d" % number)
 
     began = time.monotonic()
     with odd_server(page) as server, pytest.raises(errors.StoreError, match="fewer than 20 names per second"):
-        new(server, timeout="0.3s").list()
+        new(server, timeout="0.4s").list()
     assert time.monotonic() - began < lab.patience(20)
 
 
@@ -198,10 +198,10 @@ def test_an_entry_without_a_field(missing: str) -> None:
 
 HEAD = b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 1000000000\r\n\r\n'
 DRIPS: t.Dict[str, t.Tuple[str, Serve]] = {
-    "the status line": ("get", lambda _request: drip(HEAD, 0.2)),
-    "the headers": ("verify", lambda _request: drip(HEAD, 0.2, 20)),
-    "the body of an archive": ("get", lambda _request: drip(HEAD, 0.2, len(HEAD))),
-    "a listing": ("list", lambda _request: drip(b"".join(listing()), 0.2, 60)),
+    "the status line": ("get", lambda _request: drip(HEAD, 0.12)),
+    "the headers": ("verify", lambda _request: drip(HEAD, 0.12, 20)),
+    "the body of an archive": ("get", lambda _request: drip(HEAD, 0.12, len(HEAD))),
+    "a listing": ("list", lambda _request: drip(b"".join(listing()), 0.12, 60)),
 }
 
 
@@ -216,7 +216,7 @@ def test_an_answer_of_one_byte_at_a_time_is_given_up(
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*authority.issue("server", ["localhost"]))
     with odd_server(serve, context) as server:
-        store = new(server, timeout="0.3", attempts=1, ca_bundle=authority.certificate_file if tls else None)
+        store = new(server, timeout="0.4", attempts=1, ca_bundle=authority.certificate_file if tls else None)
         began = time.monotonic()
         with pytest.raises(errors.StoreUnavailableError, match="too slow"):
             call_on(store, call, tmp_path)
