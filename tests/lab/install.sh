@@ -72,6 +72,9 @@ fi
 echo "Installing$missing"
 # RUNLEVEL=1: the services of these packages are not started; each test starts its own server.
 export RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
+# Another apt may run, on a machine that was just started, and a mirror may fail once.
+patient="-o DPkg::Lock::Timeout=300 -o Acquire::Retries=5"
 # shellcheck disable=SC2086
-apt-get install -qq -y --no-install-recommends $missing >/dev/null
+apt-get $patient update -qq
+# shellcheck disable=SC2086
+apt-get $patient install -qq -y --no-install-recommends $missing >/dev/null
