@@ -327,7 +327,7 @@ def test_a_user_needs_no_more_than_insert_select_and_update(tmp_path, logs, plac
 def test_a_server_that_hangs_is_given_up_and_waited_for(tmp_path, logs, place, server, moment: str, monkeypatch) -> None:
     monkeypatch.setattr(postgresql, "GRACE", 0)
     with lab.tcp_proxy((lab.HOST, server.port)) as proxy:
-        timeout = lab.patience(2)
+        timeout = min(8.0, lab.patience(2))
         wanted = wanted_of(tmp_path, place, sink={"port": proxy.port, "timeout": "%.1f" % timeout})
         with opened(wanted) as sink:
             first = sink.commit(Batch(-1, NEW, {}))
