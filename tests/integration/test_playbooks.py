@@ -421,6 +421,35 @@ def test_orphans_are_listed_sent_adopted_and_removed_each_by_its_own_word(local_
     assert "Nothing is left" in removed.stdout
 
 
+def test_orphans_are_adopted_and_archives_of_others_are_removed_from_their_store(local_fleet: LocalFleet) -> None:
+    local_fleet.add("web1")
+    jobs = local_fleet.folder / "web1" / "jobs.d"
+    given = json.loads((jobs / "syslog.json").read_text())
+    for name in ("old", "older"):
+        path = jobs / (name + ".json")
+        path.write_text(json.dumps({**given, "name": name}))
+        subprocess.run([local_fleet.command, "run", name, "--config", jobs], capture_output=True, check=True)
+        path.unlink()
+    (local_fleet.folder / "web1" / "store" / "web9" / "syslog").mkdir(parents=True)
+    refused = local_fleet.play("orphans", "-e", "log_archive_orphans_adopt=old", "--check")
+    assert refused.returncode != 0
+    assert "No job of web1 lists old in 'was'" in " ".join(refused.stdout.split())
+    (jobs / "syslog.json").write_text(json.dumps({**given, "was": ["old"]}))
+    inventory = {"log_archive_jobs": {"syslog": {name: given[name] for name in ("select", "encryption", "stores")}}}
+    inventory["log_archive_jobs"]["syslog"]["was"] = ["old"]
+    words = {"adopt": "old", "remove_archives": "older", "stores_of": "syslog", "remove": "older"}
+    arguments = ["-e", json.dumps({**inventory, **{"log_archive_orphans_" + name: value for name, value in words.items()}})]
+    checked = local_fleet.play("orphans", *arguments, "--check")
+    assert (checked.returncode, states(checked.stdout)["web1"]["changed"], len(local_fleet.stored("web1"))) == (0, 1, 6), checked.stdout
+    done = local_fleet.play("orphans", *arguments)
+    assert (done.returncode, states(done.stdout)["web1"]["changed"], len(local_fleet.stored("web1"))) == (0, 1, 3)
+    assert "orphan old" not in done.stdout
+    place = local_fleet.folder / "web1" / "store"
+    assert "web1: store local has archives of web9, which the inventory no longer has (%s)" % place in " ".join(done.stdout.split())
+    listed = subprocess.run([local_fleet.command, "list", "--json", "--config", jobs], capture_output=True, check=True)
+    assert [row["job"] for row in json.loads(listed.stdout)] == ["old"] * 3
+
+
 def test_doctor_names_what_is_wrong_and_what_mends_it(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     shutil.rmtree(local_fleet.folder / "web1" / "keyring")

@@ -486,6 +486,17 @@ def test_list_takes_any_beginning_of_a_key(site, store):
         assert store.list(prefix) == [], prefix
 
 
+def test_hosts_are_the_folders_of_the_root(site, store):
+    assert store.hosts() == []
+    for key in ("web2/job/2024/01/12/a", "web1/job/2024/01/12/a", "web1/other/b", "top", LEFTOVER):
+        site.write(key, b"x")
+    assert store.hosts() == ["web1", "web2"]
+    flat = site.open("flat", layout="flat")
+    site.write("web3~job~20240112~a.tgz.fernet", b"x", "flat")
+    site.write("of-another-program", b"x", "flat")
+    assert flat.hosts() == ["web3"]
+
+
 def test_list_hides_unfinished_uploads(site, store):
     site.write("host/whole", b"x")
     site.write("host/" + LEFTOVER, b"x")

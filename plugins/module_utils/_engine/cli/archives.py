@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..base.errors import UsageError
+from ..base.errors import EXIT_PARTLY, LogArchiveError, UsageError
 from ..base.levels import CHECK_LEVELS
 from . import output
 from .options import (
@@ -33,10 +33,9 @@ from .recorded import records
 if t.TYPE_CHECKING:
     import argparse
 
-    from ..base.errors import LogArchiveError
     from ..config.document import JobDocument
     from ..holdings.inventory import StoredArchive
-    from ..tell.report import ArchiveRow, VerifiedRow
+    from ..tell.report import ArchiveRow, HostsRow, VerifiedRow
 
 
 def add_list_options(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +44,11 @@ def add_list_options(parser: argparse.ArgumentParser) -> None:
     add_store(parser, "list the contents of this store (default: the local catalog)")
     add_foreign(parser)
     parser.add_argument("--summary", action="store_true", help="show what can be restored of each host and job, not each archive")
+    parser.add_argument(
+        "--hosts",
+        action="store_true",
+        help="show the hosts that have archives in each store, or in the one of --store, and list no archive",
+    )
 
 
 def list_archives(options: argparse.Namespace) -> int:
@@ -53,6 +57,8 @@ def list_archives(options: argparse.Namespace) -> int:
 
     check_range(options)
     check_foreign(options)
+    if options.hosts:
+        return _list_hosts(options)
     if options.of_job is not None and not options.store:
         raise UsageError(
             "--of-job needs --store", hint="The catalog knows only jobs of this host; 'log-archive orphans' shows those left over"
@@ -71,6 +77,40 @@ def list_archives(options: argparse.Namespace) -> int:
     elif rows or not failures:
         output.print_text(report.listing(summary) if options.summary else report.archives(rows))
     return code
+
+
+def _list_hosts(options: argparse.Namespace) -> int:
+    """List the folders of hosts in stores: each place once."""
+    from ..archive.naming import host_name
+    from ..tell import report
+
+    found: t.Dict[t.Tuple[str, str], HostsRow] = {}
+    own: t.Set[str] = set()
+
+    def look(document: JobDocument) -> None:
+        own.add(host_name(document["host"]))
+        for store_options in stores(document, options.store):
+            row: HostsRow = {"store": store_options["name"], "location": "", "hosts": [], "own": [], "error": None}
+            try:
+                with opened(store_options) as store:
+                    row["location"] = store.location()
+                    if (row["location"], store_options["layout"]) in found:
+                        continue
+                    row["hosts"] = store.hosts()
+            except LogArchiveError as error:
+                row["error"] = str(error)
+            found[row["location"] or row["store"], store_options["layout"]] = row
+
+    failures: t.List[t.Dict[str, t.Any]] = []
+    code = each_document(options, look, lambda job, error: failures.append({"job": job, "error": output.error_object(error)}))
+    rows = list(found.values())
+    for row in rows:
+        row["own"] = sorted(own.intersection(row["hosts"]))
+    if options.json:
+        output.print_json([*rows, *failures])
+    else:
+        output.print_text(report.hosts(rows))
+    return output.worst([code, *(EXIT_PARTLY for row in rows if row["error"])])
 
 
 def _rows_of_store(document: JobDocument, options: argparse.Namespace) -> t.List[ArchiveRow]:

@@ -17,8 +17,15 @@ if t.TYPE_CHECKING:
 
     from ..config.document import JobDocument
     from ..state.orphans import OrphanRow
+    from ..state.record import RunRecord
 
-OPTIONS_OF = {"into": ("adopt",), "stores_of": ("send",), "store": ("send", "remove"), "spool": ("remove",), "records": ("remove",)}
+OPTIONS_OF = {
+    "into": ("adopt",),
+    "stores_of": ("send", "remove-archives"),
+    "store": ("send", "remove", "remove-archives"),
+    "spool": ("remove",),
+    "records": ("remove",),
+}
 """The options that only some actions have."""
 
 
@@ -28,20 +35,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "action",
         nargs="?",
         default="list",
-        choices=("list", "send", "adopt", "remove"),
+        choices=("list", "send", "adopt", "remove", "remove-archives"),
         help="list (default): show them, and change nothing. send: send the archives in the spool of JOB to stores of another job. adopt:"
         " give JOB's archives, ledger and records to another job, whose document lists JOB in 'was'. remove: remove what this host has of"
-        " JOB; archives in stores stay",
+        " JOB; archives in stores stay. remove-archives: remove JOB's archives from the stores that it had, each with a tombstone in its"
+        " ledger, which stays",
     )
     parser.add_argument(
         "job", metavar="JOB", nargs="?", help="the job that no document names, or the job that had the store or the earlier name"
     )
-    parser.add_argument("--stores-of", metavar="JOB", help="send: use the stores and keys of this job")
-    parser.add_argument("--store", metavar="NAME", help="send: only to this store. remove: only what the catalog records of this store")
+    parser.add_argument("--stores-of", metavar="JOB", help="send, remove-archives: use the stores and keys of this job")
+    parser.add_argument(
+        "--store", metavar="NAME", help="send, remove-archives: only this store. remove: only what the catalog records of this store"
+    )
     parser.add_argument("--into", metavar="JOB", help="adopt: the job that lists JOB in 'was'")
     parser.add_argument("--spool", action="store_true", help="remove: give up archives that wait in the spool")
     parser.add_argument("--records", action="store_true", help="remove: forget archives that stores hold")
-    parser.add_argument("--dry-run", action="store_true", help="send, adopt, remove: show what would be done, and change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="each action: show what would be done, and change nothing")
 
 
 def manage(options: argparse.Namespace) -> int:
@@ -52,7 +62,7 @@ def manage(options: argparse.Namespace) -> int:
             raise UsageError("'orphans %s' has no option %s" % (options.action, option), hint="It is for 'orphans %s'" % actions[0])
     if options.action != "list" and options.job is None:
         raise UsageError("'orphans %s' needs the name of a job" % options.action, hint="'log-archive orphans' shows the names")
-    return {"list": _list, "send": _send, "adopt": _adopt, "remove": _remove}[options.action](options)
+    return {"list": _list, "send": _send, "adopt": _adopt, "remove": _remove, "remove-archives": _remove_archives}[options.action](options)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -68,23 +78,13 @@ def _list(options: argparse.Namespace) -> int:
 
 def _send(options: argparse.Namespace) -> int:
     from ..run.orphans import send
-    from ..tell import report
 
-    if options.stores_of is None:
-        raise UsageError("--stores-of is missing", hint="Name a job with the stores and keys to use")
-    document = _document(options, options.stores_of)
-    names = [store["name"] for store in document["stores"]]
-    if options.store not in (None, *names):
-        raise ConfigError("the job '%s' has no store of this name" % document["name"], options.store, "It has: %s" % ", ".join(names))
+    document = _stores_of(options)
     rows = [row for row in _rows(options) if row["orphan"] == "job" and row["spool"]["archives"]]
     if not rows:
         raise ConfigError("nothing waits in the spool of such an orphan", options.job, "'log-archive orphans' lists them")
     record = send(rows[0], document, [options.store] if options.store else [], progress_of(options), options.dry_run)
-    if options.json:
-        output.print_json([record])
-    else:
-        (output.print_error if record["errors"] else output.print_text)(report.recap(record))
-    return record["exit_code"]
+    return _report(options, record)
 
 
 def _adopt(options: argparse.Namespace) -> int:
@@ -128,6 +128,39 @@ def _remove(options: argparse.Namespace) -> int:
         would = "would remove" if options.dry_run else "removed"
         output.print_text("\n".join("%s: %s %s" % (one["job"], would, ", ".join(one["removed"])) for one in done))
     return EXIT_DONE
+
+
+def _remove_archives(options: argparse.Namespace) -> int:
+    from ..run.orphans import remove_archives
+
+    document = _stores_of(options)
+    rows = [row for row in _rows(options) if row["orphan"] == "job" and row["stores"]]
+    if not rows:
+        hint = "'log-archive orphans' lists them. Of a store or a name that a job no longer has, add it to the job again"
+        raise ConfigError("no store has archives of such an orphan", options.job, hint)
+    record = remove_archives(rows[0], document, [options.store] if options.store else [], progress_of(options), options.dry_run)
+    return _report(options, record)
+
+
+def _stores_of(options: argparse.Namespace) -> JobDocument:
+    """The document of the job that --stores-of names."""
+    if options.stores_of is None:
+        raise UsageError("--stores-of is missing", hint="Name a job with the stores and keys to use")
+    document = _document(options, options.stores_of)
+    names = [store["name"] for store in document["stores"]]
+    if options.store not in (None, *names):
+        raise ConfigError("the job '%s' has no store of this name" % document["name"], options.store, "It has: %s" % ", ".join(names))
+    return document
+
+
+def _report(options: argparse.Namespace, record: RunRecord) -> int:
+    from ..tell import report
+
+    if options.json:
+        output.print_json([record])
+    else:
+        (output.print_error if record["errors"] else output.print_text)(report.recap(record))
+    return record["exit_code"]
 
 
 def _rows(options: argparse.Namespace) -> t.List[OrphanRow]:

@@ -98,16 +98,28 @@ def plan(store: Store, policy: retention.Policy, now: datetime, scope: Scope = E
     keys = {item.key for item in items}
     items += [item for item in known.coming if item.key not in keys]
     items += _other_tools_items(store, held, scope)
+    planned = _plan_periods(items, policy, now)
+    kept = sum(not item.expected for item, _reasons in planned.keep)
+    return _pruning(planned, held, now, known)._replace(kept=kept)
+
+
+def everything(store: Store, reason: str, now: datetime, scope: Scope, known: Known) -> Pruning:
+    """The plan that removes every archive of a host and job, for this reason; nothing is changed. now: aware. Raises StoreError."""
+    held = inventory.read(store, scope.host, scope.job, known.starts, known.trust, scope.was)
+    items = sorted(_items(held.archives, {}, scope) + _recorded_items(held.recorded, scope, known), key=lambda item: (item.time, item.key))
+    removal = retention.Plan([], [(item, reason) for item in items], [], sum(item.size for item in items))
+    return _pruning(removal, held, now, known)
+
+
+def _pruning(planned: retention.Plan, held: inventory.Inventory, now: datetime, known: Known) -> Pruning:
     old = (now - ORPHAN_AGE).timestamp()
     leftovers = [
         orphan.key
         for orphan in held.orphans
         if (orphan.modified is not None and orphan.modified < old) or known.was_pruned(orphan.key[: -len(MANIFEST_SUFFIX)])
     ]
-    planned = _plan_periods(items, policy, now)
-    kept = sum(not item.expected for item, _reasons in planned.keep)
     damaged = {key: item.why for key, item in held.damaged.items()}
-    return Pruning(planned, leftovers, damaged, kept, held.archives, known.starts.keys() - {item.key for item in held.recorded})
+    return Pruning(planned, leftovers, damaged, 0, held.archives, known.starts.keys() - {item.key for item in held.recorded})
 
 
 def due(starts: t.Mapping[str, int], policy: retention.Policy, now: datetime) -> t.Set[str]:

@@ -110,6 +110,23 @@ def send(
         return context.recorder.record
 
 
+def remove_archives(document: JobDocument, reason: str, progress: t.Optional[Progress] = None, check: bool = False) -> RunRecord:
+    """Remove every archive of the job from its stores, for this reason; returns the record as ``run`` does, which is not kept."""
+    with contextlib.ExitStack() as stack:
+        if not check:
+            stack.enter_context(locked(document))
+        context = stack.enter_context(contextlib.closing(Context(document, None, check, None, progress)))
+
+        def work() -> None:
+            if not check and context.catalog.entered.owes_entries(context.job):
+                context.enter("adopt")
+            pruning.remove_all(context, reason)
+            send_head(context)
+
+        carry_out(context, work)
+        return context.recorder.record
+
+
 def _send_only(context: Context) -> None:
     if not context.check:
         context.spool.make()

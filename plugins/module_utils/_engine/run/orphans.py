@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Send or remove what is left of a job that no document names any more. What its archives in stores need is ``was`` (``state.renames``)."""
+"""Send or remove what is left of a job that no document names any more. To keep its archives, use ``was`` (``state.renames``)."""
 
 from __future__ import annotations
 
@@ -26,18 +26,43 @@ if t.TYPE_CHECKING:
     from ..state.record import RunRecord
 
 
+REASON = "removed on request: no document names the job"
+"""Why archives of an orphan were removed, in the plan and in the tombstones."""
+
+
 def send(row: OrphanRow, document: JobDocument, stores: t.Sequence[str], progress: Progress, check: bool) -> RunRecord:
     """Send what waits in the spool of a job without a document, with the stores and keys of another job; returns the record of that.
 
     document: of that job, which has the same spool and state. stores: names; empty is all of its stores. Raises ConfigError if it has
     other folders, LockedError, LogArchiveError.
     """
-    for kind, folder in (("spool", row["spool_folder"]), ("state", row["state_folder"] or document["state"])):
+    return jobs.send(_taken(row, document, stores), progress=progress, check=check)
+
+
+def remove_archives(row: OrphanRow, document: JobDocument, stores: t.Sequence[str], progress: Progress, check: bool) -> RunRecord:
+    """Remove the archives of a job without a document from stores, each with its tombstone; returns the record of that. Its ledger stays.
+
+    document: of a job with the same spool and state, which has these stores. stores: names; empty is all that have archives of the orphan,
+    by the catalog. Raises ConfigError if the job has other folders or lacks such a store, LockedError, LogArchiveError.
+    """
+    if row["spool"]["archives"]:
+        text = "%d archive(s) wait in the spool" % row["spool"]["archives"]
+        raise LogArchiveError(text, row["job"], "Send them (orphans send), or give them up (orphans remove --spool)")
+    wanted = list(stores) or sorted(row["stores"])
+    missing = [name for name in wanted if name not in (store["name"] for store in document["stores"])]
+    if missing:
+        hint = "Name a job that has it with --stores-of, or choose a store with --store"
+        raise ConfigError("the job '%s' has no store %s" % (document["name"], some(missing)), row["job"], hint)
+    return jobs.remove_archives(_taken(row, document, wanted), REASON, progress, check)
+
+
+def _taken(row: OrphanRow, document: JobDocument, stores: t.Sequence[str]) -> JobDocument:
+    """The document of a job, as one of the orphan. stores: names; empty is all of its stores."""
+    for kind, folder in (("spool", row["spool_folder"] or document["spool"]), ("state", row["state_folder"] or document["state"])):
         if folder != t.cast("t.Mapping[str, t.Any]", document)[kind]:
             raise ConfigError("the job '%s' has another %s than the orphan '%s'" % (document["name"], kind, row["job"]), str(folder))
     chosen = [store for store in document["stores"] if not stores or store["name"] in stores]
-    taken = {**document, "name": row["job"], "was": [], "stores": chosen, "notify": []}
-    return jobs.send(t.cast("JobDocument", taken), progress=progress, check=check)
+    return t.cast("JobDocument", {**document, "name": row["job"], "was": [], "stores": chosen, "notify": []})
 
 
 def remove(row: OrphanRow, spool: bool, records: bool, check: bool) -> t.List[str]:
@@ -51,7 +76,10 @@ def remove(row: OrphanRow, spool: bool, records: bool, check: bool) -> t.List[st
         raise LogArchiveError(text, row["job"], "Send them (orphans send), or give them up with --spool")
     if row["stores"] and not records:
         text = "this host would no longer know %d archive(s) in %s" % (sum(row["stores"].values()), some(sorted(row["stores"])))
-        hint = "Adopt them (orphans adopt), so that a job prunes and restores them; or forget them with --records. They stay in the stores"
+        hint = (
+            "Adopt them (orphans adopt), so that a job prunes and restores them; or remove them from the stores (orphans remove-archives);"
+            " or forget them with --records: then they stay in the stores"
+        )
         raise LogArchiveError(text, row["job"], hint)
     removed = ["%d archive(s) in %s" % (row["spool"]["archives"], row["spool_folder"])] * bool(row["spool"]["archives"])
     removed += ["the records of %d archive(s) in store %s" % (count, store) for store, count in sorted(row["stores"].items())]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import typing as t
 
@@ -76,6 +77,31 @@ def make_room(run: Context, name: str) -> bool:
     return name in record and len(record[name]["removed"]) > before
 
 
+def remove_all(run: Context, reason: str) -> None:
+    """Remove every archive of the job from its stores, for this reason, each with its tombstone.
+
+    A store that the host may only add to, and one that does not list an archive that the catalog records, are errors.
+    """
+    from ..holdings import prune as pruning
+
+    for name, options in run.stores.options.items():
+        with _recording(run, name):
+            store = run.stores.open(name)
+            if options["append_only"]:
+                raise StoreError("the store is append-only for this host", store.location(), "Remove the archives on the server")
+            known = pruning.Known(
+                run.catalog.held_by(run.host, run.job, name).by_key(),
+                was_pruned=functools.partial(run.catalog.was_pruned, name),
+                trust=run.trust_of(name),
+            )
+            plan = pruning.everything(store, reason, run.now, pruning.Scope(run.host, run.job), known)
+            if plan.lost:
+                text = "the store does not list %d archive(s) that the catalog records, so none was removed: %s"
+                hint = "Name a job with a store '%s' in the place where they are" % name
+                raise StoreError(text % (len(plan.lost), some(sorted(plan.lost))), store.location(), hint)
+            _carry_out(run, store, plan, reason)
+
+
 def policy_of(run: Context, name: str) -> t.Optional[RetentionOptions]:
     """The retention policy of a store; None if it keeps everything."""
     return run.stores.options[name]["retention"] or run.document["retention"]
@@ -88,11 +114,22 @@ def _text(policy: RetentionOptions) -> str:
 
 def _prune_store(run: Context, name: str, policy: RetentionOptions, coming: t.Sequence[Item], listed: bool = True) -> bool:
     """Plan, and unless this is a dry run remove; returns whether nothing is left to remove. listed: list the store. Raises StoreError."""
-    from ..holdings import prune as pruning
-
     store = run.stores.open(name)
     pruning_plan = _plan(run, store, policy, coming, listed)
-    plan = pruning_plan.plan
+    refusals = pruning_plan.plan.refusals
+    if refusals:
+        _report_refusals(run, name, refusals)
+    if not run.check:
+        run.catalog.prunes.set_refusals(run.job, name, refusals)
+    failed = _carry_out(run, store, pruning_plan, _text(policy))
+    return not (refusals or failed)
+
+
+def _carry_out(run: Context, store: Store, pruning_plan: Pruning, policy: str) -> t.Dict[str, str]:
+    """Record the plan, and unless this is a dry run remove; returns why what is left could not be removed. policy: as text."""
+    from ..holdings import prune as pruning
+
+    name, plan = store.name, pruning_plan.plan
     record = run.recorder.record["pruned"].setdefault(name, {"kept": 0, "removed": [], "failed": {}, "bytes_freed": 0, "refusals": []})
     record["kept"] = pruning_plan.kept
     record["refusals"] = plan.refusals
@@ -107,12 +144,8 @@ def _prune_store(run: Context, name: str, policy: RetentionOptions, coming: t.Se
             run.recorder.warn("store %s: %s" % (name, pruning.kept_versions(store.location(), done.bytes_kept)))
         record["plan"] = pruning.rows(plan)
         record["removed"], record["bytes_freed"] = done.removed, done.bytes_freed
-    if plan.refusals:
-        _report_refusals(run, name, plan.refusals)
-    if not run.check:
-        run.catalog.prunes.set_refusals(run.job, name, plan.refusals)
-    failed = {} if run.check else _remove(run, store, pruning_plan, _text(policy))
-    return not (plan.refusals or failed)
+        return {}
+    return _remove(run, store, pruning_plan, policy)
 
 
 def _report_refusals(run: Context, name: str, refusals: t.Sequence[str]) -> None:

@@ -245,6 +245,10 @@ class Store(abc.ABC):
         of unknown length is kept, because a server need not end it. In a flat layout no folder below the root is searched."""
 
     @abc.abstractmethod
+    def _folders(self) -> t.Iterator[str]:
+        """The names of the folders directly below the root, as they come; nothing if there is no root yet. Not for a flat layout."""
+
+    @abc.abstractmethod
     def _delete(self, names: t.Sequence[str], outcome: Outcome) -> None:
         """Delete the objects. Add each name to ``outcome`` as soon as its result is known: a connection may be lost at any time."""
 
@@ -349,6 +353,15 @@ class Store(abc.ABC):
         """
         return self._retrying(lambda: self._listed(prefix))
 
+    def hosts(self) -> t.List[str]:
+        """The names of the hosts that have archives here, sorted; no object is listed below them. Folders of other programs are among them.
+
+        StoreError for more than MOST_OBJECTS, or if the names have more than LARGEST_LISTING bytes together.
+        """
+        if self.layout.is_flat:
+            return sorted({item.key.split("/")[0] for item in self.list() if "/" in item.key})
+        return self._retrying(self._listed_folders)
+
     def delete(self, keys: t.Sequence[str], outcome: t.Optional[Outcome] = None) -> Outcome:
         """Delete the keys; returns the result of each. With ``outcome`` the results are added to it, also before an error is raised."""
         results: Outcome = {} if outcome is None else outcome
@@ -385,6 +398,16 @@ class Store(abc.ABC):
             more = (self._list(beginning) for beginning in beginnings(originals)) if prefix else [iter(found.values())]
             _add_adopted(found, originals, more, self.location(prefix))
         return sorted(item for item in found.values() if item.key.startswith(prefix) and is_key(item.key))
+
+    def _listed_folders(self) -> t.List[str]:
+        found = []
+        size = 0
+        for name in self._folders():
+            found.append(name)
+            size += len(name)
+            if len(found) > MOST_OBJECTS or size > LARGEST_LISTING:
+                raise listing_too_large(self._location())
+        return sorted(name for name in found if is_key(name) and "/" not in name)
 
     def _retrying(self, call: t.Callable[[], Result], retries: t.Optional[Retries] = None) -> Result:
         def contained() -> Result:

@@ -130,6 +130,12 @@ class FileStore(Store):
             if not _is_temporary(key):
                 yield StoredObject(key, status.st_size, status.st_mtime)
 
+    def _folders(self) -> t.Iterator[str]:
+        if not self._root.exists():
+            return
+        with self._root.reporting(self._location(), "the folder cannot be read"), self._root.opened() as root, os.scandir(root) as entries:
+            yield from (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+
     def _delete(self, names: t.Sequence[str], outcome: Outcome) -> None:
         by_folder: t.Dict[str, t.List[str]] = {}
         for key in names:

@@ -256,6 +256,10 @@ class S3Store(Store):
             if key and not key.endswith("/") and not key.rpartition("/")[2].startswith(TEMP_PREFIX):
                 yield StoredObject(key, one["Size"], one["LastModified"].timestamp(), etag_of(one))
 
+    def _folders(self) -> t.Iterator[str]:
+        for one in self.bucket.pages("list_objects_v2", "", "CommonPrefixes", Delimiter="/"):
+            yield one["Prefix"][len(self.bucket.prefix) : -1]
+
     def _delete(self, names: t.Sequence[str], outcome: Outcome) -> None:
         once = list(dict.fromkeys(names))
         if self._delete_versions:

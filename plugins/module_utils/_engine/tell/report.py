@@ -56,6 +56,18 @@ if t.TYPE_CHECKING:
         source_bytes: int
         stores: t.Dict[str, int]
 
+    class HostsRow(t.TypedDict):
+        """A place in the result of ``list --hosts``. store: its name in the first job that has it. hosts: with archives there.
+
+        own: which of them are this host, in its jobs. error: why the place could not be listed.
+        """
+
+        store: str
+        location: str
+        hosts: t.List[str]
+        own: t.List[str]
+        error: t.Optional[str]
+
     class VerifiedRow(t.TypedDict):
         """An archive in the result of ``verify``, or with an error and without a key a store that failed.
 
@@ -225,6 +237,13 @@ def listing(rows: t.Sequence[ListedRow]) -> str:
         cells.append((row["host"], row["job"], *times, str(row["archives"]), format_size(row["size"]), copies, str(row["waiting"])))
     total = "%d archive(s), %s" % (sum(row["archives"] for row in rows), format_size(sum(row["size"] for row in rows)))
     return table(("HOST", "JOB", "FROM", "UNTIL", "ARCHIVES", "SIZE", "STORES", "WAITING"), cells) + "\n" + total
+
+
+def hosts(rows: t.Sequence[HostsRow]) -> str:
+    """A line for each host that has archives in a store, and for each store that could not be listed."""
+    cells = [(row["store"], host, "this host" if host in row["own"] else "", row["location"]) for row in rows for host in row["hosts"]]
+    lines = [table(("STORE", "HOST", "", "PLACE"), cells)] if cells else ["no host has archives there"]
+    return "\n".join([*lines, *(line("FAILED  %s  %s" % (row["store"], row["error"])) for row in rows if row["error"])])
 
 
 def verified(results: t.Sequence[VerifiedRow]) -> str:

@@ -15,10 +15,10 @@ import typing as t
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job, orphans as orphans_of
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import orphans
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
-from rigs.host import JOB, NOW, Host, files_below
+from rigs.host import JOB, NAME, NOW, Host, files_below
 from rigs.runs import assert_all_archived, read_logs, tree
 
 pytest.importorskip("cryptography")
@@ -136,6 +136,86 @@ def test_records_are_removed_and_the_archives_stay(gone: Host) -> None:
     assert call(gone, "orphans", "remove", JOB, "--records")[0] == 2
 
 
+def test_its_archives_are_removed_from_a_store_each_with_its_tombstone(gone: Host) -> None:
+    archives = [name for name in files_below(gone.store) if ".tgz.fernet" in name]
+    assert len(archives) == 4
+    before = tree(gone.folder)
+    words = ("orphans", "remove-archives", JOB, "--stores-of", "other")
+    code, (record,), _errors = call(gone, *words, "--dry-run")
+    planned = record["pruned"]["file"]
+    assert (code, len(planned["removed"]), {row["reason"] for row in planned["plan"]}) == (0, 2, {orphans_of.REASON})
+    assert tree(gone.folder) == before
+    code, (record,), _errors = call(gone, *words)
+    assert (code, record["changed"], record["pruned"]["file"]["removed"]) == (0, True, planned["removed"])
+    assert [name for name in files_below(gone.store) if ".tgz.fernet" in name] == []
+    entries = [json.loads(line) for line in (gone.state / "syslog.ledger").read_text().splitlines()]
+    assert [(entry["payload"]["archive"], entry["payload"]["rule"]) for entry in entries if entry["op"] == "prune"] == [
+        (key, orphans_of.REASON) for key in planned["removed"]
+    ]
+    # The ledger proves what was removed, until somebody removes it too.
+    assert left(gone) == [("job", JOB, "no document names this job: 4 file(s) in %s" % gone.state)]
+    assert call(gone, *words)[0] == 2
+    assert call(gone, "orphans", "remove", JOB)[0] == 0
+    assert left(gone) == []
+
+
+def other_with(host: Host, **changes: t.Any) -> None:
+    """Change the store of the other job."""
+    host.write_document(name="other", select={"paths": [str(host.folder / "none")]}, stores=[{**host.stores[0], **changes}])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"append_only": True}, "the store is append-only for this host"),
+        ({"path": "elsewhere"}, "the store does not list 2 archive(s) that the catalog records, so none was removed"),
+    ],
+    ids=["append-only", "another place"],
+)
+def test_archives_that_cannot_be_removed_stay_known(gone: Host, changes: t.Dict[str, t.Any], message: str) -> None:
+    if "path" in changes:
+        changes = {"path": str(gone.folder / changes["path"])}
+    other_with(gone, **changes)
+    stored, before = files_below(gone.store), left(gone)
+    code, (record,), _errors = call(gone, "orphans", "remove-archives", JOB, "--stores-of", "other")
+    assert (code, record["changed"]) == (1, False)
+    assert message in record["errors"][0]
+    assert (files_below(gone.store), left(gone)) == (stored, before)
+
+
+def test_a_removal_of_archives_needs_a_job_with_their_store_and_an_empty_spool(gone: Host) -> None:
+    other_with(gone, name="renamed")
+    code, error, _errors = call(gone, "orphans", "remove-archives", JOB, "--stores-of", "other")
+    assert (code, error["error"]["message"]) == (2, "the job 'other' has no store file")
+    other_with(gone)
+    gone.write_logs(14)
+    mode = gone.store.stat().st_mode
+    path = gone.write_document()
+    gone.store.rename(gone.folder / "away")
+    gone.store.write_text("")
+    assert run(gone, path)["exit_code"] == 3
+    path.unlink()
+    gone.store.unlink()
+    (gone.folder / "away").rename(gone.store)
+    assert gone.store.stat().st_mode == mode
+    code, error, _errors = call(gone, "orphans", "remove-archives", JOB, "--stores-of", "other")
+    assert (code, error["error"]["message"]) == (1, "1 archive(s) wait in the spool")
+
+
+def test_hosts_with_archives_in_a_store(gone: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    (gone.store / "web9" / "syslog").mkdir(parents=True)
+    pytest.importorskip("paramiko")
+    second = {"type": "sftp", "name": "second", "host": "127.0.0.1", "port": 1, "user": "nobody", "password": "none", "path": "/x"}
+    second.update(attempts=1, accept_new_host_key=True, known_hosts_file=str(gone.folder / "known_hosts"))
+    gone.write_document(name="other", select={"paths": [str(gone.folder / "none")]}, stores=[*gone.stores, second])
+    code, (first, failed), _errors = call(gone, "list", "--hosts")
+    assert (code, first["store"], first["location"], first["hosts"], first["own"]) == (3, "file", str(gone.store), [NAME, "web9"], [NAME])
+    assert (failed["store"], failed["hosts"], bool(failed["error"])) == ("second", [], True)
+    assert call(gone, "list", "--hosts", "--store", "file")[:2] == (0, [first])
+    assert cli.main(["list", "--hosts", "--store", "file", "--config", str(gone.folder / "jobs")]) == 0
+    assert [text.split()[:2] for text in capsys.readouterr().out.splitlines()[1:]] == [["file", NAME], ["file", "web9"]]
+
+
 def test_archives_in_the_spool_are_given_up_by_their_own_word(waiting: Host) -> None:
     code, error, _errors = call(waiting, "orphans", "remove", JOB, "--records")
     assert (code, error["error"]["message"]) == (1, "2 archive(s) wait in the spool, and may be in no store")
@@ -207,8 +287,8 @@ def test_send_ships_what_waits_and_archives_nothing_new(host: Host) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["send", JOB], ["adopt", JOB], ["remove"], ["list", "--spool"], ["adopt", JOB, "--records"]],
-    ids=["no stores", "no job to adopt it", "no name", "option of remove", "option of another action"],
+    [["send", JOB], ["remove-archives", JOB], ["adopt", JOB], ["remove"], ["list", "--spool"], ["adopt", JOB, "--records"]],
+    ids=["no stores", "no stores to remove from", "no job to adopt it", "no name", "option of remove", "option of another action"],
 )
 def test_wrong_usage_is_refused(other: Host, arguments: t.List[str]) -> None:
     assert call(other, "orphans", *arguments)[0] == 2

@@ -151,7 +151,7 @@ class Broken(base.Store):
         self.calls += 1
         raise self.error
 
-    _put = _replace = _verify = _list = _delete = _clean = _fail
+    _put = _replace = _verify = _list = _folders = _delete = _clean = _fail
 
     def _get(self, key: str, start: int) -> base.Pieces:
         yield b"first"
@@ -164,6 +164,7 @@ CALLS: t.Dict[str, t.Tuple[t.Any, ...]] = {
     "verify": ("a", DIGESTS),
     "get": ("a", io.BytesIO()),
     "list": (),
+    "hosts": (),
     "delete": (["a"],),
     "clean": (),
 }
