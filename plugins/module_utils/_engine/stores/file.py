@@ -131,10 +131,7 @@ class FileStore(Store):
                 yield StoredObject(key, status.st_size, status.st_mtime)
 
     def _folders(self) -> t.Iterator[str]:
-        if not self._root.exists():
-            return
-        with self._root.reporting(self._location(), "the folder cannot be read"), self._root.opened() as root, os.scandir(root) as entries:
-            yield from (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        return self._root.folders()
 
     def _delete(self, names: t.Sequence[str], outcome: Outcome) -> None:
         by_folder: t.Dict[str, t.List[str]] = {}
@@ -160,7 +157,7 @@ class FileStore(Store):
                     outcome.update(results if error.errno in beneath.ABSENT else dict.fromkeys(group, error.strerror))
                     continue
                 outcome.update(results)
-                self._remove_empty_folders(root, parent)
+                self._root.remove_empty_folders(root, parent)
 
     def _clean(self, prefix: str) -> t.List[str]:
         removed = []
@@ -174,7 +171,7 @@ class FileStore(Store):
                         gone = _remove_leftover(name, folder)
                     if gone:
                         removed.append(key)
-                        self._remove_empty_folders(root, key.rpartition("/")[0])
+                        self._root.remove_empty_folders(root, key.rpartition("/")[0])
         return sorted(removed)
 
     # -- the folders ---------------------------------------------------------------------------------------------------
@@ -223,10 +220,6 @@ class FileStore(Store):
             except OSError as error:
                 message = "the folder cannot be read (%s)" % error.strerror
                 raise self._root.store_error(error, self._location(error.filename), message) from error
-
-    def _remove_empty_folders(self, root: int, folder: str) -> None:
-        with self._root.reporting(self._location(folder), "the empty folder cannot be removed"):
-            beneath.remove_empty_folders(root, folder)
 
     # -- one upload ----------------------------------------------------------------------------------------------------
 

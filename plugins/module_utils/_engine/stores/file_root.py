@@ -61,6 +61,17 @@ class FileRoot:
         """A descriptor of the folder, for the functions of ``base.beneath``. Raises OSError, ConfigError."""
         return beneath.open_guarded(self.path)
 
+    def folders(self) -> t.Iterator[str]:
+        """The names of the folders in it; nothing if it does not exist. Raises StoreError."""
+        if self.exists():
+            with self.reporting(self.path, "the folder cannot be read"), self.opened() as root, os.scandir(root) as entries:
+                yield from (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+
+    def remove_empty_folders(self, root: int, folder: str) -> None:
+        """Remove a folder and those above it, up to ``root``, as long as they are empty. Raises StoreError."""
+        with self.reporting(self.location(folder), "the empty folder cannot be removed"):
+            beneath.remove_empty_folders(root, folder)
+
     @contextlib.contextmanager
     def reporting(self, subject: str, failed: str, passed: t.Sequence[int] = ()) -> t.Iterator[None]:
         """Turn an OSError of the body into a StoreError, except for the errnos in ``passed``. failed: the message."""

@@ -144,19 +144,7 @@ class SftpStore(Store):
                 yield StoredObject(key, attributes.size or 0, attributes.mtime)
 
     def _folders(self) -> t.Iterator[str]:
-        session = self._root.session()
-        try:
-            entries = session.scan(self._root.path_of(""))
-        except Status as status:
-            self._root.require_folder(session)
-            if status.code == packets.NO_SUCH_FILE:
-                return
-            raise self._root.error(status, "", "list") from status
-        for name, attributes in entries:
-            if attributes.mode is None:
-                attributes = session.find(self._root.path_of(name)) or attributes
-            if attributes.is_folder():
-                yield name
+        return self._root.folders()
 
     def _delete(self, names: t.Sequence[str], outcome: Outcome) -> None:
         session = self._root.session()

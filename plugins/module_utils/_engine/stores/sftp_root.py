@@ -67,6 +67,21 @@ class RemoteRoot:
         if found is not None and found.mode is not None and not found.is_folder():
             raise not_a_folder(ascii(root), self.location())
 
+    def folders(self) -> t.Iterator[str]:
+        """The names of the folders in it; nothing if it does not exist. Raises StoreError."""
+        session = self.session()
+        try:
+            entries = session.scan(self.path_of(""))
+        except Status as status:
+            self.require_folder(session)
+            if status.code == packets.NO_SUCH_FILE:
+                return
+            raise self.error(status, "", "list") from status
+        for name, attributes in entries:
+            found = session.find(self.path_of(name)) or attributes if attributes.mode is None else attributes
+            if found.is_folder():
+                yield name
+
     def error(self, status: Status, key: str, action: str) -> StoreError:
         """The error of a store for a request that the server refused. action: the attempt, such as 'list'."""
         location = self.location(key)
