@@ -279,8 +279,33 @@ archives:
     hmac:
       description: HMAC of the manifest in hex. The key of the archive proves it.
       type: str
-      returned: if the archive is encrypted and RV(archives[].version) is 2 or higher
+      returned: if the archive is encrypted and RV(archives[].version) is 2 or higher, or if a job with a keyring adopted it
       sample: 5d41402abc4b2a76b9719d911017c592ae2b1b2c3d4e5f60718293a4b5c6d7e8
+    adopted:
+      description: How an archive that an earlier script made was adopted.
+      type: dict
+      returned: if it was
+      contains:
+        key:
+          description: Name of the object in the store.
+          type: str
+          returned: always
+          sample: 20241201.tgz
+        template:
+          description: What gave the period from the name.
+          type: str
+          returned: always
+          sample: '%Y%d%m.tgz'
+        content:
+          description: V(tgz) or V(zip).
+          type: str
+          returned: always
+          sample: tgz
+        hmac_key_id:
+          description: Id of the key of the HMAC, if the archive is not encrypted.
+          type: str
+          returned: always
+          sample: 6d1f8c0e2b9a4d37
     engine:
       description: Version of the engine that made it.
       type: str

@@ -13,13 +13,15 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.levels import VERIFICATION_LEVELS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.lists import first
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_duration, format_size
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report as texts
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import adopted, report as texts
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.fleet_page import render
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.fleet_rows import Host
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, errors as errors_of_result, rows as rows_of_result
 
 TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
+    # A job that could not start has no objects.
+    "adopt": lambda rows: "\n".join(adopted.text(row) if "adopted" in row else texts.recap(complete(row)) for row in rows),
     "doctor": lambda rows: texts.checks(rows, all=False),
     "prune": lambda rows: "\n".join(texts.recap(complete(row), kept=False) for row in rows),
     "sync": lambda rows: "\n".join(texts.recap(complete(row)) for row in rows),

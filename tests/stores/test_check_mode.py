@@ -66,6 +66,7 @@ class Site:
         }  # fmt: skip
         layout = {"paths": [{"path": absent, "state": "directory", "owner": "root", "group": "root", "mode": "0700"}]}
         return {
+            "archive_adopt": {"job": self.host.given(), "store": "sftp", "template": "%Y%d%m.tgz", "key_files": []},
             "archive_create": {"sources": [{"path": self.log}], "folder": absent, "job": "j", "keyring": str(self.host.keyring)},
             "archive_drill": {"store": self.sftp, "host": "web1", "keyring": self.keyring, "sample": 1},
             "archive_info": {"store": self.sftp},

@@ -215,7 +215,7 @@ class _Adoption:
         run = self._run
         refused = [one for one in candidates if one.state == names.REFUSED]
         if refused:
-            text = "%d object(s) of which the name matches were not adopted, such as %s: %s"
+            text = "%d object(s) with a matching name were not adopted, such as %s: %s"
             run.recorder.fail(SourceError(text % (len(refused), ascii(refused[0].name), refused[0].why), "store %s" % self._wanted.store))
         if self._failed:
             name, error = next(((name, one) for name, one in self._failed if isinstance(one, IntegrityError)), self._failed[0])

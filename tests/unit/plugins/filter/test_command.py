@@ -142,5 +142,5 @@ def test_a_plan_has_its_reasons() -> None:
 
 
 def test_an_unknown_command_is_refused() -> None:
-    with pytest.raises(errors.AnsibleFilterError, match="must be one of doctor, prune, sync, verify"):
+    with pytest.raises(errors.AnsibleFilterError, match="must be one of adopt, doctor, prune, sync, verify"):
         fleet_report({}, "run")

@@ -10,13 +10,14 @@ import typing as t
 
 import pytest
 import yaml
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.facts import LocalArchive
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.facts import LocalArchive, PeriodText
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.staging import ExtractedFile
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto.keyring import KeyInfo
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.facts import HeldArchive, SentArchive, Totals
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.retention import Item
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.verify import Counts, FailedArchive
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.drill import StoreDrill
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.record import AdoptedRow
 from rigs.returns import documented, stated
 
 PREFIX = "ansible_collections.infra_ops.log_archive.plugins.modules."
@@ -46,6 +47,7 @@ RETURNED: t.Dict[str, t.Dict[str, t.Any]] = {
         "files": rows(ExtractedFile, archive="str", store="str", authenticated="bool"),
         "failed_archives": ("list", {"archive": "str", "error": "str"}),
     },
+    "archive_adopt": {"objects": ("list", documented(AdoptedRow, {"PeriodText": PeriodText})), "own": "int", "elsewhere": "int"},
     "archive_drill": {"drills": rows(StoreDrill)},
     "archive_search": {
         "lines": ("list", dict(PLACE, line="int", text="str", matched="bool", cut="bool")),
