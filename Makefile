@@ -266,7 +266,7 @@ $(B)/awx/.stamp: tests/requirements-awx.txt | python
 # The root file systems and the wheels of the hosts: a test would make them on its first use, and the others would wait for it.
 $(B)/fleet/.stamp: requirements.txt tests/lab/fleet.py | python
 	@echo "Preparing $(@D)"
-	@cd tests && $(PYTHON) -c 'from lab.fleet import *; root_filesystem(); root_filesystem(SYSTEMD_PACKAGES); wheelhouse()'
+	@cd tests && $(PYTHON) -c 'from lab.fleet import *; root_filesystem(); root_filesystem(SYSTEMD_PACKAGES); libraries()'
 	@touch $@
 
 # What the validation of trails is compared with, as its users have it.

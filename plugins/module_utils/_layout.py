@@ -24,7 +24,11 @@ ARGUMENTS: t.Dict[str, t.Any] = {
         "type": "list",
         "elements": "dict",
         "default": [],
-        "options": {"name": {"type": "str", "required": True}, "only_members": {"type": "list", "elements": "str"}},
+        "options": {
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "only_members": {"type": "list", "elements": "str"},
+        },
     },
     "users": {
         "type": "list",
@@ -32,6 +36,7 @@ ARGUMENTS: t.Dict[str, t.Any] = {
         "default": [],
         "options": {
             "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "create": {"type": "bool", "default": True},
             "comment": {"type": "str", "default": ""},
             "group": {"type": "str"},
@@ -55,6 +60,8 @@ ARGUMENTS: t.Dict[str, t.Any] = {
             "validate": {"type": "list", "elements": "str"},
             "create_only": {"type": "bool", "default": False},
             "recurse": {"type": "bool", "default": False},
+            "if_empty": {"type": "bool", "default": False},
+            "unless_files_in": {"type": "path"},
             "requires": {"type": "list", "elements": "path", "default": []},
         },
     },
@@ -75,9 +82,13 @@ def check_options(params: Params) -> None:
             raise LayoutError("path %s: mode %s: must be octal digits such as '0640'" % (entry["path"], entry["mode"]))
         if entry["state"] != "file" and entry["content"] is not None:
             raise LayoutError("path %s: content needs state=file" % entry["path"])
+        for option in ("if_empty", "unless_files_in"):
+            if entry[option] and entry["state"] != "absent":
+                raise LayoutError("path %s: %s needs state=absent" % (entry["path"], option))
         if entry["validate"] is not None and "%s" not in entry["validate"]:
             raise LayoutError("path %s: validate must have %%s as one of its arguments" % entry["path"])
-    missing = [user["name"] for user in params["users"] if not user["create"] and _user(user["name"]) is None]
+    wanted = [user for user in params["users"] if user["state"] == "present"]
+    missing = [user["name"] for user in wanted if not user["create"] and _user(user["name"]) is None]
     if missing:
         names = ", ".join(missing)
         raise LayoutError("%s: no such user on this host, and create=false. Create the user first, or take the name out" % names)
@@ -92,18 +103,22 @@ class Layout:
     def __init__(self, check: bool, run_command: t.Callable[..., t.Tuple[int, str, str]]) -> None:
         self.changes: t.List[str] = []
         self.left_out: t.List[str] = []
+        self.kept: t.List[str] = []
         self.differences: t.List[t.Dict[str, str]] = []
         self._check = check
         self._run_command = run_command
-        # In check mode: groups that would exist now.
+        # In check mode: groups that would exist now, and paths that would not.
         self._would_exist: t.Set[str] = set()
+        self._removed: t.Set[str] = set()
 
     def ensure(self, params: Params) -> None:
         """Ensure groups, users and paths of the module's parameters; raises LayoutError or OSError."""
         for group in params["groups"]:
-            self._ensure_group(group["name"])
+            if group["state"] == "present":
+                self._ensure_group(group["name"])
         for user in params["users"]:
-            self._ensure_user(user)
+            if user["state"] == "present":
+                self._ensure_user(user)
         for group in params["groups"]:
             if group["only_members"] is not None:
                 self._remove_members(group["name"], group["only_members"])
@@ -111,11 +126,20 @@ class Layout:
             if not all(os.path.exists(path) for path in entry["requires"]):
                 self.left_out.append(entry["path"])
             elif entry["state"] == "absent":
-                self._remove(entry["path"])
+                self._remove(entry)
             elif entry["state"] == "directory":
                 self._ensure_folder(entry)
             else:
                 self._ensure_file(entry)
+        # userdel also removes a group with the name of the user.
+        groups = [group["name"] for group in params["groups"] if group["state"] == "absent" and _group(group["name"])]
+        for user in params["users"]:
+            if user["state"] == "absent":
+                self._remove_user(user)
+        for name in groups:
+            self._note("group %s" % name, "exists\n", "")
+            if _group(name):
+                self._run("groupdel", name)
 
     def _note(self, subject: str, before: str, after: str) -> None:
         if subject not in self.changes:
@@ -165,6 +189,12 @@ class Layout:
             self._note("user %s" % name, "".join(line + "\n" for line in before), "".join(line + "\n" for line in after))
             self._run("usermod", *options, name)
 
+    def _remove_user(self, given: Params) -> None:
+        there = _user(given["name"])
+        if there and given["comment"] in ("", there.pw_gecos):
+            self._note("user %s" % given["name"], "exists\n", "")
+            self._run("userdel", given["name"])
+
     def _remove_members(self, name: str, kept: t.Sequence[str]) -> None:
         group = _group(name)
         others = [member for member in group.gr_mem if member not in kept] if group else []
@@ -175,13 +205,33 @@ class Layout:
 
     # -- paths ---------------------------------------------------------------------------------------------------------
 
-    def _remove(self, path: str) -> None:
+    def _remove(self, entry: Params) -> None:
+        path = entry["path"]
         if not os.path.lexists(path):
+            return
+        if (entry["if_empty"] and self._has(path, False)) or (entry["unless_files_in"] and self._has(entry["unless_files_in"], True)):
+            self.kept.append(path)
             return
         folder = os.path.isdir(path) and not os.path.islink(path)
         self._note(path, "folder\n" if folder else "file\n", "")
+        self._removed.add(os.path.normpath(path))
         if not self._check:
-            (shutil.rmtree if folder else os.unlink)(path)
+            # What came into an empty folder after the look is not lost: then rmdir fails.
+            (os.unlink if not folder else os.rmdir if entry["if_empty"] else shutil.rmtree)(path)
+
+    def _has(self, top: str, files: bool) -> bool:
+        """Whether a folder has any entry, or any regular file at any depth, that this call has not removed."""
+        folders = [os.path.normpath(top)] if os.path.isdir(top) else []
+        while folders:
+            folder = folders.pop()
+            for path in (os.path.join(folder, name) for name in os.listdir(folder)):
+                if path in self._removed or not os.path.lexists(path):
+                    continue
+                if not files or os.path.isfile(path):
+                    return True
+                if os.path.isdir(path) and not os.path.islink(path):
+                    folders.append(path)
+        return False
 
     def _ensure_folder(self, entry: Params) -> None:
         path, wanted = entry["path"], self._attributes(entry, 0o755)

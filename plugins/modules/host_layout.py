@@ -10,13 +10,14 @@ module: host_layout
 short_description: Ensure groups, users, folders and files of a host in one call
 version_added: 0.9.0
 description:
-  - Ensures O(groups), then O(users), then O(paths), each in the given order. One call replaces many calls of M(ansible.builtin.group),
-    M(ansible.builtin.user), M(ansible.builtin.file) and M(ansible.builtin.copy), each of which costs a connection.
+  - Ensures O(groups), then O(users), then O(paths), each in the given order. Then it removes the users and the groups that must not exist.
+    One call replaces many calls of M(ansible.builtin.group), M(ansible.builtin.user), M(ansible.builtin.file) and
+    M(ansible.builtin.copy), each of which costs a connection.
   - Nothing is changed if a user that must exist is missing, or if an option is wrong.
   - The module never writes through a symbolic link to a file; it replaces the link. A folder may be a symbolic link to a folder.
 options:
   groups:
-    description: Groups that must exist.
+    description: Groups that must exist or must not exist.
     type: list
     elements: dict
     default: []
@@ -25,6 +26,11 @@ options:
         description: Name of the group.
         type: str
         required: true
+      state:
+        description: Whether the group must exist.
+        type: str
+        choices: [present, absent]
+        default: present
       only_members:
         description:
           - Users that may be members. Other users are removed from the group, after O(users) was ensured.
@@ -32,7 +38,7 @@ options:
         type: list
         elements: str
   users:
-    description: Users that must exist.
+    description: Users that must exist or must not exist.
     type: list
     elements: dict
     default: []
@@ -41,6 +47,11 @@ options:
         description: Name of the user.
         type: str
         required: true
+      state:
+        description: Whether the user must exist. V(absent) keeps the home folder.
+        type: str
+        choices: [present, absent]
+        default: present
       create:
         description:
           - Whether to create the user if it does not exist. It becomes a system user without a password and without a home folder.
@@ -50,7 +61,8 @@ options:
       comment:
         description:
           - The comment of a user that this module creates. It also marks the user as created by this module.
-          - O(users[].group), O(users[].home) and O(users[].shell) of an existing user with another comment are not changed.
+          - O(users[].group), O(users[].home) and O(users[].shell) of an existing user with another comment are not changed. With
+            O(users[].state=absent) such a user stays; without a comment, any user of this name is removed.
         type: str
         default: ""
       group:
@@ -121,6 +133,15 @@ options:
         description: Whether to also change the owner and group of the contents if those of an existing folder change.
         type: bool
         default: false
+      if_empty:
+        description: Whether to remove only an empty folder with O(paths[].state=absent). What this call removes does not count.
+        type: bool
+        default: false
+      unless_files_in:
+        description:
+          - With O(paths[].state=absent), keep the path if this folder, or a folder below it, has any file. What this call removes does not
+            count.
+        type: path
       requires:
         description: Skip this path if one of these paths is missing, such as the program that would read the file.
         type: list
@@ -139,7 +160,8 @@ attributes:
     description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
     support: full
 requirements:
-  - useradd, usermod, groupadd and gpasswd (Debian package C(passwd), Red Hat package C(shadow-utils)) if users or groups change
+  - useradd, usermod, userdel, groupadd, groupdel and gpasswd (Debian package C(passwd), Red Hat package C(shadow-utils)) if users or groups
+    change
 seealso:
   - module: ansible.builtin.user
   - module: ansible.builtin.file
@@ -179,6 +201,22 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: logrotate is not installed.
   when: "'/etc/logrotate.d/log-archive' in layout.left_out"
+
+- name: Remove the folders and the user again, but keep a spool with archives
+  infra_ops.log_archive.host_layout:
+    users:
+      - name: log-archive
+        comment: log-archive (created by Ansible)
+        state: absent
+    groups:
+      - name: log-archive
+        state: absent
+    paths:
+      - path: /etc/logrotate.d/log-archive
+        state: absent
+      - path: /var/spool/log-archive
+        state: absent
+        unless_files_in: /var/spool/log-archive
 """
 
 RETURN = r"""
@@ -194,6 +232,12 @@ left_out:
   type: list
   elements: str
   sample: [/etc/logrotate.d/log-archive]
+kept:
+  description: Paths that were not removed because of O(paths[].if_empty) or O(paths[].unless_files_in).
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/log-archive]
 """
 
 import typing as t
@@ -216,7 +260,12 @@ def main() -> None:
             changes=layout.changes,
             changed=bool(layout.changes),
         )
-    result: t.Dict[str, t.Any] = {"changed": bool(layout.changes), "changes": layout.changes, "left_out": layout.left_out}
+    result: t.Dict[str, t.Any] = {
+        "changed": bool(layout.changes),
+        "changes": layout.changes,
+        "left_out": layout.left_out,
+        "kept": layout.kept,
+    }
     if module._diff:
         result["diff"] = layout.differences
     module.exit_json(**result)

@@ -38,7 +38,7 @@ def jobs(
     controller: Controller, start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Jobs:
     """Two hosts to archive, one that is switched off, an SFTP account with a password on a fourth, and an S3 server."""
-    hosts = start_part(lab.fleet(tmp_path_factory.mktemp("awx"), light=("web1", "db1", "off1", "sftp1")))
+    hosts = start_part(lab.fleet(tmp_path_factory.mktemp("awx"), light=("web1", "db1", "off1", "sftp1"), libraries=True))
     swift = hosts.swift()
     stores = documented_stores()
     stores["bucket"].update(
@@ -61,7 +61,6 @@ def jobs(
     del group["vars"]["ansible_user"], group["vars"]["ansible_ssh_private_key_file"]
     group["vars"].update(
         ansible_ssh_common_args="-F none -o UserKnownHostsFile=%s -o StrictHostKeyChecking=yes" % hosts.known_hosts_file,
-        dependencies_wheelhouse=str(hosts.wheelhouse),
         log_archive_escrow=str(hosts.folder / "escrow"),
         log_archive_stores=stores,
         log_archive_jobs={

@@ -25,7 +25,7 @@ from rigs.grown import grow
 from rigs.host import JOB, Host, log_bytes
 
 SIZES = (1_000, 10_000, 100_000)
-SMALL_SIZES = (50, 100, 200)
+SMALL_SIZES = (25, 50)
 HOUR = datetime.timedelta(hours=1)
 RETENTION = {"keep_within": "20y", "keep_daily": 30, "keep_monthly": -1}
 

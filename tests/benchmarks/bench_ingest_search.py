@@ -97,9 +97,10 @@ def prepare(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
             check()
             return seconds
 
-        # The first requests of a Java server are slow; and the peer's indices have the templates, too.
-        ours()
-        peer()
+        if not quick:
+            # The first requests of a Java server are slow; and the peer's indices have the templates, too.
+            ours()
+            peer()
         yield Sides(ours, peer)
 
 

@@ -16,7 +16,6 @@ import typing as t
 
 import lab
 import pytest
-from fleet.roles import SFTP_PROJECTS, wheels
 
 ESCROW_SECRET = "correct horse battery staple"
 LINES = "a line of the hour\n"
@@ -41,7 +40,7 @@ class Lost(t.NamedTuple):
 @pytest.fixture(scope="module")
 def lost(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_factory: pytest.TempPathFactory) -> Lost:
     folder = tmp_path_factory.mktemp("lost")
-    fleet: lab.Fleet = start_part(lab.fleet(folder / "fleet", light=("web1", "archive1")))
+    fleet: lab.Fleet = start_part(lab.fleet(folder / "fleet", light=("web1", "archive1"), libraries=True))
     stores = {
         "local": {"type": "file", "path": "/var/backups/log-archive"},
         "server": {
@@ -54,7 +53,6 @@ def lost(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_fact
         },
     }
     variables = {
-        "dependencies_wheelhouse": wheels(fleet.hosts["web1"], *SFTP_PROJECTS),
         "log_archive_escrow": str(folder / "escrow"),
         "log_archive_escrow_vault_secret": ESCROW_SECRET,
         "log_archive_stores": stores,

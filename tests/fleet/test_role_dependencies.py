@@ -169,7 +169,7 @@ def test_the_undo_leaves_nothing(host, fresh):
     host.path("/etc/sudoers.d/umask").unlink()
     assert succeed(host, ROLE, "--check", dependencies_state="absent").changed == 1
     assert host.path(VENV).is_dir()
-    assert succeed(host, ROLE, dependencies_state="absent").changed == 2
+    assert succeed(host, ROLE, dependencies_state="absent").changed == 1
     assert not difference(fresh, snapshot(host))
     assert succeed(host, ROLE, dependencies_state="absent").changed == 0
 

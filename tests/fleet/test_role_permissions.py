@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pytest
@@ -165,10 +166,14 @@ def test_the_undo_keeps_what_cannot_be_made_again_and_its_owner(host, fresh):
     assert "log-archive-operators" in numbers(host, "alice"), "documents of operators stay, and so their group"
     host.run(["rm", "-r", "/etc/log-archive/keyring", "/etc/log-archive/jobs.d"])
     before = snapshot(host)
-    assert succeed(host, ROLE, "--check", permissions_remove_spool=True, **gone).changed == 4
+    checked = succeed(host, ROLE, "--check", "--diff", permissions_remove_spool=True, **gone)
     assert not difference(before, snapshot(host))
-    succeed(host, ROLE, permissions_remove_spool=True, **gone)
+    done = succeed(host, ROLE, "--diff", permissions_remove_spool=True, **gone)
     assert not difference(fresh, snapshot(host))
+    removed = [re.findall("^--- before: (.*)$", played.output, re.MULTILINE) for played in (checked, done)]
+    assert removed[0] == removed[1]
+    assert {"/var/lib/log-archive", "/etc/log-archive", "user log-archive", "group log-archive"} <= set(removed[0])
+    assert succeed(host, ROLE, permissions_remove_spool=True, **gone).changed == 0
 
 
 def test_a_user_that_was_there_before_is_neither_changed_nor_removed(host, fresh):

@@ -167,6 +167,33 @@ def wheelhouse() -> pathlib.Path:
     return _made_once("wheelhouse", [requirements, argv[3:]], make)
 
 
+INSTALL_LIBRARIES = """\
+set -eu
+mount --bind "$1" "$1"
+cd "$1"
+mount -t proc proc proc
+mount --bind /dev dev
+mount -t tmpfs tmpfs tmp
+mount --bind "$2" mnt
+mount --bind "$3" opt
+umask 022
+chroot . python3 -m venv /opt/log-archive/venv
+chroot . sh -c '/opt/log-archive/venv/bin/python -m pip --disable-pip-version-check --quiet install --no-cache-dir --no-index /mnt/*.whl'
+"""
+
+
+def libraries() -> pathlib.Path:
+    """An overlay's layer with the virtualenv that the role dependencies would make, with all wheels: for tests of other roles."""
+    root, wheels = root_filesystem(), wheelhouse()
+
+    def make(folder: pathlib.Path) -> None:
+        (folder / "opt").mkdir(parents=True)
+        argv = ["unshare", "--mount", "--propagation=private", "sh", "-c", INSTALL_LIBRARIES, "sh", root, wheels, folder / "opt"]
+        _command(*argv, cwd="/")
+
+    return _made_once("libraries", [root.name, wheels.name, INSTALL_LIBRARIES], make)
+
+
 # -- hosts -------------------------------------------------------------------------------------------------------------
 
 
@@ -216,11 +243,8 @@ class Host:
         """Make the disk and plug in the network; ``launch`` switches on."""
         for each in ("disk", "work", "root"):
             (self.folder / each).mkdir(parents=True)
-        layers = "lowerdir=%s,upperdir=%s,workdir=%s" % (
-            root_filesystem(self.packages, self.fleet.suite),
-            self.folder / "disk",
-            self.folder / "work",
-        )
+        lower = [*([libraries()] if self.fleet.libraries else []), root_filesystem(self.packages, self.fleet.suite)]
+        layers = "lowerdir=%s,upperdir=%s,workdir=%s" % (":".join(map(str, lower)), self.folder / "disk", self.folder / "work")
         _command("mount", "-t", "overlay", "overlay", "-o", layers, self.root)
         for kind in ("ed25519", "ecdsa"):
             key = self.path("/etc/ssh/ssh_host_%s_key" % kind)
@@ -355,11 +379,14 @@ class Fleet:
     ADMIN; known_hosts_file: the hosts' keys, taken from their disks.
     """
 
-    def __init__(self, folder: pathlib.Path, light: t.Sequence[str], systemd: t.Sequence[str], suite: str = SUITE) -> None:
+    def __init__(
+        self, folder: pathlib.Path, light: t.Sequence[str], systemd: t.Sequence[str], suite: str = SUITE, libraries: bool = False
+    ) -> None:
         # Within 12 letters, and no other fleet's on this machine.
         self.id = "la%s" % secrets.token_hex(4)
         self.folder = folder
         self.suite = suite
+        self.libraries = libraries
         self.namespace = self.id + "-hub"
         self.address = NETWORK % 1
         self.home = folder / "controller"
@@ -567,19 +594,23 @@ def _recorded(fleet_id: str, folder: pathlib.Path) -> t.Iterator[t.Callable[[], 
 
 @contextlib.contextmanager
 def fleet(
-    folder: t.Union[str, os.PathLike[str]], light: t.Sequence[str] = (), systemd: t.Sequence[str] = (), suite: str = SUITE
+    folder: t.Union[str, os.PathLike[str]],
+    light: t.Sequence[str] = (),
+    systemd: t.Sequence[str] = (),
+    suite: str = SUITE,
+    libraries: bool = False,
 ) -> t.Iterator[Fleet]:
     """Run hosts with these names until the context ends.
 
     folder: for the hosts' disks and the controller's home, on a file system that can carry an overlay; new or empty.
-    suite: the Debian release of the hosts.
+    suite: the Debian release of the hosts. libraries: whether they already have what the role dependencies installs in a virtualenv.
     The first fleet on a machine makes the root file systems, which needs the network and takes about half a minute.
     """
     if os.geteuid() != 0:
         raise Unavailable("hosts in their own namespaces need root")
     for program, package in (("ip", "iproute2"), ("unshare", "util-linux"), ("nsenter", "util-linux"), ("setpriv", "util-linux")):
         need_program(program, package)
-    made = Fleet(pathlib.Path(os.path.abspath(os.fspath(folder))), light, systemd, suite)
+    made = Fleet(pathlib.Path(os.path.abspath(os.fspath(folder))), light, systemd, suite, libraries)
     made.folder.mkdir(parents=True, exist_ok=True)
     with _recorded(made.id, made.folder) as forget:
         try:
