@@ -267,6 +267,7 @@ spec = importlib.util.spec_from_file_location("seal", sys.argv[1])
 seal = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(seal)
 seal.MEMORY = 600 << 20
+seal.SECONDS = 3600.0
 seal.pwd.getpwnam = lambda name: pwd.struct_passwd((name, "*", %d, %d, "", "/", ""))
 sys.exit(seal.main(sys.argv[2:]))
 """ % (HOST, HOST)
