@@ -251,13 +251,17 @@ def waiting_for(stores: t.Sequence[str]) -> t.Optional[str]:
 def _item(archive: inventory.StoredArchive, start: str, awaited: t.Mapping[str, t.Sequence[str]], scope: Scope) -> retention.Item:
     manifest = archive.manifest
     job = manifest["job"]
+    protected = waiting_for(awaited.get(archive.key, ()))
+    if protected is None and original_of(archive.key) is not None and archive.authenticated is not True:
+        # Whoever can write a manifest could have named any object of the store, and this host would remove it.
+        protected = "the catalog does not record that it was adopted, and its manifest is not authenticated"
     return retention.Item(
         key=archive.key,
         time=parse_utc(start),
         host=manifest["host"],
         job=scope.job if scope.job is not None and job in scope.was else job,
         size=archive.size,
-        protected=waiting_for(awaited.get(archive.key, ())),
+        protected=protected,
     )
 
 

@@ -12,7 +12,7 @@ from ..archive.naming import MANIFEST_SUFFIX, is_archive_key, manifest_key
 from ..base.errors import IntegrityError, KeyringError, StoreNotFoundError
 from ..base.levels import AUTHENTICATED, reaches
 from ..base.staging import failing_clearly, temporary_folder
-from ..crypto.envelope import has_recipients
+from ..crypto.envelope import PlainEnvelope, has_key, has_recipients
 from ..crypto.fernet import check_form
 from ..stores.base import Digests, Store
 from .inventory import Inventory, StoredArchive, describe_copy, describe_missing, fetch_manifest, may_be_chosen
@@ -20,6 +20,7 @@ from .trust import Choice, Trust
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
+    from ..crypto.envelope import Envelope
 
 CHUNK = 1 << 20
 READ_BACK = "read_back"
@@ -104,7 +105,7 @@ def _read_back(store: Store, archive: StoredArchive, trust: Trust, key_needed: b
     manifest, subject = archive.manifest, store.location(archive.key)
     expected = digests(manifest)
     try:
-        envelope = trust.envelope(manifest, subject)
+        envelope: t.Optional[Envelope] = trust.envelope(manifest, subject)
     except KeyringError:
         if key_needed:
             raise
@@ -116,10 +117,13 @@ def _read_back(store: Store, archive: StoredArchive, trust: Trust, key_needed: b
         store.get(archive.key, file, most=expected.size)
         _compare(file, expected, subject)
         file.seek(0)
-        if envelope is None:
+        if envelope is not None:
+            check_contents(file, envelope, manifest, subject)
+        elif has_key(manifest["encryption"]):
             check_form(file, subject)
         else:
-            check_contents(file, envelope, manifest, subject)
+            # Adopted as it is; only the HMAC of its manifest needs a key.
+            check_contents(file, PlainEnvelope(), manifest, subject)
 
 
 def _compare(file: t.BinaryIO, expected: Digests, subject: str) -> None:

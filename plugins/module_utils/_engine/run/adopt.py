@@ -16,7 +16,7 @@ import typing as t
 from ..archive import adopted as archives
 from ..archive.manifest import digests as digests_in, dump, period_of, source_bytes, source_identities
 from ..archive.naming import manifest_key
-from ..base.errors import ConfigError, IntegrityError, KeyringError, LogArchiveError, SourceError, StoreNotFoundError
+from ..base.errors import ConfigError, IntegrityError, KeyringError, LogArchiveError, SourceError, StoreError, StoreUnavailableError
 from ..base.periods import Period
 from ..base.staging import failing_clearly, temporary_folder
 from ..base.units import format_utc
@@ -147,7 +147,7 @@ class _Adoption:
                 entry = self._run.catalog.by_key(candidate.key)
                 return _described(row, None if entry is None else entry.manifest)
             return self._adopted(store, candidate, candidate.key, row)
-        except (IntegrityError, KeyringError, StoreNotFoundError, SourceError) as error:
+        except (IntegrityError, KeyringError, SourceError) as error:
             self._failed.append((candidate.name, error))
             row["state"], row["reason"] = "failed", str(error)
             return row
@@ -159,7 +159,13 @@ class _Adoption:
         folder = temporary_folder()
         with failing_clearly(folder), tempfile.TemporaryFile(dir=folder) as file:
             # The object as the store holds it: a token stays one.
-            store.get(candidate.name, file, most=candidate.size)
+            try:
+                store.get(candidate.name, file, most=candidate.size)
+            except StoreUnavailableError:
+                raise
+            except StoreError as error:
+                # One object that may not be read, or is in cold storage, does not keep the others from being adopted.
+                raise SourceError("it cannot be read: %s" % error.message, subject, error.hint) from error
             file.seek(0)
             digests = digests_of(file)
             if digests.size != candidate.size:
@@ -213,10 +219,11 @@ class _Adoption:
 
     def _report(self, candidates: t.Sequence[names.Candidate]) -> None:
         run = self._run
-        refused = [one for one in candidates if one.state == names.REFUSED]
+        refused = [row for row in self._record["objects"] if row["state"] == names.REFUSED]
         if refused:
             text = "%d object(s) with a matching name were not adopted, such as %s: %s"
-            run.recorder.fail(SourceError(text % (len(refused), ascii(refused[0].name), refused[0].why), "store %s" % self._wanted.store))
+            first = len(refused), ascii(refused[0]["name"]), refused[0]["reason"]
+            run.recorder.fail(SourceError(text % first, "store %s" % self._wanted.store))
         if self._failed:
             name, error = next(((name, one) for name, one in self._failed if isinstance(one, IntegrityError)), self._failed[0])
             text = "%d object(s) cannot be adopted, such as %s: %s" % (len(self._failed), ascii(name), error)
@@ -259,6 +266,9 @@ def _row(candidate: names.Candidate) -> AdoptedRow:
 def _described(row: AdoptedRow, manifest: t.Optional[Manifest]) -> AdoptedRow:
     if manifest is None or "adopted" not in manifest:
         return row
+    if row["state"] == names.PRESENT and row["period"] not in (None, manifest["period"]):
+        why = "it was adopted with the template %s and another period, which starts at %s"
+        row["state"], row["reason"] = names.REFUSED, why % (ascii(manifest["adopted"]["template"]), manifest["period"]["start"])
     return {
         **row,
         "period": manifest["period"],

@@ -139,3 +139,21 @@ def test_without_pybase64_the_result_is_the_same(monkeypatch):
     assert REFERENCE.decrypt(encrypt(plaintext)) == plaintext
     with pytest.raises(IntegrityError):
         decrypt(with_it[:-4] + b"\n" + with_it[-4:-1])
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 47, 48, 200_001])
+def test_any_part_of_a_token_can_be_read(size):
+    plaintext = random.Random(size).randbytes(size)
+    reader = io.BufferedReader(fernet.RandomReader(io.BytesIO(REFERENCE.encrypt(plaintext)), KEY, "token"))
+    assert (reader.seek(0, io.SEEK_END), reader.read(1)) == (size, b"")
+    for start in {0, size, *random.Random(1).sample(range(size + 1), min(size + 1, 20))}:
+        reader.seek(start)
+        assert reader.read(70_000) == plaintext[start : start + 70_000]
+
+
+def test_a_token_that_changed_is_not_read_further():
+    token = io.BytesIO(REFERENCE.encrypt(bytes(1000)))
+    reader = fernet.RandomReader(token, KEY, "token")
+    token.truncate(400)
+    with pytest.raises(IntegrityError, match="changed while it was read"):
+        reader.seek(900), reader.read(10)

@@ -20,10 +20,12 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import Trust
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.verify import verify
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import adopt as adopting, job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.adopt import Wanted, adopt, read_keys
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.ledger.file import Ledger
-from rigs.host import JOB, NAME, NOW, file_store, files_below
+from rigs.host import JOB, NAME, NOW, at, file_store, files_below
 from rigs.old_scripts import encrypted, member, new_key, tgz, zipped
 from rigs.runs import tree
 
@@ -294,6 +296,22 @@ def test_a_second_adopt_goes_on_where_the_first_was_killed(old, monkeypatch, ste
     command(old, "verify", JOB, "--level", "authenticated")
 
 
+def test_a_wrong_template_is_named_and_can_be_undone(old) -> None:
+    later = at("2025-01-01 00:00")
+    wrong = adopt(old.document(), Wanted("file", "%Y%m%d.tgz"), later)
+    assert wrong["exit_code"] == 0 and "web1/syslog/2024/12/01/adopted:20241201.tgz.adopted.json" in files_below(old.store)
+    again = adopted(old)
+    assert (again["exit_code"], again["changed"], set(states(again).values())) == (3, False, {"refused"})
+    assert "'%Y%m%d.tgz' and another period, which starts at 2024-12-01T00:00:00Z" in reasons(again)["20241201.tgz"]
+    for path in old.store.rglob("*.adopted.json"):
+        path.unlink()
+    command(old, "ledger", "accept", JOB, "--reason", "wrong template")
+    right = adopted(old)
+    assert (right["exit_code"], set(states(right).values())) == (0, {"adopted"})
+    command(old, "verify", JOB, "--level", "authenticated")
+    command(old, "ledger", "verify", JOB)
+
+
 def test_two_adopts_do_not_meet(old) -> None:
     document = old.document()
     with job.locked(document), pytest.raises(LockedError):
@@ -333,6 +351,56 @@ def test_a_forged_manifest_is_not_believed(old) -> None:
     held = inventory.read(file_store(old.store), NAME, JOB)
     assert KEYS[1] in [archive.key for archive in held.archives]
     assert "web1/syslog/2024/01/09/adopted:20241101.tgz" in held.damaged
+
+
+def test_a_forged_manifest_does_not_make_a_prune_remove_an_object(old) -> None:
+    document = {"encryption": {"format": "none"}}
+    adopted(old, **document)
+    for path in old.state.glob("catalog*"):
+        path.unlink()
+    policy = {"keep_last": 1, "max_delete_share": 1.0}
+    record = job.prune(old.document(retention=policy, **document), (), NOW)
+    assert record["pruned"]["file"]["removed"] == []
+    # What the catalog records goes by the rules.
+    adopted(old, **document)
+    record = job.prune(old.document(retention=policy, **document), (), NOW)
+    assert record["pruned"]["file"]["removed"] == KEYS[:2]
+
+
+def test_a_verification_without_the_key_does_not_take_a_plain_archive_for_a_token(old) -> None:
+    adopted(old)
+    store = file_store(old.store)
+    trust = Trust(None, unencrypted=True)
+    (first, *_others) = inventory.read(store, NAME, JOB, trust=trust).archives
+    checked = verify(store, first, "read_back", trust)
+    assert (checked.error, checked.level, checked.authenticated) == (None, "read_back", None)
+
+
+def test_a_plain_zip_is_searched_and_restored(host, tmp_path) -> None:
+    host.store.mkdir()
+    (host.store / "20241201.zip").write_bytes(zipped(("sub/dump.sql", LOG)))
+    assert adopted(host, "%Y%d%m.zip")["exit_code"] == 0
+    assert ":1000" in command(host, "search", "a line", "--count")
+    command(host, "restore", JOB, "--latest", "--to", str(tmp_path / "out"))
+    assert (tmp_path / "out" / "sub" / "dump.sql").read_bytes() == LOG
+    command(host, "drill", JOB)
+
+
+def test_an_object_that_cannot_be_read_does_not_stop_the_others(old, monkeypatch) -> None:
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import StoreDeniedError
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
+
+    right = FileStore._get
+
+    def denied(self, name, start):
+        if name == "20241101.tgz":
+            raise StoreDeniedError("access denied", name)
+        return right(self, name, start)
+
+    monkeypatch.setattr(FileStore, "_get", denied)
+    record = adopted(old)
+    assert (record["exit_code"], states(record)["20241101.tgz"]) == (3, "failed")
+    assert list(states(record).values()).count("adopted") == 2
 
 
 def test_a_sync_copies_adopted_archives(old) -> None:

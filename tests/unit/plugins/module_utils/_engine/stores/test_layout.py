@@ -147,3 +147,54 @@ def test_files_of_other_programs_take_no_memory_and_have_a_limit(
     monkeypatch.setattr(file, "MOST_OBJECTS", 50)
     with pytest.raises(StoreError, match="files of other programs"):
         store.list("web1/")
+
+
+ADOPTED_KEY = "web1/syslog/2024/01/12/adopted:old%2F20241201.tgz"
+
+
+def test_the_suffix_of_manifests_is_that_of_naming() -> None:
+    assert manifest_key("") == layout.MANIFEST_SUFFIX
+
+
+@given(st.text("ab.-~/0%: é\udc80\n", min_size=1, max_size=12))
+def test_an_adopted_archive_has_one_key_and_its_object_one_name(original: str) -> None:
+    name = layout.adopted_name(original)
+    if name is None:
+        return
+    key = "web1/syslog/2024/01/12/" + name
+    tree = layout.LAYOUTS["tree"]
+    assert (tree.name_of(key), layout.adopted_of(key)) == (original, layout.Adopted(original, False))
+    manifest = tree.name_of(manifest_key(key))
+    assert manifest.endswith(layout.ADOPTED_MANIFEST_SUFFIX) and tree.key_of(manifest) == manifest_key(key)
+    # An object with the name of a key belongs to no key.
+    assert tree.key_of(key) is None and tree.key_of(manifest_key(key)) is None
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        KEY,
+        manifest_key(KEY),
+        "a.manifest.json",
+        "web1/syslog/2024/01/12/adopted:x.adopted.json",
+        "web1/syslog/ledger/000000000001-a.json",
+        "web1~syslog~ledger-000000000001-a.json",
+        "../20241201.tgz",
+        "a//b",
+        TEMP_PREFIX + "a",
+        "a" * 181,
+        "é" * 31,
+    ],
+)
+def test_what_this_software_made_or_cannot_name_is_not_adopted(original: str) -> None:
+    assert layout.adopted_name(original) is None
+    encoded = original.replace("/", "%2F")
+    found = layout.adopted_of("web1/syslog/2024/01/12/adopted:" + encoded)
+    assert found is None or (found.original, found.is_manifest) == (original[: -len(layout.MANIFEST_SUFFIX)], True)
+
+
+def test_an_object_in_a_folder_has_no_key_in_a_flat_store() -> None:
+    with pytest.raises(ConfigError, match="flat store"):
+        FLAT.name_of(ADOPTED_KEY)
+    assert FLAT.originals([manifest_key(ADOPTED_KEY)]) == {}
+    assert layout.LAYOUTS["tree"].originals([manifest_key(ADOPTED_KEY)]) == {"old/20241201.tgz": [ADOPTED_KEY]}
