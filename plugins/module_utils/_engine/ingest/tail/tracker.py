@@ -70,6 +70,8 @@ class Tracker:
         self._clock = clock
         self._scans = 0
         self._lost = False
+        # Whether the file of an orphan may be one that cannot be read, or one that is being compressed.
+        self._may_hide = False
         self.files: t.Dict[Identity, File] = {}
         self.orphans = Orphans(generations)
         self.problems: t.Dict[str, str] = {}
@@ -111,6 +113,11 @@ class Tracker:
             if file.state == NEW or (file.state in (WAITING, COPY) and (file.changed or self._lost or due)):
                 self._identify(file, now)
         self._lost = False
+        self._may_hide = bool(self.problems) or any(file.unfinished for file in self.files.values())
+        for file in self.files.values():
+            if file.state == WAITING and file.damage:
+                # Without a line it has no generation, so no gap can be stored.
+                self.problems[file.found.path] = "no line of it can be decompressed: %s" % file.damage
 
     def glance(self) -> None:
         """Look whether the files that are being read have grown, and at nothing else."""
@@ -274,8 +281,7 @@ class Tracker:
             file, gap = self._gaps.pop(0)
             if file.generation is not None:
                 yield Batch(file.generation.offset, file.generation, {}, (), (gap,)), _setter(file)
-        # The file of an orphan may be one that cannot be read, or one that is being compressed.
-        if not self.problems and not any(file.unfinished for file in self.files.values()):
+        if not self._may_hide:
             for batch in self.orphans.given_up(self._scans, self._absent):
                 yield batch, lambda stored: self.orphans.take(stored.public_id)
         for file in list(self.files.values()):

@@ -19,6 +19,7 @@ if t.TYPE_CHECKING:
     from ...base.beneath import Identity
     from ...config.stream_document import FollowOptions
 
+_ODD = {stat.S_IFLNK: "a symbolic link, which is never followed", stat.S_IFIFO: "not a regular file but a named pipe"}
 MOST_DEPTH = 32
 """Levels of subfolders."""
 
@@ -90,17 +91,19 @@ def _walk_folder(folder: int, root: str, below: str, recurse: bool, names: Names
         relative = os.path.join(below, entry.name)
         kind = names.kind(entry.name)
         try:
-            if kind is not None:
+            if entry.is_dir(follow_symlinks=False):
+                # Also one with a name that is followed: with the pattern * that is each of them.
+                if recurse and below.count("/") < MOST_DEPTH:
+                    with open_below(folder, entry.name) as inner:
+                        _walk_folder(inner, root, relative, recurse, names, result)
+            elif kind is not None:
                 status = os.stat(entry.name, dir_fd=folder, follow_symlinks=False)
                 # A compressed file is being written as long as the plain one is there.
-                if kind[0] and stat.S_ISLNK(status.st_mode):
-                    result.problems[os.path.join(root, relative)] = "a symbolic link, which is never followed"
                 if stat.S_ISREG(status.st_mode) and not (entry.name.endswith(".gz") and entry.name[:-3] in plain):
                     found = Found(os.path.join(root, relative), root, relative, *kind, identity(status), status.st_size, status.st_mtime_ns)
                     result.files.append(found)
-            elif recurse and below.count("/") < MOST_DEPTH and entry.is_dir(follow_symlinks=False):
-                with open_below(folder, entry.name) as inner:
-                    _walk_folder(inner, root, relative, recurse, names, result)
+                elif kind[0] and not stat.S_ISREG(status.st_mode):
+                    result.problems[os.path.join(root, relative)] = _ODD.get(stat.S_IFMT(status.st_mode), "not a regular file")
         except FileNotFoundError:
             continue
         except OSError as error:

@@ -273,6 +273,47 @@ def test_what_cannot_be_read_is_a_warning(tmp_path, logs) -> None:
     assert result["warnings"] == ["%s: Not a directory" % (tmp_path / "file")]
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("pipe", "not a regular file but a named pipe"), ("link", "a symbolic link, which is never followed")]
+)
+def test_what_replaces_a_log_is_a_warning_and_the_log_is_read_to_its_end(tmp_path, logs, kind: str, reason: str) -> None:
+    write(logs / "sftpgo.log", 1)
+    wanted = document(tmp_path)
+    with contextlib.closing(Pump(wanted, wanted["sinks"][0])) as following:
+        following.look()
+        write(logs / "sftpgo.log", 2)
+        (logs / "sftpgo.log").rename(tmp_path / "away")
+        os.mkfifo(logs / "sftpgo.log") if kind == "pipe" else (logs / "sftpgo.log").symlink_to(tmp_path / "away")
+        following.look()
+        while following.step():
+            pass
+        assert (sizes(tmp_path), following.problems) == ([1, 2], {str(logs / "sftpgo.log"): reason})
+
+
+def test_a_folder_with_a_followed_name_is_looked_into(tmp_path, logs) -> None:
+    (logs / "sub").mkdir()
+    write(logs / "sub" / "any", 1)
+    wanted = document(tmp_path, follow={"patterns": ["*"], "rotated": [], "recurse": True})
+    assert follower.catch_up(wanted)["sinks"][0]["rows"] == 1
+
+
+def test_a_compressed_file_without_a_line_is_a_warning_and_hides_no_loss(tmp_path, logs) -> None:
+    now = 0.0
+    write(logs / "sftpgo.log", 1)
+    (logs / "sftpgo-1.log.gz").write_bytes(b"this is not compressed")
+    wanted = document(tmp_path)
+    with contextlib.closing(Pump(wanted, wanted["sinks"][0], lambda: now)) as following:
+        following.look()
+        (logs / "sftpgo.log").unlink()
+        for now in (0.0, 70.0, 140.0, 210.0, 280.0):
+            following.look()
+            while following.step():
+                pass
+        assert following.problems == {str(logs / "sftpgo-1.log.gz"): "no line of it can be decompressed: its content is damaged"}
+        assert following.counts.lines == 1
+        assert not following.is_waiting(1), "the file that was removed is given up"
+
+
 def test_systemd_without_a_socket() -> None:
     quiet = Systemd({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"})
     assert quiet.watchdog is None
