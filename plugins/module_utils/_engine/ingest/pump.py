@@ -212,7 +212,12 @@ class Pump:
         if self._tracker is None:
             raise AssertionError("look first")
         reading = self._tracker.read(Limits(self._limit, SIZE, self._max_line))
-        return None if reading is None else (reading, self._parsed(reading))
+        if reading is None:
+            return None
+        batch = self._parsed(reading)
+        if self._sink is not None:
+            self._sink.prepare_batch(batch)
+        return reading, batch
 
     def _read_ahead(self) -> None:
         self._ahead = _Ahead(self._read)

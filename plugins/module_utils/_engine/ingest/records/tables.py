@@ -37,12 +37,16 @@ class Table(t.NamedTuple):
 
 
 class Columns:
-    """Rows of a table, kept as columns of the same length: what reads a million rows is several times faster with whole columns."""
+    """Rows of a table, kept as columns of the same length: what reads a million rows is several times faster with whole columns.
 
-    __slots__ = ("columns",)
+    text: the rows as a sink sends them, if it has made that already.
+    """
 
-    def __init__(self, columns: t.Sequence[t.Sequence[t.Any]]) -> None:
+    __slots__ = ("columns", "text")
+
+    def __init__(self, columns: t.Sequence[t.Sequence[t.Any]], text: t.Optional[bytes] = None) -> None:
         self.columns = columns
+        self.text = text
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0

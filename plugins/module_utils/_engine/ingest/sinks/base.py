@@ -94,6 +94,10 @@ class Sink(ABC):
     def generations_like(self, first_line: str) -> t.List[Generation]:
         """The generations, also closed ones, with this first digest of their head, oldest first."""
 
+    def prepare_batch(self, batch: Batch) -> None:
+        """Do what can be done for a batch before ``commit``. Another thread may call this while the sink commits the batch before."""
+        return
+
     @abstractmethod
     def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
         """Store a batch in one transaction; returns its generation with its id.

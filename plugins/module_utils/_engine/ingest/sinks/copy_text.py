@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import typing as t
 
-from ..records.tables import columns_of
+from ..records.tables import Columns, columns_of
 
 if t.TYPE_CHECKING:
     from ..records.tables import Rows
@@ -23,6 +23,8 @@ _ESCAPES = str.maketrans(_SPECIAL)
 
 def text_of(rows: Rows) -> bytes:
     """Rows of texts, whole numbers and None, with a newline behind each. Raises UnicodeEncodeError for half of a surrogate pair."""
+    if isinstance(rows, Columns) and rows.text is not None:
+        return rows.text
     lines = list(map("\t".join, zip(*map(_column, columns_of(rows)))))
     lines.append("")
     return "\n".join(lines).encode("utf-8")

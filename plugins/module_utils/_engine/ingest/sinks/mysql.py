@@ -14,11 +14,13 @@ from ...config.sink_spec import is_local
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
 from .load_data import load
 from .schema import MYSQL
-from .sql import SqlSink
+from .sql import FEW, SqlSink
+from .sums import insert_of, on_conflict
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
     from ..records.tables import Rows, Table
+    from .schema import ControlTable
 
 DUPLICATE = 1062
 FULL = (3, 1021, 1030, 1114, 1041)
@@ -29,10 +31,10 @@ PERMANENT = (1054, 1064, 1146, 1286)
 """Errors of the schema."""
 TOO_LARGE = 1153
 """A statement larger than max_allowed_packet."""
+AT_ONCE = 1000
+"""Sums of a statement: less than a MB, which every server takes."""
 NOT_ALLOWED = (1148, 3948, 4166)
 """LOAD DATA LOCAL is switched off in the server, or in a proxy before it."""
-FEW = 50
-"""Rows for which LOAD DATA is not worth its round trips."""
 
 
 class LoadNotAllowedError(SinkError):
@@ -44,6 +46,7 @@ class MysqlSink(SqlSink):
 
     mark = "%s"
     dialect = MYSQL
+    takes_text = True
 
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         with needed("PyMySQL", "a sink of type %s" % options["type"], module="pymysql"):
@@ -85,7 +88,7 @@ class MysqlSink(SqlSink):
             self._change("SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION'")
             self._change("SET SESSION time_zone = '+00:00'")
             self._change("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-            self._loads = bool(self._query("SELECT @@local_infile")[0][0])
+            self.takes_text = bool(self._query("SELECT @@local_infile")[0][0])
             self.prepare(create)
         except BaseException:
             self.close()
@@ -121,12 +124,12 @@ class MysqlSink(SqlSink):
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
         # Only here is it known that the columns take every value as it is: elsewhere a warning may be no mistake.
-        if self._loads and len(rows) >= FEW and table in self.tables:
+        if self.takes_text and len(rows) >= FEW and table in self.tables:
             try:
                 with self._typed():
                     loaded = load(self._connection, table, columns, rows)
             except LoadNotAllowedError:
-                self._loads = False
+                self.takes_text = False
             else:
                 if loaded != (len(rows), 0):
                     raise RowRefusedError("the database refuses a value of %d rows" % len(rows), self.name)
@@ -136,6 +139,19 @@ class MysqlSink(SqlSink):
     def _execute_rows(self, statement: str, rows: Rows) -> None:
         with self._typed(), self._connection.cursor() as cursor:
             cursor.executemany(statement, rows)
+
+    def _add_to_sums(self, table: ControlTable, sums: t.Sequence[t.Tuple[t.Any, ...]]) -> None:
+        # PyMySQL takes longer to write each value into the statement than the server to execute it; most values are the same.
+        literals: t.Dict[t.Any, str] = {}
+        head, tail = insert_of(table) + "VALUES ", on_conflict(self.dialect, table)
+        with self._typed():
+            for row in sums:
+                for value in row:
+                    if value not in literals:
+                        literals[value] = self._connection.escape(value)
+            for first in range(0, len(sums), AT_ONCE):
+                rows = ["(%s)" % ",".join([literals[value] for value in row]) for row in sums[first : first + AT_ONCE]]
+                self._change(head + ",".join(rows) + tail)
 
     def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
         with self._typed(), self._connection.cursor() as cursor:

@@ -16,7 +16,7 @@ from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, Si
 from .copy_text import text_of
 from .pg_connection import limited
 from .schema import POSTGRESQL
-from .sql import SqlSink
+from .sql import FEW, SqlSink
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
@@ -32,8 +32,6 @@ GRACE = 5
 """Seconds that a server gets to report that a statement took too long."""
 DENIED = ("28", "3D", "42501")
 VALUE = ("22", "23", "54")
-FEW = 50
-"""Rows for which a COPY is not worth its round trips."""
 
 
 class PostgresqlSink(SqlSink):
@@ -41,6 +39,7 @@ class PostgresqlSink(SqlSink):
 
     mark = "%s"
     dialect = POSTGRESQL
+    takes_text = True
 
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         with needed("psycopg", "a sink of type postgresql"):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing as t
 from abc import abstractmethod
@@ -12,6 +13,7 @@ from abc import abstractmethod
 from ..checkpoint import Gap, Rejected
 from ..records.tables import Columns, Table, columns_of
 from .base import ConflictError, NoSchemaError, Sink, SinkError, StoredLine, Totals, nothing
+from .copy_text import text_of
 from .mapping import Mapping
 from .rows import COLUMNS, generation_of, path_of_text, row_of
 from .schema import (
@@ -34,36 +36,27 @@ if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
     from ..checkpoint import Batch, Generation
     from ..records.tables import Rows
+    from .schema import ControlTable
 
 REJECTED_COLUMNS = tuple(column.name for column in REJECTED.columns if column.name != "stored_at")
 MOST_KNOWN = 5000
 """Generations of a stream that are kept in memory; with more of them each file costs a query."""
+FEW = 50
+"""Rows for which COPY or LOAD DATA is not worth its round trips."""
 SUMMED_AT_ONCE = 64 << 20
 """Bytes of a followed file of which one statement sums up the rows: a statement on a server must end within the time-out."""
 
 
-class SqlSink(Sink):
-    """A database with SQL. mark: the placeholder of its driver. name: how messages name the database.
+class SqlDriver(Sink):
+    """A database with SQL: what each driver does in its own way. mark: the placeholder of its driver.
 
-    is_server: whether it works in another process. has_sums: whether it has the hourly tables of its profile.
+    is_server: whether it works in another process. takes_text: whether many rows are sent as ``copy_text``.
     """
 
     mark = "?"
     is_server = True
+    takes_text = False
     dialect: Dialect
-
-    def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], name: str) -> None:
-        self.stream = stream
-        self.host = host
-        self.name = name
-        self._mapping = Mapping(options["table"], options["columns"], stream, host) if options["table"] and options["columns"] else None
-        self.tables = {table.name: table for table in tables}
-        self._asked = False
-        self._known: t.Optional[t.Dict[str, t.Dict[str, Generation]]] = None
-        self._columns = {name: [*KEY, *(column.name for column in table.columns)] for name, table in self.tables.items()}
-        self.has_sums = self._mapping is None and bool(sums_of(tables))
-
-    # -- what each driver does in its own way -------------------------------------------------------------------------
 
     @abstractmethod
     def _query(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[t.Sequence[t.Any]]:
@@ -96,6 +89,24 @@ class SqlSink(Sink):
     def select(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[t.Sequence[t.Any]]:
         """Execute a SELECT, in which ``?`` stands for a value; returns its rows."""
         return self._query(statement.replace("?", self.mark), values)
+
+    def _insert(self, table: str, columns: t.Sequence[str]) -> str:
+        return "INSERT INTO %s (%s) VALUES (%s)" % (table, ", ".join(columns), ", ".join([self.mark] * len(columns)))
+
+
+class SqlSink(SqlDriver):
+    """The sink. name: how messages name the database. has_sums: whether it has the hourly tables of its profile."""
+
+    def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], name: str) -> None:
+        self.stream = stream
+        self.host = host
+        self.name = name
+        self._mapping = Mapping(options["table"], options["columns"], stream, host) if options["table"] and options["columns"] else None
+        self.tables = {table.name: table for table in tables}
+        self._asked = False
+        self._known: t.Optional[t.Dict[str, t.Dict[str, Generation]]] = None
+        self._columns = {name: [*KEY, *(column.name for column in table.columns)] for name, table in self.tables.items()}
+        self.has_sums = self._mapping is None and bool(sums_of(tables))
 
     # -- the schema ---------------------------------------------------------------------------------------------------
 
@@ -176,6 +187,10 @@ class SqlSink(Sink):
 
     # -- a batch ------------------------------------------------------------------------------------------------------
 
+    def prepare_batch(self, batch: Batch) -> None:
+        if self.takes_text and self._mapping is None and batch.generation.id:
+            _add_texts(batch)
+
     def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
         with self._transaction():
             generation = self._move(batch)
@@ -199,8 +214,7 @@ class SqlSink(Sink):
     def _store_rows(self, table: str, generation: int, public_id: str, rows: Rows) -> None:
         """Store rows of a profile's table, there or in the one that they are mapped to. Each begins with the line's offset."""
         if self._mapping is None:
-            columns = columns_of(rows)
-            self._insert_rows(table, self._columns[table], Columns([(generation,) * len(rows), *columns]))
+            self._insert_rows(table, self._columns[table], _with_generation(generation, rows))
         else:
             mapped = self._mapping.rows(self.tables[table], public_id, rows)
             self._insert_rows(self._mapping.table, self._mapping.columns, mapped)
@@ -211,8 +225,11 @@ class SqlSink(Sink):
             if new:
                 self._change(self._insert(SUMMED.name, ("generation",)), (generation,))
             for table, sums in sums_of_rows(generation, rows):
-                values = "VALUES (%s)" % ", ".join([self.mark] * len(table.columns))
-                self._execute_rows(insert_of(table) + values + on_conflict(self.dialect, table), sums)
+                self._add_to_sums(table, sums)
+
+    def _add_to_sums(self, table: ControlTable, sums: t.Sequence[t.Tuple[t.Any, ...]]) -> None:
+        values = "VALUES (%s)" % ", ".join([self.mark] * len(table.columns))
+        self._execute_rows(insert_of(table) + values + on_conflict(self.dialect, table), sums)
 
     def _check_table(self, table: str) -> None:
         """Raise SinkError if rows in an existing table would not be in the transaction of their position. Most databases have only such."""
@@ -290,8 +307,19 @@ class SqlSink(Sink):
         )
         return [(path_of_text(row[0]), Gap(row[1], row[2], row[3], row[4])) for row in rows]
 
-    def _insert(self, table: str, columns: t.Sequence[str]) -> str:
-        return "INSERT INTO %s (%s) VALUES (%s)" % (table, ", ".join(columns), ", ".join([self.mark] * len(columns)))
+
+def _with_generation(generation: int, rows: Rows) -> Columns:
+    """Rows that begin with the line's offset, with the id of their generation before it."""
+    return Columns([(generation,) * len(rows), *columns_of(rows)], rows.text if isinstance(rows, Columns) else None)
+
+
+def _add_texts(batch: Batch) -> None:
+    """Make the texts that ``_insert_rows`` sends."""
+    for rows in batch.rows.values():
+        if isinstance(rows, Columns) and len(rows) >= FEW:
+            # A text that is no Unicode is refused when it is stored.
+            with contextlib.suppress(UnicodeEncodeError):
+                rows.text = text_of(_with_generation(batch.generation.id, rows))
 
 
 def print_schema(dialect: Dialect, tables: t.Iterable[Table]) -> str:

@@ -114,10 +114,7 @@ class Tracker:
                 self._identify(file, now)
         self._lost = False
         self._may_hide = bool(self.problems) or any(file.unfinished for file in self.files.values())
-        for file in self.files.values():
-            if file.state == WAITING and file.damage:
-                # Without a line it has no generation, so no gap can be stored.
-                self.problems[file.found.path] = "no line of it can be decompressed: %s" % file.damage
+        self.problems.update(_lost_whole(self.files.values()))
 
     def glance(self) -> None:
         """Look whether the files that are being read have grown, and at nothing else."""
@@ -304,6 +301,13 @@ def _holder(files: t.Iterable[File], generation: Generation, other: File) -> t.O
         if file is not other and file.generation is not None and file.generation.public_id == generation.public_id:
             return file
     return None
+
+
+def _lost_whole(files: t.Iterable[File]) -> t.Iterator[t.Tuple[str, str]]:
+    """Compressed files without a line that can be read, and why. They have no generation, so no gap can be stored."""
+    for file in files:
+        if file.state == WAITING and file.damage:
+            yield file.found.path, "no line of it can be decompressed: %s" % file.damage
 
 
 def _setter(file: File) -> t.Callable[[Generation], None]:

@@ -298,14 +298,14 @@ def test_a_folder_with_a_followed_name_is_looked_into(tmp_path, logs) -> None:
 
 
 def test_a_compressed_file_without_a_line_is_a_warning_and_hides_no_loss(tmp_path, logs) -> None:
-    now = 0.0
+    clock = [0.0]
     write(logs / "sftpgo.log", 1)
     (logs / "sftpgo-1.log.gz").write_bytes(b"this is not compressed")
     wanted = document(tmp_path)
-    with contextlib.closing(Pump(wanted, wanted["sinks"][0], lambda: now)) as following:
+    with contextlib.closing(Pump(wanted, wanted["sinks"][0], lambda: clock[0])) as following:
         following.look()
         (logs / "sftpgo.log").unlink()
-        for now in (0.0, 70.0, 140.0, 210.0, 280.0):
+        for clock[0] in (0.0, 70.0, 140.0, 210.0, 280.0):
             following.look()
             while following.step():
                 pass
