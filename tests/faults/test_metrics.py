@@ -35,6 +35,7 @@ tests:
       - {series: 'log_archive_prune_refused{archive_job="syslog",host="web1",store="s3"}', values: '%s'}
       - {series: 'log_archive_spool_filesystem_free_bytes{archive_job="syslog",host="web1"}', values: '%s'}
       - {series: 'log_archive_spool_filesystem_size_bytes{archive_job="syslog",host="web1"}', values: '1000x3000'}
+      - {series: 'log_archive_orphans{host="web1"}', values: '%s'}
       - {series: 'log_archive_stream_updated_timestamp_seconds{stream="sftpgo",host="web1"}', values: '%s'}
       - {series: 'log_archive_stream_sink_up{stream="sftpgo",host="web1",sink="db"}', values: '%s'}
       - {series: 'log_archive_stream_lag_seconds{stream="sftpgo",host="web1",sink="db"}', values: '%s'}
@@ -47,10 +48,11 @@ tests:
         exp_samples: %s
 """
 FINE = {"success": "108000x3000", "oldest": "0x3000", "lacking": "0x3000", "failures": "0x3000", "refused": "0x3000", "free": "500x3000"}
+FINE.update(orphans="0x3000")
 # A stream that writes its metrics every minute, and lost lines long ago.
 FINE.update(updated="0+60x3000", up="1x3000", lag="2x3000", left="5x3000", gaps="3x3000", rejected="0x3000")
 NAMES = ["LogArchiveNoSuccess", "LogArchiveUnshipped", "LogArchiveStoreLacks", "LogArchiveVerificationFailed", "LogArchivePruneRefused"]
-NAMES += ["LogArchiveSpoolDisk"]
+NAMES += ["LogArchiveSpoolDisk", "LogArchiveOrphans"]
 NAMES += ["LogArchiveStream" + name for name in ("Silent", "SinkDown", "Lag", "Gap", "Rejected")]
 
 
@@ -71,6 +73,7 @@ def program(name):
         ({"failures": "1x3000"}, ["LogArchiveVerificationFailed"]),
         ({"refused": "1x3000"}, ["LogArchivePruneRefused"]),
         ({"free": "99x3000"}, ["LogArchiveSpoolDisk"]),
+        ({"orphans": "2x3000"}, ["LogArchiveOrphans"]),
         ({"updated": "0+60x1780 106800x3000"}, ["LogArchiveStreamSilent"]),
         ({"up": "0x3000"}, ["LogArchiveStreamSinkDown"]),
         ({"lag": "901x3000"}, ["LogArchiveStreamLag"]),
@@ -87,9 +90,9 @@ def test_the_alerts(tmp_path, changes, firing):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_alerts_are_eleven_valid_rules():
+def test_the_alerts_are_twelve_valid_rules():
     done = subprocess.run([program("promtool"), "check", "rules", ALERTS], capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "11 rules found" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "12 rules found" in done.stdout, done.stdout + done.stderr
     assert [name for name in NAMES if "alert: %s\n" % name in ALERTS.read_text()] == NAMES
 
 
@@ -105,6 +108,8 @@ def prometheus(tmp_path_factory):
     notify = [{"type": "textfile", "path": str(textfiles)}]
     host.run(notify=notify)
     done = host.command("verify", str(host.write_document(notify=notify)))
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = host.command("metrics", "--config", str(host.folder / "jobs"))
     assert done.returncode == 0, done.stdout + done.stderr
     _ingest(host, notify)
     exporter, port = free_port(), free_port()
@@ -174,6 +179,7 @@ def test_each_panel_of_a_dashboard_shows_something(prometheus, name):
     shown = set(re.findall(r"log_archive_\w+", " ".join(expressions)))
     of_streams = {metric for metric in _metrics() if metric.startswith("log_archive_stream_")}
     of_the_rest = {"log_archive_run_started_timestamp_seconds", "log_archive_last_run_timestamp_seconds"}
+    of_the_rest |= {"log_archive_orphan_spool_archives", "log_archive_orphan_spool_bytes", "log_archive_orphan_store_archives"}
     of_the_rest |= {"log_archive_last_run_archives", "log_archive_last_run_bytes", "log_archive_last_run_source_bytes"}
     assert shown == (of_streams if name == "streams" else _metrics() - of_streams - of_the_rest - {"log_archive_spool_bytes"})
 

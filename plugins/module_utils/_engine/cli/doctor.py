@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ..base.errors import NoJobsError
 from . import output
 from .options import add_jobs, each_document
+from .status import streams
 
 if t.TYPE_CHECKING:
     import argparse
@@ -36,7 +38,14 @@ def examine(options: argparse.Namespace) -> int:
     def failed(job: str, error: LogArchiveError) -> None:
         checks.append(doctor.unusable(job, error))
 
-    each_document(options, add, failed)
+    # As in 'status', the names are those of jobs.
+    rows = [] if options.jobs else streams()
+    try:
+        each_document(options, add, failed)
+    except NoJobsError:
+        if not rows:
+            raise
+    checks.extend(doctor.stream(row) for row in rows)
     if options.json:
         output.print_json([check._asdict() for check in checks])
     else:

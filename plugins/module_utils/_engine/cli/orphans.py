@@ -9,8 +9,8 @@ import typing as t
 
 from ..base.errors import EXIT_DONE, EXIT_PARTLY, ConfigError, UsageError
 from . import output
+from .leftovers import orphans
 from .options import progress_of
-from .status import orphans
 
 if t.TYPE_CHECKING:
     import argparse

@@ -42,11 +42,19 @@ def run(options: argparse.Namespace) -> int:
 
         confirm = Questions()
     progress = progress_of(options)
+    targets: t.List[str] = []
 
     def run_one(document: JobDocument) -> RunRecord:
+        targets.extend(str(target["path"]) for target in document["notify"] if target["type"] == "textfile")
         return job.run(document, confirm=confirm, progress=progress, check=options.dry_run, documented=True)
 
-    return _each(options, run_one, notify=not options.dry_run)
+    code = _each(options, run_one, notify=not options.dry_run)
+    if targets and not options.dry_run:
+        from .leftovers import write_orphans
+
+        # Its error is printed; the run itself is what it is.
+        write_orphans(options.config, targets)
+    return code
 
 
 def add_send_options(parser: argparse.ArgumentParser) -> None:

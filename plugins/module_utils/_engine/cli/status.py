@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import functools
 import os
-import time
 import typing as t
 
 from ..base.errors import LogArchiveError, NoJobsError, UsageError
-from ..config.spec import DEFAULT_CONFIG, DEFAULT_STREAMS
+from ..config.spec import DEFAULT_STREAMS
 from . import output
+from .leftovers import orphans, write_orphans
 from .options import add_jobs, age, each_document, opened, stream_rows
 from .recorded import records
 
@@ -68,15 +68,20 @@ def write_metrics(options: argparse.Namespace) -> int:
     """Write the metrics of jobs, as their runs do. From then on a job is known, and an alert fires if it never runs."""
     rows: t.List[t.Dict[str, t.Any]] = []
 
-    def write(document: JobDocument) -> None:
-        from ..run.metrics import write as write_files
+    targets: t.Set[str] = set()
 
+    def write(document: JobDocument) -> None:
+        from ..run.metrics import targets_of, write as write_files
+
+        targets.update(targets_of(document))
         rows.append({"job": document["name"], "files": write_files(document), "error": None})
 
     def failed(job: str, error: LogArchiveError) -> None:
         rows.append({"job": job, "files": [], "error": output.error_object(error)})
 
     code = each_document(options, write, failed)
+    if targets:
+        code = output.worst([code, write_orphans(options.config, targets)])
     if options.json:
         output.print_json(rows)
     else:
@@ -127,24 +132,6 @@ def show(options: argparse.Namespace) -> int:
         parts = [report.status(rows)] * bool(rows) + [texts.status(found)] * bool(found) + [report.orphans(left)] * bool(left)
         output.print_text("\n".join(parts))
     return output.worst(row["exit_code"] for row in [*rows, *found, *left])
-
-
-def orphans(config: str) -> t.List[OrphanRow]:
-    """What is left of jobs and stores that no document in the folder ``config`` names any more. A single document names too little."""
-    from ..config import files
-    from ..state.orphans import find
-
-    if os.path.isfile(config):
-        return []
-    documents = files.all_given(config)
-    try:
-        return find(documents, time.time(), config == DEFAULT_CONFIG)
-    except LogArchiveError as error:
-        if not documents:
-            raise
-        # The rows of the jobs report a catalog that cannot be used.
-        output.print_error("log-archive: cannot look for orphans: %s" % error)
-        return []
 
 
 def _write_page(path: str, rows: t.Sequence[t.Union[StatusRow, StreamRow, OrphanRow]]) -> None:

@@ -14,13 +14,14 @@ from datetime import datetime, timedelta, timezone
 
 from ..archive import naming
 from ..base import protected
-from ..base.errors import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, ConfigError, LogArchiveError
+from ..base.errors import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, ConfigError, LogArchiveError
 from ..base.units import format_duration, format_size, format_utc
 from ..config import places
 from ..state import folders, status
 
 if t.TYPE_CHECKING:
     from ..config.document import JobDocument, JobStore
+    from ..ingest.facts import StreamRow
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 LEAST_FREE = 0.1
@@ -33,8 +34,9 @@ UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"
 
 
 class Check(t.NamedTuple):
-    """What was checked. job: None for the host. state: OK, WARNING or FAILED. remedy: what fixes it, if it is not OK.
+    """What was checked. job: None for the host, "stream NAME" for a stream. state: OK, WARNING or FAILED.
 
+    remedy: what fixes it, if it is not OK.
     exit_code: of the error that was found; 0 unless ``state`` is FAILED.
     """
 
@@ -66,6 +68,17 @@ def _clock() -> Check:
 def unusable(job: str, error: LogArchiveError) -> Check:
     """A job that cannot be checked: its document cannot be used."""
     return _failed(job, "document", error, "log-archive check-config %s" % shlex.quote(job))
+
+
+def stream(row: StreamRow) -> Check:
+    """A stream in one sink, as ``log-archive streams`` judges it."""
+    name, check = "stream " + row["stream"], "sink " + row["sink"]
+    if row["exit_code"] == EXIT_DONE:
+        return Check(name, check, OK, row["state"])
+    remedy = "log-archive streams %s" % shlex.quote(row["stream"])
+    if row["exit_code"] == EXIT_PARTLY:
+        return Check(name, check, WARNING, row["state"], remedy)
+    return Check(name, check, FAILED, row["error"] or row["state"], remedy, row["exit_code"])
 
 
 def job(document: JobDocument) -> t.Iterator[Check]:

@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write the metrics files of a job outside of a run."""
+"""Write the metrics files of a job outside of a run, and those of orphans."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import typing as t
 
@@ -13,6 +14,7 @@ from ..state import catalog as catalogs, folders
 
 if t.TYPE_CHECKING:
     from ..config.document import JobDocument
+    from ..state.orphans import OrphanRow
 
 
 def write(document: JobDocument) -> t.List[str]:
@@ -35,3 +37,21 @@ def write(document: JobDocument) -> t.List[str]:
     for target in targets:
         textfile.deliver(target, Message([], facts=lambda: facts))
     return [textfile.path_of(t.cast(str, target["path"]), document["name"]) for target in targets]
+
+
+def targets_of(document: JobDocument) -> t.List[str]:
+    """The folders of the job's receivers of the type textfile."""
+    return [t.cast(str, target["path"]) for target in document["notify"] if target["type"] == "textfile"]
+
+
+def write_orphans(folders_of_metrics: t.Iterable[str], rows: t.Sequence[OrphanRow], host: str) -> t.List[str]:
+    """Write the metrics of what no document names any more to each of these folders; returns the paths. Raises LogArchiveError."""
+    from ..tell.orphan_metrics import render
+    from ..tell.receivers import textfile
+
+    text = render(rows, host)
+    written = []
+    for folder in sorted(set(folders_of_metrics)):
+        textfile.replace(folder, textfile.NAME_OF_ORPHANS, text)
+        written.append(os.path.join(folder, textfile.NAME_OF_ORPHANS))
+    return written

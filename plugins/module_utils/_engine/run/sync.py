@@ -14,9 +14,11 @@ import contextlib
 import os
 import typing as t
 
+from ..archive.manifest import digests
 from ..archive.naming import folder_keys
 from ..base.errors import IntegrityError, LogArchiveError, StoreError, StoreExistsError, StoreNotFoundError
 from ..base.lists import some
+from ..holdings import inventory
 from ..holdings.sync import Copy, check_source, find
 from ..tell.lacking import lacking_in
 from .context import Context
@@ -29,6 +31,7 @@ if t.TYPE_CHECKING:
 
     from ..base.progress import Advance, Progress
     from ..config.document import JobDocument
+    from ..state.catalog import Catalog
     from ..state.entry import Entry
     from ..state.lacking import Lacked
     from ..state.record import SyncedRecord, SyncRecord
@@ -76,11 +79,54 @@ def _sync(run: Context, wanted: Wanted) -> None:
         if run.catalog.entered.owes_entries(run.job):
             run.enter("adopt")
         finish_rewraps(run)
+    for name in wanted.sources:
+        _learn(run, name)
     for name in wanted.destinations:
         begun = _Destination(run, name, wanted).fill()
         if run.stores.written.get(name):
             clean(run, everywhere=begun)
     send_head(run)
+
+
+class _Known:
+    """The keys of the archives that a catalog knows, whatever became of them, in any store."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def __contains__(self, key: object) -> bool:
+        return self._catalog.has_key(str(key))
+
+
+def _learn(run: Context, name: str) -> None:
+    """Add to the catalog what a store has and the catalog does not know, because it was lost: otherwise nobody would miss a copy of it.
+
+    Without a proof of who made it, an archive is left out: see ``holdings.trust``. A store that cannot be listed is a warning here; if
+    something is to be copied from it, that is an error.
+    """
+    run.recorder.begin("learn %s" % name, listed=False)
+    try:
+        store = run.stores.open(name)
+        here = run.catalog.held_by(run.host, run.job, name)
+        held = inventory.read(store, run.host, run.job, _Known(run.catalog), run.trust_of(name), run.document["was"])
+        proven = [one for one in held.archives if one.authenticated]
+        refused = [item.why for key, item in held.damaged.items() if not run.catalog.has_key(key)]
+        refused += ["%s cannot be authenticated" % store.location(one.key) for one in held.archives if not one.authenticated]
+        if refused:
+            text = "store %s: %d archive(s) that the catalog does not know are not copied, such as: %s"
+            run.recorder.warn(text % (name, len(refused), refused[0]))
+        if proven and run.check:
+            text = "store %s: %d archive(s) that the catalog does not know would be entered, and then copied like the others"
+            run.recorder.warn(text % (name, len(proven)))
+        for one in [] if run.check else proven:
+            proof = store.verify(one.key, digests(one.manifest))
+            here.add(one.key, one.manifest, proof.level, proof.etag)
+            run.recorder.set_changed()
+            run.recorder.event("relearned", archive=one.key, store=name)
+    except LogArchiveError as error:
+        run.recorder.warn("cannot look in store %s for archives that the catalog does not know: %s" % (name, error))
+    if not run.check and run.catalog.entered.owes_entries(run.job):
+        run.enter("adopt")
 
 
 class _Destination:

@@ -166,11 +166,11 @@ class Catalog:
 
     def by_key(self, key: str) -> t.Optional[Entry]:
         """The archive with this key, or None."""
-        return next(iter(self._entries("key = ?", (key,))), None)
+        return next(iter(self._entries("key = ?", (text(key),))), None)
 
     def has_key(self, key: str) -> bool:
         """Whether an archive has this key."""
-        return self._database.execute("SELECT 1 FROM archives WHERE key = ?", (key,)) != []
+        return self._database.execute("SELECT 1 FROM archives WHERE key = ?", (text(key),)) != []
 
     def _entries(self, condition: str, values: t.Tuple[t.Any, ...]) -> t.List[Entry]:
         rows = self._database.execute(

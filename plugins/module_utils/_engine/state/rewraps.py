@@ -46,11 +46,21 @@ def unfinished(state: str, job: str) -> Exchanges:
     path = rewraps_path(state, job)
     try:
         with held(state) as folder, open(open_file(folder, os.path.basename(path)), encoding="ascii") as file:
-            return {store: dict(manifests) for store, manifests in json.load(file).items()}
+            found: Exchanges = {store: dict(manifests) for store, manifests in json.load(file).items()}
+        if not all(isinstance(one, dict) and "archive" in one for manifests in found.values() for one in manifests.values()):
+            raise ValueError("it holds something else than manifests")
+        return found
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise LogArchiveError("cannot read which manifests are exchanged (%s)" % error, path) from error
+    except OSError as error:
+        raise LogArchiveError("cannot read which manifests a rewrap was exchanging: %s" % error.strerror, path) from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise LogArchiveError(
+            "the record of the manifests that a rewrap was exchanging is damaged (%s)" % error,
+            path,
+            "Restore the file from a backup, or move it away and run 'log-archive verify %s': it names the archives with a manifest that"
+            " was already exchanged" % job,
+        ) from error
 
 
 def manifests_of(state: str, job: str, store: str) -> t.Mapping[str, Manifest]:

@@ -28,6 +28,10 @@ def name_of_stream(stream: str) -> str:
     return "log_archive-stream_%s.prom" % stream
 
 
+NAME_OF_ORPHANS = "log_archive-orphans.prom"
+"""The name of the file of what no document names any more; no job and no stream has it."""
+
+
 def path_of(folder: str, job: str) -> str:
     """Its path."""
     return os.path.join(folder, name_of(job))

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import doctor
+from rigs import streams
 from rigs.host import JOB, Host, files_below
 
 pytest.importorskip("cryptography")
@@ -155,6 +156,28 @@ def test_a_document_that_cannot_be_used_does_not_hide_the_other_jobs(host: Host)
     code, found = examine(host)
     assert (code, found["document"]["remedy"]) == (2, "log-archive check-config broken")
     assert examine(host, JOB) == (0, {})
+
+
+def test_streams_are_checked_on_a_host_without_jobs_too(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "streams.d"
+    folder.mkdir()
+    monkeypatch.setenv("LOG_ARCHIVE_STREAMS", str(folder))
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "sftpgo.log").write_bytes(streams.upload() + b"\n")
+    (tmp_path / "jobs").mkdir(mode=0o700)
+    for name, given in (("sftpgo", streams.given(tmp_path)), ("broken", {"name": "broken"})):
+        (folder / (name + ".json")).touch(0o600)
+        (folder / (name + ".json")).write_text(json.dumps(given))
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        code = cli.main(["doctor", "--json", "--config", str(tmp_path / "jobs")])
+    found = {one["job"]: one for one in json.loads(output.getvalue()) if one["job"]}
+    assert (code, {name: one["state"] for name, one in found.items()}) == (2, {"stream broken": "failed", "stream sftpgo": "failed"})
+    assert found["stream sftpgo"]["remedy"] == "log-archive streams sftpgo"
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert cli.main(["ingest", str(folder / "sftpgo.json")]) == 0
+        (folder / "broken.json").unlink()
+        assert cli.main(["doctor", "--json", "--config", str(tmp_path / "jobs")]) == 0
 
 
 def test_a_job_that_has_not_run_for_long_is_run(host: Host) -> None:

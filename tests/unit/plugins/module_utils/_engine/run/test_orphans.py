@@ -10,6 +10,8 @@ import io
 import json
 import os
 import pathlib
+import re
+import shutil
 import typing as t
 
 import pytest
@@ -18,6 +20,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job, orphans as orphans_of
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import orphans
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.orphan_metrics import ORPHAN_METRICS
 from rigs.host import JOB, NAME, NOW, Host, files_below
 from rigs.runs import assert_all_archived, read_logs, tree
 
@@ -255,6 +258,36 @@ def test_a_job_that_runs_without_a_document_is_none_until_it_stops(other: Host) 
     soon, late = (NOW.timestamp() + days * 86400 for days in (1, 40))
     assert [row["job"] for row in orphans.find(documents, soon, False)] == []
     assert [row["job"] for row in orphans.find(documents, late, False)] == [JOB]
+
+
+def test_they_are_metrics_of_the_host(waiting: Host) -> None:
+    textfiles = waiting.folder / "textfiles"
+    textfiles.mkdir()
+    notify = [{"type": "textfile", "path": str(textfiles)}]
+    waiting.write_document(name="other", select={"paths": [str(waiting.folder / "none")]}, notify=notify)
+    (row,) = call(waiting, "orphans")[1]
+    assert call(waiting, "run", "other", "--dry-run")[0] == 0
+    assert list(textfiles.iterdir()) == []
+    assert call(waiting, "run", "other")[0] == 0
+
+    def values() -> t.Dict[str, str]:
+        lines = (textfiles / "log_archive-orphans.prom").read_text().splitlines()
+        return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+    found = {"orphans": 1, "orphan_spool_archives": 2, "orphan_spool_bytes": row["spool"]["bytes"], "orphan_store_archives": 0}
+    assert values() == {'log_archive_%s{host="%s"}' % (name, NAME): str(value) for name, value in found.items()}
+    assert call(waiting, "orphans", "remove", JOB, "--spool")[0] == 0
+    assert call(waiting, "metrics")[0] == 0
+    assert set(values().values()) == {"0"}
+    shutil.rmtree(textfiles)
+    code, _rows, errors = call(waiting, "metrics")
+    assert code == 1 and "log-archive: cannot write the metrics of orphans" in errors
+
+
+def test_the_documentation_has_their_metrics() -> None:
+    text = (pathlib.Path(__file__).resolve().parents[6] / "docs" / "metrics.md").read_text().partition("## Orphans")[2].partition("## ")[0]
+    listed = re.findall(r"^\| `log_archive_(\w+)` \| (\w+) \| (.*) \|$", text, re.MULTILINE)
+    assert listed == list(ORPHAN_METRICS)
 
 
 def test_orphans_are_shown_on_a_host_without_any_job_and_for_people(waiting: Host, capsys: pytest.CaptureFixture[str]) -> None:

@@ -505,6 +505,18 @@ def test_what_was_not_exchanged_is_not_reported_as_changed(site: Site, monkeypat
     assert recipients_of(site) == [{site.recipient, site.second}] * 3
 
 
+@pytest.mark.parametrize("damage", ["{", "[]", '{"store": {"key": 5}}'], ids=["cut", "a list", "no manifest"])
+def test_a_damaged_record_of_a_rewrap_is_named_with_what_to_do(site: Site, damage: str) -> None:
+    record = site.host.state / ("%s.rewrap.json" % JOB)
+    record.write_text(damage)
+    called = site.call("verify", JOB)
+    assert called.code == 1
+    assert "the record of the manifests that a rewrap was exchanging is damaged" in called.error and str(record) in called.error
+    assert "move it away and run 'log-archive verify %s'" % JOB in called.error
+    record.unlink()
+    assert site.call("verify", JOB).code == 0
+
+
 @pytest.mark.parametrize("by", ["rewrap", "run"])
 def test_a_rewrap_that_fails_in_one_store_is_not_forgotten_in_the_next(host: Host, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first store fails after its first manifest; the second one is rewrapped meanwhile."""

@@ -306,3 +306,31 @@ def test_the_command(first):
     assert done.returncode == 0
     assert "syslog: done\n  synced   second: 3 copied (" in done.stdout
     assert_whole(first)
+
+
+def test_what_a_lost_catalog_knew_is_learned_from_the_store_and_copied(first):
+    """The logs are gone, so a run finds nothing to look for in the store."""
+    for path in first.logs.iterdir():
+        path.unlink()
+    (first.state / "catalog.sqlite").unlink()
+    assert first.run(stores=first.stores[:1])["archives"] == []
+    record = synced(first, check=True)
+    assert record["synced"]["second"]["copied"] == [] and "3 archive(s) that the catalog does not know would be" in record["warnings"][0]
+    record = synced(first)
+    assert (record["outcome"], len(record["synced"]["second"]["copied"]), record["warnings"]) == ("done", 3, [])
+    assert_whole(first)
+    assert verified(first) == (0, [])
+    assert synced(first)["changed"] is False
+
+
+def test_what_nobody_can_prove_is_not_learned(first):
+    (first.state / "catalog.sqlite").unlink()
+    for path in first.state.glob("syslog.ledger*"):
+        path.unlink()
+    for path in first.store.rglob("*.manifest.json"):
+        manifest = json.loads(path.read_text())
+        manifest.pop("hmac")
+        path.write_text(json.dumps(manifest))
+    record = synced(first)
+    assert record["synced"]["second"]["copied"] == []
+    assert "3 archive(s) that the catalog does not know are not copied, such as: " in record["warnings"][0]
