@@ -15,7 +15,7 @@ import typing as t
 import pytest
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
-WITH_REAL_PARTS = frozenset({"awx", "faults", "fleet", "integration", "newest", "search", "sinks", "stores"})
+WITH_REAL_PARTS = frozenset({"awx", "faults", "fleet", "integration", "lab", "newest", "search", "sinks", "stores"})
 
 
 def has_real_parts(path: pathlib.Path) -> bool:
