@@ -106,7 +106,8 @@ def plan(store: Store, policy: retention.Policy, now: datetime, scope: Scope = E
 def everything(store: Store, reason: str, now: datetime, scope: Scope, known: Known) -> Pruning:
     """The plan that removes every archive of a host and job, for this reason; nothing is changed. now: aware. Raises StoreError."""
     held = inventory.read(store, scope.host, scope.job, known.starts, known.trust, scope.was)
-    items = sorted(_items(held.archives, {}, scope) + _recorded_items(held.recorded, scope, known), key=lambda item: (item.time, item.key))
+    found = [item for item in _items(held.archives, {}, scope) if item.protected is None]
+    items = sorted(found + _recorded_items(held.recorded, scope, known), key=lambda item: (item.time, item.key))
     removal = retention.Plan([], [(item, reason) for item in items], [], sum(item.size for item in items))
     return _pruning(removal, held, now, known)
 

@@ -19,7 +19,7 @@ from ..archive.naming import manifest_key
 from ..base.errors import ConfigError, IntegrityError, KeyringError, LogArchiveError, SourceError, StoreError, StoreUnavailableError
 from ..base.periods import Period
 from ..base.staging import failing_clearly, temporary_folder
-from ..base.units import format_utc
+from ..base.units import format_utc, parse_utc
 from ..crypto import keyring
 from ..crypto.envelope import encrypts
 from ..holdings import adopt as names
@@ -31,7 +31,7 @@ from .recover import recover
 if t.TYPE_CHECKING:
     from datetime import datetime
 
-    from ..archive.facts import Manifest
+    from ..archive.facts import Manifest, PeriodText
     from ..base.progress import Progress
     from ..config.document import JobDocument
     from ..state.record import AdoptedRecord, AdoptedRow
@@ -230,9 +230,29 @@ class _Adoption:
             known = IntegrityError(text) if isinstance(error, IntegrityError) else LogArchiveError(text)
             known.exit_code = error.exit_code
             run.recorder.fail(known)
+        self._warn_of_retention()
         unused = [key.id for key in self._wanted.keys if key.id not in self._used]
         if unused and any(one.state == names.NEW for one in candidates):
             run.recorder.warn("the key %s opened no archive, and was not imported" % ", ".join(unused))
+
+    def _warn_of_retention(self) -> None:
+        """Retention counts adopted archives from the next run on; nobody has seen its plan yet."""
+        from ..holdings import prune, retention
+        from .prune import policy_of
+
+        run, name = self._run, self._wanted.store
+        policy = policy_of(run, name)
+        new = [row for row in self._record["objects"] if row["state"] == "adopted" and row["key"] and row["period"]]
+        if policy is None or not new or run.stores.options[name]["append_only"]:
+            return
+        starts = run.catalog.held_by(run.host, run.job, name).by_key()
+        starts.update((str(row["key"]), int(parse_utc(t.cast("PeriodText", row["period"])["start"]).timestamp())) for row in new)
+        due = prune.due(starts, retention.read_policy(policy), run.now) & {row["key"] for row in new}
+        if due:
+            text = (
+                "by the rules of its retention, the store would not keep %d of these archives; 'log-archive prune %s --dry-run' shows which"
+            )
+            run.recorder.warn(text % (len(due), run.job))
 
 
 def _put_manifest(store: Store, key: str, manifest: Manifest) -> None:

@@ -19,7 +19,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.arch
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LockedError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, prune
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import Trust
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.verify import verify
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import adopt as adopting, job
@@ -145,6 +145,15 @@ def test_retention_removes_the_object_and_its_manifest(old) -> None:
     left = [name for name in files_below(old.store) if "ledger" not in name]
     assert left == ["20241201.tgz", KEYS[2] + ".adopted.json"]
     command(old, "verify", JOB)
+
+
+def test_it_warns_of_what_retention_will_remove(old) -> None:
+    policy = {"keep_last": 1, "max_delete_share": 1.0}
+    (warning,) = adopted(old, check=True, retention=policy)["warnings"]
+    assert "would not keep 2 of these archives; 'log-archive prune syslog --dry-run'" in warning
+    assert adopted(old, retention=policy)["warnings"] == [warning]
+    assert job.prune(old.document(retention=policy), (), NOW, True)["pruned"]["file"]["removed"] == KEYS[:2]
+    assert adopted(old, retention=policy)["warnings"] == []
 
 
 def test_the_runs_of_the_job_count_what_was_adopted(old) -> None:
@@ -361,6 +370,8 @@ def test_a_forged_manifest_does_not_make_a_prune_remove_an_object(old) -> None:
     policy = {"keep_last": 1, "max_delete_share": 1.0}
     record = job.prune(old.document(retention=policy, **document), (), NOW)
     assert record["pruned"]["file"]["removed"] == []
+    scope, known = prune.Scope(NAME, JOB), prune.Known(trust=Trust())
+    assert prune.everything(file_store(old.store), "on request", NOW, scope, known).plan.remove == []
     # What the catalog records goes by the rules.
     adopted(old, **document)
     record = job.prune(old.document(retention=policy, **document), (), NOW)
