@@ -5,25 +5,10 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.witness import Known, Seen, Witness, check, earlier_name
-
-ARGUMENTS: t.Dict[str, t.Any] = {
-    "folder": {"type": "str", "required": True},
-    "host": {"type": "str"},
-    "command": {"type": "path", "default": "/opt/log-archive/bin/log-archive"},
-    "config": {"type": "path"},
-    "jobs": {"type": "list", "elements": "str", "default": []},
-    "rows": {"type": "list", "elements": "dict"},
-    "accept": {"type": "bool", "default": False},
-}
-MOST_PARTS = 1000
-"""Answers of one host, with 2,000 entries each."""
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import witnessing
 
 
 class ActionModule(ActionBase):
@@ -34,106 +19,8 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Optional[str] = None, task_vars: t.Optional[t.Dict[str, t.Any]] = None) -> t.Dict[str, t.Any]:
         """Compare and remember; returns the result that the module's documentation lists."""
         result = super().run(tmp, task_vars)
-        self._vars = task_vars or {}
-        arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)[1]
-        try:
-            result.update(self._witness(arguments))
-        except LogArchiveError as error:
-            raise AnsibleActionFail(str(error)) from None
-        except OSError as error:
-            raise AnsibleActionFail("cannot use the witness: %s: %s" % (error.filename, error.strerror)) from None
+        arguments = self.validate_argument_spec(argument_spec=witnessing.ARGUMENTS)[1]
+        host = arguments["host"] or (task_vars or {})["inventory_hostname"]
+        with witnessing.reporting():
+            result.update(witnessing.Comparison(self, arguments).compare(host, not self._task.check_mode))
         return result
-
-    def _witness(self, arguments: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-        witness = Witness(arguments["folder"], arguments["host"] or self._vars["inventory_hostname"])
-        known = witness.known()
-        if arguments["rows"] is not None and all(_is_known(row, known) for row in arguments["rows"]):
-            return {"changed": False, "findings": [], "ledgers": {}, "accepted": [], "folder": witness.folder}
-        findings: t.List[str] = []
-        warnings: t.List[str] = []
-        accepted: t.List[str] = []
-        ledgers: t.Dict[str, t.Dict[str, t.Any]] = {}
-        looked = self._seen(arguments, known)
-        for job, seen in looked.items():
-            warnings += ["ledger of %s: %s" % (job, text) for text in seen.warnings]
-            if seen.finding is not None:
-                if not (arguments["accept"] and seen.head is not None):
-                    findings.append("ledger of %s: %s" % (job, seen.finding))
-                    continue
-                accepted.append("ledger of %s: %s" % (job, seen.finding))
-            if seen.head is not None:
-                ledgers[job] = seen.head._asdict()
-                if (job not in known or known[job].head != seen.head) and not self._task.check_mode:
-                    witness.remember(job, seen.head)
-                    if job in self._renamed:
-                        witness.forget(self._renamed[job])
-        if not arguments["jobs"]:
-            gone = sorted(known.keys() - looked.keys() - set(self._renamed.values()))
-            warnings += ["the witness knows a ledger of the job %s, which the host does not have" % job for job in gone]
-        changed = any(job not in known or known[job].head._asdict() != head for job, head in ledgers.items())
-        result: t.Dict[str, t.Any] = {
-            "changed": changed,
-            "findings": findings,
-            "ledgers": ledgers,
-            "accepted": accepted,
-            "warnings": warnings,
-        }
-        if findings:
-            result.update(failed=True, msg="; ".join(findings))
-        return dict(result, folder=witness.folder)
-
-    def _seen(self, arguments: t.Mapping[str, t.Any], known: t.Mapping[str, Known]) -> t.Dict[str, Seen]:
-        """What a look at each ledger shows. A long one comes in parts."""
-        found: t.Dict[str, Seen] = {}
-        latest = dict(known)
-        self._renamed: t.Dict[str, str] = {}
-        for _part in range(MOST_PARTS):
-            waiting = [job for job, seen in found.items() if not seen.whole]
-            jobs = waiting or arguments["jobs"]
-            if found and not waiting:
-                break
-            for row in self._asked(arguments, jobs, latest):
-                job = str(row.get("job"))
-                earlier = earlier_name(latest, row)
-                if earlier is not None:
-                    latest[job] = latest.pop(earlier)
-                    self._renamed[job] = earlier
-                seen = check(latest.get(job), row)
-                warnings = [*(found[job].warnings if job in found else ()), *seen.warnings]
-                found[job] = seen._replace(warnings=warnings)
-                if seen.finding is None and seen.head is not None:
-                    latest[job] = Known(seen.head, latest[job].at if job in latest else "")
-            if not found:
-                break
-        return found
-
-    def _asked(self, arguments: t.Mapping[str, t.Any], jobs: t.Sequence[str], known: t.Mapping[str, Known]) -> t.List[t.Dict[str, t.Any]]:
-        argv = [arguments["command"], "ledger", "witness", *jobs]
-        argv += ["--known=%s=%d" % (job, one.head.seq) for job, one in known.items()]
-        argv += ["--config", arguments["config"]] if arguments["config"] else []
-        before, self._task.check_mode = self._task.check_mode, False
-        try:
-            answer = self._execute_module(module_name="ansible.legacy.command", module_args={"argv": argv}, task_vars=self._vars)
-        finally:
-            self._task.check_mode = before
-        try:
-            printed = json.loads(answer.get("stdout") or "")
-        except ValueError:
-            raise AnsibleActionFail(
-                "log-archive printed no ledgers: %s" % (answer.get("stderr") or answer.get("msg") or "no reason given")
-            ) from None
-        if not isinstance(printed, list):
-            raise AnsibleActionFail(str(printed.get("error", {}).get("text", "log-archive printed no ledgers")))
-        return [row for row in printed if isinstance(row, dict)]
-
-
-def _is_known(row: t.Mapping[str, t.Any], known: t.Mapping[str, Known]) -> bool:
-    """Whether a row of ``run`` or ``status`` states the very end that the witness knows."""
-    if "stream" in row or "orphan" in row:
-        return True
-    ledger = row.get("ledger")
-    one = known.get(str(row.get("job")))
-    if not isinstance(ledger, dict) or one is None:
-        return ledger is None and one is None
-    stated = {name: value for name, value in one.head._asdict().items() if name in ledger}
-    return {"ledger", "seq"} <= stated.keys() and all(ledger[name] == value for name, value in stated.items())

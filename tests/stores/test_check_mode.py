@@ -20,7 +20,7 @@ from rigs.host import COMMAND, ENGINE_PATH, Host
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 MODULES = {path.stem for path in (CHECKOUT / "plugins" / "modules").glob("*.py")}
-ON_THE_CONTROLLER = {"key_escrow", "ledger_witness", "timed_prompt"}
+ON_THE_CONTROLLER = {"command_run", "key_escrow", "ledger_witness", "timed_prompt"}
 # tests/integration/test_cloud_modules.py and test_cloudtrail_module.py.
 IN_THE_CLOUD = {"cloudtrail_events", "cloudtrail_validate", "cloudwatch_logs", "cloudwatch_monitoring"}
 PREFIX = "ansible_collections.infra_ops.log_archive.plugins.modules."
