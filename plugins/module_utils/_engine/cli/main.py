@@ -9,6 +9,7 @@ of the time there is nothing to do.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import typing as t
@@ -16,6 +17,9 @@ import typing as t
 from ..base.errors import EXIT_FAILED, LogArchiveError, OutOfMemoryError
 from . import output, signals
 from .parser import parse
+
+if t.TYPE_CHECKING:
+    import argparse
 
 _OUT_OF_MEMORY = ("log-archive: %s. %s\n" % (OutOfMemoryError.text, OutOfMemoryError.advice)).encode("ascii")
 
@@ -48,11 +52,20 @@ def _run(arguments: t.Sequence[str]) -> int:
     """Run the command and report every error; returns the exit code."""
     try:
         options = parse(arguments)
-        return t.cast(int, options.call(options))
+        if options.title is None or not sys.stderr.isatty():
+            return t.cast(int, options.call(options))
+        return _at_terminal(options)
     except SystemExit as left:  # argparse has printed help or the version.
         return t.cast(int, left.code)
     except Exception as error:
         return _report(output.typed_error(error), arguments)
+
+
+def _at_terminal(options: argparse.Namespace) -> int:
+    from .progress import at_work, is_shown
+
+    with at_work(options.title) if is_shown(options) else contextlib.nullcontext():
+        return t.cast(int, options.call(options))
 
 
 def _report(error: LogArchiveError, arguments: t.Sequence[str]) -> int:

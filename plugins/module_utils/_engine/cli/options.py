@@ -225,12 +225,12 @@ def host_of(document: JobDocument, options: argparse.Namespace) -> t.Optional[st
 
 
 def progress_of(options: argparse.Namespace) -> Progress:
-    """A progress bar if standard error is a terminal and the result is not JSON."""
-    if options.json or not sys.stderr.isatty():
+    """A progress bar if somebody sees it."""
+    if not sys.stderr.isatty():
         return no_progress
-    from .progress import progress_bar
+    from .progress import is_shown, progress_bar
 
-    return progress_bar
+    return progress_bar if is_shown(options) else no_progress
 
 
 def time_argument(text: str) -> datetime:

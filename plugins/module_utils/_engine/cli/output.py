@@ -15,6 +15,9 @@ from ..base.texts import printable
 
 _lost: t.List[str] = []
 """The streams that something could not be written to, by name."""
+Around = t.Callable[[str], t.ContextManager[None]]
+_around: t.List[Around] = []
+"""The context in which each text is written while somebody watches (see ``watch``)."""
 
 
 def begin() -> None:
@@ -45,10 +48,23 @@ def print_error(text: str) -> None:
     write("stderr", printable(text) + "\n")
 
 
+def watch(around: t.Optional[Around]) -> None:
+    """Write every text in this context, which is called with the text; None ends that."""
+    _around[:] = [around] if around is not None else []
+
+
 def write(name: str, text: str) -> bool:
     """Write text to stdout or stderr; returns whether that worked. It raises nothing: a full disk behind
     the stream, or a reader that has gone, must not end a run.
     """
+    for around in _around:
+        with around(text):
+            return write_at_once(name, text)
+    return write_at_once(name, text)
+
+
+def write_at_once(name: str, text: str) -> bool:
+    """``write``, without the context of ``watch``."""
     stream = getattr(sys, name)
     try:
         stream.write(text)

@@ -265,6 +265,9 @@ OF_STREAMS = ("follow", "ingest", "streams", "stats", "reveal")
 WITHOUT_DOCUMENTS = ("sample-config", "generate", "completion", "man", "key new-identity")
 """Commands that read no documents."""
 
+WITHOUT_PROGRESS = ("follow", "reveal", "key", "key new-identity", "sample-config", "completion", "man")
+"""Commands that are done at once, run until a signal ends them, or read what a person types."""
+
 WITH_OPTIONAL_ARGUMENTS = ("generate", "reveal")
 """Commands with arguments that may be missing and stand anywhere."""
 
@@ -310,7 +313,7 @@ def parser_of(name: str) -> argparse.ArgumentParser:
         _add_global_options(parser, "stream" if name in OF_STREAMS else "job")
     _add_version(parser)
     add_options(parser)
-    parser.set_defaults(call=call)
+    parser.set_defaults(call=call, title=None if name in WITHOUT_PROGRESS else name)
     return parser
 
 

@@ -16,7 +16,13 @@ from ..base.units import format_size
 from . import output
 
 if t.TYPE_CHECKING:
+    import argparse
+
     from ..base.progress import Advance
+
+QUIET = 1.0
+"""Seconds without any output until a command shows that it is still at work."""
+CLEAR = "\r\033[K"
 
 SHOWN_AFTER = 0.5
 """Seconds; shorter work shows nothing."""
@@ -38,7 +44,7 @@ def progress_bar(title: str, total: int) -> t.Iterator[Advance]:
         now = time.monotonic()
         if now - began >= SHOWN_AFTER and now - shown >= INTERVAL:
             shown = now
-            output.write("stderr", "\r\033[K" + line(title, done, total, now - began, _columns()))
+            output.write("stderr", CLEAR + line(title, done, total, now - began, _columns()))
 
     try:
         yield advance
@@ -49,7 +55,60 @@ def progress_bar(title: str, total: int) -> t.Iterator[Advance]:
 
 def clear() -> None:
     """Remove the line, so that something else can be printed there. The next update shows it again."""
-    output.write("stderr", "\r\033[K")
+    output.write("stderr", CLEAR)
+
+
+def is_shown(options: argparse.Namespace) -> bool:
+    """Whether a person sees progress: standard error is a terminal that can remove a line, and the result is not JSON."""
+    return not getattr(options, "json", False) and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+@contextlib.contextmanager
+def at_work(title: str, quiet: float = QUIET) -> t.Iterator[None]:
+    """While the command prints nothing, show on standard error that it is at work, and for how long.
+
+    Anything else that is printed removes the line first. While a bar or a question is on the terminal, the line is not shown.
+    """
+    import threading
+
+    lock = threading.RLock()
+    ended = threading.Event()
+    began = last = time.monotonic()
+    shown = other = False
+
+    def show() -> None:
+        nonlocal shown
+        while not ended.wait(quiet / 2):
+            with lock:
+                now = time.monotonic()
+                if not (other or ended.is_set() or now - last < quiet):
+                    shown = True
+                    text = "%s: at work for %d s" % (title, now - began)
+                    output.write_at_once("stderr", CLEAR + text[: _columns() - 1])
+
+    @contextlib.contextmanager
+    def around(text: str) -> t.Iterator[None]:
+        nonlocal shown, other, last
+        with lock:
+            if shown:
+                output.write_at_once("stderr", CLEAR)
+            shown = False
+            yield
+            last = time.monotonic()
+            other = not text.endswith(("\n", CLEAR))
+
+    output.watch(around)
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        output.watch(None)
+        with lock:
+            ended.set()
+            if shown:
+                output.write_at_once("stderr", CLEAR)
+        thread.join()
 
 
 def line(title: str, done: int, total: int, seconds: float, columns: int) -> str:

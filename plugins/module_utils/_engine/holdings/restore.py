@@ -100,10 +100,10 @@ def restore_from_stores(
         raise errors[0] if errors else nothing_found(stocks)
 
 
-def restore_whole(stock: Stock, archive: StoredArchive, destination: str) -> None:
+def restore_whole(stock: Stock, archive: StoredArchive, destination: str, progress: Progress = no_progress) -> None:
     """Restore all logs of one archive of the stock below a new folder. Raises the error of ``restore_from_stores`` for it."""
     check_destination(destination)
-    restored = _restore_copy(stock, archive, destination, Placing(), False, no_progress)
+    restored = _restore_copy(stock, archive, destination, Placing(), False, progress)
     if restored.error is not None:
         raise restored.error
 

@@ -22,7 +22,7 @@ from ..base.durable import TEMP_PREFIX
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, IntegrityError, LogArchiveError
 from ..base.progress import Progress, no_progress
 from ..base.staging import failing_clearly, new_locked_folder, remove_unlocked
-from ..holdings.restore import restore_from_stores, restore_whole, stands
+from ..holdings.restore import restore_whole, stands
 from ..holdings.stock import Stock, nothing_found, require_names
 from ..holdings.trust import Choice
 
@@ -92,21 +92,26 @@ def of_store(holdings: Holdings, held: Held, count: int, seed: str, folder: str,
         text = "the catalog has no archive in this store, so nothing was tried"
         return row._replace(error=text, exit_code=EXIT_FAILED)
 
-    def restore(key: str) -> t.Callable[[str], None]:
-        def below(destination: str) -> None:
-            for restored in restore_from_stores([holdings], Choice([key]), destination, progress=progress):
-                if restored.error is not None:
-                    raise restored.error
-
-        return below
-
+    keys = sample(held.by_key(), count, seed)
     codes = []
-    for key in sample(held.by_key(), count, seed):
-        (manifest,) = held.named(key).values()
-        tried, code = _try(key, manifest, True, folder, restore(key))
-        row.tried.append(tried)
-        codes.append(code)
+    with contextlib.closing(Stock(holdings, Choice(keys), lambda text: None, False)) as stock:
+        found = {archive.key: archive for archive in stock.chosen(Choice(keys))}
+        for key in keys:
+            (manifest,) = held.named(key).values()
+            tried, code = _try(key, manifest, True, folder, functools.partial(_restore, stock, found, key, progress))
+            row.tried.append(tried)
+            codes.append(code)
     return row._replace(exit_code=max(codes))
+
+
+def _restore(stock: Stock, found: t.Mapping[str, StoredArchive], key: str, progress: Progress, destination: str) -> None:
+    """Restore one archive of the catalog. found: those of the sample that the store lists."""
+    if stock.errors:
+        raise stock.errors[0]
+    if key in stock.failed:
+        raise IntegrityError(stock.failed[key].why)
+    require_names(list(found.values()), [stock], Choice([key]))
+    restore_whole(stock, found[key], destination, progress)
 
 
 def of_listing(
