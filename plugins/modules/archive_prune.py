@@ -15,7 +15,7 @@ description:
   - Returns for each archive why it is kept or removed. Check mode returns the plan that a real run executes.
   - Guards prevent accidents. Archives dated in the future are neither counted nor removed. O(policy.min_keep) archives are always kept. If
     more than O(policy.max_delete_share) of the archives of a host and job would be removed, none of them is, the module fails, and
-    RV(refusals) says why.
+    RV(refusals) has the reasons.
   - Files of other tools are removed only if O(policy.name_template) matches their names.
   - For a local folder of archives, use a store of type V(file).
 options:
@@ -209,7 +209,7 @@ def main() -> None:
                 kept = sorted(item.key for item, _reasons in plan.keep)
                 result["diff"] = difference(sorted(kept + result["removed"]), kept)
             if result["failed_keys"]:
-                raise StoreError("cannot remove %d object(s); failed_keys says why" % len(result["failed_keys"]), store.location())
+                raise StoreError("cannot remove %d object(s); failed_keys has the reasons" % len(result["failed_keys"]), store.location())
             if plan.refusals:
                 raise PruneRefusedError("retention was refused: %s" % some(plan.refusals, 3, "; "), store.location())
 

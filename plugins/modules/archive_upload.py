@@ -74,7 +74,7 @@ EXAMPLES = r"""
       prefix: fleet
       region: eu-west-3
 
-- name: Send archives to an SFTP server whose host key is known
+- name: Send archives to an SFTP server with a known host key
   infra_ops.log_archive.archive_upload:
     archives:
       - /var/spool/syslog-archives/syslog.20240112.12.tgz.fernet

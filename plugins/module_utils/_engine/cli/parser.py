@@ -265,6 +265,9 @@ OF_STREAMS = ("follow", "ingest", "streams", "stats", "reveal")
 WITHOUT_DOCUMENTS = ("sample-config", "generate", "completion", "man", "key new-identity")
 """Commands that read no documents."""
 
+WITHOUT_STORES = ("check-config", "sample-config", "generate", "completion", "man", "key", "key new-identity")
+"""Commands that neither open stores nor take a lock."""
+
 WITHOUT_PROGRESS = ("follow", "reveal", "key", "key new-identity", "sample-config", "completion", "man")
 """Commands that are done at once, run until a signal ends them, or read what a person types."""
 
@@ -389,7 +392,14 @@ def _main_parser() -> argparse.ArgumentParser:
 
 
 def _about(name: str) -> t.Dict[str, t.Any]:
-    return {"description": _sentence(COMMANDS[name][0]), "epilog": EXIT_CODES, "formatter_class": _HelpFormatter}
+    codes = _exit_codes("012") if name in WITHOUT_STORES else EXIT_CODES
+    return {"description": _sentence(COMMANDS[name][0]), "epilog": codes, "formatter_class": _HelpFormatter}
+
+
+def _exit_codes(possible: str) -> str:
+    """The text about the exit codes with only these, and those of signals."""
+    lines = [line for line in EXIT_CODES.splitlines() if line[2] in possible or not line.startswith("  ") or line.startswith("  129")]
+    return "\n".join(lines).partition("; the next run")[0].replace("a job document or on", "a document or on")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -38,7 +38,7 @@ CLOUDTRAIL: Spec = {
         "pattern": r"[a-z]{2,8}(-[a-z0-9]+)+",
         "pattern_means": "the name of a region, such as eu-west-3",
         "description": [
-            "The regions whose files to use. By default all that have files in the bucket.",
+            "The regions to use. By default all that have files in the bucket.",
             "Validation expects digests of each region that is named here, even if the bucket has no file of it.",
         ],
         "example": ["eu-west-3"],
@@ -76,7 +76,7 @@ VPC_FLOW: Spec = {
     "accounts": CLOUDTRAIL["accounts"],
     "regions": {
         **CLOUDTRAIL["regions"],
-        "description": ["The regions whose files to archive. By default all that have files in the bucket."],
+        "description": ["The regions to archive. By default all that have files in the bucket."],
     },
     "lookback": {
         **CLOUDTRAIL["lookback"],

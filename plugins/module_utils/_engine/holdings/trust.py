@@ -113,7 +113,7 @@ class Trust:
             raise IntegrityError(
                 "the manifest belongs to another place: it is of the archive %s" % _place(manifest),
                 subject,
-                "If you moved the archive, move it back; else somebody exchanged it",
+                "If you moved the archive, move it back. If nobody moved it, somebody replaced it",
             )
         check_sources(manifest, subject)
         recorded = self.recorded.get(key)

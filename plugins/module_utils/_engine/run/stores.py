@@ -54,7 +54,7 @@ class OpenStores:
             raise ConfigError(
                 "the stores %s and %s are the same folder; one copy is no two" % (self._folders[folder], name),
                 store.location(),
-                "Remove one of them, or give it a folder of its own",
+                "Remove one of them, or give it its own folder",
             )
         return store
 
