@@ -142,12 +142,16 @@ def test_what_sudo_allows(host, fresh):
     host.path(COMMAND).write_text("#!/bin/sh\n", encoding="ascii")
     host.path(COMMAND).chmod(0o755)
     allowed = ["status", "list", "verify --json", "check-config", "run --all", "run syslog", "run var-log --dry-run", "verify syslog"]
+    allowed += ["orphans", "orphans --json", "send syslog", "send --all --dry-run"]
     refused = ["restore syslog --to /tmp", "key list", "prune syslog", "run /etc/log-archive/keyring/0123456789abcdef.key", "run other"]
     refused += [
         "check-config --config /etc/log-archive/keyring",
         "run syslog --config /tmp",
         "status syslog var-log",
         "sample-config --output /x",
+        "orphans remove old --records",
+        "orphans send old --stores-of syslog",
+        "send other",
     ]
     assert [line for line in allowed if not may(host, "alice", *line.split())] == []
     assert [line for line in refused if may(host, "alice", *line.split())] == []

@@ -20,7 +20,7 @@ import typing as t
 import lab
 import pytest
 from lab import quick_ansible
-from rigs.command import install
+from rigs.command import install, program
 from rigs.recipients import identity_file
 
 pytest.importorskip("ansible")
@@ -448,6 +448,43 @@ def test_orphans_are_adopted_and_archives_of_others_are_removed_from_their_store
     assert "web1: store local has archives of web9, which the inventory no longer has (%s)" % place in " ".join(done.stdout.split())
     listed = subprocess.run([local_fleet.command, "list", "--json", "--config", jobs], capture_output=True, check=True)
     assert [row["job"] for row in json.loads(listed.stdout)] == ["old"] * 3
+
+
+def other_version(fleet: LocalFleet, host: str, version: str, changes: t.Mapping[str, t.Tuple[str, str]]) -> None:
+    """Give a host the command of another version: the engine with a few lines changed. changes: by file, a text and what replaces it."""
+    library = fleet.folder / version / "lib"
+    shutil.copytree(fleet.folder / "lib", library, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, (old, new) in {"__init__.py": ('__version__ = "', '__version__ = "%s" or "' % version), **changes}.items():
+        path = library / "log_archive" / name
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1, (name, old)
+        path.write_text(text.replace(old, new), encoding="utf-8")
+    command = fleet.folder / version / "log-archive"
+    command.write_text(program(sys.executable, library), encoding="utf-8")
+    command.chmod(0o755)
+    fleet.hosts[host] = {"log_archive_command": str(command)}
+
+
+def test_hosts_with_an_earlier_and_a_later_version_work_with_this_controller(local_fleet: LocalFleet) -> None:
+    """The earlier command lacks the newest options; the later one has an option no more, and rows with more facts."""
+    for host in ("web2", "web3"):
+        local_fleet.add(host)
+    hosts, level = '    parser.add_argument(\n        "--hosts"', '    parser.add_argument("--level"'
+    lacks = "    from argparse import ArgumentParser as P\n\n"
+    other_version(local_fleet, "web2", "0.0.1", {"cli/archives.py": (hosts, lacks + hosts.replace("parser.", "P()."))})
+    later = {"cli/archives.py": (level, lacks + level.replace("parser.", "P()."))}
+    later["state/status.py"] = ('"job": job,', '"job": job, "new": {},')
+    other_version(local_fleet, "web3", "9.0.0", later)
+    archived = local_fleet.play("archive")
+    assert (archived.returncode, [len(local_fleet.stored(host)) for host in ("web2", "web3")]) == (0, [3, 3])
+    verified = local_fleet.play("verify", "-e", "log_archive_level=read_back")
+    assert [states(verified.stdout)[host]["failed"] for host in ("web2", "web3")] == [0, 1]
+    text = " ".join(verified.stdout.split())
+    assert "has another version than the controller. Run infra_ops.log_archive.site. It printed: " in text
+    assert "unrecognized arguments: --level" in text
+    left = local_fleet.play("orphans")
+    assert (left.returncode, states(left.stdout)["web2"]["failed"]) == (0, 0)
+    assert "web2: its log-archive cannot list the hosts in stores: run infra_ops.log_archive.site" in " ".join(left.stdout.split())
 
 
 def test_doctor_names_what_is_wrong_and_what_mends_it(local_fleet: LocalFleet) -> None:
