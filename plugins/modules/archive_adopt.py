@@ -83,7 +83,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 objects:
-  description: The objects of the store in folders that O(template) names, and those with a matching name.
+  description:
+    - The objects of the store in folders that O(template) names, and those with a matching name. There are at most 1,000 with the state
+      V(unmatched).
   returned: always, also if the module fails because of them
   type: list
   elements: dict
@@ -150,6 +152,11 @@ objects:
       type: int
       returned: always
       sample: 312004
+unmatched:
+  description: Number of objects in these folders with a name that does not match.
+  returned: always, also if the module fails because of archives
+  type: int
+  sample: 2
 own:
   description: Number of objects in the store that this collection put there.
   returned: always, also if the module fails because of archives
@@ -199,7 +206,7 @@ def main() -> None:
         keys = read_keys(as_given(module.params["key_files"], {"type": "list", "elements": "path"}))
         record = adopt(document, Wanted(store, module.params["template"], keys), check=module.check_mode)
         found = record["adopted"]
-        result.update(objects=found["objects"], own=found["own"], elsewhere=found["elsewhere"], changed=record["changed"])
+        result.update({name: found[name] for name in ("objects", "unmatched", "own", "elsewhere")}, changed=record["changed"])
         warn(module, record["warnings"])
         if module._diff:
             result["diff"] = difference([], [str(row["key"]) for row in found["objects"] if row["state"] == "adopted"])

@@ -21,6 +21,8 @@ if t.TYPE_CHECKING:
 
 _DIGITS = {"Y": 4, "y": 2, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "j": 3, "G": 4, "V": 2}
 """How many digits a time code takes; the others take any characters."""
+MOST_UNMATCHED = 1000
+"""Objects with other names that are returned; a bucket may have a million."""
 NEW, PRESENT, REFUSED, UNMATCHED = "new", "present", "refused", "unmatched"
 
 
@@ -40,10 +42,11 @@ class Candidate(t.NamedTuple):
 
 
 class Found(t.NamedTuple):
-    """What a store lists. candidates: by name. own: how many objects this software put there. elsewhere: how many others are in folders in
-    which the template finds nothing."""
+    """What a store lists. candidates: by name, at most ``MOST_UNMATCHED`` of those that are unmatched. unmatched: how many there are.
+    own: how many objects this software put there. elsewhere: how many others are in folders in which the template finds nothing."""
 
     candidates: t.List[Candidate]
+    unmatched: int
     own: int
     elsewhere: int
 
@@ -85,7 +88,8 @@ class Template:
             if self._shape.fullmatch(name) is not None:
                 return Reading(True, why="the name has the form of the template, and its date does not exist")
             return Reading(False, why="the name does not match the template")
-        other = self._rightmost.match(name, timezone)
+        # Of a longer name, which cannot be adopted, the many readings could take a long time.
+        other = self._rightmost.match(name, timezone) if len(name) <= LONGEST_ADOPTED else None
         if other is not None and other.period != match.period:
             why = "the name is ambiguous: the template can read more than one date in it; use one with fewer wildcards"
             return Reading(True, match.period, why)
@@ -114,7 +118,7 @@ def find(listed: t.Sequence[StoredObject], template: Template, job: Job) -> Foun
         if original is not None and not key.endswith(MANIFEST_SUFFIX):
             by_name.setdefault(original, []).append(key)
     candidates = []
-    own = elsewhere = 0
+    unmatched = own = elsewhere = 0
     for item in listed:
         original = original_of(item.key)
         if original is None:
@@ -126,12 +130,15 @@ def find(listed: t.Sequence[StoredObject], template: Template, job: Job) -> Foun
                 why = "it is an archive, a manifest or a ledger of this software"
                 candidates.append(Candidate(item.key, item.size, REFUSED, why=why))
             else:
-                candidates.append(_judged(item, template, job))
+                judged = _judged(item, template, job)
+                unmatched += judged.state == UNMATCHED
+                if judged.state != UNMATCHED or unmatched <= MOST_UNMATCHED:
+                    candidates.append(judged)
         else:
             own += 1
             if [item.key] == by_name.get(original, [])[:1] and template.covers(original):
                 candidates.append(_adopted(item, by_name[original], original, template, job))
-    return Found(sorted(candidates), own, elsewhere)
+    return Found(sorted(candidates), unmatched, own, elsewhere)
 
 
 def _is_own(key: str, keys: t.Container[str]) -> bool:

@@ -71,7 +71,7 @@ def adopt(
         if not check:
             context.spool.make()
         record = t.cast("AdoptedRecord", context.recorder.record)
-        record["adopted"] = {"store": wanted.store, "template": template.text, "objects": [], "own": 0, "elsewhere": 0}
+        record["adopted"] = {"store": wanted.store, "template": template.text, "objects": [], "unmatched": 0, "own": 0, "elsewhere": 0}
         carry_out(context, lambda: _Adoption(context, wanted, template).carry_out())
         return record
 
@@ -124,7 +124,7 @@ class _Adoption:
         store = run.stores.open(self._wanted.store)
         job = names.Job(run.host, run.names, run.collector.timezone, run.now)
         found = names.find(store.list(), self._template, job)
-        self._record["own"], self._record["elsewhere"] = found.own, found.elsewhere
+        self._record["unmatched"], self._record["own"], self._record["elsewhere"] = found.unmatched, found.own, found.elsewhere
         todo = sum(one.size for one in found.candidates if one.state in (names.NEW, names.PRESENT))
         with run.progress("adopt %s" % store.name, todo) as advance:
             for count, candidate in enumerate(found.candidates, 1):

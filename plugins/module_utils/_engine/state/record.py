@@ -174,12 +174,13 @@ class AdoptedRow(t.TypedDict):
 
 
 class AdoptRecord(t.TypedDict):
-    """What was found in one store. ``own``: how many objects of this software it has; ``elsewhere``: how many others are in folders in
-    which the template finds nothing."""
+    """What was found in one store. ``objects``: with at most 1,000 of those that are unmatched; ``unmatched``: how many there are.
+    ``own``: how many objects of this software it has; ``elsewhere``: how many others are in folders in which the template finds nothing."""
 
     store: str
     template: str
     objects: t.List[AdoptedRow]
+    unmatched: int
     own: int
     elsewhere: int
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ..base.lists import first
 from ..base.texts import line, lines
 from ..base.units import format_size
 from . import report
@@ -31,8 +30,8 @@ def text(record: AdoptedRecord) -> str:
         rows += ["  %-8s %s  (%s): %s" % (state, _name(row), _facts(row), line(row["reason"] or "")) for row in by_state.get(state, ())]
     unmatched = ["%s  (%s)" % (_name(row), format_size(row["size"])) for row in by_state.get("unmatched", ())]
     if unmatched:
-        rows.append("  skipped  %d object(s) with names that do not match the template:" % len(unmatched))
-        rows += [_DETAIL + each for each in first(unmatched, MOST_UNMATCHED)]
+        rows.append("  skipped  %d object(s) with names that do not match the template:" % found["unmatched"])
+        rows += [_DETAIL + each for each in [*unmatched[:MOST_UNMATCHED], *["..."] * (found["unmatched"] > MOST_UNMATCHED)]]
     adopted, present = by_state.get("adopted", []), by_state.get("present", [])
     rows += ["  %-8s %s  (%s)" % ("adopt" if record["check"] else "adopted", _name(row), _facts(row)) for row in adopted]
     size = format_size(sum(row["size"] for row in adopted))

@@ -47,7 +47,12 @@ RETURNED: t.Dict[str, t.Dict[str, t.Any]] = {
         "files": rows(ExtractedFile, archive="str", store="str", authenticated="bool"),
         "failed_archives": ("list", {"archive": "str", "error": "str"}),
     },
-    "archive_adopt": {"objects": ("list", documented(AdoptedRow, {"PeriodText": PeriodText})), "own": "int", "elsewhere": "int"},
+    "archive_adopt": {
+        "objects": ("list", documented(AdoptedRow, {"PeriodText": PeriodText})),
+        "unmatched": "int",
+        "own": "int",
+        "elsewhere": "int",
+    },
     "archive_drill": {"drills": rows(StoreDrill)},
     "archive_search": {
         "lines": ("list", dict(PLACE, line="int", text="str", matched="bool", cut="bool")),

@@ -19,7 +19,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.arch
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LockedError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, prune
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import adopt as names, inventory, prune
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import Trust
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.verify import verify
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import adopt as adopting, job
@@ -225,8 +225,16 @@ def test_it_says_why_a_name_was_not_understood(old) -> None:
     assert "date does not exist" in reasons(record)["20243102.tgz"]
     assert "future" in reasons(record)["20991201.tgz"]
     assert "does not match" in reasons(record)["notes.txt"]
-    assert record["adopted"]["elsewhere"] == 1
+    assert (record["adopted"]["unmatched"], record["adopted"]["elsewhere"]) == (2, 1)
     assert adopted(old)["changed"] is False
+
+
+def test_a_store_full_of_other_names_fills_no_memory(old, monkeypatch) -> None:
+    monkeypatch.setattr(names, "MOST_UNMATCHED", 2)
+    for number in range(5):
+        (old.store / ("other-%d" % number)).write_bytes(b"")
+    record = adopted(old, check=True)
+    assert (record["adopted"]["unmatched"], sorted(states(record))[-2:]) == (5, ["other-0", "other-1"])
 
 
 def test_a_name_with_two_dates_is_ambiguous(host) -> None:
