@@ -44,6 +44,8 @@ class ActionModule(ActionBase):
             return dict(result, changed=False, skipped=True, msg="in check mode the command does not run")
         argv = [arguments["command"], *arguments["arguments"], "--json"]
         result.update(remote.execute(self, argv + (["--config", arguments["config"]] if arguments["config"] else [])))
+        # Otherwise Ansible takes each status but 0 for a failure.
+        result["failed"] = False
         rows = command.rows(result)
         result["changed"] = any(isinstance(row, dict) and row.get("changed") is True for row in rows)
         # The site playbook does not set up such a host, so it has nothing to run.

@@ -254,6 +254,17 @@ def test_a_host_without_jobs_that_was_never_set_up_fails_nothing(local_fleet: Lo
     assert "not set up: the host does not have the command log-archive. Run infra_ops.log_archive.site" in done.stdout
 
 
+def test_a_command_that_fails_is_a_result_and_check_mode_runs_none(local_fleet: LocalFleet) -> None:
+    local_fleet.add("web1")
+    command, environment = local_fleet.call("archive")
+    arguments = json.dumps({"command": str(local_fleet.command), "arguments": ["no-such-command"]})
+    argv = [str(PROGRAM.with_name("ansible")), "web1", "-i", command[2], "-m", "infra_ops.log_archive.command_run", "-a", arguments]
+    for check, shown in ([], '"rc": 2'), (["--check"], "SKIPPED"):
+        done = subprocess.run([*argv, *check], env=environment, capture_output=True, text=True, check=False, timeout=lab.patience(120))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert shown in done.stdout
+
+
 def test_check_mode_archives_nothing(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     done = local_fleet.play("archive", "--check")
