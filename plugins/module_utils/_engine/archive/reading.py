@@ -55,17 +55,19 @@ class Contents(t.Protocol):
         """Read what comes after the last file: a signature and checksums may be at the very end. Raises IntegrityError."""
 
 
-@contextlib.contextmanager
-def contents(stream: t.BinaryIO, envelope: Envelope, subject: str, content: t.Optional[str] = None) -> t.Iterator[Contents]:
+def contents(stream: t.BinaryIO, envelope: Envelope, subject: str, content: t.Optional[str] = None) -> t.ContextManager[Contents]:
     """The files in an archive. content: what an adopted archive contains, None for any other archive (``manifest.content_of``)."""
     if content == "zip":
         from .zipped import ZipContents
 
-        with ZipContents(envelope.random_access(stream, subject), subject) as found:
-            yield found
-    else:
-        with opened(stream, envelope, subject) as chunks:
-            yield _TarContents(chunks, subject, content is not None)
+        return ZipContents(envelope.random_access(stream, subject), subject)
+    return _tar_contents(stream, envelope, subject, content is not None)
+
+
+@contextlib.contextmanager
+def _tar_contents(stream: t.BinaryIO, envelope: Envelope, subject: str, adopted: bool) -> t.Iterator[Contents]:
+    with opened(stream, envelope, subject) as chunks:
+        yield _TarContents(chunks, subject, adopted)
 
 
 def members(plaintext: Plaintext, subject: str, adopted: bool = False) -> t.Iterator[tarfile.TarInfo]:
