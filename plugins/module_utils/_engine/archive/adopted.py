@@ -13,7 +13,7 @@ from ..base.units import format_utc
 from ..crypto import keyring
 from ..crypto.envelope import FernetEnvelope, PlainEnvelope, VouchedEnvelope
 from ..crypto.fernet import authenticate, check_form
-from .manifest import LARGEST, VERSION, dump, sealed
+from .manifest import LARGEST, VERSION, sealed, size_of
 from .reading import contents
 from .restore import checked
 
@@ -150,7 +150,7 @@ def manifest_of(opened: Opened, digests: Digests, place: Place, now: datetime, v
     }
     envelope = VouchedEnvelope(vouching) if vouching is not None and plain else opened.envelope
     manifest = sealed(manifest, envelope)
-    if len(dump(manifest)) > LARGEST:
+    if size_of(manifest) > LARGEST:
         raise IntegrityError("its manifest would be larger than the limit", place.original)
     return manifest
 

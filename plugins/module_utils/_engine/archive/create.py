@@ -20,8 +20,9 @@ from ..base.durable import TEMP_PREFIX, fsync_folder, make_folders, rename_witho
 from ..base.errors import DiskFullError, LogArchiveError, SourceError
 from ..base.periods import Period
 from ..base.progress import Advance
+from ..base.rows import rows_of
 from ..base.units import format_size, format_utc
-from .manifest import LARGEST, VERSION, bound_name, dump, load, sealed, source_bytes
+from .manifest import LARGEST, VERSION, bound_name, load, pieces, sealed, size_of, source_bytes
 from .naming import Group, manifest_key, revised
 from .packing import Packed, PackedSource, pack
 
@@ -29,7 +30,7 @@ if t.TYPE_CHECKING:
     from ..base.beneath import Identity
     from ..crypto.envelope import Envelope, NewEnvelope
     from ..sources.base import Source
-    from .facts import LocalArchive, Manifest, PeriodText, SourceFacts
+    from .facts import LocalArchive, Manifest, ManySources, PeriodText, SourceFacts
 
 ATTEMPTS = 3
 """How often a source that changes while it is read is packed before the caller's choice applies."""
@@ -56,14 +57,14 @@ class Contents(t.NamedTuple):
 class Created(t.NamedTuple):
     """One finished archive. seconds: wall-clock time of the packing; warnings: sentences about sources that changed.
 
-    identities: by path, device and inode of each file that was read.
+    identities: device and inode of each file that was read, in the order of the manifest.
     """
 
     path: str
     manifest: Manifest
     seconds: float
     warnings: t.List[str]
-    identities: t.Dict[str, Identity]
+    identities: t.Sequence[Identity]
 
 
 def find_unchanged(path: str, sources: t.Sequence[Source]) -> t.Optional[Manifest]:
@@ -144,11 +145,10 @@ def create_archive(
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
             try:
                 with _locked(part, held) as file:
-                    packed = _pack_steady(file, contents, envelope, refuse_changed, progress)
-                    manifest = sealed(_manifest(name, packed, contents, envelope), envelope)
-                    text = dump(manifest)
-                    _refuse_too_many(name, len(contents.sources), len(text))
-                    _write_new(manifest_key(part), text, held)
+                    packed, sources = _pack_steady(file, contents, envelope, refuse_changed, progress)
+                    manifest = sealed(_manifest(name, packed, contents, envelope, sources.facts), envelope)
+                    _refuse_too_many(name, len(contents.sources), size_of(manifest))
+                    _write_new(manifest_key(part), manifest, held)
                     os.replace(manifest_key(part), manifest_key(name), src_dir_fd=held, dst_dir_fd=held)
                     fsync_folder(held)
                     rename_without_overwrite(part, name, dir_fd=held)
@@ -167,8 +167,7 @@ def create_archive(
         if isinstance(error, FileExistsError):
             raise
         raise LogArchiveError("cannot write the archive '%s' (%s)" % (name, error.strerror), folder) from error
-    warnings = [_warning(source) for source in packed.sources if source.changed or source.vanished]
-    return Created(path, manifest, time.monotonic() - started, warnings, {source.path: source.identity for source in packed.sources})
+    return Created(path, manifest, time.monotonic() - started, sources.warnings, sources.identities)
 
 
 def _refuse_too_many(name: str, sources: int, size: int) -> None:
@@ -221,19 +220,41 @@ def remove_leftovers(folder: str) -> None:
                     os.unlink(leftover)
 
 
-def _pack_steady(file: t.BinaryIO, contents: Contents, envelope: Envelope, refuse_changed: bool, progress: t.Optional[Advance]) -> Packed:
+class _Sources:
+    """What is stated of the sources of one archive. facts: for the manifest, and warnings and identities for ``Created``; changed: the path
+    of the first that changed while it was read."""
+
+    def __init__(self, count: int) -> None:
+        self.facts = rows_of(t.cast("t.List[SourceFacts]", []), count)
+        self.warnings: t.List[str] = []
+        self.identities: t.List[Identity] = []
+        self.changed: t.Optional[str] = None
+
+    def take(self, selected: Source, packed: PackedSource) -> None:
+        self.facts.append(_source_facts(packed, selected.period))
+        # Nearly always they are equal: then one of them is kept.
+        self.identities.append(selected.identity if selected.identity == packed.identity else packed.identity)
+        if packed.changed or packed.vanished:
+            self.warnings.append(_warning(packed))
+        if packed.changed and self.changed is None:
+            self.changed = packed.path
+
+
+def _pack_steady(
+    file: t.BinaryIO, contents: Contents, envelope: Envelope, refuse_changed: bool, progress: t.Optional[Advance]
+) -> t.Tuple[Packed, _Sources]:
     for attempt in range(1, ATTEMPTS + 1):
         file.seek(0)
         file.truncate()
-        packed = pack(contents.sources, file, envelope, progress, contents.below)
-        changed = [source for source in packed.sources if source.changed]
-        if not changed or (attempt == ATTEMPTS and not refuse_changed):
+        sources = _Sources(len(contents.sources))
+        packed = pack(contents.sources, file, envelope, sources.take, progress, contents.below)
+        if sources.changed is None or (attempt == ATTEMPTS and not refuse_changed):
             file.flush()
             os.fsync(file.fileno())
-            return packed
+            return packed, sources
     raise SourceError(
         "it changed each of the %d times that it was read" % ATTEMPTS,
-        changed[0].path,
+        str(sources.changed),
         "Archive it after its rotation (quiet, require_closed), or accept changed sources",
     )
 
@@ -242,15 +263,14 @@ def _private(path: str, flags: int, folder: t.Optional[int] = None) -> int:
     return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=folder)
 
 
-def _write_new(name: str, data: bytes, folder: int) -> None:
+def _write_new(name: str, manifest: Manifest, folder: int) -> None:
     with open(_private(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, folder), "wb") as file:
-        file.write(data)
+        file.writelines(pieces(manifest))
         file.flush()
         os.fsync(file.fileno())
 
 
-def _manifest(name: str, packed: Packed, contents: Contents, envelope: Envelope) -> Manifest:
-    periods = {source.path: source.period for source in contents.sources}
+def _manifest(name: str, packed: Packed, contents: Contents, envelope: Envelope, sources: ManySources) -> Manifest:
     return {
         "version": VERSION,
         "engine": __version__,
@@ -261,7 +281,7 @@ def _manifest(name: str, packed: Packed, contents: Contents, envelope: Envelope)
         "tgz": {"size": packed.tgz_size, "sha256": packed.tgz_sha256},
         "encryption": envelope.facts,
         "period": _period(contents.period),
-        "sources": [_source_facts(source, periods[source.path]) for source in packed.sources],
+        "sources": sources,
     }
 
 

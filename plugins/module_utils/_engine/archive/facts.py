@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..base.rows import Rows
 from ..crypto.envelope import EncryptionFacts
 
 
@@ -61,6 +62,10 @@ class SourceFacts(_SourceNeeded, total=False):
     period: PeriodText
 
 
+ManySources = t.Union[t.List[SourceFacts], Rows[SourceFacts]]
+"""The sources of a manifest; compressed if they are many."""
+
+
 class _ManifestNeeded(t.TypedDict):
     version: int
     engine: str
@@ -71,7 +76,7 @@ class _ManifestNeeded(t.TypedDict):
     tgz: TgzFacts
     encryption: EncryptionFacts
     period: PeriodText
-    sources: t.List[SourceFacts]
+    sources: ManySources
 
 
 class AdoptedFacts(t.TypedDict):
@@ -89,8 +94,8 @@ class AdoptedFacts(t.TypedDict):
 
 
 class Manifest(_ManifestNeeded, total=False):
-    """The manifest of one archive. ``created`` in UTC; ``hmac`` in hex, from version 2 on if the archive is encrypted, or was adopted with
-    a key. ``adopted``: only of an adopted archive."""
+    """The manifest of one archive. ``created`` in UTC; ``sources`` is no list if they are many; ``hmac`` in hex, from version 2 on if the
+    archive is encrypted, or was adopted with a key. ``adopted``: only of an adopted archive."""
 
     hmac: str
     adopted: AdoptedFacts

@@ -24,6 +24,8 @@ FIRST_AUTHENTICATED = 2
 """The first version in which the manifest of an encrypted archive has an HMAC."""
 LARGEST = 64 << 20
 """Bytes; a larger manifest is refused unread. A manifest of 100,000 sources has about 30 MiB."""
+LARGE = 1 << 20
+"""Bytes; the sources of a larger manifest are read one by one."""
 MOST_MEMORY = 512 << 20
 """Bytes that a manifest may take in memory, by ``memory_of``: twice what the largest real one takes."""
 _VALUE_MEMORY = 64
@@ -33,7 +35,7 @@ if t.TYPE_CHECKING:
     from ..base.beneath import Local
     from ..crypto.envelope import Envelope
     from ..stores.base import Digests
-    from .facts import Manifest, PeriodText
+    from .facts import Manifest, PeriodText, SourceFacts
 
 _NEEDED: t.Dict[str, t.Any] = {
     "version": int,
@@ -59,7 +61,50 @@ _RANGES = {"mtime_ns": (FIRST_SECOND * 10**9, (LAST_SECOND + 1) * 10**9 - 1)}
 
 def dump(manifest: Manifest) -> bytes:
     """The canonical bytes of a manifest."""
-    return json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii") + b"\n"
+    return b"".join(pieces(manifest))
+
+
+def pieces(manifest: Manifest) -> t.Iterator[bytes]:
+    """The canonical bytes of a manifest, in pieces if it has many sources."""
+    sources: t.Any = manifest.get("sources")
+    # Rows: without loading their module for the few sources that most archives have.
+    if not hasattr(sources, "texts"):
+        yield _canonical(manifest) + b"\n"
+        return
+    for number, (name, value) in enumerate(sorted(manifest.items())):
+        yield (b"," if number else b"{") + _canonical(name) + b":"
+        if name == "sources":
+            yield b"["
+            for index, text in enumerate(sources.texts()):
+                yield b"," + text if index else text
+            yield b"]"
+        else:
+            yield _canonical(value)
+    yield b"}\n"
+
+
+def _canonical(value: t.Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+
+
+def size_of(manifest: Manifest) -> int:
+    """The number of its canonical bytes."""
+    return sum(map(len, pieces(manifest)))
+
+
+def sha256_of(manifest: Manifest) -> str:
+    """The SHA-256 of its canonical bytes, in lowercase hex."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for piece in pieces(manifest):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def plain(manifest: Manifest) -> t.Dict[str, t.Any]:
+    """The manifest as plain JSON: many sources take much memory in it."""
+    return {**manifest, "sources": list(manifest["sources"])}
 
 
 def load(path: Local) -> Manifest:
@@ -76,13 +121,12 @@ def parse(data: bytes, subject: str) -> Manifest:
         raise IntegrityError(
             "the manifest would take %s of memory or more; the limit is %s" % _sizes(memory_of(data), MOST_MEMORY), subject
         )
-    try:
-        manifest = json.loads(data)
-        # Every text in it must be one that this host can print, compare and record: a lone surrogate is none, unless it stands for a byte.
-        json.dumps(manifest, ensure_ascii=False).encode("utf-8", "surrogateescape")
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError("the manifest is not JSON (%s)" % error, subject) from error
-    _check(manifest, _NEEDED, "", subject)
+    defects: t.List[IntegrityError] = []
+    manifest = _large(data, subject, defects) if len(data) > LARGE else None
+    is_large = manifest is not None
+    if manifest is None:
+        manifest = _loaded(data, subject)
+    _check({**manifest, "sources": []} if is_large else manifest, _NEEDED, "", subject)
     if manifest["version"] > VERSION:
         raise IntegrityError(
             "the manifest has version %d; this engine reads up to %d" % (manifest["version"], VERSION),
@@ -99,20 +143,12 @@ def parse(data: bytes, subject: str) -> Manifest:
             _check_adopted(manifest, subject)
         if has_key(manifest["encryption"]) or hmac_key_id(manifest) is not None:
             _check(manifest, {"hmac": str}, "", subject)
-        if data != dump(manifest):
+        if not is_large and data != dump(t.cast("Manifest", manifest)):
             raise IntegrityError("the manifest is not canonical JSON", subject)
-    for index, source in enumerate(manifest["sources"]):
-        where = "sources[%d]." % index
-        _check(source, _NEEDED_OF_SOURCE, where, subject)
-        _check(source, {name: kind for name, kind in _OPTIONAL_OF_SOURCE.items() if name in source}, where, subject)
-        if "data" in source:
-            from ..base.sparse import problem_of
-
-            problem = problem_of(source["data"], source["size"])
-            if problem is not None:
-                raise IntegrityError("the manifest's '%sdata' %s" % (where, problem), subject)
-        if "period" in source:
-            _check_period(source["period"], where + "period", subject)
+    if defects:
+        raise defects[0]
+    for index, source in enumerate(() if is_large else manifest["sources"]):
+        _check_source(index, source, subject)
     _check_period(manifest["period"], "period", subject)
     return t.cast("Manifest", manifest)
 
@@ -141,6 +177,44 @@ def hmac_key_id(manifest: Manifest) -> t.Optional[str]:
 def content_of(manifest: t.Optional[Manifest]) -> t.Optional[str]:
     """What an adopted archive contains, of ``CONTENTS``; None for any other archive."""
     return manifest["adopted"]["content"] if manifest is not None and "adopted" in manifest else None
+
+
+def _loaded(data: bytes, subject: str) -> t.Any:
+    try:
+        manifest = json.loads(data)
+        # Every text in it must be one that this host can print, compare and record: a lone surrogate is none, unless it stands for a byte.
+        json.dumps(manifest, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError("the manifest is not JSON (%s)" % error, subject) from error
+    return manifest
+
+
+def _large(data: bytes, subject: str, defects: t.List[IntegrityError]) -> t.Optional[t.Dict[str, t.Any]]:
+    """The manifest if it is in canonical form and has sources. ``defects`` gets the first of a source: the version decides before it."""
+    from . import large
+
+    def check(index: int, source: t.Any) -> None:
+        try:
+            if not defects:
+                _check_source(index, source, subject)
+        except IntegrityError as error:
+            defects.append(error)
+
+    return large.read(data, check)
+
+
+def _check_source(index: int, source: t.Any, subject: str) -> None:
+    where = "sources[%d]." % index
+    _check(source, _NEEDED_OF_SOURCE, where, subject)
+    _check(source, {name: kind for name, kind in _OPTIONAL_OF_SOURCE.items() if name in source}, where, subject)
+    if "data" in source:
+        from ..base.sparse import problem_of
+
+        problem = problem_of(source["data"], source["size"])
+        if problem is not None:
+            raise IntegrityError("the manifest's '%sdata' %s" % (where, problem), subject)
+    if "period" in source:
+        _check_period(source["period"], where + "period", subject)
 
 
 def memory_of(data: bytes) -> int:
@@ -182,6 +256,7 @@ def authenticate(manifest: Manifest, envelope: Envelope, subject: str) -> bool:
 
 def check_sources(manifest: Manifest, subject: str) -> None:
     """Refuse a manifest with logs that a restore would refuse. Raises IntegrityError; subject names the manifest."""
+    from ..base.names import add_folders
     from ..base.staging import check_place
 
     names = {source["name"] for source in manifest["sources"]}
@@ -190,15 +265,14 @@ def check_sources(manifest: Manifest, subject: str) -> None:
     folders: t.Set[str] = set()
     for name in names:
         check_place(name, subject)
-        parts = name.split("/")
-        folders.update("/".join(parts[:count]) for count in range(1, len(parts)))
+        add_folders(folders, name)
     for name in sorted(names & folders):
         raise IntegrityError("the manifest has %s as a file and as a folder" % ascii(name), subject)
 
 
-def _covered(manifest: Manifest) -> bytes:
-    """What the HMAC covers: the canonical bytes of the manifest without the HMAC."""
-    return dump(t.cast("Manifest", {name: value for name, value in manifest.items() if name != "hmac"}))
+def _covered(manifest: Manifest) -> t.Iterator[bytes]:
+    """What the HMAC covers: the canonical bytes of the manifest without the HMAC, in pieces."""
+    return pieces(t.cast("Manifest", {name: value for name, value in manifest.items() if name != "hmac"}))
 
 
 def _check(value: t.Any, needed: t.Mapping[str, t.Any], where: str, subject: str) -> None:
@@ -256,6 +330,12 @@ def same_sources(one: Manifest, other: Manifest) -> bool:
     return source_identities(one) == source_identities(other)
 
 
-def source_identities(manifest: Manifest) -> t.Tuple[t.Tuple[str, int, str], ...]:
-    """Path, size and SHA-256 of each source, in order: equal for archives of the same bytes of the same sources."""
-    return tuple(sorted((source["path"], source["size"], source["sha256"]) for source in manifest["sources"]))
+def source_identities(manifest: Manifest) -> bytes:
+    """A digest of path, size and SHA-256 of each source: equal for archives of the same bytes of the same sources."""
+    import hashlib
+
+    def digest(source: SourceFacts) -> bytes:
+        text = "%s/%d/%s" % (source["path"], source["size"], source["sha256"])
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+    return hashlib.sha256(b"".join(sorted(map(digest, manifest["sources"])))).digest()

@@ -67,15 +67,18 @@ class PackedSource(t.NamedTuple):
     data: t.Optional[sparse.Data]
 
 
+Take = t.Callable[["Source", PackedSource], None]
+"""Called with each source as it was selected and as it was packed."""
+
+
 class Packed(t.NamedTuple):
-    """The result of ``pack``: size and digests of the archive and of the tgz inside, and the sources."""
+    """The result of ``pack``: size and digests of the archive and of the tgz inside."""
 
     size: int
     md5: str
     sha256: str
     tgz_size: int
     tgz_sha256: str
-    sources: t.List[PackedSource]
 
 
 def member_name(path: str, below: str = "/") -> str:
@@ -87,6 +90,7 @@ def pack(
     sources: t.Iterable[Source],
     sink: t.BinaryIO,
     envelope: Envelope,
+    take: Take,
     progress: t.Optional[Advance] = None,
     below: str = "/",
 ) -> Packed:
@@ -94,21 +98,25 @@ def pack(
 
     sources: regular files, opened below their ``root``; packed in the order of their member names, so that the same sources give the
     same tgz.
-    envelope: encloses the tgz. progress: called with the number of source bytes read since the last call. below: the folder of all
-    sources; their names in the tar begin there.
+    envelope: encloses the tgz. take: gets each source once it is packed. progress: called with the number of source bytes
+    read since the last call. below: the folder of all sources; their names in the tar begin there.
     A source that grows is packed with the size that it had at first; one that shrinks is filled with zeros to that size: the tar
     stays whole, and ``changed`` is set. Raises SourceError for a source that cannot be read, MissingLibraryError, and the OSError of
     ``sink``.
     """
     archive = _Archive(sink, envelope.seal())
-    ordered = sorted(sources, key=lambda source: member_name(source.path, below).encode("utf-8", "surrogateescape"))
+    sources = list(sources)
+    if all(source.path.isascii() for source in sources):
+        # The same order, without a copy of each name.
+        ordered = sorted(sources, key=lambda source: source.path)
+    else:
+        ordered = sorted(sources, key=lambda source: member_name(source.path, below).encode("utf-8", "surrogateescape"))
     gzip = _Gzip(archive.write, sum(source.size for source in ordered) + tarfile.RECORDSIZE)
-    packed = []
     tar_size = 0
     try:
         for source in ordered:
             one, size = _pack_source(source, below, gzip, progress)
-            packed.append(one)
+            take(source, one)
             tar_size += size
         gzip.write(bytes(2 * tarfile.BLOCKSIZE + -(tar_size + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE))
         gzip.finish()
@@ -116,7 +124,7 @@ def pack(
         gzip.close()
     archive.finish()
     digests = (archive.md5.hexdigest(), archive.sha256.hexdigest())
-    return Packed(archive.size, *digests, archive.tgz_size, archive.tgz_sha256.hexdigest(), packed)
+    return Packed(archive.size, *digests, archive.tgz_size, archive.tgz_sha256.hexdigest())
 
 
 def _pack_source(selected: Source, below: str, gzip: _Gzip, progress: t.Optional[Advance]) -> t.Tuple[PackedSource, int]:

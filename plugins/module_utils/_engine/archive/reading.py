@@ -9,6 +9,7 @@ An archive that an earlier script made may be a zip instead (``content`` of its 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import tarfile
 import typing as t
@@ -75,19 +76,23 @@ def members(plaintext: Plaintext, subject: str, adopted: bool = False) -> t.Iter
 
     adopted: pass over folders, and take "./dump.sql" for "dump.sql": so does tar write what it finds in a folder.
     """
+    # Digests take less memory than names.
     names = set()
     try:
         with tarfile.open(fileobj=t.cast(t.Any, plaintext), mode="r:", errorlevel=2, tarinfo=_Header) as archive:
-            for member in archive:
+            for member in iter(archive.next, None):
+                # Else tarfile keeps the headers of all of them.
+                t.cast(t.Any, archive).members.clear()
                 if adopted:
                     if member.isdir():
                         plaintext.begin()
                         continue
                     member.name = plain(member.name)
                 _check_member(member, subject)
-                if member.name in names:
+                name = hashlib.sha256(member.name.encode("utf-8", "surrogateescape")).digest()[:16]
+                if name in names:
                     raise IntegrityError("the archive has %s twice" % ascii(member.name), subject)
-                names.add(member.name)
+                names.add(name)
                 yield member
                 plaintext.begin()
     except (tarfile.TarError, ValueError, OverflowError) as error:

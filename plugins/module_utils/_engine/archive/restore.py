@@ -14,13 +14,14 @@ import typing as t
 from ..base import sparse
 from ..base.errors import IntegrityError
 from ..base.progress import Advance
+from ..base.rows import Rows
 from ..base.staging import ExtractedFile, StagedFile, Staging, failing_clearly, staging_in
 from .manifest import content_of
 from .reading import QUEUED, Contents, batches, contents, refuse_cut, stored_part
 
 if t.TYPE_CHECKING:
     from ..crypto.envelope import Envelope
-    from .facts import Manifest
+    from .facts import Manifest, SourceFacts
 
 
 class Placing(t.NamedTuple):
@@ -44,7 +45,7 @@ def restore(
     manifest: t.Optional[Manifest] = None,
     placing: Placing = NO_OVERWRITE,
     progress: t.Optional[Advance] = None,
-) -> t.List[ExtractedFile]:
+) -> t.Collection[ExtractedFile]:
     """Extract one archive below a folder, in bounded memory.
 
     stream: the archive, seekable. envelope: encloses it. subject: how errors name the archive. manifest: every file's SHA-256 is
@@ -57,11 +58,8 @@ def restore(
         envelope.authenticate(stream, None if manifest is None else manifest["archive"]["sha256"], subject)
         stream.seek(0)
         with contents(stream, envelope, subject, content_of(manifest)) as inside:
-            staged = _extract(inside, staging, placing.without, subject, progress)
-        if manifest is not None:
-            _compare(staged, manifest, subject)
-            staged = _with_nanoseconds(staged, manifest)
-        return staging.publish([file for file in staged if file.name not in placing.without], placing.overwrite)
+            staged = _extract(inside, staging, placing.without, _Expected(manifest, subject), subject, progress)
+        return staging.publish(staged, placing.overwrite)
 
 
 def check_contents(stream: t.BinaryIO, envelope: Envelope, manifest: Manifest, subject: str) -> None:
@@ -69,12 +67,60 @@ def check_contents(stream: t.BinaryIO, envelope: Envelope, manifest: Manifest, s
     stream.seek(0)
     envelope.authenticate(stream, manifest["archive"]["sha256"], subject)
     stream.seek(0)
-    found = []
+    expected = _Expected(manifest, subject)
     with contents(stream, envelope, subject, content_of(manifest)) as inside:
         for member in inside.members():
-            found.append(checked(member, inside, subject))
+            expected.compare(checked(member, inside, subject))
         inside.finish()
-    _compare(found, manifest, subject)
+    expected.finish()
+
+
+class _Expected:
+    """What a manifest states of the files of an archive, in whatever order. Of an archive of ours it is the order of the archive, and then
+    nothing of it is kept in memory. Without a manifest everything is right.
+
+    An archive that differs is refused at the end: a damaged one ends with an error before that, which says more.
+    """
+
+    def __init__(self, manifest: t.Optional[Manifest], subject: str) -> None:
+        self._subject = subject
+        self._sources: t.Optional[t.Iterator[SourceFacts]] = None if manifest is None else iter(manifest["sources"])
+        self._passed: t.Dict[str, SourceFacts] = {}
+        self._problems: t.List[t.Tuple[str, str]] = []
+
+    def compare(self, file: StagedFile) -> StagedFile:
+        """Compare a file; returns it with the whole modification time that the manifest states. The tar has its seconds."""
+        if self._sources is None:
+            return file
+        source = self._source(file.name)
+        if source is None:
+            self._refuse(file.name, "is not in the manifest")
+        elif (file.size, file.sha256, _pairs(file.data)) != (source["size"], source["sha256"], _pairs(source.get("data"))):
+            self._refuse(file.name, "differs")
+        elif source["mtime_ns"] // 10**9 * 10**9 == file.mtime_ns:
+            return file._replace(mtime_ns=source["mtime_ns"])
+        return file
+
+    def _source(self, name: str) -> t.Optional[SourceFacts]:
+        if name in self._passed:
+            return self._passed.pop(name)
+        for source in self._sources or ():
+            if source["name"] == name:
+                return source
+            self._passed[source["name"]] = source
+        return None
+
+    def _refuse(self, name: str, why: str) -> None:
+        self._problems = [min([*self._problems, (name, why)])]
+
+    def finish(self) -> None:
+        """Raise IntegrityError unless the archive had exactly these files; it names the first of them."""
+        for name in self._passed:
+            self._refuse(name, "is missing from the archive")
+        for source in self._sources or ():
+            self._refuse(source["name"], "is missing from the archive")
+        for name, why in self._problems:
+            raise IntegrityError("the archive does not match its manifest: %s %s" % (ascii(name), why), self._subject)
 
 
 def checked(member: tarfile.TarInfo, inside: Contents, subject: str) -> StagedFile:
@@ -95,16 +141,26 @@ def _times(member: tarfile.TarInfo) -> t.Tuple[int, int]:
     return member.mode & 0o777, math.floor(member.mtime) * 10**9
 
 
+def _staged(row: t.Sequence[t.Any]) -> StagedFile:
+    file = StagedFile(*row)
+    return file if file.data is None else file._replace(data=[(offset, length) for offset, length in file.data])
+
+
 def _extract(
-    inside: Contents, staging: Staging, without: t.AbstractSet[str], subject: str, progress: t.Optional[Advance]
-) -> t.List[StagedFile]:
+    inside: Contents,
+    staging: Staging,
+    without: t.AbstractSet[str],
+    expected: _Expected,
+    subject: str,
+    progress: t.Optional[Advance],
+) -> Rows[StagedFile]:
     from concurrent.futures import ThreadPoolExecutor
 
-    staged: t.List[StagedFile] = []
+    staged = Rows(_staged)
     with ThreadPoolExecutor(1) as hasher:
         for member in inside.members():
             if member.name in without:
-                staged.append(checked(member, inside, subject))
+                expected.compare(checked(member, inside, subject))
                 if progress is not None:
                     progress(member.size)
                 continue
@@ -132,9 +188,11 @@ def _extract(
             if progress is not None and stored.data is not None:
                 progress(member.size - stored.size)
             mode, mtime_ns = _times(member)
-            staged.append(StagedFile(member.name, number, member.size, sha256.hexdigest(), mode, mtime_ns, stored.data))
+            one = StagedFile(member.name, number, member.size, sha256.hexdigest(), mode, mtime_ns, stored.data)
+            staged.append(expected.compare(one))
         # The rest after the end of the tar must be read too: the signature and the gzip checksum are checked at the very end.
         inside.finish()
+    expected.finish()
     return staged
 
 
@@ -143,20 +201,5 @@ def _hash(sha256: t.Any, pieces: t.Sequence[memoryview]) -> None:
         sha256.update(piece)
 
 
-def _compare(staged: t.Sequence[StagedFile], manifest: Manifest, subject: str) -> None:
-    found = {file.name: (file.size, file.sha256, _pairs(file.data)) for file in staged}
-    expected = {source["name"]: (source["size"], source["sha256"], _pairs(source.get("data"))) for source in manifest["sources"]}
-    for name in sorted(found.keys() | expected.keys()):
-        if found.get(name) != expected.get(name):
-            what = "is missing from the archive" if name not in found else "is not in the manifest" if name not in expected else "differs"
-            raise IntegrityError("the archive does not match its manifest: %s %s" % (ascii(name), what), subject)
-
-
 def _pairs(data: t.Optional[t.Iterable[t.Sequence[int]]]) -> t.Optional[t.List[t.Tuple[int, ...]]]:
     return None if data is None else [tuple(entry) for entry in data]
-
-
-def _with_nanoseconds(staged: t.Sequence[StagedFile], manifest: Manifest) -> t.List[StagedFile]:
-    """The files with the whole modification times that the manifest states; the tar has their seconds."""
-    exact = {source["name"]: source["mtime_ns"] for source in manifest["sources"]}
-    return [file._replace(mtime_ns=exact[file.name]) if exact[file.name] // 10**9 * 10**9 == file.mtime_ns else file for file in staged]

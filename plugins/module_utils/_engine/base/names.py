@@ -11,6 +11,7 @@ be another one, so it is refused. That concerns a module under a locale such as 
 from __future__ import annotations
 
 import sys
+import typing as t
 
 HINT = "Set PYTHONUTF8=1 in its environment (Ansible's keyword environment)"
 
@@ -23,6 +24,14 @@ def plain(name: str) -> str:
 def is_exact(name: str) -> bool:
     """Whether this process takes the name as its bytes."""
     return name.isascii() or sys.getfilesystemencoding() == "utf-8"
+
+
+def add_folders(folders: t.Set[str], name: str) -> None:
+    """Add the folders on the way to a relative path. folders: those of others, each with the folders on the way to it."""
+    folder = name.rpartition("/")[0]
+    while folder and folder not in folders:
+        folders.add(folder)
+        folder = folder.rpartition("/")[0]
 
 
 def inexact() -> str:

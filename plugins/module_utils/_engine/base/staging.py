@@ -16,7 +16,8 @@ import typing as t
 from . import beneath, protected, sparse
 from .durable import TEMP_PREFIX
 from .errors import ConfigError, DiskFullError, IntegrityError, LogArchiveError
-from .names import HINT, inexact, is_exact
+from .names import HINT, add_folders, inexact, is_exact
+from .rows import Rows, rows_of
 
 STAGING_PREFIX = TEMP_PREFIX + "restore-"
 CHUNK = 1 << 17
@@ -91,7 +92,7 @@ class Staging:
         """A new file in the staging folder, open for reading and writing."""
         return open(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._folder), "w+b")
 
-    def publish(self, staged: t.Sequence[StagedFile], overwrite: bool) -> t.List[ExtractedFile]:
+    def publish(self, staged: t.Collection[StagedFile], overwrite: bool) -> t.Collection[ExtractedFile]:
         """Rename the staged files to their places; LogArchiveError, with nothing done, if one cannot be written to its place."""
         files = _planned(staged, self._destination, self._root, overwrite)
         for file, extracted in zip(staged, files):
@@ -169,7 +170,7 @@ def check_destination(destination: str) -> None:
         beneath.real_path(destination)
 
 
-def planned(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -> t.List[ExtractedFile]:
+def planned(staged: t.Collection[StagedFile], destination: str, overwrite: bool) -> t.Collection[ExtractedFile]:
     """What ``Staging.publish`` would return; raises what it would raise."""
     if not os.path.lexists(destination):
         check_destination(destination)
@@ -178,14 +179,17 @@ def planned(staged: t.Sequence[StagedFile], destination: str, overwrite: bool) -
         return _planned(staged, destination, root, overwrite)
 
 
-def _planned(staged: t.Sequence[StagedFile], destination: str, root: int, overwrite: bool) -> t.List[ExtractedFile]:
-    planned = []
+def _planned(staged: t.Collection[StagedFile], destination: str, root: int, overwrite: bool) -> t.Collection[ExtractedFile]:
+    planned: t.Union[t.List[ExtractedFile], Rows[ExtractedFile]] = rows_of([], len(staged), ExtractedFile._make)
     conflicts = []
-    names = {file.name for file in staged}
+    folders: t.Set[str] = set()
+    for file in staged:
+        add_folders(folders, file.name)
+    clashing = {file.name for file in staged if file.name in folders}
     sound: t.Set[str] = set()
     for file in staged:
         path = os.path.join(destination, file.name)
-        there = _refuse_obstacles(root, destination, file.name, names, sound)
+        there = _refuse_obstacles(root, destination, file.name, clashing, sound)
         unchanged = there and _has(root, file.name, file.size, file.sha256, file.data)
         if there and not unchanged and not overwrite:
             conflicts.append(path)
@@ -199,11 +203,11 @@ def _planned(staged: t.Sequence[StagedFile], destination: str, root: int, overwr
     return planned
 
 
-def _refuse_obstacles(root: int, destination: str, name: str, names: t.Container[str], sound: t.Set[str]) -> bool:
+def _refuse_obstacles(root: int, destination: str, name: str, clashing: t.Container[str], sound: t.Set[str]) -> bool:
     """Whether something has this name already; raises LogArchiveError if it, or a folder on the way, is an obstacle.
 
     An obstacle is a symbolic link, a file in the place of a folder or the other way round, and a folder in which others can exchange
-    names. sound: folders that are known to be none; grows.
+    names. clashing: names of files that are folders of others. sound: folders that are known to be none; grows.
     """
     parts = name.split("/")
     for count in range(1, len(parts) + 1):
@@ -218,7 +222,7 @@ def _refuse_obstacles(root: int, destination: str, name: str, names: t.Container
             mode = None
         if mode is not None and stat.S_ISLNK(mode):
             raise LogArchiveError("the path of a restored file contains a symbolic link", ascii(path), "Choose another destination")
-        if (mode is not None and stat.S_ISDIR(mode) != folder) or (folder and relative in names):
+        if (mode is not None and stat.S_ISDIR(mode) != folder) or (folder and relative in clashing):
             found, needed = ("file", "folder") if folder else ("folder", "file")
             raise LogArchiveError(
                 "a %s exists in place of a %s of the archive" % (found, needed), ascii(path), "Choose another destination"

@@ -54,13 +54,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def restore(options: argparse.Namespace) -> int:
     """Restore archives. One that fails does not keep the others from being restored."""
+    from ..base.rows import Rows
     from ..holdings.restore import failure, restore_from_stores
     from ..holdings.trust import Choice
     from ..tell import report
 
     check_range(options)
     check_foreign(options)
-    results: t.List[RestoredRow] = []
+    results: Rows[RestoredRow] = Rows()
     done: t.List[Restored] = []
     with contextlib.ExitStack() as stack:
         holdings: t.List[Holdings] = []
@@ -78,12 +79,13 @@ def restore(options: argparse.Namespace) -> int:
             progress_of(options),
             lambda text: output.print_error("log-archive: %s" % line(text)),
         ):
-            results += _rows(restored, options.dry_run)
+            for row in _rows(restored, options.dry_run):
+                results.append(row)
             done.append(restored)
             if restored.error is not None:
                 output.print_error("log-archive: %s was not restored: %s" % (line(restored.key), restored.error))
     if options.json:
-        output.print_json(results)
+        output.print_json(list(results))
     else:
         output.print_text(report.restored(results))
     output.print_library_problems()
@@ -116,14 +118,12 @@ def holdings_of(document: JobDocument, options: argparse.Namespace, stack: conte
     )
 
 
-def _rows(restored: Restored, dry_run: bool) -> t.List[RestoredRow]:
+def _rows(restored: Restored, dry_run: bool) -> t.Iterator[RestoredRow]:
     """The rows of one archive: one for each file, or one without a file if it failed."""
     common = {"archive": restored.key, "store": restored.store, "authenticated": restored.authenticated, "error": None}
     if restored.error is not None:
         failed = dict(common, path=None, name=None, size=0, sha256=None, state="failed", error=str(restored.error))
-        return [t.cast("RestoredRow", failed)]
-    rows = []
+        yield t.cast("RestoredRow", failed)
     for file in restored.files:
         state = "would be written" if dry_run and file.state == "written" else file.state
-        rows.append(t.cast("RestoredRow", {**common, **file._asdict(), "state": state}))
-    return rows
+        yield t.cast("RestoredRow", {**common, **file._asdict(), "state": state})

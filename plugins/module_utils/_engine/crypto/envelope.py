@@ -107,8 +107,8 @@ class PlainEnvelope:
         """What is enclosed, for who has to seek in it; call ``authenticate`` first. Raises IntegrityError."""
         return stream
 
-    def hmac_of(self, manifest: bytes) -> t.Optional[str]:
-        """The HMAC of a manifest, in lowercase hex (see ``crypto.mac``); None, because there is no key."""
+    def hmac_of(self, manifest: t.Iterable[bytes]) -> t.Optional[str]:
+        """The HMAC of the pieces of a manifest, in lowercase hex (see ``crypto.mac``); None, because there is no key."""
         return None
 
 
@@ -118,7 +118,7 @@ class VouchedEnvelope(PlainEnvelope):
     def __init__(self, key: keyring.Key) -> None:
         self._hmac_key = mac.derive_key(key.secret)
 
-    def hmac_of(self, manifest: bytes) -> t.Optional[str]:
+    def hmac_of(self, manifest: t.Iterable[bytes]) -> t.Optional[str]:
         return mac.hmac_of(self._hmac_key, manifest)
 
 
@@ -181,7 +181,7 @@ class FernetEnvelope:
     def random_access(self, stream: t.BinaryIO, subject: str) -> t.BinaryIO:
         return t.cast(t.BinaryIO, io.BufferedReader(RandomReader(stream, self._key.secret, subject)))
 
-    def hmac_of(self, manifest: bytes) -> t.Optional[str]:
+    def hmac_of(self, manifest: t.Iterable[bytes]) -> t.Optional[str]:
         if self._hmac_key is None:
             self._hmac_key = mac.derive_key(self._key.secret)
         return mac.hmac_of(self._hmac_key, manifest)

@@ -10,6 +10,7 @@ HMAC-SHA-256 (RFC 2104) with the 32 bytes that HKDF-SHA-256 (RFC 5869) derives f
 from __future__ import annotations
 
 import hmac
+import typing as t
 
 from ..base.libraries import needed
 
@@ -25,9 +26,12 @@ def derive_key(secret: bytes) -> bytes:
     return HKDF(SHA256(), 32, SALT, INFO).derive(secret)
 
 
-def hmac_of(key: bytes, data: bytes) -> str:
-    """The HMAC of the data, in lowercase hex. key: of ``derive_key``."""
-    return hmac.new(key, data, "sha256").hexdigest()
+def hmac_of(key: bytes, pieces: t.Iterable[bytes]) -> str:
+    """The HMAC of data, in lowercase hex. key: of ``derive_key``. pieces: of the data."""
+    made = hmac.new(key, digestmod="sha256")
+    for piece in pieces:
+        made.update(piece)
+    return made.hexdigest()
 
 
 def matches(one: str, other: str) -> bool:

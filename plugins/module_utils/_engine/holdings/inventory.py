@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import collections
 import io
 import threading
 import typing as t
 from datetime import datetime
 
-from ..archive.manifest import LARGEST, memory_of, parse, period_of, source_bytes
+from ..archive.manifest import LARGEST, memory_of, parse, period_of, plain, source_bytes
 from ..archive.naming import MANIFEST_SUFFIX, day_of, folder_key, head_of, manifest_key, unrevised
 from ..base.errors import ArchiveNotFoundError, IntegrityError, LogArchiveError, StoreNotFoundError
 from ..base.lists import some
@@ -206,14 +207,14 @@ def choose(archives: t.Iterable[StoredArchive], choice: Choice) -> t.List[Stored
 
 def held_archive(store: Store, archive: StoredArchive) -> HeldArchive:
     """What is reported of an archive: the fields of its manifest, its place and its size."""
-    return {
-        **archive.manifest,
+    more = {
         "key": archive.key,
         "location": store.location(archive.key),
         "size": archive.size,
         "modified": archive.modified,
         "source_bytes": source_bytes(archive.manifest),
     }
+    return t.cast("HeldArchive", {**plain(archive.manifest), **more})
 
 
 def totals(archives: t.Sequence[StoredArchive]) -> Totals:
@@ -299,8 +300,13 @@ def effective(archives: t.Iterable[StoredArchive], time: t.Callable[[Manifest], 
     """
     latest: t.Dict[t.Tuple[str, str], str] = {}
     times = {}
-    for archive in sorted(archives, key=lambda archive: unrevised(archive.key)[1]):
+    archives = sorted(archives, key=lambda archive: unrevised(archive.key)[1])
+    revisions = collections.Counter(unrevised(archive.key)[0] for archive in archives)
+    for archive in archives:
         first = unrevised(archive.key)[0]
+        if revisions[first] == 1:
+            times[archive.key] = time(archive.manifest)
+            continue
         logs = [(first, source["path"]) for source in archive.manifest["sources"]]
         times[archive.key] = newest = max([time(archive.manifest), *(latest[log] for log in logs if log in latest)])
         latest.update(dict.fromkeys(logs, newest))

@@ -21,6 +21,7 @@ from ..base.errors import (
 )
 from ..base.lists import some
 from ..base.progress import Advance, Progress, no_progress
+from ..base.rows import rows_of
 from ..base.staging import ExtractedFile, check_destination, failing_clearly, has, remove_leftovers, staging_in
 from . import inventory
 from .inventory import StoredArchive
@@ -40,7 +41,7 @@ class Restored(t.NamedTuple):
 
     key: str
     store: t.Optional[str]
-    files: t.List[ExtractedFile]
+    files: t.Collection[ExtractedFile]
     authenticated: t.Optional[bool]
     error: t.Optional[LogArchiveError] = None
 
@@ -150,18 +151,21 @@ def last_states(
     order = {archive.key: number for number, archive in enumerate(archives)}
     # By when it was archived: an archive of many logs begins with the oldest of them, and the clock that dated the logs may be set back.
     made = inventory.effective(archives, lambda manifest: manifest["created"])
-    for archive in sorted(archives, key=lambda one: (one.authenticated is True, made[one.key], order[one.key]), reverse=True):
+    latest_first = sorted(archives, key=lambda one: (one.authenticated is True, made[one.key], order[one.key]), reverse=True)
+    for archive in latest_first:
         host = archive.manifest["host"]
         sources = archive.manifest["sources"]
         named = not names or not {archive.key, archive.manifest["archive"]["name"]}.isdisjoint(names)
-        logs = [(host, source["path"]) for source in sources if named or source["path"] in names]
-        last = set(logs) - seen
-        without = {source["name"] for source in sources if (host, source["path"]) not in last}
+        without: t.Set[str] = set()
+        if seen or not named:
+            without = {s["name"] for s in sources if (host, s["path"]) in seen or not (named or s["path"] in names)}
         if len(without) < len(sources):
             wanted.append((archive, without))
         else:
             replaced.append(archive)
-        seen.update(logs)
+        # Of one archive with many logs, a set of them would take more memory than all the rest.
+        if archive is not latest_first[-1]:
+            seen.update((host, source["path"]) for source in sources if named or source["path"] in names)
     return sorted(wanted, key=lambda item: order[item[0].key]), sorted(replaced, key=lambda archive: order[archive.key])
 
 
@@ -178,13 +182,15 @@ def _older_states(replaced: t.Sequence[StoredArchive]) -> str:
     )
 
 
-def files_by_manifest(archive: StoredArchive, destination: str, state: str, without: t.AbstractSet[str]) -> t.List[ExtractedFile]:
+def files_by_manifest(archive: StoredArchive, destination: str, state: str, without: t.AbstractSet[str]) -> t.Collection[ExtractedFile]:
     """The files that restoring the archive gives, each with this state, by its manifest. without: names of files that are left out."""
-    return [
+    sources = archive.manifest["sources"]
+    files = (
         ExtractedFile(os.path.join(destination, source["name"]), source["name"], source["size"], source["sha256"], state)
-        for source in archive.manifest["sources"]
+        for source in sources
         if source["name"] not in without
-    ]
+    )
+    return rows_of(files, len(sources), ExtractedFile._make)
 
 
 def _restore_copy(stock: Stock, archive: StoredArchive, destination: str, placing: Placing, check: bool, progress: Progress) -> Restored:
@@ -216,7 +222,7 @@ def _restore_copy(stock: Stock, archive: StoredArchive, destination: str, placin
 
 def _fetch_and_extract(
     listed: Listed, archive: StoredArchive, destination: str, placing: Placing, progress: Advance
-) -> t.Tuple[bool, t.List[ExtractedFile]]:
+) -> t.Tuple[bool, t.Collection[ExtractedFile]]:
     """Fetch an archive to the destination's staging folder and extract it (see ``archive.restore``). Returns whether its manifest is
     authenticated, and the files."""
     subject = listed.store.location(archive.key)

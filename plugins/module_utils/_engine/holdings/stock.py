@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..archive.manifest import period_of
+from ..archive.manifest import period_of, source_identities
 from ..base.errors import ArchiveNotFoundError, LogArchiveError
 from ..crypto.envelope import NOT_OFFLINE, Offline
 from ..stores.base import Store
@@ -158,7 +158,7 @@ class Listed:
 def _logs(archive: StoredArchive) -> t.Any:
     """What two archives of the same logs have in common (their ciphertexts always differ)."""
     manifest = archive.manifest
-    return manifest["host"], manifest["job"], frozenset((s["path"], s["size"], s["sha256"]) for s in manifest["sources"])
+    return manifest["host"], manifest["job"], source_identities(manifest)
 
 
 def _name(options: StoreOptions) -> str:

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import typing as t
 from datetime import datetime
 
-from ..archive.manifest import authenticate, bound_name, check_sources, dump, hmac_key_id
+from ..archive.manifest import authenticate, bound_name, check_sources, hmac_key_id, sha256_of
 from ..archive.naming import is_placed
 from ..base.errors import IntegrityError, KeyMissingError, KeyringError
 from ..crypto import envelope
@@ -135,7 +134,7 @@ class Trust:
             return True
         if signed is None:
             return None if authenticated is None else False
-        if signed != hashlib.sha256(dump(manifest)).hexdigest():
+        if signed != sha256_of(manifest):
             raise IntegrityError("the archive was replaced: its manifest is not the one that the ledger has", subject)
         return True
 

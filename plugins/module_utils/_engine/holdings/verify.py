@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..archive.manifest import digests, dump
+from ..archive.manifest import digests, size_of
 from ..archive.naming import MANIFEST_SUFFIX, is_archive_key, manifest_key
 from ..base.errors import IntegrityError, KeyringError, StoreNotFoundError
 from ..base.levels import AUTHENTICATED, reaches
@@ -225,7 +225,7 @@ def _other_bytes(store: Store, key: str, manifest: Manifest) -> t.Optional[str]:
 
 def _changed(store: Store, key: str, manifest: Manifest, sizes: t.Mapping[str, int], trust: Trust) -> t.Optional[str]:
     """What is wrong with an archive that is in its place, as far as it shows without reading the archive."""
-    right = ([manifest["archive"]["size"]], [len(dump(one)) for one in trust.may_have(key)])
+    right = ([manifest["archive"]["size"]], [size_of(one) for one in trust.may_have(key)])
     for name, what, known in ((key, "archive", right[0]), (manifest_key(key), "manifest", right[1])):
         if sizes[name] not in known:
             return "the %s has %d bytes, and the catalog records %d: it was replaced" % (what, sizes[name], known[0])

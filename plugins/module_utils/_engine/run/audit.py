@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import typing as t
 from datetime import datetime, timezone
 
-from ..archive.manifest import dump
+from ..archive import manifest as manifests
 from ..archive.naming import MANIFEST_SUFFIX, day_of, folder_key, folder_keys, host_name, is_archive_key, manifest_key, unrevised
 from ..base.errors import LogArchiveError
 from ..holdings.heads import heads_in
@@ -121,7 +120,7 @@ class Audit:
         for archive in archives:
             if archive.key not in held or exchanged.get(archive.key) == archive.manifest:
                 continue
-            if hashlib.sha256(dump(archive.manifest)).hexdigest() != held[archive.key].manifest:
+            if manifests.sha256_of(archive.manifest) != held[archive.key].manifest:
                 text = "it was replaced: its manifest is not the one of entry %d of the ledger" % held[archive.key].seq
                 found.append(Finding("replaced", archive.key, "%s: %s" % (store.location(archive.key), text)))
         return found

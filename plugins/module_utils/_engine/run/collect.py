@@ -20,6 +20,8 @@ if t.TYPE_CHECKING:
 
     AnySource = t.TypeVar("AnySource", Source, Pending)
 
+PORTION = 5000
+"""Sources that are looked for in the catalog at once."""
 LISTED = 10
 """Files and folders that are errors of their own; all are in the record as skipped."""
 
@@ -27,6 +29,9 @@ LISTED = 10
 def collect(run: Context) -> t.List[Source]:
     """Collect the sources of the job and archive those that are not archived yet; return the sources that may be deleted afterwards."""
     run.recorder.begin(run.collector.step)
+    # A later step looks at archived logs only to delete them.
+    if not run.document["delete_sources"]:
+        run.collector.archived = lambda folder, names: run.catalog.names.last_states(run.job, folder, names)
     with contextlib.ExitStack() as stack:
         try:
             collected = stack.enter_context(run.collector.collect(run.now, looks_back_to(run), run.progress, run.check))
@@ -83,8 +88,13 @@ def _has_retention(run: Context) -> bool:
 
 
 def _not_archived(run: Context, sources: t.Sequence[AnySource]) -> t.List[AnySource]:
-    archived = run.catalog.archived_sources(run.job, [source.path for source in sources])
-    return [source for source in sources if (source.path, source.size, source.mtime_ns) not in archived]
+    new: t.List[AnySource] = []
+    # In portions: what is archived of 100,000 sources takes much memory.
+    for start in range(0, len(sources), PORTION):
+        some = sources[start : start + PORTION]
+        archived = run.catalog.archived_sources(run.job, [source.path for source in some])
+        new += [source for source in some if (source.path, source.size, source.mtime_ns) not in archived]
+    return new
 
 
 def _report_missing(run: Context, collected: Collected) -> None:

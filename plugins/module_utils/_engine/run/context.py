@@ -23,6 +23,7 @@ if t.TYPE_CHECKING:
     from ..config.document import JobDocument
     from ..holdings.retention import Item
     from ..holdings.trust import Trust
+    from ..state.entry import Entry
     from .ledger import Keeper
     from .signed import Signed
 
@@ -111,13 +112,13 @@ class Context:
             self._keeper = Keeper(self.catalog, self.document["state"], self.host, self.job)
         return self._keeper
 
-    def enter(self, begins_with: str) -> None:
+    def enter(self, begins_with: str, known: t.Optional[Entry] = None) -> None:
         """Enter in the ledger what stores have verified since (see ``Keeper.enter``). A failure is recorded once; the next run goes on."""
         if self.ledger_error is not None:
             return
         self.recorder.begin("ledger", listed=False)
         try:
-            self.ledger.enter(begins_with)
+            self.ledger.enter(begins_with, known)
         except MissingLibraryError as error:
             self.ledger_error = error
             self.recorder.warn("no ledger is kept: %s" % error)

@@ -39,7 +39,7 @@ def deliver(run: Context, entry: Entry, archive: ArchiveRecord) -> None:
         if copies[name].state == "pending":
             archive["stores"][name] = copy = _send(run, entry, name)
             waiting = waiting or copy["state"] != "verified"
-    run.enter("put")
+    run.enter("put", entry)
     if waiting:
         archive["state"] = "spooled"
         return

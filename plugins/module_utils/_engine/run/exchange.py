@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..archive.manifest import dump
+from ..archive.manifest import pieces
 from ..archive.naming import manifest_key
 from ..base.errors import IntegrityError, LogArchiveError, StoreNotFoundError
 from ..base.staging import failing_clearly, temporary_folder
@@ -70,7 +70,7 @@ def _put(store: Store, key: str, manifest: Manifest) -> bool:
         return False
     folder = temporary_folder()
     with failing_clearly(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".log-archive-") as file:
-        file.write(dump(manifest))
+        file.writelines(pieces(manifest))
         file.flush()
         with open(file.name, "rb") as written:
             digests = digests_of(written)

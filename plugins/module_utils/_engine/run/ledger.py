@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import typing as t
 
-from ..archive.manifest import dump
+from ..archive.manifest import sha256_of
 from ..archive.naming import is_archive_key, original_of
 from ..crypto.envelope import opened_by
 from ..state.entry import Known
@@ -23,6 +23,7 @@ if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
     from ..state.catalog import Catalog
     from ..state.entered import Mark
+    from ..state.entry import Entry
 
 BATCH = 1000
 """Entries that are written to the disk at a time."""
@@ -40,15 +41,15 @@ class Keeper:
         self._opened = False
         self._adopts = False
 
-    def enter(self, begins_with: str = "adopt") -> None:
+    def enter(self, begins_with: str = "adopt", known: t.Optional[Entry] = None) -> None:
         """Enter each verified copy that has no entry. begins_with: the op of the entries, if the ledger begins with them. Archives that
-        an earlier script made are adopted.
+        an earlier script made are adopted. known: an archive of the catalog that need not be read.
 
         Raises LogArchiveError; the next call goes on.
         """
         op = "put" if self._open(create=True) and not self._adopts else begins_with
         while True:
-            found = self._entered.unentered(self._job, BATCH)
+            found = self._entered.unentered(self._job, BATCH, known)
             if not found:
                 return
             entries = [("adopt" if original_of(one.key) is not None else op, one) for one in found]
@@ -184,6 +185,6 @@ def stored(store: str, key: str, manifest: Manifest) -> t.Dict[str, t.Any]:
         "store": store,
         "size": manifest["archive"]["size"],
         "sha256": manifest["archive"]["sha256"],
-        "manifest": hashlib.sha256(dump(manifest)).hexdigest(),
+        "manifest": sha256_of(manifest),
         "keys": opened_by(manifest["encryption"]),
     }

@@ -104,7 +104,8 @@ def _archive(run: Context, group: naming.Group, envelope: NewEnvelope, below: st
     created = _create(run, key, group, envelope, below, not_before)
     if created is None:
         return
-    run.packed.update(created.identities)
+    if run.document["delete_sources"]:
+        run.packed.update(zip((source["path"] for source in created.manifest["sources"]), created.identities))
     run.recorder.set_changed()
     for warning in [*created.warnings, *take_problems()]:
         run.recorder.warn(warning)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import typing as t
 
@@ -19,8 +20,6 @@ if t.TYPE_CHECKING:
     from ..state.entry import Entry
     from ..stores.base import Store
     from .context import Context
-
-    SourceIdentities = t.Tuple[t.Tuple[str, int, str], ...]
 
 
 def recover(run: Context) -> None:
@@ -113,8 +112,9 @@ def relearn(run: Context, sources: t.Sequence[Source]) -> None:
     """
     from .deliver import deliver
 
-    wanted = {state for source in sources for state in _states(source.path, source.size, source.mtime_ns)}
-    learned: t.Dict[SourceIdentities, Entry] = {}
+    # For a store that has archives: many sources have many states.
+    wanted = functools.lru_cache(None)(lambda: {state for one in sources for state in _states(one.path, one.size, one.mtime_ns)})
+    learned: t.Dict[bytes, Entry] = {}
     for name in run.stores.names:
         try:
             _relearn_from(run, name, wanted, learned)
@@ -144,7 +144,7 @@ def _states(path: str, size: int, mtime_ns: int) -> t.List[t.Tuple[t.Any, ...]]:
     return [(path, size, mtime_ns), (*log, "size", size), (*log, "second", mtime_ns // 10**9)]
 
 
-def _relearn_from(run: Context, name: str, wanted: t.Set[t.Tuple[t.Any, ...]], learned: t.Dict[SourceIdentities, Entry]) -> None:
+def _relearn_from(run: Context, name: str, wanted: t.Callable[[], t.Set[t.Tuple[t.Any, ...]]], learned: t.Dict[bytes, Entry]) -> None:
     """Add to the catalog, and to ``learned``, the archives of one store that may hold a wanted source."""
     from ..holdings import inventory
 
@@ -165,7 +165,7 @@ def _relearn_from(run: Context, name: str, wanted: t.Set[t.Tuple[t.Any, ...]], l
     for archive in held.archives:
         manifest = archive.manifest
         steady = [source for source in manifest["sources"] if not source.get("changed")]
-        if all(wanted.isdisjoint(_states(source["path"], source["size"], source["mtime_ns"])) for source in steady):
+        if all(wanted().isdisjoint(_states(source["path"], source["size"], source["mtime_ns"])) for source in steady):
             continue
         if not archive.authenticated:
             unknown += 1

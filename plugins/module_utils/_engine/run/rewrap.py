@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..archive.manifest import LARGEST, bound_name, dump, sealed
+from ..archive.manifest import LARGEST, bound_name, sealed, size_of
 from ..base.errors import (
     EXIT_DONE,
     EXIT_INTEGRITY,
@@ -135,7 +135,7 @@ def _rewrap_store(context: Context, name: str, wanted: Wanted, done: Rewrapped) 
                 unchanged += 1
                 continue
             batch[archive.key] = manifest
-            size += len(dump(manifest))
+            size += size_of(manifest)
             if len(batch) == BATCH or size > BATCH_BYTES:
                 _exchange(context, name, batch)
                 done.changed.extend(batch)
@@ -161,7 +161,7 @@ def _rewrapped(manifest: Manifest, authenticated: t.Optional[bool], trust: Trust
         return None
     bare = {field: value for field, value in manifest.items() if field != "hmac"}
     exchanged = sealed(t.cast("Manifest", {**bare, "encryption": new.facts}), new)
-    size = len(dump(exchanged))
+    size = size_of(exchanged)
     if size > LARGEST:
         raise ConfigError("the manifest would be %d bytes; the limit is %s" % (size, format_size(LARGEST)), subject)
     return exchanged

@@ -82,6 +82,11 @@ class Pending(NamedTuple):
     mtime_ns: t.Optional[int] = None
 
 
+Archived = t.Callable[[str, int], t.Mapping[str, t.Tuple[int, int]]]
+"""What is archived of the logs in a folder: called with its path, which ends with '/', and with how many names it has. Returns size and
+modification time (nanoseconds) of their last states that are archived, by base name; it may leave out some."""
+
+
 def _nothing() -> None:
     pass
 
@@ -125,6 +130,7 @@ class Collector(abc.ABC):
     grouping: how files become archives ("file", "period", "run"), or None if the job document decides.
     strict: whether it is an error, not a warning, that there is nothing to archive; strict_hint: which option makes it one.
     deletable: whether the files are logs of this host, which the option ``delete_sources`` may delete.
+    archived: set by a run that does not need logs that are archived already: a collector may leave them out.
     catch_up: how far back, in seconds, the first run looks. unreadable_hint: what to do about a file that cannot be read.
     """
 
@@ -135,6 +141,7 @@ class Collector(abc.ABC):
     strict: bool
     strict_hint: str
     deletable: bool = True
+    archived: t.Optional[Archived] = None
     catch_up: float = 0.0
     unreadable_hint: str = "Give the user of the job the right to read it, or exclude it (select.exclude)"
 

@@ -20,7 +20,7 @@ from ..base.named_tuple import NamedTuple
 from ..base.periods import MOST_PERIODS, NameMatch, Period, expected_periods, is_coarser
 from ..base.protected import SECRET, holds_secrets
 from ..base.units import FIRST_SECOND, LAST_SECOND, UTC, format_duration, format_size, format_utc, parse_duration
-from .base import Collected, Collector, Pending, Skipped, Source
+from .base import Archived, Collected, Collector, Pending, Skipped, Source
 from .criteria import Criteria, read
 
 if t.TYPE_CHECKING:
@@ -43,19 +43,21 @@ _KINDS = {
 class Selection(NamedTuple):
     """``files`` by period start and path; ``missing``: the expected periods without a file; ``skipped`` by path.
 
-    pending: those of ``skipped`` that a later run takes, by path.
+    pending: those of ``skipped`` that a later run takes, by path. archived: how many files were left out because they are archived.
     """
 
     files: t.List[Source]
     missing: t.List[Period]
     skipped: t.List[Skipped]
     pending: t.List[Pending]
+    archived: int
 
 
 class _Candidate(NamedTuple):
     """A file that matches by its name. ``real`` is the path without links; ``period`` is None if the modification time decides.
 
-    root: the folder below which ``path`` is opened. holder: a descriptor of the folder that holds it, open until the next candidate.
+    root: the folder below which ``path`` is opened. holder: a descriptor of the folder that holds it, open until the next candidate;
+    device: the folder's.
     """
 
     path: str
@@ -65,6 +67,11 @@ class _Candidate(NamedTuple):
     excluded: bool
     root: str
     holder: int
+    device: int
+
+
+_Found = t.Union[t.Tuple[Source, t.Optional[Period]], t.Tuple[Source, t.Optional[Period], str]]
+"""A file, the expected period that it belongs to, and its path without links if that is another one."""
 
 
 class FileCollector(Collector):
@@ -97,10 +104,10 @@ class FileCollector(Collector):
         options: t.Dict[str, t.Any] = dict(self.options, must_exist=False)
         if since is not None:
             options["catch_up"] = max(self.catch_up, (now - since).total_seconds())
-        selection = select(options, now)
+        selection = select(options, now, self.archived)
         due = [] if self.period == "none" else expected_periods(self.period, self.options["offset"], 0, self.timezone, now)
         problem = None
-        if self.period == "none" and not selection.files and not selection.pending:
+        if self.period == "none" and not (selection.files or selection.pending or selection.archived):
             problem = "nothing matches %s in %s" % (some(self.options["patterns"]), some(self.options["paths"]))
         absent = set(selection.missing)
         unready = [one for one in selection.pending if not one.unreadable and one.period in absent]
@@ -116,8 +123,10 @@ class FileCollector(Collector):
         return "no log matches %s for %s" % (some(self.options["patterns"]), missing)
 
 
-def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
+def select(options: t.Mapping[str, t.Any], now: datetime.datetime, archived: t.Optional[Archived] = None) -> Selection:
     """Return the files that ``options`` want at ``now`` (an aware datetime).
+
+    archived: files that it has are left out. Used without periods only: with them, a file shows that its period is not missing.
 
     options: as ``config.spec.SELECTION`` declares them; all but ``paths`` may be left out.
       paths: folders, or files (matched as if their folder were listed); a folder may be a symbolic link.
@@ -137,12 +146,15 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
     wanted = read(options, now)
     skipped: t.Dict[str, t.Union[Skipped, Pending]] = {}
     unwanted: t.List[t.Tuple[Period, Skipped]] = []
-    found: t.List[t.Tuple[Source, t.Optional[Period], str]] = []
+    found: t.List[_Found] = []
     seen: t.Set[str] = set()
-    for candidate in _candidates(wanted, skipped):
-        if candidate.real in seen:
-            continue
-        seen.add(candidate.real)
+    known = _Known(None if wanted.expected else archived)
+    for candidate in _candidates(wanted, skipped, known):
+        # Below one path there is each name once.
+        if len(wanted.paths) > 1:
+            if candidate.real in seen:
+                continue
+            seen.add(candidate.real)
         try:
             judged = _judge(wanted, candidate)
         except _Unwanted as reason:
@@ -154,10 +166,10 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
             skipped[candidate.real] = reason.pending
         else:
             if judged is not None:
-                found.append((*judged, candidate.real))
+                found.append(judged if candidate.real == candidate.path else (*judged, candidate.real))
     if wanted.require_closed and found:
         found = _closed(found, skipped)
-    present = {expected for _source, expected, _real in found}
+    present = {entry[1] for entry in found}
     missing = [period for period in wanted.expected if period not in present]
     absent = set(missing)
     selection = Selection(
@@ -165,8 +177,9 @@ def select(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Selection:
         missing,
         sorted([*(Skipped(*entry[:2]) for entry in skipped.values()), *(entry for period, entry in unwanted if period in absent)]),
         sorted((entry for entry in skipped.values() if isinstance(entry, Pending)), key=lambda entry: entry.path),
+        known.count,
     )
-    if wanted.must_exist and (missing or not selection.files):
+    if wanted.must_exist and (missing or not (selection.files or selection.archived)):
         from .no_match import nothing_found
 
         raise nothing_found(wanted, missing, selection.skipped)
@@ -201,7 +214,7 @@ def source_at(path: str, period: t.Optional[Period] = None) -> Source:
 # -- walking ----------------------------------------------------------------------------------------------------------
 
 
-def _candidates(wanted: Criteria, skipped: t.Dict[str, t.Union[Skipped, Pending]]) -> t.Iterator[_Candidate]:
+def _candidates(wanted: Criteria, skipped: t.Dict[str, t.Union[Skipped, Pending]], known: _Known) -> t.Iterator[_Candidate]:
     """Yield every name below ``paths`` that matches; add to ``skipped`` (by real path) what cannot be read."""
     for path in wanted.paths:
         try:
@@ -214,7 +227,7 @@ def _candidates(wanted: Criteria, skipped: t.Dict[str, t.Union[Skipped, Pending]
             skipped[path] = _not_accessed(path, error, "does not exist")
             continue
         if is_folder:
-            yield from _walk(wanted, path, skipped)
+            yield from _walk(wanted, path, skipped, known)
             continue
         folder, name = os.path.split(path)
         real = os.path.join(os.path.realpath(folder), name)
@@ -224,12 +237,47 @@ def _candidates(wanted: Criteria, skipped: t.Dict[str, t.Union[Skipped, Pending]
         elif matched is not _OUTSIDE:
             try:
                 with open_folder(folder) as holder:
-                    yield _Candidate(path, name, real, matched.period, _is_excluded(wanted, name, name), folder, holder)
+                    device = os.fstat(holder).st_dev
+                    yield _Candidate(path, name, real, matched.period, _is_excluded(wanted, name, name), folder, holder, device)
             except OSError as error:
                 skipped[real] = _not_accessed(folder, error, "vanished after it was listed")
 
 
-def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, t.Union[Skipped, Pending]]) -> t.Iterator[_Candidate]:
+class _Known:
+    """The files that are left out because they are archived. count: how many."""
+
+    def __init__(self, archived: t.Optional[Archived]) -> None:
+        self._archived = archived
+        self.count = 0
+
+    def others(self, folder: str, entries: t.Iterable[os.DirEntry[str]]) -> t.Iterable[os.DirEntry[str]]:
+        """The entries of a folder that are to be looked at. folder: its path, which ends with '/'.
+
+        A run looks at each archived log again: this loop is short on purpose.
+        """
+        if self._archived is None:
+            return entries
+        entries = list(entries)
+        states = self._archived(folder, len(entries))
+        if not states:
+            return entries
+        others = []
+        for entry in entries:
+            state = states.get(entry.name)
+            if state is not None:
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except OSError:
+                    pass  # It is reported as it is for any other file.
+                else:
+                    if status.st_mtime_ns == state[1] and status.st_size == state[0] and stat.S_ISREG(status.st_mode):
+                        continue
+            others.append(entry)
+        self.count += len(entries) - len(others)
+        return others
+
+
+def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, t.Union[Skipped, Pending]], known: _Known) -> t.Iterator[_Candidate]:
     """Walk below ``root``, which is held open, so that the owner of a folder below it cannot redirect the walk by a symbolic link."""
     real_root = os.path.realpath(root)
     folders = [""]
@@ -245,7 +293,8 @@ def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, t.Union[Skipped, Pen
                 beginning = relative_folder + "/" if relative_folder else ""
                 path_beginning, real_beginning = (os.path.join(each, relative_folder, "") for each in (root, real_root))
                 with open_below(held, relative_folder) as holder, os.scandir(holder) as entries:
-                    for entry in entries:
+                    device = os.fstat(holder).st_dev
+                    for entry in known.others(path_beginning, entries):
                         name = entry.name
                         relative = beginning + name
                         if entry.is_dir(follow_symlinks=False):
@@ -255,10 +304,11 @@ def _walk(wanted: Criteria, root: str, skipped: t.Dict[str, t.Union[Skipped, Pen
                         matched = _match(wanted, name, relative)
                         if matched is _OUTSIDE:
                             continue
-                        path, real = path_beginning + name, real_beginning + name
+                        path = path_beginning + name
+                        real = path if real_beginning == path_beginning else real_beginning + name
                         if matched is not None:
                             excluded = bool(wanted.exclude) and _is_excluded(wanted, name, relative)
-                            yield _Candidate(path, name, real, matched.period, excluded, root, holder)
+                            yield _Candidate(path, name, real, matched.period, excluded, root, holder, device)
                         elif wanted.recurse and entry.is_symlink() and _leads_to_folder(entry) and not _is_excluded(wanted, name, relative):
                             skipped[real] = Skipped(path, "a symbolic link to a folder, which is never followed")
             except OSError as error:
@@ -357,7 +407,10 @@ def _judge(wanted: Criteria, candidate: _Candidate) -> t.Optional[t.Tuple[Source
     if not _may_read(candidate):
         raise _Unready(Pending(candidate.path, "no permission to read it", expected, True, status.st_size, status.st_mtime_ns))
     period = candidate.period or expected or Period(modified, modified)
-    return Source(candidate.path, status.st_size, status.st_mtime_ns, period, candidate.root, identity(status)), expected
+    of = identity(status)
+    # Of 100,000 files each number takes 3 MB.
+    of = (candidate.device, of[1]) if of[0] == candidate.device else of
+    return Source(candidate.path, status.st_size, status.st_mtime_ns, period, candidate.root, of), expected
 
 
 def _problem_of_name(path: str) -> t.Optional[str]:
@@ -376,17 +429,18 @@ def _modified(status: os.stat_result) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(seconds, UTC)
 
 
-def _closed(
-    found: t.Sequence[t.Tuple[Source, t.Optional[Period], str]], skipped: t.Dict[str, t.Union[Skipped, Pending]]
-) -> t.List[t.Tuple[Source, t.Optional[Period], str]]:
+def _closed(found: t.Sequence[_Found], skipped: t.Dict[str, t.Union[Skipped, Pending]]) -> t.List[_Found]:
     """Those of the files that no process has open for writing; add the others to ``skipped``."""
     from .writers import writers_of
 
-    writers = writers_of({source.identity for source, _expected_period, _real in found})
-    for source, expected, real in found:
+    writers = writers_of({entry[0].identity for entry in found})
+    for entry in found:
+        source = entry[0]
         if source.identity in writers:
             reason = "open for writing by %s" % ", ".join(writers[source.identity])
-            skipped[real] = Pending(source.path, reason, expected, False, source.size, source.mtime_ns)
+            skipped[entry[2] if len(entry) == 3 else source.path] = Pending(
+                source.path, reason, entry[1], False, source.size, source.mtime_ns
+            )
     return [entry for entry in found if entry[0].identity not in writers]
 
 

@@ -71,7 +71,7 @@ class Dump(t.NamedTuple):
     problem: why there is nothing to archive, or None. unchanged: the server has no other version than the known one.
     """
 
-    files: t.List[ExtractedFile]
+    files: t.Collection[ExtractedFile]
     modified: t.Dict[str, t.Optional[datetime.datetime]]
     validators: Validators
     problem: t.Optional[str]

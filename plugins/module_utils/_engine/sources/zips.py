@@ -81,7 +81,7 @@ def extract(
     overwrite: bool = False,
     progress: t.Optional[t.Callable[[int], None]] = None,
     check: bool = False,
-) -> t.List[ExtractedFile]:
+) -> t.Collection[ExtractedFile]:
     """Extract members below ``destination`` in bounded memory; a zip that is refused leaves nothing behind.
 
     names: the members to extract, all by default. overwrite: replace files with other content, which otherwise are an error. progress:

@@ -10,12 +10,12 @@ the spool, and a copy is 'verified' only after its store has proven it.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import typing as t
 
 from .database import Database, Row, path_in, text
 from .entered import Entered
+from .manifests import decode, encode
 from .prunes import Prunes
 from .runs import Runs
 from .verifications import Verifications
@@ -31,9 +31,6 @@ if t.TYPE_CHECKING:
     from .listings import Listings
     from .names import Names
     from .record import SpoolRecord
-
-    Identities = t.Mapping[str, Identity]
-
 
 _ARCHIVED = (
     "SELECT path, sources.size, mtime_ns, archive FROM sources CROSS JOIN archives ON archives.id = archive"
@@ -127,14 +124,15 @@ class Catalog:
     # -- archives -----------------------------------------------------------------------------------------------------
 
     def add(
-        self, host: str, job: str, key: str, manifest: Manifest, stores: t.Iterable[str], identities: t.Optional[Identities] = None
+        self, host: str, job: str, key: str, manifest: Manifest, stores: t.Iterable[str], identities: t.Iterable[t.Optional[Identity]] = ()
     ) -> Entry:
-        """Record an archive that is whole in the spool, to be copied to these stores. identities: device and inode of its logs, by path."""
+        """Record an archive that is whole in the spool, to be copied to these stores. identities: device and inode of its logs,
+        as far as they are known, in the order of the manifest."""
         from .entry import Entry
         from .insertion import insert
 
         with self._database.transaction():
-            archive = insert(self._database, host, job, key, manifest, identities or {})
+            archive = insert(self._database, host, job, key, manifest, identities)
             self._await(archive, key, stores)
         return Entry(archive, host, job, key, manifest, True)
 
@@ -224,7 +222,7 @@ class Catalog:
             self._database.execute(
                 "UPDATE copies SET state = 'verified', key = ?, verified_by = ?, etag = ?, error = NULL, manifest = ?"
                 " WHERE archive = ? AND store = ?",
-                (key, verified_by, etag, json.dumps(manifest) if manifest else None, entry.id, store),
+                (key, verified_by, etag, encode(manifest) if manifest else None, entry.id, store),
             )
             self._database.execute("DELETE FROM prunes WHERE job = ? AND store = ?", (entry.job, store))
 
@@ -234,10 +232,10 @@ class Catalog:
             self._database.execute(
                 "UPDATE copies SET manifest = CASE store WHEN ? THEN NULL ELSE COALESCE(manifest, ?) END"
                 " WHERE archive = ? AND state = 'verified'",
-                (store, json.dumps(entry.manifest), entry.id),
+                (store, encode(entry.manifest), entry.id),
             )
             self._database.execute(
-                "UPDATE archives SET manifest = ?, size = ? WHERE id = ?", (json.dumps(manifest), manifest["archive"]["size"], entry.id)
+                "UPDATE archives SET manifest = ?, size = ? WHERE id = ?", (encode(manifest), manifest["archive"]["size"], entry.id)
             )
         return entry._replace(manifest=manifest)
 
@@ -277,7 +275,7 @@ class Catalog:
             " WHERE copies.job = ? AND store = ? AND state = 'verified'",
             (job, store),
         )
-        return {key: json.loads(manifest) for key, manifest in rows}
+        return {key: decode(manifest) for key, manifest in rows}
 
     def etags(self, job: str, store: str) -> t.Dict[str, str]:
         """The ETags of these archives, of a store that has ETags: {key: etag}."""
@@ -311,10 +309,10 @@ class Catalog:
 def _entry(row: Row) -> Entry:
     from .entry import Entry
 
-    return Entry(row[0], row[1], row[2], row[3], json.loads(row[4]), bool(row[5]))
+    return Entry(row[0], row[1], row[2], row[3], decode(row[4]), bool(row[5]))
 
 
 def _copy(row: Row) -> Copy:
     from .entry import Copy
 
-    return Copy(row[0], row[1], row[2], row[3], row[4], json.loads(row[5]) if row[5] else None)
+    return Copy(row[0], row[1], row[2], row[3], row[4], decode(row[5]) if row[5] else None)

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
+
+from .manifests import decode
 
 if t.TYPE_CHECKING:
     from .database import Database
@@ -55,14 +56,14 @@ class Counts:
         """When the first of the archives that each store awaits was made: {store: time in UTC}."""
         rows = self._database.execute("SELECT store, MIN(archive) FROM copies WHERE state = 'pending' AND job = ? GROUP BY store", (job,))
         query = "SELECT manifest FROM archives WHERE id = ?"
-        return {store: json.loads(self._database.execute(query, (archive,))[0][0])["created"] for store, archive in rows}
+        return {store: decode(self._database.execute(query, (archive,))[0][0])["created"] for store, archive in rows}
 
     def last_created(self, job: str) -> t.Optional[str]:
         """The latest time at which one of the last thousand archives of a job was made; None if there is none."""
         mark = '"created": "'
         # The ids first, from an index: SQLite would sort all manifests of the job.
         last = "SELECT id FROM archives WHERE job = ? ORDER BY id DESC LIMIT 1000"
-        query = "SELECT MAX(substr(manifest, instr(manifest, ?) + ?, ?)) FROM archives WHERE id IN (%s)" % last
+        query = "SELECT MAX(CAST(substr(manifest, instr(manifest, CAST(? AS BLOB)) + ?, ?) AS TEXT)) FROM archives WHERE id IN (%s)" % last
         rows = self._database.execute(query, (mark, len(mark), len("2024-01-12T13:05:00Z"), job))
         return t.cast(t.Optional[str], rows[0][0])
 

@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
     import array
 
 FILE_NAME = "catalog.sqlite"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 LEAST_ROOM = 1 << 17
 """Bytes that SQLite needs beside a database for the write-ahead log and its index."""
 

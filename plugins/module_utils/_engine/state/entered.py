@@ -8,21 +8,21 @@ A copy that is verified and has no entry yet gets one: after an upgrade, or if a
 
 from __future__ import annotations
 
-import json
 import typing as t
 
 from .database import text
+from .manifests import decode, encode
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
     from .database import Database
-    from .entry import Known, Unentered
+    from .entry import Entry, Known, Unentered
 
 
 Mark = t.Tuple[int, str, str]
 """The number of an entry, and the store and the key of the archive that it is about."""
 
-_CONDITION = "copies.job = ? AND state = 'verified' AND entry IS NULL"
+_CONDITION = "job = ? AND state = 'verified' AND entry IS NULL"
 
 
 class Entered:
@@ -59,16 +59,21 @@ class Entered:
         standing = self.standing(job)
         return [] if standing is None else standing[2]
 
-    def unentered(self, job: str, most: int) -> t.List[Unentered]:
-        """Verified copies without an entry, in the order in which their archives were made."""
+    def unentered(self, job: str, most: int, known: t.Optional[Entry] = None) -> t.List[Unentered]:
+        """Verified copies without an entry, in the order in which their archives were made. known: an archive that the caller has read."""
         from .entry import Unentered
 
-        rows = self._database.execute(
-            "SELECT archive, store, copies.key, COALESCE(copies.manifest, archives.manifest) FROM copies"
-            " JOIN archives ON archives.id = archive WHERE %s ORDER BY archive, store LIMIT ?" % _CONDITION,
-            (job, most),
-        )
-        return [Unentered(archive, store, key, json.loads(manifest)) for archive, store, key, manifest in rows]
+        found = []
+        # First without the manifests of the archives, which SQLite would sort.
+        query = "SELECT archive, store, key, manifest FROM copies WHERE %s ORDER BY archive, store LIMIT ?" % _CONDITION
+        for archive, store, key, manifest in self._database.execute(query, (job, most)):
+            if manifest is None and known is not None and known.id == archive:
+                found.append(Unentered(archive, store, key, known.manifest))
+                continue
+            if manifest is None:
+                manifest = self._database.execute("SELECT manifest FROM archives WHERE id = ?", (archive,))[0][0]
+            found.append(Unentered(archive, store, key, decode(manifest)))
+        return found
 
     def learn(self, job: str, known: Known, puts: t.Collection[Mark], tombstones: t.Collection[Mark]) -> None:
         """Record entries of the ledger, up to ``known``."""
@@ -96,7 +101,7 @@ class Entered:
         with self._database.transaction():
             self._database.executemany(
                 "UPDATE copies SET manifest = ? WHERE store = ? AND key = ? AND state = 'verified'",
-                [(json.dumps(manifest), store, text(key)) for key, manifest in manifests.items()],
+                [(encode(manifest), store, text(key)) for key, manifest in manifests.items()],
             )
 
     def entry_of(self, store: str, key: str) -> t.Optional[t.Tuple[t.Optional[int], t.Optional[int], Manifest]]:
@@ -106,7 +111,7 @@ class Entered:
             " WHERE store = ? AND copies.key = ?",
             (store, text(key)),
         )
-        return (rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
+        return (rows[0][0], rows[0][1], decode(rows[0][2])) if rows else None
 
     def sent(self, job: str) -> t.Dict[str, t.List[str]]:
         """The heads that stores have: {store: [keys]}, oldest first."""

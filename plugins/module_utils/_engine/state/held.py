@@ -9,10 +9,10 @@ Retention must not cost more with each year that archives are kept: of 100,000 a
 from __future__ import annotations
 
 import contextlib
-import json
 import typing as t
 
 from .database import text
+from .manifests import decode, encode
 
 if t.TYPE_CHECKING:
     import array
@@ -67,9 +67,9 @@ class Held:
             if rows:
                 (archive, recorded, start) = rows[0]
             else:
-                archive, recorded = insert(self._database, host, job, key, manifest, {}, spooled=False), json.dumps(manifest)
+                archive, recorded = insert(self._database, host, job, key, manifest, spooled=False), encode(manifest)
                 start = self._database.execute("SELECT start FROM archives WHERE id = ?", (archive,))[0][0]
-            other = None if json.loads(recorded) == manifest else json.dumps(manifest)
+            other = None if decode(recorded) == manifest else encode(manifest)
             self._database.execute(
                 "INSERT OR REPLACE INTO copies (archive, store, key, state, verified_by, etag, manifest, host, job, start)"
                 " VALUES (?, ?, ?, 'verified', ?, ?, ?, ?, ?, ?)",
@@ -149,4 +149,4 @@ class Held:
             " WHERE +state = 'verified' AND " + condition,
             values,
         )
-        return {key: json.loads(manifest) for key, manifest in rows}
+        return {key: decode(manifest) for key, manifest in rows}

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import typing as t
 
 from ..base.units import parse_utc
 from . import revisions
 from .database import Database, integer, integers
+from .manifests import encode
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest, SourceFacts
@@ -23,24 +24,25 @@ def insert(
     job: str,
     key: str,
     manifest: Manifest,
-    identities: t.Mapping[str, Identity],
+    identities: t.Iterable[t.Optional[Identity]] = (),
     spooled: bool = True,
 ) -> int:
     """Record an archive and its logs, within a transaction of the caller; returns its id.
 
-    identities: device and inode of its logs, by path. spooled: whether it is in the spool.
+    identities: device and inode of its logs, as far as they are known, in the order of the manifest. spooled: whether it is in the spool.
     """
     period, name, size = manifest["period"], manifest["archive"]["name"], manifest["archive"]["size"]
     begin, end = _seconds(period["start"]), _seconds(period["end"])
-    sources = [(*_source(source), *integers(identities.get(source["path"]))) for source in manifest["sources"]]
-    start = revisions.start_of(database.execute, job, key, begin, {source[0] for source in sources})
-    facts = (host, job, key, period["start"], period["end"], size, json.dumps(manifest), int(spooled), start, end - begin, name)
+    known = itertools.chain(identities, itertools.repeat(None))
+    sources = ((*_source(source), *integers(identity)) for source, identity in zip(manifest["sources"], known))
+    start = revisions.start_of(database.execute, job, key, begin, lambda: {_path(source) for source in manifest["sources"]})
+    facts = (host, job, key, period["start"], period["end"], size, encode(manifest), int(spooled), start, end - begin, name)
     archive = database.insert(
         "INSERT INTO archives (host, job, key, period_start, period_end, size, manifest, spooled, start, seconds, name)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         facts,
     )
-    database.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(archive, *source) for source in sources])
+    database.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", ((archive, *source) for source in sources))
     return archive
 
 
@@ -51,4 +53,8 @@ def _seconds(text: str) -> int:
 
 def _source(source: SourceFacts) -> t.Tuple[bytes, int, t.Union[int, bytes], bool, str]:
     changed = source.get("changed", False)
-    return source["path"].encode("utf-8", "surrogateescape"), source["size"], integer(source["mtime_ns"]), changed, source["sha256"]
+    return _path(source), source["size"], integer(source["mtime_ns"]), changed, source["sha256"]
+
+
+def _path(source: SourceFacts) -> bytes:
+    return source["path"].encode("utf-8", "surrogateescape")

@@ -28,7 +28,9 @@ Exchanges = t.Dict[str, t.Mapping[str, "Manifest"]]
 
 def begin(state: str, job: str, store: str, manifests: t.Mapping[str, Manifest]) -> None:
     """Record an exchange in a store that has no unfinished one. Raises LogArchiveError, and then nothing may be exchanged."""
-    exchanges = {**unfinished(state, job), store: manifests}
+    from ..archive.manifest import plain
+
+    exchanges: Exchanges = {**unfinished(state, job), store: {key: t.cast("Manifest", plain(one)) for key, one in manifests.items()}}
     try:
         _write(state, job, exchanges)
     except OSError as error:

@@ -276,7 +276,7 @@ def summary_of(results: t.Iterable[VerifiedRow]) -> t.List[VerifiedRow]:
     return bad + list(good.values())
 
 
-def restored(results: t.Sequence[RestoredRow]) -> str:
+def restored(results: t.Collection[RestoredRow]) -> str:
     """The files of a restore."""
     lines = ["%-9s  %s" % (row["state"], row["path"]) for row in results if row["path"] is not None]
     total = "%d file(s), %s" % (len(lines), format_size(sum(row["size"] for row in results)))

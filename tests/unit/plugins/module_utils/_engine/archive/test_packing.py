@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import typing as t
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import packing
@@ -36,10 +37,18 @@ def selected(path):
     return Source(path, 0, 0, Period(moment, moment), os.path.dirname(path), (0, 0))
 
 
+class Result(t.NamedTuple):
+    """What was packed, and its sources."""
+
+    facts: packing.Packed
+    sources: list
+
+
 def pack(*paths):
     sink = io.BytesIO()
-    packed = packing.pack([selected(path) for path in paths], sink, ENVELOPE)
-    return packed, sink.getvalue()
+    sources = []
+    facts = packing.pack([selected(path) for path in paths], sink, ENVELOPE, lambda _selected, one: sources.append(one))
+    return Result(facts, sources), sink.getvalue()
 
 
 def tgz_of(token):
@@ -68,8 +77,9 @@ def test_the_digests_are_those_of_what_was_written(tmp_path):
     source.write_bytes(b"line\n" * 1_000_000)
     packed, token = pack(source)
     tgz = tgz_of(token)
-    assert (packed.size, packed.md5, packed.sha256) == (len(token), hashlib.md5(token).hexdigest(), hashlib.sha256(token).hexdigest())
-    assert (packed.tgz_size, packed.tgz_sha256) == (len(tgz), hashlib.sha256(tgz).hexdigest())
+    facts = packed.facts
+    assert (facts.size, facts.md5, facts.sha256) == (len(token), hashlib.md5(token).hexdigest(), hashlib.sha256(token).hexdigest())
+    assert (facts.tgz_size, facts.tgz_sha256) == (len(tgz), hashlib.sha256(tgz).hexdigest())
 
 
 def test_the_tgz_is_one_gzip_member_that_gnu_tools_accept(tmp_path):
@@ -90,8 +100,8 @@ def test_the_same_sources_give_the_same_tgz_in_any_order(tmp_path):
         (tmp_path / ("log.%d" % number)).write_bytes(random.Random(number).randbytes(2_000_000))
     paths = sorted(tmp_path.iterdir())
     one, other = pack(*paths)[0], pack(*reversed(paths))[0]
-    assert one.tgz_sha256 == other.tgz_sha256
-    assert one.sha256 != other.sha256
+    assert one.facts.tgz_sha256 == other.facts.tgz_sha256
+    assert one.facts.sha256 != other.facts.sha256
 
 
 def test_without_isal_the_same_files_come_out(tmp_path, monkeypatch):
@@ -134,8 +144,9 @@ class _AtByte:
 
 def pack_while(source, action):
     sink = io.BytesIO()
-    packed = packing.pack([selected(source)], sink, ENVELOPE, _AtByte(1, action))
-    return packed.sources[0], contents_of(sink.getvalue())[str(source).lstrip("/")]
+    packed = []
+    packing.pack([selected(source)], sink, ENVELOPE, lambda _selected, one: packed.append(one), _AtByte(1, action))
+    return packed[0], contents_of(sink.getvalue())[str(source).lstrip("/")]
 
 
 def test_a_source_that_grows_is_packed_at_its_first_size_and_told(tmp_path):
@@ -215,7 +226,7 @@ def test_a_source_whose_folder_has_become_a_link_is_refused(tmp_path):
     (tmp_path / "logs" / "app").symlink_to(tmp_path / "private")
     source = selected(tmp_path / "logs" / "app" / "log")._replace(root=str(tmp_path / "logs"))
     with pytest.raises(SourceError, match="a symbolic link stands on its path") as caught:
-        packing.pack([source], io.BytesIO(), ENVELOPE)
+        packing.pack([source], io.BytesIO(), ENVELOPE, lambda _selected, _one: None)
     assert not caught.value.vanished
 
 

@@ -185,7 +185,9 @@ def test_another_archive_than_the_manifest_describes(made, destination):
 def described(token, sources):
     return {
         "archive": {"sha256": hashlib.sha256(token).hexdigest()},
-        "sources": [{"name": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in sources],
+        "sources": [
+            {"name": name, "size": len(content), "mtime_ns": 0, "sha256": hashlib.sha256(content).hexdigest()} for name, content in sources
+        ],
     }
 
 
@@ -195,6 +197,7 @@ def described(token, sources):
         ([], "'a' is not in the manifest"),
         ([("a", b"y")], "'a' differs"),
         ([("a", b"x"), ("b", b"")], "'b' is missing from the archive"),
+        ([("b", b""), ("a", b"x"), ("c", b"")], "'b' is missing from the archive"),
     ],
 )
 def test_other_files_than_the_manifest_describes(destination, sources, said):

@@ -387,7 +387,7 @@ def test_a_missing_period_is_an_error_that_names_folder_pattern_period_and_near_
 def test_no_match_is_an_error_only_with_must_exist(tmp_path):
     with open(os.fsencode(tmp_path) + b"/access\n\xff.log", "wb"):
         pass
-    assert run(tmp_path, patterns=["acces?.log"]) == ([], [], [], [])
+    assert run(tmp_path, patterns=["acces?.log"]) == ([], [], [], [], 0)
     with pytest.raises(errors.SelectionError, match=r"no file matches. Looked for 'acces\?.log'.*access.*\.log") as caught:
         run(tmp_path, patterns=["acces?.log"], must_exist=True)
     str(caught.value).encode("utf-8")
