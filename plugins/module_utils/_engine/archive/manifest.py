@@ -122,7 +122,7 @@ def parse(data: bytes, subject: str) -> Manifest:
             "the manifest would take %s of memory or more; the limit is %s" % _sizes(memory_of(data), MOST_MEMORY), subject
         )
     defects: t.List[IntegrityError] = []
-    manifest = _large(data, subject, defects) if len(data) > LARGE else None
+    manifest: t.Any = _large(data, subject, defects) if len(data) > LARGE else None
     is_large = manifest is not None
     if manifest is None:
         manifest = _loaded(data, subject)
@@ -143,7 +143,7 @@ def parse(data: bytes, subject: str) -> Manifest:
             _check_adopted(manifest, subject)
         if has_key(manifest["encryption"]) or hmac_key_id(manifest) is not None:
             _check(manifest, {"hmac": str}, "", subject)
-        if not is_large and data != dump(t.cast("Manifest", manifest)):
+        if not is_large and data != dump(manifest):
             raise IntegrityError("the manifest is not canonical JSON", subject)
     if defects:
         raise defects[0]

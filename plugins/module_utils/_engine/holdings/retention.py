@@ -154,14 +154,13 @@ def _plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Pl
     refusals: t.List[str] = []
     for group in sorted(groups):
         members = groups[group]
-        times = _all_micros(members)
-        order = sorted(range(len(members)), key=times.__getitem__, reverse=True)
-        descending = [times[index] for index in order]
+        past, times = _newest_first(members, _all_micros(members))
         # The newest are first: those in the future.
-        future = bisect.bisect_left(list(map(operator.neg, descending)), -now_micros)
-        keep.extend((members[index], ("dated in the future",)) for index in order[:future])
-        past = [members[index] for index in order[future:]]
-        reasons, refusal = _judge(past, descending[future:], policy, group)
+        future = next((count for count, time in enumerate(times) if time <= now_micros), len(times))
+        if future:
+            keep.extend((item, ("dated in the future",)) for item in past[:future])
+            past, times = past[future:], times[future:]
+        reasons, refusal = _judge(past, times, policy, group)
         if refusal is not None:
             refusals.append(refusal)
             refused = ("removal refused by max_delete_share %g" % policy.max_delete_share,)
@@ -175,13 +174,21 @@ def _plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Pl
     return Plan(keep, removal, refusals, sum(map(_size, remove)))
 
 
+def _newest_first(members: t.List[Item], times: t.List[int]) -> t.Tuple[t.List[Item], t.List[int]]:
+    """Items and their times, the newest first, and those of one time in the order that they have."""
+    if all(map(operator.lt, times, itertools.islice(times, 1, None))):
+        # Keys have the date, so those of one job are in the order of their times.
+        return members[::-1], times[::-1]
+    order = sorted(range(len(members)), key=times.__getitem__, reverse=True)
+    return [members[index] for index in order], [times[index] for index in order]
+
+
 def _all_micros(items: t.Sequence[Item]) -> t.List[int]:
     """``_micros`` of each item. A million calls would take a tenth of the plan's time."""
     try:
-        since = [item.time - _EPOCH for item in items]
+        return [(item.time - _EPOCH) // _MICROSECOND for item in items]
     except TypeError:
         return [_micros(item.time, item.key) for item in items]  # It names the item.
-    return [span // _MICROSECOND for span in since]
 
 
 class Judged(NamedTuple):
