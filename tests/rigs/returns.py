@@ -30,7 +30,8 @@ def stated(contains: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 
 def _kind(field: t.Any, localns: t.Optional[t.Mapping[str, t.Any]]) -> t.Any:
     arguments = t.get_args(field)
-    if type(None) in arguments:
+    # Of a list or the same rows in another form, a module returns the list.
+    if type(None) in arguments or t.get_origin(field) is t.Union:
         return _kind(arguments[0], localns)
     if t.get_origin(field) in (list, t.List):
         element = _kind(arguments[0], localns)
