@@ -210,12 +210,12 @@ def judge(
     """
     plain = Item("", _EPOCH, *group, 0)
     latest = _micros(now, "now")
-    past = [start for start in starts if start * _SECOND <= latest]
+    past = starts if starts and starts[0] * _SECOND <= latest else [start for start in starts if start * _SECOND <= latest]
     items = [special.get(start, plain) for start in past] if special else [plain] * len(past)
     reasons, refusal = _judge(items, [start * _SECOND for start in past], policy, group)
     if refusal is not None:
         return Judged([], [], refusal)
-    unwanted = [start for start, words in zip(past, reasons) if not words]
+    unwanted = [start for start, words in zip(past, reasons) if not words] if () in reasons else []
     counted = [start for start, words in zip(past, reasons) if words and not words[0].startswith("within ")] if unwanted else []
     return Judged(unwanted, counted, None)
 

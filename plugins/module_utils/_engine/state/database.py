@@ -46,6 +46,7 @@ CREATE INDEX archives_by_period ON archives (job, period_start);
 CREATE INDEX archives_by_start ON archives (job, start);
 CREATE INDEX archives_by_name ON archives (name);
 CREATE INDEX archives_by_length ON archives (job, seconds);
+CREATE INDEX archives_by_id ON archives (job);
 CREATE TABLE sources (
     archive INTEGER NOT NULL REFERENCES archives (id),
     path BLOB NOT NULL,
@@ -263,6 +264,9 @@ class Database:
                     self._migrate_from_2()
                 if version in (1, 2, 3):
                     self._migrate_from_3()
+                if version in (1, 2, 3, 4):
+                    # It had no compressed manifests either (see ``manifests``), which older releases cannot read.
+                    self.execute("CREATE INDEX archives_by_id ON archives (job)")
                 self.execute("PRAGMA user_version=%d" % SCHEMA_VERSION)
 
     def _execute_all(self, statements: str) -> None:

@@ -13,6 +13,7 @@ import stat
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.rows import Rows
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import database
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.database import FILE_NAME, SCHEMA_VERSION
@@ -201,6 +202,7 @@ DROP INDEX archives_by_job;
 CREATE INDEX archives_by_job ON archives (job, spooled);
 DROP INDEX archives_by_start;
 DROP INDEX archives_by_length;
+DROP INDEX archives_by_id;
 DROP INDEX archives_by_name;
 DROP INDEX sources_by_archive;
 DROP INDEX copies_by_archive;
@@ -242,6 +244,27 @@ def test_a_catalog_of_version_2_gets_the_starts_of_its_archives(tmp_path):
         assert list(catalog.held_by("host", "job", "a").starts()) == [later, earlier]
         assert catalog._database.execute("SELECT seconds, name FROM archives ORDER BY id") == [(3600, "x"), (10800, "x"), (7200, "x")]
     assert schema(tmp_path / FILE_NAME) == expected
+
+
+def test_the_clock_of_the_last_archives_is_found_without_sorting_all(tmp_path):
+    """Also in a catalog of version 4, which had no index for that; it has manifests as text, and as they are kept of many sources."""
+    with contextlib.closing(Catalog(str(tmp_path))) as catalog:
+        few = dict(manifest("a"), created="2024-01-12T15:00:01Z")
+        many = dict(manifest("b"), created="2024-01-12T15:00:02Z", sources=Rows(rows=manifest("b")["sources"] * 3))
+        for key, one in (("few", few), ("many", many), ("other", dict(few, created="2024-01-12T15:00:00Z"))):
+            catalog.add("host", "job", key, one, ["a"])
+    expected = schema(tmp_path / FILE_NAME)
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
+        old.executescript("DROP INDEX archives_by_id; PRAGMA user_version = 4")
+    with contextlib.closing(Catalog(str(tmp_path))) as catalog:
+        assert schema(tmp_path / FILE_NAME) == expected
+        assert catalog.counts.last_created("job") == "2024-01-12T15:00:02Z"
+        assert [entry.manifest for entry in catalog.entries("job")] == [few, many, dict(few, created="2024-01-12T15:00:00Z")]
+        asked = []
+        catalog._database._connection.set_trace_callback(asked.append)
+        assert catalog.counts.last_created("none") is None
+        plans = [row[3] for statement in asked for row in catalog._database.execute("EXPLAIN QUERY PLAN " + statement)]
+    assert not any("TEMP B-TREE" in plan for plan in plans), plans
 
 
 def test_a_catalog_of_version_1_keeps_its_archives(tmp_path):
