@@ -21,4 +21,5 @@ def split_address(text: str) -> t.Tuple[str, t.Optional[int]]:
 
 
 def _port(text: str) -> t.Optional[int]:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < 65536 else None
+    number = int(text) if len(text) <= 5 and text.isascii() and text.isdigit() else -1
+    return number if 0 <= number < 65536 else None
