@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: command_run
 short_description: Run the command log-archive on a host, without a module there
-version_added: 0.1.0
+version_added: 0.9.0
 description:
   - Runs C(log-archive ARGUMENTS --json) on the host over the connection alone, with the privileges of the task. Nothing is copied to the
     host. Over SSH that takes one round trip in place of several, and a quarter of the processor time of M(ansible.builtin.command).
