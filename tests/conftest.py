@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import time
 import typing as t
 import uuid
 
@@ -195,6 +196,19 @@ def small_filesystem(tmp_path: pathlib.Path) -> t.Iterator[t.Callable[..., pathl
             return pathlib.Path(started(stack, lab.small_filesystem(folder, size, inodes)))
 
         yield mounted
+
+
+@pytest.fixture
+def host_zone() -> t.Iterator[t.Callable[[str], None]]:
+    """Call with the name of a time zone to make it this process's own until the test ends, as that of a host with a schedule."""
+    with pytest.MonkeyPatch.context() as patched:
+
+        def use(name: str) -> None:
+            patched.setenv("TZ", name)
+            time.tzset()
+
+        yield use
+    time.tzset()
 
 
 @pytest.fixture(scope="session")

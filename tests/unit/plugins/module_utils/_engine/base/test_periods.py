@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import zoneinfo
 
 import pytest
@@ -382,17 +381,6 @@ def test_utc_and_the_import_need_no_zone_data():
         import tzdata  # noqa: F401
     except ImportError:
         assert lines[1] == "ConfigError True"
-
-
-@pytest.fixture
-def host_zone(monkeypatch):
-    def use(name):
-        monkeypatch.setenv("TZ", name)
-        time.tzset()
-
-    yield use
-    monkeypatch.undo()
-    time.tzset()
 
 
 @pytest.mark.parametrize("name", ["Europe/Paris", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kathmandu", "America/St_Johns"])

@@ -17,6 +17,12 @@ from rigs.host import JOB, NAME, NOW, at
 DAY = "2024-01-12"
 
 
+@pytest.fixture(autouse=True)
+def utc(host_zone):
+    """The schedules of these tests are of a host in UTC."""
+    host_zone("UTC")
+
+
 @pytest.fixture
 def given(tmp_path):
     made = Given(tmp_path)
