@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""log-archive key rewrap over S3 and SFTP, with real servers."""
+"""log-archive key rewrap over S3 and SFTP, with real servers; then restore, search and drill with the identity of the new recipient."""
 
 from __future__ import annotations
 
@@ -46,5 +46,11 @@ def test_archives_in_s3_and_sftp_are_rewrapped_and_open_for_the_new_recipient_al
         restored = command(host, *asked, second_file)
         assert restored.returncode == 0, restored.stderr
         assert [(to / name).read_bytes() for name in files_below(to)] == list(read_logs(host).values())
+        lines = sum(log.count(b"request") for log in read_logs(host).values())
+        found = command(host, "search", "request", "--store", store, "--identity", second_file)
+        assert (found.returncode, found.stdout.count("request")) == (0, lines), found.stderr
+        assert command(host, "search", "request", "--store", store, "--identity", first_file).returncode == 2
+        drilled = command(host, "drill", "--store", store, "--identity", second_file)
+        assert drilled.returncode == 0 and "2 of 2 archives restored, 0 failed" in drilled.stdout, drilled.stdout + drilled.stderr
     again = command(host, "key", "rewrap", JOB, "--identity", second_file, "--add", second, "--remove", first)
     assert again.stdout.count("0 rewrapped, 2 unchanged") == 2
