@@ -9,32 +9,10 @@ import typing as t
 from html import escape
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.texts import printable
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report as texts
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import page_style, report as texts
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import errors as errors_of_result, rows as rows_of_result
 
 HEAD = ("HOST", "JOB", "STORE", "ARCHIVES", "ENTRIES", "WITNESS", "FINDINGS")
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Audit of archives</title>
-<style>
-:root { color-scheme: light dark; }
-body { margin: 0 auto; padding: 1.5rem; max-width: 70rem; font: 15px/1.45 system-ui, sans-serif; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid #8888; text-align: left; } li { overflow-wrap: anywhere; }
-.bad { color: #cf222e; font-weight: 600; }
-</style>
-</head>
-<body>
-<h1>%s</h1>
-%s
-</body>
-</html>
-"""
 
 
 class Audited(t.NamedTuple):
@@ -54,11 +32,12 @@ def page(results: t.Mapping[str, t.Any], witnessed: t.Mapping[str, t.Any]) -> st
     """The same as an HTML page."""
     rows, findings = _audited(results, witnessed)
     lines = ["<h2>Findings</h2>", "<ul>", *("<li>%s</li>" % _escaped(text) for text in findings), "</ul>"] if findings else []
-    lines += ["<table>", "<tr>%s</tr>" % "".join("<th>%s</th>" % name.capitalize() for name in HEAD)]
+    lines += ['<div class="table"><table>', "<tr>%s</tr>" % "".join("<th>%s</th>" % name.capitalize() for name in HEAD)]
     for row in rows:
         cells = "".join("<td>%s</td>" % _escaped(cell) for cell in row.cells)
-        lines.append('<tr class="bad">%s</tr>' % cells if row.bad else "<tr>%s</tr>" % cells)
-    return _PAGE % (_escaped(_totals(results, findings)), "\n".join([*lines, "</table>"]))
+        lines.append('<tr class="failed">%s</tr>' % cells if row.bad else "<tr>%s</tr>" % cells)
+    title = "<h1>%s</h1>" % _escaped(_totals(results, findings))
+    return page_style.page("Audit of archives", [title, *lines, "</table></div>"], page_style.REPORT_STYLE)
 
 
 def _audited(results: t.Mapping[str, t.Any], witnessed: t.Mapping[str, t.Any]) -> t.Tuple[t.List[Audited], t.List[str]]:

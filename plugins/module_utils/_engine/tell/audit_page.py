@@ -13,6 +13,7 @@ from html import escape
 from ..audit.facts import WORDS
 from ..base.lists import first
 from ..base.texts import line
+from .page_style import REPORT_STYLE, page
 
 if t.TYPE_CHECKING:
     from ..audit.facts import Report
@@ -20,32 +21,14 @@ if t.TYPE_CHECKING:
 STATES = {0: "valid", 1: "failed", 3: "partly validated", 4: "NOT VALID"}
 """By exit code."""
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Validation of CloudTrail</title>
-<style>
-:root { color-scheme: light dark; --text: #1f2328; --dim: #59636e; --page: #fff; --line: #d1d9e0; --bad: #cf222e; --good: #1a7f37; }
-@media (prefers-color-scheme: dark) { :root { --text: #f0f6fc; --dim: #9198a1; --page: #0d1117; --line: #3d444d; --bad: #f85149;
-  --good: #3fb950; } }
-@media print { :root { --text: #000; --dim: #333; --page: #fff; --line: #999; } tr { break-inside: avoid; } }
-body { margin: 0 auto; padding: 1.5rem; max-width: 72rem; background: var(--page); color: var(--text);
-  font: 15px/1.45 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; } h2 { margin: 2rem 0 .5rem; font-size: 1.15rem; } p { margin: .2rem 0; } .dim { color: var(--dim); }
-.bad { color: var(--bad); } .good { color: var(--good); }
-.table { overflow-x: auto; } table { width: 100%%; border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .6rem 0; }
-th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-th { color: var(--dim); }
-</style>
-</head>
-<body>
-<h1>Validation of CloudTrail</h1>
-%s
-</body>
-</html>
+_OWN_STYLE = (
+    REPORT_STYLE
+    + """\
+:root { --good: #1a7f37; } @media (prefers-color-scheme: dark) { :root { --good: #3fb950; } }
+@media print { :root { --good: #1a7f37; } }
+.dim { color: var(--dim); } .bad { color: var(--failed); } .good { color: var(--good); }
 """
+)
 
 _CHAINS = ("Account", "Region", "Trail", "Digests valid", "Log files valid", "Verified until")
 _FINDINGS = ("Finding", "Account", "Region", "Object or time", "Detail")
@@ -85,7 +68,8 @@ def _about(finding: t.Mapping[str, t.Any]) -> str:
 
 def render(reports: t.Sequence[Report]) -> str:
     """The reports as an HTML page."""
-    return _PAGE % "\n".join(_section(report) for report in reports)
+    title = "Validation of CloudTrail"
+    return page(title, ["<h1>%s</h1>" % title, *(_section(report) for report in reports)], _OWN_STYLE)
 
 
 def _section(report: Report) -> str:

@@ -11,7 +11,7 @@ from html import escape
 
 from ..base.texts import line, printable
 from ..base.units import format_size, format_utc
-from .page_style import STYLE
+from .page_style import REPORT_STYLE, page
 
 if t.TYPE_CHECKING:
     from datetime import datetime
@@ -19,24 +19,6 @@ if t.TYPE_CHECKING:
     Row = t.Mapping[str, t.Any]
     """``run.drill.StoreDrill`` as its JSON has it."""
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Restore drill</title>
-<style>
-%s.failed { color: var(--failed); font-weight: 600; } td { vertical-align: top; } td.wide { white-space: normal; overflow-wrap: anywhere;
-  text-align: left; }
-</style>
-</head>
-<body>
-<h1>Restore drill: %s</h1>
-<p>%s</p>
-%s
-</body>
-</html>
-"""
 UNPROVEN = "as its manifest states, which is not authenticated"
 _STORES = ("Host", "Job", "Store", "Archives", "Tried", "Not tried", "Failed", "Keys", "Seed")
 _ARCHIVES = ("Archive", "Host", "Store", "Period", "Key", "Size", "Logs", "Seconds", "Result")
@@ -90,7 +72,9 @@ def render(hosts: t.Mapping[str, t.Tuple[t.Sequence[Row], t.Sequence[str]]], beg
         % (format_utc(began))
     )
     about = when + " recorded when it archived it. The plaintext was removed."
-    return _PAGE % (STYLE, "failed" if failed else "passed", _escaped(about), "<p>%s</p>" % _escaped(totals(rows)) + "".join(parts))
+    shown = ["<h1>Restore drill: %s</h1>" % ("failed" if failed else "passed")]
+    shown += ["<p>%s</p>" % _escaped(each) for each in (about, totals(rows))]
+    return page("Restore drill", [*shown, *parts], REPORT_STYLE)
 
 
 def _store_cells(row: Row) -> t.Sequence[str]:
@@ -114,7 +98,7 @@ def _cells(row: Row, one: Row) -> t.Sequence[str]:
 def _table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]], failed: t.Sequence[bool]) -> str:
     lines = ['<div class="table"><table>', "<tr>%s</tr>" % "".join("<th>%s</th>" % name for name in head)]
     for cells, bad in zip(rows, failed):
-        shown = "".join('<td class="wide">%s</td>' % _escaped(cell) for cell in cells)
+        shown = "".join("<td>%s</td>" % _escaped(cell) for cell in cells)
         lines.append('<tr class="failed">%s</tr>' % shown if bad else "<tr>%s</tr>" % shown)
     return "\n".join([*lines, "</table></div>"])
 

@@ -1,9 +1,14 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The style that pages share: colours for light, dark and paper, figures in boxes, tables."""
+"""The frame that pages share, and its style: colours for light, dark and paper, figures in boxes, tables."""
 
 from __future__ import annotations
+
+import typing as t
+from html import escape
+
+from ..base.texts import printable
 
 STYLE = """\
 :root { color-scheme: light dark; --text: #1f2328; --dim: #59636e; --page: #fff; --box: #f6f8fa; --line: #d1d9e0; --up: #0969da;
@@ -25,3 +30,29 @@ th:first-child, td:first-child { text-align: left;
   min-width: 8rem; white-space: normal; overflow-wrap: anywhere; } th { color: var(--dim); }
 tfoot td { font-weight: 600; } svg { width: 100%; height: auto; } svg text { fill: var(--dim); font-size: 11px; }
 """
+
+REPORT_STYLE = """\
+.failed { color: var(--failed); font-weight: 600; } tr { break-inside: avoid; }
+th, td { text-align: left; vertical-align: top; white-space: normal; overflow-wrap: anywhere; }
+"""
+"""For reports, which have tables of texts."""
+
+
+def page(title: str, parts: t.Iterable[str], style: str = "", head: str = "") -> str:
+    """A whole page. title: as text. parts, head: HTML already; "" is left out. style: CSS beside the shared one."""
+    lines = [
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        head,
+        "<title>%s</title>" % escape(printable(title)),
+        "<style>\n%s%s</style>" % (STYLE, style),
+        "</head>",
+        "<body>",
+        *parts,
+        "</body>",
+        "</html>",
+    ]
+    return "\n".join(filter(None, lines)) + "\n"

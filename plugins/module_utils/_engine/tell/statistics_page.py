@@ -10,7 +10,7 @@ from html import escape
 
 from ..base.texts import line
 from ..base.units import format_size
-from .page_style import STYLE
+from .page_style import page
 
 if t.TYPE_CHECKING:
     from ..ingest.statistics.facts import Point, Statistics
@@ -29,21 +29,6 @@ _OWN_STYLE = """\
 """
 Number = t.Tuple[str, int, str]
 """A figure: its name, its value, and the value as it is shown."""
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-%(refresh)s<title>%(title)s</title>
-<style>
-%(style)s</style>
-</head>
-<body>
-%(body)s
-</body>
-</html>
-"""
 
 
 def render(statistics: Statistics, reload_seconds: t.Optional[int] = None) -> str:
@@ -74,8 +59,8 @@ def render(statistics: Statistics, reload_seconds: t.Optional[int] = None) -> st
 
 def page_of(title: str, parts: t.Iterable[str], reload_seconds: t.Optional[int]) -> str:
     """A page of parts that are HTML already; "" is left out."""
-    refresh = '<meta http-equiv="refresh" content="%d">\n' % reload_seconds if reload_seconds else ""
-    return _PAGE % {"title": text_of(title), "refresh": refresh, "style": STYLE + _OWN_STYLE, "body": "\n".join(filter(None, parts))}
+    refresh = '<meta http-equiv="refresh" content="%d">' % reload_seconds if reload_seconds else ""
+    return page(title, parts, _OWN_STYLE, refresh)
 
 
 def _figures(statistics: Statistics) -> str:

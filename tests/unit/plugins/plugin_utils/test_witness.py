@@ -228,7 +228,7 @@ def test_audits_in_one_table() -> None:
     assert ["web2", JOB, "(ledger)", "3", "4", "FAILED", "none"] in table
     page = audits.page(results, witnessed)
     assert "<li>web1: syslog: missing: &lt;k&gt; is gone</li>" in page
-    assert page.count('<tr class="bad">') == 3
+    assert page.count('<tr class="failed">') == 3
 
 
 def test_a_renamed_job_is_compared_with_what_is_known_of_its_earlier_name(host: Host) -> None:
