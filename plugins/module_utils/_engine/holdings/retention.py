@@ -151,30 +151,33 @@ def _plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Pl
 
     keep: t.List[t.Tuple[Item, t.Tuple[str, ...]]] = []
     remove: t.List[Item] = []
+    removed_at: t.List[datetime.timedelta] = []
     refusals: t.List[str] = []
     for group in sorted(groups):
         members = groups[group]
-        past, times = _newest_first(members, _all_micros(members))
+        past, since = _newest_first(members, _since_epoch(members))
         # The newest are first: those in the future.
-        future = next((count for count, time in enumerate(times) if time <= now_micros), len(times))
+        future = next((count for count, span in enumerate(since) if span // _MICROSECOND <= now_micros), len(since))
         if future:
             keep.extend((item, ("dated in the future",)) for item in past[:future])
-            past, times = past[future:], times[future:]
-        reasons, refusal = _judge(past, times, policy, group)
+            past, since = past[future:], since[future:]
+        reasons, refusal = _judge(past, _Micros(since), policy, group)
         if refusal is not None:
             refusals.append(refusal)
             refused = ("removal refused by max_delete_share %g" % policy.max_delete_share,)
             reasons = [words or refused for words in reasons]
         keep.extend(itertools.compress(zip(past, reasons), reasons))
-        remove.extend(itertools.compress(reversed(past), map(operator.not_, reversed(reasons))))
+        unwanted = list(map(operator.not_, reversed(reasons)))
+        remove.extend(itertools.compress(reversed(past), unwanted))
+        removed_at.extend(itertools.compress(reversed(since), unwanted))
 
     if len(groups) > 1:
-        remove.sort(key=operator.attrgetter("time"))
+        remove = [remove[index] for index in sorted(range(len(remove)), key=removed_at.__getitem__)]
     removal = list(zip(remove, itertools.repeat("no rule keeps it")))
     return Plan(keep, removal, refusals, sum(map(_size, remove)))
 
 
-def _newest_first(members: t.List[Item], times: t.List[int]) -> t.Tuple[t.List[Item], t.List[int]]:
+def _newest_first(members: t.List[Item], times: t.List[datetime.timedelta]) -> t.Tuple[t.List[Item], t.List[datetime.timedelta]]:
     """Items and their times, the newest first, and those of one time in the order that they have."""
     if all(map(operator.lt, times, itertools.islice(times, 1, None))):
         # Keys have the date, so those of one job are in the order of their times.
@@ -183,12 +186,40 @@ def _newest_first(members: t.List[Item], times: t.List[int]) -> t.Tuple[t.List[I
     return [members[index] for index in order], [times[index] for index in order]
 
 
-def _all_micros(items: t.Sequence[Item]) -> t.List[int]:
-    """``_micros`` of each item. A million calls would take a tenth of the plan's time."""
+def _since_epoch(items: t.Sequence[Item]) -> t.List[datetime.timedelta]:
+    """The time of each item, since the epoch."""
     try:
-        return [(item.time - _EPOCH) // _MICROSECOND for item in items]
+        return [item.time - _EPOCH for item in items]
     except TypeError:
-        return [_micros(item.time, item.key) for item in items]  # It names the item.
+        for item in items:
+            _micros(item.time, item.key)  # It names the item.
+        raise
+
+
+class _Micros(t.Sequence[int]):
+    """Spans in microseconds. The rules look at few of a million: to make a number of each takes a fifth of the plan's time."""
+
+    def __init__(self, spans: t.Sequence[datetime.timedelta]) -> None:
+        self._spans = spans
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    def __getitem__(self, index: t.Any) -> t.Any:
+        return self._spans[index] // _MICROSECOND
+
+
+class _Negated(t.Sequence[int]):
+    """Descending numbers as ascending ones, for bisect."""
+
+    def __init__(self, numbers: t.Sequence[int]) -> None:
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: t.Any) -> t.Any:
+        return -self._numbers[index]
 
 
 class Judged(NamedTuple):
@@ -245,8 +276,7 @@ def _apply(times: t.Sequence[int], policy: Policy) -> t.List[t.Tuple[str, ...]]:
     reasons: t.List[t.Tuple[str, ...]] = [()] * len(times)
     if not times:
         return reasons
-    # Times descend; these ascend, for bisect.
-    ages = list(map(operator.neg, times))
+    ages = _Negated(times)
     if any(policy.keep_within):
         count = bisect.bisect_left(ages, -_before(times[0], policy.keep_within))
         reasons[:count] = [("within " + str(policy.keep_within),)] * count
