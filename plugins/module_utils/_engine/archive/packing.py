@@ -25,6 +25,8 @@ from ..base.protected import SECRET, is_secret
 from ..base.units import FIRST_SECOND, LAST_SECOND
 
 if t.TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from ..base.beneath import Identity
     from ..crypto.envelope import Envelope, Seal
     from ..sources.base import Source
@@ -281,13 +283,10 @@ class _Gzip:
     """
 
     def __init__(self, output: t.Callable[[bytes], None], expected: int) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
         self._deflate, self._crc32 = _deflater()
-        workers = min(WORKERS, os.cpu_count() or 1)
-        self._deflaters = ThreadPoolExecutor(workers)
-        self._writer = ThreadPoolExecutor(1)
-        self._blocks_left = workers + 3
+        self._workers = min(WORKERS, os.cpu_count() or 1)
+        self._pools: t.Optional[t.Tuple[ThreadPoolExecutor, ThreadPoolExecutor]] = None
+        self._blocks_left = self._workers + 3
         self._under_way: t.Deque[t.Tuple[t.Any, bytearray]] = collections.deque()
         self._output = output
         self._block = bytearray(min(BLOCK, expected))
@@ -317,7 +316,13 @@ class _Gzip:
             self.advance(count)
 
     def finish(self) -> None:
-        self._deflate_block()
+        if self._pools is None:
+            # It is the only block: threads would take longer to start than to deflate it.
+            filled = self._filled_block()
+            for piece in self._deflate(filled, b""):
+                self._output(piece)
+        else:
+            self._deflate_block()
         while self._under_way:
             self._under_way.popleft()[0].result()
         self._output(LAST_DEFLATE_BLOCK + self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
@@ -329,8 +334,8 @@ class _Gzip:
     def close(self) -> None:
         for written, _block in self._under_way:
             written.cancel()
-        self._deflaters.shutdown()
-        self._writer.shutdown()
+        for pool in self._pools or ():
+            pool.shutdown()
 
     def _flush(self) -> None:
         self._deflate_block()
@@ -341,12 +346,21 @@ class _Gzip:
             written, self._block = self._under_way.popleft()
             written.result()
 
-    def _deflate_block(self) -> None:
+    def _filled_block(self) -> memoryview:
         filled = memoryview(self._block)[: self._filled]
         self._crc = self._crc32(filled, self._crc)
         self._size += len(filled)
-        deflated = self._deflaters.submit(self._deflate, filled, self._before)
-        self._under_way.append((self._writer.submit(self._write_pieces, deflated), self._block))
+        return filled
+
+    def _deflate_block(self) -> None:
+        if self._pools is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pools = ThreadPoolExecutor(self._workers), ThreadPoolExecutor(1)
+        deflaters, writer = self._pools
+        filled = self._filled_block()
+        deflated = deflaters.submit(self._deflate, filled, self._before)
+        self._under_way.append((writer.submit(self._write_pieces, deflated), self._block))
         self._before = bytes(filled[-WINDOW:])
         self._filled = 0
 

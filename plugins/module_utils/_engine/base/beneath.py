@@ -55,13 +55,13 @@ def open_folder(path: str) -> t.Iterator[int]:
 def open_below(folder: int, relative: str, create: bool = False, flush: bool = False) -> t.Iterator[int]:
     """A descriptor of the folder ``relative`` below ``folder``; '' is ``folder`` itself.
 
-    create: make missing folders (0700), to write there; raises ConfigError for a folder on the way that holds keys or settings.
-    flush: write the names of new folders to the disk.
+    create: make missing folders (0700), to write there, with ``flush`` their names to the disk; raises ConfigError for a folder on the way
+    that holds keys or settings.
     """
-    here = os.dup(folder)
+    here, settings = os.dup(folder), protected.settings_identity() if create else None
     try:
         for name in _names(relative):
-            if create:
+            if create and not os.access(name, os.F_OK, dir_fd=here):
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(name, 0o700, dir_fd=here)
                     if flush:
@@ -70,7 +70,7 @@ def open_below(folder: int, relative: str, create: bool = False, flush: bool = F
             os.close(here)
             here = inner
             if create:
-                protected.refuse_folder(here, relative)
+                protected.refuse_folder(here, relative, settings)
         yield here
     finally:
         os.close(here)

@@ -88,9 +88,12 @@ def refusal(path: str, real: str) -> ConfigError:
     return _refused("it lies in %s, which holds keys and settings" % SETTINGS, path)
 
 
-def refuse_folder(folder: int, path: str) -> None:
-    """Raise ConfigError if the folder, a descriptor, holds keys or settings. path: of the folder, if the system does not know it."""
-    if is_protected(folder, os.fstat(folder), settings_identity()):
+def refuse_folder(folder: int, path: str, settings: t.Optional[t.Tuple[int, int]]) -> None:
+    """Raise ConfigError if the folder, a descriptor, holds keys or settings.
+
+    path: of the folder, if the system does not know it. settings: as ``settings_identity`` returns it.
+    """
+    if is_protected(folder, os.fstat(folder), settings):
         with contextlib.suppress(OSError):  # No Linux, or no /proc.
             path = os.readlink("/proc/self/fd/%d" % folder)
         raise refusal(path, path)

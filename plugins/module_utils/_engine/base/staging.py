@@ -230,7 +230,7 @@ def _refuse_obstacles(root: int, destination: str, name: str, clashing: t.Contai
         if mode is not None and folder:
             with beneath.open_below(root, relative) as below:
                 beneath.require_private(below, path)
-                protected.refuse_folder(below, path)
+                protected.refuse_folder(below, path, protected.settings_identity())
             sound.add(relative)
     return mode is not None
 
