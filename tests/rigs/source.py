@@ -83,6 +83,11 @@ class Source:
         self._put(self._partial + data)
         self._partial = b""
 
+    @property
+    def numbers(self) -> int:
+        """How many different lines were begun."""
+        return self._number
+
     def write_part(self) -> None:
         """Write the first half of a line; the next write completes it."""
         if not self._partial:
