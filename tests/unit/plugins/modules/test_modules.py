@@ -62,7 +62,8 @@ def test_every_result_is_described(name: str) -> None:
 def test_check_mode_diff_mode_and_idempotency_are_told(name: str) -> None:
     attributes = text_of(name, "DOCUMENTATION")["attributes"]
     assert attributes.keys() == {"check_mode", "diff_mode", "idempotent"}
-    assert attributes["check_mode"]["support"] == "full"
+    # As ansible.builtin.command, command_run cannot predict what an arbitrary command would change.
+    assert attributes["check_mode"]["support"] == ("partial" if name == "command_run" else "full")
 
 
 @pytest.mark.parametrize("name", NAMES)
