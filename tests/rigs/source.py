@@ -157,6 +157,28 @@ class Source:
         if self._append:
             self._position = 0
 
+    def lose_end(self, share: float) -> None:
+        """The live file loses all lines behind a share of those after its first KiB, as in a crash of the host."""
+        self.complete()
+        data = self.live.read_bytes()
+        first = len(data) - len(data.lstrip(b"\0")) + 1024
+        ends = [at + 1 for at in range(first, len(data)) if data[at : at + 1] == b"\n"]
+        # Not between a line and its twin: the model does not know which one is stored.
+        ends = [end for end in ends if data[: end - 1].rpartition(b"\n")[2] != data[end:].partition(b"\n")[0]]
+        if not ends:
+            return
+        self.gentle = False
+        end = ends[int(share * (len(ends) - 1))]
+        kept = {json.loads(text.lstrip(b"\0"))["n"] for text in data[:end].split(b"\n")[:-1]}
+        lost = {json.loads(text.lstrip(b"\0"))["n"] for text in data[end:].split(b"\n")[:-1]}
+        self._endanger(self.live, lost)
+        # If none of it was read, a follower that was killed cannot know of it.
+        self.seen -= lost
+        os.truncate(self.live, end)
+        self._in[self.live] = [number for number in self._in[self.live] if number in kept]
+        if self._append:
+            self._position = end
+
     def compress(self) -> None:
         """Compress the oldest plain rotated file in place: the compressed one grows, then the plain one goes."""
         path = self._pick(compressed=False)
@@ -213,8 +235,10 @@ class Source:
                 return path
         return None
 
-    def _endanger(self, path: pathlib.Path) -> None:
+    def _endanger(self, path: pathlib.Path, lost: t.Optional[t.Set[int]] = None) -> None:
+        """lost: the numbers of the lines; None: all of the file."""
         elsewhere = {number for other, numbers in self._in.items() if other != path for number in numbers}
         stored = self._stored()
         # Of a line that was written twice, only the first one may be stored yet.
-        self.endangered |= {number for number in set(self._in[path]) - elsewhere if stored[number] < self.written[number]}
+        numbers = set(self._in[path]) if lost is None else lost
+        self.endangered |= {number for number in numbers - elsewhere if stored[number] < self.written[number]}

@@ -18,6 +18,10 @@ Head = t.Tuple[t.Tuple[int, str], ...]
 """The length and the digest (32 hex digits of SHA-256) of each whole number of lines within the first KiB of a generation, shortest first;
 if a line does not end there, also of the whole KiB. The first of them never changes and finds a generation in a sink."""
 
+Recent = t.Tuple[t.Tuple[int, str], ...]
+"""Offsets up to the position, in rising order, each with the digest (16 hex digits of SHA-256) of the up to 1 KiB before it. Only a live
+file has them. See ``tail.marks``."""
+
 
 class Place(t.NamedTuple):
     """Where a generation was seen last: path, whether the name is of a live file, device, inode, size in bytes of the content."""
@@ -36,6 +40,7 @@ class Generation(t.NamedTuple):
     the sink. head: of a journal, see ``journal.tracker``. start: the first offset that belongs to it (zero bytes before it are a hole;
     lines before it belong to another generation). offset: what is read. tail: the digest of the up to 1 KiB before it. lines: how many
     were read. read_at: Unix seconds of the last commit. closed: its file is gone, or it was read to its end after the rotation.
+    recent: marks at the ends of its last lines.
     """
 
     id: int
@@ -49,6 +54,7 @@ class Generation(t.NamedTuple):
     place: Place
     read_at: float
     closed: bool
+    recent: Recent = ()
 
 
 class Rejected(t.NamedTuple):

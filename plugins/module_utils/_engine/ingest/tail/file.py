@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..checkpoint import Place
+from ..checkpoint import Gap, Place
 from . import fingerprint
 from .content import Content, GzipContent, PlainContent
 from .enveloped import EnvelopedContent
@@ -133,6 +133,11 @@ class File:
             return fingerprint.tail(content, generation.offset) == generation.tail
         mark, first = generation.head[0]
         return content.size() >= self.base + mark and fingerprint.window(content, self.base, mark) == first
+
+    def take_lost(self) -> t.List[Gap]:
+        """The end of an intact file that is gone and was not read, once."""
+        lost, self.seen = self.seen - self.size, self.size
+        return [Gap(self.size, lost, "truncated", "")] if lost else []
 
     @property
     def reading(self) -> t.Tuple[Content, Generation]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from . import marks
 from .content import BLOCK
 from .fingerprint import WINDOW, compare, digest
 
@@ -45,6 +46,15 @@ def is_place_of(file: File, generation: Generation) -> bool:
     return file.found.key == (generation.place.device, generation.place.inode)
 
 
+def kept_of(file: File, content: Content, generations: t.Iterable[Generation]) -> t.Optional[marks.Kept]:
+    """What the file still has of one of these generations, if it was one and lost its end: the most of it. None: nothing is certain."""
+    if content.compressed:
+        return None
+    # Truncating a file does not change its inode.
+    found = [marks.kept_of(content, file.base, file.size, each) for each in generations if is_place_of(file, each)]
+    return max((kept for kept in found if kept is not None), default=None)
+
+
 def continues(file: File, like: Likeness) -> bool:
     """Whether a file that holds all that was read of a generation without a file is that generation.
 
@@ -54,8 +64,11 @@ def continues(file: File, like: Likeness) -> bool:
     return like.whole and (like.evidence >= WINDOW or file.found.folder == generation.folder or is_place_of(file, generation))
 
 
-def is_copy(file: File, like: Likeness, holder: t.Optional[File], now: float) -> bool:
-    """Whether a file holds only what was, or is, read from another file. holder: the file of that generation, if there is one."""
+def is_copy(file: File, like: Likeness, holder: t.Optional[File], now: float, cut: t.Optional[marks.Kept]) -> bool:
+    """Whether a file holds only what was, or is, read from another file.
+
+    holder: the file of that generation, if there is one. cut: what the file still has if it lost its end.
+    """
     generation = like.generation
     if like.evidence < WINDOW and (file.found.live or file.found.folder != generation.folder):
         return False
@@ -63,8 +76,11 @@ def is_copy(file: File, like: Likeness, holder: t.Optional[File], now: float) ->
         return holder is not None
     if holder is not None and holder.content is not None:
         return _same_bytes(file, holder)
-    # A rotated file does not grow any more. A live one that is shorter than what was read may be the begin of a copy, but not for long.
-    return not file.found.live or now - file.first_at < COPY_SETTLES
+    # A rotated file does not grow any more; if it is the one that was read while it was live, it lost its end before the rotation.
+    # A live file that is shorter than what was read may be the begin of a copy, but not for long.
+    if not file.found.live:
+        return cut is None or not generation.place.live or not is_place_of(file, generation)
+    return now - file.first_at < COPY_SETTLES
 
 
 def _same_bytes(file: File, holder: File) -> bool:

@@ -9,6 +9,9 @@ import typing as t
 
 from ..checkpoint import Batch, Gap, Generation
 
+if t.TYPE_CHECKING:
+    from .file import File
+
 ORPHAN_SCANS = 3
 """Looks in a row that must not find a generation before it counts as lost: a rotation may be under way during one of them."""
 
@@ -20,6 +23,15 @@ class Orphan(t.NamedTuple):
     since: int
     seen: int
     truncated: bool
+
+    def gaps_of(self, file: File) -> t.List[Gap]:
+        """What this file, which is the generation, may lack."""
+        generation = self.generation
+        lost = max(0, self.seen - file.size)
+        # A copy may lack what was written between the copy and the truncation. The file itself may have lost what was not read yet.
+        if self.truncated or (lost and file.found.key == (generation.place.device, generation.place.inode)):
+            return [Gap(max(file.size, generation.offset), lost or None, "truncated", "")]
+        return []
 
 
 class Orphans:

@@ -12,7 +12,7 @@ import time
 import typing as t
 
 from ..checkpoint import Batch, Gap, Generation
-from . import fingerprint, matching
+from . import fingerprint, marks, matching
 from .content import DamagedError
 from .file import COPY, DONE, NEW, READING, WAITING, File
 from .lines import Limits, Piece, read_lines
@@ -132,6 +132,8 @@ class Tracker:
                 file.stuck = -1
                 if not file.is_intact():
                     self._lose(file, truncated=True)
+                else:
+                    self._gaps += [(file, gap) for gap in file.take_lost()]
 
     def _lose(self, file: File, truncated: bool) -> None:
         """The file is not its generation's any more."""
@@ -163,21 +165,19 @@ class Tracker:
             return
         key = fingerprint.window(content, file.base, first)
         candidates = self._candidates(key)
+        cut = matching.kept_of(file, content, (each for each in candidates if _holder(self.files.values(), each, file) is None))
         for like in matching.likenesses(file, content, candidates):
             holder = _holder(self.files.values(), like.generation, file)
             if holder is None and matching.continues(file, like):
                 self._adopt(file, like.generation)
                 return
-            if matching.is_copy(file, like, holder, now):
+            if matching.is_copy(file, like, holder, now, cut):
                 file.state = COPY
                 file.retry_at = file.first_at + matching.COPY_SETTLES if holder is None else None
                 file.close()
                 return
-        folder = file.found.folder
-        name = matching.public_id(self._owner, folder, key, sum(each.folder == folder for each in candidates))
-        head = fingerprint.extended((), content, file.base, min(file.size, file.base + fingerprint.WINDOW)) or ((first, key),)
-        before = fingerprint.tail(content, file.base)
-        file.begin(Generation(0, name, folder, head, file.base, file.base, before, 0, file.place(), 0.0, False))
+        others = sum(each.folder == file.found.folder for each in candidates)
+        file.begin(_new_generation(file, (first, key), matching.public_id(self._owner, file.found.folder, key, others), cut))
 
     def _first_mark(self, file: File, now: float) -> t.Optional[int]:
         """Find size and base of the content; returns the first mark, or None if the file has to wait."""
@@ -208,11 +208,8 @@ class Tracker:
     def _adopt(self, file: File, generation: Generation) -> None:
         """The file is this generation."""
         orphan = self.orphans.take(generation.public_id)
-        if orphan is not None and orphan.truncated:
-            # Its copy may lack what was written between the copy and the truncation.
-            length = max(0, orphan.seen - file.size) or None
-            gap = Gap(max(file.size, generation.offset), length, "truncated", "")
-            self._gaps.append((file, gap))
+        if orphan is not None:
+            self._gaps += [(file, gap) for gap in orphan.gaps_of(file)]
         if generation.closed and file.size == generation.offset:
             file.generation, file.state = generation, DONE
             file.close()
@@ -242,6 +239,7 @@ class Tracker:
             file.size = content.size()
             file.seen = max(file.seen, file.size)
         piece = read_lines(content, generation.offset, limits, file.scanned_from(generation.offset), self._ends(file) and not file.damage)
+        far = not file.writable or file.size - piece.end > marks.NEAR
         after = generation._replace(
             head=fingerprint.extended(generation.head, content, file.base, piece.end),
             offset=piece.end,
@@ -249,6 +247,7 @@ class Tracker:
             lines=generation.lines + len(piece.lines) + len(piece.long),
             place=file.place(),
             read_at=time.time(),
+            recent=generation.recent if far or content.compressed else marks.noted(generation.recent, content, piece),
         )
         # If what was read before is intact now, then so was all that was just read.
         if not content.compressed and not file.is_intact():
@@ -272,7 +271,8 @@ class Tracker:
         """
         for file in list(self.files.values()):
             if file.state == READING and file.generation is not None and not file.generation.id:
-                hole = [Gap(0, file.base, "hole", "")] if file.base else []
+                # A file that lost its end begins with a hole that is known.
+                hole = [Gap(0, file.base, "hole", "")] if file.base and file.generation.start == file.base else []
                 yield Batch(-1, file.generation, {}, (), hole), _setter(file)
         while self._gaps:
             file, gap = self._gaps.pop(0)
@@ -285,7 +285,7 @@ class Tracker:
             generation = file.generation
             if file.state == READING and generation is not None and self._ends(file) and file.is_used_up:
                 gaps = [Gap(generation.offset, None, "damaged", file.damage)] if file.damage else []
-                closed = generation._replace(closed=True, place=file.place())
+                closed = generation._replace(closed=True, place=file.place(), recent=())
                 yield Batch(generation.offset, closed, {}, (), gaps), _setter(file)
                 file.state = DONE
                 file.close()
@@ -293,6 +293,18 @@ class Tracker:
     def _ends(self, file: File) -> bool:
         """Whether a file does not grow any more."""
         return not file.writable and (file.found.compressed or self._clock() - file.changed_at >= LINGER)
+
+
+def _new_generation(file: File, first: t.Tuple[int, str], name: str, cut: t.Optional[marks.Kept]) -> Generation:
+    """A new generation, from the beginning of a file on, or from the end of what it still has of another one.
+
+    first: its first mark. name: its public id.
+    """
+    content = file.open()
+    start, before, recent = cut or marks.Kept(file.base, fingerprint.tail(content, file.base), ())
+    marked = max(start, min(file.size, file.base + fingerprint.WINDOW))
+    head = fingerprint.extended((), content, file.base, marked) or (first,)
+    return Generation(0, name, file.found.folder, head, start, start, before, 0, file.place(), 0.0, False, recent)
 
 
 def _holder(files: t.Iterable[File], generation: Generation, other: File) -> t.Optional[File]:

@@ -84,6 +84,14 @@ class Following(RuleBasedStateMachine):
         if look:
             self.look()
 
+    @rule(share=st.floats(0, 1), count=st.integers(0, 8), look=st.booleans())
+    def lose_end(self, share: float, count: int, look: bool) -> None:
+        """count: so many new lines follow before the follower looks."""
+        self.source.lose_end(share)
+        self.source.write(count)
+        if look:
+            self.look()
+
     @rule(count=st.integers(1, 3))
     def move_folder_in(self, count: int) -> None:
         self.source.move_folder_in(count)
