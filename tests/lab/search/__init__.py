@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import http
 import json
 import pathlib
 import shutil
@@ -20,7 +21,7 @@ import typing as t
 import urllib.error
 import urllib.request
 
-from ..processes import HOST, Daemon, Unavailable, answers, free_port, need_program
+from ..processes import HOST, Daemon, Unavailable, answers, free_port, need_program, wait_until
 
 HERE = pathlib.Path(__file__).parent
 JARS = HERE.parents[2] / "build" / "search"
@@ -86,11 +87,21 @@ class SearchNode:
         """The hits of everything in the indices of this pattern: _index, _id, _source."""
         self.call("POST", "/%s/_refresh" % pattern)
         found: t.List[t.Dict[str, t.Any]] = []
-        page = self.call("POST", "/%s/_search?scroll=1m" % pattern, {"size": 5000, "sort": ["_doc"]})
+        page = wait_until(lambda: self._first_page(pattern), "not all shards of %s answer" % pattern, START)
         while page["hits"]["hits"]:
             found += page["hits"]["hits"]
             page = self.call("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})
         return found
+
+    def _first_page(self, pattern: str) -> t.Any:
+        """The first hits; None as long as the shards of a new index start."""
+        try:
+            path = "/%s/_search?scroll=1m&allow_partial_search_results=false" % pattern
+            return self.call("POST", path, {"size": 5000, "sort": ["_doc"]})
+        except urllib.error.HTTPError as error:
+            if error.code != http.HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
+            return None
 
     def is_ready(self) -> bool:
         """Whether it answers, and its primary shards are there."""
