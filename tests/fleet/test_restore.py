@@ -105,6 +105,20 @@ def test_its_logs_are_restored_and_no_access_stays(lost: Lost, tmp_path: pathlib
     assert again.stdout.count("changed=0") == 2, again.stdout
 
 
+def test_its_archives_are_tried_and_searched_on_the_controller(lost: Lost) -> None:
+    before = lost.authorized
+    drilled = lost.play("drill", "--limit", "web1", "-e", "log_archive_drill_on=controller")
+    assert drilled.returncode == 0, drilled.stdout
+    assert "syslog: store server: 3 of 3 archives restored, 0 failed" in drilled.stdout
+    assert "syslog: store local: not tried: a folder of the host" in drilled.stdout
+    found = lost.play("search", "--limit", "web1", "-e", "log_archive_pattern='of the hour' log_archive_only_jobs=syslog")
+    assert found.returncode == 0, found.stdout
+    assert "3 matching lines; 1 host searched, 0 failed" in found.stdout
+    assert lost.authorized == before
+    for secret in [*lost.keys, ESCROW_SECRET]:
+        assert secret not in drilled.stdout + drilled.stderr + found.stdout + found.stderr
+
+
 def test_without_copies_of_its_keys_the_account_is_not_opened(lost: Lost, tmp_path: pathlib.Path) -> None:
     before = lost.authorized
     done = restore(lost, tmp_path / "restored", "-e", "log_archive_escrow=")
