@@ -143,7 +143,7 @@ def _times(member: tarfile.TarInfo) -> t.Tuple[int, int]:
 
 def _staged(row: t.Sequence[t.Any]) -> StagedFile:
     file = StagedFile(*row)
-    return file if file.data is None else file._replace(data=[(offset, length) for offset, length in file.data])
+    return file if file.data is None else file._replace(data=[(entry[0], entry[1]) for entry in file.data])
 
 
 def _extract(

@@ -75,7 +75,7 @@ def _text_of_marks(head: Head, recent: Recent) -> str:
 
 def _marks_of_text(text: str) -> t.Tuple[Head, Recent]:
     """The marks that ``_text_of_marks`` wrote."""
-    head = [(length, digest) for length, digest in json.loads(text)]
+    head = [(mark[0], mark[1]) for mark in json.loads(text)]
     recent = [words.split() for length, words in head if length == BEYOND]
     found: t.List[t.Tuple[int, str]] = []
     for words in recent:
