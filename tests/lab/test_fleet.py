@@ -73,6 +73,13 @@ def test_a_host_reaches_the_others_and_not_the_internet(fleet: lab.Fleet) -> Non
     assert "default" not in fleet.hosts["one"].run(["ip", "route"]).stdout + fleet.hosts["three"].run(["ip", "route"]).stdout
 
 
+def test_nothing_of_the_distribution_runs_by_the_clock(fleet: lab.Fleet) -> None:
+    folders = ["/etc/cron." + each for each in ("d", "hourly", "daily", "weekly", "monthly")]
+    for host in fleet.hosts.values():
+        assert host.run(["find", *folders, "-type", "f", "-not", "-name", ".placeholder"]).stdout == ""
+    assert fleet.hosts["three"].run(["systemctl", "list-timers", "--all", "--no-legend"]).stdout == ""
+
+
 def test_only_the_known_host_key_is_accepted(fleet: lab.Fleet, tmp_path: pathlib.Path) -> None:
     keys = [key for host in fleet.hosts.values() for key in host.host_keys]
     assert len(set(keys)) == len(keys)
