@@ -41,6 +41,8 @@ LIGHT_PACKAGES = ("openssh-server", "python3", "python3-venv", "cron", "iproute2
 SYSTEMD_PACKAGES = (*LIGHT_PACKAGES, "systemd", "systemd-sysv", "dbus", "python3-cryptography", "python3-paramiko", "python3-boto3")
 # As on a host that has it and runs no site.
 SYSTEMD_PACKAGES = (*SYSTEMD_PACKAGES, "nginx", "openssl")
+# What the timers of the distribution start.
+DAILY = ("apt-daily", "apt-daily-upgrade", "dpkg-db-backup", "e2scrub_all", "logrotate")
 # An unprivileged login that may do everything with sudo, as on most fleets. root can log in, too.
 ADMIN = "admin"
 NETWORK = "10.99.0.%d"
@@ -132,8 +134,11 @@ def root_filesystem(packages: t.Sequence[str] = LIGHT_PACKAGES, suite: str = SUI
         'echo "%s ALL=(ALL) NOPASSWD: ALL" > "$1"/etc/sudoers.d/%s' % (ADMIN, ADMIN),
         'chmod 440 "$1"/etc/sudoers.d/%s' % ADMIN,
         'if [ -e "$1"/bin/systemctl ]; then chroot "$1" systemctl enable ssh cron; fi',
-        # Only what a test sets up runs by the clock: at midnight logrotate and dpkg would change files below a test that compares them.
-        'rm -f "$1"/etc/cron.*/* "$1"/etc/systemd/system/timers.target.wants/* "$1"/usr/lib/systemd/system/timers.target.wants/*',
+        # Only what a test sets up works by the clock: at midnight logrotate and dpkg would change files below a test that compares them.
+        'rm -f "$1"/etc/cron.*/*',
+        'if [ -e "$1"/bin/systemctl ]; then for each in %s; do mkdir -p "$1"/etc/systemd/system/$each.service.d; '
+        "printf '[Service]\\nExecStart=\\nExecStart=/bin/true\\n' > \"$1\"/etc/systemd/system/$each.service.d/nothing.conf; done; fi"
+        % " ".join(DAILY),
     ]
     if "nginx" in packages:
         hooks.append('chroot "$1" systemctl disable nginx; rm "$1"/etc/nginx/sites-enabled/default')
