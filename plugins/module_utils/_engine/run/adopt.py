@@ -10,11 +10,10 @@ right, and goes on.
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
 from ..archive import adopted as archives
-from ..archive.manifest import digests as digests_in, dump, period_of, source_bytes, source_identities
+from ..archive.manifest import digests as digests_in, period_of, source_bytes, source_identities
 from ..archive.naming import manifest_key
 from ..base.errors import ConfigError, IntegrityError, KeyringError, LogArchiveError, SourceError, StoreError, StoreUnavailableError
 from ..base.periods import Period
@@ -25,7 +24,8 @@ from ..crypto.envelope import encrypts
 from ..holdings import adopt as names
 from ..stores.base import digests_of
 from .context import Context
-from .job import carry_out, finish_rewraps, locked, send_head
+from .exchange import written
+from .job import carry_out, context_of, finish_rewraps, send_head
 from .recover import recover
 
 if t.TYPE_CHECKING:
@@ -64,10 +64,7 @@ def adopt(
     """
     template = names.Template(wanted.template)
     _check_keys(document, wanted)
-    with contextlib.ExitStack() as stack:
-        if not check:
-            stack.enter_context(locked(document))
-        context = stack.enter_context(contextlib.closing(Context(document, now, check, progress=progress)))
+    with context_of(document, now, check, progress=progress) as context:
         if not check:
             context.spool.make()
         record = t.cast("AdoptedRecord", context.recorder.record)
@@ -182,7 +179,8 @@ class _Adoption:
         if not run.check:
             if opened.key is not None:
                 keyring.add(t.cast(str, self._keyring), opened.key.secret)
-            _put_manifest(store, key, manifest)
+            with written(manifest) as (path, of_manifest):
+                store.put(path, manifest_key(key), of_manifest)
             # By its new key: from now on the store finds the object by its manifest.
             proof = store.verify(key, digests, "size")
             run.catalog.held_by(run.host, run.job, store.name).add(key, manifest, "read_back", proof.etag)
@@ -253,18 +251,6 @@ class _Adoption:
                 "by the rules of its retention, the store would not keep %d of these archives; 'log-archive prune %s --dry-run' shows which"
             )
             run.recorder.warn(text % (len(due), run.job))
-
-
-def _put_manifest(store: Store, key: str, manifest: Manifest) -> None:
-    import tempfile
-
-    folder = temporary_folder()
-    with failing_clearly(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".log-archive-") as file:
-        file.write(dump(manifest))
-        file.flush()
-        with open(file.name, "rb") as written:
-            digests = digests_of(written)
-        store.put(file.name, manifest_key(key), digests)
 
 
 def _row(candidate: names.Candidate) -> AdoptedRow:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ..archive.manifest import pieces
@@ -16,7 +17,7 @@ from ..stores.base import digests_of
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
-    from ..stores.base import Store
+    from ..stores.base import Digests, Store
     from .context import Context
 
 
@@ -56,7 +57,6 @@ def finish_of_run(context: Context) -> None:
 
 def _put(store: Store, key: str, manifest: Manifest) -> bool:
     """Put a manifest into the store; returns whether it is there. The archive may have been pruned or replaced since."""
-    import tempfile
 
     from ..holdings.inventory import fetch_manifest
 
@@ -68,11 +68,20 @@ def _put(store: Store, key: str, manifest: Manifest) -> bool:
         return True
     if there["archive"] != manifest["archive"]:
         return False
+    with written(manifest) as (path, digests):
+        store.replace(path, manifest_key(key), digests)
+    return True
+
+
+@contextlib.contextmanager
+def written(manifest: Manifest) -> t.Iterator[t.Tuple[str, Digests]]:
+    """The path of a temporary file with a manifest, and its digests. Raises DiskFullError or LogArchiveError if it cannot be written."""
+    import tempfile
+
     folder = temporary_folder()
     with failing_clearly(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".log-archive-") as file:
         file.writelines(pieces(manifest))
         file.flush()
-        with open(file.name, "rb") as written:
-            digests = digests_of(written)
-        store.replace(file.name, manifest_key(key), digests)
-    return True
+        with open(file.name, "rb") as stream:
+            digests = digests_of(stream)
+        yield file.name, digests

@@ -86,10 +86,7 @@ def prune(
     """
     if max_delete_share is not None:
         document = _with_share(document, max_delete_share)
-    with contextlib.ExitStack() as stack:
-        if not check:
-            stack.enter_context(locked(document))
-        context = stack.enter_context(contextlib.closing(Context(document, now, check)))
+    with context_of(document, now, check) as context:
         carry_out(context, lambda: _prune_only(context, stores or context.stores.names))
         return context.recorder.record
 
@@ -102,20 +99,14 @@ def send(
     check: bool = False,
 ) -> RunRecord:
     """Send the archives that wait in the spool, and archive nothing new; returns the record as ``run`` does, which is not kept."""
-    with contextlib.ExitStack() as stack:
-        if not check:
-            stack.enter_context(locked(document))
-        context = stack.enter_context(contextlib.closing(Context(document, now, check, confirm, progress)))
+    with context_of(document, now, check, confirm, progress) as context:
         carry_out(context, lambda: _send_only(context))
         return context.recorder.record
 
 
 def remove_archives(document: JobDocument, reason: str, progress: t.Optional[Progress] = None, check: bool = False) -> RunRecord:
     """Remove every archive of the job from its stores, for this reason; returns the record as ``run`` does, which is not kept."""
-    with contextlib.ExitStack() as stack:
-        if not check:
-            stack.enter_context(locked(document))
-        context = stack.enter_context(contextlib.closing(Context(document, None, check, None, progress)))
+    with context_of(document, check=check, progress=progress) as context:
 
         def work() -> None:
             if not check and context.catalog.entered.owes_entries(context.job):
@@ -306,6 +297,21 @@ def _warn_of_notifications(context: Context, warnings: t.Sequence[str]) -> None:
     context.recorder.begin("notify", listed=False)
     for warning in warnings:
         context.recorder.warn(warning)
+
+
+@contextlib.contextmanager
+def context_of(
+    document: JobDocument,
+    now: t.Optional[datetime] = None,
+    check: bool = False,
+    confirm: t.Optional[Confirm] = None,
+    progress: t.Optional[Progress] = None,
+) -> t.Iterator[Context]:
+    """The context of a command for one job, closed at the end. It holds the lock of the job, unless it is a dry run (``check``)."""
+    with contextlib.ExitStack() as stack:
+        if not check:
+            stack.enter_context(locked(document))
+        yield stack.enter_context(contextlib.closing(Context(document, now, check, confirm, progress)))
 
 
 @contextlib.contextmanager

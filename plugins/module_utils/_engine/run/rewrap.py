@@ -28,7 +28,7 @@ from ..crypto.envelope import FernetEnvelope, has_recipients
 from ..state import rewraps
 from .context import Context
 from .exchange import finish
-from .job import locked
+from .job import context_of
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
@@ -76,11 +76,7 @@ def rewrap(document: JobDocument, wanted: Wanted, check: bool, progress: Progres
 
     Raises LockedError, and LogArchiveError if the catalog or the ledger cannot be used: then nothing was changed.
     """
-    with contextlib.ExitStack() as stack:
-        if not check:
-            stack.enter_context(locked(document))
-        context = stack.enter_context(contextlib.closing(Context(document, None, check, progress=progress)))
-        stack.callback(context.stores.close)
+    with context_of(document, check=check, progress=progress) as context, contextlib.closing(context.stores):
         if not check:
             context.ledger.enter()
         results = []

@@ -10,7 +10,6 @@ finds that step undone and does it, or finds it done and recognises it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import typing as t
 
@@ -23,7 +22,7 @@ from ..holdings.sync import Copy, check_source, find
 from ..tell.lacking import lacking_in
 from .context import Context
 from .deliver import clean, opened
-from .job import carry_out, finish_rewraps, locked, send_head
+from .job import carry_out, context_of, finish_rewraps, send_head
 from .recover import fetch, recover
 
 if t.TYPE_CHECKING:
@@ -61,10 +60,7 @@ def sync(
 
     check: a dry run; only record what would be copied. Failures are in the record. Raises LockedError if a run of the job is active.
     """
-    with contextlib.ExitStack() as stack:
-        if not check:
-            stack.enter_context(locked(document))
-        context = stack.enter_context(contextlib.closing(Context(document, now, check, progress=progress)))
+    with context_of(document, now, check, progress=progress) as context:
         if not check:
             context.spool.make()
         record = t.cast("SyncedRecord", context.recorder.record)

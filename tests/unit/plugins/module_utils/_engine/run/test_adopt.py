@@ -295,7 +295,7 @@ def test_a_second_adopt_goes_on_where_the_first_was_killed(old, monkeypatch, ste
         raise Killed
 
     place = {
-        "put": (adopting, "_put_manifest"),
+        "put": (adopting, "written"),
         "add": (adopting.Context, "enter"),
         "enter": ("ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.held.Held", "add"),
     }[step]
