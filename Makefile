@@ -69,8 +69,9 @@ demo-cloud: $(B)/venv/.stamp $(SELF) ## Archive a made-up CloudTrail trail, dele
 demo-search: $(B)/venv/.stamp $(SELF) system ## Follow a made-up log into an OpenSearch node on this machine, client ids encrypted
 	@$(B)/venv/bin/python demo/search.py
 
-picture: $(B)/venv-test/.stamp $(SELF) ## Make the picture of the fleet's page in docs/images, with Chromium
+picture: $(B)/venv-test/.stamp $(SELF) system ## Make the pictures of the fleet's page and of the dashboards in docs/images, with Chromium
 	@$(B)/venv-test/bin/python demo/fleet_picture.py
+	@$(B)/venv-test/bin/python demo/dashboard_pictures.py
 
 bench: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-awscli/.stamp $(SELF) system ## Measure against other ways: make bench ARGS="--quick"
 	PYTHONPATH=$(B)/collections $(B)/venv-test/bin/python tests/benchmarks/bench.py $(ARGS)

@@ -168,8 +168,9 @@ class Browser:
         self.send("Emulation.setEmulatedMedia", media=media, features=[scheme])
 
     def picture(self, path: t.Union[str, pathlib.Path], whole: bool = False) -> None:
-        """Write a PNG of the window, or of the whole page."""
-        data = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
+        """Write a picture of the window, or of the whole page: PNG or WebP, by the suffix of the path."""
+        how: Json = {"format": "webp", "quality": 85} if pathlib.Path(path).suffix == ".webp" else {"format": "png"}
+        data = self.send("Page.captureScreenshot", captureBeyondViewport=whole, **how)["data"]
         pathlib.Path(path).write_bytes(base64.b64decode(data))
 
     def pdf(self) -> bytes:
