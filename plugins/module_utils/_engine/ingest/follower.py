@@ -82,6 +82,8 @@ def _catch_up(pump: Pump, sleep: t.Callable[[float], None]) -> t.Optional[str]:
             pump.look()
             while pump.step() or pump.deliver():
                 failures = 0
+            # A file may be gone at the next call: what is damaged is reported now.
+            pump.settle()
             if pump.trouble is not None:
                 raise pump.trouble
         except LogArchiveError as error:

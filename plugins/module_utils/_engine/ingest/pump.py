@@ -170,6 +170,12 @@ class Pump:
             self._ahead.join()
             self._ahead = None
         self._tracker.scan()
+        self.settle()
+
+    def settle(self) -> None:
+        """Store what was found out about files. Raises SinkError; then call ``close``."""
+        if self._tracker is None:
+            raise AssertionError("look first")
         for batch, stored in self._tracker.notes():
             stored(self._store(batch))
 

@@ -30,15 +30,17 @@ LONGEST_FIRST_LINE = 16384
 class File:
     """A file by device and inode. It stays open while it is read, so that it can be read to its end under any name and without one.
 
-    base: the first offset that is not a zero byte. size: of the content when it was looked at last. seen: the same, at its largest.
+    base: the first offset that is not a zero byte. size: of the content when it was looked at last. seen: the same, at its largest, as long
+    as it certainly is the content that is read.
     scanned: the offset of the last line, and up to where it has no newline.
     stuck: the size at which nothing more could be read, -1 if it may be read.
     changed_at, first_at, retry_at: on the tracker's clock; the last is when it has to be identified again though it did not change.
+    age: seconds since the file was changed when it was found.
     enveloped: its content may be one JSON object with a list of records. first_line: of the content, empty if it is very long.
     unfinished: a compressed file that is still being written, or damaged. damage: why a compressed file cannot be decompressed to its end.
     """
 
-    def __init__(self, found: Found, now: float, enveloped: bool = False) -> None:
+    def __init__(self, found: Found, now: float, enveloped: bool = False, age: float = 0.0) -> None:
         self.found = found
         self.first_line = b""
         self._enveloped = enveloped
@@ -50,7 +52,9 @@ class File:
         self.stuck = -1
         self.missing = self.unfinished = False
         self.changed = True
-        self.first_at = self.changed_at = now
+        self.first_at = now
+        # One call of ``ingest`` does not wait. A time in the future proves nothing: the clock was set, or another host has another one.
+        self.changed_at = now - max(0.0, age)
         self.retry_at: t.Optional[float] = None
         self.damage = ""
 
@@ -69,7 +73,6 @@ class File:
             self.changed = (found.size, found.mtime_ns) != (before.size, before.mtime_ns)
             if not found.compressed:
                 self.size = found.size
-        self.seen = max(self.seen, self.size)
         if self.changed:
             self.changed_at = now
 
@@ -78,7 +81,7 @@ class File:
         if self.state == READING and self.content is not None and not self.content.compressed:
             size = self.content.size()
             if size > self.size:
-                self.size, self.seen, self.changed_at = size, max(self.seen, size), now
+                self.size, self.changed_at = size, now
 
     def open(self) -> Content:
         """The content, open. Raises OSError."""
@@ -134,9 +137,13 @@ class File:
         mark, first = generation.head[0]
         return content.size() >= self.base + mark and fingerprint.window(content, self.base, mark) == first
 
+    def note_seen(self) -> None:
+        """Note that the content is intact up to its size. A truncated file that has grown again holds other content."""
+        self.seen = max(self.seen, self.size)
+
     def take_lost(self) -> t.List[Gap]:
         """The end of an intact file that is gone and was not read, once."""
-        lost, self.seen = self.seen - self.size, self.size
+        lost, self.seen = max(0, self.seen - self.size), self.size
         return [Gap(self.size, lost, "truncated", "")] if lost else []
 
     @property

@@ -105,7 +105,7 @@ class Tracker:
             if file.missing and file.content is None:
                 del self.files[key]
         for key, each in found.items():
-            self.files[key] = File(each, now, self._enveloped)
+            self.files[key] = File(each, now, self._enveloped, time.time() - each.mtime_ns / 1e9)
         for file in self.files.values():
             self._check(file)
         for file in sorted(self.files.values(), key=_age):
@@ -190,7 +190,7 @@ class Tracker:
                 file.unfinished = True
                 return None
             file.size, file.damage = error.size, error.reason
-        file.seen = max(file.seen, file.size)
+        file.note_seen()
         file.base = fingerprint.skip_zeros(content, 0, file.size)
         data = content.read(file.base, min(fingerprint.WINDOW, file.size - file.base))
         file.note_first_line()
@@ -237,7 +237,6 @@ class Tracker:
         content, generation = file.reading
         if not content.compressed:
             file.size = content.size()
-            file.seen = max(file.seen, file.size)
         piece = read_lines(content, generation.offset, limits, file.scanned_from(generation.offset), self._ends(file) and not file.damage)
         far = not file.writable or file.size - piece.end > marks.NEAR
         after = generation._replace(
@@ -253,6 +252,7 @@ class Tracker:
         if not content.compressed and not file.is_intact():
             self._lose(file, truncated=True)
             return None
+        file.note_seen()
         file.scanned = piece.end, piece.scanned
         if piece.end == generation.offset:
             file.stuck = file.size

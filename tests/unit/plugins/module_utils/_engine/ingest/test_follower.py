@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import pathlib
@@ -312,6 +313,32 @@ def test_a_compressed_file_without_a_line_is_a_warning_and_hides_no_loss(tmp_pat
         assert following.problems == {str(logs / "sftpgo-1.log.gz"): "no line of it can be decompressed: its content is damaged"}
         assert following.counts.lines == 1
         assert not following.is_waiting(1), "the file that was removed is given up"
+
+
+def test_one_call_takes_the_rest_of_files_that_were_left_alone_for_long(tmp_path, logs, monkeypatch) -> None:
+    """Cron's ``ingest`` does not wait for a minute. A date in the future proves nothing, and a later change is not lost."""
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    damaged = gzip.compress(b"".join(upload(number) + b"\n" for number in range(1, 4)))[:-4]
+    for name, content, age in (
+        ("sftpgo-1.log", upload(11) + b"\n" + upload(12), 90),
+        ("sftpgo-2.log", upload(13), 90),
+        ("sftpgo-3.log.gz", damaged, 90),
+        ("sftpgo-4.log", upload(21) + b"\n" + upload(22), 30),
+        ("sftpgo-5.log", upload(23) + b"\n" + upload(24), -90),
+        ("sftpgo.log", upload(31) + b"\n" + upload(32), 90),
+    ):
+        (logs / name).write_bytes(content)
+        os.utime(logs / name, (now - age, now - age))
+    first = follower.catch_up(document(tmp_path))
+    assert sizes(tmp_path) == [1, 2, 3, 11, 12, 13, 21, 23, 31]
+    assert (first["sinks"][0]["gaps"], first["warnings"]) == (1, [])
+    write(logs / "sftpgo-1.log", 14)
+    write(logs / "sftpgo-4.log", 25)
+    # What was taken at its end is one line, and what was left is one with what follows.
+    result = follower.catch_up(document(tmp_path))["sinks"][0]
+    assert (result["rows"], result["rejected"], result["gaps"]) == (1, 1, 0)
+    assert sizes(tmp_path) == [1, 2, 3, 11, 12, 13, 14, 21, 23, 31]
 
 
 def test_systemd_without_a_socket() -> None:

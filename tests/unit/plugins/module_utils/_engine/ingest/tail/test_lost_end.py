@@ -172,6 +172,21 @@ def test_lines_that_were_not_read_are_lost(following: Following) -> None:
     assert following.gaps() == [("truncated", 5 * SIZE)]
 
 
+@pytest.mark.parametrize("glance", [False, True], ids=["look", "glance"])
+@pytest.mark.parametrize("unread", [0, 10])
+def test_what_follows_a_truncation_is_not_counted_as_lost(following: Following, unread: int, glance: bool) -> None:
+    following.write(200, 200 + unread)
+    following.pump.look()
+    following.cut(0)
+    following.write(300, 390)
+    if glance:
+        following.pump.glance()
+        assert not following.pump.step()
+    following.follow()
+    assert following.stored() == [*range(100, 150), *range(300, 390)]
+    assert following.gaps() == [("truncated", unread * SIZE or None)]
+
+
 def test_before_the_last_lines_marks_are_few(tmp_path: pathlib.Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"".join(b"%09d\n" % number for number in range(100000)))
