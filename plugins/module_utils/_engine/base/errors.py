@@ -104,6 +104,10 @@ class ConfigError(LogArchiveError):
         return "\n  - ".join([super().__str__(), *map(line, self.problems)])
 
 
+class KeyNameError(ConfigError):
+    """The layout of a store has no name for an object with this key; other keys have one."""
+
+
 class UsageError(ConfigError):
     """The command line is wrong."""
 

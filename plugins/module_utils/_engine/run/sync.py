@@ -14,8 +14,8 @@ import os
 import typing as t
 
 from ..archive.manifest import digests
-from ..archive.naming import folder_keys
-from ..base.errors import IntegrityError, LogArchiveError, StoreError, StoreExistsError, StoreNotFoundError
+from ..archive.naming import folder_keys, manifest_key
+from ..base.errors import IntegrityError, KeyNameError, LogArchiveError, StoreError, StoreExistsError, StoreNotFoundError
 from ..base.lists import some
 from ..holdings import inventory
 from ..holdings.sync import Copy, check_source, find
@@ -159,13 +159,15 @@ class _Destination:
         return any(one.begun for one in lacked)
 
     def _copy(self, one: Lacked, advance: Advance) -> None:
-        """Copy one archive. Raises StoreExistsError and IntegrityError for this archive, other errors if the store fails."""
+        """Copy one archive. Raises StoreExistsError, IntegrityError and KeyNameError for this archive, other errors if the store fails."""
         run = self._run
         destination = opened(run, self._name) if not run.check else run.stores.open(self._name)
         entry = run.catalog.entry(one.archive)
         known = run.catalog.copies(entry).values()
         copies = [Copy(copy.store, copy.key, copy.manifest or entry.manifest) for copy in known if copy.state == "verified"]
         for key in sorted({copy.key for copy in copies}):
+            # Not every store can name an adopted archive: before anything is read.
+            destination.layout.name_of(manifest_key(key))
             there = find(destination, key, [copy.manifest for copy in copies if copy.key == key], self._keys(destination, one.host))
             if there is not None and there.verification is not None:
                 self._have(entry, Copy(self._name, key, there.manifest), there.verification)
@@ -253,7 +255,7 @@ class _Destination:
         run = self._run
         self._record["failed"][one.key] = str(error)
         run.recorder.event("sync_failed", archive=one.key, store=self._name, error=str(error))
-        if not isinstance(error, (StoreExistsError, IntegrityError)):
+        if not isinstance(error, (StoreExistsError, IntegrityError, KeyNameError)):
             run.fail_store(self._name, error)
             return True
         # What the store has under that name is not this copy.

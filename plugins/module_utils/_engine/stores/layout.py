@@ -8,6 +8,8 @@ is a file of another program, under its own name. Each name belongs to one key, 
 
 An adopted archive stays where another program put it. Its key is '<host>/<job>/<YYYY>/<MM>/<DD>/adopted:<name>', with the name of the
 object percent-encoded. Its manifest has a suffix that earlier releases do not know: they would take it for one without an archive.
+A copy in a flat store keeps the name of the object if that is the name of a file of another program there; if not, for example because it
+has folders, the copy has the name of its key.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import re
 import typing as t
 
 from ..base.durable import TEMP_PREFIX
-from ..base.errors import ConfigError
+from ..base.errors import KeyNameError
 
 FLAT_SEPARATOR = "~"
 LONGEST_FLAT_NAME = 255
@@ -83,16 +85,17 @@ class Layout:
     is_flat = False
 
     def name_of(self, key: str) -> str:
-        """The name of the object with this key. Raises ConfigError if it cannot have one."""
+        """The name of the object with this key. Raises KeyNameError if it cannot have one."""
         adopted = adopted_of(key)
         if adopted is None:
             return self._name_of(key)
         if adopted.is_manifest:
-            return self._name_of(key[: -len(MANIFEST_SUFFIX)]) + ADOPTED_MANIFEST_SUFFIX
-        return self._name_of(adopted.original)
+            return self._name_of(key[: -len(MANIFEST_SUFFIX)] + ADOPTED_MANIFEST_SUFFIX)
+        return self._name_of(adopted.original if self._keeps(adopted.original) else key)
 
     def key_of(self, name: str) -> t.Optional[str]:
-        """The key of the object with this name; None if it has none. Of an adopted archive, this is the key of its manifest alone."""
+        """The key of the object with this name; None if it has none. An adopted archive under its original name has none without its
+        manifest: see ``originals``."""
         if ADOPTED not in name:
             return self._key_of(name)
         if name.endswith(ADOPTED_MANIFEST_SUFFIX):
@@ -100,7 +103,8 @@ class Layout:
             if archive is not None and adopted_of(archive) is not None:
                 return archive + MANIFEST_SUFFIX
         key = self._key_of(name)
-        return None if key is not None and adopted_of(key) is not None else key
+        adopted = None if key is None else adopted_of(key)
+        return None if adopted is not None and (adopted.is_manifest or self._keeps(adopted.original)) else key
 
     def beginning(self, prefix: str) -> str:
         """What the names of all keys begin with that begin with ``prefix``, except adopted archives. Other names may begin so too."""
@@ -115,13 +119,17 @@ class Layout:
         found: t.Dict[str, t.List[str]] = {}
         for key in keys:
             adopted = adopted_of(key)
-            if adopted is not None and adopted.is_manifest and self._key_of(adopted.original) == adopted.original:
+            if adopted is not None and adopted.is_manifest and self._keeps(adopted.original):
                 found.setdefault(adopted.original, []).append(key[: -len(MANIFEST_SUFFIX)])
         return found
 
     def shown(self, key: str) -> str:
         """The name of the key, or of what begins with it, to show to people."""
         return self.beginning(key) if adopted_of(key) is None else self.name_of(key)
+
+    def _keeps(self, original: str) -> bool:
+        """Whether an adopted archive has the name of its object here."""
+        return self._key_of(original) == original
 
     def _name_of(self, key: str) -> str:
         return key
@@ -145,13 +153,13 @@ class FlatLayout(Layout):
     def _name_of(self, key: str) -> str:
         name = self._beginning(key)
         if self._key_of(name) != key:
-            raise ConfigError(
+            raise KeyNameError(
                 "the key has no name in a flat store",
                 repr(key),
                 "The names of host and job must not contain %r; set the option host of the job" % FLAT_SEPARATOR,
             )
         if len(os.fsencode(name)) > LONGEST_FLAT_NAME:
-            raise ConfigError(
+            raise KeyNameError(
                 "the name of the archive in a flat store has %d bytes; the limit is %d" % (len(os.fsencode(name)), LONGEST_FLAT_NAME),
                 repr(name),
                 "Use a shorter name for the archive, the job or the host, or the layout tree",

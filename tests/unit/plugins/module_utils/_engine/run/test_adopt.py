@@ -25,6 +25,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.hold
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import adopt as adopting, job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.adopt import Wanted, adopt, read_keys
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.ledger.file import Ledger
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import layout
 from rigs.host import JOB, NAME, NOW, at, file_store, files_below
 from rigs.old_scripts import encrypted, member, new_key, tgz, zipped
 from rigs.runs import tree
@@ -433,6 +434,39 @@ def test_a_sync_copies_adopted_archives(old) -> None:
     assert (second / "20241201.tgz").read_bytes() == (old.store / "20241201.tgz").read_bytes()
     assert manifest_key(KEYS[0]) in [item.key for item in file_store(second).list()]
     command(old, "verify", JOB, "--level", "authenticated")
+
+
+def test_a_sync_copies_objects_of_folders_to_a_flat_store(old, tmp_path, monkeypatch) -> None:
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import sync as syncing
+
+    (old.store / "old").mkdir()
+    long = "%s-20241201.tgz" % ("b" * 160)
+    for day, name in (("10", "20241001.tgz"), ("12", long)):
+        (old.store / "old" / name).write_bytes(tgz(("dump.sql", b"older dump of the %s\n" % day.encode())))
+    assert adopted(old, "old/*%Y%d%m.tgz")["exit_code"] == 0
+    old.stores.append({"type": "file", "name": "second", "path": str(old.folder / "second"), "layout": "flat"})
+    wanted = syncing.Wanted(["file"], ["second"])
+    # With the longest name there is no room for the host, and that is seen before anything is read.
+    monkeypatch.setattr(layout, "LONGEST_FLAT_NAME", 180)
+    for check in (True, False):
+        record = syncing.sync(old.document(), wanted, NOW, check)
+        (key,) = record["synced"]["second"]["copied"]
+        (error,) = record["errors"]
+        assert key.endswith("/adopted:old%2F20241001.tgz") and "second" in error and "the limit is 180" in error
+    monkeypatch.undo()
+    assert syncing.sync(old.document(), wanted, NOW)["errors"] == []
+    assert syncing.sync(old.document(), wanted, NOW)["changed"] is False
+    assert [name for name in files_below(old.folder / "second") if long not in name and "ledger" not in name] == [
+        "web1~syslog~20240110~adopted:old%2F20241001.tgz",
+        "web1~syslog~20240110~adopted:old%2F20241001.tgz.adopted.json",
+    ]
+    rows = json.loads(command(old, "verify", JOB, "--level", "authenticated", "--json"))
+    assert [(row["error"], row["authenticated"]) for row in rows] == [(None, True)] * 4
+    command(old, "restore", JOB, "--store", "second", "--name", "adopted:old%2F20241001.tgz", "--to", str(tmp_path / "out"))
+    assert (tmp_path / "out" / "dump.sql").read_bytes() == b"older dump of the 10\n"
+    policy = {"keep_last": 1, "max_delete_share": 1.0}
+    assert len(job.prune(old.document(retention=policy), (), NOW)["pruned"]["second"]["removed"]) == 1
+    assert all(long in name or "ledger" in name for name in files_below(old.folder / "second"))
 
 
 def test_the_same_archives_in_two_stores_are_one(old) -> None:

@@ -14,7 +14,7 @@ import typing as t
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import longest_flat_name, manifest_key
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import TEMP_PREFIX
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, StoreError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, KeyNameError, StoreError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import base, file, layout
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests, Store
 from hypothesis import given, strategies as st
@@ -63,7 +63,7 @@ def test_two_keys_never_have_one_name(keys: t.List[str]) -> None:
     ],
 )
 def test_a_key_that_has_no_name_is_refused(key: str) -> None:
-    with pytest.raises(ConfigError, match="flat store"):
+    with pytest.raises(KeyNameError, match="flat store"):
         FLAT.name_of(key)
 
 
@@ -193,8 +193,20 @@ def test_what_this_software_made_or_cannot_name_is_not_adopted(original: str) ->
     assert found is None or (found.original, found.is_manifest) == (original[: -len(layout.MANIFEST_SUFFIX)], True)
 
 
-def test_an_object_in_a_folder_has_no_key_in_a_flat_store() -> None:
-    with pytest.raises(ConfigError, match="flat store"):
-        FLAT.name_of(ADOPTED_KEY)
-    assert FLAT.originals([manifest_key(ADOPTED_KEY)]) == {}
-    assert layout.LAYOUTS["tree"].originals([manifest_key(ADOPTED_KEY)]) == {"old/20241201.tgz": [ADOPTED_KEY]}
+@pytest.mark.parametrize("original", ["old/20241201.tgz", "web1~syslog~20240112~a.tgz"])
+def test_an_object_of_a_tree_has_the_name_of_its_key_in_a_flat_store(original: str) -> None:
+    key = "web1/syslog/2024/01/12/%s" % layout.adopted_name(original)
+    assert FLAT.name_of(key) == key.replace("/", "~", 2).replace("/", "", 2).replace("/", "~")
+    assert FLAT.key_of(FLAT.name_of(key)) == key
+    assert FLAT.key_of(FLAT.name_of(manifest_key(key))) == manifest_key(key)
+    assert FLAT.originals([manifest_key(key)]) == {}
+    assert layout.LAYOUTS["tree"].originals([manifest_key(key)]) == {original: [key]}
+    # Where it keeps its name, the name of the key is no second one.
+    assert FLAT.key_of("web1~syslog~20240112~adopted:20241201.tgz") is None
+
+
+def test_an_adopted_archive_may_be_too_long_for_a_flat_store() -> None:
+    key = "%s/syslog/2024/01/12/%s" % ("h" * 50, layout.adopted_name("a/" + "b" * 170))
+    assert len(FLAT.name_of(key)) < layout.LONGEST_FLAT_NAME
+    with pytest.raises(KeyNameError, match="has 262 bytes"):
+        FLAT.name_of(manifest_key(key))
