@@ -207,7 +207,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._options imp
 
 def main() -> None:
     arguments = argument_spec(STORE_OPTION, CHOICE, OPENING)
-    arguments.update(sample={"type": "int", "default": 3}, seed={"type": "str"}, folder={"type": "path"})
+    arguments.update(sample={"type": "int", "default": drill.SAMPLE}, seed={"type": "str"}, folder={"type": "path"})
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     params = module.params
     with reporting(module) as result:

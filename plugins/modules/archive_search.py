@@ -119,34 +119,34 @@ lines:
   type: list
   elements: dict
   contains:
-    archive:
+    archive: &archive
       description: Key of the archive.
       type: str
       returned: success
       sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
-    host:
+    host: &host
       description: The host that wrote the log.
       type: str
       returned: success
       sample: web1
-    job:
+    job: &job
       description: The job that archived it.
       type: str
       returned: success
       sample: syslog
-    store:
+    store: &store
       description: Name of the store that gave the archive.
       type: str
       returned: success
       sample: s3
-    authenticated:
+    authenticated: &authenticated
       description:
         - Whether the manifest of the archive is authenticated. V(false) if an older version made the archive, if it is not encrypted, and
           if it was opened by O(identities) or O(archive_keys). Anyone can make an archive for a public key.
       type: bool
       returned: success
       sample: true
-    log:
+    log: &log
       description: The log, by its name in the archive.
       type: str
       returned: success
@@ -177,36 +177,12 @@ counts:
   type: list
   elements: dict
   contains:
-    archive:
-      description: Key of the archive.
-      type: str
-      returned: success
-      sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
-    host:
-      description: The host that wrote the log.
-      type: str
-      returned: success
-      sample: web1
-    job:
-      description: The job that archived it.
-      type: str
-      returned: success
-      sample: syslog
-    store:
-      description: Name of the store that gave the archive.
-      type: str
-      returned: success
-      sample: s3
-    authenticated:
-      description: Whether the manifest of the archive is authenticated, see RV(lines[].authenticated).
-      type: bool
-      returned: success
-      sample: true
-    log:
-      description: The log, by its name in the archive.
-      type: str
-      returned: success
-      sample: var/log/events/syslog.20240112.12
+    archive: *archive
+    host: *host
+    job: *job
+    store: *store
+    authenticated: *authenticated
+    log: *log
     count:
       description: How many lines match.
       type: int

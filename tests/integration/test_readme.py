@@ -114,13 +114,6 @@ def test_the_parser_accepts_every_command_of_the_readme():
         parser.parse(shlex.split(command)[1:])
 
 
-def test_the_exit_codes_are_those_of_the_command():
-    table = dict(re.findall(r"^\| (\d) \| (.*?) \|$", TEXT, re.MULTILINE))
-    for code, meaning in table.items():
-        assert "%s %s" % (code, meaning) in " ".join(parser.EXIT_CODES.split())
-    assert len(table) == 6
-
-
 def test_a_store_has_the_layout_of_the_readme(tmp_path):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "syslog.20240112.12").write_bytes(b"x\n")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""docs/find.md and docs/migrate.md agree with the command: its options, its exit codes, its job documents."""
+"""The pages agree with the command: its options, its exit codes, its job documents."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import shlex
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import search
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli.parser import COMMANDS, parse
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import exit_codes
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli.parser import COMMANDS, parse, parser_of
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
@@ -27,9 +27,22 @@ def test_the_searches_are_calls_of_the_command() -> None:
         assert parse(shlex.split(call)[1:]).pattern
 
 
-def test_the_exit_codes_are_those_that_the_command_prints() -> None:
-    table = dict(re.findall(r"^\| ([0-9]) \| (.*) \|$", FIND, re.MULTILINE))
-    assert table == dict(re.findall(r"^  ([0-9])  (.*)$", search.EXIT_CODES, re.MULTILINE))
+@pytest.mark.parametrize(("page", "command"), [("../README.md", None), ("find.md", "search"), ("drill.md", "drill")])
+def test_the_exit_codes_are_those_that_the_command_prints(page: str, command: t.Optional[str]) -> None:
+    table = dict(re.findall(r"^\| ([0-9]) \| (.*) \|$", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE))
+    assert table == {code: meaning for code, meaning in exit_codes.of(command).items() if code != exit_codes.SIGNALS}
+
+
+def test_each_command_has_its_exit_codes_and_a_help_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    assert set(exit_codes.OF) == set(COMMANDS)
+    for command, (codes, meanings) in exit_codes.OF.items():
+        # Each can be done, fail, and be called wrongly; no meaning is of a code that the command does not give.
+        assert codes.startswith("012") and set(meanings) <= {*codes, exit_codes.SIGNALS}
+        assert all(meanings.get(code) != exit_codes.COMMON[code] for code in codes)
+        text = parser_of(command).format_help().partition("exit codes:\n")[2]
+        assert re.findall(r"^  ([0-9])  ", text, re.MULTILINE) == list(codes)
+        assert max(map(len, text.splitlines())) <= 70
 
 
 @pytest.mark.parametrize("name", ["syslog", "dump"])

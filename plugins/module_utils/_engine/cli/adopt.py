@@ -16,19 +16,9 @@ if t.TYPE_CHECKING:
 
     from ..config.document import JobDocument
 
-EXIT_CODES = """exit codes:
-  0  done, or nothing to do
-  1  failed: the store or the catalog cannot be used
-  2  a mistake in the template, in the job document or on the command line; or the key of the script is missing, and nothing was adopted
-  3  partly done: a name matches, and the object cannot be adopted; or the key of an archive is missing; the others were adopted
-  4  an archive is damaged, or a restore would refuse it; the others were adopted
-  5  locked: another run of the same job is active
-  129, 130, 143  interrupted by SIGHUP, SIGINT (Ctrl-C) or SIGTERM; the next call goes on"""
-
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``adopt``."""
-    parser.epilog = EXIT_CODES
     parser.add_argument("store", metavar="STORE", help="name of the store that has the archives")
     parser.add_argument(
         "jobs",

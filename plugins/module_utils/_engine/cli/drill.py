@@ -24,10 +24,16 @@ if t.TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``drill``."""
+    from ..run.drill import SAMPLE
+
     add_jobs(parser)
     add_store(parser, "drill only this store (default: every store of each job)")
     parser.add_argument(
-        "--sample", metavar="N", type=_count, default=3, help="how many archives of each job to restore from each store (default: 3)"
+        "--sample",
+        metavar="N",
+        type=_count,
+        default=SAMPLE,
+        help="how many archives of each job to restore from each store (default: %d)" % SAMPLE,
     )
     parser.add_argument(
         "--seed", metavar="TEXT", help="seed of the sample; the same seed chooses the same archives (default: today's date in UTC)"

@@ -10,7 +10,7 @@ import typing as t
 from .. import __version__
 from ..base.errors import EXIT_DONE
 from ..config.spec import DEFAULT_CONFIG, DEFAULT_STREAMS
-from . import output
+from . import exit_codes, output
 
 if t.TYPE_CHECKING:
     import argparse
@@ -47,14 +47,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """``man`` has no options."""
 
 
-def print_page(commands: t.Sequence[Described], exit_codes: str) -> int:
+def print_page(commands: t.Sequence[Described]) -> int:
     """Print the page of these commands, for ``man -l -``."""
-    output.print_text(page(commands, exit_codes).rstrip("\n"))
+    output.print_text(page(commands).rstrip("\n"))
     return EXIT_DONE
 
 
-def page(commands: t.Sequence[Described], exit_codes: str) -> str:
-    """The manual page. exit_codes: as the help lists them, after a title."""
+def page(commands: t.Sequence[Described]) -> str:
+    """The manual page."""
     lines = [
         '.TH LOG\\-ARCHIVE 1 "" "log\\-archive %s" "User Commands"' % _escaped(__version__),
         # Long options would leave wide gaps between words.
@@ -76,7 +76,9 @@ def page(commands: t.Sequence[Described], exit_codes: str) -> str:
     lines.append(".SH COMMANDS")
     for command in commands:
         lines += _command(command)
-    lines += [".SH EXIT STATUS", *_exit_codes(exit_codes)]
+    lines += [".SH EXIT STATUS", "Each command lists its own with \\-\\-help. All together:"]
+    for code, meaning in exit_codes.of(None).items():
+        lines += _entry(code, meaning)
     for title, table in (("ENVIRONMENT", ENVIRONMENT), ("FILES", FOLDERS)):
         lines.append(".SH " + title)
         for name, text in table.items():
@@ -104,14 +106,6 @@ def _name(argument: Argument) -> str:
 
 def _entry(name: str, text: str) -> t.List[str]:
     return [".TP", ".B " + _escaped(name), _escaped(text)]
-
-
-def _exit_codes(text: str) -> t.List[str]:
-    lines = []
-    for line in text.splitlines()[1:]:
-        codes, _blanks, meaning = line.strip().partition("  ")
-        lines += _entry(codes, meaning)
-    return lines
 
 
 def _escaped(text: str) -> str:

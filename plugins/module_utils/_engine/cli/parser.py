@@ -21,17 +21,6 @@ if t.TYPE_CHECKING:
 # argparse would look up a translation of its texts, which takes longer than parsing; all other texts are English anyway.
 vars(argparse)["_"] = lambda text: text
 
-EXIT_CODES = """exit codes:
-  0  done, or nothing to do
-  1  failed, or the result cannot be printed (a full disk): the work goes on without it
-  2  a mistake in a job document or on the command line
-  3  partly done: archives wait in the spool, a log could not be read, or a prune was refused; the next run continues.
-     status: or something is left of a job or store that no document names any more (see 'log-archive orphans --help')
-  4  integrity failure: an archive or a manifest is damaged, missing or not authentic
-  5  locked: another run of the same job is active
-  129, 130, 143  interrupted by SIGHUP, SIGINT (Ctrl-C) or SIGTERM; the next run completes what is left"""
-
-
 Command = t.Tuple[t.Callable[[argparse.ArgumentParser], None], t.Callable[[argparse.Namespace], int]]
 """A function that adds the options of a command to its parser, and one that runs it and returns the exit code (or raises
 LogArchiveError)."""
@@ -220,7 +209,7 @@ def _completion() -> Command:
 def _man() -> Command:
     from . import manual
 
-    return manual.add_options, lambda _options: manual.print_page(described_commands(), EXIT_CODES)
+    return manual.add_options, lambda _options: manual.print_page(described_commands())
 
 
 COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
@@ -265,9 +254,6 @@ OF_STREAMS = ("follow", "ingest", "streams", "stats", "reveal")
 WITHOUT_DOCUMENTS = ("sample-config", "generate", "completion", "man", "key new-identity")
 """Commands that read no documents."""
 
-WITHOUT_STORES = ("check-config", "sample-config", "generate", "completion", "man", "key", "key new-identity")
-"""Commands that neither open stores nor take a lock."""
-
 WITHOUT_PROGRESS = ("follow", "reveal", "key", "key new-identity", "sample-config", "completion", "man")
 """Commands that are done at once, run until a signal ends them, or read what a person types."""
 
@@ -311,7 +297,8 @@ def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
 def parser_of(name: str) -> argparse.ArgumentParser:
     """The parser of a command of COMMANDS, which sets the function to run as ``call``."""
     add_options, call = COMMANDS[name][1]()
-    parser = _Parser(prog="log-archive " + name, **_about(name))
+    parser = _Parser(prog="log-archive " + name, description=_sentence(COMMANDS[name][0]), formatter_class=_HelpFormatter)
+    parser.command = name
     if name not in WITHOUT_DOCUMENTS:
         _add_global_options(parser, "stream" if name in OF_STREAMS else "job")
     _add_version(parser)
@@ -380,7 +367,6 @@ def _main_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="log-archive",
         description="Archive logs: select, pack, encrypt, ship, verify, prune, restore. Follow live logs into SQL.",
-        epilog=EXIT_CODES,
         formatter_class=_HelpFormatter,
     )
     _add_global_options(parser, "job")
@@ -391,22 +377,20 @@ def _main_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _about(name: str) -> t.Dict[str, t.Any]:
-    codes = _exit_codes("012") if name in WITHOUT_STORES else EXIT_CODES
-    return {"description": _sentence(COMMANDS[name][0]), "epilog": codes, "formatter_class": _HelpFormatter}
-
-
-def _exit_codes(possible: str) -> str:
-    """The text about the exit codes with only these, and those of signals."""
-    lines = [line for line in EXIT_CODES.splitlines() if line[2] in possible or not line.startswith("  ") or line.startswith("  129")]
-    return "\n".join(lines).partition("; the next run")[0].replace("a job document or on", "a document or on")
-
-
 class _Parser(argparse.ArgumentParser):
     """Raises an error instead of ending the process, so that wrong usage is reported like any other error, also as JSON."""
 
+    command: t.Optional[str] = None
+    """The command of COMMANDS."""
+
     def __init__(self, **options: t.Any) -> None:
         super().__init__(allow_abbrev=False, **options)
+
+    def format_help(self) -> str:
+        from .exit_codes import epilog
+
+        self.epilog = epilog(self.command, _width())
+        return super().format_help()
 
     def error(self, message: str) -> t.NoReturn:
         self.print_usage(sys.stderr)
@@ -427,8 +411,13 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """argparse creates a formatter for every option, and gets the width from shutil, which imports every compressor."""
 
     def __init__(self, prog: str) -> None:
-        try:
-            columns = os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns
-        except OSError:
-            columns = 80
-        super().__init__(prog, width=int(os.environ.get("COLUMNS") or columns) - 2)
+        super().__init__(prog, width=_width())
+
+
+def _width() -> int:
+    """The columns of the help."""
+    try:
+        columns = os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns
+    except OSError:
+        columns = 80
+    return int(os.environ.get("COLUMNS") or columns) - 2

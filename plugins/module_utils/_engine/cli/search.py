@@ -26,18 +26,9 @@ if t.TYPE_CHECKING:
 MOST_IN_JSON = 10000
 """Lines in JSON, context included, unless --max is given: they are printed at the end, together."""
 
-EXIT_CODES = """exit codes:
-  0  something was found, and everything was searched
-  1  nothing was found, and everything was searched
-  2  a mistake in the pattern, in a job document or on the command line; a key is missing
-  3  not everything was searched: a store failed, or a compressed log is damaged, cut or of an unknown format
-  4  integrity failure: an archive or a manifest is damaged, missing or not authentic; the others were searched
-  129, 130, 143  interrupted by SIGHUP, SIGINT (Ctrl-C) or SIGTERM"""
-
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``search``."""
-    parser.epilog = EXIT_CODES
     parser.add_argument(
         "pattern", metavar="PATTERN", help="a Python regular expression; it is matched against one line at a time, as bytes"
     )

@@ -33,6 +33,8 @@ if t.TYPE_CHECKING:
     from ..state.held import Held
 
 PREFIX = TEMP_PREFIX + "drill-"
+SAMPLE = 3
+"""Archives of each job that a drill restores from each store, unless it is given."""
 
 
 class Tried(t.NamedTuple):

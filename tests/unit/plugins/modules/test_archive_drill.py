@@ -14,7 +14,9 @@ import shutil
 import typing as t
 
 import pytest
+import yaml
 from ansible_collections.infra_ops.log_archive.plugins.filter.drill_result import FilterModule
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.drill import SAMPLE
 from ansible_collections.infra_ops.log_archive.plugins.modules import archive_drill
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import command, drills
 from rigs.host import Host
@@ -118,3 +120,11 @@ def test_the_results_of_a_host_are_those_of_the_command(host: Host) -> None:
     assert RESULT([one], {"syslog": {**documents["syslog"], "stores": [local, shared]}})["rc"] == 0
     assert RESULT([one], documents, "shared")["rc"] == 0
     assert [RESULT([one], documents, "far", check_mode)["rc"] for check_mode in (False, True)] == [1, 0]
+
+
+def test_the_default_of_the_sample_is_the_same_everywhere() -> None:
+    top = pathlib.Path(__file__).resolve().parents[4]
+    inputs, role = (yaml.safe_load((top / path).read_text()) for path in ("playbooks/vars/inputs.yml", "roles/restore/defaults/main.yml"))
+    assert yaml.safe_load(archive_drill.DOCUMENTATION)["options"]["sample"]["default"] == SAMPLE == role["restore_sample"]
+    assert inputs["_log_archive_inputs"]["log_archive_drill_sample"]["default"] == SAMPLE
+    assert "log_archive_drill_sample | default(%d, true)" % SAMPLE in (top / "playbooks" / "drill.yml").read_text()
