@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 import re
-import typing as t
 
+from ..base import hints as t
 from ..base.beneath import open_local
 from ..base.errors import ConfigError, IntegrityError
 from ..base.periods import Period

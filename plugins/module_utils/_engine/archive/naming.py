@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-import typing as t
 from datetime import datetime, timedelta, timezone as utc_timezone
 
+from ..base import hints as t
 from ..base.errors import ConfigError
 from ..base.named_tuple import NamedTuple
 from ..base.periods import Period, period_containing, render_name

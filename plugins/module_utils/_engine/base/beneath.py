@@ -18,9 +18,8 @@ import errno
 import io
 import os
 import stat
-import typing as t
 
-from . import protected
+from . import hints as t, protected
 from .durable import TEMP_PREFIX, rename_without_overwrite
 from .errors import ConfigError
 

@@ -13,8 +13,8 @@ import errno
 import fcntl
 import os
 import time
-import typing as t
 
+from . import hints as t
 from .errors import LockedError
 
 TEMP_PREFIX = ".log-archive-"

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import typing as t
-
+from . import hints as t
 from .texts import line
 
 EXIT_DONE = 0

@@ -11,7 +11,8 @@ and what follows it are matched in a lookahead, which is never tried again, and 
 from __future__ import annotations
 
 import re
-import typing as t
+
+from . import hints as t
 
 _TOKENS = re.compile(r"\*\*/|\*\*|\*|\?|%.?|\[[!^]?\]?[^\]]*\]|.", re.DOTALL)
 # Lazy: of several possible readings of a run of digits the leftmost counts.

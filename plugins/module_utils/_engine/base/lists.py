@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import typing as t
+from . import hints as t
 
 MOST = 10
 """Items of a list that a message names. Their number is always stated, and the JSON output has all of them."""

@@ -10,7 +10,8 @@ time. Type checkers see the original. Other types use the original, too.
 from __future__ import annotations
 
 import collections
-import typing as t
+
+from . import hints as t
 
 __all__ = ["NamedTuple"]
 

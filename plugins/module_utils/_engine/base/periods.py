@@ -14,9 +14,8 @@ from __future__ import annotations
 import datetime
 import functools
 import re
-import typing as t
 
-from . import globs
+from . import globs, hints as t
 from .errors import ConfigError
 from .named_tuple import NamedTuple
 from .units import UTC

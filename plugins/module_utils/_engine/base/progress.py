@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import contextlib
-import typing as t
+
+from . import hints as t
 
 Advance = t.Callable[[int], None]
 """Called with the number of bytes (not the total) that have moved since the last call."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import typing as t
 
+from . import hints as t
 from .durable import TEMP_PREFIX
 from .errors import ConfigError
 

@@ -8,7 +8,7 @@ is put together, ``printable`` where a whole report leaves the process.
 
 from __future__ import annotations
 
-import typing as t
+from . import hints as t
 
 
 def printable(text: str) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import datetime
 import re
-import typing as t
 
+from . import hints as t
 from .errors import ConfigError
 
 UTC = datetime.timezone.utc

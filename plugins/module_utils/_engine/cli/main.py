@@ -12,11 +12,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import typing as t
 
+from ..base import hints as t
 from ..base.errors import EXIT_FAILED, LogArchiveError, OutOfMemoryError
 from . import output, signals
-from .parser import parse
+from .plain import parse_plain
 
 if t.TYPE_CHECKING:
     import argparse
@@ -59,6 +59,16 @@ def _run(arguments: t.Sequence[str]) -> int:
         return t.cast(int, left.code)
     except Exception as error:
         return _report(output.typed_error(error), arguments)
+
+
+def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
+    """The options of a call (see ``parser.parse``)."""
+    options = parse_plain(arguments)
+    if options is None:
+        from . import parser
+
+        options = parser.parse(arguments)
+    return options
 
 
 def _at_terminal(options: argparse.Namespace) -> int:

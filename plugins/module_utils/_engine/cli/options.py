@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-import typing as t
 
+from ..base import hints as t
 from ..base.errors import ConfigError, LogArchiveError, UsageError
 from ..base.progress import no_progress
+from ..config.spec import DEFAULT_CONFIG, DEFAULT_STREAMS
 from . import output
 
 if t.TYPE_CHECKING:
@@ -22,6 +24,15 @@ if t.TYPE_CHECKING:
     from ..crypto.envelope import Offline
     from ..ingest.facts import StreamRow
     from ..stores.base import Store
+
+FOLDERS = {"job": ("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG), "stream": ("LOG_ARCHIVE_STREAMS", DEFAULT_STREAMS)}
+"""By kind of document: the variable that names its folder, and the default."""
+
+
+def default_config(kind: str) -> str:
+    """The folder of documents of this kind if ``--config`` names none."""
+    variable, folder = FOLDERS[kind]
+    return os.environ.get(variable, folder)
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:

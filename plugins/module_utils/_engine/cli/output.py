@@ -8,8 +8,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-import typing as t
 
+from ..base import hints as t
 from ..base.errors import EXIT_DONE, EXIT_FAILED, WORST_FIRST, LogArchiveError, typed
 from ..base.texts import printable
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import typing as t
 
 from .. import __version__
+from ..base import hints as t
 from ..base.errors import UsageError
-from ..config.spec import DEFAULT_CONFIG, DEFAULT_STREAMS
 from . import output
+from .options import FOLDERS, default_config
 
 if t.TYPE_CHECKING:
     from .described import Described
@@ -261,10 +261,6 @@ WITH_OPTIONAL_ARGUMENTS = ("generate", "reveal")
 """Commands with arguments that may be missing and stand anywhere."""
 
 
-_FOLDERS = {"job": ("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG), "stream": ("LOG_ARCHIVE_STREAMS", DEFAULT_STREAMS)}
-"""By kind of document: the variable that names its folder, and the default."""
-
-
 def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
     """The options of a call, with the function to run as ``call``. Raises UsageError; SystemExit once help or the version was printed.
 
@@ -348,11 +344,11 @@ def _sentence(summary: str) -> str:
 
 
 def _add_global_options(parser: argparse.ArgumentParser, kind: str) -> None:
-    variable, folder = _FOLDERS[kind]
+    variable, folder = FOLDERS[kind]
     parser.add_argument(
         "--config",
         metavar="PATH",
-        default=os.environ.get(variable, folder),
+        default=default_config(kind),
         help="folder of %s documents, or one document (default: $%s, or %s)" % (kind, variable, folder),
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

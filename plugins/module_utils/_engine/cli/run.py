@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import typing as t
-
+from ..base import hints as t
 from ..base.errors import LockedError, LogArchiveError, UsageError
 from . import output
 from .options import add_jobs_or_all, add_period, add_store, check_jobs_or_all, check_range, progress_of, stores

@@ -8,8 +8,8 @@ from __future__ import annotations
 # The C module beneath ``signal``, which makes enumerations of its constants and so takes a millisecond of an idle run.
 import _signal as signal  # type: ignore[import-not-found]
 import time
-import typing as t
 
+from ..base import hints as t
 from ..base.errors import EXIT_SIGNAL, LogArchiveError
 
 ONE_REQUEST = 1.0

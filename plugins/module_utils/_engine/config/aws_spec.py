@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import re
-import typing as t
 
+from ..base import hints as t
 from .option import Spec
 
 LOG_GROUP = r"[A-Za-z0-9._/#-]{1,512}"

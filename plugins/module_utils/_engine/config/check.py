@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-import typing as t
 
+from ..base import hints as t
 from ..base.errors import ConfigError, LogArchiveError
 from .cloudtrail_spec import CLOUDTRAIL
 from .encryption_spec import ENCRYPTION

@@ -10,9 +10,9 @@ import functools
 import json
 import os
 import stat
-import typing as t
 from collections import Counter
 
+from ..base import hints as t
 from ..base.errors import ConfigError, NoJobsError
 from . import places
 from .check import name_conflicts, normalise, refuse

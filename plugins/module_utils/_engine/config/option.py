@@ -14,7 +14,8 @@ use the option), ``pattern`` with ``pattern_means``, ``minimum`` and ``maximum``
 from __future__ import annotations
 
 import re
-import typing as t
+
+from ..base import hints as t
 
 Option = t.Dict[str, t.Any]
 Spec = t.Dict[str, Option]

@@ -10,9 +10,8 @@ links. What uses a path later looks again, at the folders that it opens (``base.
 from __future__ import annotations
 
 import os
-import typing as t
 
-from ..base import beneath, protected
+from ..base import beneath, hints as t, protected
 from ..base.errors import ConfigError
 from .spec import JOB
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-import typing as t
 
+from ..base import hints as t
 from ..base.levels import VERIFICATION_LEVELS
 from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 

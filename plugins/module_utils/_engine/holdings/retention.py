@@ -27,8 +27,9 @@ import gc
 import itertools
 import operator
 import re
-import typing as t
+from collections.abc import Sequence
 
+from ..base import hints as t
 from ..base.errors import ConfigError
 from ..base.named_tuple import NamedTuple
 
@@ -196,7 +197,7 @@ def _since_epoch(items: t.Sequence[Item]) -> t.List[datetime.timedelta]:
         raise
 
 
-class _Micros(t.Sequence[int]):
+class _Micros(Sequence[int]):
     """Spans in microseconds. The rules look at few of a million: to make a number of each takes a fifth of the plan's time."""
 
     def __init__(self, spans: t.Sequence[datetime.timedelta]) -> None:
@@ -209,7 +210,7 @@ class _Micros(t.Sequence[int]):
         return self._spans[index] // _MICROSECOND
 
 
-class _Negated(t.Sequence[int]):
+class _Negated(Sequence[int]):
     """Descending numbers as ascending ones, for bisect."""
 
     def __init__(self, numbers: t.Sequence[int]) -> None:

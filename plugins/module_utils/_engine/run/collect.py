@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import typing as t
 
+from ..base import hints as t
 from ..base.errors import LogArchiveError, SelectionError, SourceError
 from ..base.units import format_utc
 from .look_back import looks_back_to

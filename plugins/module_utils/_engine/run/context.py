@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import typing as t
 from datetime import datetime, timezone
 
 from ..archive import naming
+from ..base import hints as t
 from ..base.errors import LogArchiveError, MissingLibraryError
 from ..base.progress import no_progress
 from ..sources.opening import collector_of

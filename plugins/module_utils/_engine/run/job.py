@@ -14,9 +14,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-import typing as t
 
-from ..base import durable
+from ..base import durable, hints as t
 from ..base.errors import LockedError, LogArchiveError
 from ..base.lists import some
 from ..state import folders

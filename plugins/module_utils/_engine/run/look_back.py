@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import typing as t
 from datetime import datetime, timedelta, timezone
 
+from ..base import hints as t
 from ..base.units import parse_utc
 
 if t.TYPE_CHECKING:

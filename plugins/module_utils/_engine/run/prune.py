@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import typing as t
 
+from ..base import hints as t
 from ..base.errors import LogArchiveError, PruneRefusedError, RepeatedRefusalError, StoreError
 from ..base.lists import some
 

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from ..archive import manifest as manifests
+from ..base import hints as t
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_PARTLY, LogArchiveError, typed
 from ..base.texts import line
 from ..base.units import format_utc

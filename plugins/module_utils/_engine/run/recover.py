@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import functools
 import os
-import typing as t
 
 from ..archive import manifest as manifests
 from ..archive.naming import MANIFEST_SUFFIX, unrevised
+from ..base import hints as t
 from ..base.errors import IntegrityError, LogArchiveError
 
 if t.TYPE_CHECKING:

@@ -24,8 +24,8 @@
 from __future__ import annotations
 
 import abc
-import typing as t
 
+from ..base import hints as t
 from ..base.named_tuple import NamedTuple
 
 if t.TYPE_CHECKING:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import datetime
 import os
-import typing as t
 
+from ..base import hints as t
 from ..base.errors import ConfigError
 from ..base.named_tuple import NamedTuple
 from ..base.periods import (

@@ -11,8 +11,8 @@ import datetime
 import errno
 import os
 import stat
-import typing as t
 
+from ..base import hints as t
 from ..base.beneath import identity, open_below, open_folder
 from ..base.errors import ConfigError, SelectionError, SourceError
 from ..base.lists import some, spans

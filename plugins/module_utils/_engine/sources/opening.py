@@ -8,7 +8,7 @@ A new kind of source is one module beside this one, its options in ``config.spec
 
 from __future__ import annotations
 
-import typing as t
+from ..base import hints as t
 
 if t.TYPE_CHECKING:
     from ..config.document import JobDocument

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import typing as t
 
+from ..base import hints as t
 from .database import Database, Row, path_in, text
 from .entered import Entered
 from .manifests import decode, encode

@@ -11,8 +11,8 @@ import itertools
 import os
 import sqlite3
 import stat
-import typing as t
 
+from ..base import hints as t
 from ..base.beneath import open_guarded
 from ..base.errors import DiskFullError, LogArchiveError
 from .folders import held, is_anothers
@@ -158,7 +158,8 @@ CREATE TABLE outcomes (
 """
 
 Row = t.Tuple[t.Any, ...]
-Result = t.TypeVar("Result")
+if t.TYPE_CHECKING:
+    Result = t.TypeVar("Result")
 
 
 def path_in(state: str) -> str:

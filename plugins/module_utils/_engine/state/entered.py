@@ -8,8 +8,7 @@ A copy that is verified and has no entry yet gets one: after an upgrade, or if a
 
 from __future__ import annotations
 
-import typing as t
-
+from ..base import hints as t
 from .database import text
 from .manifests import decode, encode
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-import typing as t
 from datetime import datetime, timezone
 
+from ..base import hints as t
 from ..base.beneath import guarded_parent
 from ..base.errors import LogArchiveError
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import typing as t
 
+from ..base import hints as t
 from ..base.beneath import open_private
 from ..base.errors import ConfigError, LogArchiveError
 

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import json
-import typing as t
+
+from ..base import hints as t
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest

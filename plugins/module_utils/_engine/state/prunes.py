@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import os
-import typing as t
 
+from ..base import hints as t
 from .database import text
 
 if t.TYPE_CHECKING:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import json
-import typing as t
 
+from ..base import hints as t
 from ..base.errors import EXIT_DONE
 from ..base.named_tuple import NamedTuple
 

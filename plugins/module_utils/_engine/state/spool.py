@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import typing as t
 
 from ..archive.manifest import dump
 from ..archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key
-from ..base import beneath
+from ..base import beneath, hints as t
 from ..base.durable import TEMP_PREFIX, fsync_folder, write_atomically
 from .folders import held
 

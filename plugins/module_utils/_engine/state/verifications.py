@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import typing as t
-
+from ..base import hints as t
 from .database import text
 
 if t.TYPE_CHECKING:

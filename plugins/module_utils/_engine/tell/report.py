@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import time
-import typing as t
 
+from ..base import hints as t
 from ..base.lists import MOST, MOST_ROWS, REST, first
 from ..base.texts import line, lines as report_of
 from ..base.units import format_size
