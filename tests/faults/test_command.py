@@ -5,11 +5,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import pty
+import re
 import select
+import struct
 import subprocess
+import sys
+import termios
 import time
+import typing as t
+import unicodedata
 
 import lab
 import pytest
@@ -19,6 +27,8 @@ from faults.test_kill import sftp_options
 
 SELECT = {"patterns": ["*"], "period": "none"}
 SECRET = "marker-of-a-secret-17"
+COLUMNS = 60
+"""Of the terminal."""
 
 
 @pytest.fixture
@@ -40,10 +50,13 @@ def said(host, *arguments, code=0):
 # -- terminals and pipes ----------------------------------------------------------------------------------------------
 
 
-def on_a_terminal(host, *arguments, typed=b"", **options):
-    """Run with all three standard streams on a new terminal; returns (exit code, all that it showed)."""
+def on_a_terminal(host, *arguments, typed=b"", argv=None, environment=None, **options):
+    """Run the command, or ``argv``, with all three standard streams on a new terminal; returns (exit code, all that it showed)."""
     master, slave = pty.openpty()
-    process = subprocess.Popen([*COMMAND, *arguments], stdin=slave, stdout=slave, stderr=slave, env=host.environment(), **options)
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+    called = argv or [*COMMAND, *arguments]
+    variables = {**host.environment(), **({"TERM": "xterm"} if environment is None else environment)}
+    process = subprocess.Popen(called, stdin=slave, stdout=slave, stderr=slave, env=variables, **options)
     os.close(slave)
     shown = b""
     if typed:
@@ -97,13 +110,88 @@ def test_confirm_needs_a_terminal_on_which_the_question_is_seen(host):
     os.close(slave)
 
 
-def test_a_progress_bar_on_a_terminal_and_none_elsewhere(host):
-    # 0.5 s are needed before it shows; the size makes sure of it on any machine.
-    (host.logs / "large").write_bytes(os.urandom(1 << 20) * 192)
-    code, shown = on_a_terminal(host, "run", "--all")
-    assert code == 0
-    assert "pack large.tgz.fernet [" in shown
-    assert "\x1b[K" in shown
+IMPATIENT = """
+import json, sys
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import progress
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli.main import main
+progress.SHOWN_AFTER = progress.INTERVAL = 0
+progress.at_work.__wrapped__.__defaults__ = (0.0001,)
+for arguments in json.loads(sys.argv[1]):
+    print("<%d>" % main(arguments), flush=True)
+"""
+"""Runs commands that show at once what they otherwise show after a second, so that no test depends on the speed of the machine."""
+
+
+def screen_of(text: str) -> t.List[str]:
+    """The lines that a terminal shows in the end, as far as the command controls it."""
+    lines, column = [""], 0
+    for part in re.findall(r"\x1b\[K|[^\x1b]|\x1b", text):
+        if part == "\r":
+            column = 0
+        elif part == "\n":
+            lines.append("")
+        elif part == "\x1b[K":
+            lines[-1] = lines[-1][:column]
+        else:
+            assert part != "\x1b", text
+            if column == COLUMNS:
+                lines.append("")
+                column = 0
+            width = 2 if unicodedata.east_asian_width(part) in "WF" else 1
+            lines[-1] = lines[-1][:column].ljust(column) + part * width + lines[-1][column + width :]
+            column += width
+    return lines
+
+
+def test_progress_on_a_terminal_leaves_nothing_behind(host, tmp_path):
+    second = {"type": "file", "name": "second", "path": str(tmp_path / "second")}
+    streams = tmp_path / "streams"
+    streams.mkdir(mode=0o700)
+    stream = {
+        "name": "sftpgo",
+        "follow": {"paths": [str(tmp_path / "sftpgo")], "patterns": ["sftpgo.log"], "rotated": ["sftpgo-*.log"]},
+        "parse": {"profile": "sftpgo", "timezone": "UTC"},
+        "sinks": [{"type": "sqlite", "path": str(tmp_path / "db.sqlite")}],
+        "state": str(tmp_path / "streams-state"),
+    }
+    (streams / "sftpgo.json").touch(0o600)
+    (streams / "sftpgo.json").write_text(json.dumps(stream))
+    said(host, "run", "--all")
+    host.stores.append(second)
+    host.write_document(select=SELECT)
+    (host.logs / "later").write_bytes(os.urandom(1 << 20))
+    (host.logs / "wide").write_bytes(b"a wide line\n" * 1000)
+    calls = [
+        ["generate", "sftpgo", str(tmp_path / "sftpgo"), "--lines", "300", "--files", "1"],
+        ["run", "--all"],
+        ["sync", "--all"],
+        ["verify"],
+        ["search", "wide", "--max", "3"],
+        ["drill"],
+        ["restore", "--to", str(tmp_path / "restored")],
+        ["ledger", "verify"],
+        ["prune", JOB],
+        ["orphans"],
+        ["metrics"],
+        ["status"],
+        ["ingest", "--all", "--config", str(streams)],
+        ["stats", "sftpgo", "--config", str(streams)],
+    ]
+    script = [sys.executable, "-c", IMPATIENT, json.dumps(calls)]
+    code, shown = on_a_terminal(host, argv=script)
+    assert code == 0 and re.findall(r"<(\d)>\r\n", shown) == ["0"] * len(calls), shown
+    for call, part in zip(calls, re.split(r"<0>\r\n", shown)):
+        lines = screen_of(part)
+        assert lines[-1] == "" and not [line for line in lines if "at work for" in line or re.search(r" \[[#.]{20}\] ", line)], (call, part)
+    # Each shows that it is at work; those that move bytes show how many.
+    assert shown.count("at work for 0 s") >= len(calls) / 2
+    for title in ("generate", "pack later", "file <- later", "sync second", "verify second", "restore"):
+        assert re.search(r"\r\x1b\[K%s[^\r]* \[[#.]{20}\] " % title, shown), title
+    assert re.search(r" 300 lines  [0-9.]+ lines/s\r", shown)
+    # Elsewhere there is nothing of that.
+    for changes in ({"TERM": "dumb"}, {"TERM": "xterm", "argv": [*script[:3], json.dumps([["verify", "--json"], ["list", "--json"]])]}):
+        argv = changes.pop("argv", [*script[:3], json.dumps([["verify"], ["status"]])])
+        assert "\x1b" not in on_a_terminal(host, argv=argv, environment=changes)[1]
     assert "\r" not in said(host, "run", "--all").stderr
 
 

@@ -10,9 +10,10 @@ import contextlib
 from . import hints as t
 
 Advance = t.Callable[[int], None]
-"""Called with the number of bytes (not the total) that have moved since the last call."""
-Progress = t.Callable[[str, int], t.ContextManager[Advance]]
-"""Called with the title and the size in bytes of an operation that begins; the context lasts as long as the operation."""
+"""Called with the number of bytes, or of another unit, that are done since the last call (not the total)."""
+Progress = t.Callable[..., t.ContextManager[Advance]]
+"""Called with the title and the size of an operation that begins, and the unit of the size if it is not bytes ("lines"); the context lasts
+as long as the operation."""
 
 
 def from_threads(advance: Advance) -> Advance:
@@ -29,6 +30,6 @@ def from_threads(advance: Advance) -> Advance:
 
 
 @contextlib.contextmanager
-def no_progress(_title: str, _size: int) -> t.Iterator[Advance]:
+def no_progress(_title: str, _size: int, _unit: str = "") -> t.Iterator[Advance]:
     """Report nothing."""
     yield lambda count: None

@@ -33,8 +33,8 @@ BAR = 20
 
 
 @contextlib.contextmanager
-def progress_bar(title: str, total: int) -> t.Iterator[Advance]:
-    """Show on standard error how many of ``total`` bytes are done. The line disappears when the work ends."""
+def progress_bar(title: str, total: int, unit: str = "") -> t.Iterator[Advance]:
+    """Show on standard error how many of ``total`` bytes, or of another unit, are done. The line disappears when the work ends."""
     began = shown = time.monotonic()
     done = 0
 
@@ -44,7 +44,7 @@ def progress_bar(title: str, total: int) -> t.Iterator[Advance]:
         now = time.monotonic()
         if now - began >= SHOWN_AFTER and now - shown >= INTERVAL:
             shown = now
-            output.write("stderr", CLEAR + line(title, done, total, now - began, _columns()))
+            output.write("stderr", CLEAR + line(title, done, total, now - began, _columns(), unit))
 
     try:
         yield advance
@@ -111,13 +111,30 @@ def at_work(title: str, quiet: float = QUIET) -> t.Iterator[None]:
         thread.join()
 
 
-def line(title: str, done: int, total: int, seconds: float, columns: int) -> str:
+def line(title: str, done: int, total: int, seconds: float, columns: int, unit: str = "") -> str:
     """One line no wider than the terminal: a longer one would wrap, and the next update would leave a part of it behind."""
+
+    def shown(count: float) -> str:
+        return "%.0f %s" % (count, unit) if unit else format_size(int(count))
+
     filled = min(BAR, BAR * done // total) if total else 0
-    rate = format_size(done / seconds) if seconds else "-"
-    figures = " [%s%s] %s  %s/s" % ("#" * filled, "." * (BAR - filled), format_size(done), rate)
+    figures = " [%s%s] %s  %s/s" % ("#" * filled, "." * (BAR - filled), shown(done), shown(done / seconds) if seconds else "-")
     room = max(0, min(60, columns - 1 - len(figures)))
-    return (texts.line(title)[:room] + figures)[: columns - 1]
+    return (_fitted(texts.line(title), room) + figures)[: columns - 1]
+
+
+def _fitted(text: str, columns: int) -> str:
+    """The beginning of a text that takes so many columns: the characters of some scripts take two."""
+    if text.isascii():
+        return text[:columns]
+    import unicodedata
+
+    taken = 0
+    for at, character in enumerate(text):
+        taken += 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+        if taken > columns:
+            return text[:at]
+    return text
 
 
 def _columns() -> int:

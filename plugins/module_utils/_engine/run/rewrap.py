@@ -115,7 +115,7 @@ def _rewrap_store(context: Context, name: str, wanted: Wanted, done: Rewrapped) 
     codes += [EXIT_INTEGRITY] if held.damaged else []
     batch: t.Dict[str, Manifest] = {}
     size = unchanged = without = 0
-    with context.progress("rewrap %s" % name, len(held.archives)) as advance:
+    with context.progress("rewrap %s" % name, len(held.archives), "archives") as advance:
         for archive in held.archives:
             advance(1)
             if not has_recipients(archive.manifest["encryption"]):

@@ -35,7 +35,7 @@ def generate_month(folder: str, month: t.Tuple[int, int], lines: int, seed: int,
     result: Generated = {"folder": folder, "files": [name], "lines": {"error": 0, "data": 0}, "bytes": 0}
     try:
         make_folders(folder, 0o755)
-        with new_file(path, 0o644) as file, progress("generate %s" % path, lines) as advance:
+        with new_file(path, 0o644) as file, progress("generate %s" % path, lines, "lines") as advance:
             for kind, text in _events(random.Random(seed), datetime(year, number, 1), calendar.monthrange(year, number)[1], lines):
                 result["bytes"] += file.write(text.encode("ascii"))
                 result["lines"][kind] += 1

@@ -44,7 +44,7 @@ def generate_folder(folder: str, files: int, lines: int, seed: int, start: datet
         present = sorted(name for name in os.listdir(folder) if name.startswith("sftpgo"))
         if present:
             raise LogArchiveError("the folder already contains %s" % present[0], folder, "Name another folder, or remove its logs first")
-        with progress("generate %s" % folder, files * lines) as advance:
+        with progress("generate %s" % folder, files * lines, "lines") as advance:
             for number in range(files):
                 moment = _write(os.path.join(folder, LIVE), source, lines, result, advance)
                 if number < files - 1:

@@ -45,9 +45,12 @@ def test_the_bar_takes_more_or_less_than_the_promised_total(monkeypatch):
 
 @pytest.mark.parametrize("columns", [10, 40, 80, 300])
 def test_the_line_never_wraps(columns):
+    wide = progress.line("generate " + "日本" * 40, 10, 100, 1.5, columns, "lines")
+    assert len(wide) + wide.count("日") + wide.count("本") < columns and ("日" in wide) is (columns >= 80)
     shown = progress.line("restore s3://bucket/" + "long" * 40, 1 << 40, 1 << 41, 1.5, columns)
     assert len(shown) < columns
     if columns >= 80:
+        assert wide.endswith(" 10 lines  7 lines/s")
         assert "[##########..........] 1.0 TiB" in shown and shown.startswith("restore s3")
 
 
