@@ -129,10 +129,11 @@ class _Adoption:
                 advance(candidate.size if candidate.state in (names.NEW, names.PRESENT) else 0)
                 if not (run.check or count % BATCH):
                     run.enter("adopt")
-        self._report(found.candidates)
         if not run.check:
             run.enter("adopt")
+            self._withdraw(store, job)
             send_head(run)
+        self._report(found.candidates)
 
     def _tried(self, store: Store, candidate: names.Candidate) -> AdoptedRow:
         """What became of one object. Raises StoreError if the store fails as a whole."""
@@ -214,6 +215,31 @@ class _Adoption:
             if digests_in(known) == digests:
                 return known
         return new
+
+    def _withdraw(self, store: Store, job: names.Job) -> None:
+        """Give up what another host or job adopted meanwhile: its manifest was not there yet when the store was listed.
+
+        Each of two looks after its manifests are there, so at least the later one sees the other. If both do, neither keeps the archive.
+        Raises LogArchiveError.
+        """
+        run = self._run
+        mine = {row["name"]: row for row in self._record["objects"] if row["state"] == "adopted"}
+        found = names.find(store.list(), self._template, job).candidates if mine else []
+        twice = {str(mine[one.name]["key"]): one for one in found if one.name in mine and one.state == names.REFUSED}
+        if not twice:
+            return
+        text = "%s; this job adopted it at the same time, and gave it up"
+        if run.stores.options[store.name]["append_only"]:
+            text = "%s; this job adopted it at the same time, and cannot remove its manifest from an append-only store"
+        else:
+            run.ledger.bury(store.name, {key: ("adopted by another host or job", one.size) for key, one in twice.items()}, "")
+            run.catalog.set_pruned(store.name, twice)
+            outcome = store.delete([manifest_key(key) for key in twice])
+            left = [key for key, why in outcome.items() if why is not None]
+            if left:
+                raise StoreError("a manifest cannot be removed: %s" % outcome[left[0]], store.location(left[0]), "Remove it yourself")
+        for one in twice.values():
+            mine[one.name]["state"], mine[one.name]["reason"] = names.REFUSED, text % one.why
 
     def _report(self, candidates: t.Sequence[names.Candidate]) -> None:
         run = self._run

@@ -26,7 +26,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.adopt import Wanted, adopt, read_keys
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.ledger.file import Ledger
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import layout
-from rigs.host import JOB, NAME, NOW, at, file_store, files_below
+from rigs.host import JOB, NAME, NOW, Host, at, file_store, files_below
 from rigs.old_scripts import encrypted, member, new_key, tgz, zipped
 from rigs.runs import tree
 
@@ -334,6 +334,38 @@ def test_two_adopts_do_not_meet(old) -> None:
     document = old.document()
     with job.locked(document), pytest.raises(LockedError):
         adopt(document, Wanted("file", TEMPLATE), NOW)
+
+
+@pytest.mark.parametrize("append_only", [False, True])
+def test_two_hosts_that_adopt_at_the_same_time_do_not_both_keep_an_archive(old, tmp_path, monkeypatch, append_only) -> None:
+    """The other host adopts after this one has listed the store, and before it puts a manifest there."""
+    other = Host(tmp_path / "other", [{"type": "file", "path": str(old.store)}])
+    found = names.find
+
+    def find_late(*arguments):
+        result = found(*arguments)
+        monkeypatch.setattr(names, "find", found)
+        kept = adopted(other, TEMPLATE, host="web2")
+        assert (kept["exit_code"], set(states(kept).values())) == (0, {"adopted"})
+        return result
+
+    before = originals(old)
+    old.stores[0]["append_only"] = append_only
+    monkeypatch.setattr(names, "find", find_late)
+    record = adopted(old)
+    assert (record["exit_code"], set(states(record).values())) == (3, {"refused"})
+    reason = reasons(record)["20241201.tgz"]
+    assert "already adopted, by the job syslog of the host web2; this job adopted it at the same time" in reason
+    if append_only:
+        assert "append-only" in reason
+        return
+    assert [name for name in files_below(old.store) if name.startswith("web1/syslog/2024")] == []
+    assert {path: facts for path, facts in originals(old).items() if "/web2" not in path} == before
+    assert adopted(old)["changed"] is False
+    rows = json.loads(command(other, "verify", JOB, "--level", "authenticated", "--json", document={"host": "web2"}))
+    assert [(row["error"], row["authenticated"]) for row in rows] == [(None, True)] * 3
+    assert {str(row["stores"]) for row in json.loads(command(old, "list", JOB, "--json"))} == {"{'file': 'pruned'}"}
+    command(old, "ledger", "verify", JOB)
 
 
 def test_an_object_of_another_host_is_left_alone(old) -> None:
