@@ -143,7 +143,7 @@ def test_many_rows_with_one_that_the_database_refuses(tmp_path, place) -> None:
     bad[9] = "x" * 256
     with opened(wanted) as sink:
         for rows in ([*good, (100, *bad)], [*good, good[5]]):
-            with pytest.raises((base.RowRefusedError, base.ConflictError)):
+            with pytest.raises(base.SinkError, match="refuses a value|rows at a position that was not read yet"):
                 sink.commit(Batch(-1, NEW, {"sftpgo_transfer": rows}))
             assert sink.open_generations() == []
         sink.commit(Batch(-1, NEW, {"sftpgo_transfer": good}))
@@ -321,6 +321,51 @@ def test_a_user_needs_no_more_than_insert_select_and_update(tmp_path, logs, plac
     with open(logs / "sftpgo.log", "ab") as file:
         file.write(b"no json\n")
     assert (catch_up(wanted)["rows"], retry.retry(wanted)[0]["rejected"], numbers(place)) == (1, 1, [1])
+
+
+CHANGES = (
+    # What an administrator does, how it is undone, and what the error names.
+    ("REVOKE INSERT ON {tables} FROM {who}", "GRANT INSERT ON {tables} TO {who}", "least lacks {insert}"),
+    (
+        "ALTER TABLE sftpgo_transfer RENAME TO gone",
+        "ALTER TABLE gone RENAME TO sftpgo_transfer",
+        "the table sftpgo_transfer does not exist",
+    ),
+    (
+        "ALTER TABLE sftpgo_transfer RENAME COLUMN username TO gone",
+        "ALTER TABLE sftpgo_transfer RENAME COLUMN gone TO username",
+        "a table or column is missing or was altered: username",
+    ),
+    (
+        "ALTER TABLE sftpgo_transfer ADD COLUMN more INTEGER NOT NULL DEFAULT 0;"
+        " ALTER TABLE sftpgo_transfer ALTER COLUMN more DROP DEFAULT",
+        "ALTER TABLE sftpgo_transfer DROP COLUMN more",
+        "the column more must have a value, and no line has one",
+    ),
+)
+NAMES = {
+    "mariadb": {"tables": DATABASE + ".*", "who": "least@'%'", "insert": "the right INSERT to %s." % DATABASE},
+    "postgresql": {"tables": "ALL TABLES IN SCHEMA public", "who": "least", "insert": "a right to sftpgo_transfer"},
+}
+
+
+def test_what_an_administrator_changed_is_named_and_nothing_is_lost(tmp_path, logs, place, server) -> None:
+    wanted = wanted_of(tmp_path, place, sink={"user": "least"})
+    schema = print_schema(dialect_of(wanted["sinks"][0]), tables_of(wanted))
+    server.run_sql("%s; %s %s" % (USE[server.kind], schema, account_of_page(server.kind)))
+    write(logs / "sftpgo.log", 0)
+    assert catch_up(wanted)["error"] is None
+    use = "USE %s; " % DATABASE if server.kind == "mariadb" else ""
+    expected = [0]
+    for number, (change, undo, named) in enumerate(CHANGES):
+        # One line and many arrive in different ways.
+        new = [*range(100 * number + 1, 100 * number + (61 if number % 2 else 2))]
+        write(logs / "sftpgo.log", *new)
+        server.run_sql(use + change.format(**NAMES[server.kind]))
+        assert named.format(**NAMES[server.kind]) in (catch_up(wanted)["error"] or "")
+        server.run_sql(use + undo.format(**NAMES[server.kind]))
+        again, expected = catch_up(wanted), expected + new
+        assert (again["error"], again["rejected"], numbers(place)) == (None, 0, expected)
 
 
 @pytest.mark.parametrize("moment", ["before", "connected"])

@@ -23,7 +23,7 @@ class SinkResult(t.TypedDict):
 class SinkState(t.NamedTuple):
     """What a process knows of a sink: why it is down, "" if it is not, and since when, in Unix seconds; what was stored since it started.
 
-    failed: the sink failed for good.
+    failed: it does not pass without a person.
     """
 
     sink: str

@@ -30,7 +30,10 @@ States = t.Callable[[], t.List[SinkState]]
 ATTEMPTS = 5
 """How often ``catch_up`` tries a sink that fails with an error that may pass."""
 FIRST_DELAY, LAST_DELAY = 0.5, 60.0
-"""Seconds between two attempts: they double."""
+"""Seconds between two attempts: they double. What does not pass without a person, such as a wrong password, is tried again after the
+longest: more attempts could lock an account."""
+CONFLICTS = 10
+"""Conflicts in a row that another follower can explain. They need no pause."""
 STOP_TIMEOUT = 30
 """Seconds that a sink gets to complete a batch when the follower is to end."""
 PAUSE = 0.2
@@ -110,7 +113,10 @@ def _sink_result(pump: Pump, error: t.Optional[str]) -> SinkResult:
 
 
 class Worker(threading.Thread):
-    """Follows the stream for one sink. beat: when it was alive last, on the monotonic clock. failure: what ended it."""
+    """Follows the stream for one sink. beat: when it was alive last, on the monotonic clock. failure: what ended it.
+
+    trouble: why the sink is down now; it is tried again.
+    """
 
     def __init__(self, document: StreamDocument, options: SinkOptions, stop: threading.Event, log: Log) -> None:
         super().__init__(name="sink %s" % options["name"], daemon=True)
@@ -119,13 +125,14 @@ class Worker(threading.Thread):
         self.ready = threading.Event()
         self.failure: t.Optional[BaseException] = None
         self.trouble = ""
+        self._passes = True
         self._since = 0.0
         self._poll = parse_duration(document["follow"]["poll"])
         self._stop_event = stop
         self._log = log
 
     def run(self) -> None:
-        """Store lines until the follower is to end. A sink that cannot be reached is waited for."""
+        """Store lines until the follower is to end. A sink that fails is waited for: the others go on, and the source deletes lines."""
         try:
             with contextlib.closing(self.pump):
                 self._work()
@@ -137,11 +144,11 @@ class Worker(threading.Thread):
     def state(self) -> SinkState:
         """What is known of the sink now."""
         counts, trouble = self.pump.counts, str(self.failure) if self.failure is not None else self.trouble
-        failed = self.failure is not None
+        failed = self.failure is not None or not self._passes
         return SinkState(self.pump.name, trouble, self._since or time.time(), counts.rejected, counts.gaps, counts.gap_bytes, failed)
 
     def _work(self) -> None:
-        delay, look_at = FIRST_DELAY, 0.0
+        delay, look_at, conflicts = FIRST_DELAY, 0.0, 0
         while not self._stop_event.is_set():
             self.beat = time.monotonic()
             stored = False
@@ -157,27 +164,27 @@ class Worker(threading.Thread):
                     stored = True
                     self.beat = time.monotonic()
                     self._report(self.pump.trouble)
-                    delay = FIRST_DELAY
+                    delay, conflicts = FIRST_DELAY, 0
                 self._report(self.pump.trouble)
             except (SinkError, SinkFullError) as error:
                 self.pump.close()
                 look_at = 0.0
-                if not error.retryable:
-                    raise
-                if isinstance(error, ConflictError):
+                conflicts += isinstance(error, ConflictError)
+                if isinstance(error, ConflictError) and conflicts < CONFLICTS:
                     continue
                 self._report(error)
                 self.ready.set()
-                self._wait(delay)
+                self._wait(delay if error.retryable else LAST_DELAY)
                 delay = min(LAST_DELAY, delay * 2)
             else:
-                delay = FIRST_DELAY
+                delay, conflicts = FIRST_DELAY, 0
                 self.ready.set()
                 rest = max(0.0, look_at - time.monotonic())
                 self._wait(min(GLANCE, rest) if stored else rest)
 
     def _report(self, error: t.Optional[LogArchiveError]) -> None:
         """Log once that the sink fails, or that documents wait to be sent; and once that this is over."""
+        self._passes = error is None or getattr(error, "retryable", False)
         if error is not None and not self.trouble:
             self._since = time.time()
             self._log.write("sink_failed", sink=self.pump.name, error=str(error))
@@ -201,8 +208,8 @@ def follow(
 ) -> IngestResult:
     """Store lines as they are written, until ``stop`` is set; what is being stored then is completed.
 
-    A sink that cannot be reached, or that is full, is waited for. watch: called once, with a function that returns the states of the sinks.
-    Raises LockedError if the stream is followed already; LogArchiveError if a sink fails for good.
+    A sink that fails is waited for. watch: called once, with a function that returns the states of the sinks.
+    Raises LockedError if the stream is followed already; LogArchiveError if nothing can be read or parsed.
     """
     systemd = systemd or Systemd()
     _raise_limit_of_files()

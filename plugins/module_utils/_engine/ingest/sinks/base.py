@@ -29,7 +29,7 @@ class SinkUnavailableError(SinkError):
 
 
 class SinkDeniedError(SinkError):
-    """The database refuses the user, a right or the certificate. Not tried again: it could lock an account."""
+    """The database refuses the user, a right or the certificate. Tried again seldom: it could lock an account."""
 
     kind = "sink_denied"
 

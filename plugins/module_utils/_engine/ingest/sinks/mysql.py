@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import typing as t
 
 from ...base.libraries import needed
@@ -26,9 +27,18 @@ DUPLICATE = 1062
 FULL = (3, 1021, 1030, 1114, 1041)
 """Errors of a disk or table without room: https://mariadb.com/kb/en/mariadb-error-codes/"""
 NO_TLS = 2026
-DENIED = (1044, 1045, 1049, 1142, 1143, 1227, 1370, 1698)
-PERMANENT = (1054, 1064, 1146, 1286)
-"""Errors of the schema."""
+LOGIN = (1045, 1698, 1820, 1862, 3118, 4151)
+"""The password is wrong or has expired, or the account is locked."""
+NO_DATABASE = (1044, 1049)
+RIGHTS = (1142, 1143, 1227, 1370)
+NO_DEFAULT = 1364
+REFUSED = (1644, 3819, 4025)
+"""A check or a trigger of the table does not take a row."""
+ALTERED = (1054, 1146, 1286, NO_DEFAULT)
+"""A table or a column is not there, or is not what it was."""
+READ_ONLY = (1290, 1792, 1836)
+CLIENT = range(2000, 3000)
+"""Errors of the connection, which come from the client's side."""
 TOO_LARGE = 1153
 """A statement larger than max_allowed_packet."""
 AT_ONCE = 1000
@@ -52,6 +62,7 @@ class MysqlSink(SqlSink):
         with needed("PyMySQL", "a sink of type %s" % options["type"], module="pymysql"):
             import pymysql
         self._errors = pymysql.err
+        self._user = options["user"]
         where = options["socket"] or "%s:%d" % (options["host"], options["port"] or 3306)
         super().__init__(options, stream, host, tables, "%s at %s" % (options["database"], where))
         timeout = max(1, int(parse_duration(options["timeout"])))
@@ -181,7 +192,7 @@ class MysqlSink(SqlSink):
         """The error as one of ours. Messages of the server can hold values, so only their number and our words are shown."""
         errors = self._errors
         number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-        if isinstance(error, (UnicodeEncodeError, errors.DataError)) or number == TOO_LARGE:
+        if isinstance(error, (UnicodeEncodeError, errors.DataError)) or number in (TOO_LARGE, *REFUSED):
             return RowRefusedError("the database refuses a value (error %d)" % number, self.name)
         if isinstance(error, errors.IntegrityError):
             if number == DUPLICATE:
@@ -194,12 +205,36 @@ class MysqlSink(SqlSink):
         refused = _tls_problem(error)
         if refused or number == NO_TLS:
             return SinkDeniedError("no verified TLS connection: %s" % (refused or "the server does not encrypt"), self.name)
-        if number in DENIED:
-            return SinkDeniedError("the server refuses the user, the database or a right (error %d)" % number, self.name)
-        if number in PERMANENT or isinstance(error, (errors.ProgrammingError, errors.NotSupportedError)):
-            return SinkError("the database cannot be used (error %d)" % number, self.name)
+        if number in LOGIN:
+            hint = "Check user and password; the password may have expired, and the account may be locked"
+            return SinkDeniedError("the server refuses the user %s (error %d)" % (self._user, number), self.name, hint)
+        if number in NO_DATABASE:
+            hint = "Create it, and grant the rights"
+            return SinkDeniedError("there is no such database, or %s has no right to it (error %d)" % (self._user, number), self.name, hint)
+        if number in RIGHTS:
+            what = _named(r"(\w+) command denied .* for table [`']?([\w.`]+)", error, "the right %s to %s", "a right to a table")
+            hint = "Grant SELECT, INSERT and UPDATE on all tables of the stream"
+            return SinkDeniedError("%s lacks %s (error %d)" % (self._user, what, number), self.name, hint)
+        if number == NO_DEFAULT:
+            altered = self._not_filled(_named(r"Field '(\w+)'", error, "%s", ""))
+            if altered is not None:
+                return altered
+        if number in ALTERED or isinstance(error, (errors.ProgrammingError, errors.NotSupportedError)):
+            what = _named(r"(?:Table|column) '([\w.]+)'", error, ": %s", "")
+            hint = "'log-archive ingest --print-schema' prints the tables as they must be"
+            return SinkError("a table or column is missing or was altered%s (error %d)" % (what, number), self.name, hint)
+        if number in READ_ONLY:
+            return SinkUnavailableError("the database is read-only (error %d)" % number, self.name)
+        if number and number not in CLIENT:
+            return SinkUnavailableError("the database cannot take lines now (error %d)" % number, self.name)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "error %d" % number
         return SinkUnavailableError("the database cannot be reached (%s)" % reason, self.name)
+
+
+def _named(pattern: str, error: Exception, text: str, otherwise: str) -> str:
+    """``text`` with the names of tables, columns or rights that a message has. Nothing else of it is shown: it may hold values."""
+    found = re.search(pattern, str(error.args[1]) if len(error.args) > 1 else "")
+    return text % tuple(name.replace("`", "") for name in found.groups()) if found else otherwise
 
 
 def _tls_problem(error: Exception) -> str:

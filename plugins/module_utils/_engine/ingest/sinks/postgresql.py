@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import typing as t
 
 from ...base.libraries import needed
@@ -30,8 +31,20 @@ PASSING = ("08", "53", "57P", "57014", "40", "55P", "25006", "58")
 system."""
 GRACE = 5
 """Seconds that a server gets to report that a statement took too long."""
-DENIED = ("28", "3D", "42501")
+LOGIN = ("28", "3D")
+RIGHT = ("42501", "3F000")
+"""Without the right to a schema, the server does not see it."""
+NOT_NULL = "23502"
 VALUE = ("22", "23", "54")
+TEXTS_OF_LOGIN = (
+    "authentication failed",
+    "not permitted to log in",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "permission denied for database",
+)
+TEXTS_OF_TLS = ("certificate", "does not support SSL")
+"""Before the connection stands there is no code, only the text of libpq, which holds no value."""
 
 
 class PostgresqlSink(SqlSink):
@@ -45,6 +58,7 @@ class PostgresqlSink(SqlSink):
         with needed("psycopg", "a sink of type postgresql"):
             import psycopg
         self._error = psycopg.Error
+        self._user = options["user"]
         port = options["port"] or 5432
         super().__init__(options, stream, host, tables, "%s at %s:%d" % (options["database"], options["socket"] or options["host"], port))
         timeout = max(2, int(parse_duration(options["timeout"])))
@@ -129,16 +143,40 @@ class PostgresqlSink(SqlSink):
     def _failed(self, error: Exception) -> Exception:
         """The error as one of ours. Messages of the server can hold values, so only their code and our words are shown."""
         code = getattr(error, "sqlstate", None) or ""
+        if code == NOT_NULL:
+            altered = self._not_filled(t.cast(t.Any, error).diag.column_name or "")
+            if altered is not None:
+                return altered
         if isinstance(error, UnicodeEncodeError) or (code.startswith(VALUE) and code != UNIQUE_VIOLATION):
             return RowRefusedError("the database refuses a value (error %s)" % code, self.name)
         if code == UNIQUE_VIOLATION:
             return ConflictError("another process stored the same position", self.name)
         if code == FULL:
             return SinkFullError("the database cannot be written (error %s)" % code, self.name, "Free some space; nothing is lost")
-        # Before the connection stands there is no code, only the text of libpq, which holds no value.
         text = str(error).strip().splitlines()[0] if not code and str(error).strip() else "error %s" % code
-        if code.startswith(DENIED) or any(part in text for part in ("authentication failed", "certificate", "does not support SSL")):
-            return SinkDeniedError("the server refuses the user, the database or a right (%s)" % text, self.name)
-        if not code or code.startswith(PASSING):
+        if not code and any(part in text for part in TEXTS_OF_TLS):
+            hint = "Renew or trust the certificate of the server ('ca_bundle')"
+            return SinkDeniedError("no verified TLS connection (%s)" % text, self.name, hint)
+        if code.startswith(LOGIN) or (not code and any(part in text for part in TEXTS_OF_LOGIN)):
+            hint = "Check user, password and database; the account may be locked"
+            return SinkDeniedError("the server refuses the user %s (%s)" % (self._user, text), self.name, hint)
+        if code in RIGHT:
+            pattern = r"permission denied for (?:table|schema|relation|sequence) \"?(\w+)"
+            what = _named(pattern, error, "a right to %s", "a right to a table or schema")
+            hint = "Grant USAGE on the schema, and SELECT, INSERT and UPDATE on all tables of the stream"
+            return SinkDeniedError("%s lacks %s (error %s)" % (self._user, what, code), self.name, hint)
+        if code == "25006":
+            return SinkUnavailableError("the database is read-only (error %s)" % code, self.name)
+        if not code:
             return SinkUnavailableError("the database cannot be reached (%s)" % text, self.name)
-        return SinkError("the database cannot be used (%s)" % text, self.name)
+        if code.startswith(PASSING):
+            return SinkUnavailableError("the database cannot take lines now (%s)" % text, self.name)
+        what = _named(r"(?:relation|column) \"([\w.]+)\"", error, ": %s", "")
+        hint = "'log-archive ingest --print-schema' prints the tables as they must be"
+        return SinkError("a table or column is missing or was altered%s (error %s)" % (what, code), self.name, hint)
+
+
+def _named(pattern: str, error: Exception, text: str, otherwise: str) -> str:
+    """``text`` with the name of a table, schema or column that a message has. Nothing else of it is shown: it may hold values."""
+    found = re.search(pattern, str(error))
+    return text % found.group(1) if found else otherwise

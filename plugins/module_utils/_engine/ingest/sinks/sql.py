@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 import typing as t
 from abc import abstractmethod
 
 from ..checkpoint import Gap, Rejected
 from ..records.tables import Columns, Table, columns_of
-from .base import ConflictError, NoSchemaError, Sink, SinkError, StoredLine, Totals, nothing
+from .base import ConflictError, NoSchemaError, RowRefusedError, Sink, SinkDeniedError, SinkError, StoredLine, Totals, nothing
 from .copy_text import text_of
 from .mapping import Mapping
 from .rows import COLUMNS, generation_of, path_of_text, row_of
@@ -135,11 +136,18 @@ class SqlSink(SqlDriver):
             with self._transaction():
                 for name in missing:
                     for statement in statements[name]:
-                        self._change(statement)
+                        self._create(name, statement)
                 if not self._query("SELECT 1 FROM %s WHERE version = %d" % (SCHEMA.name, VERSION)):
                     self._change(self._insert(SCHEMA.name, ("version", "created_at")), (VERSION, time.time()))
         if create and self.has_sums:
             self._sum_up_old_rows()
+
+    def _create(self, table: str, statement: str) -> None:
+        try:
+            self._change(statement)
+        except SinkDeniedError as error:
+            text = "the table %s does not exist, and the user may not create it (%s)" % (table, error.message)
+            raise SinkDeniedError(text, self.name, "As an administrator, run the output of 'log-archive ingest --print-schema'") from error
 
     def _sum_up_old_rows(self) -> None:
         """Add the rows that an older version stored for this stream and host to the hourly tables, a generation at a time."""
@@ -213,11 +221,18 @@ class SqlSink(SqlDriver):
 
     def _store_rows(self, table: str, generation: int, public_id: str, rows: Rows) -> None:
         """Store rows of a profile's table, there or in the one that they are mapped to. Each begins with the line's offset."""
-        if self._mapping is None:
-            self._insert_rows(table, self._columns[table], _with_generation(generation, rows))
-        else:
-            mapped = self._mapping.rows(self.tables[table], public_id, rows)
-            self._insert_rows(self._mapping.table, self._mapping.columns, mapped)
+        try:
+            if self._mapping is None:
+                self._insert_rows(table, self._columns[table], _with_generation(generation, rows))
+            else:
+                mapped = self._mapping.rows(self.tables[table], public_id, rows)
+                self._insert_rows(self._mapping.table, self._mapping.columns, mapped)
+        except ConflictError as error:
+            # This transaction has the position already, so it is not another process.
+            if self._mapping is not None:
+                raise RowRefusedError("a row of %s has the same key" % self._mapping.table, self.name) from error
+            hint = "Rows and positions belong together: restore both from the same backup, or empty all tables"
+            raise SinkError("%s has rows at a position that was not read yet" % table, self.name, hint) from error
 
     def _add_sums(self, generation: int, rows: t.Mapping[str, Rows], new: bool = False) -> None:
         """Add rows to the hourly tables. new: the generation is."""
@@ -230,6 +245,14 @@ class SqlSink(SqlDriver):
     def _add_to_sums(self, table: ControlTable, sums: t.Sequence[t.Tuple[t.Any, ...]]) -> None:
         values = "VALUES (%s)" % ", ".join([self.mark] * len(table.columns))
         self._execute_rows(insert_of(table) + values + on_conflict(self.dialect, table), sums)
+
+    def _not_filled(self, column: str) -> t.Optional[SinkError]:
+        """The error of a column that must have a value and that nothing fills; None if a row should have filled it."""
+        filled = self._mapping.columns if self._mapping is not None else itertools.chain(*self._columns.values())
+        if not column or column in filled:
+            return None
+        hint = "Give it a default, or add it to 'columns'" if self._mapping is not None else "Give it a default, or remove it"
+        return SinkError("the column %s must have a value, and no line has one" % column, self.name, hint)
 
     def _check_table(self, table: str) -> None:
         """Raise SinkError if rows in an existing table would not be in the transaction of their position. Most databases have only such."""

@@ -13,6 +13,7 @@ import pathlib
 import signal
 import socket
 import sqlite3
+import threading
 import time
 import typing as t
 
@@ -121,6 +122,68 @@ def test_one_sink_that_fails_does_not_stop_the_other(tmp_path, logs) -> None:
     result = follower.catch_up(document(tmp_path, sinks=sinks))
     assert [sink["error"] is None for sink in result["sinks"]] == [False, True]
     assert (result["exit_code"], sizes(tmp_path, "good.sqlite")) == (1, [1])
+
+
+def test_a_sink_that_needs_a_person_is_waited_for_while_the_other_goes_on(tmp_path, logs, monkeypatch) -> None:
+    monkeypatch.setattr(follower, "LAST_DELAY", 0.05)
+    sinks = [
+        {"type": "sqlite", "name": "bad", "path": str(tmp_path / "missing" / "db.sqlite")},
+        {"type": "sqlite", "name": "good", "path": str(tmp_path / "good.sqlite")},
+    ]
+    wanted, stop, states = document(tmp_path, sinks=sinks), threading.Event(), []
+    write(logs / "sftpgo.log", 1)
+    running = threading.Thread(target=follower.follow, args=(wanted, stop), kwargs={"watch": states.append})
+    running.start()
+    try:
+        wait_for_sizes(tmp_path, [1], "good.sqlite")
+        lab.wait_until(lambda: states and states[0]()[0].failed, "the sink is not reported at once")
+        write(logs / "sftpgo.log", 2)
+        wait_for_sizes(tmp_path, [1, 2], "good.sqlite")
+        (tmp_path / "missing").mkdir()
+        wait_for_sizes(tmp_path / "missing", [1, 2])
+        lab.wait_until(lambda: not states[0]()[0].trouble, "the sink is still reported")
+    finally:
+        stop.set()
+        running.join()
+
+
+def test_rows_without_their_positions_are_named(tmp_path, logs, monkeypatch) -> None:
+    monkeypatch.setattr(follower, "LAST_DELAY", 0.05)
+    write(logs / "sftpgo.log", 1)
+    follower.catch_up(document(tmp_path))
+    with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite")) as connection, connection:
+        connection.execute("DELETE FROM ingest_generation")
+        connection.execute("DELETE FROM ingest_summed")
+    error = follower.catch_up(document(tmp_path))["sinks"][0]["error"]
+    assert "sftpgo_transfer has rows at a position that was not read yet. Rows and positions belong together" in error
+    assert sizes(tmp_path) == [1]
+
+
+def test_two_streams_fill_one_table(tmp_path, logs) -> None:
+    """With a key that no other line has, each line is there; with another key, the second one is rejected."""
+    write(logs / "sftpgo.log", 1, 1)
+    table = "CREATE TABLE logdata (hash TEXT PRIMARY KEY, size INTEGER CHECK (size < 9), level TEXT NOT NULL%s)"
+    for name, key, rest, expected in (
+        ("by id", "row_id", " DEFAULT 'x'", [(2, 0), (2, 0)]),
+        ("by line", "connection_id", " DEFAULT 'x'", [(1, 1), (0, 2)]),
+        ("not filled", "row_id", "", ["the column level must have a value, and no line has one. Give it a default"] * 2),
+    ):
+        path = tmp_path / ("%s.sqlite" % name)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute(table % rest)
+        sinks = [{"type": "sqlite", "path": str(path), "table": "logdata", "columns": {"hash": key, "size": "size_bytes"}}]
+        for stream, wanted in zip(("first", "second"), expected):
+            result = follower.catch_up(document(tmp_path, name=stream, sinks=sinks))["sinks"][0]
+            if isinstance(wanted, str):
+                assert wanted in (result["error"] or "")
+            else:
+                assert (result["rows"], result["rejected"], result["error"]) == (*wanted, None), name
+    write(logs / "sftpgo.log", 9)
+    sinks = [
+        {"type": "sqlite", "path": str(tmp_path / "by id.sqlite"), "table": "logdata", "columns": {"hash": "row_id", "size": "size_bytes"}}
+    ]
+    result = follower.catch_up(document(tmp_path, name="first", sinks=sinks))["sinks"][0]
+    assert (result["rows"], result["rejected"], result["error"]) == (0, 1, None)
 
 
 def test_catching_up_twice_stores_nothing_new(tmp_path, logs) -> None:

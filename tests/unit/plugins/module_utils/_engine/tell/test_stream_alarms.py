@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+import sys
 import threading
 import time
 import typing as t
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import MissingLibraryError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import companions
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.facts import SinkState
@@ -151,12 +153,13 @@ def test_an_ingest_that_fails_and_one_that_works_again_are_reported_to_a_log(tmp
     assert not prom.exists()
 
 
-def test_a_follower_that_fails_is_reported_as_it_ends(tmp_path) -> None:
+def test_a_follower_that_fails_is_reported_as_it_ends(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     (tmp_path / "logs").mkdir()
     recap = tmp_path / "recap.jsonl"
-    sink = {"type": "sqlite", "path": str(tmp_path / "later" / "db.sqlite")}
+    sink = {"type": "postgresql", "database": "logs", "user": "follower"}
     wanted = document(tmp_path, notify=[{"type": "log", "path": str(recap)}], sinks=[sink])
-    with pytest.raises(Exception, match="No such file"), companions.beside(wanted) as watch:
+    with pytest.raises(MissingLibraryError, match="psycopg"), companions.beside(wanted) as watch:
         follower.follow(wanted, threading.Event(), watch=watch)
     assert json.loads(recap.read_text())["outcome"] == "failed"
 
