@@ -214,6 +214,9 @@ def verify_archives(options: argparse.Namespace) -> int:
     codes.append(each_document(options, verify_job, add_failed))
     if options.json:
         output.print_json(report.summary_of(results) if options.summary else results)
-    else:
-        output.print_text(report.verified([row for row in results if row["store"] is not None]))
+        return output.worst(codes)
+    shown = [row for row in results if row["store"] is not None]
+    # Of a job that could not be verified, the error is printed already.
+    if shown or not results:
+        output.print_text(report.verified(shown))
     return output.worst(codes)

@@ -67,6 +67,11 @@ class Template:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        if not text or any(part in ("", ".", "..") for part in text.split("/")):
+            hint = "Give the name below the root of the store, as in old/%Y%d%m.tgz, without the path of the store"
+            raise ConfigError(
+                "no object of a store has such a name: it is empty, or a part between slashes is empty, '.' or '..'", repr(text), hint
+            )
         self._pattern = compile_pattern(text, use_regex=False)
         if self._pattern.unit is None:
             hint = "Use the codes of strftime, as in %Y%d%m.tgz"

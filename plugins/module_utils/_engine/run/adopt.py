@@ -18,6 +18,7 @@ from ..archive.naming import manifest_key
 from ..base.errors import ConfigError, IntegrityError, KeyringError, LogArchiveError, SourceError, StoreError, StoreUnavailableError
 from ..base.periods import Period
 from ..base.staging import failing_clearly, temporary_folder
+from ..base.texts import line
 from ..base.units import format_utc, parse_utc
 from ..crypto import keyring
 from ..crypto.envelope import encrypts
@@ -246,11 +247,11 @@ class _Adoption:
         refused = [row for row in self._record["objects"] if row["state"] == names.REFUSED]
         if refused:
             text = "%d object(s) with a matching name were not adopted, such as %s: %s"
-            first = len(refused), ascii(refused[0]["name"]), refused[0]["reason"]
+            first = len(refused), _quoted(refused[0]["name"]), refused[0]["reason"]
             run.recorder.fail(SourceError(text % first, "store %s" % self._wanted.store))
         if self._failed:
             name, error = next(((name, one) for name, one in self._failed if isinstance(one, IntegrityError)), self._failed[0])
-            text = "%d object(s) cannot be adopted, such as %s: %s" % (len(self._failed), ascii(name), error)
+            text = "%d object(s) cannot be adopted, such as %s: %s" % (len(self._failed), _quoted(name), error)
             known = IntegrityError(text) if isinstance(error, IntegrityError) else LogArchiveError(text)
             known.exit_code = error.exit_code
             run.recorder.fail(known)
@@ -279,6 +280,10 @@ class _Adoption:
             run.recorder.warn(text % (len(due), run.job))
 
 
+def _quoted(name: str) -> str:
+    return "'%s'" % line(name)
+
+
 def _row(candidate: names.Candidate) -> AdoptedRow:
     period = candidate.period
     return {
@@ -300,7 +305,7 @@ def _described(row: AdoptedRow, manifest: t.Optional[Manifest]) -> AdoptedRow:
         return row
     if row["state"] == names.PRESENT and row["period"] not in (None, manifest["period"]):
         why = "it was adopted with the template %s and another period, which starts at %s"
-        row["state"], row["reason"] = names.REFUSED, why % (ascii(manifest["adopted"]["template"]), manifest["period"]["start"])
+        row["state"], row["reason"] = names.REFUSED, why % (_quoted(manifest["adopted"]["template"]), manifest["period"]["start"])
     return {
         **row,
         "period": manifest["period"],

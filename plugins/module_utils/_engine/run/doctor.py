@@ -82,8 +82,8 @@ def stream(row: StreamRow) -> Check:
 
 
 def job(document: JobDocument) -> t.Iterator[Check]:
-    """Check a job: its folders, logs, space, keys, stores, schedule and last runs."""
-    for check in (_folders, _logs, _space, _keys):
+    """Check a job: its folders, logs, space, keys, interrupted rewrap, stores, schedule and last runs."""
+    for check in (_folders, _logs, _space, _keys, _rewraps):
         yield from check(document)
     for store in document["stores"]:
         yield _store(document, store)
@@ -305,6 +305,21 @@ def _runs_now(names: t.Sequence[str]) -> bool:
                     if file.read().strip() in names:
                         return True
     return False
+
+
+def _rewraps(document: JobDocument) -> t.Iterator[Check]:
+    """The record of a rewrap that was interrupted: damaged, it stops each run and verification of the job."""
+    from ..state import rewraps
+
+    job = document["name"]
+    try:
+        stores = sorted(rewraps.unfinished(document["state"], job))
+    except LogArchiveError as error:
+        yield _failed(job, "rewrap", error)
+        return
+    if stores:
+        text = "a rewrap was interrupted in %s; the next run completes it" % ", ".join(stores)
+        yield Check(job, "rewrap", WARNING, text, "log-archive run %s" % shlex.quote(job))
 
 
 def _runs(document: JobDocument) -> Check:

@@ -245,6 +245,12 @@ def test_a_name_with_two_dates_is_ambiguous(host) -> None:
     assert adopted(host, "dump-*-%Y%m%d.tgz")["exit_code"] == 0
 
 
+@pytest.mark.parametrize("template", ["", "/srv/archive/%Y%d%m.tgz", "../%Y%d%m.tgz", "./%Y%d%m.tgz", "%Y%d%m/", "old//%Y%d%m.tgz"])
+def test_a_template_that_matches_no_object_is_refused(template) -> None:
+    with pytest.raises(ConfigError, match="no object of a store has such a name"):
+        names.Template(template)
+
+
 def test_a_template_may_name_folders(host) -> None:
     (host.store / "old" / "2024").mkdir(parents=True)
     (host.store / "old" / "2024" / "12.01 x.tgz").write_bytes(tgz(("./sub/dump.sql", b"x"), extra=[member("./sub", type=tarfile.DIRTYPE)]))

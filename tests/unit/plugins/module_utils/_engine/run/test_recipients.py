@@ -512,7 +512,9 @@ def test_a_damaged_record_of_a_rewrap_is_named_with_what_to_do(site: Site, damag
     called = site.call("verify", JOB)
     assert called.code == 1
     assert "the record of the manifests that a rewrap was exchanging is damaged" in called.error and str(record) in called.error
-    assert "move it away and run 'log-archive verify %s'" % JOB in called.error
+    assert "move it away and run 'log-archive verify %s'" % JOB in called.error and called.output == ""
+    (found,) = [check for check in json.loads(site.call("doctor", JOB, "--json").output) if check["check"] == "rewrap"]
+    assert found["state"] == "failed" and "damaged" in found["text"] and "move it away" in found["remedy"]
     record.unlink()
     assert site.call("verify", JOB).code == 0
 
