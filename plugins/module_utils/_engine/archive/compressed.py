@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from ..base.ahead import ahead
 from ..base.errors import SourceError
 from ..base.libraries import optional
 from ..base.staging import CHUNK
 from ..base.units import format_size
-from .reading import ahead
 
 LONGEST_MAGIC = 6
 MOST_RATIO = 1100

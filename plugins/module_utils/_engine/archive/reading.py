@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import tarfile
 import typing as t
 
 from ..base import sparse
+from ..base.ahead import ahead
 from ..base.errors import IntegrityError
 from ..base.libraries import optional
 from ..base.names import plain
@@ -29,11 +29,6 @@ LARGEST_HEADER = 1 << 20
 
 LARGEST_HEADERS = 2 << 20
 """Bytes that tarfile may read before the content of a member: its headers, and the map of a sparse file."""
-
-BATCH = 8
-"""Pieces that one thread hands to another at once: each handing over costs as much as writing a piece."""
-QUEUED = 4
-"""Batches of plaintext that may wait between two threads."""
 
 
 @contextlib.contextmanager
@@ -125,22 +120,6 @@ def refuse_cut(member: tarfile.TarInfo, size: int, stored: Stored, subject: str)
         raise IntegrityError("%s is cut inside the archive" % ascii(member.name), subject)
 
 
-def batches(items: t.Iterator[t.Any]) -> t.Iterator[t.List[t.Any]]:
-    """The items in lists of ``BATCH``; the last may be shorter. An error is raised after the items that came before it."""
-    while True:
-        batch: t.List[t.Any] = []
-        try:
-            for item in itertools.islice(items, BATCH):
-                batch.append(item)
-        except Exception:
-            if batch:
-                yield batch
-            raise
-        if not batch:
-            return
-        yield batch
-
-
 def _check_member(member: tarfile.TarInfo, subject: str) -> None:
     name = member.name
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
@@ -186,47 +165,6 @@ def _inflated(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
                 yield plain
     if not inflater.eof:
         raise IntegrityError("the tgz in the archive is cut", subject)
-
-
-@contextlib.contextmanager
-def ahead(chunks: t.Iterator[bytes]) -> t.Iterator[t.Iterator[bytes]]:
-    """Run an iterator in a separate thread, a few chunks ahead; its error is raised in the thread that takes the chunk."""
-    import queue
-    import threading
-
-    waiting: t.Any = queue.Queue(QUEUED)
-    abandoned = threading.Event()
-
-    def produce() -> None:
-        end: t.Any = StopIteration()
-        try:
-            for batch in batches(chunks):
-                waiting.put(batch)
-                if abandoned.is_set():
-                    break
-        except BaseException as error:
-            end = error
-        waiting.put(end)
-
-    def consume() -> t.Iterator[bytes]:
-        while True:
-            item = waiting.get()
-            if isinstance(item, StopIteration):
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield from item
-
-    thread = threading.Thread(target=produce, daemon=True)
-    thread.start()
-    try:
-        yield consume()
-    finally:
-        abandoned.set()
-        while thread.is_alive():
-            with contextlib.suppress(queue.Empty):
-                waiting.get(timeout=0.05)
-        thread.join()
 
 
 class _Header(tarfile.TarInfo):

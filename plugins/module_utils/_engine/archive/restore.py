@@ -12,12 +12,13 @@ import tarfile
 import typing as t
 
 from ..base import sparse
+from ..base.ahead import QUEUED, batches
 from ..base.errors import IntegrityError
 from ..base.progress import Advance
 from ..base.rows import Rows
 from ..base.staging import ExtractedFile, StagedFile, Staging, failing_clearly, staging_in
 from .manifest import content_of
-from .reading import QUEUED, Contents, batches, contents, refuse_cut, stored_part
+from .reading import Contents, contents, refuse_cut, stored_part
 
 if t.TYPE_CHECKING:
     from ..crypto.envelope import Envelope

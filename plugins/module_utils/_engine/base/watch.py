@@ -50,12 +50,15 @@ class Watch:
 
     def allow(self, seconds: float) -> None:
         """Start the limit again: so many seconds from now."""
+        deadline = time.monotonic() + seconds
         with self._changed:
-            self._deadline = time.monotonic() + seconds
             if self._thread is None:
                 self._thread = threading.Thread(target=self._guard, name="watch", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            if self._deadline is None or deadline < self._deadline:
+                self._changed.notify()
+            # The thread finds a later one when the one that it waits for has passed.
+            self._deadline = deadline
 
     def close(self) -> None:
         """Forget the connections. They stay open for the library."""

@@ -88,16 +88,15 @@ class S3Store(Store):
             with lock:
                 progress(count)
 
-        self.bucket.connect()
         with open_spooled(path) as stream:
             file = LocalFile(stream.fileno(), str(path), digests)
             if os.fstat(file.descriptor).st_size != digests.size:
                 raise IntegrityError("the archive changed after it was packed: its size differs", str(path))
-            self._check_key_is_free(file, name)
             if digests.size <= self.part_size:
+                self._check_key_is_free(file, name)
                 sent = self._put_whole(file, name, moved)
             else:
-                sent = self._uploads.send(file, name, self.part_size, moved)
+                sent = self._uploads.send(file, name, self.part_size, lambda: self._check_key_is_free(file, name), moved)
                 self._etags_of_parts[digests] = sent.etag
         try:
             return self._check_sent(name, digests, sent)

@@ -6,19 +6,24 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import typing as t
 
+from ..base.ahead import ahead
 from ..base.errors import IntegrityError, LogArchiveError, StoreError, StoreUnavailableError
 from ..base.progress import Advance
 from .base import Digests, unreadable
 from .s3_errors import NoSuchUploadError
-from .s3_requests import READ_SIZE, Answer, Bucket, LocalFile, etag_of, to_base64
+from .s3_requests import Answer, Bucket, LocalFile, etag_of, to_base64
 
 MIN_PART_SIZE = 5 * 1024 * 1024
 """What S3 allows for every part but the last."""
 MAX_PARTS = 10000
 PARALLEL_PARTS = 4
+
+_HASHED = 4 << 20
+"""Bytes that are hashed at once. While another thread loads a library, a thread that hashes waits for Python's lock after each call."""
 
 ETAG_HINT = "If the server encrypts with KMS without saying so, set sse to aws:kms"
 
@@ -67,14 +72,14 @@ class MultipartUpload:
         self._left = left
         self._id = left.id if left is not None else bucket.call_on("create_multipart_upload", key, **parameters)["UploadId"]
 
-    def send(self, file: LocalFile, part_size: int, progress: Advance) -> SentObject:
+    def send(self, file: LocalFile, hashed: t.Iterator[Part], progress: Advance) -> SentObject:
         """Send the parts that the server does not have yet and combine them to the object.
 
         Raises NoSuchUploadError if the server forgot the upload; any other retryable error leaves it to be continued.
         """
         before = len(self.done)
         try:
-            parts = self._send_parts(file, part_size, progress)
+            parts = self._send_parts(file, hashed, progress)
         except StoreUnavailableError as error:
             error.advanced = len(self.done) > before
             raise
@@ -93,14 +98,14 @@ class MultipartUpload:
             # The error that ended the upload matters more; ``clean`` finds the leftover later.
             pass
 
-    def _send_parts(self, file: LocalFile, part_size: int, progress: Advance) -> t.List[Part]:
-        """Send the missing parts; the next one is read and hashed while others are on their way."""
+    def _send_parts(self, file: LocalFile, hashed: t.Iterator[Part], progress: Advance) -> t.List[Part]:
+        """Send the missing parts, each as soon as it is hashed."""
         from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
         parts = []
         under_way: t.Set[Future[None]] = set()
         with ThreadPoolExecutor(PARALLEL_PARTS, "s3-part") as pool:
-            for part in read_parts(file, part_size, self._bucket.sends_sha256):
+            for part in hashed:
                 parts.append(part)
                 if self._left is not None and self._left.holds(part):
                     self.done[part] = self._left.parts[part.number]
@@ -144,14 +149,32 @@ class MultipartUploads:
         # Keys with an upload that the server listed and does not have.
         self._forgotten: t.Set[str] = set()
 
-    def send(self, file: LocalFile, key: str, part_size: int, progress: Advance) -> SentObject:
-        """Send a file in parts; continues the upload of an earlier try."""
+    def send(self, file: LocalFile, key: str, part_size: int, check_key: t.Callable[[], None], progress: Advance) -> SentObject:
+        """Send a file in parts; continues the upload of an earlier try or of an earlier run.
+
+        check_key: called before anything is sent; raises StoreExistsError if the key is taken.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        # Loading boto3, and waiting for the first answers, take as long as hashing a few parts.
+        with ahead(read_parts(file, part_size, self._bucket.sends_sha256), 1) as hashed:
+            self._bucket.connect()
+            with ThreadPoolExecutor(1, "s3-left") as other:
+                left = other.submit(self._find_left, key, file.digests)
+                check_key()
+            return self._send(file, key, hashed, left.result(), progress)
+
+    def _send(self, file: LocalFile, key: str, hashed: t.Iterator[Part], left: t.Optional[LeftUpload], progress: Advance) -> SentObject:
         upload = self._current
         if upload is None or (upload.key, upload.digests) != (key, file.digests):
             self.abort()
-            upload = self._current = MultipartUpload(self._bucket, key, file.digests, self._find_left(file, key, part_size))
+            first = next(hashed)
+            hashed = itertools.chain([first], hashed)
+            # Another writer may be sending another archive under the same name: its upload is not touched.
+            ours = left if left is not None and left.holds(first) else None
+            upload = self._current = MultipartUpload(self._bucket, key, file.digests, ours)
         try:
-            sent = upload.send(file, part_size, progress)
+            sent = upload.send(file, hashed, progress)
         except NoSuchUploadError:
             self._current = None
             self._forgotten.add(key)
@@ -163,26 +186,22 @@ class MultipartUploads:
         """Leave the upload in progress, if any, to be continued by a later run."""
         self._current = None
 
-    def _find_left(self, file: LocalFile, key: str, part_size: int) -> t.Optional[LeftUpload]:
-        """The newest upload of this key that an earlier run left, if it is of this file: its first part has the MD5 of ours.
-
-        Another writer may be sending another archive under the same name: its upload is not touched.
-        """
-        if key in self._forgotten:
+    def _find_left(self, key: str, digests: Digests) -> t.Optional[LeftUpload]:
+        """The newest unfinished upload of this key, unless one of these digests is in progress here."""
+        current = self._current
+        if key in self._forgotten or (current is not None and (current.key, current.digests) == (key, digests)):
             return None
         try:
             found = [one for one in self._bucket.pages("list_multipart_uploads", key, "Uploads") if one["Key"] == self._bucket.prefix + key]
             if not found:
                 return None
             newest = max(found, key=lambda one: str(one.get("Initiated")))
-            left = LeftUpload(newest["UploadId"], {part["PartNumber"]: part for part in _held_parts(self._bucket, key, newest["UploadId"])})
+            return LeftUpload(newest["UploadId"], {part["PartNumber"]: part for part in _held_parts(self._bucket, key, newest["UploadId"])})
         except StoreUnavailableError:
             raise
         except StoreError:
             # Not every account may list them, and not every server can.
             return None
-        first = next(read_parts(file, part_size, False))
-        return left if 1 in left.parts and left.holds(first) else None
 
     def abort(self) -> None:
         """Abort the upload in progress, if any."""
@@ -215,7 +234,7 @@ def read_parts(file: LocalFile, part_size: int, with_sha256: bool) -> t.Iterator
     descriptor, path, digests = file
     part_size = size_of_parts(digests.size, part_size)
     whole = hashlib.sha256()
-    buffer = memoryview(bytearray(READ_SIZE))
+    buffer = memoryview(bytearray(_HASHED))
     for number, start in enumerate(range(0, digests.size, part_size), 1):
         size = min(part_size, digests.size - start)
         md5 = hashlib.md5(usedforsecurity=False)
@@ -223,7 +242,7 @@ def read_parts(file: LocalFile, part_size: int, with_sha256: bool) -> t.Iterator
         at = start
         while at < start + size:
             try:
-                count = os.preadv(descriptor, [buffer[: min(READ_SIZE, start + size - at)]], at)
+                count = os.preadv(descriptor, [buffer[: min(len(buffer), start + size - at)]], at)
             except OSError as error:
                 raise unreadable(path, error) from error
             if not count:
