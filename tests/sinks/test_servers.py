@@ -36,6 +36,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sql import print_schema
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import Span, compute
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.rankings import rank
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import matching
 from lab.databases import DATABASE, PASSWORD, USER, mariadb_server, postgresql_server
 from lab.https import Authority
 from rigs import aws_logs, client_events
@@ -284,6 +285,23 @@ def as_grafana(statement: str, since: datetime, until: datetime) -> str:
     statement = statement.replace("${stream:sqlstring}", "'sftpgo','other'")
     assert "$" not in statement
     return statement
+
+
+def test_a_live_file_that_loses_its_end(tmp_path, logs, place, monkeypatch) -> None:
+    monkeypatch.setattr(matching, "COPY_SETTLES", 0.1)
+    wanted, size = wanted_of(tmp_path, place), len(upload(100)) + 1
+    write(logs / "sftpgo.log", *range(100, 400))
+    assert catch_up(wanted)["rows"] == 300
+    expected = [*range(100, 400)]
+    # Cut before the last commit, then in the middle of what came after the cut.
+    for lines, new in ((250, 500), (260, 600), (255, 700)):
+        os.truncate(logs / "sftpgo.log", lines * size)
+        write(logs / "sftpgo.log", *range(new, new + 20))
+        expected += range(new, new + 20)
+        result = follower.catch_up(wanted)["sinks"][0]
+        assert (result["error"], result["gaps"], numbers(place)) == (None, 1, expected)
+    with opened(wanted) as sink:
+        assert_sums_are_those_of_the_rows(sink.select)
 
 
 def test_a_server_that_is_killed_is_waited_for(tmp_path, logs, place, server) -> None:

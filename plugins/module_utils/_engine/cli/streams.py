@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..base.errors import EXIT_DONE, UsageError
+from ..base.errors import EXIT_DONE, LogArchiveError, UsageError
 from . import output
 from .options import stream_rows
 
@@ -51,24 +51,34 @@ def ingest(options: argparse.Namespace) -> int:
         raise UsageError("no stream given", hint="Name a stream, or use --all")
     if options.print_schema:
         return _print_schema(options)
+    from ..config import files
     from ..ingest import follower, retry
     from ..tell import streams
     from . import companions
 
-    found = documents(options)
+    paths = files.find(options.config, options.streams, "stream")
     rows: t.List[t.Any] = []
-    for document in found:
-        if options.rejected:
-            results = retry.retry(document)
-            rows += results
-            text = "\n".join(map(streams.retried, results))
+    for path in paths:
+        try:
+            document = files.load_stream(path)
+            if options.rejected:
+                results = retry.retry(document)
+                rows += results
+                text = "\n".join(map(streams.retried, results))
+            else:
+                rows.append(follower.catch_up(document, check=options.dry_run))
+                if not options.dry_run:
+                    companions.after(document, rows[-1])
+                text = streams.ingested(rows[-1])
+        except LogArchiveError as error:
+            if len(paths) == 1:
+                raise
+            # The others still get their lines.
+            rows.append({"stream": files.job_of(path), "exit_code": error.exit_code, "error": output.error_object(error)})
+            output.print_error("log-archive: stream %s: %s" % (rows[-1]["stream"], error))
         else:
-            rows.append(follower.catch_up(document, check=options.dry_run))
-            if not options.dry_run:
-                companions.after(document, rows[-1])
-            text = streams.ingested(rows[-1])
-        if not options.json:
-            output.print_text(text)
+            if not options.json:
+                output.print_text(text)
     if options.json:
         output.print_json(rows)
     output.print_library_problems()

@@ -36,8 +36,6 @@ CONFLICTS = 10
 """Conflicts in a row that another follower can explain. They need no pause."""
 STOP_TIMEOUT = 30
 """Seconds that a sink gets to complete a batch when the follower is to end."""
-PAUSE = 0.2
-"""Seconds between two looks of ``catch_up``."""
 GLANCE = 0.25
 """Seconds between two looks at a file that is being written, until the next look at everything."""
 TICK = 1.0
@@ -98,10 +96,10 @@ def _catch_up(pump: Pump, sleep: t.Callable[[float], None]) -> t.Optional[str]:
                 sleep(FIRST_DELAY * 2**failures)
         else:
             looks += 1
-            if not pump.is_waiting(looks):
+            pause = pump.pause(looks)
+            if not pause:
                 return None
-            # The file of an orphan may be in the middle of its rotation.
-            sleep(PAUSE)
+            sleep(pause)
 
 
 def _sink_result(pump: Pump, error: t.Optional[str]) -> SinkResult:

@@ -30,6 +30,8 @@ if t.TYPE_CHECKING:
 
 LINES, SIZE = 5000, 4 << 20
 """Lines and bytes of a batch at most."""
+PAUSE = 0.2
+"""Seconds between two looks that may find more without a new line."""
 
 
 class Counts:
@@ -117,9 +119,14 @@ class Pump:
         """What could not be read at the last look, by path."""
         return self._tracker.problems if self._tracker is not None else self._problems
 
-    def is_waiting(self, looks: int) -> bool:
-        """Whether to look again after so many looks: a generation has no file, or a journal is being rotated."""
-        return self._tracker is not None and self._tracker.is_waiting and looks <= self._tracker.looks
+    def pause(self, looks: int) -> float:
+        """Seconds after which to look again after so many looks; 0.0 if that is not needed.
+
+        A generation may have no file, a journal may be in its rotation, or a file may be a copy in progress.
+        """
+        if self._tracker is None:
+            return 0.0
+        return max(self._tracker.settles_in, PAUSE if self._tracker.is_waiting and looks <= self._tracker.looks else 0.0)
 
     @property
     def trouble(self) -> t.Optional[SinkError]:

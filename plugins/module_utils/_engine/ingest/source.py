@@ -36,11 +36,15 @@ class Read(t.Protocol):
 class Source(t.Protocol):
     """The lines of a stream, for one sink. problems: what could not be read at the last look, by path.
 
-    looks: how often to look at most while it is waiting.
+    looks: how often to look at most while it is waiting. settles_in: seconds until it is known what a file is; 0.0 if all are known.
     """
 
     problems: t.Dict[str, str]
     looks: int
+
+    @property
+    def settles_in(self) -> float:
+        """Seconds."""
 
     @property
     def is_waiting(self) -> bool:

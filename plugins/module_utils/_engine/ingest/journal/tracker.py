@@ -60,6 +60,7 @@ class JournalTracker:
     """
 
     looks = 15
+    settles_in = 0.0
 
     def __init__(
         self,

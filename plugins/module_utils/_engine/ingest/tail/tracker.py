@@ -84,6 +84,12 @@ class Tracker:
             file.close()
 
     @property
+    def settles_in(self) -> float:
+        """Seconds until it is known whether a file is only a copy in progress; 0.0 if there is none."""
+        due = [file.retry_at for file in self.files.values() if file.state == COPY and file.retry_at is not None]
+        return max(0.01, max(due) - self._clock()) if due else 0.0
+
+    @property
     def is_waiting(self) -> bool:
         """Whether the next scans may find more: a generation has no file."""
         return bool(self.orphans.generations())
@@ -137,9 +143,7 @@ class Tracker:
 
     def _lose(self, file: File, truncated: bool) -> None:
         """The file is not its generation's any more."""
-        generation = file.generation
-        if generation is None:
-            raise AssertionError("the file has no generation")
+        _content, generation = file.reading
         self.orphans.add(generation, self._scans, file.seen, truncated)
         self._lost = True
         file.start_again()
@@ -150,7 +154,7 @@ class Tracker:
         file.retry_at = None
         try:
             content = file.open()
-            first = self._first_mark(file, now)
+            first = _first_mark(file, now, self._ends(file))
         except FileNotFoundError:
             # The next scan finds it under its new name.
             return
@@ -178,25 +182,6 @@ class Tracker:
                 return
         others = sum(each.folder == file.found.folder for each in candidates)
         file.begin(_new_generation(file, (first, key), matching.public_id(self._owner, file.found.folder, key, others), cut))
-
-    def _first_mark(self, file: File, now: float) -> t.Optional[int]:
-        """Find size and base of the content; returns the first mark, or None if the file has to wait."""
-        content = file.open()
-        file.unfinished = False
-        try:
-            file.size = content.size()
-        except DamagedError as error:
-            if now - file.changed_at < DAMAGED_AFTER:
-                file.unfinished = True
-                return None
-            file.size, file.damage = error.size, error.reason
-        file.note_seen()
-        file.base = fingerprint.skip_zeros(content, 0, file.size)
-        data = content.read(file.base, min(fingerprint.WINDOW, file.size - file.base))
-        file.note_first_line()
-        first = fingerprint.first_mark(data)
-        # A file that does not grow any more may have one line without its newline.
-        return len(data) if first is None and data and self._ends(file) else first
 
     def _candidates(self, first: str) -> t.List[Generation]:
         """The generations with this first digest: as the sink has them, or as they are here."""
@@ -293,6 +278,26 @@ class Tracker:
     def _ends(self, file: File) -> bool:
         """Whether a file does not grow any more."""
         return not file.writable and (file.found.compressed or self._clock() - file.changed_at >= LINGER)
+
+
+def _first_mark(file: File, now: float, ends: bool) -> t.Optional[int]:
+    """Find size and base of the content; returns the first mark, or None if the file has to wait. ends: the file does not grow any more."""
+    content = file.open()
+    file.unfinished = False
+    try:
+        file.size = content.size()
+    except DamagedError as error:
+        if now - file.changed_at < DAMAGED_AFTER:
+            file.unfinished = True
+            return None
+        file.size, file.damage = error.size, error.reason
+    file.note_seen()
+    file.base = fingerprint.skip_zeros(content, 0, file.size)
+    data = content.read(file.base, min(fingerprint.WINDOW, file.size - file.base))
+    file.note_first_line()
+    first = fingerprint.first_mark(data)
+    # Such a file may have one line without its newline.
+    return len(data) if first is None and data and ends else first
 
 
 def _new_generation(file: File, first: t.Tuple[int, str], name: str, cut: t.Optional[marks.Kept]) -> Generation:

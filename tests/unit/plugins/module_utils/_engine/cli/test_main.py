@@ -576,6 +576,13 @@ def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
         "app: 1 rejected line in sqlite tried again, 0 stored, 1 rejected again\n"
     )
     assert "CREATE TABLE IF NOT EXISTS generic_line" in run(None, "ingest", "app", "--print-schema").stdout
+    # One that cannot be used does not stop the others.
+    (folder / "a.json").write_text("{")
+    (logs / "app.log").write_bytes(STREAM_LINE * 2 + b"no json\n" + STREAM_LINE)
+    done = run(None, "ingest", "--all", code=2)
+    assert (done.stdout, "stream a: " in done.stderr) == ("app: 1 line to sqlite\n", True)
+    assert [row["stream"] for row in json_of(None, "ingest", "--all", code=2)] == ["a", "app"]
+    (folder / "a.json").unlink()
     for wrong in (["ingest"], ["ingest", "app", "--all"], ["ingest", "app", "--print-schema", "--json"], ["follow"], ["follow", "none"]):
         run(None, *wrong, code=2)
 

@@ -375,7 +375,7 @@ def test_a_compressed_file_without_a_line_is_a_warning_and_hides_no_loss(tmp_pat
                 pass
         assert following.problems == {str(logs / "sftpgo-1.log.gz"): "no line of it can be decompressed: its content is damaged"}
         assert following.counts.lines == 1
-        assert not following.is_waiting(1), "the file that was removed is given up"
+        assert not following.pause(1), "the file that was removed is given up"
 
 
 def test_one_call_takes_the_rest_of_files_that_were_left_alone_for_long(tmp_path, logs, monkeypatch) -> None:

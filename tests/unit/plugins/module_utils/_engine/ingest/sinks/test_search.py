@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import os
 import threading
 import time
 import typing as t
@@ -18,6 +19,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.tables import GENERIC, PROFILES, TRANSFER
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.search import documents, retention, server, sink
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import matching
 from rigs.client_events import document as events, event
 from rigs.streams import document, upload
 
@@ -200,6 +202,27 @@ def test_documents_that_the_server_refuses_are_events_with_their_number(tmp_path
     rejected = [each for each in written if each["event"] == "rejected"]
     assert sum(each["lines"] for each in rejected) == 3
     assert {(each["sink"], each["reason"]) for each in rejected} == {("opensearch", "document")}
+
+
+def test_a_live_file_that_loses_its_end_is_sent_once(tmp_path, monkeypatch) -> None:
+    pytest.importorskip("opensearchpy")
+    monkeypatch.setattr(matching, "COPY_SETTLES", 0.1)
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "a.log"
+
+    def append(begin: int, end: int) -> None:
+        with open(log, "ab") as file:
+            file.write(b"".join(event("2021-04-15T12:00:00", ID="%d" % number) + b"\n" for number in range(begin, end)))
+
+    with recorder({}) as made:
+        document = events(tmp_path, sinks=[{"type": "opensearch", "path": str(tmp_path / "box"), "port": made.server_port}])
+        append(100, 200)
+        assert follower.catch_up(document)["sinks"][0]["rows"] == 100
+        os.truncate(log, log.stat().st_size // 100 * 80)
+        append(200, 210)
+        assert follower.catch_up(document)["sinks"][0]["rows"] == 10
+        sent = [json.loads(line) for method, path, body in made.requests if path.startswith("/_bulk") for line in body.splitlines()[::2]]
+    assert (len(sent), len({each["create"]["_id"] for each in sent})) == (110, 110)
 
 
 def test_a_blocked_index_is_tried_again_while_others_work(tmp_path, monkeypatch) -> None:

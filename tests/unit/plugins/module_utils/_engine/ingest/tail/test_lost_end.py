@@ -13,10 +13,10 @@ import sqlite3
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import status
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import rows
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import marks
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import marks, matching
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.content import PlainContent
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.lines import Limits, read_lines
 from rigs.streams import document, upload
@@ -97,6 +97,17 @@ def test_lines_before_the_cut_are_not_stored_again(following: Following, stopped
     assert following.rejected() == []
     found = status.of(following.document)[0]
     assert (found["lag_bytes"], found["lines"]) == (0, 53 + more)
+
+
+def test_one_call_reads_on_behind_the_cut(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call of ``ingest`` sees the file for the first time: it must not take it for a copy in progress, and leave it out, for ever."""
+    monkeypatch.setattr(matching, "COPY_SETTLES", 0.1)
+    following.pump.close()
+    following.cut(30 * SIZE)
+    following.write(200, 203)
+    result = follower.catch_up(following.document)["sinks"][0]
+    assert (result["rows"], result["gaps"], result["error"]) == (3, 1, None)
+    assert following.stored() == [*range(100, 150), *range(200, 203)]
 
 
 def test_a_line_that_was_cut_is_a_line_with_what_follows_it(following: Following) -> None:
