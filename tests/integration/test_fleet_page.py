@@ -76,7 +76,7 @@ def results(given):
         "web2": {"rc": 0, "stdout": json.dumps([fine])},
         EVIL: {"rc": 1, "stdout": json.dumps([evil, stream])},
         "down": {"unreachable": True, "msg": "Failed to connect to the host via ssh: %s" % EVIL},
-        "new": {"failed": True, "rc": 2, "stdout": "", "stderr": "", "msg": "[Errno 2] No such file or directory"},
+        "new": {"failed": True, "rc": 2, "stdout": "", "stderr": "", "msg": "No such file or directory: " + "long" * 100},
         "idle": {"no_jobs": True},
     }
 
@@ -306,6 +306,9 @@ def test_it_prints_on_a4(opened):
 
 
 def test_it_fits_a_small_window(opened):
+    # A long word, such as a path, does not push the days out of sight.
+    opened.look(width=1000)
+    assert opened.evaluate("(() => { const t = document.querySelector('#coverage .table'); return t.scrollWidth <= t.clientWidth })()")
     opened.look(width=800)
     assert opened.evaluate("document.documentElement.scrollWidth <= 800")
     # The newest day is in sight.

@@ -132,7 +132,8 @@ function filterRows() {
   });
   const kept = new Set(visible);
   for (const i of order) strips[i].hidden = rows[i].hidden = !kept.has(i);
-  $("count").textContent = visible.length === jobs.length ? jobs.length + " rows" : visible.length + " of " + jobs.length + " rows";
+  const all = jobs.length + (jobs.length === 1 ? " row" : " rows");
+  $("count").textContent = visible.length === jobs.length ? all : visible.length + " of " + all;
   $("none").hidden = visible.length > 0;
   const first = visible.find(i => stripOf(i));
   if (!chosen || !kept.has(chosen.i)) tabbable(first);

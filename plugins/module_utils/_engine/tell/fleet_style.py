@@ -14,7 +14,8 @@ STYLE = """\
   --n-text: #9198a1; --warning: #e0a83c; --fine: #5fd07f; --focus: #58a6ff; --up: #58a6ff; --down: #e0a83c; } }
 body { max-width: 100rem; } #stores thead th { white-space: normal; vertical-align: bottom; }
 .failed { color: var(--failed); font-weight: 600; } .warning { color: var(--warning); font-weight: 600; } .fine { color: var(--fine); }
-th, td { text-align: left; vertical-align: top; } .number { text-align: right; } td.state { white-space: normal; min-width: 10rem; }
+th, td { text-align: left; vertical-align: top; } .number { text-align: right; } td.state { white-space: normal; min-width: 10rem;
+  overflow-wrap: anywhere; }
 td.text { white-space: normal; overflow-wrap: anywhere; } tbody th { color: var(--text); font-weight: 600; }
 th:first-child, td:first-child { min-width: 0; white-space: nowrap; } .strips th span { color: var(--dim); font-weight: 400; }
   tbody th { max-width: 20rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap !important; }

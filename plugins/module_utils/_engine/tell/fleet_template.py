@@ -63,7 +63,7 @@ base-uri 'none'; form-action 'none'">
 {% endfor %}
 </select></label>
 <button type="button" id="clear">Clear</button>
-<output id="count" aria-live="polite">{{ fleet.jobs | length }} rows</output>
+<output id="count" aria-live="polite">{{ fleet.jobs | length }} row{{ "" if fleet.jobs | length == 1 else "s" }}</output>
 </div>
 <ul class="legend">
 {% for state, (letter, words, meaning) in states.items() %}
