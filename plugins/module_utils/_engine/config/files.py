@@ -23,8 +23,11 @@ if t.TYPE_CHECKING:
     from .document import JobDocument
     from .stream_document import StreamDocument
 
-_TEMPLATE = {"job": "'log-archive sample-config' prints a template", "stream": None}
-"""By kind of document: where to find a template of one."""
+_TEMPLATE = {
+    "job": "'log-archive sample-config' prints a template",
+    "stream": "Write NAME.json there as docs/follow.md describes it, or name another folder with --config",
+}
+"""By kind of document: what to do if there is none."""
 
 
 LARGEST = 1 << 20
