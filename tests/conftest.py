@@ -36,11 +36,13 @@ import hypothesis  # noqa: E402
 import lab  # noqa: E402
 from lab import quick_ansible  # noqa: E402
 from rigs import reruns, service_tables, skips  # noqa: E402
+from rigs.examples import examples  # noqa: E402
 
 # An example takes longer on a machine that does something else, too. The examples are the same in each run, so that a change alone can
 # make a test fail; with LOG_ARCHIVE_STORM=long, as for 'make storm', they are new ones.
 hypothesis.settings.register_profile(
     "log_archive",
+    max_examples=examples(100),
     deadline=None,
     derandomize=os.environ.get("LOG_ARCHIVE_STORM") != "long",
     suppress_health_check=[hypothesis.HealthCheck.too_slow],

@@ -17,6 +17,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cryp
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from hypothesis import given, settings, strategies
+from rigs.examples import examples
 from rigs.host import at
 from rigs.nested import replaced
 
@@ -141,7 +142,7 @@ PLACES = [*leaves(GOOD), *[("sources", 0, name) for name in (*SOURCE, "uid", "gi
 
 
 @given(strategies.sampled_from(PLACES), JSON | strategies.sampled_from([10**400, -(10**30), "\ud800", "\x00"]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_any_json_in_any_place_is_refused_or_can_be_used(catalog, path, value):
     """Whoever gets a manifest from ``parse`` may write it, sort it, add it to a catalog and list it."""
     try:

@@ -18,6 +18,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import trail_names
 from hypothesis import given, settings, strategies
 from rigs import trail as trails
+from rigs.examples import examples
 from rigs.trail import HOUR, START, Trail
 
 HOURS = 6
@@ -51,7 +52,7 @@ def window(start: float = 0, end: float = HOURS) -> chain.Window:
 
 
 @given(strategies.sets(strategies.integers(0, HOURS - 1)), strategies.integers(0, HOURS - 1), strategies.integers(1, HOURS))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_every_hour_without_a_digest_is_in_exactly_one_finding(gone: t.Set[int], first: int, hours: int) -> None:
     end = min(HOURS, first + hours)
     held = [one for number, one in enumerate(HELD.values()) if number not in gone and number >= first]
@@ -112,7 +113,7 @@ def test_a_key_in_the_other_format_of_the_guide_is_taken() -> None:
 
 
 @given(strategies.recursive(strategies.none() | strategies.text() | strategies.integers(), lambda inner: strategies.lists(inner)))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_a_digest_of_any_json_is_unreadable_and_no_defect(value: t.Any) -> None:
     plain = json.loads(gzip.decompress(TRAIL.objects[TRAIL.digests()[0]].body))
     for name in plain:

@@ -16,6 +16,7 @@ import zoneinfo
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors, periods
 from hypothesis import example, given, settings, strategies as st
+from rigs.examples import examples
 
 UTC = datetime.timezone.utc
 ZONES = (
@@ -128,7 +129,7 @@ def test_periods_tile_the_time_line_without_gap_or_overlap(zone, unit, moment):
     ],
 )  # fmt: skip
 # Of each label in each zone; of all together some thousands.
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(moment=st.datetimes(datetime.datetime(1971, 1, 1), datetime.datetime(2068, 1, 1)), stem=st.text(max_size=5))
 @example(moment=datetime.datetime(2018, 11, 4, 3, 0), stem="%Y{host}")
 @example(moment=datetime.datetime(2024, 10, 27, 1, 30), stem="")

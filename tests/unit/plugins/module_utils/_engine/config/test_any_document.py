@@ -16,6 +16,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_spec import STREAM
 from hypothesis import given, settings, strategies
+from rigs.examples import examples
 from rigs.nested import replaced
 
 EXAMPLES = {"str": "abc", "path": "/x", "int": 3, "float": 0.5, "bool": True, "duration": "5m", "size": "10K", "map": {"a": "b"}}
@@ -72,7 +73,7 @@ KINDS = list(documents())
 
 
 @given(strategies.sampled_from(KINDS), strategies.data(), strategies.sampled_from(ODD) | JSON)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_json_in_any_place(kind, data, value):
     normalise, document = kind
     path = data.draw(strategies.sampled_from(list(places(document))))

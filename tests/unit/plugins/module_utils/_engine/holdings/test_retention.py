@@ -22,6 +22,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.hold
     parse_policy,
 )
 from hypothesis import given, settings, strategies as st
+from rigs.examples import examples
 
 UTC = datetime.timezone.utc
 NOW = datetime.datetime(2026, 1, 1, tzinfo=UTC)
@@ -137,7 +138,7 @@ moments = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.lists(moments, max_size=40), policies)
 def test_agrees_with_a_literal_transcription_of_restic(times: t.List[datetime.datetime], policy: Policy) -> None:
     items = [item(time, "%02d" % number) for number, time in enumerate(times)]
@@ -148,7 +149,7 @@ def test_agrees_with_a_literal_transcription_of_restic(times: t.List[datetime.da
     assert all(reasons for _entry, reasons in result.keep)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(moments, max_size=30), policies, st.integers(1, 9), st.floats(0.01, 1), moments, st.randoms())
 def test_guards_hold_for_every_plan(
     times: t.List[datetime.datetime], policy: Policy, least: int, share: float, now: datetime.datetime, rnd: random.Random

@@ -21,6 +21,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.tracker import LINGER
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from rigs.examples import examples
 from rigs.source import PARSE, Source, stored
 from rigs.sums import assert_sums_are_those_of_the_rows
 
@@ -152,7 +153,7 @@ class Following(RuleBasedStateMachine):
 
 TestFollowing = Following.TestCase
 TestFollowing.settings = settings(
-    max_examples=int(os.environ.get("LOG_ARCHIVE_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("LOG_ARCHIVE_EXAMPLES", examples(40))),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),

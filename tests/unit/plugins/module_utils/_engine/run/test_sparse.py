@@ -21,6 +21,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from hypothesis import given, settings, strategies
+from rigs.examples import examples
 from rigs.host import archives_in, file_store, log_bytes
 from rigs.runs import ALL, restore
 
@@ -147,7 +148,7 @@ PARTS = strategies.lists(strategies.tuples(strategies.integers(0, 40), strategie
 
 
 @given(PARTS, strategies.integers(0, 60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_any_layout_is_written_as_it_was_read(parts, size):
     """What a writer makes of the map and the data is the file; the map is in order, and within the file."""
     import tempfile

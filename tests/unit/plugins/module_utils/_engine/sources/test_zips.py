@@ -21,6 +21,7 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.zips import Limits, extract, members
 from hypothesis import given, settings, strategies
+from rigs.examples import examples
 from rigs.host import files_below
 
 DUMP = b"insert into t values (1);\n" * 4000
@@ -213,7 +214,7 @@ def test_a_name_that_begins_with_a_zero_byte_or_is_one_is_refused(tmp_path, dest
 
 
 @given(strategies.lists(strategies.tuples(strategies.binary(max_size=12), strategies.binary(max_size=20)), max_size=3), strategies.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_zip_of_any_names_with_any_bytes_changed_is_refused_or_extracted(entries, data):
     """Every header field is hit: few members, and changes anywhere."""
     with tempfile.TemporaryDirectory() as folder:

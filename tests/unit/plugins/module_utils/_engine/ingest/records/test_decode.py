@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records import decode
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.refused import Refused
 from hypothesis import example, given, settings
+from rigs.examples import examples
 
 pytest.importorskip("msgspec")
 
@@ -102,7 +103,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.dictionaries(st.text(), VALUES, max_size=5), st.booleans())
 @example({"a": math.pi}, False)
 def test_any_object_has_one_outcome(value: dict, escaped: bool) -> None:
@@ -110,7 +111,7 @@ def test_any_object_has_one_outcome(value: dict, escaped: bool) -> None:
     assert first == second
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.text('{}[]":,0123456789.eE+-\\u aNdtrfnlsI\x00\t', max_size=30))
 def test_any_text_has_one_outcome(text: str) -> None:
     first, second = outcomes(text.encode())

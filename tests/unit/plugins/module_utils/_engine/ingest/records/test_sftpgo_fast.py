@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.generate.sftpgo import generate_lines
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records import parser
 from hypothesis import given, settings
+from rigs.examples import examples
 from rigs.streams import document, line, upload
 
 pytest.importorskip("msgspec")
@@ -130,7 +131,7 @@ def test_odd_lines(parsers, text) -> None:
     assert_same(parsers, text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(sorted(KINDS)), st.randoms(use_true_random=False))
 def test_lines_with_random_changes(parsers, sender: str, chance: random.Random) -> None:
     fields = json.loads(KINDS[sender])

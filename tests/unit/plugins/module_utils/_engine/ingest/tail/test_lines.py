@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import content, lines
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.lines import Limits, Long, Piece, read_lines
 from hypothesis import given, settings
+from rigs.examples import examples
 
 WIDE = Limits(1000, 1 << 22, 1000)
 
@@ -66,7 +67,7 @@ def expected(data: bytes, max_line: int, final: bool) -> t.List[t.Tuple[int, int
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.lists(st.sampled_from([b"\n", b"\0", b"\0\0\0\0", b"a", b"bcdefghi", b"x" * 40, b"a\0b"]), max_size=14).map(b"".join),
     st.integers(1, 5),
