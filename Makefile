@@ -10,7 +10,7 @@ PYTEST ?=
 # Arguments of a benchmark: make bench ARGS='--only idle-run --rounds 9'
 ARGS ?=
 # Processes that run tests at the same time: for two processors, because tests also wait for hosts, servers and clocks.
-WORKERS ?= 5
+WORKERS ?= 6
 # Those of the second line of work in 'make test', which then lasts about as long as the first: few processes for all of the time.
 OTHER_WORKERS ?= 2
 # What another ansible-core can break, with the newest one on the newest interpreter: each playbook on a host, each module and plugin once.
@@ -121,8 +121,7 @@ clean: ## Remove everything that was made
 # Quick checks fail first. Then two lines of work share the machine, because tests wait for hosts. Each prints its own summaries.
 test: ## Install what the tests need, then run all of them and lint
 	@$(MAKE) --no-print-directory system
-	@$(MAKE) --no-print-directory -j2 environments
-	@$(MAKE) --no-print-directory lint-quick
+	@$(MAKE) --no-print-directory -j2 environments lint-quick
 	@$(MAKE) --no-print-directory -j2 tests other-tests
 
 other-tests: installed
