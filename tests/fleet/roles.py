@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import stat
+import tempfile
 import typing as t
 
 # What changes with every login, what useradd keeps of the state before, and what systemd leaves when a host is switched off hard.
@@ -22,6 +23,9 @@ IGNORED = re.compile(
 )
 # What a host needs to encrypt and to send to an SFTP store.
 SFTP_PROJECTS = ("cryptography", "cffi", "pycparser", "paramiko", "bcrypt", "pynacl", "invoke")
+# What it needs to send to an S3 store, too, and what makes it faster.
+S3_PROJECTS = ("boto3", "botocore", "jmespath", "s3transfer", "python_dateutil", "six", "urllib3")
+OPTIONAL_PROJECTS = ("isal", "pybase64")
 PLACES = ("etc", "home", "opt", "root", "srv", "tmp", "usr/local", "var")
 Snapshot = t.Dict[str, t.Tuple[t.Any, ...]]
 # By path, inode, size and times; the kernel alone sets the time of change, so a file that has all of them still has its content.
@@ -66,8 +70,7 @@ def succeed(*arguments: t.Any, **options: t.Any) -> Played:
 
 def wheels(host: t.Any, *projects: str) -> str:
     """A folder on the controller with the wheels of these projects only: copying all of them to a host takes its time."""
-    folder = pathlib.Path(host.fleet.folder) / "wheels"
-    folder.mkdir(exist_ok=True)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="wheels-", dir=host.fleet.folder))
     for path in pathlib.Path(host.fleet.wheelhouse).glob("*.whl"):
         if path.name.split("-")[0].lower() in projects:
             (folder / path.name).write_bytes(path.read_bytes())

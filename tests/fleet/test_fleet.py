@@ -22,7 +22,7 @@ from datetime import datetime, timedelta, timezone
 
 import lab
 import pytest
-from fleet.roles import Snapshot, as_user, difference, snapshot, wheels
+from fleet.roles import OPTIONAL_PROJECTS, S3_PROJECTS, SFTP_PROJECTS, Snapshot, as_user, difference, snapshot, wheels
 from lab.fleet import ADMIN
 
 MANAGED = ("web1", "files1")
@@ -121,7 +121,7 @@ class Site:
             # Its folder is that of all tests.
             "log_archive_witness": "%s-witness" % self.escrow,
             "log_archive_escrow_vault_secret": self.vault_secret,
-            "dependencies_wheelhouse": str(self.fleet.wheelhouse),
+            "dependencies_wheelhouse": wheels(self.hosts["web1"], *SFTP_PROJECTS, *S3_PROJECTS, *OPTIONAL_PROJECTS),
             "permissions_operators": [OPERATOR],
         }
         web1 = {
@@ -190,14 +190,14 @@ class Site:
         over = threading.Event()
 
         def look() -> None:
-            looks: t.Dict[str, int] = {}
+            # A process seldom becomes another program later than in its first second: those that are there already are read now and then.
+            looks = {pid: 20 for pid in os.listdir("/proc") if pid.isdigit()}
             while not over.wait(0.05):
                 looks = {pid: looks.get(pid, 0) + 1 for pid in os.listdir("/proc") if pid.isdigit()}
                 for pid, count in looks.items():
-                    # A process seldom becomes another program later than in its first second.
-                    if count < 20 or count % 20 == 0:
+                    if count < 20 or count % 100 == 0:
                         # It may be gone before it is read.
-                        with contextlib.suppress(OSError), open("/proc/%s/cmdline" % pid, "rb") as stream:
+                        with contextlib.suppress(OSError), open("/proc/%s/cmdline" % pid, "rb", buffering=0) as stream:
                             self.command_lines.add(stream.read())
 
         thread = threading.Thread(target=look)
