@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 
 from .. import __version__
 from ..base.beneath import exists, open_folder
-from ..base.durable import TEMP_PREFIX, fsync_folder, make_folders, rename_without_overwrite
+from ..base.durable import TEMP_PREFIX, WriteBehind, fsync_folder, make_folders, rename_without_overwrite
 from ..base.errors import DiskFullError, LogArchiveError, SourceError
 from ..base.periods import Period
 from ..base.progress import Advance
@@ -247,7 +247,8 @@ def _pack_steady(
         file.seek(0)
         file.truncate()
         sources = _Sources(len(contents.sources))
-        packed = pack(contents.sources, file, envelope, sources.take, progress, contents.below)
+        with contextlib.closing(WriteBehind(file)) as sink:
+            packed = pack(contents.sources, t.cast(t.BinaryIO, sink), envelope, sources.take, progress, contents.below)
         if sources.changed is None or (attempt == ATTEMPTS and not refuse_changed):
             file.flush()
             os.fsync(file.fileno())

@@ -17,8 +17,13 @@ import time
 from . import hints as t
 from .errors import LockedError
 
+if t.TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
 TEMP_PREFIX = ".log-archive-"
 """Names that begin with this are unfinished: they are never listed, and are removed after their writer was killed."""
+SYNC_EVERY = 16 << 20
+"""Bytes that ``WriteBehind`` lets wait before it brings them to the disk."""
 _LONGEST_LOOK = 10.0
 """Seconds that a run waits for a process that only looks at its lock."""
 
@@ -60,6 +65,40 @@ def write_all(fd: int, data: t.Union[bytes, memoryview]) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+class WriteBehind:
+    """Writes to a file while a thread brings to the disk what was written, so that the fsync at the end has little left to do.
+
+    A short file needs no thread. ``close`` waits for the thread and leaves the file open. It and ``write`` raise the error of the thread:
+    the kernel reports to each open file only once that it lost something, so fsync might not report it again.
+    """
+
+    def __init__(self, file: t.BinaryIO) -> None:
+        self._file = file
+        self._new = 0
+        self._pool: t.Optional[ThreadPoolExecutor] = None
+        self._under_way: t.Optional[Future[None]] = None
+
+    def write(self, data: bytes) -> int:
+        self._new += len(data)
+        if self._new >= SYNC_EVERY and (self._under_way is None or self._under_way.done()):
+            self._sync()
+        return self._file.write(data)
+
+    def close(self) -> None:
+        if self._pool is not None and self._under_way is not None:
+            self._pool.shutdown()
+            self._under_way.result()
+
+    def _sync(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        if self._under_way is not None:
+            self._under_way.result()
+        self._pool = self._pool or ThreadPoolExecutor(1, "write-behind")
+        self._under_way = self._pool.submit(os.fdatasync, self._file.fileno())
+        self._new = 0
 
 
 def write_atomically(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -300,3 +301,20 @@ def test_a_file_in_place_of_a_folder_is_an_error(tmp_path):
         durable.make_folders(str(tmp_path / "a"))
     with pytest.raises(OSError):
         durable.make_folders(str(tmp_path / "a/b"))
+
+
+def test_what_is_brought_to_the_disk_meanwhile_is_what_was_written(tmp_path) -> None:
+    piece = os.urandom(1 << 20)
+    with open(tmp_path / "file", "wb") as file, contextlib.closing(durable.WriteBehind(file)) as sink:
+        for _number in range(2 * durable.SYNC_EVERY // len(piece) + 1):
+            sink.write(piece)
+    assert (tmp_path / "file").read_bytes() == piece * (2 * durable.SYNC_EVERY // len(piece) + 1)
+
+
+def test_a_disk_that_fails_meanwhile_is_reported() -> None:
+    # The kernel refuses to sync this one.
+    with open(os.devnull, "wb") as file:
+        sink = durable.WriteBehind(file)
+        sink.write(bytes(durable.SYNC_EVERY))
+        with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+            sink.close()
