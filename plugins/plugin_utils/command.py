@@ -13,7 +13,7 @@ import errno
 import json
 import typing as t
 
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_PARTLY
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_CONFIG, EXIT_DONE, EXIT_PARTLY
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.lists import first
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.report import MOST_PROBLEMS
 
@@ -23,8 +23,11 @@ MISSING_COMMAND = "missing_command"
 """The kind of error if the host does not have the command. All other kinds are the command's."""
 
 NOT_KNOWN = ("unrecognized arguments", "invalid choice", "there is no command")
-"""What the command of an earlier version prints about an argument that it does not have."""
-EARLIER = "the command log-archive on this host has another version than the controller. Run infra_ops.log_archive.site. It printed: %s"
+"""What the command of another version prints about an argument that it does not have."""
+OTHER_VERSION = (
+    "the command log-archive on this host has another version than the controller. If the version of the controller is the later one, run "
+    "infra_ops.log_archive.site. It printed: %s"
+)
 
 LAST_LINES = 5
 """Of the command's standard error, if it printed no result."""
@@ -42,6 +45,8 @@ def error_kind(result: t.Any) -> t.Optional[str]:
     if isinstance(printed, dict):
         kind = printed.get("error", {}).get("kind")
         return None if kind is None else str(kind)
+    if _unknown_argument(result):
+        return "usage"
     # The command prints JSON even if it is called wrongly. The module that runs it gives the error number of a program that is missing.
     if isinstance(result, dict) and result.get("rc") == errno.ENOENT and not result.get("stdout") and not result.get("stderr"):
         return MISSING_COMMAND
@@ -67,9 +72,9 @@ def errors(result: t.Any, partly: bool = False) -> t.List[str]:
         # The text of the error that ended the command lists every mistake.
         error = printed.get("error", {})
         text = error.get("text") or ended
-        # The playbooks make the arguments: a command that does not know one is of an earlier version.
-        earlier = error.get("kind") == "usage" and any(words in text for words in NOT_KNOWN)
-        return [EARLIER % text if earlier else text]
+        # The playbooks make the arguments: a command that does not know one is of another version.
+        other = error.get("kind") == "usage" and any(words in text for words in NOT_KNOWN)
+        return [OTHER_VERSION % text if other else text]
     found = [text for row in printed for text in _errors_of_row(row)]
     if code == EXIT_PARTLY and partly and not found:
         return []
@@ -84,7 +89,18 @@ def _printed(result: t.Any) -> t.Any:
         return None
 
 
+def _unknown_argument(result: t.Any) -> str:
+    """What the command of the first versions, which printed no JSON for it, says of an argument that it does not have, or nothing."""
+    if not isinstance(result, dict) or result.get("rc") != EXIT_CONFIG or result.get("stdout"):
+        return ""
+    lines = (result.get("stderr") or "").splitlines()
+    return next((line for line in lines if ": error: " in line and any(words in line for words in NOT_KNOWN)), "")
+
+
 def _without_result(result: t.Mapping[str, t.Any]) -> str:
+    unknown = _unknown_argument(result)
+    if unknown:
+        return OTHER_VERSION % unknown
     if error_kind(result) == MISSING_COMMAND:
         return "not set up: the host does not have the command log-archive. Run infra_ops.log_archive.site"
     lines = (result.get("stderr") or result.get("msg") or "no reason given").strip().splitlines()

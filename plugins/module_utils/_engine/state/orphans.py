@@ -115,7 +115,8 @@ def _row(kind: str, job: str) -> OrphanRow:
 def _text(row: OrphanRow) -> str:
     held = ["%d archive(s) in store %s" % (count, store) for store, count in sorted(row["stores"].items())]
     if row["orphan"] == "store":
-        return "the job no longer has this store: %s" % ", ".join(held)
+        # The documents that had its options are gone, and only its administrator can list keys and accounts.
+        return "the job no longer has this store: %s. A key or account that it used there cannot be seen from here" % ", ".join(held)
     if row["orphan"] == "name":
         return "the job no longer lists the earlier name '%s' in 'was': %s" % (row["name"], ", ".join(held))
     if row["spool"]["archives"]:

@@ -26,7 +26,17 @@ fleet_report = report_filter.FilterModule().filters()["fleet_report"]
 
 UNREACHABLE = {"unreachable": True, "changed": False, "msg": "No route to host"}
 ABSENT = {"rc": 2, "failed": True, "stdout": "", "stderr": "", "msg": "[Errno 2] No such file or directory: b'/usr/local/bin/log-archive'"}
+# The first versions printed no JSON for a mistake in the arguments.
+VERSION_0_1 = {
+    "rc": 2,
+    "stdout": "",
+    "stderr": "usage: log-archive verify [-h]\nlog-archive verify: error: unrecognized arguments: --summary\n",
+}
 BROKEN = {"rc": 1, "stdout": "", "stderr": "Traceback (most recent call last):\n  File ...\nMemoryError\n"}
+OTHER_VERSION = (
+    "the command log-archive on this host has another version than the controller. If the version of the controller is the later one, run "
+    "infra_ops.log_archive.site. It printed: "
+)
 
 
 def answer(printed: t.Any, code: int) -> t.Dict[str, t.Any]:
@@ -52,10 +62,10 @@ def recap(*messages: str, **more: t.Any) -> t.Dict[str, t.Any]:
         (
             answer({"exit_code": 2, "error": {"kind": "usage", "text": "unrecognized arguments: --summary. See 'log-archive --help'"}}, 2),
             [
-                "the command log-archive on this host has another version than the controller. Run infra_ops.log_archive.site. "
-                "It printed: unrecognized arguments: --summary. See 'log-archive --help'"
+                OTHER_VERSION + "unrecognized arguments: --summary. See 'log-archive --help'",
             ],
         ),
+        (VERSION_0_1, [OTHER_VERSION + "log-archive verify: error: unrecognized arguments: --summary"]),
         (
             answer({"exit_code": 2, "error": {"kind": "usage", "text": "--since is later than --until"}}, 2),
             ["--since is later than --until"],
@@ -102,6 +112,7 @@ def test_only_a_list_is_a_result() -> None:
         (answer({"exit_code": 2, "error": {"kind": "no_jobs", "text": "there is no job document"}}, 2), "no_jobs"),
         (answer({"exit_code": 2, "error": {"kind": "config", "text": "No such file or directory"}}, 2), "config"),
         (ABSENT, "missing_command"),
+        (VERSION_0_1, "usage"),
         (BROKEN, None),
         (dict(BROKEN, rc=2, stderr="log-archive: No such file or directory"), None),
         (answer([recap()], 0), None),

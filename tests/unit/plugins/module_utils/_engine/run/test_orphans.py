@@ -232,7 +232,8 @@ def test_a_store_that_the_job_no_longer_has(host: Host) -> None:
     second = {"type": "file", "name": "second", "path": str(host.folder / "second")}
     assert run(host, host.write_document(stores=[*host.stores, second]))["exit_code"] == 0
     host.write_document()
-    assert left(host) == [("store", JOB, "the job no longer has this store: 2 archive(s) in store second")]
+    unseen = "A key or account that it used there cannot be seen from here"
+    assert left(host) == [("store", JOB, "the job no longer has this store: 2 archive(s) in store second. %s" % unseen)]
     assert call(host, "orphans", "remove", JOB, "--store", "second", "--records")[0] == 0
     assert left(host) == []
     assert run(host, host.folder / "jobs" / "syslog.json")["archives"] == []
