@@ -269,4 +269,10 @@ def failing_clearly(destination: str) -> t.Iterator[None]:
                 destination,
                 "Free some space, or choose another folder",
             ) from error
-        raise LogArchiveError("cannot write the file: %s" % error.strerror, error.filename or destination) from error
+        from .rights import who_needs_the_right
+
+        name = os.fsdecode(error.filename or "")
+        # Files are opened below a folder that is held open, so their names are relative to it; that of the destination, to its parent.
+        path = destination if name == os.path.basename(destination) else os.path.join(destination, name) if name else destination
+        hint = who_needs_the_right(error, "write there")
+        raise LogArchiveError("cannot write the file: %s" % error.strerror, path, hint) from error

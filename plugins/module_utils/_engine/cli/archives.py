@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..base.errors import EXIT_PARTLY, LogArchiveError, UsageError
+from ..base.errors import EXIT_PARTLY, IntegrityError, LogArchiveError, UsageError
 from ..base.levels import CHECK_LEVELS
 from . import output
 from .options import (
@@ -65,10 +65,10 @@ def list_archives(options: argparse.Namespace) -> int:
         )
     rows: t.List[ArchiveRow] = []
     failures: t.List[t.Dict[str, t.Any]] = []
-    rows_of = _rows_of_store if options.store else _rows_of_catalog
+    add_rows = _add_rows_of_store if options.store else _add_rows_of_catalog
     code = each_document(
         options,
-        lambda document: rows.extend(rows_of(document, options)),
+        lambda document: add_rows(rows, document, options),
         lambda job, error: failures.append({"job": job, "error": output.error_object(error)}),
     )
     summary = report.listed(rows) if options.summary else []
@@ -113,7 +113,9 @@ def _list_hosts(options: argparse.Namespace) -> int:
     return output.worst([code, *(EXIT_PARTLY for row in rows if row["error"])])
 
 
-def _rows_of_store(document: JobDocument, options: argparse.Namespace) -> t.List[ArchiveRow]:
+def _add_rows_of_store(rows: t.List[ArchiveRow], document: JobDocument, options: argparse.Namespace) -> None:
+    """Raises IntegrityError if there are archives that cannot be listed, after all others were."""
+    from ..base.lists import some
     from ..holdings import inventory
     from ..holdings.trust import NO_RECORD, Choice, Trust
 
@@ -125,19 +127,19 @@ def _rows_of_store(document: JobDocument, options: argparse.Namespace) -> t.List
         choice = Choice(start=options.since, end=options.until)
         trust = Trust(record=recorded.get(store.name, NO_RECORD)._replace(held=dict), choice=choice)
         held = inventory.read(store, host, job, trust=trust, was=was)
-        for item in held.damaged.values():
-            output.print_error("log-archive: not listed: %s" % item.why)
-        return [_row(archive, {store.name: "held"}) for archive in inventory.overlapping(held.archives, options.since, options.until)]
+        rows += [_row(archive, {store.name: "held"}) for archive in inventory.overlapping(held.archives, options.since, options.until)]
+        if held.damaged:
+            why = some([item.why for item in held.damaged.values()], separator="; ")
+            raise IntegrityError("%d archive(s) are damaged and not listed: %s" % (len(held.damaged), why), "store %s" % store.name)
 
 
-def _rows_of_catalog(document: JobDocument, options: argparse.Namespace) -> t.List[ArchiveRow]:
+def _add_rows_of_catalog(rows: t.List[ArchiveRow], document: JobDocument, options: argparse.Namespace) -> None:
     from ..base.units import format_utc
     from ..holdings.inventory import StoredArchive, overlapping
     from ..state import catalog as catalogs
 
     if not catalogs.exists(document["state"]):
-        return []
-    rows = []
+        return
     with contextlib.closing(catalogs.reading(document)) as catalog:
         start, end = (None if moment is None else format_utc(moment) for moment in (options.since, options.until))
         found = catalog.entries_of(document["name"], start, end)
@@ -148,7 +150,6 @@ def _rows_of_catalog(document: JobDocument, options: argparse.Namespace) -> t.Li
             # A copy that was removed keeps the level with which it was verified.
             states = {name: (copy.verified_by or copy.state) if copy.state == "verified" else copy.state for name, copy in copies.items()}
             rows.append(_row(archive, states))
-    return rows
 
 
 def _row(archive: StoredArchive, copies: t.Dict[str, str]) -> ArchiveRow:

@@ -344,7 +344,9 @@ def _content(path: str, private: bool = False) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise KeyringError("cannot read the file: %s" % error.strerror, path, "Run as the owner of the keyring or as root") from error
+        from ..base.rights import who_needs_the_right
+
+        raise KeyringError("cannot read the file: %s" % error.strerror, path, who_needs_the_right(error, "read it")) from error
 
 
 def _decode(text: bytes) -> t.Optional[bytes]:

@@ -109,7 +109,16 @@ class Audit:
         if not absent:
             return []
         due = self._due(store.name, held)
-        return [self._missing(store, key, held[key]) for key in absent if key not in due and not self._is_being_removed(store, key)]
+        absent = [key for key in absent if key not in due and not self._is_being_removed(store, key)]
+        # Nobody has looked in the folders of another host.
+        looked = [key for key in absent if key.startswith(tuple(self.folders))]
+        hosts: t.Dict[str, t.List[str]] = {}
+        for key in sorted(set(absent).difference(looked)):
+            hosts.setdefault(key.partition("/")[0], []).append(key)
+        return [
+            *(self._of_other_host(store, name, keys) for name, keys in hosts.items()),
+            *(self._missing(store, key, held[key]) for key in looked),
+        ]
 
     def replaced(self, store: Store, archives: t.Iterable[StoredArchive]) -> t.List[Finding]:
         """Archives with another manifest than the ledger has."""
@@ -227,6 +236,13 @@ class Audit:
     def _missing(self, store: Store, key: str, stored: Stored) -> Finding:
         text = "%s: the archive is gone, and the ledger has no tombstone for it (entry %d put it there, %d bytes, SHA-256 %s). %s"
         return Finding("missing", key, text % (store.location(key), stored.seq, stored.size, stored.sha256, ACCEPT % self._job))
+
+    def _of_other_host(self, store: Store, name: str, keys: t.Sequence[str]) -> Finding:
+        text = (
+            "%s: %d archive(s) of the ledger are those of the host %s, and the host of the job is now %s: it does not look after them. "
+            "If the host was renamed, set 'host: %s' in the job, which goes on with the name that its archives have (docs/changing.md)"
+        )
+        return Finding("missing", keys[0], text % (store.location(name), len(keys), name, self._host, name))
 
     def _unrecorded(self, store: Store, key: str) -> Finding:
         text = "%s: the archive is in the store, and the ledger has no entry of it: this host did not put it there. %s"

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import pathlib
+import pwd
 import signal
 import subprocess
 import sys
@@ -330,4 +331,19 @@ def test_a_full_disk_is_an_error_of_ours(destination: pathlib.Path, number: int)
 def test_another_error_of_the_system_names_the_file(destination: pathlib.Path) -> None:
     with pytest.raises(LogArchiveError, match="No such file") as raised, staging.failing_clearly(str(destination)):
         open(destination / "missing/file").close()
-    assert raised.value.subject == str(destination / "missing/file")
+    assert (raised.value.subject, raised.value.hint) == (str(destination / "missing/file"), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"), [("destination", "destination"), ("var/log/x", "destination/var/log/x"), (None, "destination")]
+)
+def test_an_error_for_want_of_a_right_names_the_path_and_the_user(tmp_path: pathlib.Path, name: t.Optional[str], subject: str) -> None:
+    with pytest.raises(LogArchiveError) as raised, staging.failing_clearly(str(tmp_path / "destination")):
+        raise PermissionError(errno.EACCES, "Permission denied", name)
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    assert str(
+        raised.value
+    ) == "%s: cannot write the file: Permission denied. The command runs as the user %s, who must be able to write there" % (
+        tmp_path / subject,
+        user,
+    )

@@ -80,6 +80,15 @@ def test_it_is_an_error_that_names_the_archive(host: Host, change: str) -> None:
     assert [name[-11:] for name in files_below(host.folder / "to")] == ["20240112.12", "20240113.12"]
 
 
+def test_what_a_store_has_is_not_listed_as_if_it_were_all(host: Host) -> None:
+    forgery.copy(host.store, DAYS[1], DAYS[0], archive=False)
+    called = call("list", "--store", "file")
+    assert (called.code, "1 archive(s) are damaged and not listed: " in called.error, DAYS[0] in called.error) == (4, True, True), called
+    assert [day in called.output for day in DAYS] == [False, True, True]
+    *listed, failed = json.loads(call("list", "--store", "file", "--json").output)
+    assert ([row["key"] for row in listed], failed["job"], failed["error"]["kind"]) == (DAYS[1:], "syslog", "integrity")
+
+
 def test_an_intact_store_is_fine(host: Host) -> None:
     assert call("status", "--max-age", "9999d").code == 0
     for level in ("size", "read_back", "authenticated"):

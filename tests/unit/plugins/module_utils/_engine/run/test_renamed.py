@@ -292,3 +292,15 @@ def test_a_job_that_is_there_and_a_name_that_two_jobs_claim(host: Host) -> None:
     for name, other in ((NEW, "third"), ("third", NEW)):
         with pytest.raises(ConfigError, match="the job '%s' claims the earlier name 'syslog' too" % other):
             documents.load(str(host.folder / "jobs" / (name + ".json")))
+
+
+def test_a_host_that_was_renamed_is_no_loss_of_archives_and_the_job_keeps_the_name(host: Host) -> None:
+    host.write_logs(12, 13)
+    assert host.run()["exit_code"] == 0
+    host.write_document(host="db1")
+    for command in ("verify", "ledger"):
+        code, rows = call(host, command, *(["verify"] if command == "ledger" else []))
+        (error,) = [row["error"] for row in rows if row.get("error")] or [each["error"] for row in rows for each in row["findings"]]
+        assert code == 4 and "2 archive(s) of the ledger are those of the host web1" in error and "set 'host: web1'" in error
+    host.write_document()
+    assert (call(host, "verify")[0], call(host, "ledger", "verify")[0]) == (0, 0)
