@@ -154,7 +154,7 @@ integration: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-moto/.stamp 
 fleet: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp installed $(SELF) system ## Tests on real hosts, over OpenSSH
 	$(RUN_TESTS) $(RUN_PYTEST) tests/lab/test_fleet.py tests/fleet $(PYTEST)
 
-releases: $(B)/venv-test/.stamp installed $(SELF) system ## Tests on hosts of other Debian releases, without internet (minutes)
+releases: $(B)/venv-test/.stamp installed $(SELF) system ## Tests on hosts of other Debian releases, and on a fleet half of which is upgraded (minutes)
 	$(RUN_TESTS) $(B)/venv-test/bin/python -m pytest tests/releases $(PYTEST)
 
 storm: $(B)/venv-test/.stamp $(SELF) system ## Kill the follower and its database 200 times while a writer rotates (minutes)

@@ -24,7 +24,10 @@ import lab
 import pytest
 from fleet.roles import OPTIONAL_PROJECTS, S3_PROJECTS, SFTP_PROJECTS, Snapshot, as_user, difference, snapshot, wheels
 from lab.fleet import ADMIN
+from rigs import played
 
+TASKS = played.tasks()
+CHECK, SITE = played.plays("fleet.md", "site")
 MANAGED = ("web1", "files1")
 WITH_SFTP = ("web1",)
 COMMAND = "/usr/local/bin/log-archive"
@@ -260,7 +263,7 @@ def site(fleet_factory: t.Callable[..., lab.Fleet], tmp_path_factory: pytest.Tem
 
 
 def test_a_check_of_fresh_hosts_changes_nothing(site: Site) -> None:
-    recap = site.play("site", "--check", "--diff")
+    recap = site.play(*CHECK)
     assert site.differences(site.fresh) == {}
     assert list(site.escrow.iterdir()) == []
     assert all(recap[name]["changed"] > 0 and recap[name]["failed"] == 0 for name in site.hosts)
@@ -268,7 +271,7 @@ def test_a_check_of_fresh_hosts_changes_nothing(site: Site) -> None:
 
 
 def test_site_does_what_the_check_reported(site: Site) -> None:
-    recap = site.play("site")
+    recap = site.play(*SITE)
     assert all(counts["failed"] == counts["unreachable"] == 0 for counts in recap.values())
     reported, done = site.reported_by_check, site.changed()
     assert {task.rpartition(" : ")[2] for _host, task in reported - done} == STANDS_FOR
@@ -380,7 +383,7 @@ def test_streams_are_followed_by_services(site: Site) -> None:
 
 
 def test_status_shows_every_host(site: Site) -> None:
-    site.play("status", "-e", "log_archive_fail_when_bad=true")
+    site.play(*TASKS["show the state of all hosts"][1])
     for name in MANAGED:
         rows = json.loads(site.hosts[name].run([COMMAND, "status", "--json"]).stdout)
         assert [(job["job"], job["archives"], job["state"]) for job in rows if "job" in job] == [("app", 2, "fine")]
@@ -534,10 +537,13 @@ def test_remove_leaves_no_trace(site: Site) -> None:
     kept = {name: site.on_sftp(name) for name in WITH_SFTP}, site.on_s3()
 
     before = site.snapshots()
-    checked = site.play("remove", "--check", "--diff", "--limit", "web1")
+    check, remove = played.plays("changing.md", "retire_host")
+    assert [remove] == TASKS["remove everything from a host"]
+    checked = site.play(*check, "--diff")
     assert checked["web1"]["changed"] > 0
     assert site.differences(before) == {}
-    site.play("remove")
+    site.play(*remove)
+    site.play("remove", "--limit", "files1")
     # The databases of streams stay, and so does their user.
     assert {path.name for path in site.hosts["files1"].path(DATABASES).iterdir()} >= {"live.sqlite", "unit.sqlite"}
     assert "stays, because these belong to it: %s" % DATABASES in site.printed

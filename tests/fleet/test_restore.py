@@ -3,19 +3,24 @@
 
 """A host is lost: its logs come back from the archive server with the copies of its keys, or an error says why they cannot.
 
-At the end the host is back and is retired with its archives.
+At the end the host is back. Its job is renamed and its store is moved with the commands of docs/changing.md, and it is retired with its
+archives.
 """
 
 from __future__ import annotations
 
 import datetime
+import json
 import pathlib
+import re
 import subprocess
 import tempfile
 import typing as t
 
 import lab
 import pytest
+import yaml
+from rigs import played
 
 ESCROW_SECRET = "correct horse battery staple"
 LINES = "a line of the hour\n"
@@ -66,7 +71,7 @@ def lost(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_fact
     logs = fleet.hosts["web1"].path("/var/log/events")
     logs.mkdir(parents=True)
     for hour in range(3):
-        (logs / datetime.datetime(2024, 1, 12, hour).strftime("syslog.%Y%m%d.%H")).write_text(LINES, encoding="ascii")
+        (logs / datetime.datetime(2024, 1, 12, 12 + hour).strftime("syslog.%Y%m%d.%H")).write_text(LINES, encoding="ascii")
     (logs / "cluster.20240114").write_text(LINES, encoding="ascii")
     made = Lost(fleet, inventory, folder / "escrow", [])
     for playbook in ("site", "archive"):
@@ -83,7 +88,7 @@ def lost(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_fact
 
 def restore(lost: Lost, to: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Restore the first two hours to the controller."""
-    wanted = {"restore_host": "web1", "restore_on": "localhost", "start": "2024-01-12", "end": "2024-01-12T02:00Z", "restore_to": to}
+    wanted = {"restore_host": "web1", "restore_on": "localhost", "start": "2024-01-12", "end": "2024-01-12T14:00Z", "restore_to": to}
     return lost.play("restore", "-e", " ".join("log_archive_%s=%s" % item for item in wanted.items()), *arguments)
 
 
@@ -92,7 +97,7 @@ def test_its_logs_are_restored_and_no_access_stays(lost: Lost, tmp_path: pathlib
     done = restore(lost, tmp_path / "restored", "-vvv")
     assert done.returncode == 0, done.stdout
     files = sorted(path for path in (tmp_path / "restored").rglob("*") if path.is_file())
-    assert [path.name for path in files] == ["syslog.20240112.00", "syslog.20240112.01"]
+    assert [path.name for path in files] == ["syslog.20240112.12", "syslog.20240112.13"]
     assert {path.read_text(encoding="ascii") for path in files} == {LINES}
     assert "restrict,expiry-time=" in done.stdout, "the key expires even if the play is killed"
     assert lost.authorized == before
@@ -145,23 +150,51 @@ def test_a_check_opens_no_account(lost: Lost, tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / "restored").exists()
 
 
+def test_a_job_is_renamed_and_a_store_moved_as_the_documentation_says(lost: Lost) -> None:
+    web1 = lost.fleet.hosts["web1"]
+    web1.start()
+    tasks = played.tasks()
+    inventory = json.loads(lost.inventory.read_text(encoding="utf-8"))
+    jobs, stores = (inventory["all"]["vars"][each] for each in ("log_archive_jobs", "log_archive_stores"))
+    jobs.pop("syslog", None)
+    jobs.update(yaml.safe_load(played.block("changing.md", "rename_inventory"))["log_archive_jobs"])
+    stores["second"] = {"type": "file", "path": "/var/backups/second"}
+    lost.inventory.write_text(json.dumps(inventory), encoding="utf-8")
+    changes = played.plays("changing.md", "changes")
+    assert played.plays("changing.md", "rename") == played.plays("changing.md", "move")[:1] == changes[1:2]
+    # tests/fleet/test_fleet.py plays the dry run.
+    assert changes[:2] == played.plays("fleet.md", "site")
+    for command in changes[1:]:
+        done = lost.play(*command)
+        assert done.returncode == 0, done.stdout
+    # What the job will take over is in the table already; the store that was added lacks all of it.
+    assert re.search(r"web1 +events +\S.* second=3 +3 \(", done.stdout), done.stdout
+    for command in [tasks["archive now"][0], *played.plays("changing.md", "move")[1:], tasks["list what can be restored"][0]]:
+        done = lost.play(*command)
+        assert done.returncode == 0, done.stdout
+    assert re.search(r"web1 +syslog +.* 3 +\S+ \S+ +local=3 second=3 server=3 +0", done.stdout), done.stdout
+    moved = sorted(path.name for path in web1.path("/var/backups/second/web1/syslog").rglob("*.fernet"))
+    assert moved == sorted(path.name for path in web1.path("/var/backups/log-archive/web1/syslog").rglob("*.fernet"))
+    assert len(moved) == 3 and not web1.path("/var/backups/second/web1/events").exists(), "nothing was archived again"
+
+
 def test_a_retired_host_loses_the_archives_of_all_its_jobs_but_only_on_request(lost: Lost) -> None:
     web1, archive1 = lost.fleet.hosts["web1"], lost.fleet.hosts["archive1"]
-    web1.start()
-    local, server = web1.path("/var/backups/log-archive"), archive1.path("/srv/log-archive/la-web1")
+    local, second = web1.path("/var/backups/log-archive"), web1.path("/var/backups/second")
+    server = archive1.path("/srv/log-archive/la-web1")
 
     def archives() -> t.List[str]:
-        return sorted("/".join(path.parts[-6:-4]) for folder in (local, server) for path in folder.rglob("*.fernet"))
+        return sorted("/".join(path.parts[-6:-4]) for folder in (local, second, server) for path in folder.rglob("*.fernet"))
 
-    assert archives() == 2 * ["cluster1/cluster"] + 6 * ["web1/syslog"]
+    assert archives() == 3 * ["cluster1/cluster"] + 9 * ["web1/syslog"]
     refused = lost.play("remove", "-e", "log_archive_remove_archives=true")
     assert refused.returncode != 0
     assert "log_archive_remove_last_copies=true" in refused.stdout
     assert "changed=0" in refused.stdout, "it refuses before anything is changed"
     for arguments in (["--check"], []):
-        assert len(archives()) == 8
+        assert len(archives()) == 12
         wanted = "log_archive_remove_archives=true log_archive_remove_last_copies=true"
         done = lost.play("remove", "-e", wanted, *arguments)
         assert done.returncode == 0, done.stdout
     assert archives() == []
-    assert not local.exists() and not server.exists()
+    assert not local.exists() and not second.exists() and not server.exists()

@@ -17,6 +17,7 @@ import lab
 import pytest
 from fleet.roles import SFTP_PROJECTS, difference, snapshot, wheels
 from lab.fleet import ADMIN
+from rigs import played
 
 LOGS = "/var/log/app"
 HOURS = ["app.20240112.%02d" % hour for hour in range(3)]
@@ -100,8 +101,9 @@ def test_archive_status_and_verify(site: Site) -> None:
     server.run(["useradd", "--system", "--user-group", "--comment", "Log archives of web9", "--home-dir", folder, "la-web9"])
     server.run(["install", "--directory", "--owner=la-web9", "--mode=0700", folder + "/archive"])
     server.run(["runuser", "--user", "la-web9", "--", "touch", folder + "/archive/one.fernet"])
-    left = {"orphans_remove": "app", "only_store": "renamed", "orphans_forget": "true", "orphans_remove_accounts": "la-web9"}
-    changed = site.play("orphans", "-e", " ".join("log_archive_%s=%s" % item for item in left.items()))
+    (command,) = played.plays("changing.md", "former_host")
+    left = {"orphans_remove": "app", "only_store": "renamed", "orphans_forget": "true"}
+    changed = site.play(*command, "-e", " ".join("log_archive_%s=%s" % item for item in left.items()))
     assert (changed["web1"], changed["archive1"] > 0) == (1, True)
     assert server.run(["id", "la-web9"], check=False).returncode != 0
     assert server.run(["stat", "--format=%U", folder + "/archive/one.fernet"]).stdout.strip() == "root"

@@ -57,6 +57,14 @@ def test_the_commands_of_the_change_over_exist() -> None:
         assert call.split()[0] in COMMANDS
 
 
+@pytest.mark.parametrize("page", ["changing.md", "fleet.md"])
+def test_each_block_that_is_marked_is_played_by_a_test_on_hosts(page: str) -> None:
+    names = re.findall(r"<!-- played: (\w+) -->", (DOCS / page).read_text(encoding="utf-8"))
+    tests = DOCS.parent / "tests"
+    texts = "".join(path.read_text(encoding="utf-8") for folder in ("fleet", "newest", "releases") for path in tests.glob(folder + "/*.py"))
+    assert names and [name for name in names if '("%s", "%s")' % (page, name) not in texts] == []
+
+
 def anchors(text: str) -> t.Set[str]:
     """Those that GitHub makes of the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
