@@ -17,6 +17,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from lab.databases import mariadb_server
 from rigs.storm import Outcome, Storm, rage
 from rigs.streams import given, upload
+from rigs.sums import assert_sums_are_those_of_the_rows
 
 LONG = os.environ.get("LOG_ARCHIVE_STORM") == "long"
 """'make storm': 200 kills at 5,000 lines a second, and another seed each time unless LOG_ARCHIVE_SEED names one."""
@@ -40,7 +41,20 @@ def test_a_full_disk_loses_nothing(tmp_path: pathlib.Path) -> None:
         assert follower.catch_up(wanted)["exit_code"] == 0
         with contextlib.closing(sqlite3.connect(small / "db.sqlite")) as connection:
             rows = connection.execute("SELECT size_bytes FROM sftpgo_transfer ORDER BY size_bytes").fetchall()
+            # As a version without sums left it.
+            connection.executescript("DROP TABLE ingest_summed; DROP TABLE sftpgo_hourly; DROP TABLE sftpgo_hourly_failed_login")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         assert rows == [(number,) for number in range(6000)]
+        with open(small / "filler", "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        result = follower.catch_up(wanted, sleep=lambda _seconds: None)
+        assert "Free some space; nothing is lost" in (result["sinks"][0]["error"] or "")
+        (small / "filler").unlink()
+        assert follower.catch_up(wanted)["exit_code"] == 0
+        with contextlib.closing(sqlite3.connect(small / "db.sqlite")) as connection:
+            assert connection.execute("SELECT SUM(uploads) FROM sftpgo_hourly").fetchall() == [(6000,)]
+            assert_sums_are_those_of_the_rows(connection.execute)
 
 
 def assert_exactly_once(outcome: Outcome) -> None:

@@ -54,8 +54,11 @@ def _retry(document: StreamDocument, options: SinkOptions) -> RetryResult:
                     try:
                         table, values = parser.parse(text)
                         result["stored"] += sink.store_rejected(stored.generation, line.line_offset, table, values)
-                    except (Refused, RowRefusedError):
+                    except (Refused, RowRefusedError) as error:
                         result["rejected"] += 1
+                        why = (error.reason, error.detail) if isinstance(error, Refused) else ("database", error.message)
+                        if why != (line.reason, line.detail):
+                            sink.reject_again(stored.generation, line.line_offset, *why)
             while sink.deliver():
                 pass
             result["stored"] -= sink.refused

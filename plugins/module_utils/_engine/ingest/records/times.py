@@ -18,7 +18,7 @@ FIRST_YEAR, LAST_YEAR = 1970, 9998
 """Years that every database stores, also after a conversion between time zones."""
 MOST_TEXT = 64
 """Characters of a time as a line has it."""
-_ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:\s?(Z|[+-]\d\d:?(?:\d\d)?))?", re.ASCII)
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:\s?([Zz]|[+-]\d\d:?(?:\d\d)?))?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 MOST_TIMES = 1000
@@ -116,7 +116,10 @@ def _iso_parser(zone: t.Any) -> Parser:
                 minutes.clear()
             minutes[key] = start
         if second is not None and second > "59":
-            raise Refused("bad_time", "no such second")
+            if second != "60" or start[11:16] != "23:59":
+                raise Refused("bad_time", "no such second")
+            # A leap second. No database stores it; this is behind all other times of the day.
+            second, fraction = "59", "999999"
         return "%s%s.%s" % (start[:17], second or "00", (fraction or "")[:6].ljust(6, "0")), text
 
     return parse
@@ -145,7 +148,7 @@ def _text(value: t.Any) -> str:
 
 
 def _offset(text: str) -> timezone:
-    if text == "Z":
+    if text in ("Z", "z"):
         return UTC
     digits = text[1:].replace(":", "").ljust(4, "0")
     if digits[2:] > "59":

@@ -140,6 +140,10 @@ class Sink(ABC):
         """Send a document again that the server refused; False if another process did so before."""
         return False
 
+    def reject_again(self, generation: int, line_offset: int, reason: str, detail: str) -> None:
+        """Store why a rejected line is rejected now."""
+        return
+
     @abstractmethod
     def close(self) -> None:
         """Close the connection. A transaction that is not committed is lost."""

@@ -312,6 +312,12 @@ class SqlSink(SqlDriver):
                 self._add_sums(generation, {table: [row]})
         return marked == 1
 
+    def reject_again(self, generation: int, line_offset: int, reason: str, detail: str) -> None:
+        m = self.mark
+        statement = "UPDATE %s SET reason = %s, detail = %s WHERE generation = %s AND line_offset = %s AND stored_at IS NULL"
+        with self._transaction():
+            self._change(statement % (REJECTED.name, m, m, m, m), (reason, detail, generation, line_offset))
+
     def totals(self) -> Totals:
         of = "WHERE g.stream = %s AND g.host = %s" % (self.mark, self.mark)
         values = (self.stream, self.host)

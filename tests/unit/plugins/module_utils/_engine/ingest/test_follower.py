@@ -223,6 +223,22 @@ def test_rejected_lines_are_stored_once_the_document_is_mended(tmp_path, logs) -
     assert sizes(tmp_path) == [1, 2]
 
 
+def test_a_rejected_line_has_the_reason_for_which_it_is_rejected_now(tmp_path, logs) -> None:
+    (logs / "sftpgo.log").write_bytes(upload(1, username="x" * 300, time="2026-11-03", odd=1) + b"\n")
+
+    def reasons() -> t.List[t.Tuple[str, str, int]]:
+        with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite")) as connection:
+            return connection.execute("SELECT reason, detail, bytes FROM ingest_rejected WHERE stored_at IS NULL").fetchall()
+
+    follower.catch_up(document(tmp_path))
+    (first,) = reasons()
+    assert first[0] == "bad_time"
+    given_again = retry.retry(document(tmp_path, parse={"time_format": "%Y-%m-%d"}))[0]
+    assert (given_again["rejected"], [(each[0], each[2]) for each in reasons()]) == (1, [("long_value", first[2])])
+    assert retry.retry(document(tmp_path, parse={"time_format": "%Y-%m-%d", "long_values": "truncate"}))[0]["stored"] == 1
+    assert (reasons(), sizes(tmp_path)) == ([], [1])
+
+
 @pytest.mark.parametrize("lines", [1, 8, pump.LINES])
 def test_a_value_that_only_the_database_refuses_is_found_by_halves(tmp_path, logs, monkeypatch, lines: int) -> None:
     monkeypatch.setattr(pump, "LINES", lines)

@@ -156,6 +156,10 @@ def test_what_is_refused(tmp_path, changes: dict, reason: str, detail: str) -> N
         ("unix_ms", 1767225600250, "2026-01-01 00:00:00.250000"),
         ("unix", "1767225600", "2026-01-01 00:00:00.000000"),
         ("%d/%b/%Y:%H:%M:%S %z", "03/Nov/2026:02:00:00 +0100", "2026-11-03 01:00:00.000000"),
+        ("iso", "2026-11-03t01:59:58z", "2026-11-03 01:59:58.000000"),
+        # A leap second is the end of its day, and what is no leap second is refused.
+        ("iso", "2016-12-31T23:59:60.5Z", "2016-12-31 23:59:59.999999"),
+        ("iso", "2017-01-01T05:29:60+05:30", "2016-12-31 23:59:59.999999"),
     ],
 )
 def test_times(tmp_path, time_format: str, value, expected: str) -> None:

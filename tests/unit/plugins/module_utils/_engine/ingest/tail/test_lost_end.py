@@ -13,7 +13,7 @@ import sqlite3
 import typing as t
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, status
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, pump, status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import rows
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import marks, matching
@@ -101,7 +101,8 @@ def test_lines_before_the_cut_are_not_stored_again(following: Following, stopped
 
 def test_one_call_reads_on_behind_the_cut(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call of ``ingest`` sees the file for the first time: it must not take it for a copy in progress, and leave it out, for ever."""
-    monkeypatch.setattr(matching, "COPY_SETTLES", 0.1)
+    monkeypatch.setattr(matching, "COPY_SETTLES", 0.5)
+    monkeypatch.setattr(pump, "PAUSE", 0.001)
     following.pump.close()
     following.cut(30 * SIZE)
     following.write(200, 203)
