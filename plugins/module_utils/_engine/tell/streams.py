@@ -57,7 +57,10 @@ def _status(row: StreamRow) -> str:
         facts.append("%s, %s known to be lost" % (_count(row["gaps"], "gap"), format_size(row["gap_bytes"])))
     if row["rotations_left"] is not None:
         facts.append("%s left before unread lines are removed" % _count(row["rotations_left"], "rotation"))
-    lines = ["%s  %s" % (row["stream"], line(row["state"])), "  " + ", ".join(facts)]
+    # A wrong document has a line for each mistake, and nothing is known of its sinks.
+    lines = ["%s  %s" % (row["stream"], "\n".join(map(line, row["state"].split("\n"))))]
+    if row["sink"] != "-":
+        lines.append("  " + ", ".join(facts))
     lines += ["  %s: %d of %d bytes" % (line(each["path"]), each["offset"], each["size"]) for each in row["position"]]
     return "\n".join(lines + ["  warning: %s" % line(warning) for warning in row["warnings"]])
 

@@ -577,7 +577,9 @@ def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
     )
     assert "CREATE TABLE IF NOT EXISTS generic_line" in run(None, "ingest", "app", "--print-schema").stdout
     # One that cannot be used does not stop the others.
-    (folder / "a.json").write_text("{")
+    (folder / "a.json").write_text('{"name": "a", "odd": 1, "more": 1}')
+    shown = run(None, "streams", "a", code=2).stdout.splitlines()
+    assert len(shown) > 2 and shown[1].startswith("  - odd: unknown key")
     (logs / "app.log").write_bytes(STREAM_LINE * 2 + b"no json\n" + STREAM_LINE)
     done = run(None, "ingest", "--all", code=2)
     assert (done.stdout, "stream a: " in done.stderr) == ("app: 1 line to sqlite\n", True)
