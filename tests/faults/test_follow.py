@@ -21,6 +21,9 @@ from rigs.sums import assert_sums_are_those_of_the_rows
 
 LONG = os.environ.get("LOG_ARCHIVE_STORM") == "long"
 """'make storm': 200 kills at 5,000 lines a second, and another seed each time unless LOG_ARCHIVE_SEED names one."""
+EVERY = 2.0
+"""Seconds between two rotations of the long form. No file is ever removed, and each new follower reads the beginning of each, and all of a
+compressed one: with many more files it would do nothing else."""
 SEED = int(os.environ.get("LOG_ARCHIVE_SEED", "0")) or (int.from_bytes(os.urandom(4), "big") if LONG else 20261103)
 
 
@@ -68,7 +71,7 @@ def assert_exactly_once(outcome: Outcome) -> None:
 
 
 def test_a_storm_into_sqlite(quick_path: pathlib.Path) -> None:
-    storm = Storm(kills=200, rate=5000, seed=SEED) if LONG else Storm(kills=8, rate=1000, seed=SEED)
+    storm = Storm(kills=200, rate=5000, seed=SEED, every=EVERY) if LONG else Storm(kills=8, rate=1000, seed=SEED)
     assert_exactly_once(rage(quick_path, storm, {"type": "sqlite", "path": str(quick_path / "db.sqlite")}))
 
 
@@ -79,5 +82,5 @@ def test_a_storm_into_mariadb_that_is_killed_too(quick_path: pathlib.Path) -> No
             server = stack.enter_context(mariadb_server())
         except lab.Unavailable as reason:
             pytest.skip(str(reason))
-        storm = Storm(kills=200, rate=5000, seed=SEED) if LONG else Storm(kills=4, rate=1000, seed=SEED, server_kills=2)
+        storm = Storm(kills=200, rate=5000, seed=SEED, every=EVERY) if LONG else Storm(kills=4, rate=1000, seed=SEED, server_kills=2)
         assert_exactly_once(rage(quick_path, storm, server.sink(), server))
