@@ -204,7 +204,8 @@ class MysqlSink(SqlSink):
             return SinkFullError("the database cannot be written (error %d)" % number, self.name, "Free some space; nothing is lost")
         refused = _tls_problem(error)
         if refused or number == NO_TLS:
-            return SinkDeniedError("no verified TLS connection: %s" % (refused or "the server does not encrypt"), self.name)
+            hint = "Renew or trust the certificate of the server ('ca_bundle')" if refused else "Set up TLS there, or set tls to none"
+            return SinkDeniedError("no verified TLS connection: %s" % (refused or "the server does not encrypt"), self.name, hint)
         if number in LOGIN:
             hint = "Check user and password; the password may have expired, and the account may be locked"
             return SinkDeniedError("the server refuses the user %s (error %d)" % (self._user, number), self.name, hint)

@@ -28,8 +28,21 @@ def open_sink(options: SinkOptions, document: StreamDocument, create: bool = Tru
         if not os.path.isdir(os.path.dirname(options["path"])):
             raise SinkError("the folder of the database does not exist", options["path"], "Create it")
         raise NoSchemaError("the database does not exist yet", options["path"], "'log-archive ingest' creates it")
+    if options["ca_bundle"] is not None:
+        _check_bundle(options["ca_bundle"])
     made = KINDS[options["type"]]()(options, document["name"], host_name(document["host"]), tables_of(document), create)
     return t.cast("SqlSink", made)
+
+
+def _check_bundle(path: str) -> None:
+    """Raise SinkError if a file of CA certificates cannot be used: the drivers fail each in another way."""
+    import ssl
+
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        reason = "it has no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise SinkError("the CA certificates cannot be read: %s" % reason, path, "Correct the file, or 'ca_bundle'") from error
 
 
 def dialect_of(options: SinkOptions) -> Dialect:

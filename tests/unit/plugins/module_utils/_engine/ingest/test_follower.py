@@ -147,6 +147,17 @@ def test_a_sink_that_needs_a_person_is_waited_for_while_the_other_goes_on(tmp_pa
         running.join()
 
 
+@pytest.mark.parametrize("kind", ["mariadb", "postgresql", "opensearch"])
+def test_a_bundle_that_cannot_be_read_is_named(tmp_path, logs, kind: str) -> None:
+    bundle = tmp_path / "ca.pem"
+    sink = {"type": kind, "host": "localhost", "ca_bundle": str(bundle)}
+    sink.update({"path": str(tmp_path / "box")} if kind == "opensearch" else {"database": "logs", "user": "follower"})
+    for reason in ("No such file or directory", "it has no certificate"):
+        error = follower.catch_up(document(tmp_path, sinks=[sink]))["sinks"][0]["error"]
+        assert error == "%s: the CA certificates cannot be read: %s. Correct the file, or 'ca_bundle'" % (bundle, reason)
+        bundle.write_text("nothing")
+
+
 def test_rows_without_their_positions_are_named(tmp_path, logs, monkeypatch) -> None:
     monkeypatch.setattr(follower, "LAST_DELAY", 0.05)
     write(logs / "sftpgo.log", 1)
