@@ -370,7 +370,7 @@ def walk(
     relative: str = "",
     enter: t.Callable[[str], bool] = _any,
     most: int = 1 << 24,
-    wanted: t.Callable[[str], bool] = _any,
+    wanted: t.Optional[t.Callable[[str], bool]] = None,
 ) -> t.Iterator[t.Tuple[str, os.stat_result]]:
     """All regular files below ``relative`` with their status, in no order; none if ``relative`` is no folder.
 
@@ -389,16 +389,17 @@ def walk(
                 with open_below(holder, name) if name and parent == last else open_below(folder, here) as inner:
                     os.close(holder)
                     last, holder = here, os.dup(inner)
+                beginning = here + "/" if here else ""
                 with os.scandir(holder) as entries:
                     for entry in entries:
                         seen += 1
                         if seen > most:
                             raise OverflowError(here)
-                        path = "%s/%s" % (here, entry.name) if here else entry.name
+                        path = beginning + entry.name
                         if entry.is_dir(follow_symlinks=False):
                             if enter(path):
                                 waiting.append(path)
-                        elif wanted(path) and entry.is_file(follow_symlinks=False):
+                        elif (wanted is None or wanted(path)) and entry.is_file(follow_symlinks=False):
                             try:
                                 status = entry.stat(follow_symlinks=False)
                             except FileNotFoundError:

@@ -91,7 +91,10 @@ def read(
     prefixes = [""] if host is None else ["%s/" % host] if job is None else [folder_key(host, name) for name in names]
     folders = prefixes if trust.part is None else trust.part.folders
     objects = {item.key: item for folder in folders for item in store.list(folder)}
-    with_manifest = [item for key, item in objects.items() if key + MANIFEST_SUFFIX in objects and not key.endswith(MANIFEST_SUFFIX)]
+    # A listing of years: each name is looked at once.
+    plain_keys = [key for key in objects if not key.endswith(MANIFEST_SUFFIX)]
+    described = {key[: -len(MANIFEST_SUFFIX)] for key in objects if key.endswith(MANIFEST_SUFFIX)}
+    with_manifest = [objects[key] for key in plain_keys if key in described]
     if names and host is None:
         with_manifest = [item for item in with_manifest if item.key.split("/")[1:2] in [[name] for name in names]]
     archives = []
@@ -118,12 +121,8 @@ def read(
     return Inventory(
         [archive for archive in archives if archive.key not in damaged],
         damaged,
-        [item for key, item in objects.items() if key.endswith(MANIFEST_SUFFIX) and key[: -len(MANIFEST_SUFFIX)] not in objects],
-        [
-            item
-            for key, item in objects.items()
-            if key + MANIFEST_SUFFIX not in objects and not key.endswith(MANIFEST_SUFFIX) and head_of(key) is None
-        ],
+        [objects[manifest_key(key)] for key in sorted(described.difference(objects))],
+        [objects[key] for key in plain_keys if key not in described and head_of(key) is None],
         [item for item in with_manifest if item.key in recorded],
     )
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 import re
 import typing as t
 from datetime import datetime, timedelta, timezone
@@ -203,8 +205,11 @@ def _plan_periods(items: t.Iterable[retention.Item], policy: retention.Policy, n
 
     Otherwise the ``auth.log`` of an hour could stand for the ``syslog`` of that hour, and keep_hourly would drop one of them.
     """
+    ordered = sorted(items, key=operator.itemgetter(0))
+    if _are_alone(ordered):
+        return retention.plan(ordered, policy, now)
     periods: t.Dict[t.Tuple[str, str, datetime], t.List[retention.Item]] = {}
-    for item in sorted(items, key=lambda item: item.key):
+    for item in ordered:
         periods.setdefault((item.host, item.job, item.time), []).append(item)
     members = {of[0].key: of for of in periods.values()}
     planned = retention.plan([_representative(of) for of in periods.values()], policy, now)
@@ -214,6 +219,13 @@ def _plan_periods(items: t.Iterable[retention.Item], policy: retention.Policy, n
         remove=remove,
         bytes_freed=sum(item.size for item, _reason in remove),
     )
+
+
+def _are_alone(ordered: t.Sequence[retention.Item]) -> bool:
+    """Whether each item is the only one of its host, job and period, as with a job that archives one log an hour. ordered: by key, so that
+    the periods of a job come in their order."""
+    times = [item.time for item in ordered]
+    return len({item[2:4] for item in ordered}) < 2 and all(map(operator.lt, times, itertools.islice(times, 1, None)))
 
 
 def _representative(period: t.Sequence[retention.Item]) -> retention.Item:
@@ -238,7 +250,7 @@ def _recorded_items(archives: t.Iterable[StoredObject], scope: Scope, known: Kno
             host,
             job,
             item.size,
-            waiting_for(known.awaited.get(item.key, ())),
+            waiting_for(known.awaited[item.key]) if item.key in known.awaited else None,
         )
         for item in archives
     ]

@@ -100,6 +100,12 @@ def is_key(key: str) -> bool:
     return not (leaves or key.rpartition("/")[2].startswith(TEMP_PREFIX))
 
 
+def are_keys(keys: t.Collection[str]) -> bool:
+    """Whether all of them are keys, as ``is_key``, which looks at each by itself; False if some may not be."""
+    together = "/%s/" % "/\n/".join(keys)
+    return not any(part in together for part in ("\0", "//", "/./", "/../", "/" + TEMP_PREFIX))
+
+
 def check_key(key: str) -> str:
     """Return ``key``; raise ConfigError unless it is a relative path of plain names that cannot leave the store's root."""
     if not is_key(key):
@@ -387,9 +393,10 @@ class Store(abc.ABC):
         size = 0
         is_flat = self.layout.is_flat
         for count, item in enumerate(self._list(self.layout.beginning(prefix)), 1):
-            key = self.layout.key_of(item.key) if is_flat or ADOPTED in item.key else item.key
+            name = item.key
+            key = self.layout.key_of(name) if is_flat or ADOPTED in name else name
             if key is not None:
-                found[key] = item if key == item.key else item._replace(key=key)
+                found[key] = item if key == name else item._replace(key=key)
                 size += len(key) + len(item.etag or "")
             if count > MOST_OBJECTS or size > LARGEST_LISTING:
                 raise listing_too_large(self.location(prefix))
@@ -397,7 +404,10 @@ class Store(abc.ABC):
         if originals:
             more = (self._list(beginning) for beginning in beginnings(originals)) if prefix else [iter(found.values())]
             _add_adopted(found, originals, more, self.location(prefix))
-        return sorted(item for item in found.values() if item.key.startswith(prefix) and is_key(item.key))
+        keys = sorted(found)
+        if not are_keys(keys):
+            keys = list(filter(is_key, keys))
+        return [found[key] for key in keys if key.startswith(prefix)]
 
     def _listed_folders(self) -> t.List[str]:
         found = []

@@ -127,7 +127,7 @@ class FileStore(Store):
 
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
         for key, status in self._files(prefix):
-            if not _is_temporary(key):
+            if TEMP_PREFIX not in key or not _is_temporary(key):
                 yield StoredObject(key, status.st_size, status.st_mtime)
 
     def _folders(self) -> t.Iterator[str]:

@@ -207,3 +207,13 @@ def test_a_local_file_that_cannot_be_opened_is_not_the_store(tmp_path: pathlib.P
     gone = str(tmp_path / "gone")
     with pytest.raises(errors.SourceError, match="gone: cannot read the archive in the spool"), base.open_spooled(gone):
         pass
+
+
+def test_keys_are_looked_at_together_as_one_by_one() -> None:
+    """No name of the store may pass because of the names beside it."""
+    parts = ("a", "\n", ".", "..", "", "...", ".a", base.TEMP_PREFIX, base.TEMP_PREFIX + "x", "a" + base.TEMP_PREFIX, "a\0")
+    names = [*parts, *("%s/%s" % pair for pair in itertools.product(parts, parts))]
+    for name, other in itertools.product(names, ("b/c", "b/\n", "\n/b")):
+        if not base.is_key(name):
+            assert not base.are_keys([name]) and not base.are_keys([other, name]) and not base.are_keys([name, other]), (name, other)
+    assert base.are_keys(["a/b", "a/\n/b", ".a/b.", "a/...", "a" + base.TEMP_PREFIX])
