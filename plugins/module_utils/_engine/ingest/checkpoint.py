@@ -89,7 +89,7 @@ class Batch(t.NamedTuple):
     """What one transaction stores: rows, rejected lines and gaps, and the generation with its new position.
 
     before: the offset that the sink must have, -1 if the generation is new to it. rows: by the name of the table; each begins with the
-    line's offset, then the values of the table's columns.
+    line's offset, then the values of the table's columns. sums: what the sink adds to its hourly tables, if it has found that already.
     """
 
     before: int
@@ -97,6 +97,7 @@ class Batch(t.NamedTuple):
     rows: t.Mapping[str, Rows]
     rejected: t.Sequence[Rejected] = ()
     gaps: t.Sequence[Gap] = ()
+    sums: t.Optional[t.Sequence[t.Any]] = None
 
 
 Note = t.Tuple[Batch, t.Callable[[Generation], t.Any]]

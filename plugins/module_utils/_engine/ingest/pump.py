@@ -10,6 +10,7 @@ follower, a killed database and a restart are the same case.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 import typing as t
@@ -32,6 +33,8 @@ LINES, SIZE = 5000, 4 << 20
 """Lines and bytes of a batch at most."""
 PAUSE = 0.2
 """Seconds between two looks that may find more without a new line."""
+SWITCH = 0.0002
+"""Seconds after which a thread that runs Python code lets another one run, if that one waits."""
 
 
 class Counts:
@@ -228,11 +231,11 @@ class Pump:
         if reading is None:
             return None
         batch = self._parsed(reading)
-        if self._sink is not None:
-            self._sink.prepare_batch(batch)
-        return reading, batch
+        return reading, batch if self._sink is None else self._sink.prepare_batch(batch)
 
     def _read_ahead(self) -> None:
+        # The thread that stores needs Python only for moments. By default it waits for 5 ms each time, because the other one is parsing.
+        sys.setswitchinterval(SWITCH)
         self._ahead = _Ahead(self._read)
         self._ahead.start()
 

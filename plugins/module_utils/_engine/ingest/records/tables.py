@@ -39,14 +39,14 @@ class Table(t.NamedTuple):
 class Columns:
     """Rows of a table, kept as columns of the same length: what reads a million rows is several times faster with whole columns.
 
-    text: the rows as a sink sends them, if it has made that already.
+    prepared: what a sink has made of the rows to send them, if it has.
     """
 
-    __slots__ = ("columns", "text")
+    __slots__ = ("columns", "prepared")
 
-    def __init__(self, columns: t.Sequence[t.Sequence[t.Any]], text: t.Optional[bytes] = None) -> None:
+    def __init__(self, columns: t.Sequence[t.Sequence[t.Any]], prepared: t.Any = None) -> None:
         self.columns = columns
-        self.text = text
+        self.prepared = prepared
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0

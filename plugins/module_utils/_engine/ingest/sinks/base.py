@@ -94,9 +94,12 @@ class Sink(ABC):
     def generations_like(self, first_line: str) -> t.List[Generation]:
         """The generations, also closed ones, with this first digest of their head, oldest first."""
 
-    def prepare_batch(self, batch: Batch) -> None:
-        """Do what can be done for a batch before ``commit``. Another thread may call this while the sink commits the batch before."""
-        return
+    def prepare_batch(self, batch: Batch) -> Batch:
+        """Do what can be done for a batch before ``commit``; returns the batch to commit.
+
+        Another thread may call this while the sink commits the batch before.
+        """
+        return batch
 
     @abstractmethod
     def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:

@@ -8,6 +8,7 @@ https://www.postgresql.org/docs/current/sql-copy.html, https://mariadb.com/kb/en
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import typing as t
 
@@ -23,11 +24,18 @@ _ESCAPES = str.maketrans(_SPECIAL)
 
 def text_of(rows: Rows) -> bytes:
     """Rows of texts, whole numbers and None, with a newline behind each. Raises UnicodeEncodeError for half of a surrogate pair."""
-    if isinstance(rows, Columns) and rows.text is not None:
-        return rows.text
+    if isinstance(rows, Columns) and rows.prepared is not None:
+        return t.cast(bytes, rows.prepared)
     lines = list(map("\t".join, zip(*map(_column, columns_of(rows)))))
     lines.append("")
     return "\n".join(lines).encode("utf-8")
+
+
+def prepared_text(rows: Rows) -> t.Optional[bytes]:
+    """The same, but None for half of a surrogate pair: it is refused when the rows are stored."""
+    with contextlib.suppress(UnicodeEncodeError):
+        return text_of(rows)
+    return None
 
 
 def _column(values: t.Sequence[t.Any]) -> t.Iterable[str]:

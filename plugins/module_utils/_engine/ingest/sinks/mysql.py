@@ -13,6 +13,7 @@ from ...base.libraries import needed
 from ...base.units import parse_duration
 from ...config.sink_spec import is_local
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
+from .copy_text import prepared_text
 from .load_data import load
 from .schema import MYSQL
 from .sql import FEW, SqlSink
@@ -56,7 +57,6 @@ class MysqlSink(SqlSink):
 
     mark = "%s"
     dialect = MYSQL
-    takes_text = True
 
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         with needed("PyMySQL", "a sink of type %s" % options["type"], module="pymysql"):
@@ -99,7 +99,7 @@ class MysqlSink(SqlSink):
             self._change("SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION'")
             self._change("SET SESSION time_zone = '+00:00'")
             self._change("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-            self.takes_text = bool(self._query("SELECT @@local_infile")[0][0])
+            self._takes_text = bool(self._query("SELECT @@local_infile")[0][0])
             self.prepare(create)
         except BaseException:
             self.close()
@@ -133,14 +133,17 @@ class MysqlSink(SqlSink):
         with self._typed(), self._connection.cursor() as cursor:
             return int(cursor.execute(statement, values or None))
 
+    def _prepared(self, table: str, columns: t.Sequence[str], rows: Rows) -> t.Any:
+        return prepared_text(rows) if self._takes_text and len(rows) >= FEW else None
+
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
         # Only here is it known that the columns take every value as it is: elsewhere a warning may be no mistake.
-        if self.takes_text and len(rows) >= FEW and table in self.tables:
+        if self._takes_text and len(rows) >= FEW and table in self.tables:
             try:
                 with self._typed():
                     loaded = load(self._connection, table, columns, rows)
             except LoadNotAllowedError:
-                self.takes_text = False
+                self._takes_text = False
             else:
                 if loaded != (len(rows), 0):
                     raise RowRefusedError("the database refuses a value of %d rows" % len(rows), self.name)

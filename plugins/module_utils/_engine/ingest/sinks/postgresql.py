@@ -14,7 +14,7 @@ from ...base.net import system_ca
 from ...base.units import parse_duration
 from ...config.sink_spec import is_local
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
-from .copy_text import text_of
+from .copy_text import prepared_text, text_of
 from .pg_connection import limited
 from .schema import POSTGRESQL
 from .sql import FEW, SqlSink
@@ -52,7 +52,6 @@ class PostgresqlSink(SqlSink):
 
     mark = "%s"
     dialect = POSTGRESQL
-    takes_text = True
 
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         with needed("psycopg", "a sink of type postgresql"):
@@ -107,6 +106,9 @@ class PostgresqlSink(SqlSink):
     def _change(self, statement: str, values: t.Sequence[t.Any] = ()) -> int:
         with self._typed():
             return int(self._connection.execute(statement, values or None).rowcount)
+
+    def _prepared(self, table: str, columns: t.Sequence[str], rows: Rows) -> t.Any:
+        return prepared_text(rows) if len(rows) >= FEW else None
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
         if len(rows) < FEW:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 import typing as t
@@ -14,7 +13,6 @@ from abc import abstractmethod
 from ..checkpoint import Gap, Rejected
 from ..records.tables import Columns, Table, columns_of
 from .base import ConflictError, NoSchemaError, RowRefusedError, Sink, SinkDeniedError, SinkError, StoredLine, Totals, nothing
-from .copy_text import text_of
 from .mapping import Mapping
 from .rows import COLUMNS, generation_of, path_of_text, row_of
 from .schema import (
@@ -38,6 +36,7 @@ if t.TYPE_CHECKING:
     from ..checkpoint import Batch, Generation
     from ..records.tables import Rows
     from .schema import ControlTable
+    from .sums import Sums
 
 REJECTED_COLUMNS = tuple(column.name for column in REJECTED.columns if column.name != "stored_at")
 MOST_KNOWN = 5000
@@ -49,14 +48,9 @@ SUMMED_AT_ONCE = 64 << 20
 
 
 class SqlDriver(Sink):
-    """A database with SQL: what each driver does in its own way. mark: the placeholder of its driver.
-
-    is_server: whether it works in another process. takes_text: whether many rows are sent as ``copy_text``.
-    """
+    """A database with SQL: what each driver does in its own way. mark: the placeholder of its driver."""
 
     mark = "?"
-    is_server = True
-    takes_text = False
     dialect: Dialect
 
     @abstractmethod
@@ -66,6 +60,10 @@ class SqlDriver(Sink):
     @abstractmethod
     def _change(self, statement: str, values: t.Sequence[t.Any] = ()) -> int:
         """Execute one statement; returns the number of rows that it changed."""
+
+    @abstractmethod
+    def _prepared(self, table: str, columns: t.Sequence[str], rows: Rows) -> t.Any:
+        """What can be made of rows of a profile's table before ``_insert_rows`` gets them; None if nothing."""
 
     @abstractmethod
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
@@ -195,27 +193,31 @@ class SqlSink(SqlDriver):
 
     # -- a batch ------------------------------------------------------------------------------------------------------
 
-    def prepare_batch(self, batch: Batch) -> None:
-        if self.takes_text and self._mapping is None and batch.generation.id:
-            _add_texts(batch)
+    def prepare_batch(self, batch: Batch) -> Batch:
+        generation = batch.generation.id
+        if self._mapping is not None or not self.tables or not generation:
+            return batch
+        rows = {}
+        for name, given in batch.rows.items():
+            columns = columns_of(given)
+            rows[name] = Columns(columns, self._prepared(name, self._columns[name], _with_generation(generation, Columns(columns))))
+        return batch._replace(rows=rows, sums=sums_of_rows(generation, batch.rows) if self.has_sums else None)
 
     def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
         with self._transaction():
             generation = self._move(batch)
-            if self.is_server:
-                meanwhile()
+            meanwhile()
             for name, rows in batch.rows.items():
                 self._store_rows(name, generation.id, generation.public_id, rows)
-            self._add_sums(generation.id, batch.rows, new=batch.before < 0)
+            if batch.before < 0 and self.has_sums:
+                self._change(self._insert(SUMMED.name, ("generation",)), (generation.id,))
+            self._add_sums(generation.id, batch.rows, batch.sums)
             now = time.time()
             if batch.rejected:
                 lines = [(generation.id, r.line_offset, r.length, r.reason, r.detail, r.line, now) for r in batch.rejected]
                 self._insert_rows(REJECTED.name, REJECTED_COLUMNS, lines)
             for gap in batch.gaps:
                 self._add_gap(generation.id, gap, now)
-            if not self.is_server:
-                # SQLite works in this process, but writes to the disk at the end.
-                meanwhile()
         self._remember(generation)
         return generation
 
@@ -234,13 +236,11 @@ class SqlSink(SqlDriver):
             hint = "Rows and positions belong together: restore both from the same backup, or empty all tables"
             raise SinkError("%s has rows at a position that was not read yet" % table, self.name, hint) from error
 
-    def _add_sums(self, generation: int, rows: t.Mapping[str, Rows], new: bool = False) -> None:
-        """Add rows to the hourly tables. new: the generation is."""
+    def _add_sums(self, generation: int, rows: t.Mapping[str, Rows], sums: t.Optional[Sums] = None) -> None:
+        """Add rows to the hourly tables. sums: what they add, if that is known."""
         if self.has_sums:
-            if new:
-                self._change(self._insert(SUMMED.name, ("generation",)), (generation,))
-            for table, sums in sums_of_rows(generation, rows):
-                self._add_to_sums(table, sums)
+            for table, added in sums_of_rows(generation, rows) if sums is None else sums:
+                self._add_to_sums(table, added)
 
     def _add_to_sums(self, table: ControlTable, sums: t.Sequence[t.Tuple[t.Any, ...]]) -> None:
         values = "VALUES (%s)" % ", ".join([self.mark] * len(table.columns))
@@ -339,16 +339,7 @@ class SqlSink(SqlDriver):
 
 def _with_generation(generation: int, rows: Rows) -> Columns:
     """Rows that begin with the line's offset, with the id of their generation before it."""
-    return Columns([(generation,) * len(rows), *columns_of(rows)], rows.text if isinstance(rows, Columns) else None)
-
-
-def _add_texts(batch: Batch) -> None:
-    """Make the texts that ``_insert_rows`` sends."""
-    for rows in batch.rows.values():
-        if isinstance(rows, Columns) and len(rows) >= FEW:
-            # A text that is no Unicode is refused when it is stored.
-            with contextlib.suppress(UnicodeEncodeError):
-                rows.text = text_of(_with_generation(batch.generation.id, rows))
+    return Columns([(generation,) * len(rows), *columns_of(rows)], rows.prepared if isinstance(rows, Columns) else None)
 
 
 def print_schema(dialect: Dialect, tables: t.Iterable[Table]) -> str:

@@ -13,19 +13,23 @@ import typing as t
 
 from ...base.beneath import guarded_parent
 from ...state.database import is_full, transaction
-from ..records.tables import columns_of
+from ..records.tables import Columns, columns_of
 from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError
 from .schema import SQLITE
 from .sql import SqlSink
+from .sums import on_conflict
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
     from ..records.tables import Rows, Table
+    from .schema import ControlTable
 
 TIMEOUT = 30
 """Seconds to wait for another writer."""
-VARIABLES = 900
-"""Values of a statement: SQLite before 3.32 takes 999."""
+VARIABLES = 32766 if sqlite3.sqlite_version_info >= (3, 32) else 999
+"""Values of a statement."""
+SIZES = (1, 8, 64, 512)
+"""Rows of a statement."""
 NOTHING = 0.5
 """A value that no row has: the values of rows are texts and whole numbers, and those of the other tables have no NULL."""
 
@@ -34,7 +38,6 @@ class SqliteSink(SqlSink):
     """The database of the option ``path``, created if it does not exist."""
 
     dialect = SQLITE
-    is_server = False
 
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         self._path = t.cast(str, options["path"])
@@ -74,16 +77,24 @@ class SqliteSink(SqlSink):
         except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             raise self._failed(error) from error
 
+    def _prepared(self, table: str, columns: t.Sequence[str], rows: Rows) -> t.Any:
+        return list(inserts(table, columns, rows))
+
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
         if rows:
-            for statement, given in compact_inserts(table, columns, rows):
-                self._execute_rows(statement, given)
+            prepared = rows.prepared if isinstance(rows, Columns) else None
+            for statement, values in prepared or inserts(table, columns, rows):
+                self._change(statement, values)
 
     def _execute_rows(self, statement: str, rows: t.Iterable[t.Sequence[t.Any]]) -> None:
         try:
             self._connection.executemany(statement, rows)
         except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             raise self._failed(error) from error
+
+    def _add_to_sums(self, table: ControlTable, sums: t.Sequence[t.Tuple[t.Any, ...]]) -> None:
+        for statement, values in inserts(table.name, [column.name for column in table.columns], sums, on_conflict(self.dialect, table)):
+            self._change(statement, values)
 
     def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
         try:
@@ -114,25 +125,44 @@ class SqliteSink(SqlSink):
         return SinkError("the database cannot be used (%s)" % text, self.name)
 
 
-def compact_inserts(table: str, columns: t.Sequence[str], rows: Rows) -> t.Iterator[t.Tuple[str, t.Iterable[t.Sequence[t.Any]]]]:
-    """INSERTs of these rows, each with what to execute it with.
+def inserts(table: str, columns: t.Sequence[str], rows: Rows, end: str = "") -> t.Iterator[t.Tuple[str, t.List[t.Any]]]:
+    """INSERTs of rows, each with its values. end: of each statement.
 
-    Python's sqlite3 takes longer for a NULL than for all the rest of a row: so a column without a value in any row is left out, and in the
-    others ``NOTHING`` stands for NULL. A statement takes as many rows as it can: to begin and end one takes as long as a row.
+    While SQLite executes a statement, another thread can use Python. So a statement inserts many rows. The number of rows is one of a few,
+    so that SQLite compiles each statement once; the last one is padded with zeros, which its LIMIT leaves out.
+
+    Python's sqlite3 takes longer for a NULL than for all the rest of a row: so a column that is NULL in all rows is left out, and elsewhere
+    ``NOTHING`` stands for NULL. A value that all rows have in a column is bound once.
     """
-    names, marks, given = [], [], []
+    names, shown, fixed, given = [], [], [], []
     for name, column in zip(columns, columns_of(rows)):
-        # A column with neither 0 nor "" is found in a fraction of the time that counting takes.
-        empty = 0 if all(column) else column.count(None)
-        if empty < len(column):
-            names.append(name)
-            marks.append("NULLIF(?, %r)" % NOTHING if empty else "?")
+        first = column[0]
+        # To look at the last one first takes a fraction of the time.
+        same = first == column[-1] and column.count(first) == len(column)
+        if same and first is None:
+            continue
+        names.append(name)
+        if same:
+            fixed.append(first)
+            shown.append("?")
+        else:
+            # A column with neither 0 nor "" is found in a fraction of the time that a search takes.
+            empty = not all(column) and None in column
             given.append([NOTHING if value is None else value for value in column] if empty else column)
-    head, row = "INSERT INTO %s (%s) VALUES " % (table, ", ".join(names)), "(%s)" % ", ".join(marks)
-    at_once = VARIABLES // len(names) * len(names)
-    values = list(itertools.chain.from_iterable(zip(*given)))
-    many = len(values) // at_once * at_once
-    if many:
-        yield head + ", ".join([row] * (at_once // len(names))), (values[at : at + at_once] for at in range(0, many, at_once))
-    if many < len(values):
-        yield head + row, (values[at : at + len(names)] for at in range(many, len(values), len(names)))
+            shown.append(("NULLIF(column%d, %r)" if empty else "column%d") % ((len(given), NOTHING) if empty else len(given)))
+    if not given:
+        # The rows are the same. A statement needs a column nevertheless.
+        names = names or [columns[0]]
+        given, fixed = [[value] * len(rows) for value in fixed or [None]], []
+        shown = ["column%d" % number for number, _name in enumerate(names, 1)]
+    values, width = list(itertools.chain.from_iterable(zip(*given))), len(given)
+    head = "INSERT INTO %s (%s) SELECT %s FROM (VALUES " % (table, ", ".join(names), ", ".join(shown))
+    row = "(%s)" % ", ".join("?" * width)
+    sizes = [size for size in SIZES if len(fixed) + size * width < VARIABLES]
+    left = len(rows)
+    while left:
+        size = next((size for size in sizes if size >= left), sizes[-1])
+        taken, start = min(size, left), (len(rows) - left) * width
+        padding = [0] * ((size - taken) * width)
+        yield head + ", ".join([row] * size) + ") LIMIT ?" + end, [*fixed, *values[start : start + taken * width], *padding, taken]
+        left -= taken

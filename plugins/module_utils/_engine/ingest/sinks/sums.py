@@ -18,13 +18,16 @@ from .schema import HOURLY, HOURLY_FAILED_LOGINS, ControlTable, Dialect
 if t.TYPE_CHECKING:
     from ..records.tables import Rows
 
+Sums = t.Sequence[t.Tuple[ControlTable, t.Sequence[t.Tuple[t.Any, ...]]]]
+"""Rows of the hourly tables."""
+
 MOST_BYTES = 1 << 50
 """Bytes of a transfer that are counted at most: a size beyond is a mistake in the log, and some of them would not fit into 64 bits."""
 BYTES = "CASE WHEN size_bytes > %d THEN %d WHEN size_bytes > 0 THEN size_bytes ELSE 0 END" % (MOST_BYTES, MOST_BYTES)
 """The bytes of a transfer that are counted, as SQL."""
 
 
-def sums_of_rows(generation: int, rows: t.Mapping[str, Rows]) -> t.List[t.Tuple[ControlTable, t.List[t.Tuple[t.Any, ...]]]]:
+def sums_of_rows(generation: int, rows: t.Mapping[str, Rows]) -> Sums:
     """The rows of sums of a batch. rows: by the name of their table; each begins with the line's offset.
 
     They are sorted: two processes that change the same sums do so in the same order, and never wait for each other in a circle.

@@ -28,6 +28,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.systemd import Systemd
 from rigs.followers import start
 from rigs.streams import document, given, upload
+from rigs.sums import assert_sums_are_those_of_the_rows
 
 
 @pytest.fixture
@@ -291,6 +292,46 @@ def test_what_was_read_ahead_is_forgotten_when_the_database_fails(tmp_path, logs
     write(logs / "sftpgo.log", *range(1, 100))
     result = follower.catch_up(document(tmp_path), sleep=lambda _seconds: None)
     assert (len(failures), result["sinks"][0]["error"]) == (4, None)
+    assert sizes(tmp_path) == list(range(1, 100))
+
+
+def test_a_batch_that_fails_half_way_is_not_stored(tmp_path, logs, monkeypatch) -> None:
+    """Its rows are inserted, its sums fail, and the next batch is parsed meanwhile."""
+    monkeypatch.setattr(pump, "LINES", 8)
+    add, calls = SqliteSink._add_to_sums, []
+
+    def fail_once(sink, table, sums):
+        calls.append(table)
+        if len(calls) == 3:
+            raise SinkUnavailableError("no answer", "db")
+        add(sink, table, sums)
+
+    monkeypatch.setattr(SqliteSink, "_add_to_sums", fail_once)
+    write(logs / "sftpgo.log", *range(1, 100))
+    result = follower.catch_up(document(tmp_path), sleep=lambda _seconds: None)
+    assert (result["sinks"][0]["error"], result["sinks"][0]["rows"]) == (None, 99)
+    assert sizes(tmp_path) == list(range(1, 100))
+    with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite")) as connection:
+        assert_sums_are_those_of_the_rows(connection.execute)
+
+
+def test_the_thread_that_parses_dies(tmp_path, logs, monkeypatch) -> None:
+    monkeypatch.setattr(pump, "LINES", 8)
+    parse, calls = parser.LineParser.parse_lines, []
+
+    def fail_once(lines_parser, lines):
+        calls.append(threading.current_thread())
+        if len(calls) == 4:
+            raise MemoryError
+        return parse(lines_parser, lines)
+
+    monkeypatch.setattr(parser.LineParser, "parse_lines", fail_once)
+    write(logs / "sftpgo.log", *range(1, 100))
+    with pytest.raises(MemoryError):
+        follower.catch_up(document(tmp_path))
+    assert threading.current_thread() is not calls[3]
+    assert sizes(tmp_path) == list(range(1, 25))
+    assert follower.catch_up(document(tmp_path))["sinks"][0]["rows"] == 75
     assert sizes(tmp_path) == list(range(1, 100))
 
 

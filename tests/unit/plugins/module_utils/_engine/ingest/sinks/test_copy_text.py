@@ -5,14 +5,9 @@
 
 from __future__ import annotations
 
-import types
-import typing as t
-
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import Batch
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.tables import Columns
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import sql
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.copy_text import text_of
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.copy_text import prepared_text, text_of
 
 
 @pytest.mark.parametrize(
@@ -35,13 +30,9 @@ def test_half_of_a_surrogate_pair() -> None:
         text_of([("\ud800",)])
 
 
-def test_a_text_that_is_made_before_has_the_generation() -> None:
-    rows = [(offset, "a\tb", None) for offset in range(sql.FEW)]
-    columns = Columns(list(zip(*rows)))
-    expected = text_of([(7, *row) for row in rows])
-    sql._add_texts(Batch(0, t.cast(t.Any, types.SimpleNamespace(id=7)), {"many": columns, "few": Columns([(1,), ("\ud800",)])}))
-    assert columns.text == expected == text_of(sql._with_generation(7, columns))
-    assert list(columns) == rows
-    half = Columns([(1,) * sql.FEW, ("\ud800",) * sql.FEW])
-    sql._add_texts(Batch(0, t.cast(t.Any, types.SimpleNamespace(id=7)), {"many": half}))
-    assert half.text is None
+def test_a_text_that_is_made_before() -> None:
+    rows = [(offset, "a\tb", None) for offset in range(5)]
+    text = prepared_text(Columns(list(zip(*rows))))
+    assert text == text_of(rows) == text_of(Columns(list(zip(*rows)), text))
+    # It is refused when it is stored.
+    assert prepared_text([("\ud800",)]) is None

@@ -9,12 +9,14 @@ import contextlib
 import os
 import sqlite3
 
+import hypothesis.strategies as st
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import Batch, Gap, Generation, Place, Rejected
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base, schema, sql
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base, schema, sql, sqlite
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sql import print_schema
+from hypothesis import given
 from rigs.streams import document, upload
 from rigs.sums import assert_sums_are_those_of_the_rows
 
@@ -146,3 +148,39 @@ def test_generations_are_found_whether_they_are_in_memory_or_not(wanted, sink, m
             moved = made[0]._replace(offset=made[0].offset + 1)
             made[0] = other.commit(Batch(made[0].offset, moved, {}))
             assert other.generations_like("00")[0] == moved
+
+
+VALUES = (
+    st.none() | st.integers(-(1 << 63), (1 << 63) - 1) | st.sampled_from(["", "0", "1.5", "a\0b", "\U0001f600"]) | st.binary(max_size=2)
+)
+SAME = st.tuples(VALUES).map(lambda value: value * 3)
+
+
+@given(st.lists(st.tuples(VALUES, VALUES, VALUES) | SAME, min_size=1, max_size=20), st.sampled_from([999, 32766]), st.booleans())
+def test_statements_of_many_rows_store_the_same_values(rows, variables: int, alike: bool) -> None:
+    """Also with a version of SQLite that takes few values in a statement, and with rows that are all the same."""
+    names = ["place", "number", "word", "bytes"][alike:]
+    kept = [rows[0]] * len(rows) if alike else [(number, *row) for number, row in enumerate(rows, 1)]
+    with pytest.MonkeyPatch.context() as patch, contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        patch.setattr(sqlite, "VARIABLES", variables)
+        patch.setattr(sqlite, "SIZES", (1, 2, 8, 512))
+        for table in ("plain", "many"):
+            connection.execute("CREATE TABLE %s (place INTEGER PRIMARY KEY, number INTEGER, word TEXT, bytes BLOB)" % table)
+        connection.executemany("INSERT INTO plain (%s) VALUES (%s)" % (", ".join(names), ", ".join("?" * len(names))), kept)
+        for statement, values in sqlite.inserts("many", names, kept):
+            assert len(values) <= variables
+            connection.execute(statement, values)
+        typed = "SELECT *, TYPEOF(number), TYPEOF(word), TYPEOF(bytes) FROM %s ORDER BY place"
+        assert connection.execute(typed % "many").fetchall() == connection.execute(typed % "plain").fetchall()
+
+
+@pytest.mark.parametrize("value", ["\ud800", 1 << 64])
+def test_a_value_that_sqlite_cannot_take_is_refused_in_any_row(wanted, sink, value) -> None:
+    time, _text, *others = row(wanted, 1)
+    rows = [(offset, time, value if offset == 599 else "now", *others) for offset in range(600)]
+    first = sink.commit(batch(wanted, NEW, -1))
+    with pytest.raises(base.RowRefusedError):
+        sink.commit(sink.prepare_batch(Batch(100, first._replace(offset=200), {"sftpgo_transfer": rows})))
+    assert select(wanted, "SELECT COUNT(*) FROM sftpgo_transfer") == [(0,)]
+    assert sink.open_generations() == [first]
+    assert_sums_are_those_of_the_rows(sink.select)
