@@ -26,6 +26,8 @@ if t.TYPE_CHECKING:
 
 MOST_ROWS = 20
 """Files and addresses in the result."""
+MOST_CANDIDATES = 1000
+"""Files among which those of the result are, unless even more of them have the same number of bytes."""
 OWN = "generation IN (SELECT id FROM %s WHERE stream = ?)" % GENERATION.name
 """The condition that a row is of the stream, which is its value."""
 _COUNTS = "SUM(uploads), SUM(downloads), SUM(bytes_uploaded), SUM(bytes_downloaded), SUM(failed)"
@@ -71,12 +73,17 @@ class Source:
 
     def files(self) -> Rows:
         """The files with the most bytes: path, user, number of transfers, bytes. Each user has files of the same names."""
-        condition, values = times_between("time_utc", self._span)
-        return self._sink.select(
+        condition, limits = times_between("time_utc", self._span)
+        values = [self._sink.stream, *limits]
+        statement = (
             "SELECT COALESCE(virtual_path, ''), username, COUNT(*), COALESCE(SUM(%s), 0) FROM %s WHERE %s%s AND error IS NULL"
-            " GROUP BY 1, 2 ORDER BY 4 DESC, 3 DESC, 1, 2 LIMIT %d" % (BYTES, TRANSFER.name, OWN, condition, MOST_ROWS),
-            [self._sink.stream, *values],
+            " GROUP BY 1, 2 ORDER BY 4 DESC" % (BYTES, TRANSFER.name, OWN, condition)
         )
+        # To sort all files by nothing but their bytes takes a tenth less time. The rest decides only among files with the same number.
+        rows = self._sink.select("%s LIMIT %d" % (statement, MOST_CANDIDATES), values)
+        if len(rows) == MOST_CANDIDATES and rows[-1][3] == rows[MOST_ROWS - 1][3]:
+            rows = self._sink.select("%s, 3 DESC, 1, 2 LIMIT %d" % (statement, MOST_ROWS), values)
+        return sorted(rows, key=lambda row: (-row[3], -row[2], row[0], row[1] or ""))[:MOST_ROWS]
 
     def _of(self, table: ControlTable, columns: str, end: str) -> Rows:
         """A query of the hours of the span as ``table`` has them."""

@@ -18,6 +18,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import sql
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics import queries
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import Span, compute
 from rigs.statistics import totals
 from rigs.streams import document, upload
@@ -83,6 +84,22 @@ def test_users_trend_hours_and_protocols_add_up_to_the_totals(sink, by):
     starts = [datetime.strptime(point["start"], "%Y-%m-%dT%H:%M:%SZ") for point in found["trend"]]
     step = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}[by]
     assert {later - earlier for earlier, later in zip(starts, starts[1:])} <= {step}, "no holes"
+
+
+def test_top_files_of_equal_size_are_always_the_same(tmp_path, monkeypatch):
+    """Whether a look at the sizes alone finds them, or more files than it finds have the same size."""
+    monkeypatch.setattr(queries, "MOST_ROWS", 3)
+    wanted = document(tmp_path)
+    lines = [upload(9).replace(b'"virtual_path":"', b'"virtual_path":"/%d' % number) for number in (5, 3, 8, 1, 4)]
+    with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink:
+        store(wanted, sink, [*lines, lines[1].replace(b'"size_bytes":9', b'"size_bytes":0'), upload(20)])
+        found = []
+        for candidates in (100, 4, 3):
+            monkeypatch.setattr(queries, "MOST_CANDIDATES", candidates)
+            found.append(of(sink)["files"])
+    assert [(file["path"][:2], file["bytes"], file["transfers"]) for file in found[0]][1:] == [("/3", 9, 2), ("/1", 9, 1)]
+    assert found[0][0]["bytes"] == 20
+    assert found[0] == found[1] == found[2]
 
 
 def test_the_top_files_and_the_last_time_of_a_user(sink):
