@@ -85,7 +85,7 @@ The address keeps filter, order and day.</p>
 {% endfor %}
 </tbody>
 </table></div>
-<p id="none" hidden>No row matches the filter.</p>
+<p id="none" hidden>{% if fleet.jobs %}No row matches the filter.{% else %}There are no jobs.{% endif %}</p>
 </section>
 <section id="detail" hidden aria-live="polite"></section>
 <section id="trends"><h2>Bytes and compression by day</h2>

@@ -43,11 +43,11 @@ def data_of(page):
 
 def test_a_fleet_without_hosts_and_a_host_without_archives():
     page = fleet_page.render([], NOW)
-    assert "Log archives of 0 hosts" in page and data_of(page)["jobs"] == []
+    assert "Log archives of 0 hosts" in page and data_of(page)["jobs"] == [] and "There are no jobs." in page
     row = blank("syslog")
     row["coverage"] = {"unit": "hour", "timezone": "UTC", "first": "2024-02-28", "last": "2024-03-01", "states": {"none": 60}, "days": {}}
     page = fleet_page.render([Host("web1", "failed", [row], [])], NOW)
-    assert "Log archives of web1" in page and "has never run" in page
+    assert "Log archives of web1" in page and "has never run" in page and "There are no jobs." not in page
     assert '<span class="strip"><b class="n">---</b></span>' in page
 
 
