@@ -22,6 +22,7 @@ from rigs import played
 LOGS = "/var/log/app"
 HOURS = ["app.20240112.%02d" % hour for hour in range(3)]
 SSH = "/etc/log-archive/ssh"
+TASKS = played.tasks()
 
 pytestmark = pytest.mark.xdist_group("newest_site")
 
@@ -87,13 +88,16 @@ def test_archive_status_and_verify(site: Site) -> None:
     assert site.play("archive")["web1"] == 1
     assert site.stored() == set(HOURS)
     site.play("status", "-e", "log_archive_fail_when_bad=true")
-    site.play("verify", "-e", "log_archive_level=read_back")
+    site.play(*TASKS["verify what the stores hold"][0])
+    site.play(*TASKS["find what was removed from stores, and ledgers that were cut"][0])
     # A store under another name, in the same place: it is read, and nothing is copied.
     document = site.host.path("/etc/log-archive/jobs.d/app.json")
     before = document.read_text(encoding="utf-8")
     document.write_text(before.replace('"name": "sftp"', '"name": "renamed"'), encoding="utf-8")
-    assert site.play("sync")["web1"] == 1
-    assert site.play("sync", "--check")["web1"] == 0
+    check, sync = TASKS["copy what a store lacks, after it was added, moved or renamed ([changing.md](changing.md))"][:2]
+    assert site.play(*check)["web1"] == 1
+    assert site.play(*sync)["web1"] == 1
+    assert site.play(*check)["web1"] == 0
     document.write_text(before, encoding="utf-8")
     # What is left: the other name of the store, and an account of a host that the inventory does not have. Its archives stay.
     server = site.fleet.hosts["archive1"]
@@ -121,6 +125,8 @@ def test_rotate_and_restore_on_the_controller(site: Site, tmp_path: pathlib.Path
 def test_prune_then_remove(site: Site) -> None:
     document = site.host.path("/etc/log-archive/jobs.d/app.json")
     document.write_text(document.read_text(encoding="utf-8").replace('"keep_last": 3', '"keep_last": 2'), encoding="utf-8")
+    assert site.play(*TASKS["show what retention would remove, and why"][0])["web1"] == 1
+    assert site.stored() == set(HOURS)
     assert site.play("prune")["web1"] == 1
     kept = site.stored()
     assert kept == set(HOURS[-2:])
