@@ -106,6 +106,8 @@ class ConfigError(LogArchiveError):
 class KeyNameError(ConfigError):
     """The layout of a store has no name for an object with this key; other keys have one."""
 
+    kind = "key_name"
+
 
 class UsageError(ConfigError):
     """The command line is wrong."""
