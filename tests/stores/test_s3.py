@@ -158,8 +158,9 @@ def test_the_same_bytes_are_not_sent_again(proxy: HttpFaultProxy, make_store: Ma
     make_store().put(file.path, KEY, file.digests)
     result = make_store(proxy).put(file.path, KEY, file.digests)
     assert (result.existed, result.verification.level) == (True, "server_digest")
-    # Nothing was sent, and the local file gave the ETag of the parts, so nothing was read back either.
-    assert set(proxy.operations()) == {"head_object"}
+    # Nothing was sent, and the local file gave the ETag of the parts, so nothing was read back either. A file of parts might have been sent
+    # in part before: that question goes out with the first one.
+    assert set(proxy.operations()) == ({"head_object", "list_multipart_uploads"} if size > PART else {"head_object"})
 
 
 @pytest.mark.parametrize("size", [3000, PART + 1000])
