@@ -125,7 +125,8 @@ def recap(record: RunRecord, kept: bool = True) -> str:
         lines.append(_DETAIL + REST % (len(record["archives"]) - MOST_ROWS))
     for name, pruned in record["pruned"].items():
         lines += _pruned(name, pruned, record["check"], kept)
-    for name, synced in t.cast("t.Dict[str, SyncRecord]", record.get("synced", {})).items():
+    of_stores: t.Mapping[str, SyncRecord] = t.cast("t.Any", record).get("synced", {})
+    for name, synced in of_stores.items():
         counts = (name, len(synced["copied"]), format_size(synced["bytes"]), len(synced["present"]), len(synced["failed"]))
         lines.append("  synced   %s: %d copied (%s), %d there already, %d failed" % counts)
         lines += [_DETAIL + key for key in first(synced["copied"])]
