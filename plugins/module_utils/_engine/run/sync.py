@@ -141,8 +141,8 @@ class _Destination:
         run = self._run
         t.cast("SyncedRecord", run.recorder.record)["synced"][self._name] = self._record
         run.recorder.begin("sync %s" % self._name)
-        found = lacking_in(run.document, run.stores.options[self._name], run.catalog, run.now, given_up=True)
-        lacked = [one for one in found if one.touches(self._wanted.start, self._wanted.end)]
+        store, wanted = run.stores.options[self._name], self._wanted
+        lacked = lacking_in(run.document, store, run.catalog, run.now, given_up=True, start=wanted.start, end=wanted.end)
         # Each byte is fetched, and sent.
         with run.progress("sync %s" % self._name, 2 * sum(one.size for one in lacked)) as advance:
             for count, one in enumerate(lacked, 1):

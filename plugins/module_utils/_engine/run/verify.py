@@ -111,7 +111,7 @@ def _lacked(document: JobDocument, options: JobStore, catalog: t.Optional[catalo
         return 0
     from ..tell.lacking import lacking_in
 
-    return sum(not one.begun and one.touches(wanted.start, wanted.end) for one in lacking_in(document, options, catalog))
+    return sum(not one.begun for one in lacking_in(document, options, catalog, start=wanted.start, end=wanted.end))
 
 
 def _verify_store(

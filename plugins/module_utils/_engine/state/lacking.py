@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from .database import text
+from .held import longest
 
 if t.TYPE_CHECKING:
     from datetime import datetime
@@ -38,10 +39,12 @@ class Lacked(t.NamedTuple):
         return (last is None or self.start < last) and (first is None or self.start + self.seconds > first or self.start >= first)
 
 
+_FIRST, _LAST = -(1 << 62), 1 << 62
+"""Before and after every period, in seconds since the epoch."""
 # Of indexes alone, as far as possible: a catalog may have 100,000 archives, and each status asks.
 _VERIFIED = "EXISTS (SELECT 1 FROM copies INDEXED BY copies_by_archive WHERE archive = archives.id AND state = 'verified' AND job = :job)"
 _ABSENT = (
-    "SELECT id FROM archives INDEXED BY archives_by_job WHERE job = :job AND spooled = 0"
+    "SELECT id FROM archives INDEXED BY %s WHERE job = :job AND spooled = 0 %s"
     " AND NOT EXISTS (SELECT 1 FROM copies WHERE archive = archives.id AND store = :store) AND " + _VERIFIED
 )
 _OPEN = (
@@ -49,11 +52,12 @@ _OPEN = (
     " WHERE state IN ('pending', :given_up) AND copies.job = :job AND store = :store AND spooled = 0 AND " + _VERIFIED
 )
 _BEGUN = "EXISTS (SELECT 1 FROM copies WHERE archive = archives.id AND store = :store AND state = 'pending')"
-_QUERY = "SELECT id, host, key, start, seconds, size, %s FROM archives WHERE id IN (%s UNION %s) ORDER BY start, id" % (
-    _BEGUN,
-    _ABSENT,
-    _OPEN,
-)
+# What one store lacks another one has verified: most jobs never had another one.
+_ANOTHER = "SELECT EXISTS (SELECT 1 FROM copies WHERE job = ? AND state = 'verified' AND store != ?)"
+_QUERY = "SELECT id, host, key, start, seconds, size, " + _BEGUN + " FROM archives WHERE id IN (%s UNION %s) ORDER BY start, id"
+_ALL = _QUERY % (_ABSENT % ("archives_by_job", ""), _OPEN)
+# No period is longer than the longest of the job, so this is a range of the index.
+_OF_TIME = _QUERY % (_ABSENT % ("archives_by_start", "AND start >= :first AND start < :last"), _OPEN)
 
 
 class Lacking:
@@ -65,13 +69,22 @@ class Lacking:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of(self, job: str, store: str, given_up: bool = False) -> t.List[Lacked]:
+    def of(
+        self, job: str, store: str, given_up: bool = False, start: t.Optional[datetime] = None, end: t.Optional[datetime] = None
+    ) -> t.List[Lacked]:
         """The archives of a job, in no spool, that another store has verified and this one lacks; oldest first.
 
-        given_up: with those that the store was not to get (``max_backlog``).
+        given_up: with those that the store was not to get (``max_backlog``). start, end: only those with a period that touches this time.
         """
-        rows = self._database.execute(_QUERY, {"job": job, "store": store, "given_up": "given up" if given_up else "pending"})
-        return [Lacked(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6])) for row in rows]
+        if not self._database.execute(_ANOTHER, (job, store))[0][0]:
+            return []
+        values: t.Dict[str, t.Any] = {"job": job, "store": store, "given_up": "given up" if given_up else "pending"}
+        if start is not None or end is not None:
+            values["first"] = _FIRST if start is None else start.timestamp() - longest(self._database, job)
+            values["last"] = _LAST if end is None else end.timestamp()
+        rows = self._database.execute(_OF_TIME if "first" in values else _ALL, values)
+        found = [Lacked(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6])) for row in rows]
+        return [one for one in found if one.touches(start, end)]
 
     def is_of_former_store(self, key: str, stores: t.Container[str]) -> bool:
         """Whether a store that is none of these has verified the archive with this key: it may have had another name."""

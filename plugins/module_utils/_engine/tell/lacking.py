@@ -43,14 +43,21 @@ def all_lacked(document: JobDocument, row: StatusRow) -> t.List[Lacked]:
 
 
 def lacking_in(
-    document: JobDocument, store: JobStore, catalog: catalogs.Catalog, now: t.Optional[datetime] = None, given_up: bool = False
+    document: JobDocument,
+    store: JobStore,
+    catalog: catalogs.Catalog,
+    now: t.Optional[datetime] = None,
+    given_up: bool = False,
+    start: t.Optional[datetime] = None,
+    end: t.Optional[datetime] = None,
 ) -> t.List[Lacked]:
     """The archives that the store lacks and should have, oldest first.
 
-    given_up: with those that the store was not to get (``max_backlog``). Raises LogArchiveError if the catalog cannot be used.
+    given_up: with those that the store was not to get (``max_backlog``). start, end: only those with a period that touches this time.
+    Raises LogArchiveError if the catalog cannot be used.
     """
     job, name = document["name"], store["name"]
-    found = catalog.lacking.of(job, name, given_up)
+    found = catalog.lacking.of(job, name, given_up, start, end)
     policy = store["retention"] or document["retention"]
     if policy is None or not found:
         return found
@@ -58,9 +65,11 @@ def lacking_in(
 
     rules = retention.read_policy(policy)
     due: t.Set[str] = set()
+    # Retention judges each archive among all that the store would have.
+    everything = found if start is None and end is None else catalog.lacking.of(job, name, given_up)
     for host in {one.host for one in found}:
         starts = catalog.held_by(host, job, name).by_key()
-        starts.update((one.key, one.start) for one in found if one.host == host)
+        starts.update((one.key, one.start) for one in everything if one.host == host)
         due |= prune.due(starts, rules, now or datetime.now(timezone.utc))
     # What was begun may be there: it is brought to its end.
     return [one for one in found if one.begun or one.key not in due]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 
@@ -279,6 +280,24 @@ def test_verify_fails_if_a_store_was_never_sent_what_it_should_have(first):
     first.write_logs(15)
     first.run(at("2024-01-12 16:05"))
     assert verified(first) == (1, [("second", why)])
+
+
+@pytest.mark.parametrize("since", [None, "2024-01-12 12:00", "2024-01-12 12:30", "2024-01-12 14:00", "2024-01-13 00:00"])
+@pytest.mark.parametrize("until", [None, "2024-01-12 12:00", "2024-01-12 13:00", "2024-01-12 13:30", "2024-01-12 15:00"])
+def test_what_a_store_lacks_of_a_time_is_that_part_of_all(first, since, until):
+    start, end = (None if moment is None else at(moment) for moment in (since, until))
+    with contextlib.closing(Catalog(str(first.state))) as catalog:
+        every = catalog.lacking.of(JOB, "second")
+        assert len(every) == 3
+        assert catalog.lacking.of(JOB, "second", start=start, end=end) == [one for one in every if one.touches(start, end)]
+
+
+def test_retention_judges_what_a_store_lacks_of_a_time_among_all(first):
+    # The newest is of another time: without it this one would be the last, which is kept.
+    first.stores[1]["retention"] = {"keep_last": 1}
+    assert verified(first, start=at("2024-01-12 13:00"), end=at("2024-01-12 14:00")) == (0, [])
+    code, ((_store, error),) = verified(first, start=at("2024-01-12 14:00"))
+    assert (code, error.partition(" that")[0]) == (1, "it lacks 1 archive(s)")
 
 
 def test_a_job_that_has_archived_nothing_lacks_nothing(host):
