@@ -13,6 +13,7 @@ import re
 import stat
 import tempfile
 import typing as t
+from datetime import datetime, timedelta, timezone
 
 # What changes with every login, what useradd keeps of the state before, and what systemd leaves when a host is switched off hard.
 IGNORED = re.compile(
@@ -26,10 +27,25 @@ SFTP_PROJECTS = ("cryptography", "cffi", "pycparser", "paramiko", "bcrypt", "pyn
 # What it needs to send to an S3 store, too, and what makes it faster.
 S3_PROJECTS = ("boto3", "botocore", "jmespath", "s3transfer", "python_dateutil", "six", "urllib3")
 OPTIONAL_PROJECTS = ("isal", "pybase64")
+SSH = "/etc/log-archive/ssh"
+# The store of a host on archive1, as inventories state it.
+SFTP_STORE = {
+    "type": "sftp",
+    "host": "{{ hostvars['archive1'].ansible_host }}",
+    "user": "{{ inventory_hostname | infra_ops.log_archive.sftp_account }}",
+    "path": "/archive",
+    "private_key_file": SSH + "/id_ed25519",
+    "known_hosts_file": SSH + "/known_hosts",
+}
 PLACES = ("etc", "home", "opt", "root", "srv", "tmp", "usr/local", "var")
 Snapshot = t.Dict[str, t.Tuple[t.Any, ...]]
 # By path, inode, size and times; the kernel alone sets the time of change, so a file that has all of them still has its content.
 _digests: t.Dict[t.Tuple[t.Any, ...], str] = {}
+
+
+def hour(ago: int) -> str:
+    """The name of the log of a past hour."""
+    return (datetime.now(timezone.utc) - timedelta(hours=ago)).strftime("app.%Y%m%d.%H")
 
 
 class Played(t.NamedTuple):

@@ -18,11 +18,22 @@ import secrets
 import subprocess
 import threading
 import typing as t
-from datetime import datetime, timedelta, timezone
 
 import lab
 import pytest
-from fleet.roles import OPTIONAL_PROJECTS, S3_PROJECTS, SFTP_PROJECTS, Snapshot, as_user, difference, snapshot, wheels
+from fleet.roles import (
+    OPTIONAL_PROJECTS,
+    S3_PROJECTS,
+    SFTP_PROJECTS,
+    SFTP_STORE,
+    SSH,
+    Snapshot,
+    as_user,
+    difference,
+    hour,
+    snapshot,
+    wheels,
+)
 from lab.fleet import ADMIN
 from rigs import played
 
@@ -31,7 +42,6 @@ CHECK, SITE = played.plays("fleet.md", "site")
 MANAGED = ("web1", "files1")
 WITH_SFTP = ("web1",)
 COMMAND = "/usr/local/bin/log-archive"
-SSH = "/etc/log-archive/ssh"
 LOGS = "/var/log/app"
 LIVE = "/var/log/live"
 DATABASES = "/srv/streams"
@@ -54,11 +64,6 @@ FOLLOWS = {
     "Start the followers, now and at boot",
     "Reload sshd without a service manager",
 }
-
-
-def hour(ago: int) -> str:
-    """The name of the log of a past hour."""
-    return (datetime.now(timezone.utc) - timedelta(hours=ago)).strftime("app.%Y%m%d.%H")
 
 
 class Site:
@@ -95,14 +100,6 @@ class Site:
         return path
 
     def write_inventory(self, **retention: t.Any) -> pathlib.Path:
-        sftp = {
-            "type": "sftp",
-            "host": "{{ hostvars['archive1'].ansible_host }}",
-            "user": "{{ inventory_hostname | infra_ops.log_archive.sftp_account }}",
-            "path": "/archive",
-            "private_key_file": SSH + "/id_ed25519",
-            "known_hosts_file": SSH + "/known_hosts",
-        }
         s3 = {
             "type": "s3",
             "bucket": self.bucket,
@@ -119,7 +116,7 @@ class Site:
         }
         variables = {
             "log_archive_jobs": {"app": job},
-            "log_archive_stores": {"sftp": sftp, "s3": s3},
+            "log_archive_stores": {"sftp": SFTP_STORE, "s3": s3},
             "log_archive_escrow": str(self.escrow),
             # Its folder is that of all tests.
             "log_archive_witness": "%s-witness" % self.escrow,

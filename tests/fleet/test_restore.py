@@ -20,6 +20,7 @@ import typing as t
 import lab
 import pytest
 import yaml
+from fleet.roles import SFTP_STORE
 from rigs import played
 
 ESCROW_SECRET = "correct horse battery staple"
@@ -48,14 +49,7 @@ def lost(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_fact
     fleet: lab.Fleet = start_part(lab.fleet(folder / "fleet", light=("web1", "archive1"), libraries=True))
     stores = {
         "local": {"type": "file", "path": "/var/backups/log-archive"},
-        "server": {
-            "type": "sftp",
-            "host": "{{ hostvars['archive1'].ansible_host }}",
-            "user": "{{ inventory_hostname | infra_ops.log_archive.sftp_account }}",
-            "path": "/archive",
-            "private_key_file": "/etc/log-archive/ssh/id_ed25519",
-            "known_hosts_file": "/etc/log-archive/ssh/known_hosts",
-        },
+        "server": SFTP_STORE,
     }
     variables = {
         "log_archive_escrow": str(folder / "escrow"),

@@ -15,13 +15,12 @@ import typing as t
 
 import lab
 import pytest
-from fleet.roles import SFTP_PROJECTS, difference, snapshot, wheels
+from fleet.roles import SFTP_PROJECTS, SFTP_STORE, difference, snapshot, wheels
 from lab.fleet import ADMIN
 from rigs import played
 
 LOGS = "/var/log/app"
 HOURS = ["app.20240112.%02d" % hour for hour in range(3)]
-SSH = "/etc/log-archive/ssh"
 TASKS = played.tasks()
 
 pytestmark = pytest.mark.xdist_group("newest_site")
@@ -36,14 +35,6 @@ class Site:
         for name in HOURS:
             self.host.run(["install", "-D", "-m", "640", "-g", "adm", "/dev/stdin", "%s/%s" % (LOGS, name)], input=name * 100)
         self.fresh = snapshot(self.host)
-        sftp = {
-            "type": "sftp",
-            "host": "{{ hostvars['archive1'].ansible_host }}",
-            "user": "{{ inventory_hostname | infra_ops.log_archive.sftp_account }}",
-            "path": "/archive",
-            "private_key_file": SSH + "/id_ed25519",
-            "known_hosts_file": SSH + "/known_hosts",
-        }
         job = {
             "select": {"paths": [LOGS], "patterns": ["app.%Y%m%d.%H"]},
             "schedule": {"at": "04:00 daily", "spread": "10m"},
@@ -51,7 +42,7 @@ class Site:
         }
         variables = {
             "log_archive_jobs": {"app": job},
-            "log_archive_stores": {"sftp": sftp},
+            "log_archive_stores": {"sftp": SFTP_STORE},
             "log_archive_escrow": str(escrow),
             "log_archive_witness": "%s-witness" % escrow,
             "log_archive_escrow_vault_secret": "correct horse battery staple",

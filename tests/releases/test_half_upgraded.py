@@ -17,10 +17,10 @@ import re
 import subprocess
 import sys
 import typing as t
-from datetime import datetime, timedelta, timezone
 
 import lab
 import pytest
+from fleet.roles import SFTP_STORE, hour
 from rigs import played
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
@@ -30,7 +30,6 @@ LOGS = "/var/log/app"
 LOCAL = "/srv/archives"
 KEYRING = "/etc/log-archive/keyring"
 DOCUMENT = "/etc/log-archive/jobs.d/app.json"
-SSH = "/etc/log-archive/ssh"
 SPOOL = "/var/spool/log-archive"
 OLD, NEW = "web1", "web2"
 OTHER_VERSION = "the command log-archive on this host has another version than the controller."
@@ -60,11 +59,6 @@ def upgraded(folder: pathlib.Path) -> t.Tuple[pathlib.Path, pathlib.Path]:
     return first, later
 
 
-def hour(ago: int) -> str:
-    """The name of the log of a past hour."""
-    return (datetime.now(timezone.utc) - timedelta(hours=ago)).strftime("app.%Y%m%d.%H")
-
-
 class Half:
     """The hosts, and the playbooks of both versions with one inventory."""
 
@@ -75,14 +69,6 @@ class Half:
         self.folder = folder
         self.hours = [hour(ago) for ago in range(7)]
         self.logs: t.Dict[str, bytes] = {}
-        sftp = {
-            "type": "sftp",
-            "host": "{{ hostvars['archive1'].ansible_host }}",
-            "user": "{{ inventory_hostname | infra_ops.log_archive.sftp_account }}",
-            "path": "/archive",
-            "private_key_file": SSH + "/id_ed25519",
-            "known_hosts_file": SSH + "/known_hosts",
-        }
         job = {
             "select": {"paths": [LOGS], "patterns": ["app.%Y%m%d.%H"], "period": "hour", "catch_up": "7d"},
             # Only the plays run it.
@@ -91,7 +77,7 @@ class Half:
         }
         variables = {
             "log_archive_jobs": {"app": job},
-            "log_archive_stores": {"sftp": sftp, "local": {"type": "file", "path": LOCAL}},
+            "log_archive_stores": {"sftp": SFTP_STORE, "local": {"type": "file", "path": LOCAL}},
             "log_archive_escrow": str(folder / "escrow"),
             "log_archive_witness": str(folder / "witness"),
             "log_archive_escrow_vault_secret": "correct horse battery staple",

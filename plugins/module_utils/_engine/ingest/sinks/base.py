@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from abc import ABC, abstractmethod
 
@@ -58,6 +59,15 @@ class RowRefusedError(SinkError):
     """The database refuses a value of the transaction. Nothing of it is stored."""
 
     kind = "row_refused"
+
+
+def named_in(pattern: str, message: str, text: str, otherwise: str) -> str:
+    """``text`` with the names of tables, columns or rights that a message of a server has in the groups of ``pattern``.
+
+    Nothing else of the message is shown: it may hold values. otherwise: if the pattern does not match.
+    """
+    found = re.search(pattern, message)
+    return text % tuple(name.replace("`", "") for name in found.groups()) if found else otherwise
 
 
 def nothing() -> None:

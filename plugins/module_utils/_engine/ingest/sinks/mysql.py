@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import typing as t
 
 from ...base.libraries import needed
 from ...base.units import parse_duration
 from ...config.sink_spec import is_local
-from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
+from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, named_in
 from .copy_text import prepared_text
 from .load_data import load
 from .schema import MYSQL
@@ -195,6 +194,7 @@ class MysqlSink(SqlSink):
         """The error as one of ours. Messages of the server can hold values, so only their number and our words are shown."""
         errors = self._errors
         number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+        message = str(error.args[1]) if len(error.args) > 1 else ""
         if isinstance(error, (UnicodeEncodeError, errors.DataError)) or number in (TOO_LARGE, *REFUSED):
             return RowRefusedError("the database refuses a value (error %d)" % number, self.name)
         if isinstance(error, errors.IntegrityError):
@@ -216,15 +216,15 @@ class MysqlSink(SqlSink):
             hint = "Create it, and grant the rights"
             return SinkDeniedError("there is no such database, or %s has no right to it (error %d)" % (self._user, number), self.name, hint)
         if number in RIGHTS:
-            what = _named(r"(\w+) command denied .* for table [`']?([\w.`]+)", error, "the right %s to %s", "a right to a table")
+            what = named_in(r"(\w+) command denied .* for table [`']?([\w.`]+)", message, "the right %s to %s", "a right to a table")
             hint = "Grant SELECT, INSERT and UPDATE on all tables of the stream"
             return SinkDeniedError("%s lacks %s (error %d)" % (self._user, what, number), self.name, hint)
         if number == NO_DEFAULT:
-            altered = self._not_filled(_named(r"Field '(\w+)'", error, "%s", ""))
+            altered = self._not_filled(named_in(r"Field '(\w+)'", message, "%s", ""))
             if altered is not None:
                 return altered
         if number in ALTERED or isinstance(error, (errors.ProgrammingError, errors.NotSupportedError)):
-            what = _named(r"(?:Table|column) '([\w.]+)'", error, ": %s", "")
+            what = named_in(r"(?:Table|column) '([\w.]+)'", message, ": %s", "")
             hint = "'log-archive ingest --print-schema' prints the tables as they must be"
             return SinkError("a table or column is missing or was altered%s (error %d)" % (what, number), self.name, hint)
         if number in READ_ONLY:
@@ -233,12 +233,6 @@ class MysqlSink(SqlSink):
             return SinkUnavailableError("the database cannot take lines now (error %d)" % number, self.name)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "error %d" % number
         return SinkUnavailableError("the database cannot be reached (%s)" % reason, self.name)
-
-
-def _named(pattern: str, error: Exception, text: str, otherwise: str) -> str:
-    """``text`` with the names of tables, columns or rights that a message has. Nothing else of it is shown: it may hold values."""
-    found = re.search(pattern, str(error.args[1]) if len(error.args) > 1 else "")
-    return text % tuple(name.replace("`", "") for name in found.groups()) if found else otherwise
 
 
 def _tls_problem(error: Exception) -> str:

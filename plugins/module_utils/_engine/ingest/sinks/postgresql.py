@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import typing as t
 
 from ...base.libraries import needed
 from ...base.net import system_ca
 from ...base.units import parse_duration
 from ...config.sink_spec import is_local
-from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError
+from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, named_in
 from .copy_text import prepared_text, text_of
 from .pg_connection import limited
 from .schema import POSTGRESQL
@@ -164,7 +163,7 @@ class PostgresqlSink(SqlSink):
             return SinkDeniedError("the server refuses the user %s (%s)" % (self._user, text), self.name, hint)
         if code in RIGHT:
             pattern = r"permission denied for (?:table|schema|relation|sequence) \"?(\w+)"
-            what = _named(pattern, error, "a right to %s", "a right to a table or schema")
+            what = named_in(pattern, str(error), "a right to %s", "a right to a table or schema")
             hint = "Grant USAGE on the schema, and SELECT, INSERT and UPDATE on all tables of the stream"
             return SinkDeniedError("%s lacks %s (error %s)" % (self._user, what, code), self.name, hint)
         if code == "25006":
@@ -173,12 +172,6 @@ class PostgresqlSink(SqlSink):
             return SinkUnavailableError("the database cannot be reached (%s)" % text, self.name)
         if code.startswith(PASSING):
             return SinkUnavailableError("the database cannot take lines now (%s)" % text, self.name)
-        what = _named(r"(?:relation|column) \"([\w.]+)\"", error, ": %s", "")
+        what = named_in(r"(?:relation|column) \"([\w.]+)\"", str(error), ": %s", "")
         hint = "'log-archive ingest --print-schema' prints the tables as they must be"
         return SinkError("a table or column is missing or was altered%s (error %s)" % (what, code), self.name, hint)
-
-
-def _named(pattern: str, error: Exception, text: str, otherwise: str) -> str:
-    """``text`` with the name of a table, schema or column that a message has. Nothing else of it is shown: it may hold values."""
-    found = re.search(pattern, str(error))
-    return text % found.group(1) if found else otherwise
