@@ -88,7 +88,9 @@ def test_rows_positions_rejected_lines_and_gaps(tmp_path, place) -> None:
         assert sink.commit(Batch(100, moved, {}, [bad], [gap, gap])) == moved
         assert (sink.open_generations(), sink.generations_like("aa" * 16)) == ([], [moved])
         assert (sink.rejected(None, 10), sink.rejected((moved.id, 100), 10)) == ([base.StoredLine(moved.id, bad)], [])
-        assert (sink.gaps(5), sink.totals()) == ([(FILE.path, gap)], base.Totals(2, 1, 1, 0))
+        totals = sink.totals()
+        assert totals == base.Totals(2, 1, 1, 0, totals.gap_at) and totals.gap_at > 0
+        assert [Gap(*found) for found in sink.select("SELECT line_offset, bytes, kind, detail FROM ingest_gap")] == [gap]
         # A position that does not change is one row that was found.
         assert sink.commit(Batch(200, moved, {})) == moved
         assert sink.store_rejected(moved.id, 100, "sftpgo_transfer", row(wanted, 3)) is True

@@ -25,6 +25,7 @@ _KEY = {"2": "a mistake in a job document or on the command line, or a key is mi
 _STREAM = {"2": "a mistake in a stream document or on the command line"}
 _PRUNED = {"3": "partly done: a guard refused to prune a store"}
 _INTERRUPTED = {SIGNALS: "interrupted by SIGHUP, SIGINT (Ctrl-C) or SIGTERM"}
+_CONTINUED = {SIGNALS: _INTERRUPTED[SIGNALS] + "; the next call continues"}
 _AT_ONCE = {"1": "failed, or the result cannot be printed (a full disk)", **_INTERRUPTED}
 
 OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
@@ -69,7 +70,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
         },
     ),
     "prune": ("012345", _PRUNED),
-    "sync": ("012345", {"3": "partly done: something was not copied; the next call continues"}),
+    "sync": ("012345", {"3": "partly done: something was not copied; the next call continues", **_CONTINUED}),
     "key": ("012", {**_KEY, **_AT_ONCE}),
     "key new-identity": ("012", {"2": "a mistake on the command line", **_AT_ONCE}),
     "key unwrap": ("0124", {**_KEY, **_AT_ONCE}),
@@ -90,8 +91,9 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
         {
             "0": "every job and stream is fine",
             "1": "a run failed or is overdue, a store cannot be listed, a stream does not work, or the result cannot be printed",
-            "3": "archives wait or are lacking, a run was partly done, a prune was refused, lines of a stream were rejected, or something"
-            " is left of a job or store that no document names any more (see 'log-archive orphans --help')",
+            "3": "archives wait, are lacking or have an earlier name of the host, a run was partly done, a prune was refused, lines of a"
+            " stream were rejected or lost, or something is left of a job or store that no document names any more (see 'log-archive"
+            " orphans --help')",
             "4": "a store does not have what the catalog records, or the ledger is broken",
             **_INTERRUPTED,
         },
@@ -101,6 +103,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
         {
             "0": "nothing is left, or the action is done",
             "3": "something is left; send, remove-archives: partly done",
+            **_CONTINUED,
         },
     ),
     "adopt": (
@@ -112,7 +115,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
             "3": "partly done: a name matches, and the object cannot be adopted; or the key of an archive is missing; the others were"
             " adopted",
             "4": "an archive is damaged, or a restore would refuse it; the others were adopted",
-            SIGNALS: "interrupted by SIGHUP, SIGINT (Ctrl-C) or SIGTERM; the next call goes on",
+            **_CONTINUED,
         },
     ),
     "drill": (
@@ -154,7 +157,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
             "3": "a file or folder cannot be read, or --rejected: lines are still rejected",
             **_STREAM,
             "5": "locked: the stream is followed already",
-            SIGNALS: "interrupted by SIGHUP, SIGINT (Ctrl-C) or SIGTERM; the next call goes on",
+            **_CONTINUED,
         },
     ),
     "streams": (
@@ -162,7 +165,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
         {
             "1": "a sink cannot be used, nothing was stored yet, or one more rotation loses lines",
             **_STREAM,
-            "3": "lines were rejected, documents wait for long, or something cannot be read",
+            "3": "lines were rejected, or lost at the source in the last day, documents wait for long, or something cannot be read",
             **_INTERRUPTED,
         },
     ),
@@ -200,6 +203,12 @@ def of(command: t.Optional[str]) -> t.Dict[str, str]:
         return COMMON
     codes, meanings = OF[command]
     return {code: meanings.get(code, COMMON[code]) for code in [*codes, SIGNALS]}
+
+
+def after_signal(command: str) -> t.Optional[str]:
+    """What completes the work of a command that a signal ended, as a sentence; None if nothing does."""
+    rest = of(command)[SIGNALS].partition("; ")[2]
+    return rest[:1].upper() + rest[1:] or None
 
 
 def epilog(command: t.Optional[str], width: int) -> str:

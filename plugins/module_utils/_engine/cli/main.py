@@ -31,7 +31,7 @@ def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
     try:
         code = _run(arguments)
     except KeyboardInterrupt as error:
-        code = _report(signals.InterruptedRunError(error), arguments)
+        code = _report(signals.InterruptedRunError(error, _rest_of(arguments)), arguments)
     return output.end(code)
 
 
@@ -59,6 +59,14 @@ def _run(arguments: t.Sequence[str]) -> int:
         return t.cast(int, left.code)
     except Exception as error:
         return _report(output.typed_error(error), arguments)
+
+
+def _rest_of(arguments: t.Sequence[str]) -> t.Optional[str]:
+    """What completes the work of a call that was interrupted; None if nothing does."""
+    from . import exit_codes, parser
+
+    command = parser.command_of(arguments)
+    return None if command is None else exit_codes.after_signal(command)
 
 
 def parse(arguments: t.Sequence[str]) -> argparse.Namespace:

@@ -290,6 +290,13 @@ def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
     return parser.parse_intermixed_args(rest) if name in WITH_OPTIONAL_ARGUMENTS else parser.parse_args(rest)
 
 
+def command_of(arguments: t.Sequence[str]) -> t.Optional[str]:
+    """The command of COMMANDS that a call names; None if it names none."""
+    first, rest = _command_of(arguments)
+    both = "%s %s" % (first, _command_of(rest)[0])
+    return both if both in COMMANDS else first if first in COMMANDS else None
+
+
 def parser_of(name: str) -> argparse.ArgumentParser:
     """The parser of a command of COMMANDS, which sets the function to run as ``call``."""
     add_options, call = COMMANDS[name][1]()

@@ -27,13 +27,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 class InterruptedRunError(LogArchiveError):
-    """The same, as the error that ends the command."""
+    """The same, as the error that ends the command. hint: what becomes of the rest of its work."""
 
     kind = "interrupted"
 
-    def __init__(self, error: KeyboardInterrupt) -> None:
+    def __init__(self, error: KeyboardInterrupt, hint: t.Optional[str] = None) -> None:
         number = error.number if isinstance(error, Interrupted) else signal.SIGINT
-        super().__init__("interrupted by %s" % NAMES[number], hint="The next run completes what is left")
+        super().__init__("interrupted by %s" % NAMES[number], hint=hint)
         self.exit_code = EXIT_SIGNAL + number
 
 

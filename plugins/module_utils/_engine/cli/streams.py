@@ -34,7 +34,7 @@ def add_ingest_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("streams", metavar="STREAM", nargs="*", help="name of a stream, or path of its document")
     parser.add_argument("--all", action="store_true", help="every stream")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--rejected", action="store_true", help="try the lines again that were rejected, instead of reading new ones")
+    what.add_argument("--rejected", action="store_true", help="try rejected lines again, instead of reading new ones")
     what.add_argument("--dry-run", action="store_true", help="show how many lines would be stored, and change nothing")
     what.add_argument(
         "--print-schema",

@@ -12,6 +12,7 @@ from ..archive.naming import MANIFEST_SUFFIX, archive_key, head_of, is_archive_k
 from ..base import globs
 from ..base.errors import ConfigError
 from ..base.periods import NamePattern, Period, compile_pattern
+from ..stores.base import is_key
 from ..stores.layout import LONGEST_ADOPTED, adopted_name
 
 if t.TYPE_CHECKING:
@@ -67,10 +68,13 @@ class Template:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        if not text or any(part in ("", ".", "..") for part in text.split("/")):
+        if not is_key(text):
             hint = "Give the name below the root of the store, as in old/%Y%d%m.tgz, without the path of the store"
             raise ConfigError(
-                "no object of a store has such a name: it is empty, or a part between slashes is empty, '.' or '..'", repr(text), hint
+                "no object of a store has such a name: it is empty or that of an unfinished upload, or a part between slashes is empty,"
+                " '.' or '..'",
+                repr(text),
+                hint,
             )
         self._pattern = compile_pattern(text, use_regex=False)
         if self._pattern.unit is None:

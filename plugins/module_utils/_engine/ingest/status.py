@@ -27,6 +27,8 @@ if t.TYPE_CHECKING:
 
 LONG_WAIT = 60.0
 """Seconds without a new line, after which documents that still wait are reported."""
+RECENT_GAP = 86400.0
+"""Seconds for which a gap is a problem of the stream, as in the alert LogArchiveStreamGap; later its time is still shown."""
 
 
 def of(document: StreamDocument, now: t.Optional[float] = None) -> t.List[StreamRow]:
@@ -50,7 +52,8 @@ def blank(document: StreamDocument, sink: str) -> StreamRow:
 def _blank(stream: str, host: str, sink: str) -> StreamRow:
     return {
         "stream": stream, "host": host, "sink": sink, "files": 0, "position": [], "lines": 0,
-        "read_at": None, "lag_bytes": 0, "lag_seconds": 0.0, "waiting": 0, "rejected": 0, "gaps": 0, "gap_bytes": 0, "rotations_left": None,
+        "read_at": None, "lag_bytes": 0, "lag_seconds": 0.0, "waiting": 0, "rejected": 0, "gaps": 0, "gap_bytes": 0, "gap_at": None,
+        "rotations_left": None,
         "warnings": [], "error": None, "state": "nothing was stored yet", "exit_code": EXIT_FAILED,
     }  # fmt: skip
 
@@ -60,7 +63,8 @@ def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> Stre
     try:
         with contextlib.closing(DrySink(options, document)) as sink:
             totals = sink.totals()
-            row["lines"], row["rejected"], row["gaps"], row["gap_bytes"] = totals
+            row["lines"], row["rejected"], row["gaps"], row["gap_bytes"] = totals[:4]
+            row["gap_at"] = _utc(totals.gap_at)
             row["waiting"] = sink.waiting
             generations = sink.open_generations()
             source = source_of(document, generations, sink.generations_like)
@@ -71,12 +75,16 @@ def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> Stre
                 else:
                     _measure_journal(row, t.cast("JournalTracker", source), now)
             read_at = max((each.read_at for each in generations), default=0.0)
-            row["read_at"] = format_utc(datetime.fromtimestamp(read_at, timezone.utc)) if read_at else None
+            row["read_at"] = _utc(read_at)
     except LogArchiveError as error:
         row["error"] = row["state"] = str(error)
         return row
-    row["state"], row["exit_code"] = _judge(row, read_at < now - LONG_WAIT)
+    row["state"], row["exit_code"] = _judge(row, read_at < now - LONG_WAIT, totals.gap_at > now - RECENT_GAP)
     return row
+
+
+def _utc(seconds: float) -> t.Optional[str]:
+    return format_utc(datetime.fromtimestamp(seconds, timezone.utc)) if seconds else None
 
 
 def _measure(row: StreamRow, tracker: Tracker, backups: t.Optional[int], now: float) -> None:
@@ -120,15 +128,18 @@ def _rotations_left(files: t.Sequence[File], folder: str, backups: int) -> int:
     return max(0, backups - max(unread, default=0))
 
 
-def _judge(row: StreamRow, is_idle: bool) -> t.Tuple[str, int]:
+def _judge(row: StreamRow, is_idle: bool, has_new_gap: bool) -> t.Tuple[str, int]:
     if row["rotations_left"] is not None and row["rotations_left"] < 1:
         return "the next rotation of the source removes lines that were not read", EXIT_FAILED
     if row["warnings"]:
         return "cannot read %s" % row["warnings"][0], EXIT_PARTLY
     if row["waiting"] and is_idle:
         return "documents wait to be sent", EXIT_PARTLY
+    lost = "the source lost lines, last noticed at %s" % row["gap_at"]
+    if has_new_gap:
+        return lost, EXIT_PARTLY
     if row["rejected"]:
         return "lines were rejected", EXIT_PARTLY
     if not row["lines"]:
         return "nothing was stored yet", EXIT_FAILED
-    return "fine", EXIT_DONE
+    return "fine; %s" % lost if row["gaps"] else "fine", EXIT_DONE

@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
     from ..state.catalog import Catalog
     from ..stores.base import Store
 
-ACCEPT = "If you know why, run 'log-archive ledger accept %s', which enters it in the ledger"
+ACCEPT = "If you know why, run 'log-archive ledger accept %s --reason TEXT', which enters it in the ledger"
 
 
 class Finding(t.NamedTuple):

@@ -149,7 +149,7 @@ def _rewrapped(manifest: Manifest, authenticated: t.Optional[bool], trust: Trust
         raise IntegrityError(
             "nothing proves that this host made the archive: the ledger has no entry of it",
             subject,
-            "Look where it comes from. 'log-archive ledger accept' enters it",
+            "Find out where it comes from. 'log-archive ledger accept' enters it",
         )
     name = bound_name(manifest["host"], manifest["job"], manifest["archive"]["name"])
     new = envelope.rewrapped(name, wanted.add, wanted.remove)

@@ -92,6 +92,13 @@ class Counts:
         query = "SELECT COALESCE(SUM(size), 0) FROM sources INDEXED BY sources_by_archive WHERE archive >= 0 AND (%s OR %s)"
         return archives, size, self._database.execute(query % (verified % "sources.archive", spooled), (job, job))[0][0]
 
+    def of_other_hosts(self, job: str, host: str) -> t.Dict[str, int]:
+        """How many archives of a job are verified in a store under the name of another host: {host: number}."""
+        # With two ranges of the index nothing is read if there are none.
+        query = "SELECT host, COUNT(DISTINCT archive) FROM copies WHERE job = ? AND host %s ? AND state = 'verified' GROUP BY host"
+        values = (job, host, job, host)
+        return dict(t.cast(t.List[t.Tuple[str, int]], self._database.execute("%s UNION ALL %s" % (query % "<", query % ">"), values)))
+
     def by_period(self, job: str, start: str, end: str) -> t.List[PeriodCount]:
         """The archives of a job with a period that touches this time (ISO 8601, UTC), counted by period and state.
 

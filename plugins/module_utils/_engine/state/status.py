@@ -60,8 +60,8 @@ if t.TYPE_CHECKING:
         prune_refused_runs: {store: in how many runs in a row}. running: a run of the job is active: its lock is held. findings,
         unreachable: see ``add_findings``. exit_code: 0 the job is fine; 1 the last run failed or was killed, the last success is too old,
         a store cannot be listed, or prunes were refused too often; 3 the last run was partly done, archives wait for a store, a store
-        lacks some, or a prune was refused; 4 a store does not have what the catalog records, or the ledger is broken. ledger: where the
-        ledger of the job ends (see ``ledger.chain.Head``); None without one.
+        lacks some, some have the name of another host, or a prune was refused; 4 a store does not have what the catalog records, or the
+        ledger is broken. ledger: where the ledger of the job ends (see ``ledger.chain.Head``); None without one.
         """
 
         job: str
@@ -205,6 +205,13 @@ def add_lacking(row: StatusRow, lacking: t.Dict[str, int]) -> None:
     if lacking:
         counts = ", ".join("%s (%d)" % item for item in lacking.items())
         _add_problem(row, EXIT_PARTLY, "stores lack archives that the job keeps: %s; 'log-archive sync' copies them" % counts)
+
+
+def add_other_hosts(row: StatusRow, others: t.Mapping[str, int]) -> None:
+    """Add how many archives stores hold under the name of another host: {host: number of archives}."""
+    for name, count in others.items():
+        text = "%d archive(s) have the name of the host %s, and no run prunes them; if the host was renamed, set 'host: %s' in the job"
+        _add_problem(row, EXIT_PARTLY, text % (count, name, name))
 
 
 def add_ledger(row: StatusRow, head: t.Optional[Head], broken: t.Optional[LogArchiveError]) -> None:

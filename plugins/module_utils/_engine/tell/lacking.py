@@ -13,6 +13,7 @@ import contextlib
 import typing as t
 from datetime import datetime, timezone
 
+from ..archive.naming import host_name
 from ..state import catalog as catalogs, status
 
 if t.TYPE_CHECKING:
@@ -22,14 +23,16 @@ if t.TYPE_CHECKING:
 
 
 def status_of(document: JobDocument, max_age: t.Optional[float] = None, now: t.Optional[datetime] = None) -> StatusRow:
-    """The status of one job (see ``state.status.of``), with what its stores lack."""
+    """The status of one job (see ``state.status.of``), with what its stores lack and what they hold under an earlier name of the host."""
     row = status.of(document, max_age, now)
     if catalogs.exists(document["state"]):
         with contextlib.closing(catalogs.reading(document)) as catalog:
             lacking = {store["name"]: lacking_in(document, store, catalog, now) for store in document["stores"]}
+            others = catalog.counts.of_other_hosts(document["name"], host_name(document["host"]))
         # What is begun is in the backlog.
         found = {name: sum(not one.begun for one in lacked) for name, lacked in lacking.items()}
         status.add_lacking(row, {name: count for name, count in found.items() if count})
+        status.add_other_hosts(row, others)
     return row
 
 

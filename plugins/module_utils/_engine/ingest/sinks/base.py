@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from ...base.errors import DiskFullError, LogArchiveError
 
 if t.TYPE_CHECKING:
-    from ..checkpoint import Batch, Gap, Generation, Rejected
+    from ..checkpoint import Batch, Generation, Rejected
 
 
 class SinkError(LogArchiveError):
@@ -70,6 +70,15 @@ def named_in(pattern: str, message: str, text: str, otherwise: str) -> str:
     return text % tuple(name.replace("`", "") for name in found.groups()) if found else otherwise
 
 
+def altered_table(name: str, stream: str, what: str, code: t.Union[int, str]) -> SinkError:
+    """The error of a table or column that is missing, or is not as this software made it.
+
+    name: of the database. what: ": " and the name of the table or column, "" if the server does not state it. code: of the error.
+    """
+    hint = "'log-archive ingest %s --print-schema' prints the expected tables" % stream
+    return SinkError("a table or column is missing or was altered%s (error %s)" % (what, code), name, hint)
+
+
 def nothing() -> None:
     """Do nothing."""
 
@@ -82,12 +91,14 @@ class StoredLine(t.NamedTuple):
 
 
 class Totals(t.NamedTuple):
-    """What a sink has of a stream. rejected: lines that wait to be tried again; gap_bytes: of the gaps with a known length."""
+    """What a sink has of a stream. rejected: lines that wait to be tried again; gap_bytes: of the gaps with a known length; gap_at: when
+    the last gap was noticed, in Unix seconds, 0 without one."""
 
     lines: int
     rejected: int
     gaps: int
     gap_bytes: int
+    gap_at: float
 
 
 class Sink(ABC):
@@ -130,10 +141,6 @@ class Sink(ABC):
     @abstractmethod
     def totals(self) -> Totals:
         """Counts of the stream and host."""
-
-    @abstractmethod
-    def gaps(self, limit: int) -> t.List[t.Tuple[str, Gap]]:
-        """The newest gaps with the paths of their generations."""
 
     trouble: t.Optional[SinkError] = None
     """Why documents wait to be sent, for a sink that sends them."""

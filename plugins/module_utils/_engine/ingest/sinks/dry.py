@@ -12,7 +12,7 @@ from .opening import open_sink
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions, StreamDocument
-    from ..checkpoint import Batch, Gap, Generation
+    from ..checkpoint import Batch, Generation
     from .base import StoredLine
     from .sql import SqlSink
 
@@ -44,10 +44,7 @@ class DrySink(Sink):
         return True
 
     def totals(self) -> Totals:
-        return Totals(0, 0, 0, 0) if self._sink is None else self._sink.totals()
-
-    def gaps(self, limit: int) -> t.List[t.Tuple[str, Gap]]:
-        return [] if self._sink is None else self._sink.gaps(limit)
+        return Totals(0, 0, 0, 0, 0.0) if self._sink is None else self._sink.totals()
 
     @property
     def waiting(self) -> int:

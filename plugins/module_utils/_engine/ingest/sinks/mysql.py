@@ -11,7 +11,7 @@ import typing as t
 from ...base.libraries import needed
 from ...base.units import parse_duration
 from ...config.sink_spec import is_local
-from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, named_in
+from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, altered_table, named_in
 from .copy_text import prepared_text
 from .load_data import load
 from .schema import MYSQL
@@ -225,8 +225,7 @@ class MysqlSink(SqlSink):
                 return altered
         if number in ALTERED or isinstance(error, (errors.ProgrammingError, errors.NotSupportedError)):
             what = named_in(r"(?:Table|column) '([\w.]+)'", message, ": %s", "")
-            hint = "'log-archive ingest --print-schema' prints the tables as they must be"
-            return SinkError("a table or column is missing or was altered%s (error %d)" % (what, number), self.name, hint)
+            return altered_table(self.name, self.stream, what, number)
         if number in READ_ONLY:
             return SinkUnavailableError("the database is read-only (error %d)" % number, self.name)
         if number and number not in CLIENT:

@@ -27,7 +27,7 @@ def open_sink(options: SinkOptions, document: StreamDocument, create: bool = Tru
     if not create and options["path"] is not None and not os.path.exists(options["path"]):
         if not os.path.isdir(os.path.dirname(options["path"])):
             raise SinkError("the folder of the database does not exist", options["path"], "Create it")
-        raise NoSchemaError("the database does not exist yet", options["path"], "'log-archive ingest' creates it")
+        raise NoSchemaError("the database does not exist yet", options["path"], "'log-archive ingest %s' creates it" % document["name"])
     if options["ca_bundle"] is not None:
         _check_bundle(options["ca_bundle"])
     made = KINDS[options["type"]]()(options, document["name"], host_name(document["host"]), tables_of(document), create)

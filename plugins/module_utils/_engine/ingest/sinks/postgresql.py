@@ -12,7 +12,7 @@ from ...base.libraries import needed
 from ...base.net import system_ca
 from ...base.units import parse_duration
 from ...config.sink_spec import is_local
-from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, named_in
+from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkFullError, SinkUnavailableError, altered_table, named_in
 from .copy_text import prepared_text, text_of
 from .pg_connection import limited
 from .schema import POSTGRESQL
@@ -173,5 +173,4 @@ class PostgresqlSink(SqlSink):
         if code.startswith(PASSING):
             return SinkUnavailableError("the database cannot take lines now (%s)" % text, self.name)
         what = named_in(r"(?:relation|column) \"([\w.]+)\"", str(error), ": %s", "")
-        hint = "'log-archive ingest --print-schema' prints the tables as they must be"
-        return SinkError("a table or column is missing or was altered%s (error %s)" % (what, code), self.name, hint)
+        return altered_table(self.name, self.stream, what, code)

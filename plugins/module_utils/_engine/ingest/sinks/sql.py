@@ -14,7 +14,7 @@ from ..checkpoint import Gap, Rejected
 from ..records.tables import Columns, Table, columns_of
 from .base import ConflictError, NoSchemaError, RowRefusedError, Sink, SinkDeniedError, SinkError, StoredLine, Totals, nothing
 from .mapping import Mapping
-from .rows import COLUMNS, generation_of, path_of_text, row_of
+from .rows import COLUMNS, generation_of, row_of
 from .schema import (
     GAP,
     GENERATION,
@@ -129,7 +129,8 @@ class SqlSink(SqlDriver):
             # Without them everything can be read nevertheless.
             missing = [name for name in missing if name not in sums]
         if missing and not create:
-            raise NoSchemaError("the tables do not exist yet (%s)" % ", ".join(missing), self.name, "'log-archive ingest' creates them")
+            hint = "'log-archive ingest %s' creates them" % self.stream
+            raise NoSchemaError("the tables do not exist yet (%s)" % ", ".join(missing), self.name, hint)
         if missing:
             with self._transaction():
                 for name in missing:
@@ -145,7 +146,8 @@ class SqlSink(SqlDriver):
             self._change(statement)
         except SinkDeniedError as error:
             text = "the table %s does not exist, and the user may not create it (%s)" % (table, error.message)
-            raise SinkDeniedError(text, self.name, "As an administrator, run the output of 'log-archive ingest --print-schema'") from error
+            hint = "As an administrator, run the output of 'log-archive ingest %s --print-schema'" % self.stream
+            raise SinkDeniedError(text, self.name, hint) from error
 
     def _sum_up_old_rows(self) -> None:
         """Add the rows that an older version stored for this stream and host to the hourly tables, a generation at a time."""
@@ -282,7 +284,7 @@ class SqlSink(SqlDriver):
             raise ConflictError("another process moved the position of %s" % generation.place.path, self.name)
         return generation
 
-    # -- rejected lines, gaps, counts ---------------------------------------------------------------------------------
+    # -- rejected lines, counts ---------------------------------------------------------------------------------------
 
     def rejected(self, after: t.Optional[t.Tuple[int, int]], limit: int) -> t.List[StoredLine]:
         m = self.mark
@@ -324,17 +326,9 @@ class SqlSink(SqlDriver):
         lines = self._query("SELECT COALESCE(SUM(g.lines_read), 0) FROM %s g %s" % (GENERATION.name, of), values)[0][0]
         join = "JOIN %s g ON g.id = x.generation %s" % (GENERATION.name, of)
         rejected = self._query("SELECT COUNT(*) FROM %s x %s AND x.stored_at IS NULL" % (REJECTED.name, join), values)[0][0]
-        gaps = self._query("SELECT COUNT(*), COALESCE(SUM(x.bytes), 0) FROM %s x %s" % (GAP.name, join), values)[0]
-        return Totals(int(lines), int(rejected), int(gaps[0]), int(gaps[1]))
-
-    def gaps(self, limit: int) -> t.List[t.Tuple[str, Gap]]:
-        rows = self._query(
-            "SELECT g.path, x.line_offset, x.bytes, x.kind, x.detail FROM %s x JOIN %s g ON g.id = x.generation"
-            " WHERE g.stream = %s AND g.host = %s ORDER BY x.noticed_at DESC, x.generation, x.line_offset LIMIT %d"
-            % (GAP.name, GENERATION.name, self.mark, self.mark, limit),
-            (self.stream, self.host),
-        )
-        return [(path_of_text(row[0]), Gap(row[1], row[2], row[3], row[4])) for row in rows]
+        figures = "COUNT(*), COALESCE(SUM(x.bytes), 0), COALESCE(MAX(x.noticed_at), 0)"
+        gaps = self._query("SELECT %s FROM %s x %s" % (figures, GAP.name, join), values)[0]
+        return Totals(int(lines), int(rejected), int(gaps[0]), int(gaps[1]), float(gaps[2]))
 
 
 def _with_generation(generation: int, rows: Rows) -> Columns:

@@ -219,5 +219,5 @@ class Chain:
 
 BROKEN = (
     "Somebody changed the ledger, or its disk is damaged. Keep a copy of it, compare it with the witness and the stores, then run"
-    " 'log-archive ledger accept JOB', which keeps this one aside and begins a new one"
+    " 'log-archive ledger accept JOB --reason TEXT', which keeps this one aside and begins a new one"
 )

@@ -589,6 +589,25 @@ def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
         run(None, *wrong, code=2)
 
 
+@pytest.mark.parametrize(
+    ("call", "rest"),
+    [
+        ("run syslog", ". The next run completes what is left"),
+        ("--json ingest --all", ". The next call continues"),
+        ("search x", ""),
+        ("generate sftpgo logs", ""),
+        ("audit events trail", ""),
+        ("--help", ""),
+    ],
+)
+def test_a_command_that_is_interrupted_states_what_completes_its_work(monkeypatch, call, rest):
+    def interrupted(_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "parse", interrupted)
+    assert run(None, *call.split(), code=130).stderr == "log-archive: interrupted by SIGINT%s\n" % rest
+
+
 def test_restore_of_all_jobs_leaves_out_a_bad_document(host):
     run(host, "run", "--all")
     (host.folder / "jobs" / "another.json").write_text("{")

@@ -364,6 +364,12 @@ def test_a_lost_file_is_a_gap_with_its_bytes(tmp_path, logs) -> None:
     (logs / "sftpgo.log").unlink()
     result = follower.catch_up(document(tmp_path), sleep=lambda _seconds: None)
     assert (result["sinks"][0]["gaps"], result["sinks"][0]["gap_bytes"]) == (1, 2 * len(upload(1)) + 2)
+    write(logs / "sftpgo.log", 3)
+    follower.catch_up(document(tmp_path))
+    row = status.of(document(tmp_path))[0]
+    assert (row["state"], row["exit_code"]) == ("the source lost lines, last noticed at %s" % row["gap_at"], 3)
+    row = status.of(document(tmp_path), now=time.time() + status.RECENT_GAP)[0]
+    assert (row["state"], row["exit_code"]) == ("fine; the source lost lines, last noticed at %s" % row["gap_at"], 0)
 
 
 def test_a_glance_finds_lines_and_leaves_all_else_to_a_look(tmp_path, logs) -> None:

@@ -245,7 +245,19 @@ def test_a_name_with_two_dates_is_ambiguous(host) -> None:
     assert adopted(host, "dump-*-%Y%m%d.tgz")["exit_code"] == 0
 
 
-@pytest.mark.parametrize("template", ["", "/srv/archive/%Y%d%m.tgz", "../%Y%d%m.tgz", "./%Y%d%m.tgz", "%Y%d%m/", "old//%Y%d%m.tgz"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "",
+        "/srv/archive/%Y%d%m.tgz",
+        "../%Y%d%m.tgz",
+        "./%Y%d%m.tgz",
+        "%Y%d%m/",
+        "old//%Y%d%m.tgz",
+        ".log-archive-tmp-%Y%d%m.tgz",
+        "%Y%d%m\0.tgz",
+    ],
+)
 def test_a_template_that_matches_no_object_is_refused(template) -> None:
     with pytest.raises(ConfigError, match="no object of a store has such a name"):
         names.Template(template)
