@@ -4,15 +4,18 @@
 """Runs a job in forked children that kill themselves with SIGKILL at a chosen step. A program that reads its orders from standard input.
 
 A step is what may change the world: just before a function in C is called that is not one of Python's own types (a system call,
-SQLite, a library), and the begin and end of each function of a network store. The first and the second time that a run comes by each
-place in the engine count, in order. Everything is imported before the fork, so that a child costs milliseconds.
+SQLite, a library), and the begin and end of each function of a network store. A call that only reads, or changes this process alone, is
+no step: a run that is killed just after it leaves what one leaves that is killed just before it. The first and the second time that a run
+comes by each place in the engine count, in order. Everything is imported before the fork, so that a child costs milliseconds.
 
 One JSON object per line: {document, now, only_prune} and one of count (the steps), kill_at (a step's number), after (seconds, by the
-parent) or none of these (to the end). The answer, a line too: {killed, steps, recap, error}.
+parent), watch (a folder) or none of these (to the end). The answer, a line too: {killed, steps, recap, error}, and with watch also
+{watched, missed}: how many calls that are no steps were watched, and which of them have changed the folder.
 """
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import signal
@@ -32,7 +35,29 @@ LAZY = (
     "isal.igzip", "paramiko", "pybase64",
 )  # fmt: skip
 """What others' code and the engine import when they first need it."""
-PURE = ("builtins", "time", "_json", "_hashlib", "_struct", "re", "_sre", "itertools", "collections", "binascii", "zlib", "datetime")
+PURE = (
+    "_bisect", "_hashlib", "_json", "_sre", "_stat", "_struct", "_thread", "binascii", "builtins", "collections",
+    "cryptography.hazmat.bindings._rust.openssl.ciphers", "cryptography.hazmat.bindings._rust.openssl.ed25519", "datetime",
+    "isal.isal_zlib", "isal_zlib", "itertools", "re", "time", "zlib",
+)  # fmt: skip
+WITHOUT_EFFECT = frozenset(
+    "posix." + name
+    for name in (
+        "access", "close", "cpu_count", "dup", "fstat", "fsync", "getegid", "geteuid", "getpid", "listdir", "lstat", "posix_fadvise",
+        "pread", "read", "readlink", "scandir", "stat", "statvfs", "urandom",
+        "DirEntry.is_dir", "DirEntry.is_file", "DirEntry.stat", "ScandirIterator.__exit__",
+    )
+) | frozenset(
+    "_io." + name
+    for name in (
+        "BufferedReader.__exit__", "BufferedReader.fileno", "BufferedReader.read", "BufferedReader.seek", "BufferedWriter.fileno",
+        "FileIO.__exit__", "FileIO.read", "FileIO.readinto", "FileIO.seek",
+    )
+)  # fmt: skip
+"""Calls that only read, or change no more than this process. What was written stays when the process is killed, with fsync and without.
+
+test_kill.py watches that they leave the folder of a host as it was.
+"""
 
 
 class Steps:
@@ -62,18 +87,60 @@ class Steps:
             return os.path.basename(file).startswith(NETWORK)
         if event != "c_call":
             return False
-        owner = argument.__self__
-        module = owner.__name__ if isinstance(owner, type(sys)) else type(owner).__module__
-        return module not in PURE or argument is open
+        module = module_of(argument)
+        return argument is open or (module not in PURE and "%s.%s" % (module, argument.__qualname__) not in WITHOUT_EFFECT)
+
+
+def module_of(function: t.Any) -> str:
+    """Where a function in C, or the type that it is a method of, is from."""
+    owner = function.__self__
+    return t.cast(str, owner.__name__ if isinstance(owner, type(sys)) else type(owner).__module__)
+
+
+class Watch(Steps):
+    """Counts, and looks whether a folder changes by a call that is no step, again the first and the second time at each place."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(None)
+        self.watched = 0
+        self.missed: t.List[str] = []
+        self._folder = folder
+        self._places: t.Counter[t.Tuple[t.Any, int]] = collections.Counter()
+        self._before: t.Optional[t.Tuple[str, t.Dict[str, t.Tuple[int, ...]]]] = None
+        """The call that is under way, and what was in the folder before it."""
+
+    def __call__(self, frame: t.Any, event: str, argument: t.Any) -> None:
+        super().__call__(frame, event, argument)
+        if "_engine" not in frame.f_code.co_filename or event != "c_call" or module_of(argument) in PURE:
+            return
+        if self._before is not None and entries(self._folder) != self._before[1]:
+            self.missed.append(self._before[0])
+        self._before = None
+        place = (frame.f_code, frame.f_lineno)
+        if not self._counts(frame.f_code.co_filename, event, argument) and self._places[place] < OCCURRENCES:
+            self._places[place] += 1
+            self.watched += 1
+            self._before = ("%s.%s" % (module_of(argument), argument.__qualname__), entries(self._folder))
+
+
+def entries(folder: str) -> t.Dict[str, t.Tuple[int, ...]]:
+    """What is in a folder, by path: inode, mode, links, size, time of the last change."""
+    found = {}
+    for path, folders, files in os.walk(folder):
+        for name in folders + files:
+            entry = os.path.join(path, name)
+            told = os.lstat(entry)
+            found[entry] = (told.st_ino, told.st_mode, told.st_nlink, told.st_size, told.st_mtime_ns)
+    return found
 
 
 def child(wanted: t.Dict[str, t.Any], answer: int) -> None:
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 
-    steps = Steps(wanted.get("kill_at"))
+    steps = Watch(wanted["watch"]) if wanted.get("watch") else Steps(wanted.get("kill_at"))
     result: t.Dict[str, t.Any] = {"recap": None, "error": None}
     now = datetime.fromisoformat(wanted["now"])
-    if wanted.get("kill_at") is not None or wanted.get("count"):
+    if wanted.get("kill_at") is not None or wanted.get("count") or wanted.get("watch"):
         sys.setprofile(steps)
     try:
         result["recap"] = job.prune(wanted["document"], now=now) if wanted.get("only_prune") else job.run(wanted["document"], now=now)
@@ -81,6 +148,8 @@ def child(wanted: t.Dict[str, t.Any], answer: int) -> None:
         result["error"] = repr(error)
     sys.setprofile(None)
     result["steps"] = steps.count
+    if isinstance(steps, Watch):
+        result.update(watched=steps.watched, missed=steps.missed)
     os.write(answer, json.dumps(result).encode())
 
 
