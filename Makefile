@@ -186,7 +186,7 @@ newest: $(B)/venv-newest/.stamp $(B)/venv-swift/.stamp $(B)/awx/.stamp installed
 	    $(RUN_TESTS) $(call run_pytest,venv-newest) $(NEWEST_TESTS) $(PYTEST); \
 	else echo "SKIPPED: newest ansible-core: no Python 3.12 or newer on this machine"; fi
 
-py39: $(B)/venv-py39/.stamp $(SELF) ## Unit tests of the engine on Python 3.9, with the oldest libraries
+py39: $(B)/venv-py39/.stamp $(SELF) ## Unit tests of the engine on Python 3.9, with the oldest libraries: the first and the last case of each
 	@if test -x $(B)/venv-py39/bin/python; then \
 	    $(call run_pytest,venv-py39) $(PY39_TESTS) $(PYTEST); \
 	else echo "SKIPPED: engine on Python 3.9: no such interpreter on this machine"; fi

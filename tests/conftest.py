@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pathlib
 import shutil
@@ -35,14 +36,13 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT / "build" / "collection
 import hypothesis  # noqa: E402
 import lab  # noqa: E402
 from lab import quick_ansible  # noqa: E402
-from rigs import reruns, service_tables, skips  # noqa: E402
-from rigs.examples import examples  # noqa: E402
+from rigs import examples, reruns, service_tables, skips  # noqa: E402
 
 # An example takes longer on a machine that does something else, too. The examples are the same in each run, so that a change alone can
 # make a test fail; with LOG_ARCHIVE_STORM=long, as for 'make storm', they are new ones.
 hypothesis.settings.register_profile(
     "log_archive",
-    max_examples=examples(100),
+    max_examples=examples.examples(100),
     deadline=None,
     derandomize=os.environ.get("LOG_ARCHIVE_STORM") != "long",
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
@@ -59,7 +59,10 @@ def started(stack: contextlib.ExitStack, part: t.ContextManager[t.Any]) -> t.Any
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the rules about skips and second tries, and make the folder that this session's runs of Ansible share, for all workers."""
+    """Add the rules about cases, skips and second tries, and make the folder that this session's runs of Ansible share, for all workers."""
+    # Until all tests are collected: nearly nothing of that is garbage.
+    gc.disable()
+    config.pluginmanager.register(examples, "log-archive-examples")
     config.pluginmanager.register(skips, "log-archive-skips")
     if config.pluginmanager.hasplugin("rerunfailures"):
         config.pluginmanager.register(reruns, "log-archive-reruns")
@@ -86,7 +89,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: t.List[pytest.It
 
 
 def pytest_collection_finish() -> None:
-    """A new client of a service of AWS costs a tenth of a second without this; not every virtualenv has the library."""
+    """What was collected stays: no search for garbage looks at it again.
+
+    A new client of a service of AWS costs a tenth of a second without its tables; not every virtualenv has the library.
+    """
+    gc.freeze()
+    gc.enable()
     with contextlib.suppress(ImportError):
         service_tables.share()
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import typing as t
 
@@ -15,9 +16,9 @@ import pytest
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: t.List[pytest.Item]) -> None:
     """The tests of a file use the same hosts one after the other: with pytest-xdist one worker gets them all (--dist=loadgroup)."""
-    here = pathlib.Path(__file__).parent
+    here = str(pathlib.Path(__file__).parent) + os.sep
     for item in items:
-        if here in item.path.parents:
+        if str(item.path).startswith(here):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 

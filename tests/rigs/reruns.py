@@ -9,6 +9,7 @@ second try is a fault to find: the summary has its name and its first failure.
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import typing as t
 
@@ -18,6 +19,7 @@ TESTS = pathlib.Path(__file__).resolve().parents[1]
 WITH_REAL_PARTS = frozenset({"awx", "faults", "fleet", "integration", "lab", "newest", "search", "sinks", "stores"})
 
 
+@functools.cache
 def has_real_parts(path: pathlib.Path) -> bool:
     """Return whether the tests of this file use real hosts, servers or clocks."""
     return path.is_relative_to(TESTS) and path.relative_to(TESTS).parts[0] in WITH_REAL_PARTS

@@ -6,13 +6,19 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import pathlib
 import typing as t
 
 ENGINE = pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils" / "_engine"
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ENGINE.rglob("*.py"))}
 MOST_LINES_OF_FILE, MOST_LINES_OF_CLASS, MOST_PARAMETERS = 500, 250, 7
+
+
+@functools.cache
+def trees() -> t.Dict[pathlib.Path, ast.Module]:
+    """The engine's files."""
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ENGINE.rglob("*.py"))}
 
 
 def parameters(function: t.Union[ast.FunctionDef, ast.AsyncFunctionDef]) -> int:
@@ -23,34 +29,34 @@ def parameters(function: t.Union[ast.FunctionDef, ast.AsyncFunctionDef]) -> int:
 def imported(path: pathlib.Path) -> t.Set[pathlib.Path]:
     """The engine's files that a file imports anywhere, also inside functions and for types."""
     found = set()
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(trees()[path]):
         if isinstance(node, ast.ImportFrom) and node.level:
             folder = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
             for name in node.names:
                 inside = folder / (name.name + ".py"), folder / name.name / "__init__.py"
                 candidates = *inside, folder.with_suffix(".py"), folder / "__init__.py"
-                found.add(next(each for each in candidates if each in TREES))
+                found.add(next(each for each in candidates if each in trees()))
     return found - {path}
 
 
 def test_no_file_is_too_long() -> None:
-    assert [str(path) for path in TREES if len(path.read_text(encoding="utf-8").splitlines()) > MOST_LINES_OF_FILE] == []
+    assert [str(path) for path in trees() if len(path.read_text(encoding="utf-8").splitlines()) > MOST_LINES_OF_FILE] == []
 
 
 def test_no_class_is_too_long() -> None:
-    classes = [(path, node) for path, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    classes = [(path, node) for path, tree in trees().items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     assert len(classes) > 50
     assert [node.name for _path, node in classes if (node.end_lineno or 0) - node.lineno >= MOST_LINES_OF_CLASS] == []
 
 
 def test_no_function_has_too_many_parameters() -> None:
-    functions = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    functions = [node for tree in trees().values() for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     assert len(functions) > 500
     assert [node.name for node in functions if parameters(node) > MOST_PARAMETERS] == []
 
 
 def test_no_import_leads_back() -> None:
-    graph = {path: imported(path) for path in TREES}
+    graph = {path: imported(path) for path in trees()}
     assert sum(map(len, graph.values())) > 300
     # Raises CycleError, which names the files.
     graphlib.TopologicalSorter(graph).prepare()

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import random
+import typing as t
 from datetime import datetime
 
 import hypothesis.strategies as st
@@ -19,8 +21,6 @@ from rigs.examples import examples
 from rigs.streams import document, line, upload
 
 pytest.importorskip("msgspec")
-LINES = [each.text.encode().rstrip(b"\n") for each in itertools.islice(generate_lines(7, datetime(2026, 3, 28)), 4000)]
-KINDS = {sender: each for each in LINES for sender in [json.loads(each)["sender"]]}
 ODD = [
     upload(2**63 - 1),
     upload(2**63),
@@ -92,6 +92,18 @@ ODD = [
 ]
 
 
+@functools.cache
+def lines() -> t.List[bytes]:
+    """Made on the first use, because each process imports this file."""
+    return [each.text.encode().rstrip(b"\n") for each in itertools.islice(generate_lines(7, datetime(2026, 3, 28)), 4000)]
+
+
+@functools.cache
+def kinds() -> t.Dict[str, bytes]:
+    """The last line of each sender."""
+    return {sender: each for each in lines() for sender in [json.loads(each)["sender"]]}
+
+
 @pytest.fixture(scope="module", params=[{}, {"long_values": "truncate"}, {"new_fields": "reject", "timezone": "UTC"}], ids=str)
 def parsers(request, tmp_path_factory):
     wanted = document(tmp_path_factory.mktemp("stream"), parse=request.param)
@@ -115,14 +127,14 @@ def assert_same(parsers, text):
 
 
 def test_usual_lines_are_parsed_the_fast_way_and_alike(parsers) -> None:
-    for text in LINES:
+    for text in lines():
         assert parsers[0]._fast([(0, text)])[1] == []
         assert_same(parsers, text)
 
 
 def test_many_lines_at_once(parsers) -> None:
-    assert parsers[0]._fast(list(enumerate(LINES)))[1] == []
-    for texts in (LINES, ODD, [*LINES[:200], *ODD, *LINES[:200]]):
+    assert parsers[0]._fast(list(enumerate(lines())))[1] == []
+    for texts in (lines(), ODD, [*lines()[:200], *ODD, *lines()[:200]]):
         assert result(parsers[0], *texts) == result(parsers[1], *texts)
 
 
@@ -132,9 +144,9 @@ def test_odd_lines(parsers, text) -> None:
 
 
 @settings(max_examples=examples(300), deadline=None)
-@given(st.sampled_from(sorted(KINDS)), st.randoms(use_true_random=False))
+@given(st.deferred(lambda: st.sampled_from(sorted(kinds()))), st.randoms(use_true_random=False))
 def test_lines_with_random_changes(parsers, sender: str, chance: random.Random) -> None:
-    fields = json.loads(KINDS[sender])
+    fields = json.loads(kinds()[sender])
     for _each in range(chance.randrange(3)):
         name = chance.choice([*fields, "new", "error", "message"])
         fields[name] = chance.choice(

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import random
 import sqlite3
+import typing as t
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -27,7 +29,12 @@ from rigs.sums import assert_sums_are_those_of_the_rows
 UTC = timezone.utc
 START = datetime(2026, 1, 5)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-LINES = [line.text.encode().rstrip(b"\n") for line in itertools.islice(generate_lines(11, START), 6000)]
+
+
+@functools.cache
+def lines() -> t.List[bytes]:
+    """Made on the first use, because each process imports this file."""
+    return [line.text.encode().rstrip(b"\n") for line in itertools.islice(generate_lines(11, START), 6000)]
 
 
 def store(wanted, sink, lines, public_id="one"):
@@ -44,7 +51,7 @@ def store(wanted, sink, lines, public_id="one"):
 def sink(tmp_path_factory):
     wanted = document(tmp_path_factory.mktemp("stream"), parse={"profile": "sftpgo", "timezone": "UTC"})
     with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as opened:
-        store(wanted, opened, LINES)
+        store(wanted, opened, lines())
         yield opened
 
 
@@ -57,17 +64,17 @@ def at(day, hour=0):
 
 
 def test_the_totals_are_those_of_the_lines(sink):
-    assert of(sink)["totals"] == totals(LINES)
+    assert of(sink)["totals"] == totals(lines())
     assert of(sink)["hosts"] == [sink.host]
 
 
 def test_a_span_has_its_start_and_not_its_end_and_is_compared_with_the_one_before(sink):
     found = of(sink, at(7), at(8, 12))
-    assert found["totals"] == totals(LINES, "2026-01-07", "2026-01-08T12")
+    assert found["totals"] == totals(lines(), "2026-01-07", "2026-01-08T12")
     assert found["before"] == {
         "since": "2026-01-05T12:00:00Z",
         "until": "2026-01-07T00:00:00Z",
-        "totals": totals(LINES, "2026-01-05T12", "2026-01-07"),
+        "totals": totals(lines(), "2026-01-05T12", "2026-01-07"),
     }
     assert (found["since"], found["until"]) == ("2026-01-07T00:00:00Z", "2026-01-08T12:00:00Z")
 
@@ -103,7 +110,7 @@ def test_top_files_of_equal_size_are_always_the_same(tmp_path, monkeypatch):
 
 
 def test_the_top_files_and_the_last_time_of_a_user(sink):
-    transfers = [line for line in LINES if b'"size_bytes"' in line and b'"error"' not in line]
+    transfers = [line for line in lines() if b'"size_bytes"' in line and b'"error"' not in line]
     found = of(sink)
     for top in found["files"][:3]:
         path, username = top["path"], top["username"].replace("&", "\\u0026")
@@ -114,7 +121,7 @@ def test_the_top_files_and_the_last_time_of_a_user(sink):
     sizes = [top["bytes"] for top in found["files"]]
     assert sizes == sorted(sizes, reverse=True)
     user = found["users"][0]
-    own = [line for line in LINES if b'"username":"%s"' % user["username"].encode() in line and b'"connection_failed"' not in line]
+    own = [line for line in lines() if b'"username":"%s"' % user["username"].encode() in line and b'"connection_failed"' not in line]
     assert user["last_seen"] == max(line.split(b'"time":"')[1][:19].decode() for line in own) + "Z"
 
 
@@ -124,7 +131,7 @@ def test_spans_that_begin_and_end_within_an_hour(sink):
         since = at(5) + timedelta(seconds=chance.uniform(0, 4 * 86400))
         until = since + timedelta(seconds=chance.choice([0, 900, 5000, 90000, 200000]) * chance.random())
         found = of(sink, since, until)["totals"]
-        assert found == totals(LINES, since.isoformat()[:26], until.isoformat()[:26]), (since, until)
+        assert found == totals(lines(), since.isoformat()[:26], until.isoformat()[:26]), (since, until)
 
 
 def test_generations_that_an_older_version_stored_are_read_from_their_rows_and_then_summed_up_once(sink, tmp_path, monkeypatch):
@@ -179,15 +186,15 @@ def test_no_lines_in_the_span(sink):
 def test_another_stream_in_the_same_sink_does_not_count(sink, tmp_path):
     wanted = document(tmp_path, parse={"profile": "sftpgo", "timezone": "UTC"}, name="other", sinks=[{"type": "sqlite", "path": sink.name}])
     with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as other:
-        store(wanted, other, LINES[:50], "two")
-        assert of(other)["totals"] == totals(LINES[:50])
-    assert of(sink)["totals"] == totals(LINES)
+        store(wanted, other, lines()[:50], "two")
+        assert of(other)["totals"] == totals(lines()[:50])
+    assert of(sink)["totals"] == totals(lines())
 
 
 def test_spans_at_the_ends_of_time(sink):
     last = datetime(9999, 12, 31, 23, 30, tzinfo=UTC)
     assert [point["start"] for point in of(sink, last, last + timedelta(minutes=29))["trend"]] == ["9999-12-31T23:00:00Z"]
-    assert of(sink, datetime(2026, 1, 1, tzinfo=UTC), at(7), "week")["totals"] == totals(LINES, "", "2026-01-07")
+    assert of(sink, datetime(2026, 1, 1, tzinfo=UTC), at(7), "week")["totals"] == totals(lines(), "", "2026-01-07")
     assert of(sink, at(6), at(6))["totals"] == totals([])
     assert of(sink, at(6, 5) + timedelta(minutes=3), at(6, 5) + timedelta(minutes=3))["totals"] == totals([])
     for since, until in (
