@@ -361,57 +361,6 @@ ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _STAYS = (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.EACCES, errno.EPERM)
 
 
-def _any(_path: str) -> bool:
-    return True
-
-
-def walk(
-    folder: int,
-    relative: str = "",
-    enter: t.Callable[[str], bool] = _any,
-    most: int = 1 << 24,
-    wanted: t.Optional[t.Callable[[str], bool]] = None,
-) -> t.Iterator[t.Tuple[str, os.stat_result]]:
-    """All regular files below ``relative`` with their status, in no order; none if ``relative`` is no folder.
-
-    enter: whether to go into the folder of this path. wanted: whether the file of this path counts. most: the largest number of names to
-    look at; OverflowError names the folder that exceeds it. The ``filename`` of an OSError is the path of the folder that cannot be read.
-    """
-    seen = 0
-    waiting = [relative]
-    last, holder = "", os.dup(folder)
-    try:
-        while waiting:
-            here = waiting.pop()
-            try:
-                # From the last one, if it is its parent: a walk from the top to each of many nested folders would take too long.
-                parent, _slash, name = here.rpartition("/")
-                with open_below(holder, name) if name and parent == last else open_below(folder, here) as inner:
-                    os.close(holder)
-                    last, holder = here, os.dup(inner)
-                beginning = here + "/" if here else ""
-                with os.scandir(holder) as entries:
-                    for entry in entries:
-                        seen += 1
-                        if seen > most:
-                            raise OverflowError(here)
-                        path = beginning + entry.name
-                        if entry.is_dir(follow_symlinks=False):
-                            if enter(path):
-                                waiting.append(path)
-                        elif (wanted is None or wanted(path)) and entry.is_file(follow_symlinks=False):
-                            try:
-                                status = entry.stat(follow_symlinks=False)
-                            except FileNotFoundError:
-                                continue
-                            yield path, status
-            except OSError as error:
-                if error.errno not in ABSENT:
-                    raise OSError(error.errno, error.strerror, here) from error
-    finally:
-        os.close(holder)
-
-
 def remove_empty_folders(folder: int, relative: str, top: str = "") -> None:
     """Remove the folder ``relative`` and those above it as far as they are empty, but not ``top``."""
     while relative != top:

@@ -58,7 +58,7 @@ def _record(document: JobDocument, store: JobStore, catalog: Catalog, host: t.Op
     def part(choice: Choice) -> t.Optional[Part]:
         return _part(folder_keys(own, document), held, catalog.listings.last(job, name), choice) if host == own else None
 
-    return Record(lambda: catalog.held(job, name), due, part, lambda: catalog.etags(job, name))
+    return Record(lambda: catalog.held(job, name), due, part, lambda: catalog.etags(job, name), compared=catalog.compared(job, name))
 
 
 class _Due:

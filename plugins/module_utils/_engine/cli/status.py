@@ -164,8 +164,7 @@ def streams() -> t.List[StreamRow]:
 def _compare(document: JobDocument, audit: Audit) -> t.Tuple[t.List[Finding], t.Dict[str, str]]:
     """Compare the listings of the job's stores with the catalog and the ledger: what is wrong, and {store: why it could not be listed}."""
     from ..archive.naming import folder_keys, host_name
-    from ..holdings import verify
-    from ..holdings.trust import Trust
+    from ..holdings.comparison import compare
 
     findings: t.List[Finding] = []
     unreachable: t.Dict[str, str] = {}
@@ -173,14 +172,16 @@ def _compare(document: JobDocument, audit: Audit) -> t.Tuple[t.List[Finding], t.
     with records(document, document["stores"]) as recorded:
         for store_options in document["stores"]:
             name = store_options["name"]
-            trust = Trust(record=recorded[name]) if name in recorded else Trust()
-            if not (trust.recorded or audit.is_alone):
+            record = recorded[name]
+            if audit.is_alone:
+                record = record._replace(compared=None)
+            elif record.compared is None or record.compared.is_empty():
                 continue
             try:
                 # One attempt: the next call asks again, and a monitor does not wait.
                 with opened(t.cast("JobStore", {**store_options, "attempts": 1})) as store:
                     explain = functools.partial(audit.explain, store)
-                    wrong = verify.compare(store, trust, own, explain if audit.is_kept else None)
+                    wrong = compare(store, record, own, explain if audit.is_kept else None)
                     audit.check_heads(store, thorough=False)
             except LogArchiveError as error:
                 unreachable[name] = str(error)

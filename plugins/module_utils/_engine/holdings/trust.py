@@ -54,13 +54,32 @@ def nothing_signed(key: str) -> t.Optional[str]:
     return None
 
 
+class Compared(t.Protocol):
+    """The folders of one store that were right when they were last compared with the catalog, as the catalog remembers them."""
+
+    def is_empty(self) -> bool:
+        """Whether the store has no archives according to the catalog."""
+
+    def right(self) -> t.Mapping[str, str]:
+        """Those folders: {folder: its mark}. A folder is not among them if its archives have changed in the catalog since."""
+
+    def folders(self) -> t.Set[str]:
+        """All folders in which the catalog records archives."""
+
+    def held(self, folder: str) -> t.Mapping[str, Manifest]:
+        """The archives that the store has in this folder now: {key: manifest}."""
+
+    def remember(self, marks: t.Mapping[str, str]) -> None:
+        """Remember that these folders were right: {folder: its mark}."""
+
+
 class Record(t.NamedTuple):
     """What the catalog records of one store.
 
     held: called for {key: manifest} of the archives that the store has now. may_be_gone: keys of those that others may have removed,
     because retention would. part: called for the part with all archives of a choice; None if the catalog cannot name it. etags: called for
     {key: ETag} of the archives that the store has now, if it has ETags. signed: what the ledger has. exchanged: new manifests, by key,
-    which a rewrap that was cut has put there, or was about to.
+    which a rewrap that was cut has put there, or was about to. compared: what need not be compared again; None if nothing is remembered.
     """
 
     held: t.Callable[[], t.Mapping[str, Manifest]]
@@ -69,6 +88,7 @@ class Record(t.NamedTuple):
     etags: t.Callable[[], t.Mapping[str, str]] = dict
     signed: Signed = nothing_signed
     exchanged: t.Mapping[str, Manifest] = {}
+    compared: t.Optional[Compared] = None
 
 
 NO_RECORD = Record(dict)

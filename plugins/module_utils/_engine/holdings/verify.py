@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import typing as t
 
-from ..archive.manifest import digests, size_of
-from ..archive.naming import MANIFEST_SUFFIX, is_archive_key, manifest_key
+from ..archive.manifest import digests
+from ..archive.naming import MANIFEST_SUFFIX, is_archive_key
 from ..base.errors import IntegrityError, KeyringError, StoreNotFoundError
 from ..base.levels import AUTHENTICATED, reaches
 from ..base.staging import failing_clearly, temporary_folder
 from ..crypto.envelope import PlainEnvelope, has_key, has_recipients
 from ..crypto.fernet import check_form
 from ..stores.base import Digests, Store
-from .inventory import Inventory, StoredArchive, describe_copy, describe_missing, fetch_manifest, may_be_chosen
+from .inventory import Inventory, StoredArchive, may_be_chosen
 from .trust import Choice, Trust
 
 if t.TYPE_CHECKING:
-    from ..archive.facts import Manifest
     from ..crypto.envelope import Envelope
 
 CHUNK = 1 << 20
@@ -162,76 +161,3 @@ def unusable(held: Inventory, choice: t.Optional[Choice] = None) -> t.List[Check
         if is_archive_key(other.key) and other.key not in held.damaged
     ]
     return sorted(damaged + missing + bare)
-
-
-Explain = t.Callable[[t.List[str]], t.Mapping[str, str]]
-"""Called with keys of archives that the catalog does not record; returns what is wrong with those that should not be there."""
-
-
-def compare(store: Store, trust: Trust, own: t.Collection[str] = (), explain: t.Optional[Explain] = None) -> t.Dict[str, str]:
-    """Compare what a store lists with what the catalog records, without reading an archive: {key of an archive: what is wrong with it}.
-
-    An archive or its manifest is missing, or has another size, or another MD5 as the listing of an S3 server states it. In a store on this
-    host, the manifests are read and compared too. own: the folders of the job's archives, which ``explain`` judges as well if the catalog
-    does not record them. Raises StoreError.
-    """
-    sizes: t.Dict[str, int] = {}
-    etags: t.Dict[str, t.Optional[str]] = {}
-    for folder in sorted({"/".join(key.split("/")[:2]) + "/" for key in trust.recorded} | set(own)):
-        for item in store.list(folder):
-            sizes[item.key] = item.size
-            etags[item.key] = item.etag
-    recorded_etags = trust.etags()
-    missing = trust.missing("", {key for key in trust.recorded if key in sizes and manifest_key(key) in sizes})
-    found = {}
-    for key, manifest in trust.recorded.items():
-        if key in missing:
-            found[key] = describe_missing(store, key, sizes)
-        elif key in sizes and manifest_key(key) in sizes:
-            why = _changed(store, key, manifest, sizes, trust)
-            # Other ETags are no MD5: of encrypted objects, and of those that were sent in parts.
-            if why is None and etags[key] is not None and recorded_etags.get(key) == manifest["archive"]["md5"] != etags[key]:
-                why = _other_bytes(store, key, manifest)
-            if why is not None:
-                found[key] = why
-    found.update(_copies(store, trust, sizes))
-    if explain is not None:
-        strange = [key for key in sizes if key not in trust.recorded and key not in found and manifest_key(key) in sizes]
-        found.update(explain(strange))
-    return found
-
-
-def _copies(store: Store, trust: Trust, sizes: t.Mapping[str, int]) -> t.Iterator[t.Tuple[str, str]]:
-    """Archives that the catalog does not record, with the size and the manifest of one beside them that it records, and what is wrong."""
-    recorded = {(key.rpartition("/")[0], sizes.get(manifest_key(key))): key for key in trust.recorded}
-    for key in sizes:
-        original = recorded.get((key.rpartition("/")[0], sizes.get(manifest_key(key))))
-        if original is not None and key not in trust.recorded and sizes[key] == sizes.get(original):
-            try:
-                if fetch_manifest(store, key, sizes[manifest_key(key)]) == trust.recorded[original]:
-                    yield key, describe_copy(store, key, original)
-            except (IntegrityError, StoreNotFoundError):
-                pass  # Another file, which is no archive.
-
-
-def _other_bytes(store: Store, key: str, manifest: Manifest) -> t.Optional[str]:
-    """What is wrong with an archive of which the listing states another ETag: the server may have encrypted it meanwhile."""
-    try:
-        store.verify(key, digests(manifest), "size")
-    except (IntegrityError, StoreNotFoundError) as error:
-        return str(error)
-    return None
-
-
-def _changed(store: Store, key: str, manifest: Manifest, sizes: t.Mapping[str, int], trust: Trust) -> t.Optional[str]:
-    """What is wrong with an archive that is in its place, as far as it shows without reading the archive."""
-    right = ([manifest["archive"]["size"]], [size_of(one) for one in trust.may_have(key)])
-    for name, what, known in ((key, "archive", right[0]), (manifest_key(key), "manifest", right[1])):
-        if sizes[name] not in known:
-            return "the %s has %d bytes, and the catalog records %d: it was replaced" % (what, sizes[name], known[0])
-    if not store.remote:
-        try:
-            trust.check(key, fetch_manifest(store, key, sizes[manifest_key(key)]), store.location(manifest_key(key)))
-        except IntegrityError as error:
-            return str(error)
-    return None

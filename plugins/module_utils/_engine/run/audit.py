@@ -255,7 +255,7 @@ def auditing(document: JobDocument) -> t.Iterator[Audit]:
     with contextlib.ExitStack() as stack:
         catalog = None
         if catalogs.exists(document["state"]):
-            catalog = stack.enter_context(contextlib.closing(catalogs.reading(document, readonly=True)))
+            catalog = stack.enter_context(contextlib.closing(catalogs.reading(document)))
         yield Audit(document, catalog)
 
 

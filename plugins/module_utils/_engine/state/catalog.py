@@ -24,6 +24,7 @@ if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
     from ..base.beneath import Identity
     from ..config.document import JobDocument
+    from .compared import Compared
     from .counts import Counts
     from .entry import Copy, Entry
     from .held import Held
@@ -85,7 +86,7 @@ class Catalog:
         """Close the database."""
         self._database.close()
 
-    # An idle run needs none of the next five.
+    # An idle run needs none of the next six.
 
     @property
     def names(self) -> Names:
@@ -114,6 +115,12 @@ class Catalog:
         from .lacking import Lacking
 
         return Lacking(self._database)
+
+    def compared(self, job: str, store: str) -> Compared:
+        """The folders of a store that were right when they were last compared."""
+        from .compared import Compared
+
+        return Compared(self._database, job, store)
 
     def held_by(self, host: str, job: str, store: str) -> Held:
         """What a store holds of a host and job."""

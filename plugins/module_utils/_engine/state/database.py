@@ -171,13 +171,15 @@ class Database:
     """The database in the folder ``state``, created if it is missing; None is an empty database in memory.
 
     readonly: leave no trace in the folder; the file must exist. What is written goes to a copy in memory, which is made when it is needed.
-    All methods raise LogArchiveError for a damaged or newer file, and DiskFullError if the file cannot grow.
+    lasts: whether what is written is kept. All methods raise LogArchiveError for a damaged or newer file, and DiskFullError if the file
+    cannot grow.
     """
 
     def __init__(self, state: t.Optional[str], readonly: bool = False) -> None:
         self.path = path_in(state) if state else ":memory:"
         # Root may look at the catalog of another user, and leaves no trace there.
         readonly = readonly or (state is not None and is_anothers(state))
+        self.lasts = state is not None and not readonly
         try:
             if state:
                 _prepare(state, readonly)

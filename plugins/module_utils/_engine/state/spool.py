@@ -127,7 +127,9 @@ class Spool:
             os.unlink(name, dir_fd=folder)
 
     def _files(self) -> t.Iterator[str]:
+        from ..base.walk import walk
+
         for host in os.listdir(self._root):
             for name in self._names:
-                for key, _status in beneath.walk(self._root, folder_key(host, name).rstrip("/")):
+                for key, _status in walk(self._root, folder_key(host, name).rstrip("/")):
                     yield key

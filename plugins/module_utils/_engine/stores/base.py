@@ -29,9 +29,11 @@ if t.TYPE_CHECKING:
     import io
 
     from ..base.beneath import Identity, Local
+    from ..base.walk import Folder
     from ..config.document import StoreOptions
 
 Result = t.TypeVar("Result")
+Looked = t.TypeVar("Looked")
 Outcome = t.Dict[str, t.Optional[str]]
 """The result of a deletion by key: None if it is gone (also if it did not exist), else the reason why it is not."""
 
@@ -359,6 +361,14 @@ class Store(abc.ABC):
         """
         return self._retrying(lambda: self._listed(prefix))
 
+    def survey(self, prefix: str, look: t.Callable[[Folder], Looked]) -> t.Optional[t.Dict[str, t.Optional[Looked]]]:
+        """What ``look`` returns of each folder below ``prefix``, which ends with '/', by how the keys of its objects begin.
+
+        None for a folder with adopted archives, which are elsewhere. None at all if the store does not have its objects in folders of this
+        host: then there is nothing cheaper than ``list``. Raises StoreError.
+        """
+        return None
+
     def hosts(self) -> t.List[str]:
         """The names of the hosts that have archives here, sorted; no object is listed below them. Folders of other programs are among them.
 
@@ -366,7 +376,7 @@ class Store(abc.ABC):
         """
         if self.layout.is_flat:
             return sorted({item.key.split("/")[0] for item in self.list() if "/" in item.key})
-        return self._retrying(self._listed_folders)
+        return self._retrying(lambda: _folder_names(self._folders(), self._location()))
 
     def delete(self, keys: t.Sequence[str], outcome: t.Optional[Outcome] = None) -> Outcome:
         """Delete the keys; returns the result of each. With ``outcome`` the results are added to it, also before an error is raised."""
@@ -409,16 +419,6 @@ class Store(abc.ABC):
             keys = list(filter(is_key, keys))
         return [found[key] for key in keys if key.startswith(prefix)]
 
-    def _listed_folders(self) -> t.List[str]:
-        found = []
-        size = 0
-        for name in self._folders():
-            found.append(name)
-            size += len(name)
-            if len(found) > MOST_OBJECTS or size > LARGEST_LISTING:
-                raise listing_too_large(self._location())
-        return sorted(name for name in found if is_key(name) and "/" not in name)
-
     def _retrying(self, call: t.Callable[[], Result], retries: t.Optional[Retries] = None) -> Result:
         def contained() -> Result:
             with containing(self._location()):
@@ -434,6 +434,18 @@ class Store(abc.ABC):
                 if piece is None:
                     return
                 yield piece
+
+
+def _folder_names(folders: t.Iterable[str], location: str) -> t.List[str]:
+    """These names, as they come from a store, sorted; StoreError if there are too many."""
+    found = []
+    size = 0
+    for name in folders:
+        found.append(name)
+        size += len(name)
+        if len(found) > MOST_OBJECTS or size > LARGEST_LISTING:
+            raise listing_too_large(location)
+    return sorted(name for name in found if is_key(name) and "/" not in name)
 
 
 def _add_adopted(

@@ -18,23 +18,24 @@ from ..base.durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite, 
 from ..base.errors import IntegrityError, StoreExistsError, StoreFullError, StoreNotFoundError, StoreUnavailableError
 from ..base.progress import Advance
 from .base import (
-    MOST_OBJECTS,
     Digests,
+    Looked,
     Outcome,
     Pieces,
     Store,
     StoredObject,
     Verification,
     final_name,
-    listing_too_large,
     open_spooled,
     required,
     unreadable,
 )
 from .file_root import FileRoot
+from .layout import ADOPTED
 
 if t.TYPE_CHECKING:
     from ..base.beneath import Local
+    from ..base.walk import Folder
     from ..config.document import StoreOptions
 
 CHUNK = 1 << 20
@@ -125,6 +126,12 @@ class FileStore(Store):
                     return
                 yield data
 
+    def survey(self, prefix: str, look: t.Callable[[Folder], Looked]) -> t.Optional[t.Dict[str, t.Optional[Looked]]]:
+        def look_unless_adopted(folder: Folder) -> t.Optional[Looked]:
+            return None if folder.has(ADOPTED) else look(folder)
+
+        return None if self.layout.is_flat else self._retrying(lambda: self._root.survey(prefix.rstrip("/"), look_unless_adopted))
+
     def _list(self, prefix: str) -> t.Iterator[StoredObject]:
         for key, status in self._files(prefix):
             if TEMP_PREFIX not in key or not _is_temporary(key):
@@ -206,20 +213,9 @@ class FileStore(Store):
         start, _slash, rest = prefix.rpartition("/")
         if (start and any(part in ("", ".", "..") for part in start.split("/"))) or not self._root.exists():
             return
-        with contextlib.ExitStack() as stack:
-            with self._root.reporting(self._location(), "the folder cannot be read"):
-                root = stack.enter_context(self._root.opened())
-            try:
-                if rest or self.layout.is_flat:
-                    yield from beneath.walk(root, start, enter, MOST_OBJECTS, wanted)
-                else:
-                    # Everything in a folder is wanted: a listing of years has no time to ask for each file.
-                    yield from beneath.walk(root, start, most=MOST_OBJECTS)
-            except OverflowError as error:
-                raise listing_too_large(self._location(str(error))) from error
-            except OSError as error:
-                message = "the folder cannot be read (%s)" % error.strerror
-                raise self._root.store_error(error, self._location(error.filename), message) from error
+        # Everything in a folder is wanted: a listing of years has no time to ask for each file.
+        all_wanted = not (rest or self.layout.is_flat)
+        yield from self._root.walk(start) if all_wanted else self._root.walk(start, enter, wanted)
 
     # -- one upload ----------------------------------------------------------------------------------------------------
 

@@ -11,9 +11,10 @@ import os
 import shlex
 import typing as t
 
-from ..base import beneath
+from ..base import beneath, walk as walking
 from ..base.durable import fsync_folder
 from ..base.errors import StoreDeniedError, StoreError, StoreFullError, StoreNotFoundError, StoreUnavailableError
+from .base import MOST_OBJECTS, Looked, listing_too_large
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -66,6 +67,31 @@ class FileRoot:
         if self.exists():
             with self.reporting(self.path, "the folder cannot be read"), self.opened() as root, os.scandir(root) as entries:
                 yield from (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+
+    def walk(self, start: str, *only: t.Callable[[str], bool]) -> t.Iterator[t.Tuple[str, os.stat_result]]:
+        """The files below ``start``; ``only``: which folders to enter, and which files are wanted (see ``walk.walk``)."""
+        enter, wanted = only or (walking.anything, None)
+        with self._walked() as root:
+            yield from walking.walk(root, start, enter, MOST_OBJECTS, wanted)
+
+    def survey(self, start: str, look: t.Callable[[walking.Folder], Looked]) -> t.Dict[str, Looked]:
+        """What ``look`` returns of each folder from ``start`` down (see ``walk.survey``); nothing if none exists. Raises StoreError."""
+        if not self.exists():
+            return {}
+        with self._walked() as root:
+            return walking.survey(root, start, look, MOST_OBJECTS)
+
+    @contextlib.contextmanager
+    def _walked(self) -> t.Iterator[int]:
+        """A descriptor of the folder; an error of the body names the folder below it that cannot be read."""
+        with self.reporting(self.path, "the folder cannot be read"), self.opened() as root:
+            try:
+                yield root
+            except OverflowError as error:
+                raise listing_too_large(self.location(str(error))) from error
+            except OSError as error:
+                message = "the folder cannot be read (%s)" % error.strerror
+                raise self.store_error(error, self.location(error.filename), message) from error
 
     def remove_empty_folders(self, root: int, folder: str) -> None:
         """Remove a folder and those above it, up to ``root``, as long as they are empty. Raises StoreError."""

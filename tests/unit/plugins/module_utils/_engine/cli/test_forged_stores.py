@@ -14,6 +14,7 @@ import shutil
 import typing as t
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import walk
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
 from rigs import forgery
 from rigs.host import Host, at, files_below
@@ -69,7 +70,9 @@ CHANGES: t.Dict[str, t.Callable[[pathlib.Path], None]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_it_is_an_error_that_names_the_archive(host: Host, change: str) -> None:
+def test_it_is_an_error_that_names_the_archive(host: Host, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "SETTLED", 0)
+    assert call("status", "--max-age", "9999d").code == 0, "from now on it is known what was right"
     CHANGES[change](host.store)
     for command in (["verify", "--level", "size"], ["verify"], ["status", "--max-age", "9999d"]):
         called = call(*command)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import pathlib
 import shutil
 import typing as t
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import walk
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, KeyMissingError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, verify as verifying
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.comparison import compare
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.inventory import Choice
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.restore import (
     Restored,
@@ -256,7 +259,7 @@ def test_a_comparison_without_reading_archives(site: Site) -> None:
     def wrong(action: t.Callable[[], None]) -> t.List[str]:
         with site.record() as record:
             action()
-            found = verifying.compare(file_store(site.store), Trust(record=record))
+            found = compare(file_store(site.store), record)
         assert all(found.values())
         return sorted(found)
 
@@ -264,6 +267,81 @@ def test_a_comparison_without_reading_archives(site: Site) -> None:
     assert wrong(lambda: forgery.downgrade(site.store, KEYS[1])) == [KEYS[1]]
     assert wrong(lambda: forgery.remove(site.store, KEYS[0])) == KEYS[:2]
     assert wrong(lambda: (site.store / KEYS[2]).write_bytes(b"x") and None) == KEYS
+
+
+def rewrite(path: pathlib.Path) -> None:
+    """Write another time into a manifest, in its place, at once, so that neither its size nor the time of its content differs."""
+    before = path.stat()
+    data = path.read_bytes().replace(b'"created":"20', b'"created":"19')
+    while path.stat().st_ctime_ns == before.st_ctime_ns:
+        path.write_bytes(data)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat()[:9] == before[:9]
+
+
+CHANGES_IN_STORE: t.Dict[str, t.Callable[[Site], t.Any]] = {
+    "a manifest rewritten": lambda site: rewrite(site.store / (KEYS[1] + ".manifest.json")),
+    "an archive cut": lambda site: os.truncate(site.store / KEYS[1], 10),
+    "an archive gone": lambda site: (site.store / KEYS[1]).unlink(),
+    "a manifest exchanged": lambda site: forgery.downgrade(site.store, KEYS[1]),
+    "a folder gone": lambda site: shutil.rmtree((site.store / KEYS[1]).parent),
+    "a copy beside it": lambda site: forgery.copy(site.store, KEYS[1], KEYS[1].replace(".13.", ".13.r9.")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES_IN_STORE)
+def test_a_folder_that_was_right_is_read_again_once_it_changes(site: Site, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "SETTLED", 0)
+    store = file_store(site.store)
+    read = []
+    monkeypatch.setattr(store, "get", lambda key, *options, get=store.get, **more: (read.append(key), get(key, *options, **more)))
+    with contextlib.closing(Catalog(str(site.host.state))) as catalog:
+        record = Record(lambda: catalog.held(JOB, "file"), compared=catalog.compared(JOB, "file"))
+        assert (compare(store, record), len(read)) == ({}, len(KEYS))
+        assert (compare(store, record), len(read)) == ({}, len(KEYS)), "nothing changed, and nothing was read"
+        CHANGES_IN_STORE[change](site)
+        found = compare(store, record)
+        assert found and (found == compare(store, record)), "what is wrong is not forgotten"
+    assert KEYS[1] in found or change == "a copy beside it"
+
+
+def test_a_folder_that_was_right_is_read_again_once_the_catalog_changes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "SETTLED", 0)
+    store = file_store(site.store)
+    with contextlib.closing(Catalog(str(site.host.state))) as catalog:
+        record = Record(lambda: catalog.held(JOB, "file"), compared=catalog.compared(JOB, "file"))
+
+        def right() -> t.List[str]:
+            assert compare(store, record) == {}
+            return list(catalog.compared(JOB, "file").right())
+
+        (folder,) = right()
+        entries = catalog.entries(JOB)
+        changes: t.List[t.Callable[[], t.Any]] = [
+            lambda: catalog.set_pruned("file", KEYS[:1]),
+            lambda: catalog.set_kept("file", KEYS[:1]),
+            lambda: catalog.set_verified(entries[0], "file", KEYS[0], "read_back", None),
+            lambda: catalog.adopt(entries[0], "file", entries[0].manifest),
+        ]
+        for change in changes:
+            change()
+            assert catalog.compared(JOB, "file").right() == {}
+            # Without its record, the first archive is one more than expected.
+            assert right() == ([] if change is changes[0] else [folder])
+        with contextlib.closing(Catalog(str(site.host.state))) as other:
+            compared = catalog.compared(JOB, "file")
+            assert list(compared.right()) == [folder]
+            other.set_pruned("file", KEYS[:1])
+            compared.remember({folder: "a mark of the time before"})
+            assert compared.right() == {}
+
+
+def test_a_file_that_was_written_just_now_may_change_again_without_a_trace(site: Site) -> None:
+    with contextlib.closing(Catalog(str(site.host.state))) as catalog:
+        compared = catalog.compared(JOB, "file")
+        os.utime(site.store / KEYS[0])
+        assert compare(file_store(site.store), Record(lambda: catalog.held(JOB, "file"), compared=compared)) == {}
+        assert compared.right() == {}
 
 
 # -- limits -----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,13 @@ import typing as t
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import IntegrityError, StoreError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import base, file, sftp, sftp_packets, sftp_session
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import (
+    base,
+    file_root,
+    sftp,
+    sftp_packets,
+    sftp_session,
+)
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import StoredObject
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
 from rigs.stores import new_store, store_options
@@ -67,7 +73,7 @@ def test_a_folder_of_a_file_store_has_a_limit_too(tmp_path: pathlib.Path, monkey
         (tmp_path / ("folder%d" % number)).mkdir()
     store = new_store("file", path=str(tmp_path))
     assert store.list() == []
-    monkeypatch.setattr(file, "MOST_OBJECTS", 10)
+    monkeypatch.setattr(file_root, "MOST_OBJECTS", 10)
     with pytest.raises(StoreError, match="more than"):
         store.list()
 

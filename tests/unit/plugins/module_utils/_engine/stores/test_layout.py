@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import longest_flat_name, manifest_key
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import TEMP_PREFIX
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, KeyNameError, StoreError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import base, file, layout
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores import base, file_root, layout
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Digests, Store
 from hypothesis import given, strategies as st
 from rigs.host import files_below
@@ -144,7 +144,7 @@ def test_files_of_other_programs_take_no_memory_and_have_a_limit(
     assert [item.key for item in store.list("web1/")] == [KEY]
     with pytest.raises(StoreError, match="more than 10 objects"):
         store.list()
-    monkeypatch.setattr(file, "MOST_OBJECTS", 50)
+    monkeypatch.setattr(file_root, "MOST_OBJECTS", 50)
     with pytest.raises(StoreError, match="files of other programs"):
         store.list("web1/")
 
