@@ -15,6 +15,7 @@ import typing as t
 import pytest
 from lab import quick_ansible
 from lab.awx_api import Awx, awx_api
+from lab.quick_ansible.warm import WarmAnsible
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 PROJECT = CHECKOUT / "docs" / "awx-project"
@@ -69,7 +70,7 @@ class Controller:
 
     def __init__(self, awx: Awx, collections: pathlib.Path, home: pathlib.Path) -> None:
         self.awx = awx
-        self._env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        self._env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTEST_CURRENT_TEST")}
         self._env.update(
             quick_ansible.environment(),
             ANSIBLE_COLLECTIONS_PATH="%s:%s" % (collections, AWX_COLLECTIONS),
@@ -85,6 +86,17 @@ class Controller:
             SSL_CERT_DIR=os.devnull,
         )
         self._home = home
+        self._warm = WarmAnsible([], self._environment(), home / "warm-ansible.log")
+
+    def _environment(self, user: str = "", collections: bool = True) -> t.Dict[str, str]:
+        env = dict(self._env, CONTROLLER_USERNAME=user or self.awx.username)
+        if not collections:
+            env["ANSIBLE_COLLECTIONS_PATH"] = env["ANSIBLE_COLLECTIONS_PATH"].rpartition(":")[0]
+        return env
+
+    def close(self) -> None:
+        """End what waits for further runs."""
+        self._warm.close()
 
     def set_up(self, *arguments: str, user: str = "", collections: bool = True, **settings: t.Any) -> subprocess.CompletedProcess[str]:
         """Run awx.yml with SETTINGS and these; Awx.requests holds what this run asked.
@@ -95,9 +107,9 @@ class Controller:
         given = self._home / "settings.json"
         given.write_text(json.dumps({**SETTINGS, **settings}), encoding="utf-8")
         argv = [str(PROGRAMS / "ansible-playbook"), "infra_ops.log_archive.awx", "-e", "@%s" % given, *arguments]
-        env = dict(self._env, CONTROLLER_USERNAME=user or self.awx.username)
-        if not collections:
-            env["ANSIBLE_COLLECTIONS_PATH"] = env["ANSIBLE_COLLECTIONS_PATH"].rpartition(":")[0]
+        env = self._environment(user, collections)
+        if env == self._warm.environment:
+            return self._warm.run(argv, str(self._home))
         return subprocess.run(argv, env=env, cwd=self._home, capture_output=True, text=True, check=False)
 
 
@@ -107,7 +119,9 @@ def fresh_controller(collections_path: pathlib.Path, tmp_path_factory: pytest.Te
     if not AWX_COLLECTIONS.is_dir():
         pytest.skip("the collection awx.awx is not there: make build/awx/.stamp")
     with awx_api({REPOSITORY: PROJECT}) as awx:
-        yield Controller(awx, collections_path, tmp_path_factory.mktemp("controller"))
+        made = Controller(awx, collections_path, tmp_path_factory.mktemp("controller"))
+        yield made
+        made.close()
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ from . import quick_ansible
 from .filesystems import path_inside
 from .openssh import new_key
 from .processes import NAMESPACES, NotReady, Unavailable, answers, children_of, need_program, overdue, send, within
+from .quick_ansible.warm import WarmAnsible
 from .swift import S3Server, swift_s3
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
@@ -406,6 +407,7 @@ class Fleet:
         self.names = "127.0.0.1 localhost\n" + "".join("%s %s\n" % (host.address, host.name) for host in self.hosts.values())
         self._inventories = 0
         self._stack = contextlib.ExitStack()
+        self._warm: t.Optional[WarmAnsible] = None
         self._sockets = str(_runtime(self.id) / "ssh")
 
     @property
@@ -415,11 +417,15 @@ class Fleet:
 
     def run(self, argv: t.Sequence[t.Any], **options: t.Any) -> subprocess.CompletedProcess[str]:
         """Run a command on the controller and return it with its output as text. ``options`` go to subprocess.run."""
-        enter = ["nsenter", "--net=%s" % (NAMESPACES / self.namespace), "--"]
         options = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, **options}
         if "input" in options:
             del options["stdin"]
-        return subprocess.run([*enter, *[str(each) for each in argv]], check=options.pop("check", False), **options)
+        return subprocess.run([*self._enter, *[str(each) for each in argv]], check=options.pop("check", False), **options)
+
+    @property
+    def _enter(self) -> t.List[str]:
+        """The begin of a command line that runs on the controller."""
+        return ["nsenter", "--net=%s" % (NAMESPACES / self.namespace), "--"]
 
     def within(self, function: t.Callable[[], t.Any]) -> t.Any:
         """Call ``function`` in a thread with the controller's sockets."""
@@ -466,10 +472,23 @@ class Fleet:
         program = pathlib.Path(sys.executable).with_name("ansible-playbook")
         if not program.exists():
             raise Unavailable("no ansible-playbook beside %s" % sys.executable)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "AWS_"))}
+        # pytest states the present test in a variable.
+        unused = ("ANSIBLE_", "AWS_", "PYTEST_CURRENT_TEST")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(unused)}
         environment.update(self.environment(pipelining, collections), **(env or {}))
         argv = [program, "--inventory", inventory or self.inventory(), *arguments]
-        return self.run(argv, env=environment, cwd=options.pop("cwd", self.home), **options)
+        cwd = options.pop("cwd", self.home)
+        if env is None and pipelining and collections is None and not set(options) - {"timeout"}:
+            return self._warm_ansible(environment).run([str(each) for each in argv], str(cwd), **options)
+        return self.run(argv, env=environment, cwd=cwd, **options)
+
+    def _warm_ansible(self, environment: t.Mapping[str, str]) -> WarmAnsible:
+        """The process that has imported Ansible with this environment, which seldom changes."""
+        if self._warm is None or self._warm.environment != environment:
+            if self._warm is not None:
+                self._warm.close()
+            self._warm = WarmAnsible(self._enter, environment, self.folder / "warm-ansible.log")
+        return self._warm
 
     def environment(self, pipelining: bool = True, collections: t.Optional[t.Union[str, os.PathLike[str]]] = None) -> t.Dict[str, str]:
         """The variables with which Ansible runs on the controller."""
@@ -527,6 +546,8 @@ class Fleet:
         """Stop and remove everything but the folder's small files."""
         try:
             self._stack.close()
+            if self._warm is not None:
+                self._warm.close()
             for host in self.hosts.values():
                 host.kill()
         finally:

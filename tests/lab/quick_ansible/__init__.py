@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run Ansible with less work for the same result: runs share the modules that Ansible has packed, and Ansible waits less busily."""
+"""Run Ansible with less work for the same result: runs share packed modules and compiled templates, and Ansible waits less busily."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pathlib
 import typing as t
 
 FOLDER = pathlib.Path(__file__).parent
-# Where the plugin shared_modules keeps what it shares; the test session sets it, and without it nothing is shared.
+# Where the plugins keep what they share; the test session sets it, and without it nothing is shared.
 SHARED = "LOG_ARCHIVE_SHARED_MODULES"
 
 
@@ -19,6 +19,6 @@ def environment() -> t.Dict[str, str]:
     found = {"ANSIBLE_CONFIG": str(FOLDER / "ansible.cfg")}
     if SHARED in os.environ:
         # Not in the configuration: ansible-runner sets these variables itself, and adds to what they hold.
-        found.update(ANSIBLE_CALLBACK_PLUGINS=str(FOLDER / "callback"), ANSIBLE_CALLBACKS_ENABLED="shared_modules")
+        found.update(ANSIBLE_CALLBACK_PLUGINS=str(FOLDER / "callback"), ANSIBLE_CALLBACKS_ENABLED="shared_modules,shared_templates")
         found[SHARED] = os.environ[SHARED]
     return found

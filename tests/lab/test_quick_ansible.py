@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A run that shares what other runs have made prints what a run of ansible-playbook alone prints, errors included."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import typing as t
+
+import pytest
+from lab import quick_ansible
+from lab.quick_ansible.warm import WarmAnsible
+
+PROGRAM = pathlib.Path(sys.executable).with_name("ansible-playbook")
+TEMPLATE = "{% for each in [1, 2] %}{{ account }}\\1{{ each }}\n{% endfor %}"
+
+
+def tasks(folder: pathlib.Path) -> t.Iterator[t.Dict[str, t.Any]]:
+    """Tasks whose templates are right, in two runs, and wrong."""
+    yield {"ansible.builtin.assert": {"that": ["account == 'la-web1'", "account is ansible.builtin.match('la')"]}}
+    messages = [r"{{ 'a\\1b' | length }}", "{{ lookup('ansible.builtin.template', '%s') }}" % (folder / "text.j2")]
+    messages += ["{{ 'a' | no_such }}", "{{ 'a' | infra_ops.log_archive.no_such }}", "{{ 'a' | upper( }}", "{{ nothing.there }}"]
+    for message in messages:
+        yield {"ansible.builtin.debug": {"msg": message}, "ignore_errors": True}
+    yield {"ansible.builtin.debug": {"msg": "{{ account }}"}, "when": "account is no_such"}
+
+
+def test_shared_parts_and_a_warm_process_change_nothing(collections_path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    if not PROGRAM.exists():
+        pytest.skip("no ansible-playbook beside %s" % sys.executable)
+    (tmp_path / "text.j2").write_text(TEMPLATE, encoding="utf-8")
+    variables = {"account": "{{ 'web1' | infra_ops.log_archive.sftp_account }}"}
+    play = {"name": "Play", "hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": list(tasks(tmp_path))}
+    (tmp_path / "play.yml").write_text(json.dumps([play], indent=2), encoding="utf-8")
+    argv = [str(PROGRAM), "play.yml"]
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    alone.update(ANSIBLE_COLLECTIONS_PATH=str(collections_path), ANSIBLE_HOME=str(tmp_path / "home"), ANSIBLE_NOCOLOR="1")
+    expected = subprocess.run(argv, env=alone, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert "No filter named 'no_such'" in expected.stderr + expected.stdout and "la-web1" in expected.stdout
+    warm = WarmAnsible([], dict(alone, **quick_ansible.environment()), tmp_path / "warm.log")
+    try:
+        # The second takes what the first compiled.
+        runs = [warm.run(argv, str(tmp_path)) for _each in range(2)]
+        with pytest.raises(subprocess.TimeoutExpired):
+            warm.run(argv, str(tmp_path), timeout=0.01)
+    finally:
+        warm.close()
+    assert [(run.returncode, run.stdout, run.stderr) for run in runs] == 2 * [(expected.returncode, expected.stdout, expected.stderr)]
+    assert (tmp_path / "warm.log").read_text(encoding="utf-8") == ""
