@@ -30,7 +30,7 @@ HOURS, REGIONS, LOGS = 6, ("eu-west-3", "us-east-1"), 10
 
 
 class Failed(Exception):
-    """The demo cannot go on; the message says why."""
+    """The demo cannot go on; the message gives the reason."""
 
 
 def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
@@ -47,7 +47,7 @@ def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
 
 
 def demonstrate(folder: pathlib.Path, say: t.Callable[[str], None]) -> t.Tuple[int, t.List[str]]:
-    """Show it in this folder, which is made anew; returns the number of files of the trail, and the words of what validation found.
+    """Show it in this folder, which is created again; returns the number of files of the trail, and the words of what validation found.
 
     say: called with each text to print. Raises Failed.
     """

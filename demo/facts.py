@@ -69,7 +69,7 @@ class Compared(t.NamedTuple):
 
 
 def compare(held: t.Mapping[str, t.Any], restored: t.Mapping[str, t.Any], to_path: t.Callable[[str], str] = str) -> Compared:
-    """Compare what ``archive_restore`` has restored, byte by byte, with the logs that ``archive_info`` says were archived.
+    """Compare what ``archive_restore`` has restored, byte by byte, with the logs that ``archive_info`` lists.
 
     to_path: gives the file that a module's result means.
     """

@@ -61,7 +61,7 @@ LABELS = {
 
 
 class Failed(Exception):
-    """The demo cannot go on; the message says why."""
+    """The demo cannot go on; the message gives the reason."""
 
 
 # -- progress ---------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ PATIENCE = 300
 
 
 class Failed(Exception):
-    """The demo cannot go on; the message says why."""
+    """The demo cannot go on; the message gives the reason."""
 
 
 def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:

@@ -25,13 +25,13 @@ TABLES = ("transfer", "command", "login", "failed_login", "http", "application")
 
 
 class StreamFailed(Exception):
-    """Lines are missing, or the follower did not work; the message says what happened."""
+    """Lines are missing, or the follower did not work; the message states what happened."""
 
 
 def follow_stream(folder: pathlib.Path, program: pathlib.Path) -> t.Tuple[int, int]:
     """Follow a log that is written and rotated; kill the follower in the middle and start it again. Returns (lines, transfers).
 
-    folder: is created anew; then it contains the log, the database and page.html. Raises StreamFailed.
+    folder: is created again; then it contains the log, the database and page.html. Raises StreamFailed.
     """
     shutil.rmtree(folder, ignore_errors=True)
     logs, made = folder / "logs", folder / "made"

@@ -73,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> t.Optional[str]:
-    """Bytes that are no text are named by their place: packed or sealed data hold the time, and the workers' names must agree."""
+    """Bytes that are not text are named by their place: packed or sealed data hold the time, and the workers' names must agree."""
     return argname if isinstance(val, bytes) and not val.isascii() else None
 
 

@@ -33,7 +33,7 @@ LAST_LINES, LONGEST = 5, 1000
 
 
 class Failed(Exception):
-    """The wheels cannot be had; the text says why."""
+    """The wheels are not available; the text gives the reason."""
 
 
 def run(*argv, **options):

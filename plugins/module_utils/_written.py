@@ -24,7 +24,7 @@ def others(folder: str, kept: t.Sequence[str]) -> t.List[str]:
 
 
 def _is_of_ansible(path: str) -> bool:
-    """Whether the first line of a regular file says so. No link is followed: operators may write to the folder."""
+    """Whether the first line of a regular file states it. No link is followed: operators may write to the folder."""
     if not stat.S_ISREG(os.lstat(path).st_mode):
         return False
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:

@@ -86,7 +86,7 @@ objects:
   description:
     - The objects of the store in folders that O(template) names, and those with a matching name. There are at most 1,000 with the state
       V(unmatched).
-  returned: always, also if the module fails because of them
+  returned: always, even if the module fails because of them
   type: list
   elements: dict
   contains:
@@ -154,17 +154,17 @@ objects:
       sample: 312004
 unmatched:
   description: Number of objects in these folders with a name that does not match.
-  returned: always, also if the module fails because of archives
+  returned: always, even if the module fails because of archives
   type: int
   sample: 2
 own:
   description: Number of objects in the store that this collection put there.
-  returned: always, also if the module fails because of archives
+  returned: always, even if the module fails because of archives
   type: int
   sample: 96
 elsewhere:
   description: Number of other objects in folders that O(template) does not name.
-  returned: always, also if the module fails because of archives
+  returned: always, even if the module fails because of archives
   type: int
   sample: 0
 """

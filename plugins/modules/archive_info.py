@@ -172,7 +172,7 @@ archives:
           returned: if it is encrypted for recipients
           contains:
             type:
-              description: V(age), V(hpke), or or V(keyring) if the key is encrypted with a key of the host's keyring.
+              description: V(age), V(hpke), or V(keyring) if the key is encrypted with a key of the host's keyring.
               type: str
               returned: success
               sample: age

@@ -98,7 +98,7 @@ EXAMPLES = r"""
 RETURN = r"""
 failed_archives:
   description: The archives that failed verification.
-  returned: always, also if the module fails because of them
+  returned: always, even if the module fails because of them
   type: list
   elements: dict
   contains:

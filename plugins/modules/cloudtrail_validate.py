@@ -13,7 +13,7 @@ description:
   - Validates the signed digests of a CloudTrail trail, and every log file that they name, in each account and region. Fails if anything is
     missing, changed or unexplained; RV(report.findings) has it.
   - It finds what C(aws cloudtrail validate-logs) finds, and what that command passes over. From O(since) up to two hours ago, valid digests
-    must cover the time without a hole. A missing tail, a region without digests, a chain of digests that begins anew, a log file that no
+    must cover the time without a hole. A missing tail, a region without digests, a chain of digests that starts again, a log file that no
     digest names, a delete marker and a replaced version are findings.
   - With O(state), the newest verified digest of each region and the public keys are kept on the host that runs the module. The next
     validation goes on from there, and finds it if that digest is gone. Run the module on the controller (C(delegate_to=localhost)) to keep
@@ -52,7 +52,7 @@ options:
     type: bool
     default: false
   html:
-    description: A file for the report as an HTML page that can be filed. Each validation writes it anew.
+    description: A file for the report as an HTML page that can be filed. Each validation writes it again.
     type: path
   host:
     description: Only archives of the host with this name. By default of all hosts.
@@ -81,7 +81,7 @@ attributes:
     details: Only the report of O(html) is written, which is new each time.
   idempotent:
     support: partial
-    details: What O(state) keeps is no change. The report of O(html) is new each time.
+    details: What O(state) keeps is not a change. The report of O(html) is new each time.
 seealso:
   - module: infra_ops.log_archive.archive_verify
 author:
@@ -123,7 +123,7 @@ EXAMPLES = r"""
 RETURN = r"""
 report:
   description: The result of the validation. Times are in UTC.
-  returned: always, also if the module fails because of findings
+  returned: always, even if the module fails because of findings
   type: dict
   contains:
     exit_code:

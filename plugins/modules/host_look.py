@@ -181,7 +181,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.infra_ops.log_archive.plugins.module_utils import _installation, _layout, _written
 
-Outputs = t.Dict[str, t.Dict[str, t.Any]]
 DOCUMENTS = {
     "layout": {"type": "str", "required": True},
     "kind": {"type": "str", "choices": ["job", "stream"], "required": True},

@@ -15,9 +15,9 @@ description:
   - Each job keeps a ledger, a signed chain of what its stores got and of what was removed. A chain cannot show that its end was cut off,
     or that it was replaced. This module keeps the head of each ledger of a host on the controller, as C(<folder>/<host>/<job>.json), and
     fails if a ledger does not contain the head that it has seen before.
-  - It finds a ledger that was cut, deleted, begun anew or rewritten, and a host of which an older state was restored.
-  - It warns of entries that state an earlier time than that of the last look.
-  - The first look trusts the ledger that it finds.
+  - It finds a ledger that was cut, deleted, started again or rewritten, and a host that was restored to an older state.
+  - It warns of entries that state an earlier time than that of the last check.
+  - The first check trusts the ledger that it finds.
 options:
   folder:
     description: The folder of the witness on the controller, an absolute path. It is created with mode 0700 if it is missing.

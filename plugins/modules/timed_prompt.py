@@ -20,7 +20,7 @@ options:
     type: str
     required: true
   seconds:
-    description: How long to wait for the answer, which ends with the Enter key. What was typed without it is no answer.
+    description: How long to wait for the answer, which ends with the Enter key. What was typed without it is not an answer.
     type: int
     default: 300
 extends_documentation_fragment:

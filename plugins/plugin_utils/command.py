@@ -90,7 +90,7 @@ def _printed(result: t.Any) -> t.Any:
 
 
 def _unknown_argument(result: t.Any) -> str:
-    """What the command of the first versions, which printed no JSON for it, says of an argument that it does not have, or nothing."""
+    """What the command of the first versions, which printed no JSON for it, prints about an argument that it does not have, or nothing."""
     if not isinstance(result, dict) or result.get("rc") != EXIT_CONFIG or result.get("stdout"):
         return ""
     lines = (result.get("stderr") or "").splitlines()

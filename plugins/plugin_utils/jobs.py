@@ -37,7 +37,7 @@ def _start(host: str, places: Document) -> Document:
 
 def _finish(document: Document, places: Document) -> None:
     encryption = document["encryption"]
-    # With recipients, a keyring is only for hosts that shall open their archives too.
+    # With recipients, a keyring is only for hosts that should be able to open their archives.
     if isinstance(encryption, dict) and encryption.get("format") != "none" and not encryption.get("recipients"):
         encryption.setdefault("keyring", places["log_archive_keyring"])
 

@@ -46,7 +46,7 @@ def separated(rc: int, stdout: str, stderr: str, marker: str, command: str) -> t
     """The result of a command from what the connection returned."""
     before, *rest = re.split("(?m)^%s$\n?" % marker, stdout.replace("\r\n", "\n"))
     if len(rest) != 2:
-        # It did not start, or its end did not arrive, which is no success.
+        # It did not start, or its end did not arrive, which is not a success.
         return {"rc": rc or 1, "stdout": "", "stderr": "\n".join(text for text in (stdout.strip(), stderr.strip()) if text)}
     printed, errors = (text.rstrip("\n") for text in rest)
     if rc == NOT_FOUND and not printed and command in errors:

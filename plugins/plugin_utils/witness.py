@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The witness: the controller's record of where the ledgers of the hosts ended, so that a ledger that is cut or begun anew shows."""
+"""The witness: the controller's record of where the ledgers of the hosts ended, so that a ledger that is cut or started again shows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Known(t.NamedTuple):
 
 class Seen(t.NamedTuple):
     """What a look at one ledger showed. finding: what is wrong; None if the ledger contains what the witness knows. head: where it ends
-    as far as it was checked; None if that is not known. whole: whether that is its end. warnings: what is no failure."""
+    as far as it was checked; None if that is not known. whole: whether that is its end. warnings: what is not a failure."""
 
     finding: t.Optional[str]
     head: t.Optional[Head]
@@ -95,7 +95,7 @@ def check(known: t.Optional[Known], row: t.Mapping[str, t.Any]) -> Seen:
             return Seen(None if known is None else "it is gone. The witness knows %s" % _text(known), None)
         if known is not None:
             if head.ledger != known.head.ledger:
-                return Seen("it was deleted and begun anew (%s). The witness knows %s" % (head.ledger, _text(known)), _ending(row, head))
+                return Seen("it was deleted and started again (%s). The witness knows %s" % (head.ledger, _text(known)), _ending(row, head))
             if head.seq < known.head.seq:
                 text = "it ends at entry %d: its end was cut off, or an older state of the host was restored. The witness knows %s"
                 return Seen(text % (head.seq, _text(known)), _ending(row, head))

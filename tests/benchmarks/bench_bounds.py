@@ -44,7 +44,7 @@ class Bound:
         self._parts: t.Dict[str, float] = {}
 
     def add(self, step: str, work: t.Callable[[], Pieces]) -> t.List[bytes]:
-        """Carry out a step; returns what it makes. Keeping that is no part of the work: the step that is measured drops each piece."""
+        """Carry out a step; returns what it makes. Keeping that is not part of the work: the step that is measured drops each piece."""
         gc.collect()
         begin = time.thread_time()
         collections.deque(work(), maxlen=0)

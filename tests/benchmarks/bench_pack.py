@@ -70,7 +70,7 @@ SHELL = 'set -eu -o pipefail; tar -C "$1" -cf - "$2" | pigz | openssl enc -aes-1
 
 
 def emptied(folder: pathlib.Path) -> pathlib.Path:
-    """The folder, empty, and the disk at rest: what an earlier round left to be written is no part of this one."""
+    """The folder, empty, and the disk at rest: what an earlier round left to be written is not part of this one."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     os.sync()

@@ -71,7 +71,7 @@ def prepare(round_trip: float, folder: pathlib.Path, quick: bool) -> t.Iterator[
 
         def side(program: str, *more: str) -> float:
             key = next(keys)
-            # What an earlier upload left to be written to the disk is no part of this one.
+            # What an earlier upload left to be written to the disk is not part of this one.
             os.sync()
             seconds = run([sys.executable, "-c", program, bucket, endpoint, archive, key, *more], env=env).seconds
             assert client.head_object(Bucket=bucket, Key=key)["ContentLength"] == int(digests[0])

@@ -44,7 +44,7 @@ def prepare(size: int, round_trip: float, folder: pathlib.Path, quick: bool) -> 
     archive = folder / "archive.tgz.fernet"
     digests = make_archive(archive, min(size, 5000 * KB) if quick else size)
     home = folder / "server"
-    # An empty home: what the start files of this machine's user do before md5sum runs is no part of the work.
+    # An empty home: what the start files of this machine's user do before md5sum runs is not part of the work.
     with lab.openssh_server(home, extra_config="SetEnv HOME=%s" % home) as server, contextlib.ExitStack() as stack:
         port = stack.enter_context(lab.delay_proxy(folder, server.port, round_trip)) if round_trip else server.port
         batch = folder / "batch"
@@ -66,7 +66,7 @@ def prepare(size: int, round_trip: float, folder: pathlib.Path, quick: bool) -> 
         def start_from(name: str) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(server.root_folder, name))
-            # What the round before left to be written to the disk is no part of this one.
+            # What the round before left to be written to the disk is not part of this one.
             os.sync()
 
         def put() -> None:

@@ -106,7 +106,7 @@ class Half:
         return Played(done.returncode, counts, done.stdout + done.stderr)
 
     def fill_spool(self) -> None:
-        """Let the first version archive what is new on the old host while its local store is no folder: that waits in the spool."""
+        """Let the first version archive what is new on the old host while its local store is not a folder: that waits in the spool."""
         host = self.hosts[OLD]
         waiting = len(list(host.path(SPOOL).rglob("*.fernet")))
         host.run(["sh", "-c", "mv %s %s.away && touch %s" % (LOCAL, LOCAL, LOCAL)])

@@ -15,7 +15,7 @@ from rigs.host import JOB, Host
 
 
 def assert_whole(host: Host) -> chain.Contents:
-    """The chain is whole, the catalog agrees with it, and no archive was entered twice. Returns what the ledger says."""
+    """The chain is whole, the catalog agrees with it, and no archive was entered twice. Returns the content of the ledger."""
     ledger = files.Ledger(str(host.state), JOB)
     contents, head = ledger.replay(signatures=True)
     entries = [chain.parse(line, "ledger") for line in ledger.lines()]

@@ -57,7 +57,7 @@ class TrailHost(Host):
         return document
 
     def held(self) -> t.Dict[str, bytes]:
-        """Every file in the archives of the file store, by its key in the bucket; none is there twice."""
+        """Every file in the archives of the file store, by its key in the bucket; none is listed twice."""
         found: t.Dict[str, bytes] = {}
         store = file_store(self.store)
         for key, manifest in archives_in(store).items():

@@ -89,7 +89,7 @@ def test_bad_files_of_the_bucket_do_not_end_the_others(trail: trails.Trail, show
     aws_server.answer(403, _error("AccessDenied"), method="GET", path="/%s/%s" % (trail.bucket, refused))
     shown = show("--from", "bucket", "--since", SINCE, code=3)
     assert len(shown.events) == len(ids(trail)) + 1 - trail.records
-    for problem in ("a record has more than", "is no log file of CloudTrail", "record 2 is no object", refused):
+    for problem in ("a record has more than", "is not a log file of CloudTrail", "record 2 is not an object", refused):
         assert problem in shown.errors
     assert len(shown.errors.splitlines()) == 4
 

@@ -63,7 +63,7 @@ def test_one_of_two_trails_in_a_bucket(aws_server: AwsServer) -> None:
         trail.deliver_hour()
     case = Case(aws_server, trail)
     assert case.words() == {}
-    # What the other trail delivers is no finding of this one, and neither is a digest that is gone there. Its log file might be of either.
+    # What the other trail delivers is not a finding of this one, and neither is a digest that is gone there. Its log file may be of either.
     assert found(case.validate(trail="audit")) == {}
     case.delete(next(key for key in trail.digests() if "_second_" in key))
     assert found(case.validate(trail="audit")) == {"log_unnamed": 1}

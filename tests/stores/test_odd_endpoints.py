@@ -76,7 +76,7 @@ NOT_S3: t.Dict[str, Serve] = {
     "a word": lambda request: without_body(request, answer("200 OK", b"ok", "text/plain")),
     "other XML": lambda request: without_body(request, answer("200 OK", b"<ok><IsIt>yes</IsIt></ok>", "application/xml")),
     "no HTTP": lambda _request: [b"SSH-2.0-OpenSSH_9.2\r\n"],
-    "bytes that are no text": lambda _request: [
+    "bytes that are not text": lambda _request: [
         b"HTTP/1.1 200 \xff\xfe\r\nContent-Length: 99999999999999999999999\r\n\xe9: \xff\r\n\r\n\xff"
     ],
     "a status of letters": lambda _request: [b"HTTP/1.1 two OK\r\n\r\n"],

@@ -442,7 +442,7 @@ def _why_not_later(name: str, sealed: t.Sequence[str]) -> t.Optional[str]:
         return None
     newest = max(sealed)
     if name[13:45] != newest[13:45]:
-        return "the ledger was begun anew: the head before was entry %d of %s" % (int(newest[:12]), newest[13:45])
+        return "the ledger was started again: the head before was entry %d of %s" % (int(newest[:12]), newest[13:45])
     if name[:12] <= newest[:12]:
         return "the ledger was cut or forked: entry %d was sealed before" % int(newest[:12])
     return None

@@ -166,7 +166,7 @@ def test_the_host_can_still_read_and_add(server: Server) -> None:
 
 
 def _states(folder: pathlib.Path) -> t.Dict[pathlib.Path, t.Tuple[int, ...]]:
-    """Of everything below the folder what a change would show; the time of the last access is no change."""
+    """Of everything below the folder what a change would show; the time of the last access is not a change."""
     found = {path: path.lstat() for path in folder.rglob("*")}
     return {path: (s.st_ino, s.st_mode, s.st_uid, s.st_gid, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in found.items()}
 
@@ -713,7 +713,7 @@ def test_the_heads_of_a_ledger_are_sealed(server: Server) -> None:
     [
         ({"seq": 3}, "the ledger was cut or forked: entry 4 was sealed before"),
         ({"seq": 4, "text": "another"}, "the ledger was cut or forked: entry 4 was sealed before"),
-        ({"seq": 9, "ledger": "2" * 32}, "the ledger was begun anew: the head before was entry 4 of %s" % LEDGER),
+        ({"seq": 9, "ledger": "2" * 32}, "the ledger was started again: the head before was entry 4 of %s" % LEDGER),
     ],
 )
 def test_a_ledger_that_does_not_grow_is_reported_once(server: Server, later: dict[str, t.Any], why: str) -> None:

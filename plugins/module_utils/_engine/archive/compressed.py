@@ -72,7 +72,7 @@ def _uncompressed(pieces: t.Iterator[bytes], format: str, size: int, name: str) 
             if plain:
                 yield plain
     if inflater is not None and not inflater.eof:
-        raise SourceError("the %s file in the archive is cut" % format, name)
+        raise SourceError("the %s file in the archive is truncated" % format, name)
 
 
 def _waits(inflater: t.Any) -> bool:

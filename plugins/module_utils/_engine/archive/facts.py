@@ -94,8 +94,8 @@ class AdoptedFacts(t.TypedDict):
 
 
 class Manifest(_ManifestNeeded, total=False):
-    """The manifest of one archive. ``created`` in UTC; ``sources`` is no list if they are many; ``hmac`` in hex, from version 2 on if the
-    archive is encrypted, or was adopted with a key. ``adopted``: only of an adopted archive."""
+    """The manifest of one archive. ``created`` in UTC; ``sources`` is a list unless there are many; ``hmac`` in hex, from version 2 on if
+    the archive is encrypted, or was adopted with a key. ``adopted``: only of an adopted archive."""
 
     hmac: str
     adopted: AdoptedFacts

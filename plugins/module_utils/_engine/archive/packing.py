@@ -240,7 +240,9 @@ def _identity_now(source: Source) -> t.Optional[Identity]:
 
 def _unreadable(path: str, error: OSError) -> SourceError:
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
-        return SourceError("cannot be read: a symbolic link stands on its path below the folder of the job", path, "Links are not followed")
+        return SourceError(
+            "cannot be read: a part of its path below the folder of the job is a symbolic link", path, "Links are not followed"
+        )
     vanished = isinstance(error, FileNotFoundError)
     hint = "It vanished after it was selected" if vanished else "Run as a user that may read it"
     return SourceError(

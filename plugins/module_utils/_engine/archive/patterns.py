@@ -107,7 +107,7 @@ class LinePattern:
         def expired(_number: int, _frame: object) -> None:
             raise self._unusable(
                 "it takes too long: more than %d s for 128 KiB of %s" % (MOST_SECONDS, subject),
-                "Avoid a repetition within a repetition, such as (a+)+, or search for a text that is fixed",
+                "Avoid a repetition within a repetition, such as (a+)+, or search for plain text (--fixed)",
             )
 
         former = signal.signal(signal.SIGVTALRM, expired)
@@ -128,7 +128,7 @@ class LinePattern:
                 warnings.simplefilter("ignore")
                 return re.compile(text, flags)
         except (re.error, OverflowError, RecursionError, ValueError) as error:
-            raise self._unusable("it is not a regular expression (%s)" % error, "Search for a text as it is with --fixed") from error
+            raise self._unusable("it is not a regular expression (%s)" % error, "Use --fixed to search for plain text") from error
 
     def _literal(self, character: str) -> bytes:
         """A character as it is. One of several bytes is a group, so that a repetition repeats all of them."""

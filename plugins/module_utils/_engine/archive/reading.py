@@ -117,7 +117,7 @@ def stored_part(member: tarfile.TarInfo) -> Stored:
 def refuse_cut(member: tarfile.TarInfo, size: int, stored: Stored, subject: str) -> None:
     """Raise IntegrityError if the tar ended after ``size`` bytes of the member."""
     if size != stored.size:
-        raise IntegrityError("%s is cut inside the archive" % ascii(member.name), subject)
+        raise IntegrityError("%s is truncated inside the archive" % ascii(member.name), subject)
 
 
 def _check_member(member: tarfile.TarInfo, subject: str) -> None:
@@ -164,7 +164,7 @@ def _inflated(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
             if plain:
                 yield plain
     if not inflater.eof:
-        raise IntegrityError("the tgz in the archive is cut", subject)
+        raise IntegrityError("the tgz in the archive is truncated", subject)
 
 
 class _Header(tarfile.TarInfo):

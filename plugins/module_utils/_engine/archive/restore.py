@@ -80,7 +80,7 @@ class _Expected:
     """What a manifest states of the files of an archive, in whatever order. Of an archive of ours it is the order of the archive, and then
     nothing of it is kept in memory. Without a manifest everything is right.
 
-    An archive that differs is refused at the end: a damaged one ends with an error before that, which says more.
+    An archive that differs is refused at the end: a damaged one ends before that with a more precise error.
     """
 
     def __init__(self, manifest: t.Optional[Manifest], subject: str) -> None:

@@ -66,7 +66,7 @@ class ZipContents:
 
 
 def _refuse_overlaps(infos: t.Sequence[t.Any], subject: str) -> None:
-    """A zip whose members share bytes has no honest maker, and expands without limit."""
+    """No honest program makes a zip with members that share bytes, and it expands without limit."""
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One digest: what it says, and whether CloudTrail signed it.
+"""One digest: its content, and whether CloudTrail signed it.
 
 https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-validation-digest-file-structure.html and, for the signature,
 cloudtrail-log-file-custom-validation.html.
@@ -40,7 +40,7 @@ class Previous(t.NamedTuple):
 
 
 class Digest(t.NamedTuple):
-    """What a digest says. bucket, key: where it was delivered. sha256: of its unpacked bytes. signature: in hex; None without one.
+    """The content of a digest. bucket, key: where it was delivered. sha256: of its unpacked bytes. signature: in hex; None without one.
 
     end_text: the end as it is signed. previous: None at the start of a chain.
     """
@@ -89,7 +89,7 @@ def read(plain: bytes, metadata: t.Mapping[str, str]) -> Digest:
             [NamedLog(_text(log["s3Bucket"]), _text(log["s3Object"]), _text(log["hashValue"])) for log in facts["logFiles"]],
         )
     except (ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
-        raise UnreadableError("it is no digest (%s: %s)" % (type(error).__name__, str(error)[:100])) from error
+        raise UnreadableError("it is not a digest (%s: %s)" % (type(error).__name__, str(error)[:100])) from error
 
 
 def _text(value: t.Any) -> str:
@@ -113,7 +113,7 @@ def load_key(value: bytes) -> t.Any:
         # Which exceptions it raises differs by release.
         raise UnreadableError("it cannot be loaded (%s)" % type(error).__name__) from error
     if not isinstance(key, RSAPublicKey):
-        raise UnreadableError("it is no RSA key")
+        raise UnreadableError("it is not an RSA key")
     return key
 
 

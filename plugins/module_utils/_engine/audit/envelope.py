@@ -47,7 +47,7 @@ class Splitter:
         while at < len(data) and not self.ended:
             at = self._next_in_text(data, at) if self._in_text else self._next_outside(data, lines, at)
         if self.ended:
-            # Only the bracket that belongs to the first one may follow; anything else stays, and is no record.
+            # Only the bracket that belongs to the first one may follow; anything else stays, and is not a record.
             lines[at:] = re.sub(rb"[}\s]", b" ", data[at:])
         return bytes(lines)
 

@@ -25,7 +25,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re.ASCII)
 
 
 class Event(NamedTuple):
-    """One event. Texts are "" if the record has none; what is no text there is shown as JSON.
+    """One event. Texts are "" if the record has none; what is not text there is shown as JSON.
 
     time: as the record has it, such as 2026-11-03T02:00:00Z; moment: the same, None if it is no time. response: what the service answered
     (``responseElements``); error_code, error_message: if it refused. event_class, call_type: see ``record``. record: all of it.
@@ -99,17 +99,17 @@ def row_of(event: Event) -> EventRow:
 
 
 def problems_of(event: Event) -> t.List[str]:
-    """What is missing in a record, or is no text, for people."""
-    found = [] if event.moment is not None else ["it has no eventTime" if not event.time else "its eventTime is no time in UTC"]
+    """What is missing in a record, or is not text, for people."""
+    found = [] if event.moment is not None else ["it has no eventTime" if not event.time else "its eventTime is not a time in UTC"]
     for name in ("eventID", "eventSource", "eventName", "awsRegion", "sourceIPAddress", "errorCode", "eventType"):
         value = event.record.get(name)
         if value is not None and not isinstance(value, str):
-            found.append("%s is no text" % name)
+            found.append("%s is not a text" % name)
     if not event.event_id:
         found.append("it has no eventID")
     identity = event.record.get("userIdentity")
     if identity is not None and not isinstance(identity, dict):
-        found.append("userIdentity is no object")
+        found.append("userIdentity is not an object")
     return found
 
 
@@ -151,7 +151,7 @@ def check(wanted: Wanted) -> None:
 
 
 def matcher(wanted: Wanted) -> t.Callable[[Event], bool]:
-    """The function that says whether an event is wanted. An event without a time is wanted at any time: it must not get lost."""
+    """The function that decides whether an event is wanted. An event without a time is wanted at any time: it must not be lost."""
     tests: t.List[t.Callable[[Event], bool]] = []
 
     def add(glob: str, value: t.Callable[[Event], t.Iterable[str]]) -> None:
@@ -200,7 +200,7 @@ def _network(text: str) -> t.Any:
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise UsageError("'%s' is no network" % text, "ip", "Write it as 198.51.100.0/24") from None
+        raise UsageError("'%s' is not a network" % text, "ip", "Write it as 198.51.100.0/24") from None
 
 
 def _is_in(text: str, network: t.Any) -> bool:

@@ -16,7 +16,7 @@ KeySource = t.Callable[[str, datetime.datetime, datetime.datetime], t.Dict[str, 
 
 WORDS = {
     "log_missing": "a digest names the log file, and it is not there",
-    "log_changed": "the log file is not the one whose hash the digest has",
+    "log_changed": "the log file does not have the hash in the digest",
     "log_unreadable": "the log file cannot be unpacked",
     "log_unnamed": "no valid digest names the log file",
     "digest_missing": "the next digest refers to the digest, and it is not there",
@@ -26,7 +26,7 @@ WORDS = {
     "digest_unsigned": "the digest has no signature",
     "signature_wrong": "the signature of the digest is wrong",
     "key_missing": "CloudTrail has no public key of the digest's fingerprint",
-    "key_unusable": "the public key of the digest's fingerprint is no RSA key",
+    "key_unusable": "the public key of the digest's fingerprint is not an RSA key",
     "coverage_hole": "no valid digest covers the time",
     "tail_missing": "no valid digest covers the time up to two hours ago",
     "tail_rewound": "the digest that was verified last is gone",

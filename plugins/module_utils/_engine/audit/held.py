@@ -123,7 +123,7 @@ class HeldDigests:
             fetched = self._public_keys(self._place.region, self._window.start - BEFORE, end)
             self._asked = True
             self._known = {**fetched, **self._known}
-            # One that is no key may be another one next time.
+            # One that is not a key may be another one next time.
             self._memory.public_keys.update((name, key) for name, key in fetched.items() if digests.is_key(key))
         return self._known
 

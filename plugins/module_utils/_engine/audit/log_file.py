@@ -44,12 +44,12 @@ def records_in(
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
-            report(LogFileError("record %d is no JSON" % number, subject))
+            report(LogFileError("record %d is not JSON" % number, subject))
             continue
         if isinstance(record, dict):
             yield record
         else:
-            report(LogFileError("record %d is no object" % number, subject))
+            report(LogFileError("record %d is not an object" % number, subject))
 
 
 def _lines(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
@@ -62,7 +62,7 @@ def _lines(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
         start += chunk
     begin = begin_of(start)
     if begin is None:
-        what = "is empty" if not start else 'is no log file of CloudTrail: it does not begin with {"Records": ['
+        what = "is empty" if not start else 'is not a log file of CloudTrail: it does not begin with {"Records": ['
         raise LogFileError("the file %s" % what, subject)
     splitter = Splitter(begin)
     rest: t.List[bytes] = []

@@ -103,7 +103,7 @@ def unnamed(
 
 
 def irregular(place: Place, bucket: str, versions: t.Sequence[StoredFile], window: Window) -> t.Iterator[Finding]:
-    """Delete markers and replaced versions of the window. A version below a delete marker is no finding besides."""
+    """Delete markers and replaced versions of the window. A version below a delete marker is not a finding besides."""
     deleted = {one.key for one in versions if one.deleted and not one.extra}
     for one in versions:
         is_log = one.file is not None and one.file.folder == LOGS

@@ -90,7 +90,7 @@ def lookup(service: Requests, wanted: Wanted, now: datetime, pace: Pace, report:
             if isinstance(record, dict):
                 yield record
             else:
-                report(LogFileError("an event of the history is no JSON object", service.subject))
+                report(LogFileError("an event of the history is not a JSON object", service.subject))
 
 
 def _pages(service: Requests, parameters: t.Dict[str, t.Any], pace: Pace) -> t.Iterator[t.Any]:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a record of CloudTrail says: who, what kind of event, and whether it was denied.
+"""What a record of CloudTrail states: who, what kind of event, and whether it was denied.
 
 Fields: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html and
 cloudtrail-event-reference-user-identity.html.

@@ -166,7 +166,7 @@ class Region:
         return min(begins)
 
     def _known_starts(self, name: ChainName, held: t.Sequence[Loaded]) -> Starts:
-        """The digests with which the chain may begin: those that were accepted before, and those that begin when somebody says that the
+        """The digests with which the chain may begin: those that were accepted before, and those that begin if an operator states that the
         trail was enabled."""
         remembered = set(self._memory.chains.get("/".join(name), {}).get("starts", ()))
         given = set()
@@ -176,7 +176,7 @@ class Region:
                 if one.digest is not None and begins and self._starts[0] <= one.digest.start <= self._starts[1]:
                     given.add(one.digest.key)
         known = remembered | given
-        # Before a later start there was a chain that has ended. Whoever asks for the time since then only need not be told so.
+        # Before a later start there was a chain that has ended. That is not a finding if only the time since then is validated.
         first = {min(known, key=lambda key: key.rpartition("/")[2])} if known else set()
         if self._starts is not None and self._window.start >= self._starts[0]:
             first |= given

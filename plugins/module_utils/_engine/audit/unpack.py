@@ -21,7 +21,7 @@ LARGEST_DIGEST = 16 << 20
 
 
 class UnreadableError(Exception):
-    """The file cannot be unpacked or understood; the text says why."""
+    """The file cannot be unpacked or understood; the text gives the reason."""
 
 
 def unpack(pieces: Pieces, most: int) -> t.Iterator[bytes]:
@@ -36,7 +36,7 @@ def unpack(pieces: Pieces, most: int) -> t.Iterator[bytes]:
             try:
                 plain = inflater.decompress(data, PIECE)
             except zlib.error as error:
-                raise UnreadableError("it is no gzip file (%s)" % error) from error
+                raise UnreadableError("it is not a gzip file (%s)" % error) from error
             size += len(plain)
             if size > most:
                 raise UnreadableError("it unpacks to more than %s" % format_size(most))

@@ -184,7 +184,7 @@ def real_path(path: str) -> str:
     try:
         name = way.to_parent(missing_ok=True)
         protected.refuse_file(name.rpartition("/")[2], path)
-        with contextlib.suppress(OSError):  # It is no folder, or does not exist, or is out of reach.
+        with contextlib.suppress(OSError):  # It is not a folder, or does not exist, or is out of reach.
             way.look_at_folder(name)
         return os.path.join(way.path, name) if name else way.path
     finally:
@@ -238,7 +238,7 @@ class _Way:
         self.here = readable
 
     def to_parent(self, missing_ok: bool = False) -> str:
-        """Go to the folder that holds the path; returns the rest of the path, which is a name that is no link.
+        """Go to the folder that holds the path; returns the rest of the path, which is a name that is not a link.
 
         missing_ok: stop at the last folder that exists, or that this user may enter; the rest may then have several names.
         """

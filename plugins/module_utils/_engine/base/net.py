@@ -128,7 +128,7 @@ def _cause_of(error: BaseException) -> t.Optional[Cause]:
         kind = "tls_name" if code in _WRONG_NAME else "tls_expired" if code in _WRONG_TIME else "tls_untrusted"
         return Cause(kind, "its TLS certificate is not accepted (%s)" % error.verify_message)
     if "CertificateError" in names or isinstance(error, ssl.SSLCertVerificationError):
-        # The check of the name by urllib3, or by Python's ssl.match_hostname (until 3.11), if OpenSSL was told not to check it.
+        # The check of the name by urllib3, or by Python's ssl.match_hostname (until 3.11), if OpenSSL does not check it.
         return Cause("tls_name", "its TLS certificate is not accepted (%s)" % str(error)[:300])
     if isinstance(error, socket.timeout) or "TimeoutError" in names:
         return Cause("timeout", "it did not answer in time")
@@ -138,7 +138,7 @@ def _cause_of(error: BaseException) -> t.Optional[Cause]:
         return Cause("dns", "its name cannot be resolved (%s)" % error.strerror)
     if "IncompleteRead" in names:
         return Cause("truncated", "the connection ended before all bytes had arrived")
-    # URLError and the errors of requests are OSErrors without a number: what they wrap says more.
+    # URLError and the errors of requests are OSErrors without a number: what they wrap has the cause.
     if isinstance(error, OSError) and error.errno is not None and isinstance(error.strerror, str):
         reason = error.strerror[:1].lower() + error.strerror[1:]
         if error.errno == errno.ECONNREFUSED:

@@ -146,7 +146,7 @@ def remove_unlocked(root: int, prefix: str) -> None:
     """Remove this user's folders in ``root`` with names that begin with ``prefix``, with all that is in them, unless a process holds their
     lock (``new_locked_folder``)."""
     for name in os.listdir(root):
-        # FileNotFoundError: another process removed it. BlockingIOError: a running one holds it. NotADirectoryError: it is no such folder.
+        # FileNotFoundError: another process removed it. BlockingIOError: a running one holds it. NotADirectoryError: it is not a folder.
         with contextlib.suppress(FileNotFoundError, BlockingIOError, NotADirectoryError):
             if name.startswith(prefix) and os.stat(name, dir_fd=root, follow_symlinks=False).st_uid == os.geteuid():
                 with beneath.open_below(root, name) as leftover:

@@ -33,7 +33,7 @@ def walk(
     most: int = 1 << 24,
     wanted: t.Optional[t.Callable[[str], bool]] = None,
 ) -> t.Iterator[t.Tuple[str, os.stat_result]]:
-    """All regular files below ``relative`` with their status, in no order; none if ``relative`` is no folder.
+    """All regular files below ``relative`` with their status, in no order; none if ``relative`` is not a folder.
 
     enter: whether to go into the folder of this path. wanted: whether the file of this path counts. most: the largest number of names to
     look at; OverflowError names the folder that exceeds it. The ``filename`` of an OSError is the path of the folder that cannot be read.

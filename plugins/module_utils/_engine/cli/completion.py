@@ -125,7 +125,7 @@ def bash(commands: t.Sequence[Described]) -> str:
 
 
 def _bash_value(argument: Argument) -> str:
-    """The command that says how to complete a value; nothing if it is any text."""
+    """The command that completes a value; nothing if it is any text."""
     if argument.choices:
         return "words='%s'" % " ".join(argument.choices)
     if argument.value in DOCUMENTS:

@@ -64,7 +64,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
             "0": "something was found, and everything was searched",
             "1": "nothing was found, and everything was searched",
             "2": "a mistake in the pattern, in a job document or on the command line; a key is missing",
-            "3": "not everything was searched: a store failed, or a compressed log is damaged, cut or of an unknown format",
+            "3": "not everything was searched: a store failed, or a compressed log is damaged, truncated or of an unknown format",
             "4": "integrity failure: an archive or a manifest is damaged, missing or not authentic; the others were searched",
             **_INTERRUPTED,
         },

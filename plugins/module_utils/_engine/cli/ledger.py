@@ -45,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--identity", metavar="FILE", action="append", default=[], help="accept: adopt archives that this private key of a recipient opens"
     )
-    parser.add_argument("--reason", metavar="TEXT", help="accept: why, for the ledger")
+    parser.add_argument("--reason", metavar="TEXT", help="accept: the reason, which is kept in the ledger")
 
 
 def manage(options: argparse.Namespace) -> int:

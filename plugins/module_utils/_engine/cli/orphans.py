@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="list",
         choices=("list", "send", "adopt", "remove", "remove-archives"),
         help="list (default): show them, and change nothing. send: send the archives in the spool of JOB to stores of another job. adopt:"
-        " give JOB's archives, ledger and records to another job, whose document lists JOB in 'was'. remove: remove what this host has of"
+        " give JOB's archives, ledger and records to another job, which lists JOB in 'was'. remove: remove what this host has of"
         " JOB; archives in stores stay. remove-archives: remove JOB's archives from the stores that it had, each with a tombstone in its"
         " ledger, which stays",
     )

@@ -80,7 +80,7 @@ def add_prune_options(parser: argparse.ArgumentParser) -> None:
         "--max-delete-share",
         metavar="SHARE",
         type=_share,
-        help="for this time, in place of the policy's max_delete_share: the maximum share of the archives to delete, above 0 and up to 1",
+        help="for this call, instead of the policy's max_delete_share: the maximum share of the archives to delete, above 0 and up to 1",
     )
 
 

@@ -23,7 +23,7 @@ AWS: Spec = {
     "access_key_id": {
         "type": "str",
         "description": [
-            "The access key ID. With it, C(AWS_PROFILE) and other C(AWS_*) credentials of the environment do not count. Without it the"
+            "The access key ID. With it, C(AWS_PROFILE) and other C(AWS_*) credentials of the environment are ignored. Without it the"
             " standard AWS credential chain is used: environment, profile, instance role.",
         ],
     },

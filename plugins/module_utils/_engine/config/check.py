@@ -114,7 +114,7 @@ def read_object(value: t.Any, spec: Spec, where: str, problems: t.List[str]) -> 
     for name in value:
         if name not in spec:
             known = "; known keys: %s" % ", ".join(sorted(spec))
-            # Comparing takes long; a document of a thousand unknown keys is no document.
+            # Comparing takes long; a document of a thousand unknown keys is not a document.
             near = _did_you_mean(name, spec) if len(problems) < MOST_SUGGESTIONS else ""
             problems.append("%s%s: unknown key%s" % (where, _cut(name), near or known))
     normal = {}
@@ -323,7 +323,7 @@ def recipient_problems(recipients: t.Sequence[str], option: str) -> t.Iterator[s
             yield "%s: %s" % (where, error)
             continue
         if recipient.text in seen:
-            yield "%s: is there twice" % where
+            yield "%s: is listed twice" % where
         seen.add(recipient.text)
 
 
@@ -331,7 +331,7 @@ def _requirement_problems(stores: t.Sequence[t.Mapping[str, t.Any]], sound: t.Ca
     optional = [store and sound("stores[%d].required" % index) and not store["required"] for index, store in enumerate(stores)]
     if not stores or not all(optional):
         return []
-    return ["stores[0].required: no store of the job is required, so no store must have a log before it is lost; require at least one"]
+    return ["stores[0].required: no store of the job is required, so a log could be lost before any store has it; require at least one"]
 
 
 def _layout_problems(normal: t.Mapping[str, t.Any]) -> t.List[str]:
@@ -356,7 +356,7 @@ def _twin_problems(stores: t.Sequence[t.Mapping[str, t.Any]], sound: t.Callable[
         if store and sound("stores[%d]" % index) and store["type"] in _PLACES:
             place = (store["type"], *(_plain(option, str(store[option] or "")) for option in _PLACES[store["type"]]))
             if first.setdefault(place, index) != index:
-                yield "stores[%d]: is the same place as stores[%d]; one copy is no two" % (index, first[place])
+                yield "stores[%d]: is the same place as stores[%d]; one copy does not count as two" % (index, first[place])
 
 
 def _plain(option: str, value: str) -> str:

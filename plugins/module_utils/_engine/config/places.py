@@ -202,7 +202,7 @@ def _same_places(places: t.Sequence[Place], real: t.Mapping[str, str]) -> t.Iter
                 yield "spool: %s lies in the store %s, which would hold what was never sent" % (spool.path, place.path)
             first = stores.setdefault(real[place.path], place)
             if first is not place:
-                yield "%s: %s is the same folder as %s; one copy is no two" % (place.option, place.path, first.option)
+                yield "%s: %s is the same folder as %s; one copy does not count as two" % (place.option, place.path, first.option)
 
 
 def _selected(document: JobDocument) -> t.List[Place]:

@@ -47,7 +47,7 @@ FOLLOW: Spec = {
         "type": "list",
         "elements": "path",
         "default": [],
-        "description": ["The folders that contain the logs. Folders that do not exist yet are waited for."],
+        "description": ["The folders that contain the logs. The stream waits for folders that do not exist yet."],
         "example": ["/var/log/sftpgo"],
     },
     "patterns": {
@@ -87,7 +87,7 @@ FOLLOW: Spec = {
     "poll": {
         "type": "duration",
         "default": "1",
-        "description": ["How often to look for new lines and files. A file that is being written is looked at four times a second."],
+        "description": ["How often to look for new lines and files. A file that is being written is checked four times a second."],
     },
 }
 

@@ -29,7 +29,7 @@ def decode(text: str) -> t.Tuple[str, bytes]:
         raise ValueError("it has letters of both cases")
     prefix, separator, rest = text.lower().rpartition("1")
     if not (separator and prefix and len(rest) >= _CHECKSUM and all(33 <= ord(character) <= 126 for character in prefix)):
-        raise ValueError("it is too short, or no key")
+        raise ValueError("it is too short for a key")
     values = [_CHARACTERS.find(character) for character in rest]
     if -1 in values:
         raise ValueError("it has a character that no key has: %r" % rest[values.index(-1)])

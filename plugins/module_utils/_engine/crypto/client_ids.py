@@ -83,7 +83,7 @@ def unseal(folder: str, data: bytes) -> bytes:
 def reveal(keys: t.Mapping[str, bytes], token: str) -> Revealed:
     """Decrypt the token of a client id with that of these keys which made it. keys: the 32 bytes of each, by name.
 
-    Raises KeyMissingError if none did, IntegrityError if the text is no token. No message contains an id.
+    Raises KeyMissingError if none did, IntegrityError if the text is not a token. No message contains an id.
     """
     is_siv = token.startswith(_SIV)
     if not is_siv and not token.startswith("gAAAA"):

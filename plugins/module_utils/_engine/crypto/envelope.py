@@ -200,7 +200,7 @@ class _NoSeal:
 class RecipientsEnvelope:
     """Fernet tokens for recipients, each with a fresh key. ``for_name`` makes the envelope of one archive.
 
-    host_key: of the keyring, which opens the archives too; None if the host shall not open them.
+    host_key: of the keyring, which opens the archives too; None if the host must not open them.
     """
 
     def __init__(self, recipients: t.Sequence[Recipient], host_key: t.Optional[keyring.Key]) -> None:
@@ -354,11 +354,6 @@ def opened_by(facts: EncryptionFacts) -> t.List[str]:
 def has_recipients(facts: EncryptionFacts) -> bool:
     """Whether an archive has its own key, which is wrapped."""
     return "wrapped" in facts
-
-
-def keeps_keys(options: EncryptionOptions) -> bool:
-    """Whether the host can open the archives of a job with these options."""
-    return options["format"] == NONE or options["keyring"] is not None
 
 
 def has_key(facts: EncryptionFacts) -> bool:

@@ -35,7 +35,7 @@ def name_of(month: str) -> str:
 
 
 def month_of(name: str) -> t.Optional[str]:
-    """The month of the name of a key: "2021-04"; None if it is no such name."""
+    """The month of the name of a key: "2021-04"; None if it is not such a name."""
     match = _FILE.fullmatch(name + ".key")
     return "%s-%02d" % (match[1], NAMES.index(match[2]) + 1) if match else None
 

@@ -125,7 +125,7 @@ def content(secret: bytes, name: bytes) -> bytes:
 
 
 def from_content(opened: bytes, name: bytes, subject: str) -> bytes:
-    """The key in what ``content`` made. Raises IntegrityError if it is no key, or is bound to another name."""
+    """The key in what ``content`` made. Raises IntegrityError if it is not a key, or is bound to another name."""
     text, _line_feed, bound = opened.partition(b"\n")
     secret = _key_of(text)
     if secret is None:

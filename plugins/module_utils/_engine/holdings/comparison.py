@@ -108,7 +108,7 @@ def _compare(store: Store, trust: Trust, listed: t.Iterable[StoredObject], expla
             found[key] = describe_missing(store, key, sizes)
         elif key in sizes and manifest_key(key) in sizes:
             why = _changed(store, key, manifest, sizes, trust)
-            # Other ETags are no MD5: of encrypted objects, and of those that were sent in parts.
+            # Other ETags are not an MD5: of encrypted objects, and of those that were sent in parts.
             if why is None and etags[key] is not None and recorded_etags.get(key) == manifest["archive"]["md5"] != etags[key]:
                 why = _other_bytes(store, key, manifest)
             if why is not None:
@@ -135,7 +135,7 @@ def _copies(store: Store, trust: Trust, sizes: t.Mapping[str, int]) -> t.Iterato
         try:
             manifest = fetch_manifest(store, key, sizes[manifest_key(key)])
         except (IntegrityError, StoreNotFoundError):
-            continue  # Another file, which is no archive.
+            continue  # Another file, which is not an archive.
         for original in recorded[alike(key)]:
             if manifest == trust.recorded[original]:
                 yield key, describe_copy(store, key, original)

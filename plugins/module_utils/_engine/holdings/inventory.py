@@ -81,7 +81,7 @@ def read(
 ) -> Inventory:
     """List a store, or a host's or job's part of it, with the manifest of each archive.
 
-    was: earlier names of the job, whose archives belong to it.
+    was: earlier names of the job; their archives belong to it.
     recorded: keys of archives of which the caller needs no manifest. trust: how far the manifests are believed; by default, by their
     place alone. Of archives that are certainly not of the trust's choice no manifest is fetched, and the inventory may not have them.
     Raises StoreError.

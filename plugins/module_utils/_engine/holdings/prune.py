@@ -29,7 +29,7 @@ OTHER_TOOLS = "(other tools)"
 
 
 class Scope(t.NamedTuple):
-    """The part of a store that is pruned. host, job: None is every one. was: earlier names of the job, whose archives count as its own.
+    """The part of a store that is pruned. host, job: None is every one. was: earlier names of the job; their archives count as its own.
 
     name_template: strftime pattern of names directly in the store's root that other tools put there, dated in ``timezone``. For one
     job they count as older archives of that job, so that they go as its own come; else they are a group by themselves.
@@ -156,7 +156,7 @@ def execute(
 ) -> Pruned:
     """Remove archives by the plan, oldest first; each archive before its manifest, so that an interrupted prune leaves no bare archive.
 
-    begin: called with the keys of each batch before it is removed. end: called after each batch with its result, also if an error ended
+    begin: called with the keys of each batch before it is removed. end: called after each batch with its result, even if an error ended
     it early. Raises StoreError if the store fails as a whole.
     """
     items = [item for item, _reason in pruning.plan.remove]

@@ -14,7 +14,7 @@ period of each archive, in UTC, newest first:
 - One rule that keeps an archive is enough.
 
 Guards, in this order: archives dated after ``now`` are neither counted nor removed; protected ones stay; ``min_keep`` are left
-in each group; and if more than ``max_delete_share`` of a group would be removed, nothing of that group is, and the plan says why
+in each group; and if more than ``max_delete_share`` of a group would be removed, nothing of that group is, and the plan gives the reason
 (see ``ALWAYS_ALLOWED`` for small groups). A backlog cut for the first time, or a long catch-up, meets the last guard by
 design: look at the plan, then prune with a larger share for that time.
 """
@@ -273,7 +273,7 @@ def _judge(
         return reasons, None
     return reasons, (
         "%s: %d of %d archives would be removed, which exceeds max_delete_share %g, so none is removed. "
-        "Check the policy; if this is meant, prune with --max-delete-share 1 for one time (in a play: log_archive_max_delete_share=1)"
+        "Check the policy; if it is right, prune with --max-delete-share 1 (in a play: log_archive_max_delete_share=1)"
         % ("/".join(filter(None, group)), unwanted, held, policy.max_delete_share)
     )
 

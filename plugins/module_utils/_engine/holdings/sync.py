@@ -48,7 +48,7 @@ def find(store: Store, key: str, manifests: t.Sequence[Manifest], listed: t.Cont
         return None
     except IntegrityError as error:
         raise StoreExistsError(
-            "a file that is no manifest has this name; it was not overwritten (%s)" % error.message, error.subject, REMOVE
+            "a file that is not a manifest has this name; it was not overwritten (%s)" % error.message, error.subject, REMOVE
         ) from error
     if there not in manifests:
         raise StoreExistsError("another archive is stored under this name; it was not overwritten", store.location(key), REMOVE)

@@ -68,7 +68,7 @@ class Rejected(t.NamedTuple):
 
 
 class Gap(t.NamedTuple):
-    """Bytes that were lost at the source, or that are no lines. kind: see GAP_KINDS. length: in bytes; None if it is not known."""
+    """Bytes that were lost at the source, or that are not lines. kind: see GAP_KINDS. length: in bytes; None if it is not known."""
 
     line_offset: int
     length: t.Optional[int]

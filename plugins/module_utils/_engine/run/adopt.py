@@ -274,9 +274,7 @@ class _Adoption:
         starts.update((str(row["key"]), int(parse_utc(t.cast("PeriodText", row["period"])["start"]).timestamp())) for row in new)
         due = prune.due(starts, retention.read_policy(policy), run.now) & {row["key"] for row in new}
         if due:
-            text = (
-                "by the rules of its retention, the store would not keep %d of these archives; 'log-archive prune %s --dry-run' shows which"
-            )
+            text = "the retention of the store would remove %d of these archives; 'log-archive prune %s --dry-run' shows which"
             run.recorder.warn(text % (len(due), run.job))
 
 

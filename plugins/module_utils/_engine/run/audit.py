@@ -49,7 +49,6 @@ class Audit:
         self._catalog = catalog
         self._ledger = ledger_of(document)
         self._contents: t.Optional[Contents] = None
-        self._replayed: t.Optional[Head] = None
         self.head: t.Optional[Head] = None
         self.broken: t.Optional[LogArchiveError] = None
         try:
@@ -81,10 +80,10 @@ class Audit:
         return self.is_kept and (self._catalog is None or self._catalog.entered.known(self._job) is None)
 
     def contents(self, signatures: bool = False) -> t.Optional[Contents]:
-        """What the ledger says, read and checked as a whole; None if there is none that can be used."""
+        """The content of the ledger, read and checked as a whole; None if there is none that can be used."""
         if self.is_kept and (self._contents is None or signatures):
             try:
-                self._contents, self._replayed = self._ledger.replay(signatures)
+                self._contents, _end = self._ledger.replay(signatures)
             except LogArchiveError as error:
                 self.broken = error
         return self._contents if self.is_kept else None
@@ -145,7 +144,7 @@ class Audit:
         own = sorted(head for head in held + earlier if head.ledger == self.head.ledger)
         why = None
         if others and others[-1].ledger not in self._accepted():
-            why = "the store has the head of another ledger, %s, with entry %d: this one was begun anew" % (
+            why = "the store has the head of another ledger, %s, with entry %d: this one was started again" % (
                 others[-1].ledger,
                 others[-1].seq,
             )
@@ -157,7 +156,7 @@ class Audit:
             forked = self._not_contained(compared)
             if forked is not None:
                 why = (
-                    "the ledger has another entry %d than the head in the store: it forked, for an older state of the host was restored"
+                    "the ledger has another entry %d than the head in the store: it forked, because an older state of the host was restored"
                     % forked
                 )
         if why is None:
@@ -239,13 +238,13 @@ class Audit:
 
     def _of_other_host(self, store: Store, name: str, keys: t.Sequence[str]) -> Finding:
         text = (
-            "%s: %d archive(s) of the ledger are those of the host %s, and the host of the job is now %s: it does not look after them. "
+            "%s: %d archive(s) of the ledger are those of the host %s, and the host of the job is now %s: no run prunes or verifies them. "
             "If the host was renamed, set 'host: %s' in the job, which goes on with the name that its archives have (docs/changing.md)"
         )
         return Finding("missing", keys[0], text % (store.location(name), len(keys), name, self._host, name))
 
     def _unrecorded(self, store: Store, key: str) -> Finding:
-        text = "%s: the archive is in the store, and the ledger has no entry of it: this host did not put it there. %s"
+        text = "%s: the archive is in the store, and the ledger has no entry for it: this host did not put it there. %s"
         return Finding("unrecorded", key, text % (store.location(key), ACCEPT % self._job))
 
 

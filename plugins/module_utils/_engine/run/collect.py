@@ -119,7 +119,7 @@ def _report_missing(run: Context, collected: Collected) -> None:
 
 
 def _report_unreadable(run: Context, unreadable: t.Sequence[Pending]) -> None:
-    """What cannot be read is an error: the run is no success, so that later runs look for it again."""
+    """What cannot be read is an error: the run is not a success, so that later runs look for it again."""
     if not unreadable:
         return
     run.recorder.begin(run.collector.step)

@@ -60,7 +60,7 @@ class StoreDrill(t.NamedTuple):
     """The drill of a job's archives in one store.
 
     archives: how many the store has by the catalog, or by its own listing; ``tried`` are the sample. error: why nothing could be tried, or
-    what else is wrong with the listing. With the exit code 0 it is why the store was left out, which is no failure. exit_code: of the worst
+    what else is wrong with the listing. With the exit code 0 it is why the store was left out: not a failure. exit_code: of the worst
     error.
     """
 

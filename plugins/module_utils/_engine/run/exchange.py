@@ -42,7 +42,7 @@ def finish(context: Context, name: str) -> None:
 def finish_of_run(context: Context) -> None:
     """The same at the beginning of a run: a store that fails, or a disk that is full, does not keep the run from archiving."""
     context.recorder.begin("rewrap", listed=False)
-    again = "cannot complete a rewrap that was cut: %s. The next run, or 'log-archive key rewrap', tries again"
+    again = "cannot complete a rewrap that was interrupted: %s. The next run, or 'log-archive key rewrap', tries again"
     try:
         names = sorted(rewraps.unfinished(context.document["state"], context.job))
     except LogArchiveError as error:

@@ -147,7 +147,7 @@ def _rewrapped(manifest: Manifest, authenticated: t.Optional[bool], trust: Trust
     envelope = t.cast(FernetEnvelope, trust.envelope(manifest, subject))
     if not authenticated:
         raise IntegrityError(
-            "nothing proves that this host made the archive: the ledger has no entry of it",
+            "nothing proves that this host made the archive: the ledger has no entry for it",
             subject,
             "Find out where it comes from. 'log-archive ledger accept' enters it",
         )

@@ -30,7 +30,7 @@ class Signed:
     def of_store(self, store: str) -> t.Callable[[str], t.Optional[str]]:
         """A function that returns the SHA-256 (in lowercase hex) of the manifest of an archive of this store, by its key.
 
-        None if the ledger has no entry of it, or cannot be used.
+        None if the ledger has no entry for it, or cannot be used.
         """
 
         def manifest_of(key: str) -> t.Optional[str]:

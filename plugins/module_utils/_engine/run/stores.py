@@ -51,7 +51,7 @@ class OpenStores:
         folder = store.folder()
         if folder is not None and self._folders.setdefault(folder, name) != name:
             raise ConfigError(
-                "the stores %s and %s are the same folder; one copy is no two" % (self._folders[folder], name),
+                "the stores %s and %s are the same folder; one copy does not count as two" % (self._folders[folder], name),
                 store.location(),
                 "Remove one of them, or give it its own folder",
             )

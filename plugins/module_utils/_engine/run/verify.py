@@ -169,7 +169,7 @@ def _audited(
 
 
 def _note(document: JobDocument, store: Store, key: str, unfinished: bool, catalog: catalogs.Catalog) -> t.Optional[str]:
-    """Why an archive that was not found whole is no failure: a run is sending or removing it, or was killed meanwhile.
+    """Why an archive that was not found whole is not a failure: a run is sending or removing it, or was killed meanwhile.
 
     unfinished: only its manifest was listed.
     """

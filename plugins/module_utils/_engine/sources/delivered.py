@@ -3,7 +3,7 @@
 
 """Files that AWS delivers to a bucket, unchanged: those of closed hours.
 
-The files of an hour become one archive. The listing says which files the catalog has already; only new ones are fetched, one hour at a
+The files of an hour become one archive. The listing shows which files are new, and only these are fetched, one hour at a
 time. The metadata of an object are lost in a file: of a signed digest, the archive holds them in a file beside it,
 ``<digest>.metadata.json``: {bucket, key, etag, last_modified, metadata}.
 """
@@ -173,7 +173,7 @@ class DeliveredCollector(Collector):
             found.wanted[path] = _Wanted(stored, period)
 
     def _path(self, key: str) -> t.Optional[str]:
-        """The path of a file; None for a key that is no path below a folder."""
+        """The path of a file; None for a key that is not a path below a folder."""
         names = key.split("/")
         if any(name in ("", ".", "..") or len(os.fsencode(name)) > 200 for name in names):
             return None
@@ -263,9 +263,9 @@ def _checked(pieces: t.Iterable[Piece], stored: StoredFile, md5: t.Optional[str]
         advance(len(piece))
         yield piece
     if size != stored.size:
-        raise _NotThisError("%d bytes arrived of the %d that are listed" % (size, stored.size), stored.key)
+        raise _NotThisError("%d of the listed %d bytes arrived" % (size, stored.size), stored.key)
     if md5 is not None and digest.hexdigest() != md5:
-        raise StoreUnavailableError("other bytes arrived than the server has: their MD5 differs from its ETag", stored.key)
+        raise StoreUnavailableError("the received bytes are not those of the server: their MD5 differs from its ETag", stored.key)
 
 
 def _write(root: int, source: Source, pieces: t.Iterable[Piece]) -> Source:

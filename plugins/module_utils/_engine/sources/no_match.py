@@ -74,7 +74,7 @@ def _near_names(wanted: Criteria, looked_for: t.Sequence[str]) -> t.List[str]:
     known = list(itertools.islice(names(), _NAMES_COMPARED))
     near: t.List[str] = []
     for target in looked_for:
-        # difflib is slow, so it compares only the names whose beginning and end are most like the target's.
+        # difflib is slow, so it compares only the names that begin and end most like the target.
         likely = sorted(known, key=functools.partial(_likeness, target))[-200:]
         near += [name for name in difflib.get_close_matches(target, likely, 3, 0.6) if name not in near]
     return near

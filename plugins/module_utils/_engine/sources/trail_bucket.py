@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 
 class StoredFile(NamedTuple):
-    """A file of the trail as the bucket lists it. modified: aware. etag: without quotes. file: what its key says.
+    """A file of the trail as the bucket lists it. modified: aware. etag: without quotes. file: what its key states.
 
     version: the ID of the version, '' if it is unknown. extra: a version that is not the newest of its key. deleted: a delete marker.
     """
@@ -145,7 +145,7 @@ class TrailBucket:
         return "%s%s/%s/%s/%s" % (self.root, place.account, folder, place.region, day)
 
     def parse(self, key: str) -> t.Optional[TrailFile]:
-        """What a key says; None if it is none of these logs."""
+        """What a key states; None if it is not one of these logs."""
         return trail_names.parse(key)
 
     def _stored(self, entry: t.Mapping[str, t.Any]) -> StoredFile:

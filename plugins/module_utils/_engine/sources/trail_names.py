@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The keys of a CloudTrail trail's files in its bucket. A file is what its folder says, whatever its name ends with.
+"""The keys of a CloudTrail trail's files in its bucket. The folder of a file decides what it is, whatever its name ends with.
 
 https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-find-log-files.html and, for digests,
 cloudtrail-log-file-validation-digest-file-structure.html.
@@ -19,7 +19,6 @@ from ..base.units import UTC
 LOGS, DIGESTS, INSIGHTS = "CloudTrail", "CloudTrail-Digest", "CloudTrail-Insight"
 FOLDERS = {"logs": LOGS, "digests": DIGESTS, "insights": INSIGHTS}
 """By the word that the option ``filter`` has for it."""
-BACKFILL = "_backfill"
 MOST_DAYS = 40
 """Days that are listed one by one."""
 SIDECAR = ".metadata.json"
@@ -35,7 +34,7 @@ _DIGEST = re.compile(r"\d{12}_CloudTrail-Digest_[a-z0-9-]+_(.+)_([a-z0-9-]+)_(\d
 
 
 class TrailFile(NamedTuple):
-    """What a key says. folder: LOGS, DIGESTS or INSIGHTS. time: when a log was delivered, or a digest ends; None if the name has none.
+    """What a key states. folder: LOGS, DIGESTS or INSIGHTS. time: when a log was delivered, or a digest ends; None if the name has none.
 
     trail, home: of a digest, the trail's name and home region; '' for other files. backfill: whether it is a backfill digest.
     """
@@ -51,7 +50,7 @@ class TrailFile(NamedTuple):
 
 
 def parse(key: str) -> t.Optional[TrailFile]:
-    """What the key says; None if it is no file of a trail."""
+    """What the key states; None if it is not a file of a trail."""
     found = _FOLDER.fullmatch(key)
     if found is None:
         return None

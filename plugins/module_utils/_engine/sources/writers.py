@@ -48,7 +48,7 @@ def _blind(whom: str) -> SelectionError:
     return SelectionError(
         "the open files of %s cannot be inspected" % whom,
         "require_closed",
-        "Run as root or with CAP_SYS_PTRACE (with no capability less than that process has), or use 'quiet' instead",
+        "Run as root or with CAP_SYS_PTRACE (with at least the capabilities of that process), or use 'quiet' instead",
     )
 
 

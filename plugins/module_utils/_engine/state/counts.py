@@ -84,7 +84,7 @@ class Counts:
 
     def totals(self, job: str) -> t.Tuple[int, int, int]:
         """The archives of a job that exist in the spool or are verified in a store: their number, their bytes, their sources' bytes."""
-        # Of indexes alone: the rows of archives have the manifests, too.
+        # From indexes alone, because the rows of archives also hold the manifests.
         verified = "EXISTS (SELECT 1 FROM copies INDEXED BY copies_by_archive WHERE copies.archive = %s AND state = 'verified' AND job = ?)"
         query = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM archives INDEXED BY archives_by_job WHERE job = ? AND (spooled >= 1 OR %s)"
         archives, size = self._database.execute(query % (verified % "archives.id"), (job, job))[0]

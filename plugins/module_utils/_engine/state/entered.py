@@ -89,7 +89,7 @@ class Entered:
             self._database.executemany("INSERT OR IGNORE INTO heads VALUES (?, ?, -1, '')", [(job, store) for _seq, store, _key in puts])
 
     def reset(self, job: str) -> None:
-        """Forget every entry of the job: its ledger is about to begin anew."""
+        """Forget every entry of the job: its ledger is about to start again."""
         with self._database.transaction():
             self._database.execute("UPDATE copies SET entry = NULL, tombstone = NULL WHERE job = ?", (job,))
             self._database.execute("DELETE FROM ledgers WHERE job = ?", (job,))

@@ -47,7 +47,7 @@ def rewraps_path(state: str, job: str) -> str:
 
 
 def check(path: str) -> None:
-    """Raise ConfigError as ``held`` would. A folder that is missing or that this user cannot open is no mistake.
+    """Raise ConfigError as ``held`` would. A folder that is missing or that this user cannot open is not a mistake.
 
     Root may check the jobs of other users.
     """

@@ -50,7 +50,7 @@ def unfinished(state: str, job: str) -> Exchanges:
         with held(state) as folder, open(open_file(folder, os.path.basename(path)), encoding="ascii") as file:
             found: Exchanges = {store: dict(manifests) for store, manifests in json.load(file).items()}
         if not all(isinstance(one, dict) and "archive" in one for manifests in found.values() for one in manifests.values()):
-            raise ValueError("it holds something else than manifests")
+            raise ValueError("it contains something other than manifests")
         return found
     except FileNotFoundError:
         return {}

@@ -193,7 +193,7 @@ def add_findings(row: StatusRow, findings: t.List[Finding], unreachable: t.Dict[
     row["findings"], row["unreachable"] = findings, unreachable
     if findings:
         _add_problem(row, EXIT_INTEGRITY, "%d archive(s) are missing or replaced in a store" % len(findings))
-    # That archives wait for a store reports that it does not answer.
+    # The backlog of a store already reports that it does not answer.
     silent = [name for name in unreachable if name not in row["backlog"]]
     if silent:
         _add_problem(row, EXIT_FAILED, "cannot compare with the catalog: store %s" % ", ".join(silent))

@@ -35,7 +35,7 @@ if t.TYPE_CHECKING:
 Result = t.TypeVar("Result")
 Looked = t.TypeVar("Looked")
 Outcome = t.Dict[str, t.Optional[str]]
-"""The result of a deletion by key: None if it is gone (also if it did not exist), else the reason why it is not."""
+"""The result of a deletion by key: None if it is gone (even if it did not exist), else why it is not."""
 
 MOST_OBJECTS = 1_000_000
 """Objects of one listing. A job that makes an archive each hour needs 57 years for as many; they take about 350 MiB of memory."""
@@ -353,7 +353,7 @@ class Store(abc.ABC):
         Retries(self.attempts, self.retry_delay).call(get_once, _is_retryable, self._reset)
 
     def list(self, prefix: str = "") -> t.List[StoredObject]:
-        """All finished objects whose key begins with ``prefix``, sorted by key.
+        """All finished objects with a key that begins with ``prefix``, sorted by key.
 
         An adopted archive is listed under its own key, beside its manifest, and not under the name that another program gave it.
         Names that cannot be keys are left out: other tools, or a server that lies, made them. StoreError for more than MOST_OBJECTS, or

@@ -25,7 +25,7 @@ PARALLEL_PARTS = 4
 _HASHED = 4 << 20
 """Bytes that are hashed at once. While another thread loads a library, a thread that hashes waits for Python's lock after each call."""
 
-ETAG_HINT = "If the server encrypts with KMS without saying so, set sse to aws:kms"
+ETAG_HINT = "If the server encrypts with KMS without reporting it, set sse to aws:kms"
 
 
 class Part(t.NamedTuple):

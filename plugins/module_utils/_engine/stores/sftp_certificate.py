@@ -54,7 +54,7 @@ def _problem(certificate: SSHCertificate, signed_with: bytes, host: str) -> t.Op
     now = time.time()
     names = [name.decode("utf-8", "replace") for name in certificate.valid_principals]
     if certificate.type is not SSHCertificateType.HOST:
-        return "it is one of a user"
+        return "it is a user certificate"
     if signed_with == b"ssh-rsa":
         return "its authority signed it with SHA-1"
     if certificate.critical_options:

@@ -123,7 +123,7 @@ def known_keys_for(login: Login) -> KnownKeys:
 
 
 def check_host_key(login: Login, offered: HostKey, known: KnownKeys, certificate: t.Optional[bytes] = None) -> None:
-    """Raise StoreDeniedError unless the offered key is known, or is new and ``login`` accepts that; note a new key if it says so.
+    """Raise StoreDeniedError unless the offered key is known, or is new and ``login`` accepts that; record a new key if it states so.
 
     certificate: of the key, as SSH encodes it. One that an authority of known_hosts signed for this host makes the key known.
     """
@@ -142,7 +142,7 @@ def check_host_key(login: Login, offered: HostKey, known: KnownKeys, certificate
             return
     if reason is not None:
         raise StoreDeniedError(
-            "the certificate of the server's host key %s does not count: %s; nothing was sent" % (shown, reason),
+            "the certificate of the server's host key %s is not accepted: %s; nothing was sent" % (shown, reason),
             login.address,
             "Let the server's administrator renew the certificate, or put the host key itself into known_hosts",
         )

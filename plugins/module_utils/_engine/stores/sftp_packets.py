@@ -107,7 +107,7 @@ class PacketReader:
             name = self.text()
             self.string()
             if not name or "/" in name or "\0" in name:
-                raise StoreError("the server lists %s, which is no name of a file" % ascii(name))
+                raise StoreError("the server lists %s, which is not a file name" % ascii(name))
             yield name, self.attributes()
 
     def rest(self) -> memoryview:

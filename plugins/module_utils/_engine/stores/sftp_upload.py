@@ -32,7 +32,7 @@ _GO_BACK = 2 * WINDOW
 class Upload:
     """The upload of a file to a key. final, temporary: its paths on the server. resume: whether to continue an earlier upload.
 
-    known: bytes from the start that the server has confirmed to an earlier upload whose connection broke, None if there was none.
+    known: bytes from the start that the server has confirmed to an earlier upload that lost its connection, None if there was none.
     confirmed: the same after this one.
 
     Requests that the server refuses raise Status, except those that write: these raise the error of a store.

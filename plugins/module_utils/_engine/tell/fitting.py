@@ -45,7 +45,7 @@ def _json(value: t.Any) -> str:
 
 
 def _valid(value: t.Any) -> t.Any:
-    """The value without lone surrogates, which are no text: services refuse them."""
+    """The value without lone surrogates, which are not text: services refuse them."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, dict):

@@ -19,7 +19,7 @@ ORPHAN_METRICS = (
     ("orphans", "gauge", "Jobs, earlier names and stores that no job document names any more, and of which something is left."),
     ("orphan_spool_archives", "gauge", "Archives of such jobs that wait in the spool."),
     ("orphan_spool_bytes", "gauge", "Size of these archives."),
-    ("orphan_store_archives", "gauge", "Archives of them that stores hold, and that no job prunes or verifies; each store counts."),
+    ("orphan_store_archives", "gauge", "Archives of such jobs in stores, which no job prunes or verifies; each store counts."),
 )
 """Name, type and help text of each metric."""
 

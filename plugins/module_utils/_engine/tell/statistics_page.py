@@ -27,8 +27,6 @@ _OWN_STYLE = """\
 .axis { stroke: var(--line); } .key::before { content: "\\25A0 "; }
 .key.up::before { color: var(--up); } .key.down::before { color: var(--down); }
 """
-Number = t.Tuple[str, int, str]
-"""A figure: its name, its value, and the value as it is shown."""
 
 
 def render(statistics: Statistics, reload_seconds: t.Optional[int] = None) -> str:

@@ -114,7 +114,7 @@ class Alarms:
         return found
 
     def _count(self, states: t.Sequence[SinkState]) -> None:
-        """Add what is new in the counts, which begin anew with each process. All sinks get the same lines, so the most."""
+        """Add what is new in the counts, which start again with each process. All sinks get the same lines, so the most."""
         new = []
         for state in states:
             counts = (state.rejected, state.gaps, state.gap_bytes)

@@ -116,7 +116,7 @@ def test_the_results_of_a_host_are_those_of_the_command(host: Host) -> None:
     shown = "\n".join(t.cast(t.List[str], drills.drilled({"web1": result})))
     assert "syslog: store file: 1 of 3 archives restored, 0 failed" in shown
     assert "syslog: store local: " + drills.NOT_ON_CONTROLLER in shown and "2 failed" in shown
-    # What is left out alone is no failure.
+    # What is left out alone is not a failure.
     assert RESULT([one], {"syslog": {**documents["syslog"], "stores": [local, shared]}})["rc"] == 0
     assert RESULT([one], documents, "shared")["rc"] == 0
     assert [RESULT([one], documents, "far", check_mode)["rc"] for check_mode in (False, True)] == [1, 0]

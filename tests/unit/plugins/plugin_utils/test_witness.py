@@ -114,7 +114,7 @@ def renew(host: Host) -> None:
             "it ends at entry 2: its end was cut off, or an older state of the host was restored. The witness knows entry 3 of",
         ),
         (fork, "its entry 3 is another one: it forked"),
-        (renew, "it was deleted and begun anew"),
+        (renew, "it was deleted and started again"),
     ],
 )
 def test_what_the_chain_does_not_show(attack: t.Callable[[Host], None], why: str, host: Host) -> None:

@@ -109,7 +109,7 @@ def _holds_nul(value: t.Any) -> bool:
 
 
 def _no_constant(name: str) -> t.NoReturn:
-    raise Refused("not_json", "%s is no number in JSON" % name)
+    raise Refused("not_json", "%s is not a number in JSON" % name)
 
 
 def _float(text: str) -> float:

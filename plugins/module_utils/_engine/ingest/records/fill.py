@@ -18,7 +18,7 @@ MOST_PLANS = 200
 
 
 class _Plan(t.NamedTuple):
-    """What is known of lines whose fields have the same types: their number, the texts of limited length among them, and the limits."""
+    """What is known of lines with fields of the same types: their number, the texts of limited length among them, and the limits."""
 
     number: int
     names: t.Callable[[t.Sequence[t.Any]], t.Tuple[str, ...]]

@@ -9,7 +9,7 @@ REASONS = {
     "too_long": "the line is longer than parse.max_line",
     "not_utf8": "the line is not UTF-8",
     "not_json": "the line is not valid JSON",
-    "not_object": "the line is valid JSON, but no object",
+    "not_object": "the line is valid JSON, but not an object",
     "bad_text": "a text contains a character that databases do not store (U+0000 or half of a surrogate pair)",
     "bad_number": "a number is out of range (integers have 64 bits)",
     "bad_time": "the time is missing, or not in parse.time_format",

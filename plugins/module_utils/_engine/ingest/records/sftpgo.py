@@ -31,7 +31,7 @@ class SftpgoParser:
 
     def __init__(self, keep_new: bool, truncate: bool) -> None:
         self._fillers = {table.name: Filler(table, keep_new, truncate, ABSENT.get(table.name, ())) for table in PROFILES["sftpgo"]}
-        # Messages have free keys of any type: they are no new fields.
+        # Messages have free keys of any type: they are not new fields.
         self._fillers[APPLICATION.name] = Filler(APPLICATION, True, truncate)
 
     def row(self, time: t.Tuple[str, str], fields: t.Dict[str, t.Any]) -> t.Tuple[str, Values]:

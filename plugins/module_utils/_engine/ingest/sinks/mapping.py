@@ -15,7 +15,7 @@ if t.TYPE_CHECKING:
 SENDERS = {LOGIN.name: "login", FAILED_LOGIN.name: "connection_failed", HTTP.name: "httpd"}
 """The sender of the lines of the tables that have no such column."""
 OWN = ("host", "line_offset", "row_id", "stream", "table")
-"""Values that are no columns of a profile's table: ``row_id`` is a text that no other line has; ``table`` the name of that table."""
+"""Values that are not columns of a profile's table: ``row_id`` is a text that no other line has; ``table`` the name of that table."""
 
 
 def values_of(profile: str) -> t.FrozenSet[str]:

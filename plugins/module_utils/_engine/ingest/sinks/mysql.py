@@ -84,7 +84,7 @@ class MysqlSink(SqlSink):
                 connect_timeout=timeout,
                 read_timeout=timeout,
                 write_timeout=timeout,
-                # An UPDATE then counts the rows that it found, also if it changes nothing.
+                # An UPDATE then counts the rows that it found, even if it changes nothing.
                 client_flag=pymysql.constants.CLIENT.FOUND_ROWS | pymysql.constants.CLIENT.LOCAL_FILES,
                 **given,
             )

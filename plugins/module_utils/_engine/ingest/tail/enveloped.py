@@ -17,7 +17,7 @@ if t.TYPE_CHECKING:
 
 
 class EnvelopedContent:
-    """The lines of another content, whose offsets stay. A file with one record a line is as it is."""
+    """The lines of another content, with the same offsets. A file with one record a line is as it is."""
 
     def __init__(self, content: Content) -> None:
         self._content = content

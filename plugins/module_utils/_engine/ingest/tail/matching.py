@@ -77,7 +77,7 @@ def is_copy(file: File, like: Likeness, holder: t.Optional[File], now: float, cu
     if holder is not None and holder.content is not None:
         return _same_bytes(file, holder)
     # A rotated file does not grow any more; if it is the one that was read while it was live, it lost its end before the rotation.
-    # A live file that is shorter than what was read may be the begin of a copy, but not for long.
+    # A live file that is shorter than what was read may be the beginning of a copy, but not for long.
     if not file.found.live:
         return cut is None or not generation.place.live or not is_place_of(file, generation)
     return now - file.first_at < COPY_SETTLES

@@ -70,7 +70,7 @@ class Names:
 
 
 def walk(options: FollowOptions, names: Names) -> Walk:
-    """Look into all folders of a stream. A folder that does not exist is no problem: it may come later."""
+    """Look into all folders of a stream. A folder that does not exist is not a problem: it may come later."""
     result = Walk([], [], {})
     for root in options["paths"]:
         try:
@@ -111,7 +111,7 @@ def _walk_folder(folder: int, root: str, below: str, recurse: bool, names: Names
 
 
 def open_found(found: Found) -> int:
-    """A descriptor of the file. Raises OSError; FileNotFoundError also if another file has its name now."""
+    """A descriptor of the file. Raises OSError; also FileNotFoundError if another file has its name now."""
     with open_folder(found.root) as folder:
         fd = open_file(folder, found.relative)
     if identity(os.fstat(fd)) != found.key:

@@ -139,7 +139,7 @@ def parse(line: bytes, subject: str) -> Entry:
     try:
         facts = json.loads(line)
         if not isinstance(facts, dict) or facts.keys() != _FIELDS or canonical(facts) != line:
-            raise ValueError("it has not the canonical form")
+            raise ValueError("it is not in canonical form")
         if facts["version"] != VERSION:
             raise ValueError("its version is %r, and this software knows %d" % (facts["version"], VERSION))
         texts = [facts[name] for name in ("ledger", "prev", "time", "op", "signature")]

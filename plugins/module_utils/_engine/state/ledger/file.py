@@ -104,7 +104,7 @@ class Ledger:
                         yield line
 
     def replay(self, signatures: bool = False) -> t.Tuple[Contents, Head]:
-        """Read the whole ledger, check its chain and its end, and return what it says. signatures: check that of every entry."""
+        """Read the whole ledger, check its chain and its end, and return its content. signatures: check that of every entry."""
         following = Chain(self.path, signatures=signatures)
         contents = Contents()
         for line in self.lines():

@@ -61,7 +61,7 @@ class Flight(threading.Thread):
         self._server = server
 
     def run(self) -> None:
-        """Send the documents whose index exists: a bulk request would create a deleted index again."""
+        """Send the documents of indices that exist: a bulk request would create a deleted index again."""
         try:
             indices = {document.index_name for document in self.waiting}
             self.missing = indices - self._server.existing(indices)

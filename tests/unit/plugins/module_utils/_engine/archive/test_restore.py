@@ -212,12 +212,12 @@ def test_a_tar_that_ends_within_a_member(destination, length):
     if length == 0:
         refused(token, destination)
     else:
-        refused(token, destination, "cut|damaged")
+        refused(token, destination, "truncated|damaged")
 
 
 @pytest.mark.parametrize("cut", [1, 4, 8, 9, 20])
 def test_a_tgz_that_is_cut(destination, cut):
-    refused(encrypted(gzip.compress(tar_of(("a", b"x")))[:-cut]), destination, "cut|damaged")
+    refused(encrypted(gzip.compress(tar_of(("a", b"x")))[:-cut]), destination, "truncated|damaged")
 
 
 def test_a_tgz_with_a_wrong_checksum(destination):
@@ -321,7 +321,7 @@ def test_a_member_that_claims_to_be_huge(destination):
     member = info("a")
     member.size = 1 << 50
     data = member.tobuf(tarfile.GNU_FORMAT) + b"x" * 5000
-    refused(encrypted(gzip.compress(data)), destination, "cut")
+    refused(encrypted(gzip.compress(data)), destination, "truncated")
 
 
 @pytest.mark.parametrize("kind", [b"x", b"g", b"L", b"K"])

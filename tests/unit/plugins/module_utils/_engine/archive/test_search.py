@@ -109,7 +109,7 @@ def test_a_compressed_log_is_searched_inside(compress: t.Callable[[bytes], bytes
     cut = search(token_of({"a": compress(b"the needle\n" + content)[:-20000], "b": b"needle\n"}), "needle")
     assert [(hit.name, [line.number for line in hit.lines]) for hit in cut if hit.lines][-1] == ("b", [1])
     assert [str(hit.error) for hit in cut if hit.error] == [
-        "a: the %s file in the archive is cut" % compressed._format_of(compress(b"x"), compressed._KNOWN)
+        "a: the %s file in the archive is truncated" % compressed._format_of(compress(b"x"), compressed._KNOWN)
     ]
 
 
@@ -132,10 +132,10 @@ def test_a_compressed_log_of_absurd_size_is_given_up_in_bounded_memory(
     assert [hit.name for hit in hits if hit.lines] == ["b"]
 
 
-@pytest.mark.parametrize("end", ["cut", "damaged"])
+@pytest.mark.parametrize("end", ["truncated", "damaged"])
 def test_what_a_compressed_log_has_before_its_damage_is_searched(end: str) -> None:
     whole = gzip.compress(b"the needle\n" + os.urandom(30000))
-    data = whole[:-10000] if end == "cut" else whole + b"something else"
+    data = whole[:-10000] if end == "truncated" else whole + b"something else"
     hits = search(token_of({"a": data}), "needle")
     assert [line.number for hit in hits for line in hit.lines] == [1]
     assert [end in str(hit.error) for hit in hits if hit.error] == [True]

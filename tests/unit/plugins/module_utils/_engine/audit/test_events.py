@@ -72,7 +72,7 @@ def test_events_are_filtered_by_each_field_by_errors_and_by_class(wish, expected
     ("wish", "problem"),
     [
         ({"since": at(2), "until": at(1)}, "is before the start"),
-        ({"ip": "198.51.100.0/99"}, "is no network"),
+        ({"ip": "198.51.100.0/99"}, "is not a network"),
         ({"classes": ("odd",)}, "there is no class 'odd'"),
         ({"calls": ("odd",)}, "there is no type 'odd'"),
     ],
@@ -100,7 +100,7 @@ def test_a_record_with_any_field_missing_or_odd_is_shown(field, value):
 def test_an_event_without_a_time_is_never_left_out():
     event = event_of(record(eventTime="yesterday"))
     assert matcher(Wanted(since=at(9), until=at(10)))(event)
-    assert events.problems_of(event) == ["its eventTime is no time in UTC"]
+    assert events.problems_of(event) == ["its eventTime is not a time in UTC"]
     assert events.problems_of(event_of({})) == ["it has no eventTime", "it has no eventID"]
     assert events.problems_of(EVENTS[0]) == []
 

@@ -41,8 +41,8 @@ def test_a_file_without_records():
     [
         (b"", "the file is empty"),
         (compressed(b""), "the file is empty"),
-        (b"plain text", "is no log file of CloudTrail"),
-        (compressed(b'{"eventVersion": "1.11"}'), "is no log file of CloudTrail"),
+        (b"plain text", "is not a log file of CloudTrail"),
+        (compressed(b'{"eventVersion": "1.11"}'), "is not a log file of CloudTrail"),
         (compressed(made(RECORDS))[:-9], "the compressed file ends early"),
         (compressed(made(RECORDS))[:100] + b"\xff" * 99, "the file cannot be decompressed"),
         (b"\x1f\x8b" + b"0" * 50, "the file cannot be decompressed"),
@@ -61,7 +61,7 @@ def test_records_that_are_none_are_reported_and_the_others_are_read():
     data = made([RECORDS[0], 7, "DEEP", "BAD", RECORDS[1]])
     data = data.replace(b'"DEEP"', b"[" * 90_000 + b"]" * 90_000).replace(b'"BAD"', b"{bad}")
     assert read(data, reported=reported) == RECORDS[:2]
-    assert [error.message for error in reported] == ["record 2 is no object", "record 3 is no JSON", "record 4 is no JSON"]
+    assert [error.message for error in reported] == ["record 2 is not an object", "record 3 is not JSON", "record 4 is not JSON"]
 
 
 def test_a_bomb_ends_early_and_in_little_memory(monkeypatch):

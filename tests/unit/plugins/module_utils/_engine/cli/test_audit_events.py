@@ -58,9 +58,9 @@ def test_what_cannot_be_read_does_not_end_the_rest(folder, capsys):
     found = run(capsys, "--file", folder, "--file", folder / "missing.json.gz", "--format", "jsonl", code=3)
     assert len(found.out.splitlines()) == 4
     for problem in (
-        "bad_CloudTrail_.json.gz: the file is no log file of CloudTrail",
+        "bad_CloudTrail_.json.gz: the file is not a log file of CloudTrail",
         "odd_CloudTrail_.json: the event %s: it has no eventTime" % record(4)["eventID"],
-        "odd_CloudTrail_.json: record 2 is no object",
+        "odd_CloudTrail_.json: record 2 is not an object",
         "pipe.json: cannot read it: not a regular file",
         "missing.json.gz: cannot read it: No such file or directory",
     ):
@@ -73,7 +73,7 @@ def test_what_cannot_be_read_does_not_end_the_rest(folder, capsys):
     [
         ([], "no job given"),
         (["--file", "x", "job"], "cannot be used together"),
-        (["--file", "x", "--ip", "1/99"], "is no network"),
+        (["--file", "x", "--ip", "1/99"], "is not a network"),
         (["--file", "x", "--json", "--format", "csv"], "cannot be used together"),
         (["--file", "x", "--since", "2026-11-04", "--until", "2026-11-03"], "--since is later than --until"),
     ],

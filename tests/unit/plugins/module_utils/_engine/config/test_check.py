@@ -57,7 +57,7 @@ def test_recipients_take_the_place_of_a_keyring():
     [
         ({}, "encryption.keyring: is missing"),
         ({"recipients": []}, "encryption.keyring: is missing"),
-        ({"recipients": [AGE, AGE.upper()]}, r"encryption.recipients\[1\]: is there twice"),
+        ({"recipients": [AGE, AGE.upper()]}, r"encryption.recipients\[1\]: is listed twice"),
         ({"recipients": [AGE[:-1] + "q"]}, r"encryption.recipients\[0\]: .*checksum is wrong"),
         ({"recipients": ["ssh-ed25519 AAAA"]}, r"encryption.recipients\[0\]: .*not a recipient"),
         ({"recipients": ["AGE-SECRET-KEY-1QQQQ"]}, r"encryption.recipients\[0\]: it is a private key"),

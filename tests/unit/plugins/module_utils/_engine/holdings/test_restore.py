@@ -244,7 +244,7 @@ def test_an_unknown_name_is_an_error_before_anything_is_restored(site: Site) -> 
 def test_a_name_may_be_of_any_job(site: Site) -> None:
     other = site.holdings(job="other")
     assert [one.key for one in site.restore(other, site.holdings(), choice=Choice(names=[KEYS[0]]))] == [KEYS[0]]
-    # A range that one job has nothing of is no error.
+    # A range that one job has nothing of is not an error.
     assert len(site.restore(other, site.holdings())) == 3
 
 

@@ -301,7 +301,7 @@ def test_an_archive_without_an_entry(archived: Host) -> None:
         assert code == 4
         errors = [finding for row in rows for finding in row.get("findings", [row]) if finding["error"]]
         assert [finding["key"] for finding in errors] == [key]
-        assert "the ledger has no entry of it: this host did not put it there" in errors[0]["error"]
+        assert "the ledger has no entry for it: this host did not put it there" in errors[0]["error"]
 
 
 @pytest.mark.parametrize("lost", [False, True])

@@ -31,7 +31,7 @@ def four_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def many(host: Host) -> Host:
-    """A host with ten logs in two folders; one has a name that is no text, and one is below a name that another continues."""
+    """A host with ten logs in two folders; one has a name that is not text, and one is below a name that another continues."""
     for name in ("a", "b/1", "b/2", "b.1", "c", "d", "e", "b/3", "f", os.fsdecode(b"\xff")):
         path = host.logs / name
         path.parent.mkdir(exist_ok=True)

@@ -70,7 +70,7 @@ def test_each_store_has_its_own_retention(host):
     assert [len(names(path)) for path in (host.store, second, vault)] == [1, 2, 3]
     assert {name: what["archives"] for name, what in record["not_shipped"].items()} == {"file": 2, "second": 1}
     assert record["spool"]["archives"] == 0
-    # What a store was not to get is not lacking there, and is no finding.
+    # What a store was not to get is not lacking there, and is not a finding.
     assert status_of(host.document(retention={"keep_last": 1}), now=NOW)["lacking"] == {}
     host.write_document(retention={"keep_last": 1})
     assert host.command("verify").returncode == 0

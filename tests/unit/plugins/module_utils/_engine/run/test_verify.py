@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""log-archive verify: what it records and reports, and that an upload in flight is no failure."""
+"""log-archive verify: what it records and reports, and that an upload in flight is not a failure."""
 
 from __future__ import annotations
 
