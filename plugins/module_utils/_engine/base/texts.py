@@ -30,4 +30,9 @@ def line(text: str) -> str:
 
 def lines(texts: t.Iterable[str]) -> str:
     """A report of these lines, which stays one of as many lines."""
-    return "\n".join(map(line, texts))
+    given = list(texts)
+    together = "\n".join(given)
+    # A plan has a line for each archive: as a rule, all of them are printable.
+    if together.count("\n") < len(given) and printable(together) is together:
+        return together
+    return "\n".join(map(line, given))

@@ -62,9 +62,10 @@ def walk(
 
 
 class Folder:
-    """The regular files directly in a folder that is open."""
+    """The regular files directly in a folder that is open. path: with "/" at its end."""
 
-    def __init__(self, files: t.List[os.DirEntry[str]]) -> None:
+    def __init__(self, path: str, files: t.List[os.DirEntry[str]]) -> None:
+        self.path = path
         self._files = files
 
     def names(self) -> t.Set[str]:
@@ -72,8 +73,8 @@ class Folder:
         return {entry.name for entry in self._files}
 
     def has(self, text: str) -> bool:
-        """Whether a name has this text in it."""
-        return any(text in entry.name for entry in self._files)
+        """Whether a name has this text in it, which has no "/"."""
+        return text in "/".join([entry.name for entry in self._files])
 
     def mark(self, now: float) -> t.Optional[str]:
         """A text that differs once a file was made, removed, exchanged or written; None if that may have happened just now.
@@ -108,14 +109,14 @@ def survey(folder: int, relative: str, look: t.Callable[[Folder], Result], most:
         files = []
         try:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(beginning + entry.name)
-                elif entry.is_file(follow_symlinks=False):
+                if entry.is_file(follow_symlinks=False):
                     files.append(entry)
+                elif entry.is_dir(follow_symlinks=False):
+                    waiting.append(beginning + entry.name)
                 seen += 1
                 if seen > most:
                     raise OverflowError(here)
-            found[beginning] = look(Folder(files))
+            found[beginning] = look(Folder(beginning, files))
         except OSError as error:
             _raise_unless_absent(error, here)
     return found

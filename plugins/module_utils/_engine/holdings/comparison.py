@@ -18,7 +18,7 @@ from ..archive.manifest import digests, size_of
 from ..archive.naming import manifest_key
 from ..base.errors import IntegrityError, LogArchiveError, StoreNotFoundError
 from ..base.walk import NO_FILES
-from .inventory import describe_copy, describe_missing, fetch_manifest
+from .inventory import describe_copy, describe_missing, fetch_manifest, objects_in
 from .trust import Compared, Record, Trust
 
 if t.TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _compare_folders(
     right = {}
     for count, folder in enumerate(sorted(marks), 1):
         trust = Trust(record=record._replace(held=functools.partial(compared.held, folder)))
-        listed = [item for item in store.list(folder) if item.key.rpartition("/")[0] + "/" == folder]
+        listed = objects_in(store, folder)
         wrong = _compare(store, trust, listed, explain)
         found.update(wrong)
         mark = marks[folder]

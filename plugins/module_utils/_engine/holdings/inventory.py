@@ -22,6 +22,7 @@ from .trust import Choice, Trust
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
+    from ..base.walk import Folder
     from .facts import HeldArchive, Totals
 
 
@@ -58,8 +59,9 @@ class Damaged(t.NamedTuple):
 class Inventory(t.NamedTuple):
     """Everything below a prefix of a store.
 
-    archives: by key. recorded: archives with manifests that were not fetched, because the caller knows them. damaged: by key, archives
-    with a manifest that cannot be used or is not believed, and those that the store has lost.
+    archives: by key. recorded: archives with manifests that were not fetched, because the caller knows them. unlisted: keys of those in
+    folders with exactly the names that the caller expects: the store was not asked for more. damaged: by key, archives with a manifest
+    that cannot be used or is not believed, and those that the store has lost.
     orphans: manifests without an archive (an upload is under way, or a prune was interrupted). others: objects that are neither archives,
     nor manifests, nor heads of a ledger.
     """
@@ -69,6 +71,7 @@ class Inventory(t.NamedTuple):
     orphans: t.List[StoredObject]
     others: t.List[StoredObject]
     recorded: t.Sequence[StoredObject] = ()
+    unlisted: t.Collection[str] = ()
 
 
 def read(
@@ -78,10 +81,11 @@ def read(
     recorded: t.Container[str] = (),
     trust: t.Optional[Trust] = None,
     was: t.Sequence[str] = (),
+    expected: t.Collection[str] = (),
 ) -> Inventory:
     """List a store, or a host's or job's part of it, with the manifest of each archive.
 
-    was: earlier names of the job; their archives belong to it.
+    was: earlier names of the job; their archives belong to it. expected: the recorded archives that the store should have.
     recorded: keys of archives of which the caller needs no manifest. trust: how far the manifests are believed; by default, by their
     place alone. Of archives that are certainly not of the trust's choice no manifest is fetched, and the inventory may not have them.
     Raises StoreError.
@@ -90,7 +94,7 @@ def read(
     names = [] if job is None else [job, *was]
     prefixes = [""] if host is None else ["%s/" % host] if job is None else [folder_key(host, name) for name in names]
     folders = prefixes if trust.part is None else trust.part.folders
-    objects = {item.key: item for folder in folders for item in store.list(folder)}
+    objects, unlisted = _listed(store, folders, expected)
     # A listing of years: each name is looked at once.
     plain_keys = [key for key in objects if not key.endswith(MANIFEST_SUFFIX)]
     described = {key[: -len(MANIFEST_SUFFIX)] for key in objects if key.endswith(MANIFEST_SUFFIX)}
@@ -98,7 +102,7 @@ def read(
     if names and host is None:
         with_manifest = [item for item in with_manifest if item.key.split("/")[1:2] in [[name] for name in names]]
     archives = []
-    present = {item.key for item in with_manifest}
+    present = {item.key for item in with_manifest}.union(unlisted)
     damaged = {
         key: Damaged(describe_missing(store, key, objects), manifest)
         for prefix in prefixes
@@ -124,7 +128,42 @@ def read(
         [objects[manifest_key(key)] for key in sorted(described.difference(objects))],
         [objects[key] for key in plain_keys if key not in described and head_of(key) is None],
         [item for item in with_manifest if item.key in recorded],
+        unlisted,
     )
+
+
+def objects_in(store: Store, folder: str) -> t.List[StoredObject]:
+    """The objects directly in a folder, which ends with '/'. Raises StoreError."""
+    return [item for item in store.list(folder) if item.key.rpartition("/")[0] + "/" == folder]
+
+
+def _listed(store: Store, prefixes: t.Iterable[str], expected: t.Collection[str]) -> t.Tuple[t.Dict[str, StoredObject], t.Sequence[str]]:
+    """The objects below these prefixes, by key, and the expected archives in the folders that were not listed: they have exactly these.
+
+    For the names of 200,000 files the kernel takes a fifth of the time that it takes for their sizes.
+    """
+    names: t.Dict[str, t.List[str]] = {}
+    for key in expected:
+        folder, slash, name = key.rpartition("/")
+        names.setdefault(folder + slash, []).append(name)
+
+    def is_as_expected(folder: Folder) -> bool:
+        here = names.get(folder.path, ())
+        return {*here, *[name + MANIFEST_SUFFIX for name in here]} == folder.names()
+
+    objects: t.Dict[str, StoredObject] = {}
+    unlisted: t.List[str] = []
+    for prefix in prefixes:
+        surveyed = store.survey(prefix, is_as_expected) if expected else None
+        if surveyed is None:
+            objects.update((item.key, item) for item in store.list(prefix))
+            continue
+        for folder, as_expected in surveyed.items():
+            if as_expected:
+                unlisted += [folder + name for name in names.get(folder, ())]
+            else:
+                objects.update((item.key, item) for item in objects_in(store, folder))
+    return objects, unlisted
 
 
 def _may_touch(item: StoredObject, choice: Choice) -> bool:

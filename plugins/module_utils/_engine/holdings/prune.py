@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from ..archive.naming import MANIFEST_SUFFIX, manifest_key, original_of
 from ..base.periods import compile_pattern
 from ..base.units import format_size, format_utc, parse_utc
-from ..stores.base import Outcome, Store, StoredObject
+from ..stores.base import Outcome, Store
 from . import inventory, retention
 from .trust import Trust
 
@@ -95,12 +95,12 @@ class Pruned(t.NamedTuple):
 
 def plan(store: Store, policy: retention.Policy, now: datetime, scope: Scope = EVERYTHING, known: Known = NOTHING_KNOWN) -> Pruning:
     """Plan the pruning of a store or a part of it; nothing is changed. now: aware. Raises StoreError, ConfigError."""
-    held = inventory.read(store, scope.host, scope.job, known.starts, known.trust, scope.was)
-    items = _items(held.archives, known.awaited, scope) + _recorded_items(held.recorded, scope, known)
+    held = inventory.read(store, scope.host, scope.job, known.starts, known.trust, scope.was, known.starts)
+    items = _items(held.archives, known.awaited, scope) + _recorded_items(_recorded(held), scope, known)
     keys = {item.key for item in items}
     items += [item for item in known.coming if item.key not in keys]
     items += _other_tools_items(store, held, scope)
-    planned = _plan_periods(items, policy, now)
+    planned = _measured(store, _plan_periods(items, policy, now), held.unlisted)
     kept = sum(not item.expected for item, _reasons in planned.keep)
     return _pruning(planned, held, now, known)._replace(kept=kept)
 
@@ -109,7 +109,7 @@ def everything(store: Store, reason: str, now: datetime, scope: Scope, known: Kn
     """The plan that removes every archive of a host and job, for this reason; nothing is changed. now: aware. Raises StoreError."""
     held = inventory.read(store, scope.host, scope.job, known.starts, known.trust, scope.was)
     found = [item for item in _items(held.archives, {}, scope) if item.protected is None]
-    items = sorted(found + _recorded_items(held.recorded, scope, known), key=lambda item: (item.time, item.key))
+    items = sorted(found + _recorded_items(_recorded(held), scope, known), key=lambda item: (item.time, item.key))
     removal = retention.Plan([], [(item, reason) for item in items], [], sum(item.size for item in items))
     return _pruning(removal, held, now, known)
 
@@ -122,7 +122,21 @@ def _pruning(planned: retention.Plan, held: inventory.Inventory, now: datetime, 
         if (orphan.modified is not None and orphan.modified < old) or known.was_pruned(orphan.key[: -len(MANIFEST_SUFFIX)])
     ]
     damaged = {key: item.why for key, item in held.damaged.items()}
-    return Pruning(planned, leftovers, damaged, 0, held.archives, known.starts.keys() - {item.key for item in held.recorded})
+    return Pruning(planned, leftovers, damaged, 0, held.archives, known.starts.keys() - {key for key, _size in _recorded(held)})
+
+
+def _recorded(held: inventory.Inventory) -> t.Iterator[t.Tuple[str, int]]:
+    """The recorded archives in the store, each with its size; 0 if that was not asked for."""
+    return itertools.chain(((item.key, item.size) for item in held.recorded), zip(held.unlisted, itertools.repeat(0)))
+
+
+def _measured(store: Store, planned: retention.Plan, unlisted: t.Collection[str]) -> retention.Plan:
+    """The plan with the sizes of those of these archives that it removes. Raises StoreError."""
+    unmeasured = {item.key for item, _reason in planned.remove}.intersection(unlisted)
+    folders = {key.rpartition("/")[0] + "/" for key in unmeasured}
+    sizes = {item.key: item.size for folder in folders for item in inventory.objects_in(store, folder)}
+    remove = [(item._replace(size=sizes.get(item.key, 0)) if item.key in unmeasured else item, reason) for item, reason in planned.remove]
+    return planned._replace(remove=remove, bytes_freed=sum(item.size for item, _reason in remove))
 
 
 def due(starts: t.Mapping[str, int], policy: retention.Policy, now: datetime) -> t.Set[str]:
@@ -240,19 +254,19 @@ def _items(archives: t.Sequence[inventory.StoredArchive], awaited: t.Mapping[str
     return [_item(archive, starts[archive.key], awaited, scope) for archive in archives]
 
 
-def _recorded_items(archives: t.Iterable[StoredObject], scope: Scope, known: Known) -> t.List[retention.Item]:
-    """The recorded archives of the host and job of the scope."""
+def _recorded_items(archives: t.Iterable[t.Tuple[str, int]], scope: Scope, known: Known) -> t.List[retention.Item]:
+    """The recorded archives of the host and job of the scope. archives: (key, size)."""
     host, job = scope.host or "", scope.job or ""
     return [
         retention.Item(
-            item.key,
-            datetime.fromtimestamp(known.starts[item.key], timezone.utc),
+            key,
+            datetime.fromtimestamp(known.starts[key], timezone.utc),
             host,
             job,
-            item.size,
-            waiting_for(known.awaited[item.key]) if item.key in known.awaited else None,
+            size,
+            waiting_for(known.awaited[key]) if key in known.awaited else None,
         )
-        for item in archives
+        for key, size in archives
     ]
 
 

@@ -104,7 +104,8 @@ def _learn(run: Context, name: str) -> None:
     try:
         store = run.stores.open(name)
         here = run.catalog.held_by(run.host, run.job, name)
-        held = inventory.read(store, run.host, run.job, _Known(run.catalog), run.trust_of(name), run.document["was"])
+        known = _Known(run.catalog)
+        held = inventory.read(store, run.host, run.job, known, run.trust_of(name), run.document["was"], here.by_key())
         proven = [one for one in held.archives if one.authenticated]
         refused = [item.why for key, item in held.damaged.items() if not run.catalog.has_key(key)]
         refused += ["%s cannot be authenticated" % store.location(one.key) for one in held.archives if not one.authenticated]

@@ -36,6 +36,31 @@ def test_prune_spares_what_another_store_awaits(store):
     assert "store offsite does not have it yet" in str(planned.plan.keep)
 
 
+def test_a_folder_that_is_as_recorded_is_not_listed_and_the_plan_is_the_same(store, monkeypatch):
+    starts = {key: int(at("2024-01-12 %d:00" % (12 + number)).timestamp()) for number, key in enumerate(KEYS)}
+    listed = []
+
+    def plan(**rules):
+        return pruning.plan(store, policy(**rules), NOW, pruning.Scope("web1", "syslog"), pruning.Known(starts))
+
+    monkeypatch.setattr(store, "list", lambda prefix, whole=store.list: (listed.append(prefix), whole(prefix))[1])
+    with monkeypatch.context() as without_survey:
+        without_survey.setattr(store, "survey", lambda prefix, look: None)
+        kept, one_removed = plan(keep_last=3), plan(keep_last=2)
+        assert one_removed.plan.bytes_freed > 0 and listed == ["web1/syslog/"] * 2
+        listed.clear()
+    assert (plan(keep_last=3).kept, kept.kept, listed) == (3, 3, [])
+    assert (plan(keep_last=2).plan.remove, listed) == (one_removed.plan.remove, ["web1/syslog/2024/01/12/"])
+    # A strange archive is seen, and so is one that is missing.
+    stranger = KEYS[0].replace("syslog.20", "auth.20")
+    for key, original in ((stranger, KEYS[0]), (manifest_key(stranger), manifest_key(KEYS[0]))):
+        with open(os.path.join(store.location(), original), "rb") as file:
+            put(store, key, file.read().replace(b'"name":"syslog.20', b'"name":"auth.20'))
+    store.delete([KEYS[1]])
+    planned = plan(keep_last=3)
+    assert ([one.key for one in planned.unrecorded], list(planned.lost), planned.kept) == ([stranger], [KEYS[1]], 3)
+
+
 def test_prune_never_touches_what_it_cannot_judge(store):
     put(store, manifest_key(KEYS[0]), b"{")
     put(store, "foreign.tgz")
