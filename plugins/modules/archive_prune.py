@@ -162,7 +162,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_utc
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import RETENTION, SELECTION
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import prune as pruning
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.retention import Item, read_policy
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.policy import read_policy
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.retention import Item
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, difference, given, opened, reporting, warn
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import CHOICE, POLICY_OPTION, STORE_OPTION
 

@@ -13,6 +13,7 @@ import typing as t
 
 from _measure import Benchmark, Sides, Target, timed
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import retention
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.policy import parse_policy
 
 HOSTS = 10
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
@@ -47,7 +48,7 @@ def make_items(count: int) -> t.List[retention.Item]:
 @contextlib.contextmanager
 def prepare(count: int, folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
     items = make_items(count // 100 if quick else count)
-    policy = retention.parse_policy(POLICY)
+    policy = parse_policy(POLICY)
     yield Sides(lambda: timed(lambda: retention.plan(items, policy, NOW)))
 
 

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import os
-import re
-from datetime import datetime, timedelta, timezone as utc_timezone
 
 from ..base import hints as t
 from ..base.errors import ConfigError
+from ..base.light import datetime
 from ..base.named_tuple import NamedTuple
-from ..base.periods import Period, period_containing, render_name
+from ..base.periods import Period, period_containing
+from ..base.units import UTC
 
 if t.TYPE_CHECKING:
     from ..config.document import JobDocument
@@ -61,6 +61,8 @@ def group(
     is the grouping's own. unit: hour, day, week or month for the periods of the selection, in ``timezone``; 'none' leaves each source
     its own. fields: values of {host} and {job}. longest: bytes of a name.
     """
+    from ..base.name_template import render_name
+
     batches: t.Dict[t.Any, t.List[Source]] = {}
     for source in sources:
         if by == "period":
@@ -128,6 +130,8 @@ def unrevised(key: str) -> t.Tuple[str, int]:
 
     After a suffix of a user's choice the last '.r2' is taken for the revision.
     """
+    import re
+
     found = re.fullmatch(r"(.+)\.r([2-9]|[1-9][0-9]{1,8})(%s|)" % _SUFFIX, key, re.DOTALL)
     return (found[1] + found[3], int(found[2])) if found else (key, 1)
 
@@ -149,23 +153,27 @@ def folder_keys(host: str, document: JobDocument) -> t.List[str]:
 
 def archive_key(host: str, job: str, period: Period, name: str) -> str:
     """'<host>/<job>/<YYYY>/<MM>/<DD>/<archive>', by the UTC day on which the period starts."""
-    day = period.start.astimezone(utc_timezone.utc)
+    day = period.start.astimezone(UTC)
     # Not strftime: its %Y has no leading zeros.
     return "%s%04d/%02d/%02d/%s" % (folder_key(host, job), day.year, day.month, day.day, name)
 
 
 def day_of(key: str) -> t.Optional[Period]:
     """The UTC day on which the period of an archive starts, by its key; None if the key does not have it."""
+    import re
+
     found = re.search(r"(?:^|/)(\d{4})/(\d\d)/(\d\d)/[^/]+$", key, re.ASCII)
     try:
-        start = None if found is None else datetime(int(found[1]), int(found[2]), int(found[3]), tzinfo=utc_timezone.utc)
-        return None if start is None else Period(start, start + timedelta(days=1))
+        start = None if found is None else datetime.datetime(int(found[1]), int(found[2]), int(found[3]), tzinfo=UTC)
+        return None if start is None else Period(start, start + datetime.timedelta(days=1))
     except (ValueError, OverflowError):
         return None
 
 
 def is_archive_key(key: str) -> bool:
     """Whether a store's object has the key of an archive (see ``archive_key``)."""
+    import re
+
     return re.fullmatch(r"[^/]+/[^/]+/\d{4}/\d\d/\d\d/[^/]+", key) is not None
 
 
@@ -184,6 +192,8 @@ def head_key(host: str, job: str, head: HeadName, flat: bool) -> str:
 
 def head_of(key: str) -> t.Optional[HeadName]:
     """The head of which an object is a copy; None if the key is not that of one."""
+    import re
+
     found = re.fullmatch(r"(?:[^/]+/[^/]+/ledger/|[^~/]+~[^~/]+~ledger-)([0-9]{12})-([0-9a-f]{32})-([0-9a-f]{64})\.json", key)
     return None if found is None else HeadName(int(found[1]), found[2], found[3])
 
@@ -194,6 +204,8 @@ def is_placed(key: str, manifest: Manifest) -> bool:
     The name may be of a further revision. The folders count only if they are those of a host, a job and a day. An adopted archive has
     no revisions, and its key names the object that its manifest names.
     """
+    import re
+
     if original_of(key) != manifest.get("adopted", {}).get("key"):
         return False
     folder, _slash, name = key.rpartition("/")

@@ -25,6 +25,7 @@ __all__ = [
     "Match",
     "NoReturn",
     "Optional",
+    "Pattern",
     "Sequence",
     "Set",
     "Tuple",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         Match,
         NoReturn,
         Optional,
+        Pattern,
         Sequence,
         Set,
         Tuple,
@@ -71,7 +73,7 @@ else:
             return self
 
     Any = BinaryIO = Callable = Collection = ContextManager = Dict = FrozenSet = Iterable = Iterator = List = Mapping = Match = _Name()
-    NoReturn = Optional = Sequence = Set = Tuple = Type = Union = Any
+    NoReturn = Optional = Pattern = Sequence = Set = Tuple = Type = Union = Any
 
     def cast(kind, value):
         """The value, as ``typing.cast`` returns it."""

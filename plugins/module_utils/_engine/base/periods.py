@@ -11,12 +11,11 @@ skipped hour is an empty period, which is never expected.
 
 from __future__ import annotations
 
-import datetime
 import functools
-import re
 
-from . import globs, hints as t
+from . import hints as t
 from .errors import ConfigError
+from .light import datetime
 from .named_tuple import NamedTuple
 from .units import UTC
 
@@ -57,7 +56,7 @@ _SHAPES = {
     "z": "(?:Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9])",
 }
 
-_RENDER: t.Dict[str, t.Callable[[datetime.datetime], str]] = {
+RENDER: t.Dict[str, t.Callable[[datetime.datetime], str]] = {
     "Y": lambda local: "%04d" % local.year,
     "y": lambda local: "%02d" % (local.year % 100),
     "m": lambda local: "%02d" % local.month,
@@ -73,6 +72,7 @@ _RENDER: t.Dict[str, t.Callable[[datetime.datetime], str]] = {
     "s": lambda local: "%d" % ((local - _EPOCH) // _FIXED["second"]),
     "z": lambda local: "%s%02d%02d" % (_sign_hours_minutes(local)),
 }
+"""By time code, its text for a time in the zone of the label."""
 
 _CODES_HINT = "Allowed are %s and %%%%" % " ".join("%" + code for code in _SHAPES)
 _BRACKETS = "Time codes are not allowed inside [...]; write %% for a percent sign"
@@ -266,20 +266,42 @@ class NamePattern:
     def __init__(self, pattern: str, use_regex: bool, greedy: bool = False) -> None:
         self.pattern = pattern
         self.relative = "/" in pattern
+        self._use_regex, self._greedy = use_regex, greedy
         self._groups: t.List[str] = []
-        try:
-            text = self._from_regex() if use_regex else globs.translate(self.pattern, self._code, greedy)
-            # "." matches a newline too: it is an ordinary character of a file's name.
-            self._regex = re.compile(text, re.DOTALL)
-        except (re.error, OverflowError, RecursionError) as error:
-            kind = "regular expression" if use_regex else "glob"
-            raise ConfigError("not a valid %s: %s" % (kind, error), repr(pattern), _BRACKETS if self._groups else None) from error
-        if set(self._groups) - set(self._regex.groupindex):
-            raise ConfigError("a time code has no effect here", repr(pattern), _BRACKETS)
+        if use_regex or "[" in pattern:
+            effective = self._regex.groupindex.keys()
+            if not effective >= set(self._groups):
+                raise ConfigError("a time code has no effect here", repr(pattern), _BRACKETS)
+        else:
+            # Any other glob is valid. A run that finds only archived logs matches no name, and need not load re.
+            self._note_codes()
         self._codes = [group[0] for group in self._groups]
         self._distinct = len(set(self._codes))
         self.unit = _unit_of(frozenset(self._codes), pattern)
         self._has_plain_day = not use_regex and {"Y", "m", "d"} <= set(self._codes) <= set("YmdHMS")
+
+    @functools.cached_property
+    def _regex(self) -> t.Pattern[str]:
+        import re
+
+        from . import globs
+
+        self._groups.clear()
+        try:
+            text = self._from_regex() if self._use_regex else globs.translate(self.pattern, self._code, self._greedy)
+            # "." matches a newline too: it is an ordinary character of a file's name.
+            return re.compile(text, re.DOTALL)
+        except (re.error, OverflowError, RecursionError) as error:
+            kind = "regular expression" if self._use_regex else "glob"
+            hint = _BRACKETS if self._groups else None
+            raise ConfigError("not a valid %s: %s" % (kind, error), repr(self.pattern), hint) from error
+
+    def _note_codes(self) -> None:
+        """Note the time codes of a glob without brackets, as its translation does. Raises ConfigError."""
+        place = self.pattern.find("%")
+        while place >= 0:
+            self._code(self.pattern[place + 1 : place + 2])
+            place = self.pattern.find("%", place + 2)
 
     def is_outside(self, name: str, first: str, last: str) -> bool:
         """Whether the name matches and its day is before ``first`` or after ``last`` ("20240112"). False: ``match`` must decide."""
@@ -315,8 +337,10 @@ class NamePattern:
 
     def example(self, start: datetime.datetime, timezone: str) -> str:
         """Return the pattern with the codes of the period that begins at ``start`` filled in, to show to people."""
+        import re
+
         local = start.astimezone(load_timezone(timezone))
-        return re.sub("%(.)", lambda found: _RENDER[found[1]](local) if found[1] in _RENDER else found[1], self.pattern)
+        return re.sub("%(.)", lambda found: RENDER[found[1]](local) if found[1] in RENDER else found[1], self.pattern)
 
     def _code(self, code: str) -> str:
         if code == "%":
@@ -335,6 +359,8 @@ class NamePattern:
         return text
 
     def _from_regex(self) -> str:
+        import re
+
         def replace(found: t.Match[str]) -> str:
             return found[0] if found[0].startswith("\\") else self._code(found[1])
 
@@ -405,7 +431,7 @@ def _read_period(values: t.Dict[str, str], unit: str, zone: datetime.tzinfo) -> 
             period = _period_of_label(unit, label, zone)
     except (ValueError, OverflowError):  # 20240230, week 53 of a year with 52, the year 9999
         return None
-    if any(_RENDER[code](label) != text for code, text in values.items() if code != "z"):
+    if any(RENDER[code](label) != text for code, text in values.items() if code != "z"):
         return None
     return period
 
@@ -454,35 +480,3 @@ def _read_offset(text: str) -> datetime.timezone:
 def _sign_hours_minutes(local: datetime.datetime) -> t.Tuple[str, int, int]:
     minutes = (local.utcoffset() or datetime.timedelta()) // _FIXED["minute"]
     return ("-" if minutes < 0 else "+", abs(minutes) // 60, abs(minutes) % 60)
-
-
-def render_name(template: str, period_start: datetime.datetime, timezone: str, fields: t.Mapping[str, str]) -> str:
-    """Return the file name that ``template`` gives for a period.
-
-    template: ``{field}`` (a key of ``fields``) and the codes of ``compile_pattern``, filled in from ``period_start`` (aware) in
-    ``timezone``. Values are inserted as they are. Raise ConfigError for unknown fields and codes, stray braces, and if the
-    result is not a file name ('/' in it, empty).
-    """
-    local = period_start.astimezone(load_timezone(timezone))
-
-    def replace(found: t.Match[str]) -> str:
-        code, field = found.groups()
-        if found[0] == "%%":
-            return "%"
-        if field is not None and field in fields:
-            return fields[field]
-        if code in _RENDER:
-            return _RENDER[code](local)
-        allowed = "fields %s; time codes %s and %%%%" % (
-            " ".join("{%s}" % name for name in sorted(fields)),
-            " ".join("%" + name for name in _RENDER),
-        )
-        near = did_you_mean(field, fields) if field else ""
-        raise ConfigError("unknown '%s' in the name template" % found[0], repr(template), "%sAllowed are the %s" % (near, allowed))
-
-    name = re.sub(r"%(.?)|\{([^{}]*)\}|[{}]", replace, template, flags=re.DOTALL)
-    if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise ConfigError(
-            "the name template gives %r, which is not a file name" % name, repr(template), "Do not use '/', and do not leave it empty"
-        )
-    return name

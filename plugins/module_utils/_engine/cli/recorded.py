@@ -71,9 +71,10 @@ class _Due:
 
     def __contains__(self, key: object) -> bool:
         if self._keys is None:
-            from ..holdings import prune, retention
+            from ..holdings import prune
+            from ..holdings.policy import read_policy
 
-            self._keys = prune.due(self._held.by_key(), retention.read_policy(self._policy), datetime.now(timezone.utc))
+            self._keys = prune.due(self._held.by_key(), read_policy(self._policy), datetime.now(timezone.utc))
         return key in self._keys
 
 

@@ -127,7 +127,7 @@ def sync(options: argparse.Namespace) -> int:
 def _share(text: str) -> float:
     from argparse import ArgumentTypeError
 
-    from ..holdings.retention import read_share
+    from ..holdings.policy import read_share
 
     try:
         return read_share(text)

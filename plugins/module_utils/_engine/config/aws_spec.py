@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import re
-
 from ..base import hints as t
-from .option import Spec
+from .option import Spec, is_endpoint
 
 LOG_GROUP = r"[A-Za-z0-9._/#-]{1,512}"
 LOG_GROUP_MEANS = "1 to 512 letters, digits and '.', '-', '_', '/', '#'"
@@ -64,6 +62,6 @@ def aws_problems(options: t.Mapping[str, t.Any]) -> t.List[str]:
         problems.append("profile: cannot be combined with access_key_id; give one of them")
     if options["external_id"] and not options["role_arn"]:
         problems.append("external_id: requires role_arn")
-    if options["endpoint_url"] is not None and not re.fullmatch(r"https?://[^/@?#\s]+(/[^@?#\s]*)?", options["endpoint_url"]):
+    if options["endpoint_url"] is not None and not is_endpoint(options["endpoint_url"]):
         problems.append("endpoint_url: must be http(s)://host[:port], without credentials and without a query")
     return problems

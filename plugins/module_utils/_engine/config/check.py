@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import os
-import re
 
 from ..base import hints as t
 from ..base.errors import ConfigError, LogArchiveError
 from .cloudtrail_spec import CLOUDTRAIL
 from .encryption_spec import ENCRYPTION
 from .notify_spec import NEEDED_BY_NOTIFY, NOTIFY
-from .option import Option, Spec, plain
+from .option import Option, Spec, is_allowed, plain
 from .spec import JOB, WEB
 from .store_spec import NEEDED_BY_STORE, STORE, STORE_PROBLEMS
 
@@ -169,7 +168,7 @@ def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t
     choices = option.get("choices")
     if choices and value not in choices:
         problems.append("%s: must be one of %s, not %s%s" % (where, ", ".join(choices), _cut(repr(value)), _did_you_mean(value, choices)))
-    if "pattern" in option and not re.fullmatch(option["pattern"], value):
+    if "pattern" in option and not is_allowed(value, option["pattern"]):
         problems.append("%s: %s is not allowed; use %s" % (where, _cut(repr(value)), option["pattern_means"]))
     if "minimum" in option and value < option["minimum"]:
         problems.append("%s: must be at least %s, not %s" % (where, option["minimum"], value))
@@ -227,7 +226,7 @@ def _job_problems(normal: t.Dict[str, t.Any], wrong: t.Set[str]) -> t.List[str]:
     """Mistakes that show only when options are seen together. wrong: keys that have a mistake already; they get no second one."""
 
     # Every option that has a mistake in it: of 'stores[0].path' also 'stores[0]' and 'stores'.
-    unsound = {key[: found.start()] for key in wrong for found in re.finditer(r"[.\[]|$", key)}
+    unsound = {key[:end] for key in wrong for end in range(len(key) + 1) if key[end : end + 1] in ("", ".", "[")}
 
     def sound(where: str) -> bool:
         return where not in unsound
@@ -380,7 +379,7 @@ def _source_problems(normal: t.Dict[str, t.Any], sound: t.Callable[[str], bool])
 def _name_problems(template: str) -> t.List[str]:
     from datetime import datetime, timezone
 
-    from ..base.periods import render_name
+    from ..base.name_template import render_name
 
     try:
         render_name(template, datetime.now(timezone.utc), "UTC", {"host": "host", "job": "job", "stem": "stem"})
@@ -428,7 +427,7 @@ def problems_of_type(
 
 def _policy_problems(policy: t.Mapping[str, t.Any], where: str) -> t.List[str]:
     from ..base.periods import compile_pattern
-    from ..holdings.retention import parse_policy
+    from ..holdings.policy import parse_policy
 
     try:
         template = policy["name_template"]

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import stat
 from collections import Counter
 
-from ..base import hints as t
+from ..base import hints as t, light
 from ..base.errors import ConfigError, NoJobsError
 from . import places
 from .check import name_conflicts, normalise, refuse
@@ -150,18 +149,9 @@ def _load(
         return dict(pairs)
 
     try:
-        given = json.loads("\n".join(lines), object_pairs_hook=unique)
-    except json.JSONDecodeError as error:
-        # Operators write documents. A message must not quote the target of a symbolic link, which only this user may be able to read.
-        if os.path.realpath(path).endswith(".json"):
-            # Nor a value, which may be a secret: it is reported to people who may not read the file.
-            near = lines[error.lineno - 1].partition(":")[0].strip()[:80] if error.lineno <= len(lines) else "the end of the file"
-            hint = "Near: %s" % (near or "an empty line")
-        else:
-            hint = "The file is not quoted, because its name does not end in .json"
-        raise ConfigError("not valid JSON: %s at line %d, column %d" % (error.msg, error.lineno, error.colno), path, hint) from error
+        given = light.loads("\n".join(lines), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise ConfigError("not valid JSON: %s" % error, path) from error
+        raise _no_json(error, path, lines) from error
     errors = list(_outer_errors(given, path, kind, spec, mode))
     if repeated:
         errors.append(ConfigError("a key is given twice in the same object", path, problems=repeated))
@@ -175,6 +165,22 @@ def _load(
     if errors:
         raise merged(errors, kind, path)
     return document
+
+
+def _no_json(error: Exception, path: str, lines: t.Sequence[str]) -> ConfigError:
+    """The error of a document that is not JSON. lines: of the document."""
+    import json
+
+    if not isinstance(error, json.JSONDecodeError):
+        return ConfigError("not valid JSON: %s" % error, path)
+    # Operators write documents. A message must not quote the target of a symbolic link, which only this user may be able to read.
+    if os.path.realpath(path).endswith(".json"):
+        # Nor a value, which may be a secret: it is reported to people who may not read the file.
+        near = lines[error.lineno - 1].partition(":")[0].strip()[:80] if error.lineno <= len(lines) else "the end of the file"
+        hint = "Near: %s" % (near or "an empty line")
+    else:
+        hint = "The file is not quoted, because its name does not end in .json"
+    return ConfigError("not valid JSON: %s at line %d, column %d" % (error.msg, error.lineno, error.colno), path, hint)
 
 
 def _outer_errors(given: t.Any, path: str, kind: str, spec: Spec, mode: int) -> t.Iterator[ConfigError]:
@@ -257,7 +263,7 @@ def _given(path: str, _modified: int, _size: int) -> places.Given:
     """A document as it was written; nothing if it is not valid. 'run --all' needs each document once for every other one."""
     try:
         with open(path, encoding="utf-8") as file:
-            given = json.loads("\n".join(without_comments(file.read())))
+            given = light.loads("\n".join(without_comments(file.read())))
     except (ValueError, RecursionError):
         return {}
     return given if isinstance(given, dict) else {}
@@ -288,19 +294,19 @@ def _sample(spec: Spec, indent: str) -> t.List[str]:
     live: t.List[str] = []
     for name, option in spec.items():
         about = [indent + "// " + line for line in _explained(option)]
-        key = json.dumps(name)
+        key = light.dumps(name)
         if option["type"] == "dict" and (option.get("required") or option.get("sample") or "default" in option):
             live += about + ["%s%s: {" % (indent, key)] + _sample(option["options"], indent + "  ") + [indent + "},"]
         elif "example" in option:
-            live += about + ["%s%s: %s," % (indent, key, json.dumps(option["example"]))]
+            live += about + ["%s%s: %s," % (indent, key, light.dumps(option["example"]))]
         elif option["type"] == "dict":
             about += ["%s//   %s: %s" % (indent, rule, " ".join(_explained(o))) for rule, o in option["options"].items()]
             value = {rule: o["example"] for rule, o in option["options"].items() if "example" in o}
             # A part that replaces another one cannot be uncommented beside it.
             mark = "//  " if "instead_of" in option else "//"
-            optional += about + ["%s%s %s: %s," % (indent, mark, key, json.dumps(value))]
+            optional += about + ["%s%s %s: %s," % (indent, mark, key, light.dumps(value))]
         else:
-            optional += about + ["%s// %s: %s," % (indent, key, json.dumps(option.get("default")))]
+            optional += about + ["%s// %s: %s," % (indent, key, light.dumps(option.get("default")))]
     live[-1] = live[-1].rstrip(",")
     return optional + live
 

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import os
-import re
 
 from ..base import hints as t
 from ..base.levels import VERIFICATION_LEVELS
-from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
+from .option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec, is_endpoint
 
 STORE: Spec = {
     "type": {"type": "str", "required": True, "choices": ["file", "s3", "sftp"], "description": ["The type of the store."]},
@@ -179,7 +178,7 @@ def _s3_problems(store: t.Mapping[str, t.Any]) -> t.List[str]:
         return ["access_key_id: requires secret_access_key, and vice versa; omit both to use the standard AWS credential chain"]
     if store["access_key_id"] and store["profile"]:
         return ["profile: cannot be combined with access_key_id; give one of them"]
-    if store["endpoint_url"] is not None and not re.fullmatch(r"https?://[^/@?#\s]+(/[^@?#\s]*)?", store["endpoint_url"]):
+    if store["endpoint_url"] is not None and not is_endpoint(store["endpoint_url"]):
         # Locations show it.
         return ["endpoint_url: must be http(s)://host[:port], without credentials and without a query"]
     return []

@@ -16,6 +16,7 @@ from ..base.periods import compile_pattern
 from ..base.units import format_size, format_utc, parse_utc
 from ..stores.base import Outcome, Store
 from . import inventory, retention
+from .policy import Policy
 from .trust import Trust
 
 if t.TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Pruned(t.NamedTuple):
     bytes_kept: int = 0
 
 
-def plan(store: Store, policy: retention.Policy, now: datetime, scope: Scope = EVERYTHING, known: Known = NOTHING_KNOWN) -> Pruning:
+def plan(store: Store, policy: Policy, now: datetime, scope: Scope = EVERYTHING, known: Known = NOTHING_KNOWN) -> Pruning:
     """Plan the pruning of a store or a part of it; nothing is changed. now: aware. Raises StoreError, ConfigError."""
     held = inventory.read(store, scope.host, scope.job, known.starts, known.trust, scope.was, known.starts)
     items = _items(held.archives, known.awaited, scope) + _recorded_items(_recorded(held), scope, known)
@@ -139,7 +140,7 @@ def _measured(store: Store, planned: retention.Plan, unlisted: t.Collection[str]
     return planned._replace(remove=remove, bytes_freed=sum(item.size for item, _reason in remove))
 
 
-def due(starts: t.Mapping[str, int], policy: retention.Policy, now: datetime) -> t.Set[str]:
+def due(starts: t.Mapping[str, int], policy: Policy, now: datetime) -> t.Set[str]:
     """The keys of the archives that the policy would remove now, if no guard against large removals held it back.
 
     starts: by key, when the periods of the archives of one host and job start, in seconds since the epoch.
@@ -214,7 +215,7 @@ def rows(plan: retention.Plan) -> t.List[PlanRow]:
     return found
 
 
-def _plan_periods(items: t.Iterable[retention.Item], policy: retention.Policy, now: datetime) -> retention.Plan:
+def _plan_periods(items: t.Iterable[retention.Item], policy: Policy, now: datetime) -> retention.Plan:
     """The plan for whole periods: archives of one host, job and period are kept or removed together.
 
     Otherwise the ``auth.log`` of an hour could stand for the ``syslog`` of that hour, and keep_hourly would drop one of them.

@@ -26,8 +26,7 @@ from ..holdings import adopt as names
 from ..stores.base import digests_of
 from .context import Context
 from .exchange import written
-from .job import carry_out, context_of, finish_rewraps, send_head
-from .recover import recover
+from .job import carry_out, context_of, finish_rewraps, recover, send_head
 
 if t.TYPE_CHECKING:
     from datetime import datetime
@@ -262,7 +261,8 @@ class _Adoption:
 
     def _warn_of_retention(self) -> None:
         """Retention counts adopted archives from the next run on; nobody has seen its plan yet."""
-        from ..holdings import prune, retention
+        from ..holdings import prune
+        from ..holdings.policy import read_policy
         from .prune import policy_of
 
         run, name = self._run, self._wanted.store
@@ -272,7 +272,7 @@ class _Adoption:
             return
         starts = run.catalog.held_by(run.host, run.job, name).by_key()
         starts.update((str(row["key"]), int(parse_utc(t.cast("PeriodText", row["period"])["start"]).timestamp())) for row in new)
-        due = prune.due(starts, retention.read_policy(policy), run.now) & {row["key"] for row in new}
+        due = prune.due(starts, read_policy(policy), run.now) & {row["key"] for row in new}
         if due:
             text = "the retention of the store would remove %d of these archives; 'log-archive prune %s --dry-run' shows which"
             run.recorder.warn(text % (len(due), run.job))

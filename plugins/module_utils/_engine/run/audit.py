@@ -222,7 +222,8 @@ class Audit:
 
     def _due(self, name: str, held: t.Mapping[str, Stored]) -> t.Container[str]:
         """Archives that retention would remove: an append-only store's server may have done so."""
-        from ..holdings import prune, retention
+        from ..holdings import prune
+        from ..holdings.policy import read_policy
 
         own = next((options["retention"] for options in self._document["stores"] if options["name"] == name), None)
         policy = own or self._document["retention"]
@@ -230,7 +231,7 @@ class Audit:
             return ()
         days = {key: day_of(key) for key in held}
         starts = {key: int(day.start.timestamp()) for key, day in days.items() if day is not None}
-        return prune.due(starts, retention.read_policy(policy), datetime.now(timezone.utc))
+        return prune.due(starts, read_policy(policy), datetime.now(timezone.utc))
 
     def _missing(self, store: Store, key: str, stored: Stored) -> Finding:
         text = "%s: the archive is gone, and the ledger has no tombstone for it (entry %d put it there, %d bytes, SHA-256 %s). %s"

@@ -12,7 +12,6 @@ from ..base import hints as t
 from ..base.errors import LogArchiveError, SelectionError, SourceError
 from ..base.units import format_utc
 from .look_back import looks_back_to
-from .recover import relearn
 
 if t.TYPE_CHECKING:
     from ..sources.base import Collected, Pending, Source
@@ -58,6 +57,8 @@ def _open_since(pending: t.Sequence[Pending]) -> t.Optional[str]:
 def _archive_new(run: Context, collected: Collected) -> None:
     new = _not_archived(run, collected.files)
     if new and run.catalog.runs.last_success(run.job, run.now.timestamp()) is None:
+        from .recover import relearn
+
         relearn(run, new)
         new = _not_archived(run, new)
     if new and run.collector.deletable:

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 from ..archive import naming
 from ..base import hints as t
 from ..base.errors import LogArchiveError, MissingLibraryError
+from ..base.light import datetime
 from ..base.progress import no_progress
+from ..base.units import UTC
 from ..sources.opening import collector_of
 from ..state import catalog as catalogs
 from ..state.spool import Spool
@@ -45,7 +45,7 @@ class Context:
     def __init__(
         self,
         document: JobDocument,
-        now: t.Optional[datetime],
+        now: t.Optional[datetime.datetime],
         check: bool,
         confirm: t.Optional[Confirm] = None,
         progress: t.Optional[Progress] = None,
@@ -54,7 +54,7 @@ class Context:
         self.job = document["name"]
         self.names = naming.names_of(document)
         self.host = naming.host_name(document["host"])
-        self.now = now or datetime.now(timezone.utc)
+        self.now = now or datetime.datetime.now(UTC)
         self.check = check
         self.confirm = confirm
         self.progress = progress or no_progress
@@ -126,7 +126,7 @@ class Context:
             self.ledger_error = error
             self.recorder.fail(error)
 
-    def expect(self, key: str, start: datetime) -> None:
+    def expect(self, key: str, start: datetime.datetime) -> None:
         """Dry run: record that the run would send the archive ``key`` of the period that begins at ``start``."""
         from ..holdings.retention import Item
 

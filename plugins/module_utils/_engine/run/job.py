@@ -22,7 +22,6 @@ from ..state import folders
 from . import prune as pruning
 from .collect import collect
 from .context import Context
-from .recover import recover
 
 if t.TYPE_CHECKING:
     from datetime import datetime
@@ -207,6 +206,16 @@ def _spooled(context: Context) -> SpoolRecord:
     except LogArchiveError as error:
         context.recorder.fail(error)
         return {"archives": 0, "bytes": 0}
+
+
+def recover(context: Context) -> None:
+    """Bring spool and catalog together, if an earlier run left archives in either. The run holds the lock of the job."""
+    context.recorder.begin("recover", listed=False)
+    keys = context.spool.clean()
+    if keys or context.catalog.entries(context.job, spooled=True):
+        from .recover import bring_together
+
+        bring_together(context, keys)
 
 
 def finish_rewraps(context: Context) -> None:

@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
-
 from ..base import hints as t
-from ..base.units import parse_utc
+from ..base.light import datetime
+from ..base.units import UTC, parse_utc
 
 if t.TYPE_CHECKING:
     from .context import Context
 
 
-def looks_back_to(run: Context) -> t.Optional[datetime]:
+def looks_back_to(run: Context) -> t.Optional[datetime.datetime]:
     """The logs of all periods that ended before this are archived, as far as they existed.
 
     That is the last success, or the oldest log that was not ready then. Before the first success it is what the first run looked for.
@@ -22,9 +21,9 @@ def looks_back_to(run: Context) -> t.Optional[datetime]:
     runs, now = run.catalog.runs, run.now.timestamp()
     success, open_since = runs.archived_until(run.job, now)
     if success is not None:
-        since = datetime.fromtimestamp(success, timezone.utc)
+        since = datetime.datetime.fromtimestamp(success, UTC)
         return min(since, parse_utc(open_since)) if open_since else since
     first = runs.first(run.job)
     if first is None or first > now:
         return None
-    return datetime.fromtimestamp(first, timezone.utc) - timedelta(seconds=run.collector.catch_up)
+    return datetime.datetime.fromtimestamp(first, UTC) - datetime.timedelta(seconds=run.collector.catch_up)

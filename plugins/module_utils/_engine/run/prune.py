@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 
-from ..base import hints as t
+from ..base import hints as t, light
 from ..base.errors import LogArchiveError, PruneRefusedError, RepeatedRefusalError, StoreError
 from ..base.lists import some
 
@@ -109,7 +108,7 @@ def policy_of(run: Context, name: str) -> t.Optional[RetentionOptions]:
 
 def _text(policy: RetentionOptions) -> str:
     """The policy as the catalog remembers it."""
-    return json.dumps(policy, sort_keys=True)
+    return light.dumps(policy, sort_keys=True)
 
 
 def _prune_store(run: Context, name: str, policy: RetentionOptions, coming: t.Sequence[Item], listed: bool = True) -> bool:
@@ -166,9 +165,10 @@ def _report_refusals(run: Context, name: str, refusals: t.Sequence[str]) -> None
 
 def _plan(run: Context, store: Store, policy: RetentionOptions, coming: t.Sequence[Item], listed: bool) -> Pruning:
     """The plan for a store; unless it must be ``listed``, by what is known of it."""
-    from ..holdings import prune as pruning, retention
+    from ..holdings import prune as pruning
+    from ..holdings.policy import read_policy
 
-    rules = retention.read_policy(policy)
+    rules = read_policy(policy)
     if not (listed or policy["name_template"]):
         from .recorded import plan_by_record
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from ..archive import manifest as manifests
 from ..base import hints as t
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_PARTLY, LogArchiveError, typed
 from ..base.texts import line
@@ -87,6 +86,8 @@ class Recorder:
 
     def add_archive(self, entry: Entry, state: str) -> ArchiveRecord:
         """Add an archive of the catalog to the record; the caller keeps its ``state`` and ``stores`` up to date."""
+        from ..archive.manifest import source_bytes
+
         archive: ArchiveRecord = {
             "name": entry.name,
             "key": entry.key,
@@ -95,7 +96,7 @@ class Recorder:
             "sha256": entry.manifest["archive"]["sha256"],
             "key_id": entry.manifest["encryption"].get("key_id"),
             "sources": [source["path"] for source in entry.manifest["sources"]],
-            "source_bytes": manifests.source_bytes(entry.manifest),
+            "source_bytes": source_bytes(entry.manifest),
             "stores": {},
         }
         self.record["archives"].append(archive)

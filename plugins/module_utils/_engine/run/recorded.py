@@ -21,8 +21,9 @@ from ..holdings.inventory import ARCHIVES_OF_A_REQUEST
 from .look_back import looks_back_to
 
 if t.TYPE_CHECKING:
+    from ..holdings.policy import Policy
     from ..holdings.prune import Pruning
-    from ..holdings.retention import Item, Policy
+    from ..holdings.retention import Item
     from ..state.held import Held
     from ..state.listings import Listing
     from ..stores.base import Store

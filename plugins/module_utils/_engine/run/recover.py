@@ -22,11 +22,10 @@ if t.TYPE_CHECKING:
     from .context import Context
 
 
-def recover(run: Context) -> None:
-    """Bring spool and catalog together. The run holds the lock of the job: no other process writes there."""
-    run.recorder.begin("recover", listed=False)
+def bring_together(run: Context, keys: t.Iterable[str]) -> None:
+    """Bring spool and catalog together. keys: of the archives in the spool. The run holds the lock: no other process writes there."""
     # The first archive of a name before its revisions, as they were made.
-    for key in sorted(run.spool.clean(), key=unrevised):
+    for key in sorted(keys, key=unrevised):
         _recover_archive(run, key)
     for entry in run.catalog.entries(run.job, spooled=True):
         if not run.spool.holds(entry.key):

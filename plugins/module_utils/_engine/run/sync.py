@@ -22,8 +22,8 @@ from ..holdings.sync import Copy, check_source, find
 from ..tell.lacking import lacking_in
 from .context import Context
 from .deliver import clean, opened
-from .job import carry_out, context_of, finish_rewraps, send_head
-from .recover import fetch, recover
+from .job import carry_out, context_of, finish_rewraps, recover, send_head
+from .recover import fetch
 
 if t.TYPE_CHECKING:
     from datetime import datetime

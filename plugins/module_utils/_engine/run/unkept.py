@@ -66,10 +66,11 @@ def _unwanted(run: Context, name: str, policy: RetentionOptions, new: t.Set[int]
     if len(new) == 1 and min(new) >= newest:
         return set()  # Each rule keeps the newest.
     from ..holdings import retention
+    from ..holdings.policy import read_policy
     from .recorded import starts_of
 
     there = {*starts_of(held, run.catalog.listings.last(run.job, name)), *awaited}
-    rules = retention.read_policy(policy)._replace(max_delete_share=1.0)
+    rules = read_policy(policy)._replace(max_delete_share=1.0)
     judged = retention.judge(sorted(there | new, reverse=True), {}, rules, run.now, (run.host, run.job))
     return new.intersection(judged.unwanted) - there
 

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 
 from ..base import hints as t
 from ..base.errors import ConfigError
+from ..base.light import datetime
 from ..base.named_tuple import NamedTuple
 from ..base.periods import (
     UNITS,

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import bisect
 import contextlib
-import datetime
 import errno
 import os
 import stat
@@ -15,6 +13,7 @@ import stat
 from ..base import hints as t
 from ..base.beneath import identity, open_below, open_folder
 from ..base.errors import ConfigError, SelectionError, SourceError
+from ..base.light import datetime
 from ..base.lists import some, spans
 from ..base.named_tuple import NamedTuple
 from ..base.periods import MOST_PERIODS, NameMatch, Period, expected_periods, is_coarser
@@ -446,8 +445,10 @@ def _closed(found: t.Sequence[_Found], skipped: t.Dict[str, t.Union[Skipped, Pen
 
 def _expected(wanted: Criteria, moment: datetime.datetime) -> t.Optional[Period]:
     """The expected period that contains ``moment``."""
+    from bisect import bisect_right
+
     # (moment, a later end) sorts after every period that starts at moment.
-    index = bisect.bisect_right(wanted.expected, (moment, datetime.datetime.max.replace(tzinfo=UTC))) - 1
+    index = bisect_right(wanted.expected, (moment, datetime.datetime.max.replace(tzinfo=UTC))) - 1
     return wanted.expected[index] if index >= 0 and moment < wanted.expected[index].end else None
 
 

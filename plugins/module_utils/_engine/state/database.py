@@ -9,7 +9,6 @@ import contextlib
 import errno
 import itertools
 import os
-import sqlite3
 import stat
 
 from ..base import hints as t
@@ -19,6 +18,10 @@ from .folders import held, is_anothers
 
 if t.TYPE_CHECKING:
     import array
+    import sqlite3
+else:
+    # The C module beneath ``sqlite3``, which also loads all of ``datetime`` (see ``base.light``).
+    import _sqlite3 as sqlite3
 
 FILE_NAME = "catalog.sqlite"
 SCHEMA_VERSION = 5

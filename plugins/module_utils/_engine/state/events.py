@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-from datetime import datetime, timezone
 
-from ..base import hints as t
+from ..base import hints as t, light
 from ..base.beneath import guarded_parent
 from ..base.errors import LogArchiveError
+from ..base.light import datetime
 
 
 class EventLog:
@@ -26,8 +25,8 @@ class EventLog:
         """Append one event with these fields. Raises LogArchiveError if it cannot, also because the file lies among keys or settings."""
         if self._path is None:
             return
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = json.dumps(dict({"time": now, "event": event}, **self._common, **fields)) + "\n"
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = light.dumps(dict({"time": now, "event": event}, **self._common, **fields)) + "\n"
         try:
             # One write in append mode: lines of several runs do not mix. Opened each time, so that a rotated log is followed.
             with guarded_parent(self._path) as (folder, name):

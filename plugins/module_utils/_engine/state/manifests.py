@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import json
-
 from ..base import hints as t
 
 if t.TYPE_CHECKING:
@@ -15,6 +13,8 @@ if t.TYPE_CHECKING:
 
 def encode(manifest: Manifest) -> t.Union[str, bytes]:
     """The manifest as a value of the database. "created" is in the same form in both (see ``Counts.last_created``)."""
+    import json
+
     sources = manifest["sources"]
     if isinstance(sources, list):
         return json.dumps(manifest)
@@ -24,6 +24,8 @@ def encode(manifest: Manifest) -> t.Union[str, bytes]:
 
 def decode(value: t.Union[str, bytes]) -> Manifest:
     """The manifest of a value of the database. Raises ValueError for a damaged one."""
+    import json
+
     if isinstance(value, str):
         return t.cast("Manifest", json.loads(value))
     from ..base.rows import Rows

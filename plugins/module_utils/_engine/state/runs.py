@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import json
-
-from ..base import hints as t
+from ..base import hints as t, light
 from ..base.errors import EXIT_DONE
 from ..base.named_tuple import NamedTuple
 
@@ -92,7 +90,7 @@ class Runs:
 
     def end(self, number: int, ended: float, record: RunRecord) -> None:
         """Record how a run ended. Now and then, cut the records of older runs."""
-        values = (ended, record["exit_code"], json.dumps(_bounded(record)), number)
+        values = (ended, record["exit_code"], light.dumps(_bounded(record)), number)
         self._database.execute("UPDATE runs SET ended = ?, exit_code = ?, recap = ? WHERE id = ?", values)
         if number % EACH == 0:
             self._cut(record["job"], ended)
@@ -120,7 +118,7 @@ class Runs:
             query = "SELECT id FROM runs WHERE job = ? AND id <= ? AND length(recap) > 1000"
             for (number,) in self._database.execute(query, (job, self._nth(job, IN_FULL))):
                 recap = self._database.execute("SELECT recap FROM runs WHERE id = ?", (number,))[0][0]
-                self._database.execute("UPDATE runs SET recap = ? WHERE id = ?", (json.dumps(in_short(json.loads(recap))), number))
+                self._database.execute("UPDATE runs SET recap = ? WHERE id = ?", (light.dumps(in_short(light.loads(recap))), number))
 
     def _edge(self, which: str, job: str, condition: str) -> t.Optional[int]:
         query = "SELECT %s FROM runs WHERE job = ? AND %s" % (which, condition)
@@ -170,7 +168,7 @@ class Runs:
         count = 0
         query = "SELECT recap FROM runs WHERE job = ? AND recap IS NOT NULL ORDER BY id DESC LIMIT ?"
         for (recap,) in self._database.execute(query, (job, IN_FULL)):
-            pruned = json.loads(recap)["pruned"].get(store)
+            pruned = light.loads(recap)["pruned"].get(store)
             if pruned is not None and not pruned["refusals"]:
                 break
             count += pruned is not None
@@ -187,4 +185,4 @@ class Runs:
     def _last(self, condition: str, values: t.Tuple[t.Any, ...]) -> t.Optional[Run]:
         query = "SELECT started, ended, exit_code, recap FROM runs WHERE %s ORDER BY id DESC LIMIT 1" % condition
         rows = self._database.execute(query, values)
-        return next((Run(row[0], row[1], row[2], json.loads(row[3]) if row[3] else None) for row in rows), None)
+        return next((Run(row[0], row[1], row[2], light.loads(row[3]) if row[3] else None) for row in rows), None)

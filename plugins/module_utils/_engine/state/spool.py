@@ -9,7 +9,6 @@ import contextlib
 import os
 import stat
 
-from ..archive.manifest import dump
 from ..archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key
 from ..base import beneath, hints as t
 from ..base.durable import TEMP_PREFIX, fsync_folder, write_atomically
@@ -98,6 +97,8 @@ class Spool:
 
         The archive appears last, when it and its manifest are on the disk.
         """
+        from ..archive.manifest import dump
+
         name = key.rpartition("/")[2]
         part = TEMP_PREFIX + name
         with self.folder_of(key) as folder:

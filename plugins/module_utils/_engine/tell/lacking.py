@@ -64,9 +64,10 @@ def lacking_in(
     policy = store["retention"] or document["retention"]
     if policy is None or not found:
         return found
-    from ..holdings import prune, retention
+    from ..holdings import prune
+    from ..holdings.policy import read_policy
 
-    rules = retention.read_policy(policy)
+    rules = read_policy(policy)
     due: t.Set[str] = set()
     # Retention judges each archive among all that the store would have.
     everything = found if start is None and end is None else catalog.lacking.of(job, name, given_up)

@@ -35,8 +35,10 @@ def test_it_is_as_typings_own():
     assert repr(Point(1)) == "Point(x=1, y=None)"
     assert t.get_type_hints(Point) == {"x": int, "y": t.Optional[int]}
     assert pickle.loads(pickle.dumps(Point(1))) == Point(1)
-    with pytest.raises(TypeError):
-        Point()
+    assert Point._make([1, 2])._asdict() == {"x": 1, "y": 2} and not hasattr(Point(1), "__dict__")
+    for values, named in [((), {}), ((1, 2, 3), {}), ((1,), {"x": 1}), ((1,), {"z": 1})]:
+        with pytest.raises(TypeError, match="Point needs each of x, y once"):
+            Point(*values, **named)
 
 
 def test_no_annotation_is_compiled():

@@ -15,6 +15,7 @@ import zoneinfo
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors, periods
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.name_template import render_name
 from hypothesis import example, given, settings, strategies as st
 from rigs.examples import examples
 
@@ -137,7 +138,7 @@ def test_periods_tile_the_time_line_without_gap_or_overlap(zone, unit, moment):
 def test_a_name_rendered_for_a_period_is_read_back_as_that_period(zone, unit, label, moment, stem):
     stem = stem.replace("/", "").replace("\0", "")
     period = periods.period_containing(unit, moment.replace(tzinfo=UTC), zone)
-    name = periods.render_name("{stem}@" + label + ".tgz", period.start, zone, {"stem": stem})
+    name = render_name("{stem}@" + label + ".tgz", period.start, zone, {"stem": stem})
     assert name.startswith(stem + "@")
     assert period_of("*@" + label + ".tgz", name, zone) == period
 
@@ -331,7 +332,7 @@ def test_units_of_patterns_compare():
 
 def test_fields_of_a_name_are_inserted_as_they_are():
     fields = {"stem": "100%{host}%Y", "host": "web1", "job": "j"}
-    name = periods.render_name("{stem}_{host}_%Y%d%m_%H%z%%", utc("2024-01-12T12:00"), "Europe/Paris", fields)
+    name = render_name("{stem}_{host}_%Y%d%m_%H%z%%", utc("2024-01-12T12:00"), "Europe/Paris", fields)
     assert name == "100%{host}%Y_web1_20241201_13+0100%"
 
 
@@ -349,7 +350,7 @@ def test_fields_of_a_name_are_inserted_as_they_are():
 )
 def test_a_template_that_cannot_be_used_is_refused_with_the_allowed_forms(template, says):
     with pytest.raises(errors.ConfigError, match=says):
-        periods.render_name(template, utc("2024-01-12T12:00"), "UTC", {"stem": "a", "host": "b", "empty": ""})
+        render_name(template, utc("2024-01-12T12:00"), "UTC", {"stem": "a", "host": "b", "empty": ""})
 
 
 # -- time zones -------------------------------------------------------------------------------------------------------
@@ -458,3 +459,21 @@ def test_a_pattern_without_a_plain_day_decides_by_its_period(pattern):
 
 def test_an_optional_day_of_a_regular_expression_decides_by_its_period():
     assert not periods.compile_pattern(r"log\.%Y(%m%d)?", True).is_outside("log.2001", "20240130", "20240205")
+
+
+@pytest.mark.parametrize("pattern", ["log", "*%%a%Y%m%d?%Y**", "%G-%V/**/%z"])
+def test_a_glob_without_brackets_is_translated_when_a_name_is_matched(pattern):
+    compiled = periods.compile_pattern(pattern, False)
+    noted = list(compiled._groups)
+    assert "_regex" not in vars(compiled) and compiled.unit == periods.compile_pattern("[a]" + pattern, False).unit
+    assert compiled.match("a", "UTC") is None and compiled._groups == noted
+
+
+@pytest.mark.parametrize("pattern", ["%", "a%q", "a%*%Y", "%Y%d", "%d" * 17])
+def test_a_glob_with_a_wrong_code_is_refused_alike_without_brackets(pattern):
+    messages = []
+    for each in (pattern, "[a]" + pattern):
+        with pytest.raises(errors.ConfigError) as caught:
+            periods.compile_pattern(each, False)
+        messages.append(caught.value.message)
+    assert messages[0] == messages[1]

@@ -26,7 +26,31 @@ def test_durations_are_read(value, seconds):
 
 
 @pytest.mark.parametrize(
-    "value", ["", " ", "h", "-1", -1, "12h1d", "1h1h", "1y", "1M", "1 2", True, None, [], float("nan"), float("inf"), "inf", "1e3", "٣s"]
+    "value",
+    [
+        "",
+        " ",
+        "h",
+        "-1",
+        -1,
+        "12h1d",
+        "1h1h",
+        "1y",
+        "1M",
+        "1 2",
+        "1d 5",
+        "1.2.3",
+        "1.s",
+        ".5",
+        True,
+        None,
+        [],
+        float("nan"),
+        float("inf"),
+        "inf",
+        "1e3",
+        "٣s",
+    ],
 )
 def test_a_text_that_is_not_a_duration_is_refused_with_the_allowed_forms(value):
     with pytest.raises(errors.ConfigError, match="1d12h"):

@@ -10,6 +10,7 @@ import os
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import manifest_key
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, prune as pruning, retention
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.policy import parse_policy
 from rigs.holdings import KEYS, put
 from rigs.host import NOW, at
 
@@ -17,7 +18,7 @@ pytest.importorskip("cryptography")
 
 
 def policy(**rules):
-    return retention.parse_policy(dict({"max_delete_share": 1}, **rules))
+    return parse_policy(dict({"max_delete_share": 1}, **rules))
 
 
 def test_prune_removes_archive_and_manifest(store):

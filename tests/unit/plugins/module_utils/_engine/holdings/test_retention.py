@@ -14,13 +14,13 @@ import typing as t
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import retention
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.retention import (
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.policy import (
     Duration,
-    Item,
     Policy,
     parse_duration,
     parse_policy,
 )
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.retention import Item
 from hypothesis import given, settings, strategies as st
 from rigs.examples import examples
 
