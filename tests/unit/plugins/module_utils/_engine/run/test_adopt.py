@@ -151,7 +151,7 @@ def test_retention_removes_the_object_and_its_manifest(old) -> None:
 def test_it_warns_of_what_retention_will_remove(old) -> None:
     policy = {"keep_last": 1, "max_delete_share": 1.0}
     (warning,) = adopted(old, check=True, retention=policy)["warnings"]
-    assert "would not keep 2 of these archives; 'log-archive prune syslog --dry-run'" in warning
+    assert "would remove 2 of these archives; 'log-archive prune syslog --dry-run'" in warning
     assert adopted(old, retention=policy)["warnings"] == [warning]
     assert job.prune(old.document(retention=policy), (), NOW, True)["pruned"]["file"]["removed"] == KEYS[:2]
     assert adopted(old, retention=policy)["warnings"] == []
