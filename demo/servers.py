@@ -173,7 +173,7 @@ def _own_process(kind: str, folder: pathlib.Path) -> t.Iterator[str]:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            start_new_session=True,  # Ctrl-C is for who started us, and it ends with our context.
+            start_new_session=True,  # Ctrl-C is for the process that started us, and it ends with our context.
         )
     with process:
         try:

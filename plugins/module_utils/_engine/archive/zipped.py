@@ -16,7 +16,7 @@ from ..base.units import FIRST_SECOND, LAST_SECOND
 from ..sources import zips
 
 LIMITS = zips.Limits(size=1 << 60)
-"""Nothing is written by who looks, and a restore has the limits of the disk. A member has at most the ratio of any zip."""
+"""A search writes nothing, and the disk limits a restore. A member has at most the expansion ratio of any zip."""
 MODE = 0o600
 
 

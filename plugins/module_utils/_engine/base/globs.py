@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Globs as regular expressions that need little time for every name, also for one that was made up to need much.
+"""Globs as regular expressions that need little time for every name, also for one that somebody made up to need much.
 
 A star tries every length. With several stars a regular expression would try every combination of lengths before it gives up. But if what
 follows a star is found at its first place, a later place cannot help: the next star takes what is between. So that place is kept: the star

@@ -10,7 +10,7 @@ VERIFICATION_LEVELS = ("size", "server_digest", "remote_hash", "read_back")
 right one. remote_hash: the server hashed the stored file. read_back: we read the stored file and hashed it.
 """
 AUTHENTICATED = "authenticated"
-"""read_back, and the key proves manifest, archive and logs. No store can prove this: its user can, who has the key."""
+"""read_back, and the key proves manifest, archive and logs. No store can prove this, but its user, who has the key, can."""
 CHECK_LEVELS = (*VERIFICATION_LEVELS, AUTHENTICATED)
 """What ``verify`` can prove, weakest first."""
 

@@ -29,7 +29,7 @@ def _same(value: t.Any) -> t.Any:
 
 
 class Rows(t.Collection[Row]):
-    """Rows in the order in which they were appended. Each is kept as canonical JSON, and made anew each time that it is read.
+    """Rows in the order in which they were appended. Each is kept as canonical JSON, and made again each time that it is read.
 
     make: makes a row of what its JSON holds; a named tuple is kept as a list.
     """

@@ -123,7 +123,7 @@ def staging_in(destination: str) -> t.Iterator[Staging]:
 def new_locked_folder(root: int, prefix: str, stack: contextlib.ExitStack) -> t.Tuple[str, int]:
     """Make a folder (0700) in ``root`` with a name that begins with ``prefix``; returns its name and its descriptor, which holds a lock.
 
-    stack: keeps it open. Who removes what killed processes left takes folders without a lock. So another process may remove this one before
+    stack: keeps it open. A process that removes what killed ones left takes folders without a lock. So it may remove this one before
     it is locked: then a new one is made.
     """
     while True:

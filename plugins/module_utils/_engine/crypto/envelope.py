@@ -104,7 +104,7 @@ class PlainEnvelope:
         return iter(lambda: stream.read(CHUNK), b"")
 
     def random_access(self, stream: t.BinaryIO, subject: str) -> t.BinaryIO:
-        """What is enclosed, for who has to seek in it; call ``authenticate`` first. Raises IntegrityError."""
+        """What is enclosed, for a reader that seeks in it; call ``authenticate`` first. Raises IntegrityError."""
         return stream
 
     def hmac_of(self, manifest: t.Iterable[bytes]) -> t.Optional[str]:
@@ -277,7 +277,7 @@ def for_archive(
 def _unwrapped(
     facts: EncryptionFacts, keyring_folder: t.Optional[str], subject: str, name: bytes, offline: Offline
 ) -> t.Tuple[bytes, bool]:
-    """The key of an archive with recipients, and whether it was wrapped for the keyring, which only who has that can do."""
+    """The key of an archive with recipients, and whether it was wrapped for the keyring, as only its owner can do."""
     from . import recipients
 
     missing: t.Optional[KeyringError] = None

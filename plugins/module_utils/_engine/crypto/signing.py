@@ -16,7 +16,7 @@ _PURPOSE = "the ledger"
 
 
 class Signer:
-    """A private key. Raises MissingLibraryError without cryptography, and ValueError if ``secret`` has not 32 bytes."""
+    """A private key. Raises MissingLibraryError without cryptography, and ValueError unless ``secret`` has 32 bytes."""
 
     def __init__(self, secret: bytes) -> None:
         with needed("cryptography", _PURPOSE):

@@ -85,7 +85,7 @@ def _compare_folders(
         # What is right in the middle of an exchange of manifests is not right after it.
         if not (mark is None or wrong or record.exchanged) and expected == {item.key for item in listed}:
             right[folder] = mark
-        # A monitor may have little patience: it does not begin anew each time.
+        # A monitor may have little patience: it does not start again each time.
         if count % AT_ONCE == 0 or count == len(marks):
             # A disk that is full must not hide the result.
             with contextlib.suppress(LogArchiveError):

@@ -30,7 +30,7 @@ BATCH = 1000
 
 
 class Keeper:
-    """The ledger of one job, for who holds its lock. host: as stores name it."""
+    """The ledger of one job, for the holder of its lock. host: as stores name it."""
 
     def __init__(self, catalog: Catalog, state: str, host: str, job: str) -> None:
         self._entered = catalog.entered

@@ -4,7 +4,7 @@
 """Leave out the logs that retention would drop as soon as they are archived: they are neither packed nor sent.
 
 Retention is applied to what each store holds and awaits, and to everything that this run would add. ``max_delete_share`` does not count:
-nothing is removed. The logs stay where they are, also with ``delete_sources``, because no store has ever had them.
+nothing is removed. The logs stay where they are, even with ``delete_sources``, because no store has ever had them.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def exists(state: str) -> bool:
 
 
 def reading(document: JobDocument, readonly: bool = False) -> Catalog:
-    """The catalog of a job, for who does not hold its lock. It must exist.
+    """The catalog of a job, for a caller that does not hold its lock. It must exist.
 
     If the job was renamed and has not run since, that is a copy in memory in which the job has what its earlier names have.
     """

@@ -24,7 +24,7 @@ if t.TYPE_CHECKING:
     from ..config.document import JobDocument
 
 _ANEW = ("prunes", "listings", "differences")
-"""Tables about whole stores: with the folders of another name, that has to be found out anew."""
+"""Tables about whole stores: with the folders of another name, that has to be found out again."""
 _EARLIEST = {"jobs": "since", "verifications": "at"}
 """Tables with a time of which the earlier one counts."""
 

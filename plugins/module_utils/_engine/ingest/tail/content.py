@@ -12,7 +12,7 @@ import typing as t
 BLOCK = 1 << 20
 """Bytes that are read at once."""
 KEPT = 2 * BLOCK + 4096
-"""Bytes of decompressed content that can be read again without beginning anew: more than one read asks for."""
+"""Bytes of decompressed content that can be read again without starting over: more than one read asks for."""
 
 
 class DamagedError(Exception):

@@ -56,7 +56,7 @@ class EnvelopedContent:
         return self._lines[max(0, offset - begin) : max(0, offset + count - begin)]
 
     def _changed(self, offset: int, count: int) -> bool:
-        """Whether what was read before is another content now: a plain file can be written anew."""
+        """Whether what was read before is another content now: a plain file can be overwritten."""
         if self._splitter is None or self._content.compressed or offset >= self._at:
             return False
         begin = self._at - len(self._raw)

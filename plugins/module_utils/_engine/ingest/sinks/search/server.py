@@ -47,7 +47,7 @@ class BusyError(SinkUnavailableError):
 
 
 class ForbiddenError(SinkDeniedError):
-    """The user is known, and has not the right (403)."""
+    """The user is known, and lacks the right (403)."""
 
     kind = "sink_forbidden"
 
