@@ -65,7 +65,7 @@ def test_the_containerfile_takes_its_base_image_from_an_argument(context: pathli
     assert "RUN ansible-galaxy collection install" in "\n".join(lines).replace("ANSIBLE_GALAXY_DISABLE_GPG_VERIFY=1 ", "")
 
 
-def test_the_collection_tells_the_image_its_requirements(context: pathlib.Path, collections: pathlib.Path) -> None:
+def test_the_collection_lists_the_requirements_of_the_image(context: pathlib.Path, collections: pathlib.Path) -> None:
     written = {name: context.parent / name for name in ("pip.txt", "bindep.txt")}
     subprocess.run(
         [

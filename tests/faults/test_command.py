@@ -236,7 +236,7 @@ def test_names_that_the_terminal_cannot_show(host):
 # -- secrets ----------------------------------------------------------------------------------------------------------
 
 
-def test_no_secret_is_told_anywhere(host, openssh):
+def test_no_output_contains_a_secret(host, openssh):
     """Neither a password that is refused, nor the passphrase of a key, nor a key: not in output, catalog, spool, events or argv."""
     stores = [
         *host.stores,

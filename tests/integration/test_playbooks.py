@@ -369,7 +369,7 @@ def commands_of(section: str) -> t.List[t.List[str]]:
     return [shlex.split(line) for line in lines[1:]]
 
 
-def test_a_store_is_added_and_then_renamed_as_the_documentation_says(local_fleet: LocalFleet) -> None:
+def test_a_store_is_added_and_then_renamed_by_the_documentation(local_fleet: LocalFleet) -> None:
     local_fleet.add("web1")
     assert local_fleet.play("archive").returncode == 0
     second = local_fleet.folder / "web1" / "second"
@@ -721,7 +721,7 @@ def test_a_wheelhouse_has_a_folder_for_the_kind_of_the_hosts(local_fleet: LocalF
     assert {"cryptography", "cffi", "isal"} <= projects and not {"boto3", "msgspec"} & projects, "no store and no stream needs these"
 
 
-def test_the_example_inventory_merges_as_it_says(tmp_path: pathlib.Path, collections_path: pathlib.Path) -> None:
+def test_the_example_inventory_merges_as_its_comments_describe(tmp_path: pathlib.Path, collections_path: pathlib.Path) -> None:
     example = CHECKOUT / "inventory.example"
     if not example.exists():
         pytest.skip("the collection's tarball has no example")

@@ -105,7 +105,7 @@ def test_the_temporary_user_has_no_rights(openssh_password: lab.SftpServer) -> N
         sftp.open("/etc/written-by-lab", "w")
 
 
-def test_proftpd_tells_the_digest_of_a_file(proftpd: lab.SftpServer) -> None:
+def test_proftpd_reports_the_digest_of_a_file(proftpd: lab.SftpServer) -> None:
     from paramiko.sftp import CMD_EXTENDED, CMD_EXTENDED_REPLY, int64
 
     put(proftpd, "digested", b"content")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""AWS services and compatible servers over boto3: clients, and errors that say what to do.
+"""AWS services and compatible servers over boto3: clients, and errors that state what to do.
 
 Codes that every service shares: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html.
 """

@@ -287,7 +287,7 @@ def _fish_quoted(text: str) -> str:
 
 
 def _fish_value(argument: Argument) -> t.Tuple[str, ...]:
-    """The options that say how to complete a value."""
+    """The options that define how to complete a value."""
     if not argument.value:
         return ()
     if argument.choices:

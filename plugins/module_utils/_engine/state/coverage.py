@@ -166,7 +166,7 @@ class _Found:
 
 
 class _Expected:
-    """What the schedule and the runs of a job say of a period that has no archive."""
+    """What the schedule and the runs of a job state about a period without an archive."""
 
     def __init__(self, document: JobDocument, collector: Collector, catalog: Catalog, now: datetime) -> None:
         job = document["name"]
@@ -234,7 +234,7 @@ def _judge(found: _Found, slots: t.Sequence[Period], expected: _Expected) -> Non
 
 
 def _bury(found: _Found, slots: t.Sequence[Period], document: JobDocument, catalog: Catalog) -> None:
-    """Tell archives that the catalog has forgotten, because retention removed them from every store, from logs that never were.
+    """Distinguish archives that the catalog has forgotten, because retention removed them from every store, from logs that never were.
 
     Their tombstones in the ledger have the day (UTC). Of a day with fewer tombstones than periods the first are taken: which hour it was is
     not known any more.

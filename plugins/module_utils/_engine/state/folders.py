@@ -62,7 +62,7 @@ def check(path: str) -> None:
 
 
 def is_anothers(path: str) -> bool:
-    """Whether this user is root and the folder belongs to the user of another's jobs."""
+    """Whether this user is root and the folder belongs to another user, who runs jobs."""
     try:
         return os.geteuid() == 0 and os.stat(path).st_uid != 0
     except OSError:

@@ -3,8 +3,8 @@
 
 """The manifests that a job is exchanging in a store, recorded before the first of them is: what a rewrap is about to do.
 
-A new manifest is encrypted at random, so it cannot be made a second time. Who finds it in the store before ledger and catalog have it knows
-by this file that it is right, and the next run completes the rest.
+A new manifest is encrypted at random, so it cannot be made a second time. A reader that finds it in the store before ledger and catalog
+have it knows by this file that it is right, and the next run completes the rest.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ COLUMNS = (
 
 
 class Figure(t.NamedTuple):
-    """A figure in a box. note: what is said below it, or ""."""
+    """A figure in a box. note: the text below it, or ""."""
 
     name: str
     value: t.Union[int, str]

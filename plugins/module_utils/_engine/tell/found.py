@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a search found, for people and as JSON. Who wrote a log may want to control a terminal: nothing of a line is printed raw."""
+"""What a search found, for people and as JSON. Whoever wrote a log may want to control a terminal: nothing of a line is printed raw."""
 
 from __future__ import annotations
 

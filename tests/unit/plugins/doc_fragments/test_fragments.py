@@ -37,7 +37,7 @@ def test_names_in_the_job_are_those_from_the_top() -> None:
     assert "O(job.stores[].host_key)" in stores["known_hosts_file"]["description"][0]
 
 
-def test_limits_are_told() -> None:
+def test_limits_are_documented() -> None:
     assert "At least V(1)." in options_of("retention")["policy"]["suboptions"]["min_keep"]["description"]
 
 

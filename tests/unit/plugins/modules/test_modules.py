@@ -59,7 +59,7 @@ def test_every_result_is_described(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_check_mode_diff_mode_and_idempotency_are_told(name: str) -> None:
+def test_check_mode_diff_mode_and_idempotency_are_documented(name: str) -> None:
     attributes = text_of(name, "DOCUMENTATION")["attributes"]
     assert attributes.keys() == {"check_mode", "diff_mode", "idempotent"}
     # As ansible.builtin.command, command_run cannot predict what an arbitrary command would change.

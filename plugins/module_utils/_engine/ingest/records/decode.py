@@ -4,7 +4,7 @@
 """One line of JSON to an object: with msgspec where it is installed, with json otherwise, and the same result.
 
 What msgspec accepts, json accepts with the same values. What msgspec refuses, json decides: so the rules are those of json here, in one
-place. Beyond RFC 8259 they refuse numbers that a database cannot hold and texts that are no Unicode.
+place. Beyond RFC 8259 they refuse numbers that a database cannot hold and texts that are not Unicode.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Walk(t.NamedTuple):
 
 
 class Names:
-    """Tells live and rotated names from others."""
+    """Distinguishes live and rotated names from others."""
 
     def __init__(self, options: FollowOptions) -> None:
         self._live = _compiled(options["patterns"])

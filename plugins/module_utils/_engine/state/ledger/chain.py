@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The format of a ledger: its entries, how each continues the one before, and what they say together. No files.
+"""The format of a ledger: its entries, how each continues the one before, and their combined content. No files.
 
 docs/ledger.md describes the format. The chain cannot show that its end was cut: somebody else must know the head (see the witness).
 """
@@ -72,7 +72,7 @@ Place = t.Tuple[str, str]
 
 
 class Contents:
-    """What the entries of a ledger say together.
+    """The combined content of the entries of a ledger.
 
     held: the archives that stores must have. gone: those with a tombstone, with the ``seq`` of it. entries: how many of each kind.
     """

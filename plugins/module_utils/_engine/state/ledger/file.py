@@ -11,7 +11,7 @@
 
 An append writes its lines, then the head, each to the disk. If it is cut in between, the next one keeps the whole lines beyond the head
 and drops the rest. So a run that is killed, or a full disk, leaves a chain that goes on; a file that ends before its head was cut by
-somebody else. Who appends holds the lock of the job.
+somebody else. The caller of an append holds the lock of the job.
 """
 
 from __future__ import annotations

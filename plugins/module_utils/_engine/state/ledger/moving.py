@@ -4,7 +4,7 @@
 """Give the ledger of a job another name, after the job was renamed. The chain goes on as it is.
 
 Each file gets its new name as a second one, the entries last; only then do the old names go. So at any time one of the two names has the
-whole ledger. Who moves it holds the lock of the job under both names.
+whole ledger. The caller holds the lock of the job under both names.
 """
 
 from __future__ import annotations

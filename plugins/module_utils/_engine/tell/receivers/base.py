@@ -42,7 +42,7 @@ class Receiver(t.NamedTuple):
     problems(target, log): see ``receivers.problems``.
     start(target, seconds, message): report the start of a run within this time; None if the receiver does not want that. The message has
         no run yet.
-    default_when: the runs to report if the target does not say (``when``).
+    default_when: the runs to report if the target does not set ``when``.
     is_local: whether it writes a file on this host.
     """
 

@@ -152,7 +152,7 @@ def test_what_is_no_gzip_file_is_unreadable(data: bytes) -> None:
 # -- names ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_what_its_folder_says() -> None:
+def test_the_folder_of_a_file_decides_what_it_is() -> None:
     trail = Trail(1, logs=1, prefix="a/b", organization="o-abcdef1234")
     digest = trail_names.parse(trail.digests()[0])
     assert digest == trail_names.TrailFile(

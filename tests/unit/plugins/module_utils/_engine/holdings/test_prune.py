@@ -105,7 +105,7 @@ def test_a_lone_manifest_goes_when_it_is_old_or_its_removal_had_begun(store):
     assert [item.key for item in store.list()] == [KEYS[2], manifest_key(KEYS[2])]
 
 
-def test_a_plan_in_rows_tells_what_goes_first(store):
+def test_a_plan_in_rows_begins_with_what_is_removed(store):
     rows = pruning.rows(pruning.plan(store, policy(keep_last=2), NOW).plan)
     assert [row["action"] for row in rows] == ["remove", "keep", "keep"]
     assert rows[0]["key"] == KEYS[0] and rows[0]["time"] == "2024-01-12T12:00:00Z" and rows[0]["reason"]
