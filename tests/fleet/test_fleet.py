@@ -377,6 +377,16 @@ def test_streams_are_followed_by_services(site: Site) -> None:
     assert as_user(host, OPERATOR, "cat", "/etc/log-archive/streams.d/live.json").returncode == 0
     assert as_user(host, "nobody", "cat", "/etc/log-archive/streams.d/live.json").returncode != 0
     assert as_user(host, OPERATOR, "sudo", "-n", COMMAND, "streams").returncode == 0
+    # A database that the service may not write to is a failure, also if the document did not change.
+    database = DATABASES + "/unit.sqlite"
+    owner = host.run(["stat", "--format=%U", database]).stdout.strip()
+    host.run(["chown", "root", database])
+    host.run(["systemctl", "restart", FOLLOWER % "unit"])
+    assert site.play("site", "--limit", "files1", fine=False)["files1"]["failed"] == 1
+    assert "unit: local is down: %s: the database cannot be opened: Permission denied" % database in site.printed
+    host.run(["chown", owner, database])
+    host.run(["systemctl", "restart", FOLLOWER % "unit"])
+    assert streams.unit("unit", "StatusText") == "local: 0 lines"
 
 
 def test_status_shows_every_host(site: Site) -> None:

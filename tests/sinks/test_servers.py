@@ -362,10 +362,23 @@ CHANGES = (
         "ALTER TABLE sftpgo_transfer DROP COLUMN more",
         "the column more must have a value, and no line has one",
     ),
+    ("{read_only}", "{writable}", "the database is read-only"),
 )
 NAMES = {
-    "mariadb": {"tables": DATABASE + ".*", "who": "least@'%'", "insert": "the right INSERT to %s." % DATABASE},
-    "postgresql": {"tables": "ALL TABLES IN SCHEMA public", "who": "least", "insert": "a right to sftpgo_transfer"},
+    "mariadb": {
+        "tables": DATABASE + ".*",
+        "who": "least@'%'",
+        "insert": "the right INSERT to %s.ingest_generation" % DATABASE,
+        "read_only": "SET GLOBAL read_only = 1",
+        "writable": "SET GLOBAL read_only = 0",
+    },
+    "postgresql": {
+        "tables": "ALL TABLES IN SCHEMA public",
+        "who": "least",
+        "insert": "a right to ingest_generation",
+        "read_only": "ALTER ROLE least SET default_transaction_read_only = on",
+        "writable": "ALTER ROLE least RESET default_transaction_read_only",
+    },
 }
 
 
@@ -380,9 +393,11 @@ def test_what_an_administrator_changed_is_named_and_nothing_is_lost(tmp_path, lo
     for number, (change, undo, named) in enumerate(CHANGES):
         # One line and many arrive in different ways.
         new = [*range(100 * number + 1, 100 * number + (61 if number % 2 else 2))]
-        write(logs / "sftpgo.log", *new)
         server.run_sql(use + change.format(**NAMES[server.kind]))
-        assert named.format(**NAMES[server.kind]) in (catch_up(wanted)["error"] or "")
+        # Also before there is a line.
+        for lines in ((), new):
+            write(logs / "sftpgo.log", *lines)
+            assert named.format(**NAMES[server.kind]) in (catch_up(wanted)["error"] or "")
         server.run_sql(use + undo.format(**NAMES[server.kind]))
         again, expected = catch_up(wanted), expected + new
         assert (again["error"], again["rejected"], numbers(place)) == (None, 0, expected)

@@ -14,6 +14,9 @@ if command -v systemctl >/dev/null; then
     for unit; do
         systemctl is-active --quiet "$unit" 2>/dev/null && systemctl is-enabled --quiet "$unit" 2>/dev/null && echo "started $unit"
         began=$(systemctl show --property=ExecMainStartTimestamp --value "$unit" 2>/dev/null)
+        status=$(systemctl show --property=StatusText --value "$unit" 2>/dev/null)
+        # Only the status of a follower with a sink that is down has this text.
+        case $status in *' is down: '*) echo "down $unit $status" ;; esac
         test -n "$began" && test "$(date -d "$began" +%s)" -lt "$installed" && echo "old $unit"
     done
 fi

@@ -40,6 +40,8 @@ GLANCE = 0.25
 """Seconds between two looks at a file that is being written, until the next look at everything."""
 TICK = 1.0
 """Seconds between two signs of life at most."""
+IS_DOWN = " is down: "
+"""Between the name of a sink and the reason, in the status of the service."""
 
 
 def catch_up(document: StreamDocument, check: bool = False, sleep: t.Callable[[float], None] = time.sleep) -> IngestResult:
@@ -157,6 +159,7 @@ class Worker(threading.Thread):
                 else:
                     self.pump.glance()
                 # Before a backlog is stored, which may take longer than systemd waits for a start.
+                self._report(self.pump.trouble)
                 self.ready.set()
                 while not self._stop_event.is_set() and (self.pump.step() or self.pump.deliver()):
                     stored = True
@@ -245,18 +248,26 @@ def _supervise(workers: t.Sequence[Worker], stop: threading.Event, systemd: Syst
     patience = systemd.watchdog or 0.0
     while not stop.is_set() and all(worker.is_alive() for worker in workers):
         now = time.monotonic()
-        if not ready and all(worker.ready.is_set() for worker in workers):
+        is_ready = all(worker.ready.is_set() for worker in workers)
+        text = _status_text(workers)
+        if text != said:
+            said = text
+            systemd.status(text)
+        if is_ready and not ready:
+            # Who waited for the start finds the status of each sink.
             ready = True
             systemd.ready()
         # Without this sign systemd starts the service again: a database that never answers must not look like one that is waited for.
         if patience and now - alive_at >= patience / 3 and all(now - worker.beat < patience for worker in workers):
             alive_at = now
             systemd.alive()
-        text = ", ".join("%s: %s" % (w.pump.name, w.trouble or "%d lines" % w.pump.counts.lines) for w in workers)
-        if text != said:
-            said = text
-            systemd.status(text)
         stop.wait(min(TICK, patience / 3) if patience else TICK)
+
+
+def _status_text(workers: t.Iterable[Worker]) -> str:
+    """The status for people. The role follow looks for ``IS_DOWN`` in it, so the sinks that are down come first."""
+    found = sorted((not w.trouble, w.pump.name + (IS_DOWN + w.trouble if w.trouble else ": %d lines" % w.pump.counts.lines)) for w in workers)
+    return ", ".join(text for _works, text in found)
 
 
 class Log:

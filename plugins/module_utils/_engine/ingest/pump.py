@@ -174,6 +174,8 @@ class Pump:
         """Look for files and lines, and store what was found out about files. Raises SinkError; then call ``close``."""
         if self._sink is None or self._tracker is None:
             sink = self._sink = self._open_sink(self._options, self._document)
+            # Now, and not with the first line, which may come days later.
+            sink.check_writable()
             self._tracker = source_of(self._document, sink.open_generations(), sink.generations_like, self._clock)
         if self._ahead is not None:
             # What was read ahead counts on files as they were before this look.

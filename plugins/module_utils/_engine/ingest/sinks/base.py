@@ -107,6 +107,11 @@ class Sink(ABC):
     After an error the sink may have lost its connection: call ``close`` and open a new one.
     """
 
+    def check_writable(self) -> None:
+        """Find out whether the sink takes lines before there is one: raise SinkError if a right, a table or a column is missing, or if
+        the database is read-only. It changes nothing.
+        """
+
     @abstractmethod
     def open_generations(self) -> t.List[Generation]:
         """The generations that are not closed, oldest first."""

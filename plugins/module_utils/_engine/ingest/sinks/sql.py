@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 import typing as t
@@ -20,6 +21,7 @@ from .schema import (
     GENERATION,
     HOURLY,
     HOURLY_FAILED_LOGINS,
+    ID,
     KEY,
     REJECTED,
     SCHEMA,
@@ -45,6 +47,10 @@ FEW = 50
 """Rows for which COPY or LOAD DATA is not worth its round trips."""
 SUMMED_AT_ONCE = 64 << 20
 """Bytes of a followed file of which one statement sums up the rows: a statement on a server must end within the time-out."""
+
+
+class _NothingToKeep(Exception):
+    """Ends a transaction that was only tried."""
 
 
 class SqlDriver(Sink):
@@ -162,6 +168,27 @@ class SqlSink(SqlDriver):
                         for select in selects(self.dialect, table, condition):
                             statement = insert_of(table) + select + on_conflict(self.dialect, table)
                             self._change(statement, (generation.id, start, start + SUMMED_AT_ONCE))
+
+    def check_writable(self) -> None:
+        with contextlib.suppress(_NothingToKeep), self._transaction():
+            for statement in self._written_without_rows():
+                self._change(statement)
+            # A table of somebody else may have a trigger.
+            raise _NothingToKeep
+
+    def _written_without_rows(self) -> t.Iterator[str]:
+        """Each kind of statement by which a batch is stored, for no row."""
+        insert = "INSERT INTO %s (%s) SELECT %s LIMIT 0"
+        written = {table.name: [column.name for column in table.columns if column.kind != ID] for table in (GENERATION, GAP, REJECTED)}
+        written.update(self._columns if self._mapping is None else {self._mapping.table: list(self._mapping.columns)})
+        for name, columns in written.items():
+            yield insert % (name, ", ".join(columns), ", ".join(["NULL"] * len(columns)))
+        for table, column in ((GENERATION, "read_offset"), (REJECTED, "stored_at")):
+            yield "UPDATE %s SET %s = %s WHERE 1 = 0" % (table.name, column, column)
+        for table in sums_of(self.tables.values()) if self.has_sums else ():
+            columns = [column.name for column in table.columns]
+            end = on_conflict(self.dialect, table) if table is not SUMMED else ""
+            yield insert % (table.name, ", ".join(columns), ", ".join(["NULL"] * len(columns))) + end
 
     # -- positions ----------------------------------------------------------------------------------------------------
 

@@ -116,6 +116,11 @@ class SearchSink(SqliteSink):
     def waiting(self) -> int:
         return self._outbox.count
 
+    def check_writable(self) -> None:
+        super().check_writable()
+        # A server that is down is waited for: the outbox takes lines meanwhile.
+        self._take_off()
+
     # -- into the outbox ----------------------------------------------------------------------------------------------
 
     def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:

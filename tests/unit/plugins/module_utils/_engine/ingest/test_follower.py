@@ -133,9 +133,16 @@ def test_a_sink_that_needs_a_person_is_waited_for_while_the_other_goes_on(tmp_pa
     ]
     wanted, stop, states = document(tmp_path, sinks=sinks), threading.Event(), []
     write(logs / "sftpgo.log", 1)
-    running = threading.Thread(target=follower.follow, args=(wanted, stop), kwargs={"watch": states.append})
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(tmp_path / "notify"))
+    manager.settimeout(lab.patience(15))
+    systemd = Systemd({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    running = threading.Thread(target=follower.follow, args=(wanted, stop, systemd), kwargs={"watch": states.append})
     running.start()
     try:
+        # The role looks at the status as soon as the service is ready.
+        messages = [*iter(lambda: manager.recv(4096).decode(), "READY=1")]
+        assert messages[-1].startswith("STATUS=bad is down: %s" % (tmp_path / "missing"))
         wait_for_sizes(tmp_path, [1], "good.sqlite")
         lab.wait_until(lambda: states and states[0]()[0].failed, "the sink is not reported at once")
         write(logs / "sftpgo.log", 2)
@@ -146,6 +153,7 @@ def test_a_sink_that_needs_a_person_is_waited_for_while_the_other_goes_on(tmp_pa
     finally:
         stop.set()
         running.join()
+        manager.close()
 
 
 @pytest.mark.parametrize("kind", ["mariadb", "postgresql", "opensearch"])
