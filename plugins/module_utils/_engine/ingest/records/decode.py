@@ -59,7 +59,8 @@ def _with_msgspec(msgspec: t.Any) -> t.Callable[[bytes], Object]:
 def decode_with_json(line: bytes) -> Object:
     """The same with the standard library alone."""
     try:
-        text = line.decode("utf-8")
+        # Editors of Windows begin a file with a byte order mark, which RFC 8259 lets a reader ignore.
+        text = line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Refused("not_utf8", "byte %d" % error.start) from None
     try:

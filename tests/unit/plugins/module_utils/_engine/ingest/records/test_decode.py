@@ -45,6 +45,7 @@ def test_msgspec_is_what_the_first_of_both_uses() -> None:
         (b'{"a":"\\ud83d\\ude00"}', "{'a': '\U0001f600'}"),
         (b'{"a":"\\\\u0000"}', "{'a': '\\\\u0000'}"),
         (b'{"a":1e-400}', "{'a': 0.0}"),
+        (b'\xef\xbb\xbf{"a":1}\r', "{'a': 1}"),
     ],
 )
 def test_what_is_accepted(line: bytes, expected: str) -> None:
@@ -70,7 +71,7 @@ def test_what_is_nested_too_deeply_is_refused_at_the_same_depth_everywhere(depth
         (b'{"a":1', "not_json"),
         (b'{"a":1}{"b":2}', "not_json"),
         (b'{"a":"x\0y"}', "not_json"),
-        (b'\xef\xbb\xbf{"a":1}', "not_json"),
+        (b'{"a":1}\xef\xbb\xbf', "not_json"),
         (b'{"a":NaN}', "not_json"),
         (b'{"a":-Infinity}', "not_json"),
         (b'{"a":' + b"[" * 100_000, "not_json"),
