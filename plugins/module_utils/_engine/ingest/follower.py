@@ -264,10 +264,10 @@ def _supervise(workers: t.Sequence[Worker], stop: threading.Event, systemd: Syst
         stop.wait(min(TICK, patience / 3) if patience else TICK)
 
 
-def _status_text(workers: t.Iterable[Worker]) -> str:
-    """The status for people. The role follow looks for ``IS_DOWN`` in it, so the sinks that are down come first."""
-    found = sorted((not w.trouble, w.pump.name + (IS_DOWN + w.trouble if w.trouble else ": %d lines" % w.pump.counts.lines)) for w in workers)
-    return ", ".join(text for _works, text in found)
+def _status_text(workers: t.Sequence[Worker]) -> str:
+    """The status for people, with the sinks that are down first. The role follow looks for ``IS_DOWN`` in it."""
+    down = [worker.pump.name + IS_DOWN + worker.trouble for worker in workers if worker.trouble]
+    return ", ".join(down + ["%s: %d lines" % (worker.pump.name, worker.pump.counts.lines) for worker in workers if not worker.trouble])
 
 
 class Log:

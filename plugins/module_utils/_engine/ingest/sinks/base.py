@@ -111,6 +111,7 @@ class Sink(ABC):
         """Find out whether the sink takes lines before there is one: raise SinkError if a right, a table or a column is missing, or if
         the database is read-only. It changes nothing.
         """
+        return
 
     @abstractmethod
     def open_generations(self) -> t.List[Generation]:
