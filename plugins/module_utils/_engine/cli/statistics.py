@@ -103,11 +103,15 @@ def _write_page(document: StreamDocument, path: str, every: float) -> str:
     from datetime import datetime, timezone
 
     from ..base.durable import write_atomically
+    from ..ingest.sinks.base import NoSchemaError
     from ..ingest.statistics.compute import Span
 
     try:
         statistics = _computed(document, _sink(document, None), Span(datetime.now(timezone.utc) - PAGE_SPAN))
         write_atomically(path, _page(statistics, round(every)).encode("utf-8"), 0o644)
+    except NoSchemaError:
+        # The follower is about to create the tables, or reports why it cannot.
+        return ""
     except LogArchiveError as error:
         return str(error)
     except OSError as error:

@@ -159,7 +159,8 @@ class Worker(threading.Thread):
                 else:
                     self.pump.glance()
                 # Before a backlog is stored, which may take longer than systemd waits for a start.
-                self._report(self.pump.trouble)
+                if self.pump.trouble is not None:
+                    self._report(self.pump.trouble)
                 self.ready.set()
                 while not self._stop_event.is_set() and (self.pump.step() or self.pump.deliver()):
                     stored = True

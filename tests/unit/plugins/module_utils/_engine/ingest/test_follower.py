@@ -23,7 +23,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, pump, retry, status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records import parser
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.base import SinkUnavailableError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.base import SinkFullError, SinkUnavailableError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sqlite import SqliteSink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.systemd import Systemd
 from rigs.followers import start
@@ -154,6 +154,33 @@ def test_a_sink_that_needs_a_person_is_waited_for_while_the_other_goes_on(tmp_pa
         stop.set()
         running.join()
         manager.close()
+
+
+def test_a_sink_that_can_be_opened_but_not_written_is_reported_once(tmp_path, logs, monkeypatch) -> None:
+    monkeypatch.setattr(follower, "FIRST_DELAY", 0.02)
+    wanted, stop = document(tmp_path, log=str(tmp_path / "events")), threading.Event()
+    write(logs / "sftpgo.log", 1)
+    assert follower.catch_up(wanted)["exit_code"] == 0
+    commit, failures = SqliteSink.commit, []
+
+    def fail_often(sink, batch, *arguments):
+        if batch.rows and len(failures) < 4:
+            failures.append(batch)
+            raise SinkFullError("the database cannot be written", "db")
+        return commit(sink, batch, *arguments)
+
+    monkeypatch.setattr(SqliteSink, "commit", fail_often)
+    write(logs / "sftpgo.log", 2)
+    running = threading.Thread(target=follower.follow, args=(wanted, stop))
+    running.start()
+    try:
+        wait_for_sizes(tmp_path, [1, 2])
+        lab.wait_until(lambda: "recovered" in (tmp_path / "events").read_text(), "the sink is still reported")
+    finally:
+        stop.set()
+        running.join()
+    events = [json.loads(text)["event"] for text in (tmp_path / "events").read_text().splitlines()]
+    assert (len(failures), events) == (4, ["follow_started", "sink_failed", "sink_recovered", "follow_stopped"])
 
 
 @pytest.mark.parametrize("kind", ["mariadb", "postgresql", "opensearch"])
