@@ -300,12 +300,12 @@ class SqlSink(SqlDriver):
         row = row_of(generation, self.stream, self.host)
         if batch.before < 0:
             return generation._replace(id=self._insert_generation(self._insert(GENERATION.name, COLUMNS[1:]), row))
-        # ``first_line`` and what else identifies the generation stays.
+        # ``first_line`` and what else identifies the generation stays. In a database that was restored another one may have the number.
         m = self.mark
         changed = self._change(
-            "UPDATE %s SET %s WHERE id = %s AND read_offset = %s AND lines_read <= %s"
-            % (GENERATION.name, ", ".join("%s = %s" % (name, m) for name in COLUMNS[6:]), m, m, m),
-            (*row[5:], generation.id, batch.before, generation.lines),
+            "UPDATE %s SET %s WHERE id = %s AND public_id = %s AND read_offset = %s AND lines_read <= %s"
+            % (GENERATION.name, ", ".join("%s = %s" % (name, m) for name in COLUMNS[6:]), m, m, m, m),
+            (*row[5:], generation.id, generation.public_id, batch.before, generation.lines),
         )
         if changed != 1:
             raise ConflictError("another process moved the position of %s" % generation.place.path, self.name)
