@@ -196,9 +196,12 @@ class Worker(threading.Thread):
         self.trouble = "" if error is None else str(error)
 
     def _wait(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
+        end, watch_at = time.monotonic() + seconds, 0.0
         while not self._stop_event.is_set() and time.monotonic() < end:
             self.beat = time.monotonic()
+            if self.beat >= watch_at:
+                self.pump.watch()
+                watch_at = self.beat + self._poll
             self._stop_event.wait(min(TICK, max(0.0, end - time.monotonic())))
 
 

@@ -20,8 +20,9 @@ from .checkpoint import Rejected
 from .records.parser import LineParser
 from .sinks.base import RowRefusedError, nothing
 from .sinks.opening import open_sink
-from .source import source_of
+from .source import has_sightings, owner_of, source_of
 from .tail.lines import Limits
+from .tail.sightings import Sightings
 
 if t.TYPE_CHECKING:
     from ..config.stream_document import SinkOptions, StreamDocument
@@ -114,6 +115,7 @@ class Pump:
         self._limit = LINES
         self._refused = 0
         self._ahead: t.Optional[_Ahead] = None
+        self._sightings: t.Optional[Sightings] = None
         self.name = options["name"]
         self.counts = Counts()
 
@@ -176,13 +178,23 @@ class Pump:
             sink = self._sink = self._open_sink(self._options, self._document)
             # Now, and not with the first line, which may come days later.
             sink.check_writable()
-            self._tracker = source_of(self._document, sink.open_generations(), sink.generations_like, self._clock)
+            generations = sink.open_generations()
+            if self._sightings is not None:
+                generations += self._sightings.unsaved(owner_of(self._document), sink.generations_like)
+            self._tracker = source_of(self._document, generations, sink.generations_like, self._clock)
         if self._ahead is not None:
             # What was read ahead counts on files as they were before this look.
             self._ahead.join()
             self._ahead = None
         self._tracker.scan()
         self.settle()
+
+    def watch(self) -> None:
+        """Note which files are there while the sink is down, so that the loss of one that it never heard of is reported later."""
+        if self._tracker is None and has_sightings(self._document):
+            if self._sightings is None:
+                self._sightings = Sightings(self._document["follow"])
+            self._sightings.look()
 
     def settle(self) -> None:
         """Store what was found out about files. Raises SinkError; then call ``close``."""

@@ -69,6 +69,16 @@ class Source(t.Protocol):
         """Close what is open."""
 
 
+def owner_of(document: StreamDocument) -> str:
+    """Host and stream: whose generations these are."""
+    return "%s\0%s" % (host_name(document["host"]), document["name"])
+
+
+def has_sightings(document: StreamDocument) -> bool:
+    """Whether the loss of a file can be noticed without the sink. A journal has its cursor, and an object with records is one file."""
+    return document["follow"]["journal"] is None and document["parse"]["profile"] != "cloudtrail"
+
+
 def source_of(
     document: StreamDocument,
     generations: t.Iterable[Generation],
@@ -76,7 +86,7 @@ def source_of(
     clock: t.Callable[[], float] = time.monotonic,
 ) -> Source:
     """The source of a stream. generations: those that the sink has open; lookup: returns all that it has with a first digest."""
-    owner = "%s\0%s" % (host_name(document["host"]), document["name"])
+    owner = owner_of(document)
     if document["follow"]["journal"] is not None:
         from .journal.tracker import JournalTracker
 

@@ -68,4 +68,5 @@ def _end_of(orphan: Orphan) -> Batch:
     lost = orphan.seen - generation.offset
     if lost > 0 or orphan.truncated or generation.place.live:
         gaps.append(Gap(generation.offset, lost if lost > 0 else None, "truncated" if orphan.truncated else "removed", ""))
-    return Batch(generation.offset, generation._replace(closed=True), {}, (), gaps)
+    # What was only seen while the sink was down is new to it.
+    return Batch(generation.offset if generation.id else -1, generation._replace(closed=True), {}, (), gaps)

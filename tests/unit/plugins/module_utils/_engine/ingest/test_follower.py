@@ -21,9 +21,11 @@ import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LockedError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, pump, retry, status
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import Gap
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records import parser
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.base import SinkFullError, SinkUnavailableError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sqlite import SqliteSink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.systemd import Systemd
 from rigs.followers import start
@@ -405,6 +407,48 @@ def test_a_lost_file_is_a_gap_with_its_bytes(tmp_path, logs) -> None:
     assert (row["state"], row["exit_code"]) == ("the source lost lines, last noticed at %s" % row["gap_at"], 3)
     row = status.of(document(tmp_path), now=time.time() + status.RECENT_GAP)[0]
     assert (row["state"], row["exit_code"]) == ("fine; the source lost lines, last noticed at %s" % row["gap_at"], 0)
+
+
+def test_a_file_that_came_and_went_while_the_sink_was_down_is_a_gap(tmp_path, logs) -> None:
+    wanted, down = document(tmp_path), []
+
+    def opened(*arguments):
+        if down:
+            raise SinkUnavailableError("no answer", "db")
+        return open_sink(*arguments)
+
+    live, lost = logs / "sftpgo.log", b"".join(upload(number) + b"\n" for number in (2, 3))
+    with contextlib.closing(Pump(wanted, wanted["sinks"][0], open_sink=opened)) as pumped:
+
+        def catch_up() -> None:
+            for _look in range(5):
+                pumped.look()
+                while pumped.step():
+                    pass
+
+        write(live, 1)
+        live.rename(logs / "sftpgo-0.log")
+        catch_up()
+        down.append(True)
+        pumped.close()
+        for number, lines in enumerate(((2, 3), (4,)), 1):
+            write(live, *lines)
+            pumped.watch()
+            live.rename(logs / ("sftpgo-%d.log" % number))
+            pumped.watch()
+        (logs / "sftpgo-1.log").unlink()
+        write(live, 5)
+        with pytest.raises(SinkUnavailableError):
+            pumped.look()
+        pumped.watch()
+        for _outage in range(2):
+            down.clear()
+            catch_up()
+            pumped.close()
+            pumped.watch()
+    assert sizes(tmp_path) == [1, 4, 5]
+    with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink:
+        assert sink.gaps(5) == [(str(logs / "sftpgo-1.log"), Gap(0, len(lost), "removed", ""))]
 
 
 def test_a_glance_finds_lines_and_leaves_all_else_to_a_look(tmp_path, logs) -> None:
