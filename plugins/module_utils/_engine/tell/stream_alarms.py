@@ -16,7 +16,7 @@ import typing as t
 from datetime import datetime, timezone
 
 from ..archive.naming import host_name
-from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, LogArchiveError
 from ..base.texts import line
 from ..base.units import format_size, format_utc, parse_duration
 from ..state import folders
@@ -194,6 +194,9 @@ class Alarms:
                 write_atomically(os.path.basename(self._path), json.dumps(self._memory).encode("ascii"), 0o600, dir_fd=state)
         except OSError as error:
             return ["cannot record what was reported: %s: %s" % (self._path, error.strerror)]
+        except LogArchiveError as error:
+            # The folder was removed or changed while the follower ran. That must not end the notifications.
+            return ["cannot record what was reported: %s" % error]
         return []
 
 

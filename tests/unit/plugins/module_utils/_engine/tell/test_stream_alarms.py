@@ -73,6 +73,16 @@ def test_a_sink_that_is_down_is_reported_once_and_so_is_its_end(tmp_path) -> Non
     assert len(receivers.got) == 2
 
 
+def test_a_state_folder_that_cannot_be_used_any_more_does_not_end_the_notifications(tmp_path) -> None:
+    receivers = Receivers()
+    watch = alarms(tmp_path, receivers)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o777)
+    warnings = watch.look([down(1000.0, failed=True)], now=1000.0)
+    assert [text.partition(str(tmp_path))[0] for text in warnings] == ["cannot record what was reported: "]
+    assert receivers.got == [("mail", "failed", 1, 0, False)]
+
+
 def test_a_short_outage_is_not_reported(tmp_path) -> None:
     receivers = Receivers()
     watch = alarms(tmp_path, receivers)
