@@ -21,7 +21,6 @@ from .schema import (
     GENERATION,
     HOURLY,
     HOURLY_FAILED_LOGINS,
-    ID,
     KEY,
     REJECTED,
     SCHEMA,
@@ -32,6 +31,7 @@ from .schema import (
     sums_of,
 )
 from .sums import insert_of, on_conflict, selects, sums_of_rows
+from .trial import NothingToKeep, statements_without_rows
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
@@ -47,10 +47,6 @@ FEW = 50
 """Rows for which COPY or LOAD DATA is not worth its round trips."""
 SUMMED_AT_ONCE = 64 << 20
 """Bytes of a followed file of which one statement sums up the rows: a statement on a server must end within the time-out."""
-
-
-class _NothingToKeep(Exception):
-    """Ends a transaction that was only tried."""
 
 
 class SqlDriver(Sink):
@@ -170,25 +166,12 @@ class SqlSink(SqlDriver):
                             self._change(statement, (generation.id, start, start + SUMMED_AT_ONCE))
 
     def check_writable(self) -> None:
-        with contextlib.suppress(_NothingToKeep), self._transaction():
-            for statement in self._written_without_rows():
+        rows = self._columns if self._mapping is None else {self._mapping.table: self._mapping.columns}
+        with contextlib.suppress(NothingToKeep), self._transaction():
+            for statement in statements_without_rows(self.dialect, rows, sums_of(self.tables.values()) if self.has_sums else ()):
                 self._change(statement)
             # A table of somebody else may have a trigger.
-            raise _NothingToKeep
-
-    def _written_without_rows(self) -> t.Iterator[str]:
-        """Each kind of statement by which a batch is stored, for no row."""
-        insert = "INSERT INTO %s (%s) SELECT %s LIMIT 0"
-        written = {table.name: [column.name for column in table.columns if column.kind != ID] for table in (GENERATION, GAP, REJECTED)}
-        written.update(self._columns if self._mapping is None else {self._mapping.table: list(self._mapping.columns)})
-        for name, columns in written.items():
-            yield insert % (name, ", ".join(columns), ", ".join(["NULL"] * len(columns)))
-        for table, column in ((GENERATION, "read_offset"), (REJECTED, "stored_at")):
-            yield "UPDATE %s SET %s = %s WHERE 1 = 0" % (table.name, column, column)
-        for table in sums_of(self.tables.values()) if self.has_sums else ():
-            columns = [column.name for column in table.columns]
-            end = on_conflict(self.dialect, table) if table is not SUMMED else ""
-            yield insert % (table.name, ", ".join(columns), ", ".join(["NULL"] * len(columns))) + end
+            raise NothingToKeep
 
     # -- positions ----------------------------------------------------------------------------------------------------
 
