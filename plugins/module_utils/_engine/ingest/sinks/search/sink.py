@@ -11,12 +11,13 @@ answer, a killed follower and a lost database are the same case.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 import typing as t
 
-from ....base.units import parse_age, parse_size
-from ..base import SinkError, SinkUnavailableError, nothing
+from ....base.units import format_size, parse_age, parse_size
+from ..base import SinkError, SinkFullError, SinkUnavailableError, nothing
 from ..schema import REJECTED
 from ..sqlite import SqliteSink
 from . import documents, retention
@@ -33,6 +34,8 @@ MOST_DOCUMENTS, MOST_BYTES = 5000, 5 << 20
 """Of a bulk request."""
 FIRST_DELAY, LAST_DELAY = 0.5, 60.0
 """Seconds before the next attempt: they double."""
+LEAST_FREE = 32 << 20
+"""Bytes that must be free on the disk before lines are added to documents that wait."""
 PAUSE = 0.05
 """Seconds before a smaller request."""
 CLOSE_TIMEOUT = 5
@@ -125,8 +128,12 @@ class SearchSink(SqliteSink):
 
     def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
         self._land(wait=False)
-        while self._outbox.size >= self._most_size:
+        while self._outbox.size >= self._most_size or self._is_scarce():
             if not self.deliver():
+                if self._is_scarce():
+                    facts = self._outbox.count, format_size(LEAST_FREE)
+                    text = "%d documents wait to be sent, and the disk has less than %s free" % facts
+                    raise SinkFullError(text, self.name, "Free some space; nothing is lost")
                 raise OutboxFullError(
                     "%d documents wait to be sent, and the outbox is full%s"
                     % (self._outbox.count, ": %s" % self.trouble if self.trouble else ""),
@@ -140,6 +147,13 @@ class SearchSink(SqliteSink):
             raise
         self._take_off()
         return generation
+
+    def _is_scarce(self) -> bool:
+        """Whether the outbox may not grow: SQLite also needs room to remove what was sent, so a full disk would never be free again."""
+        if not self._outbox.count:
+            return False
+        found = os.statvfs(os.path.dirname(self._path))
+        return found.f_bavail * found.f_frsize < LEAST_FREE
 
     def _store_rows(self, table: str, generation: int, public_id: str, rows: Rows) -> None:
         self._outbox.add(generation, self._makers[table].of_rows(public_id, rows))

@@ -189,6 +189,19 @@ def test_a_server_that_is_not_there_is_waited_for_and_reading_goes_on(tmp_path) 
     assert result["error"] == "localhost:1: the server cannot be reached (connection refused)"
 
 
+def test_documents_that_wait_leave_room_on_the_disk_to_remove_them(tmp_path, monkeypatch) -> None:
+    """SQLite cannot even delete on a full disk: then the outbox could not be emptied when the server is back."""
+    pytest.importorskip("opensearchpy")
+    monkeypatch.setattr(sink, "LEAST_FREE", 1 << 62)
+    box = {"type": "opensearch", "path": str(tmp_path / "box"), "port": 1, "timeout": "5"}
+    made, live = document(tmp_path, sinks=[box]), tmp_path / "logs" / "sftpgo.log"
+    live.parent.mkdir()
+    for lines, problem in ((1, "the server cannot be reached"), (2, "1 documents wait to be sent, and the disk has less than")):
+        live.write_bytes(b"".join(upload(number) + b"\n" for number in range(lines)))
+        result = follower.catch_up(made, sleep=lambda _seconds: None)["sinks"][0]
+        assert (problem in result["error"], result["lines"]) == (True, 2 - lines)
+
+
 def test_documents_that_the_server_refuses_are_events_with_their_number(tmp_path) -> None:
     pytest.importorskip("opensearchpy")
     (tmp_path / "logs").mkdir()
