@@ -17,6 +17,8 @@ if t.TYPE_CHECKING:
     from ..state.held import Held
     from ..state.listings import Listing
 
+LAST_PERIODS = 30
+"""Periods in which the latest archives are searched. The newest ones may be damaged."""
 MOST_TIME = timedelta(days=366)
 """Of a range, or of one period, that is listed day by day."""
 
@@ -88,6 +90,9 @@ def _part(everything: t.Sequence[str], held: Held, listing: t.Optional[Listing],
     from ..holdings.inventory import ARCHIVES_OF_A_REQUEST
     from ..holdings.trust import Part
 
+    if choice.latest and not (choice.names or choice.start or choice.end):
+        starts = held.starts(LAST_PERIODS)
+        choice = choice._replace(start=datetime.fromtimestamp(starts[-1], timezone.utc) if starts else None)
     if choice.start is None and choice.end is None:
         if not choice.names or listing is None or listing.unrecorded:
             return None

@@ -83,9 +83,9 @@ class Held:
         """How many archives."""
         return int(self._database.execute("SELECT COUNT(*) %s" % _VERIFIED, self._values)[0][0])
 
-    def starts(self) -> array.array[int]:
-        """When the periods of the archives start, newest first, each once."""
-        return self._database.integers("SELECT DISTINCT start %s ORDER BY start DESC" % _VERIFIED, self._values)
+    def starts(self, most: int = -1) -> array.array[int]:
+        """When the periods of the archives start, newest first, each once. most: only so many; -1 is all."""
+        return self._database.integers("SELECT DISTINCT start %s ORDER BY start DESC LIMIT ?" % _VERIFIED, (*self._values, most))
 
     def newest(self) -> t.Optional[int]:
         """When the newest period starts; None if there is none."""

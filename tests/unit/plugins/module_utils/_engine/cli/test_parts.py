@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import manifest_key
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main, recorded
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli.recorded import records
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import Choice, Trust
@@ -105,6 +105,18 @@ def test_a_log_is_restored_by_the_folder_of_its_archive(grown, capsys, work, by)
     _code, rows = command(grown, capsys, "restore", "--name", name, "--to", str(grown.folder / "to"))
     assert [(row["archive"], row["state"]) for row in rows] == [(key, "written")]
     assert sorted(set(work)) == ["web1/syslog/2024/01/12/", key, manifest_key(key)]
+
+
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_the_latest_archive_is_found_by_the_manifests_of_the_last_periods(grown, capsys, work, damaged):
+    keys = list(archives_in(file_store(grown.store)))
+    if damaged:
+        (grown.store / keys[-1]).unlink()
+    work.clear()
+    code, rows = command(grown, capsys, "restore", "--latest", "--to", str(grown.folder / "to"))
+    found = [(row["archive"], row["state"]) for row in rows if row["state"] == "written"]
+    assert (code, found) == (4 * damaged, [(keys[-1 - damaged], "written")])
+    assert 0 < len([one for one in work if one.endswith(".json")]) <= recorded.LAST_PERIODS + 1
 
 
 def test_no_query_for_a_name_reads_every_archive(grown):
