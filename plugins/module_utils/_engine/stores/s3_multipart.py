@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -59,7 +60,7 @@ class LeftUpload(t.NamedTuple):
 
 
 class MultipartUpload:
-    """An upload that has begun. done: the server's answer for each part that arrived."""
+    """An upload that has begun. id: the server's name for it; done: the server's answer for each part that arrived."""
 
     def __init__(self, bucket: Bucket, key: str, digests: Digests, left: t.Optional[LeftUpload] = None) -> None:
         parameters = bucket.new_object_parameters()
@@ -70,7 +71,7 @@ class MultipartUpload:
         self.done: t.Dict[Part, Answer] = {}
         self._bucket = bucket
         self._left = left
-        self._id = left.id if left is not None else bucket.call_on("create_multipart_upload", key, **parameters)["UploadId"]
+        self.id = left.id if left is not None else bucket.call_on("create_multipart_upload", key, **parameters)["UploadId"]
 
     def send(self, file: LocalFile, hashed: t.Iterator[Part], progress: Advance) -> SentObject:
         """Send the parts that the server does not have yet and combine them to the object.
@@ -86,14 +87,14 @@ class MultipartUpload:
         listed = [
             dict(PartNumber=part.number, ETag=self.done[part]["ETag"], **self._bucket.checksum_parameters(part.sha256)) for part in parts
         ]
-        answer = self._bucket.write_new("complete_multipart_upload", self.key, UploadId=self._id, MultipartUpload={"Parts": listed})
+        answer = self._bucket.write_new("complete_multipart_upload", self.key, UploadId=self.id, MultipartUpload={"Parts": listed})
         sha256 = hashlib.sha256(b"".join(part.sha256 for part in parts)).digest()
         return SentObject(answer, etag_of_parts(parts), "%s-%d" % (to_base64(sha256), len(parts)))
 
     def abort(self) -> None:
         """Let the server forget the upload, if it can be reached."""
         try:
-            self._bucket.call_on("abort_multipart_upload", self.key, UploadId=self._id)
+            self._bucket.call_on("abort_multipart_upload", self.key, UploadId=self.id)
         except LogArchiveError:
             # The error that ended the upload matters more; ``clean`` finds the leftover later.
             pass
@@ -125,7 +126,7 @@ class MultipartUpload:
         answer = self._bucket.call_on(
             "upload_part",
             self.key,
-            UploadId=self._id,
+            UploadId=self.id,
             PartNumber=part.number,
             Body=self._bucket.body(file, part.start, part.size, progress),
             ContentMD5=to_base64(part.md5),
@@ -141,7 +142,10 @@ class MultipartUpload:
 
 
 class MultipartUploads:
-    """The upload in progress, if any: kept for retries, aborted when another one starts or the put ends, or left for a later run."""
+    """The upload in progress, if any: kept for retries, aborted when another one starts or the put ends, or left for a later run.
+
+    A new one is begun before it is known whether it is needed: an answer that must be waited for takes as long as one more part.
+    """
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
@@ -152,32 +156,52 @@ class MultipartUploads:
     def send(self, file: LocalFile, key: str, part_size: int, check_key: t.Callable[[], None], progress: Advance) -> SentObject:
         """Send a file in parts; continues the upload of an earlier try or of an earlier run.
 
-        check_key: called before anything is sent; raises StoreExistsError if the key is taken.
+        check_key: called before any bytes are sent; raises StoreExistsError if the key is taken.
         """
-        from concurrent.futures import ThreadPoolExecutor
-
         # Loading boto3, and waiting for the first answers, take as long as hashing a few parts.
         with ahead(read_parts(file, part_size, self._bucket.sends_sha256), 1) as hashed:
             self._bucket.connect()
-            with ThreadPoolExecutor(1, "s3-left") as other:
-                left = other.submit(self._find_left, key, file.digests)
+            upload = self._current
+            if upload is not None and (upload.key, upload.digests) != (key, file.digests):
+                self.abort()
+                upload = None
+            if upload is not None and upload.done:
                 check_key()
-            return self._send(file, key, hashed, left.result(), progress)
+                return self._send(upload, file, hashed, progress)
+            upload, left = self._begin(upload, key, file.digests, check_key)
+            if left is not None:
+                first = next(hashed)
+                hashed = itertools.chain([first], hashed)
+                # Another writer may be sending another archive under the same name: its upload is not touched.
+                if left.holds(first):
+                    self.abort()
+                    upload = self._current = MultipartUpload(self._bucket, key, file.digests, left)
+            return self._send(upload, file, hashed, progress)
 
-    def _send(self, file: LocalFile, key: str, hashed: t.Iterator[Part], left: t.Optional[LeftUpload], progress: Advance) -> SentObject:
-        upload = self._current
-        if upload is None or (upload.key, upload.digests) != (key, file.digests):
-            self.abort()
-            first = next(hashed)
-            hashed = itertools.chain([first], hashed)
-            # Another writer may be sending another archive under the same name: its upload is not touched.
-            ours = left if left is not None and left.holds(first) else None
-            upload = self._current = MultipartUpload(self._bucket, key, file.digests, ours)
+    def _begin(
+        self, begun: t.Optional[MultipartUpload], key: str, digests: Digests, check_key: t.Callable[[], None]
+    ) -> t.Tuple[MultipartUpload, t.Optional[LeftUpload]]:
+        """Begin an upload, unless a try before has ``begun`` one, and look for one that an earlier run left, while ``check_key`` waits."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(2, "s3-begin") as others:
+            listed = others.submit(self._list_left, key)
+            new = others.submit(lambda: begun or MultipartUpload(self._bucket, key, digests))
+            try:
+                check_key()
+            finally:
+                # Whatever the other answers are, it is on the server: a retry takes it, or the end of the put aborts it.
+                if new.exception() is None:
+                    self._current = new.result()
+        uploads, upload = listed.result(), new.result()
+        return upload, self._held_of(key, [one for one in uploads if one["UploadId"] != upload.id])
+
+    def _send(self, upload: MultipartUpload, file: LocalFile, hashed: t.Iterator[Part], progress: Advance) -> SentObject:
         try:
             sent = upload.send(file, hashed, progress)
         except NoSuchUploadError:
             self._current = None
-            self._forgotten.add(key)
+            self._forgotten.add(upload.key)
             raise
         self._current = None
         return sent
@@ -186,28 +210,39 @@ class MultipartUploads:
         """Leave the upload in progress, if any, to be continued by a later run."""
         self._current = None
 
-    def _find_left(self, key: str, digests: Digests) -> t.Optional[LeftUpload]:
-        """The newest unfinished upload of this key, unless one of these digests is in progress here."""
-        current = self._current
-        if key in self._forgotten or (current is not None and (current.key, current.digests) == (key, digests)):
+    def _list_left(self, key: str) -> t.List[Answer]:
+        """The unfinished uploads of this key."""
+        if key in self._forgotten:
+            return []
+        with _if_possible():
+            return [one for one in self._bucket.pages("list_multipart_uploads", key, "Uploads") if one["Key"] == self._bucket.prefix + key]
+        return []
+
+    def _held_of(self, key: str, uploads: t.List[Answer]) -> t.Optional[LeftUpload]:
+        """The newest of these uploads, with what the server holds of it."""
+        if not uploads:
             return None
-        try:
-            found = [one for one in self._bucket.pages("list_multipart_uploads", key, "Uploads") if one["Key"] == self._bucket.prefix + key]
-            if not found:
-                return None
-            newest = max(found, key=lambda one: str(one.get("Initiated")))
-            return LeftUpload(newest["UploadId"], {part["PartNumber"]: part for part in _held_parts(self._bucket, key, newest["UploadId"])})
-        except StoreUnavailableError:
-            raise
-        except StoreError:
-            # Not every account may list them, and not every server can.
-            return None
+        newest = max(uploads, key=lambda one: str(one.get("Initiated")))["UploadId"]
+        with _if_possible():
+            return LeftUpload(newest, {part["PartNumber"]: part for part in _held_parts(self._bucket, key, newest)})
+        return None
 
     def abort(self) -> None:
         """Abort the upload in progress, if any."""
         upload, self._current = self._current, None
         if upload is not None:
             upload.abort()
+
+
+@contextlib.contextmanager
+def _if_possible() -> t.Iterator[None]:
+    """Not every account may list uploads, and not every server can."""
+    try:
+        yield
+    except StoreUnavailableError:
+        raise
+    except StoreError:
+        pass
 
 
 def _held_parts(bucket: Bucket, key: str, upload_id: str) -> t.List[Answer]:
