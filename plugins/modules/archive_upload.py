@@ -197,7 +197,7 @@ def main() -> None:
                 if module.check_mode:
                     key, sent = sending.look(store, manifest, key, suffix, trust)
                 else:
-                    sent = sending.send(store, path, manifest, key, suffix, trust)
+                    sent = sending.send(store, path, manifest, key, suffix, lambda: trust)
                 result["archives"].append(dict(sending.sent_archive(store, key, manifest, sent), path=path))
                 result["changed"] = result["changed"] or result["archives"][-1]["changed"]
         if module._diff:

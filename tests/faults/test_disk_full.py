@@ -11,6 +11,7 @@ import pathlib
 import typing as t
 
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import deliver
 from rigs.host import Host, archives_in, assert_complete, assert_tidy, at, file_store, random_bytes
 
 from faults.test_kill import sftp_options
@@ -65,6 +66,26 @@ def test_the_spool(host: Host, small_filesystem: t.Any, leave: int) -> None:
     assert len(wanted(host)) == 2
     filler.unlink()
     completes(host, host.store)
+
+
+@pytest.mark.parametrize("least_free", [0, deliver.LEAST_FREE])
+@pytest.mark.parametrize("shared", [False, True], ids=["spool", "spool and store"])
+def test_archives_that_stores_have_make_room(
+    host: Host, small_filesystem: t.Any, monkeypatch: pytest.MonkeyPatch, shared: bool, least_free: int
+) -> None:
+    """There is room for one archive in the spool, or two. A quota may be less than the room that the file system reports."""
+    monkeypatch.setattr(deliver, "LEAST_FREE", least_free)
+    for hour in (15, 16):
+        (host.logs / ("syslog.20240112.%d" % hour)).write_bytes(random_bytes(MIB))
+    root = small_filesystem((8 if shared else 3) * MIB)
+    host.spool = root / "spool"
+    if shared:
+        host.stores = [{"type": "file", "path": str(root / "store")}]
+    recap = host.run(now=at("2024-01-12 17:05"))
+    assert (recap["outcome"], recap["errors"], recap["warnings"]) == ("done", [], [])
+    assert [archive["state"] for archive in recap["archives"]] == ["done"] * 4
+    assert_complete(file_store(root / "store" if shared else host.store), host, wanted(host))
+    assert host.spooled() == []
 
 
 def test_no_more_files_in_the_spool(host: Host, small_filesystem: t.Any) -> None:

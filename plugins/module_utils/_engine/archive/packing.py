@@ -286,9 +286,8 @@ class _Gzip:
 
     def __init__(self, output: t.Callable[[bytes], None], expected: int) -> None:
         self._deflate, self._crc32 = _deflater()
-        self._workers = min(WORKERS, os.cpu_count() or 1)
         self._pools: t.Optional[t.Tuple[ThreadPoolExecutor, ThreadPoolExecutor]] = None
-        self._blocks_left = self._workers + 3
+        self._blocks_left = 0
         self._under_way: t.Deque[t.Tuple[t.Any, bytearray]] = collections.deque()
         self._output = output
         self._block = bytearray(min(BLOCK, expected))
@@ -358,7 +357,9 @@ class _Gzip:
         if self._pools is None:
             from concurrent.futures import ThreadPoolExecutor
 
-            self._pools = ThreadPoolExecutor(self._workers), ThreadPoolExecutor(1)
+            workers = min(WORKERS, os.cpu_count() or 1)
+            self._pools = ThreadPoolExecutor(workers), ThreadPoolExecutor(1)
+            self._blocks_left = workers + 3
         deflaters, writer = self._pools
         filled = self._filled_block()
         deflated = deflaters.submit(self._deflate, filled, self._before)

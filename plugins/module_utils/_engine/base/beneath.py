@@ -409,24 +409,23 @@ def _empty(folder: int, top: int) -> t.List[str]:
 class Below:
     """A file below a folder that is held open, to be read by another room. Its text is its path, for messages.
 
-    folder: a descriptor of that folder; root: its path; relative: the path of the file below it.
+    folder: a descriptor of that folder; root: its path; relative: the path of the file below it; opener: opens it, as ``open_file`` does.
     """
 
-    def __init__(self, folder: int, root: str, relative: str) -> None:
-        self._folder = folder
-        self._root = root
-        self._relative = relative
+    def __init__(self, folder: int, root: str, relative: str, opener: t.Callable[[int, str], int] = open_file) -> None:
+        self._folder, self._root, self._relative = folder, root, relative
+        self._opener = opener
 
     def __str__(self) -> str:
         return os.path.join(self._root, self._relative)
 
     def __add__(self, suffix: str) -> Below:
         """The file with a longer name."""
-        return Below(self._folder, self._root, self._relative + suffix)
+        return Below(self._folder, self._root, self._relative + suffix, self._opener)
 
     def open(self) -> int:
         """A descriptor of the file for reading; the caller closes it. No symbolic link is followed."""
-        return open_file(self._folder, self._relative)
+        return self._opener(self._folder, self._relative)
 
 
 Local = t.Union[str, Below]

@@ -44,7 +44,7 @@ def send(
     manifest: Manifest,
     key: str,
     suffix: str,
-    trust: t.Optional[Trust] = None,
+    trust: t.Callable[[], Trust] = Trust,
     progress: t.Optional[Advance] = None,
 ) -> Sent:
     """Send the archive ``path`` and the manifest beside it to ``key``.
@@ -52,7 +52,8 @@ def send(
     The manifest goes first: an archive in a store always has one. If an archive of other logs is at the key, this one gets the next free
     revision of the key ('syslog.r2.tgz.fernet'; ``suffix`` is the end that stays). If an archive of the same logs is there (the catalog
     was lost, for example), it is verified and kept, but only if its manifest is authenticated, or describes the very bytes of this one.
-    trust: by default no key is known. Raises StoreError, IntegrityError, and OSError if the local file cannot be read.
+    trust: returns how far manifests are believed; by default no key is known. Raises StoreError, IntegrityError, and OSError if the
+    local file cannot be read.
     """
     for candidate in _revisions(key, suffix):
         try:
@@ -60,7 +61,7 @@ def send(
             return Sent(candidate, result.existed, result.attempts, result.verification, None)
         except StoreExistsError:
             # A server can report any digest. Sources may be deleted for what is kept here.
-            found = _same_logs(store, candidate, manifest, trust, "read_back")
+            found = _same_logs(store, candidate, manifest, trust(), "read_back")
             if found is not None:
                 return Sent(candidate, True, 1, found[1], found[0])
     raise _no_free_name(store, key)

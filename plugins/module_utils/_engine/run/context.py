@@ -24,6 +24,7 @@ if t.TYPE_CHECKING:
     from ..holdings.retention import Item
     from ..holdings.trust import Trust
     from ..state.entry import Entry
+    from ..state.record import ArchiveRecord
     from .ledger import Keeper
     from .signed import Signed
 
@@ -38,8 +39,9 @@ class Context:
     which the plan of what it would prune must count. ``unwanted``: by the name of a store, the starts of periods (in seconds since the
     epoch) that retention would drop there at once. ``left_out``: paths of the logs that it would drop in every store. ``packed``: by path,
     device and inode of each file that this run has packed. ``revisions``: by the key of an archive without a revision, the last revision
-    that this run has given. ``ledger_error``: why this run gave up keeping the ledger. ``prunes_on_request``: an operator asked for
-    nothing but a prune, so that its refusal is an error.
+    that this run has given. ``unsettled``: what ``deliver.settle`` has yet to do: archives, each with its part of the record unless a store
+    still awaits it; ``unsettled_sources`` and ``unsettled_bytes``: how many logs and bytes they have. ``ledger_error``: why this run gave
+    up keeping the ledger. ``prunes_on_request``: an operator asked for nothing but a prune, so that its refusal is an error.
     """
 
     def __init__(
@@ -72,6 +74,9 @@ class Context:
         self.prunes_on_request = False
         self.packed: t.Dict[str, Identity] = {}
         self.revisions: t.Dict[str, int] = {}
+        self.unsettled: t.List[t.Tuple[Entry, t.Optional[ArchiveRecord]]] = []
+        self.unsettled_sources = 0
+        self.unsettled_bytes = 0
         self.ledger_error: t.Optional[LogArchiveError] = None
         self._keeper: t.Optional[Keeper] = None
         self._signed: t.Optional[Signed] = None

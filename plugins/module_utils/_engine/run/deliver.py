@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import typing as t
 
 from ..archive import manifest as manifests, naming
-from ..base.errors import ConfigError, LogArchiveError, SourceError, StoreFullError
+from ..base.errors import ConfigError, DiskFullError, LogArchiveError, SourceError, StoreFullError
 
 if t.TYPE_CHECKING:
     from ..state.entry import Entry
@@ -17,14 +18,23 @@ if t.TYPE_CHECKING:
     from ..stores.base import Store
     from .context import Context
 
+    Result = t.TypeVar("Result")
+
 
 _ELSEWHERE = "Give one of them another folder"
+MOST_UNSETTLED = 50
+MOST_SOURCES_UNSETTLED = 1000
+"""Of all of them: their manifests are in memory."""
+LARGEST_UNSETTLED = 16 << 20
+"""Bytes of the archives that still take up the spool although every store has them."""
+LEAST_FREE = 4 * LARGEST_UNSETTLED
+"""Bytes: in a spool with less room each archive leaves it at once."""
 
 
 def deliver(run: Context, entry: Entry, archive: ArchiveRecord) -> None:
-    """Send a spooled archive to each store that awaits it. Once no store awaits it, it leaves the spool.
+    """Send a spooled archive to each store that awaits it. Once no store awaits it, ``settle`` may take it out of the spool.
 
-    archive: its part of the record, which is brought up to date.
+    archive: its part of the record, which is brought up to date. The caller calls ``settle`` after the last one.
     """
     if run.check:
         archive["stores"] = {copy.store: {"state": copy.state} for copy in run.catalog.copies(entry).values()}
@@ -32,19 +42,57 @@ def deliver(run: Context, entry: Entry, archive: ArchiveRecord) -> None:
         run.recorder.set_changed()
         run.expect(entry.key, manifests.period_of(entry.manifest).start)
         return
-    run.catalog.await_stores(entry, run.stores.names)
     copies = run.catalog.copies(entry)
+    if not copies.keys() >= set(run.stores.names):
+        run.catalog.await_stores(entry, run.stores.names)
+        copies = run.catalog.copies(entry)
     waiting = False
     for name in run.stores.names:
         if copies[name].state == "pending":
             archive["stores"][name] = copy = _send(run, entry, name)
             waiting = waiting or copy["state"] != "verified"
-    run.enter("put", entry)
-    if waiting:
-        archive["state"] = "spooled"
+    archive["state"] = "spooled"
+    unsettled = run.unsettled
+    unsettled.append((entry, None if waiting else archive))
+    run.unsettled_sources += len(entry.manifest["sources"])
+    run.unsettled_bytes += entry.size
+    many = len(unsettled) >= MOST_UNSETTLED or run.unsettled_sources >= MOST_SOURCES_UNSETTLED
+    if many or run.unsettled_bytes >= LARGEST_UNSETTLED or run.spool.free_bytes() < LEAST_FREE:
+        settle(run)
+
+
+def settle(run: Context) -> None:
+    """Take archives that no store awaits out of the spool, and enter the copies that stores have verified since in the ledger.
+
+    That is done for many small archives at once: each step writes to the disk and waits for it. If the run is killed before or meanwhile,
+    the next one does it in ``recover``. The spool comes first: the other two need room.
+    """
+    unsettled = run.unsettled
+    if not unsettled:
         return
-    unspool(run, entry)
-    archive["state"] = "done"
+    run.unsettled, run.unsettled_sources, run.unsettled_bytes = [], 0, 0
+    done = [(entry, archive) for entry, archive in unsettled if archive is not None]
+    run.spool.remove(*(entry.key for entry, _archive in done))
+    # A manifest with many sources is not read again: its archive is alone.
+    run.enter("put", unsettled[-1][0])
+    if done:
+        run.catalog.unspool(*(entry for entry, _archive in done))
+    for _entry, archive in done:
+        archive["state"] = "done"
+
+
+def settling(run: Context, step: t.Callable[[], Result], full: t.Tuple[t.Type[LogArchiveError], ...] = (DiskFullError,)) -> Result:
+    """Take a step that needs room. If there is none, settle what still takes up the spool, and take the step once more.
+
+    full: the errors that mean a full disk. Raises what the step raises.
+    """
+    try:
+        return step()
+    except full:
+        if not run.unsettled:
+            raise
+    settle(run)
+    return step()
 
 
 def unspool(run: Context, entry: Entry) -> None:
@@ -89,14 +137,18 @@ def _put_into(run: Context, entry: Entry, store: Store) -> CopyRecord:
     if run.document["prune"] == "before" and store.name not in run.stores.pruned:
         from .prune import make_room
 
+        settle(run)
         run.stores.pruned.add(store.name)
         make_room(run, store.name)
         run.recorder.begin("store %s" % store.name)
+    # A store on this host may share its disk with the spool.
+    full = (DiskFullError,) if store.remote else (DiskFullError, StoreFullError)
     try:
-        return _put(run, entry, store)
+        return settling(run, lambda: _put(run, entry, store), full)
     except StoreFullError as error:
         from .prune import make_room
 
+        settle(run)
         if not make_room(run, store.name):
             raise
         run.recorder.begin("store %s" % store.name)
@@ -108,7 +160,8 @@ def _put(run: Context, entry: Entry, store: Store) -> CopyRecord:
     from ..holdings.send import send
 
     with run.progress("%s <- %s" % (store.name, os.path.basename(entry.key)), entry.size) as advance:
-        sent = send(store, run.spool.archive(entry.key), entry.manifest, entry.key, run.suffix, run.trust_of(store.name), advance)
+        trust = functools.partial(run.trust_of, store.name)
+        sent = send(store, run.spool.archive(entry.key), entry.manifest, entry.key, run.suffix, trust, advance)
     if sent.adopted is not None:
         run.recorder.warn("store %s already has the logs of %s; that archive is kept" % (store.name, store.location(sent.key)))
     run.stores.written.setdefault(store.name, set()).add(os.path.dirname(sent.key) + "/")

@@ -6,7 +6,7 @@
 The order of writing carries the guarantee. An archive is whole in the spool (manifest first, archive last) before the catalog
 knows it; the catalog knows it before any store gets it; a store's copy counts when it is verified and recorded in the catalog; the archive
 leaves the spool after that; sources are deleted last. If a run is killed at any step, the next run finds that step undone and does
-it, or finds it done and recognises it.
+it, or finds it done and recognises it. After a power failure the catalog may lack the last archive: the spool has it.
 """
 
 from __future__ import annotations
@@ -264,10 +264,11 @@ def _deliver_waiting(context: Context) -> None:
     """Send the archives that wait in the spool."""
     waiting = context.catalog.entries(context.job, spooled=True)
     if waiting:
-        from .deliver import deliver
+        from .deliver import deliver, settle
 
         for entry in waiting:
             deliver(context, entry, context.recorder.add_archive(entry, "spooled"))
+        settle(context)
 
 
 def send_head(context: Context) -> None:

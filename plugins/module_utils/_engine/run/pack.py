@@ -13,7 +13,7 @@ from datetime import timedelta
 from ..archive import naming
 from ..base.errors import LogArchiveError, SourceError
 from ..base.units import format_utc, parse_utc
-from .deliver import deliver
+from .deliver import deliver, settle, settling
 
 if t.TYPE_CHECKING:
     from ..archive.create import Created
@@ -41,7 +41,9 @@ def pack(run: Context, sources: t.Sequence[Source], below: str) -> bool:
                 _archive(run, group, envelope, below, not_before)
         except LogArchiveError as error:
             run.recorder.fail(error)
+            settle(run)
             return False  # No space, no key or no library: the next archive would fail in the same way.
+    settle(run)
     return True
 
 
@@ -109,7 +111,8 @@ def _archive(run: Context, group: naming.Group, envelope: NewEnvelope, below: st
     run.recorder.set_changed()
     for warning in [*created.warnings, *take_problems()]:
         run.recorder.warn(warning)
-    entry = run.catalog.add(run.host, run.job, key, created.manifest, run.stores.names, created.identities)
+    made = created
+    entry = settling(run, lambda: run.catalog.add(run.host, run.job, key, made.manifest, run.stores.names, made.identities))
     if run.unwanted:
         start = int(group.period.start.timestamp())
         run.catalog.lacking.leave_out(entry, [name for name, starts in run.unwanted.items() if start in starts])
@@ -124,11 +127,15 @@ def _create(run: Context, key: str, group: naming.Group, envelope: NewEnvelope, 
 
     sources = group.sources
     refuse = run.document["archive"]["changed"] == "refuse"
+
+    def create() -> Created:
+        with run.progress("pack %s" % os.path.basename(key), sum(source.size for source in sources)) as advance:
+            contents = Contents(sources, run.host, run.job, group.period, below, not_before)
+            return create_archive(run.spool.path(key), contents, envelope, refuse, advance, run.spool.folder_of(key))
+
     while sources:
         try:
-            with run.progress("pack %s" % os.path.basename(key), sum(source.size for source in sources)) as advance:
-                contents = Contents(sources, run.host, run.job, group.period, below, not_before)
-                return create_archive(run.spool.path(key), contents, envelope, refuse, advance, run.spool.folder_of(key))
+            return settling(run, create)
         except SourceError as error:
             if error.vanished:
                 run.recorder.warn(str(error))

@@ -109,7 +109,7 @@ def relearn(run: Context, sources: t.Sequence[Source]) -> None:
 
     What a store has counts only once it is verified again, and only if its manifest is authenticated: sources are deleted for it.
     """
-    from .deliver import deliver
+    from .deliver import deliver, settle
 
     # For a store that has archives: many sources have many states.
     wanted = functools.lru_cache(None)(lambda: {state for one in sources for state in _states(one.path, one.size, one.mtime_ns)})
@@ -127,6 +127,7 @@ def relearn(run: Context, sources: t.Sequence[Source]) -> None:
             entry = _recover_missing(run, entry)
         if any(copy.state == "pending" for copy in run.catalog.copies(entry).values()):
             deliver(run, entry, run.recorder.add_archive(entry, "spooled"))
+            settle(run)  # The next one may have to be fetched, and there may be no room for both.
         elif run.check:
             run.catalog.unspool(entry)
 

@@ -134,11 +134,13 @@ class Catalog:
         self, host: str, job: str, key: str, manifest: Manifest, stores: t.Iterable[str], identities: t.Iterable[t.Optional[Identity]] = ()
     ) -> Entry:
         """Record an archive that is whole in the spool, to be copied to these stores. identities: device and inode of its logs,
-        as far as they are known, in the order of the manifest."""
+        as far as they are known, in the order of the manifest.
+
+        After a power failure the next run may have to record it again, from the spool. Until a copy is verified, that loses nothing."""
         from .entry import Entry
         from .insertion import insert
 
-        with self._database.transaction():
+        with self._database.transaction(durable=False):
             archive = insert(self._database, host, job, key, manifest, identities)
             self._await(archive, key, stores)
         return Entry(archive, host, job, key, manifest, True)
@@ -206,11 +208,12 @@ class Catalog:
             self._database.execute("DELETE FROM sources WHERE archive = ?", (entry.id,))
             self._database.execute("DELETE FROM archives WHERE id = ?", (entry.id,))
 
-    def unspool(self, entry: Entry) -> None:
-        """Record that the archive has left the spool. Copies that are still pending are of stores that the job no longer has."""
+    def unspool(self, *entries: Entry) -> None:
+        """Record that archives have left the spool. Copies that are still pending are of stores that the job no longer has."""
+        ids = [(entry.id,) for entry in entries]
         with self._database.transaction():
-            self._database.execute("UPDATE archives SET spooled = 0 WHERE id = ?", (entry.id,))
-            self._database.execute("DELETE FROM copies WHERE archive = ? AND state = 'pending'", (entry.id,))
+            self._database.executemany("UPDATE archives SET spooled = 0 WHERE id = ?", ids)
+            self._database.executemany("DELETE FROM copies WHERE archive = ? AND state = 'pending'", ids)
 
     # -- copies -------------------------------------------------------------------------------------------------------
 

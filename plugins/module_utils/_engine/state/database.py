@@ -188,12 +188,13 @@ class Database:
                 _prepare(state, readonly)
             self._seen = _state_of(self.path) if readonly else None
             self._connection = _copied(self.path) if readonly and self._seen is None else _connected(self.path, readonly)
+            self._synchronous = ""
         except (OSError, sqlite3.Error) as error:
             raise self._failed(error) from error
         if not readonly:
             self.execute("PRAGMA journal_mode=WAL")
             # Enough for the records of runs: a power failure may lose the last of them. Transactions ask for more.
-            self.execute("PRAGMA synchronous=NORMAL")
+            self._synchronise("NORMAL")
         self._create_or_check()
 
     def close(self) -> None:
@@ -201,13 +202,21 @@ class Database:
         self._connection.close()
 
     @contextlib.contextmanager
-    def transaction(self) -> t.Iterator[None]:
-        """All statements of the context or none of them; they are on the disk when the context ends."""
+    def transaction(self, durable: bool = True) -> t.Iterator[None]:
+        """All statements of the context or none of them.
+
+        durable: they, and what was written before, are on the disk when the context ends; otherwise a power failure may lose them.
+        """
         if self._seen is not None:
             self._copy()
-        self.execute("PRAGMA synchronous=FULL")
+        self._synchronise("FULL" if durable else "NORMAL")
         with transaction(self._connection, self.execute):
             yield
+
+    def _synchronise(self, level: str) -> None:
+        if self._synchronous != level:
+            self.execute("PRAGMA synchronous=%s" % level)
+            self._synchronous = level
 
     def execute(self, statement: str, values: t.Union[t.Sequence[t.Any], t.Mapping[str, t.Any]] = ()) -> t.List[Row]:
         """Execute one statement; returns the rows. values: of its parameters, in order or by name."""
@@ -227,8 +236,7 @@ class Database:
 
     def insert(self, statement: str, values: t.Sequence[t.Any]) -> int:
         """Execute an INSERT; returns the id of the new row."""
-        self.execute(statement, values)
-        return int(self.execute("SELECT last_insert_rowid()")[0][0])
+        return self._guarded(lambda: t.cast(int, self._connection.execute(statement, values).lastrowid))
 
     def _guarded(self, call: t.Callable[[], Result]) -> Result:
         """Call it. If the file is read as it is, and the call writes or another process writes meanwhile, call it again with a copy."""

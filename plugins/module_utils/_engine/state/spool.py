@@ -12,6 +12,7 @@ import stat
 from ..archive.naming import MANIFEST_SUFFIX, folder_key, manifest_key
 from ..base import beneath, hints as t
 from ..base.durable import TEMP_PREFIX, fsync_folder, write_atomically
+from ..base.kept import KeptBelow
 from .folders import held
 
 if t.TYPE_CHECKING:
@@ -30,9 +31,11 @@ class Spool:
         self._names = names
         self._stack = contextlib.ExitStack()
         self._opened: t.Optional[int] = None
+        self._below = KeptBelow()
 
     def close(self) -> None:
         """Close the folder."""
+        self._below.close()
         self._stack.close()
         self._opened = None
 
@@ -51,17 +54,22 @@ class Spool:
         """Device and inode of the folder."""
         return beneath.identity(os.fstat(self._root))
 
+    def free_bytes(self) -> int:
+        """Bytes that can still be written there."""
+        status = os.fstatvfs(self._root)
+        return status.f_bavail * status.f_frsize
+
     def path(self, key: str) -> str:
         """The path of the archive with this key, for messages."""
         return os.path.join(self.folder, key)
 
     def archive(self, key: str) -> beneath.Below:
         """The archive with this key, to be read."""
-        return beneath.Below(self._root, self.folder, key)
+        return beneath.Below(self._root, self.folder, key, self._below.open_file)
 
     def folder_of(self, key: str) -> t.ContextManager[int]:
         """A descriptor of the folder for the archive with this key, which is made if it is missing."""
-        return beneath.open_below(self._root, key.rpartition("/")[0], create=True, flush=True)
+        return self._below.opened(self._root, key.rpartition("/")[0], create=True, flush=True)
 
     def holds(self, key: str) -> bool:
         """Whether the archive exists."""
@@ -72,8 +80,10 @@ class Spool:
 
     def is_free(self, key: str) -> bool:
         """Whether nothing exists under this key, not even a file that is not an archive."""
+        folder, _slash, name = key.rpartition("/")
         try:
-            return not beneath.exists(self._root, key)
+            with self._below.opened(self._root, folder) as below:
+                return not beneath.exists(below, name)
         except FileNotFoundError:
             return True
 
@@ -116,12 +126,19 @@ class Spool:
             os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
             fsync_folder(folder)
 
-    def remove(self, key: str) -> None:
-        """Remove an archive with its manifest, and then empty folders. Succeeds if the archive does not exist."""
-        for each in (key, manifest_key(key)):
-            self._unlink(each)
-        top = "/".join(key.split("/")[:2])
-        beneath.remove_empty_folders(self._root, key.rpartition("/")[0], top)
+    def remove(self, *keys: str) -> None:
+        """Remove archives with their manifests, and then empty folders. Succeeds if an archive does not exist."""
+        by_folder: t.Dict[str, t.List[str]] = {}
+        for key in keys:
+            parent, _slash, name = key.rpartition("/")
+            by_folder.setdefault(parent, []).append(name)
+        for parent, names in by_folder.items():
+            with contextlib.suppress(FileNotFoundError), self._below.opened(self._root, parent) as folder:
+                for name in names:
+                    for each in (name, manifest_key(name)):
+                        with contextlib.suppress(FileNotFoundError):
+                            os.unlink(each, dir_fd=folder)
+            beneath.remove_empty_folders(self._root, parent, "/".join(parent.split("/")[:2]))
 
     def _unlink(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError), beneath.parent_of(self._root, key) as (folder, name):

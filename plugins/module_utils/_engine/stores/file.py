@@ -15,7 +15,7 @@ import typing as t
 
 from ..base import beneath
 from ..base.durable import TEMP_PREFIX, fsync_folder, rename_without_overwrite, write_all
-from ..base.errors import IntegrityError, StoreExistsError, StoreFullError, StoreNotFoundError, StoreUnavailableError
+from ..base.errors import IntegrityError, StoreExistsError, StoreNotFoundError, StoreUnavailableError
 from ..base.progress import Advance
 from .base import (
     Digests,
@@ -63,14 +63,14 @@ class FileStore(Store):
         super().__init__(options)
         self._root = FileRoot(os.path.abspath(required(options["path"], "path", self.name)))
 
+    def close(self) -> None:
+        self._root.close()
+
     def _location(self, name: str = "") -> str:
         return self._root.location(name)
 
     def folder(self) -> t.Optional[beneath.Identity]:
-        if not self._root.exists():
-            return None
-        with self._root.reporting(self.location(), "the folder cannot be opened"), self._root.opened() as root:
-            return beneath.identity(os.fstat(root))
+        return self._root.identity()
 
     def free_bytes(self) -> t.Optional[int]:
         with self._root.reporting(self._location(), "the free space cannot be read"):
@@ -93,13 +93,13 @@ class FileStore(Store):
         part = "%s%s-%s.part" % (TEMP_PREFIX, os.fsdecode(os.fsencode(final)[:200]), digests.sha256[:16])
         with self._root.reporting(self._location(name), "the archive cannot be written"):
             self._root.make()
-            with self._root.opened() as root, beneath.parent_of(root, name, create=True, flush=True) as (folder, _name):
+            with self._root.folder_of(name) as folder:
                 if publish is not _exchange and beneath.exists(folder, final):
                     raise StoreExistsError("a file already exists under this name", self._location(name))
                 fd = self._open_part(part, folder, name)
                 try:
                     try:
-                        self._check_room(folder, digests.size)
+                        self._root.check_room(folder, digests.size)
                         self._copy(path, fd, digests, progress)
                         os.fsync(fd)
                         verification = self._prove(fd, name, digests, self.verify_level)
@@ -235,16 +235,6 @@ class FileStore(Store):
             if _locked(fd) and _is_still(fd, part, folder):
                 return fd
             os.close(fd)
-
-    def _check_room(self, folder: int, need: int) -> None:
-        status = os.statvfs(folder)
-        have = status.f_bavail * status.f_frsize
-        if need > have:
-            raise StoreFullError(
-                "no space: the archive needs %d bytes, and %d are free" % (need, have),
-                self._location(),
-                "Free some space, or keep fewer archives (retention)",
-            )
 
     def _copy(self, path: Local, fd: int, digests: Digests, progress: Advance) -> None:
         md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0

@@ -14,6 +14,7 @@ import typing as t
 from ..base import beneath, walk as walking
 from ..base.durable import fsync_folder
 from ..base.errors import StoreDeniedError, StoreError, StoreFullError, StoreNotFoundError, StoreUnavailableError
+from ..base.kept import KeptBelow, KeptFolder
 from .base import MOST_OBJECTS, Looked, listing_too_large
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -26,6 +27,13 @@ class FileRoot:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._folder = KeptFolder(path, beneath.open_guarded)
+        self._below = KeptBelow()
+
+    def close(self) -> None:
+        """Close the folder."""
+        self._below.close()
+        self._folder.close()
 
     def location(self, key: str = "") -> str:
         """The path of a key."""
@@ -44,9 +52,13 @@ class FileRoot:
 
         ConfigError if it lies in a keyring or among the settings of the host.
         """
+        return self.identity() is not None
+
+    def identity(self) -> t.Optional[beneath.Identity]:
+        """Device and inode of the folder; None if it does not exist. Raises what ``exists`` raises."""
         try:
-            with self.reporting(self.path, "the store's folder cannot be reached", passed=beneath.ABSENT), self.opened():
-                return True
+            with self.reporting(self.path, "the store's folder cannot be reached", passed=beneath.ABSENT), self.opened() as root:
+                return beneath.identity(os.fstat(root))
         except OSError:
             pass
         parent = os.path.dirname(self.path)
@@ -56,11 +68,28 @@ class FileRoot:
                 self.path,
                 "Check that it is mounted. If the path is right, run: mkdir -p %s" % shlex.quote(parent),
             )
-        return False
+        return None
 
     def opened(self) -> t.ContextManager[int]:
         """A descriptor of the folder, for the functions of ``base.beneath``. Raises OSError, ConfigError."""
-        return beneath.open_guarded(self.path)
+        return self._folder.opened()
+
+    @contextlib.contextmanager
+    def folder_of(self, key: str) -> t.Iterator[int]:
+        """A descriptor of the folder that holds the key, which is made if it is missing. Raises OSError, ConfigError."""
+        with self.opened() as root, self._below.opened(root, key.rpartition("/")[0], create=True, flush=True) as folder:
+            yield folder
+
+    def check_room(self, folder: int, need: int) -> None:
+        """Raise StoreFullError unless so many bytes are free in a folder, a descriptor."""
+        status = os.statvfs(folder)
+        have = status.f_bavail * status.f_frsize
+        if need > have:
+            raise StoreFullError(
+                "no space: the archive needs %d bytes, and %d are free" % (need, have),
+                self.path,
+                "Free some space, or keep fewer archives (retention)",
+            )
 
     def folders(self) -> t.Iterator[str]:
         """The names of the folders in it; nothing if it does not exist. Raises StoreError."""

@@ -62,7 +62,7 @@ def trust(tmp_path):
 def test_another_ciphertext_of_the_same_logs_is_kept_and_reported_if_it_is_authentic(make, store, trust):
     first = make(b"log")
     shipping.send(store, *first, NAME, ".tgz")
-    sent = shipping.send(store, *make(b"log"), NAME, ".tgz", trust)
+    sent = shipping.send(store, *make(b"log"), NAME, ".tgz", lambda: trust)
     assert (sent.key, sent.existed, sent.adopted) == (NAME, True, first[1])
     assert keys(store) == [NAME, manifest_key(NAME)]
 
@@ -74,7 +74,7 @@ def test_another_ciphertext_that_is_not_proven_stays_and_ours_gets_the_next_name
     shipping.send(store, path, manifest, NAME, ".tgz")
     with open(os.path.join(store.location(), manifest_key(NAME)), "wb") as file:
         file.write(dump({**manifest, **changes}))
-    sent = shipping.send(store, *make(b"log"), NAME, ".tgz", trust if changes else None)
+    sent = shipping.send(store, *make(b"log"), NAME, ".tgz", (lambda: trust) if changes else Trust)
     assert (sent.key, sent.existed, sent.adopted) == (SECOND, False, None)
 
 

@@ -9,7 +9,10 @@ import os
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive import naming
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import deliver
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.ledger.file import Ledger
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.spool import Spool
 from rigs.host import JOB, NAME, NOW, archives_in, assert_complete, file_store
 from rigs.runs import read_logs
 
@@ -59,3 +62,28 @@ def test_the_next_run_cleans_after_a_run_that_was_killed_while_it_cleaned(host):
     catalog.close()
     assert host.run()["outcome"] == "nothing to do"
     assert not leftover.exists()
+
+
+def test_small_archives_are_entered_and_leave_the_spool_together(host, monkeypatch):
+    """Each write to the ledger, and each removal from the spool, waits for the disk."""
+    entered, left = [], []
+    append, remove = Ledger.append, Spool.remove
+    monkeypatch.setattr(deliver, "MOST_UNSETTLED", 2)
+    monkeypatch.setattr(deliver, "LEAST_FREE", 0)
+    monkeypatch.setattr(Ledger, "append", lambda self, new: entered.append(len(new)) or append(self, new))
+    monkeypatch.setattr(Spool, "remove", lambda self, *keys: left.append(len(keys)) or remove(self, *keys))
+    host.write_logs(10, 11, 12, 13, 14)
+    record = host.run()
+    assert [archive["state"] for archive in record["archives"]] == ["done"] * 5
+    assert entered == left == [2, 2, 1]
+    assert host.spooled() == []
+
+
+def test_large_archives_leave_the_spool_one_by_one(host, monkeypatch):
+    left = []
+    remove = Spool.remove
+    monkeypatch.setattr(deliver, "LARGEST_UNSETTLED", 1)
+    monkeypatch.setattr(Spool, "remove", lambda self, *keys: left.append(len(keys)) or remove(self, *keys))
+    host.write_logs(12, 13, 14)
+    host.run()
+    assert left == [1, 1, 1]

@@ -45,6 +45,22 @@ def test_a_rotation_is_followed(tmp_path):
     assert json.loads(path.read_text())["event"] == "two"
 
 
+def test_a_link_that_takes_its_place_is_followed(tmp_path):
+    path = tmp_path / "events"
+    log = EventLog(str(path), "job", "host")
+    log.write("one")
+    (tmp_path / "elsewhere").mkdir()
+    path.rename(tmp_path / "events.1")
+    path.symlink_to(tmp_path / "elsewhere" / "events")
+    log.write("two")
+    log.write("three")
+    assert [json.loads(line)["event"] for line in (tmp_path / "elsewhere" / "events").read_text().splitlines()] == ["two", "three"]
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere" / "new")
+    log.write("four")
+    assert json.loads((tmp_path / "elsewhere" / "new").read_text())["event"] == "four"
+
+
 def test_a_cut_line_does_not_spoil_the_next(tmp_path):
     path = tmp_path / "events"
     path.write_text('{"event": "cu')
