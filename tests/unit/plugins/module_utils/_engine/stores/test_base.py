@@ -121,7 +121,7 @@ def test_an_sftp_server_that_ends_with_an_answer_of_no_names() -> None:
 
 @pytest.mark.parametrize("name", [b"", b"/etc/passwd", b"a/b", b"a\0b"])
 def test_an_sftp_server_cannot_list_what_is_no_name(name: bytes) -> None:
-    with pytest.raises(StoreError, match="no name of a file"):
+    with pytest.raises(StoreError, match="not a file name"):
         session_with(Listing(name)).scan("/data")
 
 
