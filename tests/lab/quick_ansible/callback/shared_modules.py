@@ -20,6 +20,7 @@ import dataclasses
 import gc
 import hashlib
 import importlib.util
+import inspect
 import io
 import marshal
 import os
@@ -51,14 +52,70 @@ PLUGINS = {
 UNCHECKED = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)
 
 
-def compiled(packed: bytes) -> bytes:
-    """The package, a zip in Base64, with a compiled file beside each source."""
+def compiled(packed: bytes, folder: str) -> bytes:
+    """The package, a zip in Base64, with a compiled file beside each source. The folder keeps these: packages have many in common."""
     made = io.BytesIO(base64.b64decode(packed))
     with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as package:
         for name in package.namelist():
             if name.endswith(".py"):
-                package.writestr(name + "c", UNCHECKED + marshal.dumps(compile(package.read(name), name, "exec", dont_inherit=True)))
+                source = package.read(name)
+
+                def make(source: bytes = source, name: str = name) -> bytes:
+                    return UNCHECKED + marshal.dumps(compile(source, name, "exec", dont_inherit=True))
+
+                package.writestr(name + "c", kept(os.path.join(folder, name_of("compiled", name, source)), make))
     return base64.b64encode(made.getvalue())
+
+
+def kept(path: str, make: t.Callable[[], bytes]) -> bytes:
+    """What the file holds; if there is none, what ``make`` returns is written to it."""
+    if not os.path.exists(path):
+        with open("%s.%d" % (path, os.getpid()), "wb") as file:
+            file.write(make())
+        os.rename(file.name, path)
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def name_of(*parts: t.Any) -> str:
+    """The name of the file for what these determine."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def share_imports(folder: str) -> None:
+    """Let Ansible parse a file for its imports once for all modules, and locate it once for each module."""
+    finder, locator = module_common.ModuleDepFinder, module_common.CollectionModuleUtilLocator
+    find, parse, locate = finder.__init__, module_common._compile_module_ast, locator._find_module
+    # Newer versions give it the source.
+    takes_tree = "tree" in inspect.signature(find).parameters
+    located: t.Dict[t.Tuple[str, ...], t.Tuple[bool, t.Any, bool]] = {}
+
+    def parse_later(name: str, source: t.Any) -> t.Any:
+        return source if name.startswith(("ansible_collections.", "ansible.module_utils")) else parse(name, source)
+
+    def imports(self: t.Any, name: str, source: t.Any, *is_package: bool, **options: bool) -> None:
+        # Ansible reads more than the imports of the module itself, for which it does not state whether it is a package.
+        if (not is_package and not options) or not isinstance(source, (str, bytes)):
+            find(self, name, source, *is_package, **options)
+            return
+
+        def make() -> bytes:
+            find(self, name, parse(name, source) if takes_tree else source, *is_package, **options)
+            return marshal.dumps({name: value for name, value in vars(self).items() if isinstance(value, set)})
+
+        described = name_of("imports", name, is_package, options, source if isinstance(source, bytes) else source.encode())
+        vars(self).update(marshal.loads(kept(os.path.join(folder, described), make)))
+
+    def locate_once(self: t.Any, names: t.Sequence[str]) -> bool:
+        key = tuple(names)
+        if key not in located:
+            located[key] = (locate(self, names), self.source_code, self.is_package)
+        found, self.source_code, self.is_package = located[key]
+        return found
+
+    if takes_tree:
+        module_common._compile_module_ast = parse_later
+    finder.__init__, locator._find_module = imports, locate_once
 
 
 class CallbackModule(CallbackBase):
@@ -73,11 +130,16 @@ class CallbackModule(CallbackBase):
         # Ansible knows a packed module by its name alone.
         belongs_to = hashlib.sha256(repr((__version__, constants.COLLECTIONS_PATHS)).encode()).hexdigest()[:16]
         shared = os.path.join(os.environ["LOG_ARCHIVE_SHARED_MODULES"], belongs_to)
-        os.makedirs(shared, exist_ok=True)
+        files = os.path.join(os.environ["LOG_ARCHIVE_SHARED_MODULES"], "files-" + name_of(__version__, UNCHECKED)[:16])
+        for folder in (shared, files):
+            os.makedirs(folder, exist_ok=True)
         os.symlink(shared, os.path.join(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache"))
         # The worker processes that pack modules are copies of this one.
         store = module_common._CachedModule.dump
-        module_common._CachedModule.dump = lambda module, path: store(dataclasses.replace(module, zip_data=compiled(module.zip_data)), path)
+        module_common._CachedModule.dump = lambda module, path: store(
+            dataclasses.replace(module, zip_data=compiled(module.zip_data, files)), path
+        )
+        share_imports(files)
         for plugins, names in PLUGINS.items():
             for name in names:
                 plugins.get(name, class_only=True)
