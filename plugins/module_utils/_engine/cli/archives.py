@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import typing as t
 
 from ..base.errors import EXIT_PARTLY, IntegrityError, LogArchiveError, UsageError
@@ -35,6 +36,8 @@ if t.TYPE_CHECKING:
 
     from ..config.document import JobDocument
     from ..holdings.inventory import StoredArchive
+    from ..state.catalog import Catalog
+    from ..state.entry import Entry
     from ..tell.report import ArchiveRow, HostsRow, VerifiedRow
 
 
@@ -143,13 +146,18 @@ def _add_rows_of_catalog(rows: t.List[ArchiveRow], document: JobDocument, option
     with contextlib.closing(catalogs.reading(document)) as catalog:
         start, end = (None if moment is None else format_utc(moment) for moment in (options.since, options.until))
         found = catalog.entries_of(document["name"], start, end)
-        entries = {entry.key: entry for entry in found if options.host in (None, "*", entry.host)}
-        archives = [StoredArchive(entry.key, entry.size, None, entry.manifest) for entry in entries.values()]
-        for archive in overlapping(archives, options.since, options.until):
-            copies = catalog.copies(entries[archive.key])
-            # A copy that was removed keeps the level with which it was verified.
-            states = {name: (copy.verified_by or copy.state) if copy.state == "verified" else copy.state for name, copy in copies.items()}
-            rows.append(_row(archive, states))
+        # Day by day, because the manifests of years do not fit into memory. The revisions of an archive are of the same day.
+        for _day, entries_of_day in itertools.groupby(found, lambda entry: entry.manifest["period"]["start"][:10]):
+            entries = {entry.key: entry for entry in entries_of_day if options.host in (None, "*", entry.host)}
+            archives = [StoredArchive(entry.key, entry.size, None, entry.manifest) for entry in entries.values()]
+            rows += [_cataloged_row(catalog, entries, archive) for archive in overlapping(archives, options.since, options.until)]
+
+
+def _cataloged_row(catalog: Catalog, entries: t.Mapping[str, Entry], archive: StoredArchive) -> ArchiveRow:
+    copies = catalog.copies(entries[archive.key])
+    # A copy that was removed keeps the level with which it was verified.
+    states = {name: (copy.verified_by or copy.state) if copy.state == "verified" else copy.state for name, copy in copies.items()}
+    return _row(archive, states)
 
 
 def _row(archive: StoredArchive, copies: t.Dict[str, str]) -> ArchiveRow:

@@ -38,7 +38,7 @@ _ARCHIVED = (
     " WHERE path IN (%s) AND job = ? AND NOT changed"
 )
 _PATHS = 500
-"""Paths of one statement; older releases of SQLite allow 999 values."""
+"""Paths, or ids, of one statement; older releases of SQLite allow 999 values."""
 SourceState = t.Tuple[str, int, int]
 """A source as it was at one time: path, size in bytes, mtime in nanoseconds."""
 
@@ -161,11 +161,14 @@ class Catalog:
         """The archives of a job, oldest period first, and within a period as they were made. spooled: only those in the spool."""
         return self._entries("job = ? AND spooled >= ?", (job, int(spooled)))
 
-    def entries_of(self, job: str, start: t.Optional[str], end: t.Optional[str]) -> t.List[Entry]:
-        """Those with a period that touches this time (ISO 8601, UTC; either may be open)."""
+    def entries_of(self, job: str, start: t.Optional[str], end: t.Optional[str]) -> t.Iterator[Entry]:
+        """Those with a period that touches this time (ISO 8601, UTC; either may be open). Few of their manifests are in memory at once."""
         from .held import touching
 
-        return self._entries(*touching(self._database, job, start, end))
+        condition, values = touching(self._database, job, start, end)
+        ids = iter(self._database.integers("SELECT id FROM archives WHERE %s ORDER BY period_start, id" % condition, values))
+        for some in iter(lambda: tuple(itertools.islice(ids, _PATHS)), ()):
+            yield from self._entries("id IN (%s)" % ",".join("?" * len(some)), some)
 
     def entry(self, archive: int) -> Entry:
         """One archive by its id."""

@@ -87,7 +87,7 @@ def test_a_day_of_the_catalog_reads_the_entries_of_that_day(grown, capsys):
     with contextlib.closing(Catalog(str(grown.state))) as catalog:
         asked = []
         catalog._database._connection.set_trace_callback(asked.append)
-        entries = catalog.entries_of(JOB, "2024-01-10T00:00:00Z", "2024-01-11T00:00:00Z")
+        entries = list(catalog.entries_of(JOB, "2024-01-10T00:00:00Z", "2024-01-11T00:00:00Z"))
         assert len(entries) == 26, "those that touch its borders, too"
         plans = [row[3] for statement in asked for row in catalog._database.execute("EXPLAIN QUERY PLAN " + statement)]
         assert any("archives_by_period (job=? AND period_start>? AND period_start<?)" in plan for plan in plans), plans
