@@ -65,8 +65,8 @@ def row(wanted: t.Any, number: int, **changes: t.Any) -> t.Tuple[t.Any, ...]:
     return LineParser(wanted).parse(upload(number, **changes))[1]
 
 
-def catch_up(wanted: t.Any) -> t.Any:
-    return follower.catch_up(wanted, sleep=lambda _seconds: None)["sinks"][0]
+def catch_up(wanted: t.Any, check: bool = False) -> t.Any:
+    return follower.catch_up(wanted, check, sleep=lambda _seconds: None)["sinks"][0]
 
 
 def numbers(place: Place) -> t.List[int]:
@@ -398,6 +398,10 @@ def test_what_an_administrator_changed_is_named_and_nothing_is_lost(tmp_path, lo
         for lines in ((), new) if "no line" not in named else (new,):
             write(logs / "sftpgo.log", *lines)
             assert named.format(**NAMES[server.kind]) in (catch_up(wanted)["error"] or "")
+        if "lacks" in named or "read-only" in named:
+            # Also who only looks.
+            assert named.format(**NAMES[server.kind]) in (status.of(wanted)[0]["error"] or "")
+            assert named.format(**NAMES[server.kind]) in (catch_up(wanted, check=True)["error"] or "")
         server.run_sql(use + undo.format(**NAMES[server.kind]))
         again, expected = catch_up(wanted), expected + new
         assert (again["error"], again["rejected"], numbers(place)) == (None, 0, expected)

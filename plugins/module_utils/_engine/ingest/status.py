@@ -62,6 +62,7 @@ def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> Stre
     row = blank(document, options["name"])
     try:
         with contextlib.closing(DrySink(options, document)) as sink:
+            sink.check_writable()
             totals = sink.totals()
             row["lines"], row["rejected"], row["gaps"], row["gap_bytes"] = totals[:4]
             row["gap_at"] = _utc(totals.gap_at)

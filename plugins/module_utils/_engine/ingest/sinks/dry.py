@@ -9,6 +9,7 @@ import typing as t
 
 from .base import NoSchemaError, Sink, Totals, nothing
 from .opening import open_sink
+from .schema import SQLITE
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions, StreamDocument
@@ -26,6 +27,11 @@ class DrySink(Sink):
             self._sink = open_sink(options, document, create=False)
         except NoSchemaError:
             pass
+
+    def check_writable(self) -> None:
+        # A file has no rights of its own, and this would wait for the follower that writes to it.
+        if self._sink is not None and self._sink.dialect is not SQLITE:
+            self._sink.check_writable()
 
     def open_generations(self) -> t.List[Generation]:
         return [] if self._sink is None else self._sink.open_generations()
