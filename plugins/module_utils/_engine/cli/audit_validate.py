@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--trail-start",
         metavar="TIME",
         type=time_argument,
-        help="the trail, or its validation, was enabled or started again at this time: its first digest refers to no other",
+        help="when the trail or its log file validation was enabled or started again: its first digest refers to no other",
     )
     parser.add_argument("--archives", action="store_true", help="validate the archives in the stores of the job instead of the bucket")
     add_store(parser, "validate the archives in this store")

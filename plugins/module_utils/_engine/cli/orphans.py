@@ -136,7 +136,7 @@ def _remove_archives(options: argparse.Namespace) -> int:
     document = _stores_of(options)
     rows = [row for row in _rows(options) if row["orphan"] == "job" and row["stores"]]
     if not rows:
-        hint = "'log-archive orphans' lists them. Of a store or a name that a job no longer has, add it to the job again"
+        hint = "'log-archive orphans' lists them. If a job no longer has the store or the name, add it to the job again"
         raise ConfigError("no store has archives of such an orphan", options.job, hint)
     record = remove_archives(rows[0], document, [options.store] if options.store else [], progress_of(options), options.dry_run)
     return _report(options, record)

@@ -96,7 +96,7 @@ def remove_all(run: Context, reason: str) -> None:
             plan = pruning.everything(store, reason, run.now, pruning.Scope(run.host, run.job), known)
             if plan.lost:
                 text = "the store does not list %d archive(s) that the catalog records, so none was removed: %s"
-                hint = "Name a job with a store '%s' in the place where they are" % name
+                hint = "Name a job with a store '%s' that has them" % name
                 raise StoreError(text % (len(plan.lost), some(sorted(plan.lost))), store.location(), hint)
             _carry_out(run, store, plan, reason)
 
