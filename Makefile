@@ -100,7 +100,7 @@ host: ## Install the command log-archive in a virtualenv: make host PREFIX=/opt/
 	    *[[:space:]]*) printf "#!/bin/sh\n'''exec' \"%s\" -IXutf8 \"\$$0\" \"\$$@\"\n' '''\n" "$$python" ;; \
 	    *) printf '#!%s -IXutf8\n' "$$python" ;; \
 	    esac >"$$command.new" && \
-	    printf 'from log_archive.cli.main import end_with_main\n\nend_with_main()\n' >>"$$command.new" && \
+	    printf 'from log_archive.cli.launch import launch\n\nlaunch()\n' >>"$$command.new" && \
 	    chmod 755 "$$command.new" && mv "$$command.new" "$$command" && "$$command" --version
 
 build: $(B)/dist/.stamp ## Build the collection's tarball in build/dist

@@ -29,9 +29,9 @@ import sys
 # The folder of the version, not the link to it: a run in progress keeps its version when another one is installed.
 sys.path.insert(0, os.path.dirname(os.path.realpath({package!r})))
 
-from log_archive.cli.main import end_with_main
+from log_archive.cli.launch import launch
 
-end_with_main()
+launch()
 """
 PROBE = "import sys; print(sys.implementation.cache_tag if sys.version_info >= (3, 9) else 'old')"
 

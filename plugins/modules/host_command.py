@@ -106,7 +106,7 @@ MANUAL = "import sys; sys.path.insert(0, sys.argv[1]); from log_archive.cli.main
 
 def _shipped() -> None:
     """Never called. Ansible ships the modules that import statements name: with these imports it ships the whole engine."""
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main  # noqa: F401
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import launch  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cloud import export, queries, reconcile  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import document  # noqa: F401
     from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources import zips  # noqa: F401

@@ -15,7 +15,7 @@ import typing as t
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_CONFIG, EXIT_DONE, EXIT_PARTLY
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.lists import first
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.report import MOST_PROBLEMS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.recap import MOST_PROBLEMS
 
 Row = t.Dict[str, t.Any]
 

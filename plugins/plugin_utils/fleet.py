@@ -16,22 +16,23 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import adopted, report as texts
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.fleet_page import render
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.fleet_rows import Host
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.recap import MOST_PROBLEMS, recap as recap_of
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, errors as errors_of_result, rows as rows_of_result
 
 TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
     # A job that could not start has no objects.
-    "adopt": lambda rows: "\n".join(adopted.text(row) if "adopted" in row else texts.recap(complete(row)) for row in rows),
+    "adopt": lambda rows: "\n".join(adopted.text(row) if "adopted" in row else recap_of(complete(row)) for row in rows),
     "doctor": lambda rows: texts.checks(rows, all=False),
-    "prune": lambda rows: "\n".join(texts.recap(complete(row), kept=False) for row in rows),
-    "sync": lambda rows: "\n".join(texts.recap(complete(row)) for row in rows),
+    "prune": lambda rows: "\n".join(recap_of(complete(row), kept=False) for row in rows),
+    "sync": lambda rows: "\n".join(recap_of(complete(row)) for row in rows),
     "verify": texts.verified,
 }
 """What the command prints for people, by the name of the command: only what matters."""
 VERBOSE_TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
     **TEXT_OF,
     "doctor": texts.checks,
-    "prune": lambda rows: "\n".join(texts.recap(complete(row)) for row in rows),
+    "prune": lambda rows: "\n".join(recap_of(complete(row)) for row in rows),
 }
 """The same with everything."""
 
@@ -159,7 +160,7 @@ def warnings_of(hosts: t.Iterable[Host]) -> t.List[str]:
     found = []
     for host in hosts:
         for row in host.rows:
-            warnings = first(row.get("warnings", []), texts.MOST_PROBLEMS)
+            warnings = first(row.get("warnings", []), MOST_PROBLEMS)
             found += ["%s: warning: %s: %s" % (host.name, row["job"], warning.replace("\n", "\n  ")) for warning in warnings]
     return found
 

@@ -19,9 +19,9 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, %r)
-from log_archive.cli.main import end_with_main
+from log_archive.cli.launch import launch
 
-end_with_main()
+launch()
 """
 
 

@@ -154,12 +154,12 @@ def _stores_of(options: argparse.Namespace) -> JobDocument:
 
 
 def _report(options: argparse.Namespace, record: RunRecord) -> int:
-    from ..tell import report
+    from ..tell.recap import recap
 
     if options.json:
         output.print_json([record])
     else:
-        (output.print_error if record["errors"] else output.print_text)(report.recap(record))
+        (output.print_error if record["errors"] else output.print_text)(recap(record))
     return record["exit_code"]
 
 

@@ -188,9 +188,9 @@ def _row_of_error(path: str, error: LogArchiveError) -> t.Dict[str, t.Any]:
 
 
 def _print_record(record: RunRecord) -> None:
-    from ..tell import report
+    from ..tell.recap import recap
 
-    (output.print_error if record["errors"] else output.print_text)(report.recap(record))
+    (output.print_error if record["errors"] else output.print_text)(recap(record))
 
 
 def _decline(_name: str, _location: str, _size: int) -> bool:

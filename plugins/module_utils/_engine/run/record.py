@@ -9,13 +9,13 @@ from ..base import hints as t
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTEGRITY, EXIT_PARTLY, LogArchiveError, typed
 from ..base.texts import line
 from ..base.units import format_utc
-from ..state.events import EventLog
 from ..state.runs import blank_record
 
 if t.TYPE_CHECKING:
     from datetime import datetime
 
     from ..state.entry import Entry
+    from ..state.events import EventLog
     from ..state.record import ArchiveRecord, RunRecord, SpoolRecord, StepRecord
 
 
@@ -26,8 +26,11 @@ class Recorder:
         self.record: RunRecord = blank_record(job, host)
         self.record["check"] = check
         self.record["started"] = format_utc(started)
-        self._events = EventLog(None if check else log, job, host)
-        self._silent = EventLog(None, job, host)
+        self._events: t.Optional[EventLog] = None
+        if log is not None and not check:
+            from ..state.events import EventLog
+
+            self._events = EventLog(log, job, host)
         self._step = "start"
         self._error_codes: t.List[int] = []
 
@@ -41,10 +44,12 @@ class Recorder:
 
     def event(self, event: str, **fields: t.Any) -> None:
         """Log an event. A log that cannot be written is an error of this run, and does not stop it."""
+        if self._events is None:
+            return
         try:
             self._events.write(event, **fields)
         except LogArchiveError as error:
-            self._events = self._silent
+            self._events = None
             self.fail(error)
 
     def warn(self, text: str) -> None:

@@ -9,7 +9,7 @@ import typing as t
 
 from ..base.texts import line, lines
 from ..base.units import format_size
-from . import report
+from .recap import recap
 
 if t.TYPE_CHECKING:
     from ..state.record import AdoptedRecord, AdoptedRow
@@ -41,7 +41,7 @@ def text(record: AdoptedRecord) -> str:
     if found["own"] or found["elsewhere"]:
         left = "           left alone: %d object(s) of this software, %d in folders that the template does not name"
         rows.append(left % (found["own"], found["elsewhere"]))
-    return "%s\n%s" % (report.recap(record), lines(rows))
+    return "%s\n%s" % (recap(record), lines(rows))
 
 
 def _name(row: AdoptedRow) -> str:

@@ -10,6 +10,7 @@ import typing as t
 from ..base.lists import MOST_ROWS, first
 from ..base.texts import line
 from . import report, summary
+from .recap import recap
 from .texts import cut
 
 if t.TYPE_CHECKING:
@@ -26,7 +27,7 @@ def render(title: str, records: t.Sequence[RunRecord]) -> str:
         parts += [line("%-10s%s" % fact) for fact in summary.facts(records[0])]
         steps = [(state, *cells) for state, cells in summary.steps(records[0])]
         parts += ["", report.table(("STATE", *_upper(summary.STEPS_HEAD)), steps)] if steps else []
-        parts += ["", report.recap(records[0])]
+        parts += ["", recap(records[0])]
     else:
         runs = [(state, *cells) for state, cells in summary.runs(records)]
         parts += [report.table(("STATE", *_upper(summary.RUNS_HEAD)), runs), ""]

@@ -11,8 +11,8 @@ from ..base.levels import VERIFICATION_LEVELS
 from ..base.lists import MOST_ROWS, REST, first
 from ..base.texts import line, printable
 from ..base.units import format_duration, format_size
+from .recap import MOST_PROBLEMS
 from .records import has_failed, state_of
-from .report import MOST_PROBLEMS
 from .texts import problem
 
 if t.TYPE_CHECKING:

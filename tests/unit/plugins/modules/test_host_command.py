@@ -128,7 +128,7 @@ def test_an_installation_that_fails_leaves_the_former_at_work(host: _installatio
 
 def test_a_run_that_is_under_way_keeps_its_version(host: _installation.Installation) -> None:
     install(host)
-    head = launcher(host).partition("from log_archive.cli.main")[0]
+    head = launcher(host).partition("from log_archive.cli.launch")[0]
     code = head + "import log_archive\nprint('ready', flush=True)\ninput()\nfrom log_archive.stores import sftp\nprint(sftp.__file__)\n"
     with subprocess.Popen([sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdin is not None and run.stdout is not None

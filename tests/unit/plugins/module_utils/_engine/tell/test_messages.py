@@ -10,8 +10,8 @@ import html.parser
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import plain
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.messages import Message
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.recap import MOST_PROBLEMS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.report import MOST_PROBLEMS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.summary import subject
 from hypothesis import given, strategies as st
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto.keyring import KeyInfo
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.recap import recap as recap_of
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
 
 
 def test_a_recap_of_a_job_that_could_not_begin():
     recap = {"job": "x", "exit_code": 2, "outcome": "failed", "errors": ["why"]}
-    assert report.recap(complete(recap)) == "x: failed\n  ERROR    why"
+    assert recap_of(complete(recap)) == "x: failed\n  ERROR    why"
 
 
 def test_a_recap_has_failures_first_and_shows_any_name():
@@ -29,7 +30,7 @@ def test_a_recap_has_failures_first_and_shows_any_name():
         "skipped": [{"path": "/a\nb\udcff", "reason": "a pipe"}] * 12,
         "spool": {"archives": 1, "bytes": 10},
     }
-    lines = report.recap(complete(recap)).splitlines()
+    lines = recap_of(complete(recap)).splitlines()
     assert lines[1:3] == ["  ERROR    bad", "  warning  odd"]
     assert "           -- s: down" in lines
     assert any("1 removed" in line and "3 kept" in line for line in lines)
@@ -41,10 +42,10 @@ def test_the_error_of_a_store_is_shown_once():
     pending = {"state": "pending", "error": "s3://b: down. Check it"}
     archive = {"state": "spooled", "name": "a", "size": 10, "source_bytes": 20, "stores": {"s": pending}}
     recap = {"job": "x", "errors": ["store s: s3://b: down. Check it"], "archives": [archive, archive]}
-    text = report.recap(complete(recap))
+    text = recap_of(complete(recap))
     assert text.count("down") == 1 and text.count("-- s: pending") == 2
     declined = {**archive, "stores": {"s": {"state": "pending", "error": "not confirmed"}}}
-    assert "-- s: not confirmed" in report.recap(complete({**recap, "archives": [declined]}))
+    assert "-- s: not confirmed" in recap_of(complete({**recap, "archives": [declined]}))
 
 
 def test_tables_are_as_wide_as_their_widest_cell():
@@ -57,8 +58,8 @@ def test_the_plan_of_a_dry_run_may_leave_out_what_stays():
     plan = [{"action": action, "key": key, "time": "", "reason": "why"} for action, key in (("remove", "old"), ("keep", "new"))]
     pruned = {"removed": ["old"], "failed": {}, "bytes_freed": 5, "kept": 1, "plan": plan}
     record = complete({"job": "x", "check": True, "errors": [], "pruned": {"s": pruned}})
-    assert [line.split() for line in report.recap(record).splitlines()[-2:]] == [["remove", "old", "(why)"], ["keep", "new", "(why)"]]
-    short = report.recap(record, kept=False)
+    assert [line.split() for line in recap_of(record).splitlines()[-2:]] == [["remove", "old", "(why)"], ["keep", "new", "(why)"]]
+    short = recap_of(record, kept=False)
     assert "remove old" in short and "1 removed (5 B), 1 kept" in short and "keep " not in short
 
 
