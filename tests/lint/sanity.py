@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run 'ansible-test sanity --venv' on an installed collection: ``sanity.py COLLECTION_FOLDER HOME [ARGUMENT...]``.
+"""Run 'ansible-test sanity' in virtualenvs on an installed collection: ``sanity.py COLLECTION_FOLDER HOME [ARGUMENT...]``.
 
 ansible-test downloads a bootstrap script for pip from its own server, which many networks do not let through. Here pip comes from
 the package index that pip is set up for, as everything else. HOME is a folder that ansible-test gets as its home, for its caches.
@@ -76,13 +76,16 @@ def main() -> int:
     shutil.rmtree(programs, ignore_errors=True)
     programs.mkdir()
     found = candidates()
-    # The oldest Python that hosts may have, the controller's, the newest: each costs a virtualenv, and those in between show nothing new.
-    for version in {OLDEST, sys.version_info[:2], max(found)} & set(found):
+    # The oldest Python that hosts may have and the newest: those in between show nothing new, and to import every file takes long.
+    targets = sorted({OLDEST, max(found)} & set(found))
+    for version in {*targets, sys.version_info[:2]} & set(found):
         paths = found[version]
         (programs / ("python%d.%d" % version)).symlink_to(os.path.realpath(paths[0]))
     path = [os.path.dirname(sys.executable), str(programs)]
     path += [name for name in os.environ["PATH"].split(os.pathsep) if os.path.basename(name) != "shims"]
-    command = [sys.executable, os.path.join(os.path.dirname(sys.executable), "ansible-test"), "sanity", "--venv", *sys.argv[3:]]
+    command = [sys.executable, os.path.join(os.path.dirname(sys.executable), "ansible-test"), "sanity"]
+    command += ["--controller", "origin:python=venv/%d.%d" % sys.version_info[:2]]
+    command += [option for version in targets for option in ("--target-python", "%d.%d" % version)] + sys.argv[3:]
     with tempfile.TemporaryDirectory() as folder:
         # Below a git checkout ansible-test looks at what git tracks only, and an installed collection is not tracked.
         copy = shutil.copytree(collection, os.path.join(folder, "ansible_collections", "infra_ops", "log_archive"))
