@@ -26,30 +26,37 @@ def names() -> t.List[str]:
     return sorted(path.name for path in TARGETS.iterdir() if path.is_dir() and not path.name.startswith("setup_"))
 
 
-def run(
-    target: str, folder: t.Union[str, os.PathLike[str]], variables: t.Mapping[str, t.Any], settings: t.Optional[t.Mapping[str, str]] = None
-) -> subprocess.CompletedProcess[str]:
-    """Run one target with these variables; ``folder`` is for temporary files, ``settings`` are more variables of the environment."""
+def prepare(target: str, folder: t.Union[str, os.PathLike[str]], variables: t.Mapping[str, t.Any]) -> t.List[str]:
+    """The command that runs one target with these variables; what it reads is in ``folder``."""
     folder = pathlib.Path(folder).resolve()
     playbook = folder / "target.yml"
     # The implicit localhost, so that modules run with this interpreter.
     playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "roles": [target]}]), encoding="utf-8")
     given = folder / "variables.json"
     given.write_text(json.dumps(dict(variables)), encoding="utf-8")
-    collections = os.environ.get("LOG_ARCHIVE_COLLECTIONS", str(CHECKOUT / "build" / "collections"))
-    command = [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), str(playbook), "--extra-vars", "@%s" % given]
-    own = {
-        "ANSIBLE_COLLECTIONS_PATH": collections,
+    return [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), str(playbook), "--extra-vars", "@%s" % given]
+
+
+def environment(folder: t.Union[str, os.PathLike[str]]) -> t.Dict[str, str]:
+    """The variables with which targets run; ``folder`` is for temporary files."""
+    return {
+        "ANSIBLE_COLLECTIONS_PATH": os.environ.get("LOG_ARCHIVE_COLLECTIONS", str(CHECKOUT / "build" / "collections")),
         "ANSIBLE_ROLES_PATH": str(TARGETS),
         "ANSIBLE_LOCALHOST_WARNING": "0",
-        "ANSIBLE_LOCAL_TEMP": str(folder / "ansible"),
+        "ANSIBLE_LOCAL_TEMP": os.path.join(folder, "ansible"),
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_PIPELINING": "1",
         "TMPDIR": str(folder),
     }
+
+
+def run(
+    target: str, folder: t.Union[str, os.PathLike[str]], variables: t.Mapping[str, t.Any], settings: t.Optional[t.Mapping[str, str]] = None
+) -> subprocess.CompletedProcess[str]:
+    """Run one target with these variables; ``folder`` is for temporary files, ``settings`` are more variables of the environment."""
     return subprocess.run(
-        command,
-        env=dict(os.environ, **(settings or {}), **own),
+        prepare(target, folder, variables),
+        env=dict(os.environ, **(settings or {}), **environment(folder)),
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -20,6 +20,7 @@ import typing as t
 import lab
 import pytest
 from lab import quick_ansible
+from lab.quick_ansible.warm import WarmAnsible
 from rigs.command import install, program
 from rigs.recipients import identity_file
 
@@ -33,9 +34,10 @@ PROGRAM = pathlib.Path(sys.executable).with_name("ansible-playbook")
 class LocalFleet:
     """Hosts that are folders on this machine. Runs playbooks on them."""
 
-    def __init__(self, folder: pathlib.Path, collections: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, collections: pathlib.Path, ansible: WarmAnsible) -> None:
         self.folder = folder
         self.collections = collections
+        self._ansible = ansible
         self.hosts: t.Dict[str, t.Dict[str, t.Any]] = {}
         engine = collections / "ansible_collections/infra_ops/log_archive/plugins/module_utils/_engine"
         self.command = install(folder, engine=engine)
@@ -73,22 +75,14 @@ class LocalFleet:
         inventory = self.folder / "inventory.json"
         servers: t.Dict[str, t.Any] = {"archive_server": {"hosts": {}}}
         inventory.write_text(json.dumps({"all": {"hosts": self.hosts, "vars": variables, "children": servers}}))
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        environment.update(
-            quick_ansible.environment(),
-            ANSIBLE_HOME=str(self.folder / "ansible"),
-            ANSIBLE_COLLECTIONS_PATH=str(self.collections),
-            ANSIBLE_NOCOLOR="1",
-            ANSIBLE_PIPELINING="1",
+        return [str(PROGRAM), "--inventory", str(inventory), "infra_ops.log_archive." + playbook, *arguments], dict(
+            self._ansible.environment
         )
-        return [str(PROGRAM), "--inventory", str(inventory), "infra_ops.log_archive." + playbook, *arguments], environment
 
     def play(self, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a playbook without a terminal."""
-        command, environment = self.call(playbook, *arguments)
-        return subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=self.folder
-        )
+        command, _environment = self.call(playbook, *arguments)
+        return self._ansible.run(command, str(self.folder))
 
     def answered(self, answer: t.Optional[str], playbook: str, *arguments: str) -> t.Tuple[int, str]:
         """Run a playbook on a terminal and answer its question, or with None type yes and no Enter; returns its status and the output."""
@@ -132,9 +126,26 @@ class LocalFleet:
         return sorted(path.name for path in (self.folder / host / "store").rglob("*.fernet"))
 
 
+@pytest.fixture(scope="session")
+def ansible(collections_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[WarmAnsible]:
+    """Runs playbooks; all fleets of the session use it."""
+    home = tmp_path_factory.mktemp("ansible")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment.update(
+        quick_ansible.environment(),
+        ANSIBLE_HOME=str(home),
+        ANSIBLE_COLLECTIONS_PATH=str(collections_path),
+        ANSIBLE_NOCOLOR="1",
+        ANSIBLE_PIPELINING="1",
+    )
+    warm = WarmAnsible([], environment, home / "warm-ansible.log")
+    yield warm
+    warm.close()
+
+
 @pytest.fixture
-def local_fleet(tmp_path: pathlib.Path, collections_path: pathlib.Path) -> LocalFleet:
-    return LocalFleet(tmp_path, collections_path)
+def local_fleet(tmp_path: pathlib.Path, collections_path: pathlib.Path, ansible: WarmAnsible) -> LocalFleet:
+    return LocalFleet(tmp_path, collections_path, ansible)
 
 
 def states(output: str) -> t.Dict[str, t.Dict[str, int]]:

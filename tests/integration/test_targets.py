@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import pathlib
 import typing as t
 import uuid
@@ -16,6 +17,7 @@ import lab
 import pytest
 from lab import quick_ansible
 from lab.https import https_server
+from lab.quick_ansible.warm import WarmAnsible
 
 _spec = importlib.util.spec_from_file_location("integration_run", pathlib.Path(__file__).with_name("run.py"))
 assert _spec is not None and _spec.loader is not None
@@ -25,17 +27,32 @@ _spec.loader.exec_module(runner)
 NEED_SERVERS = ("web_dump", "archive_stores")
 
 
-def passes(target: str, folder: pathlib.Path, variables: t.Mapping[str, t.Any]) -> None:
-    result = runner.run(target, folder, variables, quick_ansible.environment())
-    assert result.returncode == 0, result.stdout
+@pytest.fixture(scope="module")
+def ansible(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[WarmAnsible]:
+    """Runs the targets of this module."""
+    folder = tmp_path_factory.mktemp("targets")
+    warm = WarmAnsible([], dict(os.environ, **quick_ansible.environment(), **runner.environment(folder)), folder / "warm-ansible.log")
+    yield warm
+    warm.close()
+
+
+@pytest.fixture
+def passes(ansible: WarmAnsible, tmp_path: pathlib.Path) -> t.Callable[..., None]:
+    """Call with a target and its variables."""
+
+    def run(target: str, **variables: t.Any) -> None:
+        result = ansible.run(runner.prepare(target, tmp_path, variables), str(tmp_path))
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    return run
 
 
 @pytest.mark.parametrize("target", [name for name in runner.names() if name not in NEED_SERVERS])
-def test_target(target: str, tmp_path: pathlib.Path) -> None:
-    passes(target, tmp_path, {})
+def test_target(target: str, passes: t.Callable[..., None]) -> None:
+    passes(target)
 
 
-def test_web_dump(tmp_path: pathlib.Path) -> None:
+def test_web_dump(tmp_path: pathlib.Path, passes: t.Callable[..., None]) -> None:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("dump.sql", b"insert;\n" * 1000)
@@ -52,10 +69,10 @@ def test_web_dump(tmp_path: pathlib.Path) -> None:
             "user": "dump",
             "password": "secret",
         }
-        passes("web_dump", tmp_path, {"web": web})
+        passes("web_dump", web=web)
 
 
-def test_target_on_s3(tmp_path: pathlib.Path, swift: lab.S3Server, bucket: str) -> None:
+def test_target_on_s3(passes: t.Callable[..., None], swift: lab.S3Server, bucket: str) -> None:
     store = {
         "type": "s3",
         "bucket": bucket,
@@ -66,10 +83,10 @@ def test_target_on_s3(tmp_path: pathlib.Path, swift: lab.S3Server, bucket: str) 
         "secret_access_key": swift.secret_key,
         "addressing_style": "path",
     }
-    passes("archive_stores", tmp_path, {"store": store})
+    passes("archive_stores", store=store)
 
 
-def test_target_on_sftp(tmp_path: pathlib.Path, openssh: lab.SftpServer) -> None:
+def test_target_on_sftp(passes: t.Callable[..., None], openssh: lab.SftpServer) -> None:
     store = {
         "type": "sftp",
         "host": openssh.host,
@@ -79,4 +96,4 @@ def test_target_on_sftp(tmp_path: pathlib.Path, openssh: lab.SftpServer) -> None
         "private_key_file": openssh.private_key_file,
         "host_key": openssh.host_key,
     }
-    passes("archive_stores", tmp_path, {"store": store})
+    passes("archive_stores", store=store)
