@@ -34,13 +34,11 @@ PROGRAM = pathlib.Path(sys.executable).with_name("ansible-playbook")
 class LocalFleet:
     """Hosts that are folders on this machine. Runs playbooks on them."""
 
-    def __init__(self, folder: pathlib.Path, collections: pathlib.Path, ansible: WarmAnsible) -> None:
+    def __init__(self, folder: pathlib.Path, command: pathlib.Path, ansible: WarmAnsible) -> None:
         self.folder = folder
-        self.collections = collections
+        self.command = command
         self._ansible = ansible
         self.hosts: t.Dict[str, t.Dict[str, t.Any]] = {}
-        engine = collections / "ansible_collections/infra_ops/log_archive/plugins/module_utils/_engine"
-        self.command = install(folder, engine=engine)
         (folder / "logs").mkdir()
         for hour in range(3):
             (folder / "logs" / ("syslog.20240112.%02d" % hour)).write_text("a line of hour %d\n" % hour)
@@ -143,9 +141,16 @@ def ansible(collections_path: pathlib.Path, tmp_path_factory: pytest.TempPathFac
     warm.close()
 
 
+@pytest.fixture(scope="session")
+def installed_command(collections_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The command of all hosts, which no test changes."""
+    engine = collections_path / "ansible_collections/infra_ops/log_archive/plugins/module_utils/_engine"
+    return install(tmp_path_factory.mktemp("command"), engine=engine)
+
+
 @pytest.fixture
-def local_fleet(tmp_path: pathlib.Path, collections_path: pathlib.Path, ansible: WarmAnsible) -> LocalFleet:
-    return LocalFleet(tmp_path, collections_path, ansible)
+def local_fleet(tmp_path: pathlib.Path, installed_command: pathlib.Path, ansible: WarmAnsible) -> LocalFleet:
+    return LocalFleet(tmp_path, installed_command, ansible)
 
 
 def states(output: str) -> t.Dict[str, t.Dict[str, int]]:
@@ -475,7 +480,7 @@ def test_orphans_are_adopted_and_archives_of_others_are_removed_from_their_store
 def other_version(fleet: LocalFleet, host: str, version: str, changes: t.Mapping[str, t.Tuple[str, str]]) -> None:
     """Give a host the command of another version: the engine with a few lines changed. changes: by file, a text and what replaces it."""
     library = fleet.folder / version / "lib"
-    shutil.copytree(fleet.folder / "lib", library, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(fleet.command.parent / "lib", library, ignore=shutil.ignore_patterns("__pycache__"))
     for name, (old, new) in {"__init__.py": ('__version__ = "', '__version__ = "%s" or "' % version), **changes}.items():
         path = library / "log_archive" / name
         text = path.read_text(encoding="utf-8")

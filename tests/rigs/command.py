@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import compileall
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import typing as t
 
@@ -33,7 +33,7 @@ def program(python: t.Union[str, os.PathLike[str]], library: t.Union[str, os.Pat
 def install(folder: pathlib.Path, python: t.Union[str, os.PathLike[str]] = sys.executable, engine: pathlib.Path = ENGINE) -> pathlib.Path:
     """Copy the engine to ``folder/lib``, compile it, write the program ``folder/log-archive``; return the program's path."""
     shutil.copytree(engine, folder / "lib" / "log_archive", ignore=shutil.ignore_patterns("__pycache__"))
-    compileall.compile_dir(folder / "lib", quiet=1)
+    subprocess.run([python, "-m", "compileall", "-q", folder / "lib"], check=True)
     path = folder / "log-archive"
     path.write_text(program(python, folder / "lib"), encoding="utf-8")
     path.chmod(0o755)
