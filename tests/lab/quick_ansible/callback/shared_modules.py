@@ -10,6 +10,8 @@ worker processes share it, too.
 Python compiles all sources of a packed module in each task, which takes longer than most modules run. Here the package has the compiled
 files beside the sources. An interpreter of another version ignores them.
 
+Modules have most of the files that they import in common. Here each file is parsed for its imports, and compiled, once in a session.
+
 Ansible forks a worker process for each task on each host, and each one would import the plugins of its task. Here they are imported before.
 """
 
