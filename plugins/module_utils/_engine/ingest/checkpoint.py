@@ -85,11 +85,20 @@ GAP_KINDS = {
 }
 
 
+class Staged(t.NamedTuple):
+    """Rows of a table that are in the staging table of a schema. See ``sinks.staging``."""
+
+    table: str
+    schema: str
+    rows: int
+
+
 class Batch(t.NamedTuple):
     """What one transaction stores: rows, rejected lines and gaps, and the generation with its new position.
 
     before: the offset that the sink must have, -1 if the generation is new to it. rows: by the name of the table; each begins with the
     line's offset, then the values of the table's columns. sums: what the sink adds to its hourly tables, if it has found that already.
+    staged: rows that are with the sink already.
     """
 
     before: int
@@ -98,6 +107,7 @@ class Batch(t.NamedTuple):
     rejected: t.Sequence[Rejected] = ()
     gaps: t.Sequence[Gap] = ()
     sums: t.Optional[t.Sequence[t.Any]] = None
+    staged: t.Sequence[Staged] = ()
 
 
 Note = t.Tuple[Batch, t.Callable[[Generation], t.Any]]

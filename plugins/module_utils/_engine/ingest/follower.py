@@ -308,6 +308,10 @@ class SinkLog:
         """The search server refused so many documents, which were stored as rejected lines."""
         self._log.write("rejected", sink=self._sink, lines=documents, reason="document")
 
+    def helper_failed(self, reason: str) -> None:
+        """The process that helps to parse a backlog failed. Its lines are parsed without it, which takes longer."""
+        self._log.write("helper_failed", sink=self._sink, reason=reason)
+
 
 @contextlib.contextmanager
 def _locked(document: StreamDocument) -> t.Iterator[None]:

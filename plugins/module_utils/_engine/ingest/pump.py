@@ -15,13 +15,12 @@ import threading
 import time
 import typing as t
 
-from ..base.units import parse_size
 from .checkpoint import Rejected
-from .records.parser import LineParser
+from .reading import Reader, is_full
 from .sinks.base import RowRefusedError, nothing
+from .sinks.helper import HelperError
 from .sinks.opening import open_sink
 from .source import has_sightings, owner_of, source_of
-from .tail.lines import Limits
 from .tail.sightings import Sightings
 
 if t.TYPE_CHECKING:
@@ -30,8 +29,6 @@ if t.TYPE_CHECKING:
     from .sinks.base import Sink, SinkError
     from .source import Read, Source
 
-LINES, SIZE = 5000, 4 << 20
-"""Lines and bytes of a batch at most."""
 PAUSE = 0.2
 """Seconds between two looks that may find more without a new line."""
 SWITCH = 0.0002
@@ -46,7 +43,7 @@ class Counts:
 
     def add(self, batch: Batch) -> None:
         """Count a batch that is stored."""
-        rows = sum(map(len, batch.rows.values()))
+        rows = sum(map(len, batch.rows.values())) + sum(staged.rows for staged in batch.staged)
         self.rows += rows
         self.rejected += len(batch.rejected)
         self.lines += rows + len(batch.rejected)
@@ -63,6 +60,9 @@ class Observer(t.Protocol):
 
     def refused(self, documents: int) -> None:
         """The search server refused so many documents, which were stored as rejected lines."""
+
+    def helper_failed(self, reason: str) -> None:
+        """The process that helps to parse a backlog failed. Its lines are parsed without it, which takes longer."""
 
 
 class _Ahead(threading.Thread):
@@ -108,11 +108,9 @@ class Pump:
         self._observer = observer
         self._open_sink = open_sink
         self._problems: t.Dict[str, str] = {}
-        self._parser = LineParser(document, check)
-        self._max_line = parse_size(document["parse"]["max_line"])
+        self._reader = Reader(document, check)
         self._sink: t.Optional[Sink] = None
         self._tracker: t.Optional[Source] = None
-        self._limit = LINES
         self._refused = 0
         self._ahead: t.Optional[_Ahead] = None
         self._sightings: t.Optional[Sightings] = None
@@ -161,6 +159,7 @@ class Pump:
         if self._ahead is not None:
             self._ahead.join()
             self._ahead = None
+        self._reader.close()
         if self._tracker is not None:
             self._problems = self._tracker.problems
             self._tracker.close()
@@ -211,41 +210,45 @@ class Pump:
     def step(self) -> bool:
         """Store one batch; False if there is nothing to read now. Raises SinkError; then call ``close``."""
         ahead, self._ahead = self._ahead, None
-        found = self._read() if ahead is None else ahead.result()
+        try:
+            found = self._read() if ahead is None else ahead.result()
+        except HelperError as error:
+            if self._observer is not None:
+                self._observer.helper_failed(str(error))
+            self._reader.fail()
+            self.close()
+            self.look()
+            return True
         if found is None:
             return False
         reading, batch = found
         # With more to come, read and parse it while the database stores this. If it does not, all of that is forgotten.
-        is_full = len(reading.piece.lines) >= LINES and batch.before >= 0
+        goes_on = is_full(reading)
         try:
-            if is_full:
+            if goes_on:
                 self._moved(reading, batch.generation)
                 self._store(batch, self._read_ahead)
                 return True
             generation = self._store(batch)
         except RowRefusedError as error:
             # The batch has a row that the database refuses: find it by halves.
-            if self._limit > 1:
-                self._limit //= 2
-                if is_full:
+            if self._reader.limit > 1:
+                self._reader.limit //= 2
+                if goes_on:
                     self.close()
                     self.look()
                 return True
             generation = self._store(self._without_rows(reading, batch, error))
         else:
-            self._limit = min(LINES, self._limit * 2)
+            self._reader.widen()
         self._moved(reading, generation)
         return True
 
     def _read(self) -> t.Optional[t.Tuple[Read, Batch]]:
         """Read lines and parse them; None if there is nothing to read now."""
-        if self._tracker is None:
+        if self._tracker is None or self._sink is None:
             raise AssertionError("look first")
-        reading = self._tracker.read(Limits(self._limit, SIZE, self._max_line))
-        if reading is None:
-            return None
-        batch = self._parsed(reading)
-        return reading, batch if self._sink is None else self._sink.prepare_batch(batch)
+        return self._reader.read(self._tracker, self._sink)
 
     def _read_ahead(self) -> None:
         # The thread that stores needs Python only for moments. By default it waits for 5 ms each time, because the other one is parsing.
@@ -268,21 +271,10 @@ class Pump:
             self._observer.stored(batch)
         return generation
 
-    def _parsed(self, reading: Read) -> Batch:
-        """The batch with the rows of its lines."""
-        sealed = self._parser.sealed
-        self._parser.begin(reading.first_line)
-        rows, refused = self._parser.parse_lines(reading.piece.lines)
-        rejected = [
-            Rejected(long.offset, long.length, "too_long", "%d bytes" % long.length, sealed(long.beginning)) for long in reading.piece.long
-        ]
-        rejected += [Rejected(offset, len(line), error.reason, error.detail, sealed(line)) for (offset, line), error in refused]
-        return reading.batch._replace(rows=rows, rejected=rejected)
-
     def _without_rows(self, reading: Read, batch: Batch, error: RowRefusedError) -> Batch:
         """The batch of a single line as a rejected line."""
         if not reading.piece.lines:
             raise error
         offset, line = reading.piece.lines[0]
-        rejected = Rejected(offset, len(line), "database", error.message, self._parser.sealed(line))
-        return batch._replace(rows={}, rejected=[rejected])
+        rejected = Rejected(offset, len(line), "database", error.message, self._reader.parser.sealed(line))
+        return batch._replace(rows={}, staged=(), rejected=[rejected])

@@ -50,6 +50,10 @@ class Source(t.Protocol):
     def is_waiting(self) -> bool:
         """Whether the next looks may find more, without a new line."""
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that can be read now; 0 if that is not known."""
+
     def scan(self) -> None:
         """Look at what is there."""
 

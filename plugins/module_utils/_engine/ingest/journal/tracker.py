@@ -96,6 +96,11 @@ class JournalTracker:
         moves = self._anchor is not None or (self._done and self._horizon is not None)
         return moves or self._missed > 0 or self._unsettled or bool(self.positions.over())
 
+    @property
+    def backlog(self) -> int:
+        """The journal does not know it."""
+        return 0
+
     def close(self) -> None:
         """End the program that reads."""
         if self._reading is not None:

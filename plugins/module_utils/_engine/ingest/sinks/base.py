@@ -12,7 +12,9 @@ from abc import ABC, abstractmethod
 from ...base.errors import DiskFullError, LogArchiveError
 
 if t.TYPE_CHECKING:
+    from ...config.stream_document import StreamDocument
     from ..checkpoint import Batch, Generation, Rejected
+    from .helper import Helper
 
 
 class SinkError(LogArchiveError):
@@ -127,6 +129,10 @@ class Sink(ABC):
         Another thread may call this while the sink commits the batch before.
         """
         return batch
+
+    def helper(self, document: StreamDocument) -> t.Optional[Helper]:
+        """A new process that parses lines for this sink; None if it can use none. Raises HelperError."""
+        return None
 
     @abstractmethod
     def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:

@@ -35,7 +35,7 @@ from .trial import NothingToKeep, statements_without_rows
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
-    from ..checkpoint import Batch, Generation
+    from ..checkpoint import Batch, Generation, Staged
     from ..records.tables import Rows
     from .schema import ControlTable
     from .sums import Sums
@@ -221,6 +221,8 @@ class SqlSink(SqlDriver):
             meanwhile()
             for name, rows in batch.rows.items():
                 self._store_rows(name, generation.id, generation.public_id, rows)
+            for staged in batch.staged:
+                self._store_staged(staged)
             if batch.before < 0 and self.has_sums:
                 self._change(self._insert(SUMMED.name, ("generation",)), (generation.id,))
             self._add_sums(generation.id, batch.rows, batch.sums)
@@ -245,8 +247,15 @@ class SqlSink(SqlDriver):
             # This transaction has the position already, so it is not another process.
             if self._mapping is not None:
                 raise RowRefusedError("a row of %s has the same key" % self._mapping.table, self.name) from error
-            hint = "Rows and positions belong together: restore both from the same backup, or empty all tables"
-            raise SinkError("%s has rows at a position that was not read yet" % table, self.name, hint) from error
+            raise self._ahead_of_position(table) from error
+
+    def _ahead_of_position(self, table: str) -> SinkError:
+        hint = "Rows and positions belong together: restore both from the same backup, or empty all tables"
+        return SinkError("%s has rows at a position that was not read yet" % table, self.name, hint)
+
+    def _store_staged(self, staged: Staged) -> None:
+        """Store rows that are in a staging table."""
+        raise AssertionError("this sink has none")
 
     def _add_sums(self, generation: int, rows: t.Mapping[str, Rows], sums: t.Optional[Sums] = None) -> None:
         """Add rows to the hourly tables. sums: what they add, if that is known."""

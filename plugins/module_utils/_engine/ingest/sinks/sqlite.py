@@ -6,32 +6,28 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import sqlite3
 import typing as t
 
 from ...base.beneath import guarded_parent
 from ...state.database import is_full, transaction
-from ..records.tables import Columns, columns_of
-from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError
+from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError, nothing
+from .inserts import inserts
 from .schema import SQLITE
-from .sql import SqlSink
+from .sql import FEW, SqlSink
+from .staging import Staging
 from .sums import on_conflict
 
 if t.TYPE_CHECKING:
-    from ...config.stream_document import SinkOptions
+    from ...config.stream_document import SinkOptions, StreamDocument
+    from ..checkpoint import Batch, Generation, Staged
     from ..records.tables import Rows, Table
+    from .helper import Helper
     from .schema import ControlTable
 
 TIMEOUT = 30
 """Seconds to wait for another writer."""
-VARIABLES = 32766 if sqlite3.sqlite_version_info >= (3, 32) else 999
-"""Values of a statement."""
-SIZES = (1, 8, 64, 512)
-"""Rows of a statement."""
-NOTHING = 0.5
-"""A value that no row has: the values of rows are texts and whole numbers, and those of the other tables have no NULL."""
 
 
 class SqliteSink(SqlSink):
@@ -42,11 +38,13 @@ class SqliteSink(SqlSink):
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         self._path = t.cast(str, options["path"])
         super().__init__(options, stream, host, tables, self._path)
+        self._staging = Staging(self._columns)
+        self._helpers: t.Optional[Staging] = None
         try:
             # Create the file first, so that it and SQLite's -wal and -shm are private from the start.
             with guarded_parent(self._path) as (folder, name):
                 os.close(os.open(name, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder))
-            self._connection = sqlite3.connect(self._path, timeout=TIMEOUT, isolation_level=None)
+            self._connection = sqlite3.connect(self._path, timeout=TIMEOUT, isolation_level=None, uri=True)
         except (OSError, sqlite3.Error) as error:
             raise self._failed(error) from error
         try:
@@ -61,6 +59,8 @@ class SqliteSink(SqlSink):
 
     def close(self) -> None:
         self._connection.close()
+        self._staging.close()
+        self._forget_helper()
 
     def _existing_tables(self) -> t.Set[str]:
         return {row[0] for row in self._query("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -78,12 +78,77 @@ class SqliteSink(SqlSink):
             raise self._failed(error) from error
 
     def _prepared(self, table: str, columns: t.Sequence[str], rows: Rows) -> t.Any:
-        return list(inserts(table, columns, rows))
+        return None
+
+    def prepare_batch(self, batch: Batch) -> Batch:
+        batch = super().prepare_batch(batch)
+        if not self._stages or not batch.generation.id:
+            return batch
+        rows, staged, turn = {}, [], self._staging.turn()
+        for name, given in batch.rows.items():
+            filled = self._stage(turn, name, batch.generation.id, given)
+            if filled is None:
+                rows[name] = given
+            else:
+                staged.append(filled)
+        return batch._replace(rows=rows, staged=staged)
+
+    @property
+    def _stages(self) -> bool:
+        """Whether rows go to the tables of the profile."""
+        return self._mapping is None and bool(self.tables)
+
+    def _stage(self, turn: int, table: str, generation: int, rows: Rows) -> t.Optional[Staged]:
+        """Put rows into a staging table, if they are many and SQLite can hold their values."""
+        if len(rows) < FEW:
+            return None
+        try:
+            return self._staging.fill(turn, table, generation, rows)
+        except (OverflowError, UnicodeEncodeError, sqlite3.DataError):
+            # The transaction of the batch meets this value, too, and reports it.
+            return None
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def helper(self, document: StreamDocument) -> t.Optional[Helper]:
+        import tempfile
+
+        from .helper import Helper, HelperError
+
+        if not self._stages:
+            return None
+        try:
+            folder = tempfile.mkdtemp(prefix="log-archive-")
+        except OSError as error:
+            raise HelperError("it has no folder for its files: %s" % error.strerror) from error
+        self._forget_helper()
+        self._helpers = Staging(self._columns, [os.path.join(folder, name) for name in ("0", "1")])
+        return Helper(document, self._helpers, self.has_sums)
+
+    def _forget_helper(self) -> None:
+        if self._helpers is not None:
+            self._helpers.remove()
+            self._helpers = None
+
+    def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
+        try:
+            for staging in (self._staging, self._helpers):
+                if staging is not None and any(each.schema in staging.schemas for each in batch.staged):
+                    staging.attach(self._connection)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        return super().commit(batch, meanwhile)
+
+    def _store_staged(self, staged: Staged) -> None:
+        names = ", ".join(self._columns[staged.table])
+        try:
+            self._change("INSERT INTO main.%s (%s) SELECT %s FROM %s.%s" % (staged.table, names, names, staged.schema, staged.table))
+        except ConflictError as error:
+            raise self._ahead_of_position(staged.table) from error
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
         if rows:
-            prepared = rows.prepared if isinstance(rows, Columns) else None
-            for statement, values in prepared or inserts(table, columns, rows):
+            for statement, values in inserts(table, columns, rows):
                 self._change(statement, values)
 
     def _execute_rows(self, statement: str, rows: t.Iterable[t.Sequence[t.Any]]) -> None:
@@ -103,7 +168,8 @@ class SqliteSink(SqlSink):
             raise self._failed(error) from error
 
     def _transaction(self) -> t.ContextManager[None]:
-        return transaction(self._connection, self._query)
+        # IMMEDIATE would also lock the staging tables, which are being filled for the next batch.
+        return transaction(self._connection, self._query, "BEGIN" if self._staging.is_attached else "BEGIN IMMEDIATE")
 
     def _failed(self, error: Exception) -> Exception:
         text = str(error)
@@ -123,46 +189,3 @@ class SqliteSink(SqlSink):
         if isinstance(error, OSError):
             return SinkError("the database cannot be opened: %s" % error.strerror, self.name)
         return SinkError("the database cannot be used (%s)" % text, self.name)
-
-
-def inserts(table: str, columns: t.Sequence[str], rows: Rows, end: str = "") -> t.Iterator[t.Tuple[str, t.List[t.Any]]]:
-    """INSERTs of rows, each with its values. end: of each statement.
-
-    While SQLite executes a statement, another thread can use Python. So a statement inserts many rows. The number of rows is one of a few,
-    so that SQLite compiles each statement once; the last one is padded with zeros, which its LIMIT leaves out.
-
-    Python's sqlite3 takes longer for a NULL than for all the rest of a row: so a column that is NULL in all rows is left out, and elsewhere
-    ``NOTHING`` stands for NULL. A value that all rows have in a column is bound once.
-    """
-    names, shown, fixed, given = [], [], [], []
-    for name, column in zip(columns, columns_of(rows)):
-        first = column[0]
-        # To look at the last one first takes a fraction of the time.
-        same = first == column[-1] and column.count(first) == len(column)
-        if same and first is None:
-            continue
-        names.append(name)
-        if same:
-            fixed.append(first)
-            shown.append("?")
-        else:
-            # A column with neither 0 nor "" is found in a fraction of the time that a search takes.
-            empty = not all(column) and None in column
-            given.append([NOTHING if value is None else value for value in column] if empty else column)
-            shown.append(("NULLIF(column%d, %r)" if empty else "column%d") % ((len(given), NOTHING) if empty else len(given)))
-    if not given:
-        # The rows are the same. A statement needs a column nevertheless.
-        names = names or [columns[0]]
-        given, fixed = [[value] * len(rows) for value in fixed or [None]], []
-        shown = ["column%d" % number for number, _name in enumerate(names, 1)]
-    values, width = list(itertools.chain.from_iterable(zip(*given))), len(given)
-    head = "INSERT INTO %s (%s) SELECT %s FROM (VALUES " % (table, ", ".join(names), ", ".join(shown))
-    row = "(%s)" % ", ".join("?" * width)
-    sizes = [size for size in SIZES if len(fixed) + size * width < VARIABLES]
-    left = len(rows)
-    while left:
-        size = next((size for size in sizes if size >= left), sizes[-1])
-        taken, start = min(size, left), (len(rows) - left) * width
-        padding = [0] * ((size - taken) * width)
-        yield head + ", ".join([row] * size) + ") LIMIT ?" + end, [*fixed, *values[start : start + taken * width], *padding, taken]
-        left -= taken

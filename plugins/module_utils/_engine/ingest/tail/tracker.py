@@ -94,6 +94,11 @@ class Tracker:
         """Whether the next scans may find more: a generation has no file."""
         return bool(self.orphans.generations())
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that are not read yet."""
+        return sum(file.unread for file in self.files.values() if file.state == READING)
+
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def scan(self) -> None:

@@ -16,7 +16,7 @@ import typing as t
 import hypothesis.strategies as st
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import pump
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import reading
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.tracker import LINGER
 from hypothesis import HealthCheck, settings
@@ -25,7 +25,7 @@ from rigs.examples import examples
 from rigs.source import PARSE, Source, stored
 from rigs.sums import assert_sums_are_those_of_the_rows
 
-LINES = pump.LINES
+LINES = reading.LINES
 
 
 class Following(RuleBasedStateMachine):
@@ -48,7 +48,7 @@ class Following(RuleBasedStateMachine):
     @initialize(lines=st.sampled_from([1, 3, LINES]))
     def limit_batches(self, lines: int) -> None:
         """With full batches the follower reads ahead."""
-        pump.LINES = lines
+        reading.LINES = lines
         self.pump.close()
         self.pump = self.new_pump()
         self.look()
@@ -146,7 +146,7 @@ class Following(RuleBasedStateMachine):
             with contextlib.closing(sqlite3.connect(self.database)) as connection:
                 assert_sums_are_those_of_the_rows(connection.execute)
         finally:
-            pump.LINES = LINES
+            reading.LINES = LINES
             self.pump.close()
             shutil.rmtree(self.folder)
 
@@ -162,7 +162,7 @@ TestFollowing.settings = settings(
 
 
 def test_a_line_that_is_lost_after_its_twin_was_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump, "LINES", 1)
+    monkeypatch.setattr(reading, "LINES", 1)
     following = Following()
     following.write(1, 0, True)
     following.follow(1)
@@ -173,7 +173,7 @@ def test_a_line_that_is_lost_after_its_twin_was_stored(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("how", ["copytruncate", "truncate", "rename", "compress"])
 def test_a_look_drops_what_was_read_ahead(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    monkeypatch.setattr(pump, "LINES", 1)
+    monkeypatch.setattr(reading, "LINES", 1)
     following = Following()
     following.write(8, 0, False)
     # Full batches, so that another one is read already when the log is rotated.

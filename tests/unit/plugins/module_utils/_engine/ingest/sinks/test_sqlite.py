@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import Batch, Gap, Generation, Place, Rejected
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base, schema, sql, sqlite
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base, inserts, schema, sql
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sql import print_schema
 from hypothesis import given
@@ -166,12 +166,12 @@ def test_statements_of_many_rows_store_the_same_values(rows, variables: int, ali
     names = ["place", "number", "word", "bytes"][alike:]
     kept = [rows[0]] * len(rows) if alike else [(number, *row) for number, row in enumerate(rows, 1)]
     with pytest.MonkeyPatch.context() as patch, contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        patch.setattr(sqlite, "VARIABLES", variables)
-        patch.setattr(sqlite, "SIZES", (1, 2, 8, 512))
+        patch.setattr(inserts, "VARIABLES", variables)
+        patch.setattr(inserts, "SIZES", (1, 2, 8, 512))
         for table in ("plain", "many"):
             connection.execute("CREATE TABLE %s (place INTEGER PRIMARY KEY, number INTEGER, word TEXT, bytes BLOB)" % table)
         connection.executemany("INSERT INTO plain (%s) VALUES (%s)" % (", ".join(names), ", ".join("?" * len(names))), kept)
-        for statement, values in sqlite.inserts("many", names, kept):
+        for statement, values in inserts.inserts("many", names, kept):
             assert len(values) <= variables
             connection.execute(statement, values)
         typed = "SELECT *, TYPEOF(number), TYPEOF(word), TYPEOF(bytes) FROM %s ORDER BY place"
@@ -188,3 +188,35 @@ def test_a_value_that_sqlite_cannot_take_is_refused_in_any_row(wanted, sink, val
     assert select(wanted, "SELECT COUNT(*) FROM sftpgo_transfer") == [(0,)]
     assert sink.open_generations() == [first]
     assert_sums_are_those_of_the_rows(sink.select)
+
+
+def test_a_batch_is_staged_while_the_one_before_is_stored(wanted, sink) -> None:
+    """Not even the lock of a transaction that was never prepared before keeps the staging tables."""
+    count = sql.FEW
+    generation = sink.commit(batch(wanted, NEW, -1))
+    batches = [
+        batch(
+            wanted,
+            generation._replace(offset=100 + (number + 1) * count),
+            100 + number * count,
+            *range(number * count, (number + 1) * count),
+        )
+        for number in range(4)
+    ]
+    staged = [sink.prepare_batch(batches[0])]
+    for each in batches[1:]:
+        sink.commit(staged[-1], lambda following=each: staged.append(sink.prepare_batch(following)))
+    sink.commit(staged[-1])
+    assert [(each.rows, [part.rows for part in each.staged]) for each in staged] == [({}, [count])] * 4
+    assert select(wanted, "SELECT line_offset FROM sftpgo_transfer ORDER BY line_offset") == [(number,) for number in range(4 * count)]
+    assert_sums_are_those_of_the_rows(sink.select)
+
+
+def test_a_staged_row_at_a_position_that_has_one_is_an_error(wanted, sink) -> None:
+    generation = sink.commit(batch(wanted, NEW, -1))
+    sink._change("INSERT INTO sftpgo_transfer (generation, line_offset, time_utc, time_text) VALUES (?, 5, '', '')", (generation.id,))
+    staged = sink.prepare_batch(batch(wanted, generation._replace(offset=200), 100, *range(sql.FEW)))
+    with pytest.raises(base.SinkError, match="has rows at a position that was not read yet"):
+        sink.commit(staged)
+    assert select(wanted, "SELECT COUNT(*) FROM sftpgo_transfer") == [(1,)]
+    assert sink.open_generations() == [generation]
