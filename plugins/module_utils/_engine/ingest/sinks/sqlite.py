@@ -169,7 +169,8 @@ class SqliteSink(SqlSink):
 
     def _transaction(self) -> t.ContextManager[None]:
         # IMMEDIATE would also lock the staging tables, which are being filled for the next batch.
-        return transaction(self._connection, self._query, "BEGIN" if self._staging.is_attached else "BEGIN IMMEDIATE")
+        is_attached = self._staging.is_attached or (self._helpers is not None and self._helpers.is_attached)
+        return transaction(self._connection, self._query, "BEGIN" if is_attached else "BEGIN IMMEDIATE")
 
     def _failed(self, error: Exception) -> Exception:
         text = str(error)
