@@ -75,6 +75,10 @@ class SqlDriver(Sink):
     def _execute_rows(self, statement: str, rows: Rows) -> None:
         """Execute a statement once for each of a few rows."""
 
+    def _store_staged(self, staged: Staged) -> None:
+        """Store rows that are in a staging table."""
+        raise AssertionError("this sink has none")
+
     @abstractmethod
     def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
         """Execute the INSERT of a generation; returns its id. Raises ConflictError if it exists already."""
@@ -247,15 +251,7 @@ class SqlSink(SqlDriver):
             # This transaction has the position already, so it is not another process.
             if self._mapping is not None:
                 raise RowRefusedError("a row of %s has the same key" % self._mapping.table, self.name) from error
-            raise self._ahead_of_position(table) from error
-
-    def _ahead_of_position(self, table: str) -> SinkError:
-        hint = "Rows and positions belong together: restore both from the same backup, or empty all tables"
-        return SinkError("%s has rows at a position that was not read yet" % table, self.name, hint)
-
-    def _store_staged(self, staged: Staged) -> None:
-        """Store rows that are in a staging table."""
-        raise AssertionError("this sink has none")
+            raise rows_ahead(table, self.name) from error
 
     def _add_sums(self, generation: int, rows: t.Mapping[str, Rows], sums: t.Optional[Sums] = None) -> None:
         """Add rows to the hourly tables. sums: what they add, if that is known."""
@@ -348,6 +344,12 @@ class SqlSink(SqlDriver):
         figures = "COUNT(*), COALESCE(SUM(x.bytes), 0), COALESCE(MAX(x.noticed_at), 0)"
         gaps = self._query("SELECT %s FROM %s x %s" % (figures, GAP.name, join), values)[0]
         return Totals(int(lines), int(rejected), int(gaps[0]), int(gaps[1]), float(gaps[2]))
+
+
+def rows_ahead(table: str, name: str) -> SinkError:
+    """The error of a row that the sink has behind the position. name: of the sink."""
+    hint = "Rows and positions belong together: restore both from the same backup, or empty all tables"
+    return SinkError("%s has rows at a position that was not read yet" % table, name, hint)
 
 
 def _with_generation(generation: int, rows: Rows) -> Columns:

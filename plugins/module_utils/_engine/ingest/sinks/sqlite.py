@@ -15,7 +15,7 @@ from ...state.database import is_full, transaction
 from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError, nothing
 from .inserts import inserts
 from .schema import SQLITE
-from .sql import FEW, SqlSink
+from .sql import FEW, SqlSink, rows_ahead
 from .staging import Staging
 from .sums import on_conflict
 
@@ -144,7 +144,7 @@ class SqliteSink(SqlSink):
         try:
             self._change("INSERT INTO main.%s (%s) SELECT %s FROM %s.%s" % (staged.table, names, names, staged.schema, staged.table))
         except ConflictError as error:
-            raise self._ahead_of_position(staged.table) from error
+            raise rows_ahead(staged.table, self.name) from error
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
         if rows:
