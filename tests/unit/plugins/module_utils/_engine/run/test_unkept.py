@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.lacking import status_of
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.recap import recap
 from rigs.host import NOW, archives_in, at, file_store
 
 pytest.importorskip("cryptography")
@@ -34,7 +34,7 @@ def test_the_first_run_sends_only_what_retention_keeps(host, group):
         " remove them at once (keep_last 2). The logs stay where they are"
     )
     assert planned["warnings"] == record["warnings"] == [warning]
-    assert "  warning  %s" % warning in report.recap(record)
+    assert "  warning  %s" % warning in recap(record)
     # No store has ever had them, so they are not deleted.
     assert [path.exists() for path in paths] == [True, True, True, False, False]
     assert planned["sources_deleted"] == record["sources_deleted"] == [str(path) for path in paths[3:]]
