@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import typing as t
 
 import pytest
 from lab import quick_ansible
+from lab.processes import wait_until
 from lab.quick_ansible.warm import WarmAnsible
 
 PROGRAM = pathlib.Path(sys.executable).with_name("ansible-playbook")
@@ -52,3 +55,28 @@ def test_shared_parts_and_a_warm_process_change_nothing(collections_path: pathli
         warm.close()
     assert [(run.returncode, run.stdout, run.stderr) for run in runs] == 2 * [(expected.returncode, expected.stdout, expected.stderr)]
     assert (tmp_path / "warm.log").read_text(encoding="utf-8") == ""
+
+
+def test_the_playbook_of_a_process_that_is_killed_is_killed_too(collections_path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    if not PROGRAM.exists():
+        pytest.skip("no ansible-playbook beside %s" % sys.executable)
+    started = tmp_path / "started"
+    wait = {"name": "Wait", "ansible.builtin.command": {"cmd": "sh -c 'echo $$ >%s; exec sleep 600'" % started}}
+    play = {"name": "Play", "hosts": "localhost", "gather_facts": False, "tasks": [wait]}
+    (tmp_path / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment.update(ANSIBLE_COLLECTIONS_PATH=str(collections_path), ANSIBLE_HOME=str(tmp_path / "home"))
+    warm = WarmAnsible([], environment, tmp_path / "warm.log")
+    try:
+        argv = [str(PROGRAM), "play.yml"]
+        asking = multiprocessing.get_context("fork").Process(target=warm.run, args=(argv, str(tmp_path)))
+        asking.start()
+        task = wait_until(lambda: started.exists() and started.read_text(encoding="ascii").strip(), "the playbook runs its task")
+        asking.kill()
+        asking.join()
+        os.kill(int(task), signal.SIGKILL)
+        assert warm.run([str(PROGRAM), "--syntax-check", "play.yml"], str(tmp_path)).returncode == 0
+        children = pathlib.Path("/proc/%d/task/%d/children" % (warm.pid, warm.pid))
+        wait_until(lambda: not children.read_text(encoding="ascii").split(), "the playbook has ended")
+    finally:
+        warm.close()

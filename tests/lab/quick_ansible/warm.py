@@ -10,6 +10,7 @@ imports: no playbook, inventory or host of another run is in it.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import json
 import os
@@ -56,6 +57,11 @@ class WarmAnsible:
                 stderr=log,
             )
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def run(self, argv: t.Sequence[str], cwd: str, timeout: t.Optional[float] = None) -> subprocess.CompletedProcess[str]:
         """Run ansible-playbook, without input, and return it with its output as text."""
         reader, writer = os.pipe()
@@ -100,8 +106,12 @@ class WarmAnsible:
 
 
 def serve(channel: socket.socket) -> t.Optional[t.Tuple[t.Dict[str, t.Any], t.List[int]]]:
-    """Fork for each request. Returns in each copy, with the request and the descriptors of its input and output; else at the end, None."""
+    """Fork for each request. Returns in each copy, with the request and the descriptors of its input and output; else at the end, None.
+
+    A copy is killed if the process that asked for it ends, as a test may kill it together with its playbook.
+    """
     running: t.Dict[int, t.Tuple[int, int]] = {}
+    asked: t.Dict[int, int] = {}
     waits = select.poll()
     waits.register(channel, select.POLLIN)
     while True:
@@ -118,17 +128,31 @@ def serve(channel: socket.socket) -> t.Optional[t.Tuple[t.Dict[str, t.Any], t.Li
                     return json.loads(request), streams
                 for each in streams:
                     os.close(each)
-                os.write(status, pid.to_bytes(8, "big", signed=True))
+                os.setpgid(pid, pid)
+                _answer(status, pid)
                 process = os.pidfd_open(pid)
                 running[process] = (pid, status)
+                asked[status] = pid
                 waits.register(process, select.POLLIN)
-            else:
+                waits.register(status, 0)  # The end of its reader is reported in any case.
+            elif ready in asked:
+                waits.unregister(ready)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(asked.pop(ready), signal.SIGKILL)
+            elif ready in running:
                 pid, status = running.pop(ready)
                 waits.unregister(ready)
                 os.close(ready)
-                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-                os.write(status, code.to_bytes(8, "big", signed=True))
+                if asked.pop(status, None) is not None:
+                    waits.unregister(status)
+                _answer(status, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
                 os.close(status)
+
+
+def _answer(status: int, number: int) -> None:
+    """Send a number to the process that asked, unless it has ended."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(status, number.to_bytes(8, "big", signed=True))
 
 
 def _received(channel: socket.socket) -> t.Tuple[bytes, t.List[int], int, t.Any]:
