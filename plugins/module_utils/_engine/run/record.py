@@ -15,7 +15,6 @@ if t.TYPE_CHECKING:
     from datetime import datetime
 
     from ..state.entry import Entry
-    from ..state.events import EventLog
     from ..state.record import ArchiveRecord, RunRecord, SpoolRecord, StepRecord
 
 
