@@ -20,11 +20,13 @@ if t.TYPE_CHECKING:
 else:
 
     class _Tuple(tuple):
-        """The methods of all named tuples. _fields: their names, in order; _field_defaults: the values of the last of them."""
+        """The methods of all named tuples. _fields: their names, in order; _field_defaults: the values of the last of them, and
+        _last: these values alone."""
 
         __slots__ = ()
         _fields = ()
         _field_defaults = {}
+        _last = ()
 
         def __new__(cls, /, *values, **named):
             if named or len(values) != len(cls._fields):
@@ -34,18 +36,24 @@ else:
         @classmethod
         def _complete(cls, values, named):
             """All values in the order of the fields."""
-            given = dict(zip(cls._fields, values))
-            found = {**cls._field_defaults, **given, **named}
-            if len(values) > len(cls._fields) or given.keys() & named.keys() or found.keys() != set(cls._fields):
-                raise TypeError("%s needs each of %s once" % (cls.__name__, ", ".join(cls._fields)))
-            return [found[name] for name in cls._fields]
+            missing = len(cls._fields) - len(values)
+            if not named and 0 < missing <= len(cls._last):
+                return values + cls._last[-missing:]
+            left = cls._fields[len(values) :]
+            if missing > 0 and named.keys() <= set(left):
+                try:
+                    return (*values, *[named[name] if name in named else cls._field_defaults[name] for name in left])
+                except KeyError:
+                    pass
+            raise TypeError("%s needs each of %s once" % (cls.__name__, ", ".join(cls._fields)))
 
         @classmethod
         def _make(cls, values):
             return cls(*values)
 
         def _replace(self, /, **named):
-            return type(self)(**{**self._asdict(), **named})
+            values = [named.pop(name) if name in named else value for name, value in zip(self._fields, self)]
+            return type(self)(*values, **named)
 
         def _asdict(self):
             return dict(zip(self._fields, self))
@@ -61,9 +69,9 @@ else:
             if not bases:
                 return super().__new__(cls, name, bases, namespace)
             fields = tuple(namespace["__annotations__"])
-            namespace["_field_defaults"] = {field: namespace[field] for field in fields if field in namespace}
+            namespace["_field_defaults"] = defaults = {field: namespace[field] for field in fields if field in namespace}
             namespace.update((field, collections._tuplegetter(index, "")) for index, field in enumerate(fields))
-            namespace.update(__slots__=(), __match_args__=fields, _fields=fields)
+            namespace.update(__slots__=(), __match_args__=fields, _fields=fields, _last=tuple(defaults.values()))
             return type(name, (_Tuple,), namespace)
 
     class NamedTuple(metaclass=_Maker):

@@ -12,6 +12,7 @@ import typing as t
 from datetime import datetime, timedelta, timezone
 
 from ..archive.naming import MANIFEST_SUFFIX, manifest_key, original_of
+from ..base import collector
 from ..base.periods import compile_pattern
 from ..base.units import format_size, format_utc, parse_utc
 from ..stores.base import Outcome, Store
@@ -94,12 +95,14 @@ class Pruned(t.NamedTuple):
     bytes_kept: int = 0
 
 
+@collector.paused()
 def plan(store: Store, policy: Policy, now: datetime, scope: Scope = EVERYTHING, known: Known = NOTHING_KNOWN) -> Pruning:
     """Plan the pruning of a store or a part of it; nothing is changed. now: aware. Raises StoreError, ConfigError."""
     held = inventory.read(store, scope.host, scope.job, known.starts, known.trust, scope.was, known.starts)
     items = _items(held.archives, known.awaited, scope) + _recorded_items(_recorded(held), scope, known)
-    keys = {item.key for item in items}
-    items += [item for item in known.coming if item.key not in keys]
+    if known.coming:
+        keys = {item.key for item in items}
+        items += [item for item in known.coming if item.key not in keys]
     items += _other_tools_items(store, held, scope)
     planned = _measured(store, _plan_periods(items, policy, now), held.unlisted)
     kept = sum(not item.expected for item, _reasons in planned.keep)
@@ -205,6 +208,7 @@ def _result(batch: t.Sequence[retention.Item], archives: Outcome, manifests: Out
     return Pruned([item.key for item in gone], sum(item.size for item in gone) - kept, failed, kept)
 
 
+@collector.paused()
 def rows(plan: retention.Plan) -> t.List[PlanRow]:
     """A plan as rows: first the archives to remove, then those to keep."""
     found: t.List[PlanRow] = []
@@ -227,7 +231,7 @@ def _plan_periods(items: t.Iterable[retention.Item], policy: Policy, now: dateti
     for item in ordered:
         periods.setdefault((item.host, item.job, item.time), []).append(item)
     members = {of[0].key: of for of in periods.values()}
-    planned = retention.plan([_representative(of) for of in periods.values()], policy, now)
+    planned = retention.plan([of[0] if len(of) == 1 else _representative(of) for of in periods.values()], policy, now)
     remove = [(item, reason) for first, reason in planned.remove for item in members[first.key]]
     return planned._replace(
         keep=[(item, reasons) for first, reasons in planned.keep for item in members[first.key]],
@@ -244,8 +248,6 @@ def _are_alone(ordered: t.Sequence[retention.Item]) -> bool:
 
 
 def _representative(period: t.Sequence[retention.Item]) -> retention.Item:
-    if len(period) == 1:
-        return period[0]
     protected = next((item.protected for item in period if item.protected), None)
     return period[0]._replace(protected=protected, expected=all(item.expected for item in period))
 
@@ -266,6 +268,7 @@ def _recorded_items(archives: t.Iterable[t.Tuple[str, int]], scope: Scope, known
             job,
             size,
             waiting_for(known.awaited[key]) if key in known.awaited else None,
+            False,
         )
         for key, size in archives
     ]

@@ -24,12 +24,11 @@ from __future__ import annotations
 import bisect
 import datetime
 import functools
-import gc
 import itertools
 import operator
 from collections.abc import Sequence
 
-from ..base import hints as t
+from ..base import collector, hints as t
 from ..base.errors import ConfigError
 from ..base.named_tuple import NamedTuple
 from .policy import UNLIMITED, Duration, Policy, keeps_nothing
@@ -82,23 +81,13 @@ class Plan(NamedTuple):
     bytes_freed: int
 
 
+@collector.paused()
 def plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Plan:
     """Decide for each item whether it is kept; nothing is removed here.
 
     Items are grouped by (host, job); the order of the input does not matter. Raises ConfigError if the policy
     keeps nothing, a time has no zone, or a key occurs twice (an archive counted twice would weaken the guards).
     """
-    # This code creates no cycles, but with a million results the garbage collector would scan all of them again and again.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        return _plan(items, policy, now)
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _plan(items: t.Iterable[Item], policy: Policy, now: datetime.datetime) -> Plan:
     if keeps_nothing(policy):
         raise ConfigError(
             "the retention policy is empty and would remove every archive",

@@ -39,6 +39,8 @@ def test_it_is_as_typings_own():
     for values, named in [((), {}), ((1, 2, 3), {}), ((1,), {"x": 1}), ((1,), {"z": 1})]:
         with pytest.raises(TypeError, match="Point needs each of x, y once"):
             Point(*values, **named)
+    with pytest.raises(TypeError, match="Point needs each of x, y once"):
+        Point(1)._replace(z=1)
 
 
 def test_no_annotation_is_compiled():
