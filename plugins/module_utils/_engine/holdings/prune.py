@@ -227,14 +227,15 @@ def _plan_periods(items: t.Iterable[retention.Item], policy: Policy, now: dateti
     ordered = sorted(items, key=operator.itemgetter(0))
     if _are_alone(ordered):
         return retention.plan(ordered, policy, now)
-    periods: t.Dict[t.Tuple[str, str, datetime], t.List[retention.Item]] = {}
+    # By time, host and job.
+    periods: t.Dict[t.Tuple[t.Any, ...], t.List[retention.Item]] = {}
     for item in ordered:
-        periods.setdefault((item.host, item.job, item.time), []).append(item)
-    members = {of[0].key: of for of in periods.values()}
+        periods.setdefault(item[1:4], []).append(item)
+    members = {of[0].key: of for of in periods.values() if len(of) > 1}
     planned = retention.plan([of[0] if len(of) == 1 else _representative(of) for of in periods.values()], policy, now)
-    remove = [(item, reason) for first, reason in planned.remove for item in members[first.key]]
+    remove = [(item, reason) for first, reason in planned.remove for item in members.get(first.key, (first,))]
     return planned._replace(
-        keep=[(item, reasons) for first, reasons in planned.keep for item in members[first.key]],
+        keep=[(item, reasons) for first, reasons in planned.keep for item in members.get(first.key, (first,))],
         remove=remove,
         bytes_freed=sum(item.size for item, _reason in remove),
     )
