@@ -59,7 +59,7 @@ class Part(t.NamedTuple):
 class Helper:
     """The process, as the one that uses it sees it. staging: its staging tables; the other process makes them, this one attaches them.
 
-    Every method raises HelperError; then call ``close``.
+    Its constructor and every method raise HelperError; after an error of a method, call ``close``.
     """
 
     def __init__(self, document: StreamDocument, staging: Staging, has_sums: bool) -> None:
@@ -78,8 +78,12 @@ class Helper:
             os.set_blocking(pipe, False)
             with contextlib.suppress(OSError):
                 fcntl.fcntl(pipe, SET_PIPE_SIZE, PIPE)
-        self._send((document, staging.tables, staging.paths, has_sums))
         self._is_ready = False
+        try:
+            self._send((document, staging.tables, staging.paths, has_sums))
+        except HelperError:
+            self.close()
+            raise
 
     @property
     def is_ready(self) -> bool:

@@ -457,6 +457,21 @@ def test_a_second_process_ends_with_the_first_one(tmp_path, logs, monkeypatch) -
             helper.close()
 
 
+def test_a_second_process_that_cannot_be_sent_the_document_is_ended(tmp_path, logs, monkeypatch) -> None:
+    started: t.List[t.Any] = []
+
+    def refuse(helper, _message):
+        started.append(helper._process)
+        raise helper_module.HelperError("the pipe is broken")
+
+    monkeypatch.setattr(Helper, "_send", refuse)
+    wanted = document(tmp_path)
+    with contextlib.closing(SqliteSink(wanted["sinks"][0], "sftpgo", "web1", parser.tables_of(wanted))) as sink:
+        with pytest.raises(helper_module.HelperError, match="the pipe is broken"):
+            sink.helper(wanted)
+        assert [process.returncode for process in started] == [-signal.SIGKILL]
+
+
 def test_the_status_of_a_stream(tmp_path, logs) -> None:
     wanted = document(tmp_path, follow={"backups": 2})
     first = status.of(wanted)[0]
