@@ -10,6 +10,7 @@ import errno
 import itertools
 import os
 import stat
+import time
 
 from ..base import hints as t
 from ..base.beneath import open_guarded
@@ -27,6 +28,8 @@ FILE_NAME = "catalog.sqlite"
 SCHEMA_VERSION = 5
 LEAST_ROOM = 1 << 17
 """Bytes that SQLite needs beside a database for the write-ahead log and its index."""
+_PATIENCE = 60
+"""Seconds to wait for another writer."""
 
 _SCHEMA = """
 CREATE TABLE archives (
@@ -192,7 +195,7 @@ class Database:
         except (OSError, sqlite3.Error) as error:
             raise self._failed(error) from error
         if not readonly:
-            self.execute("PRAGMA journal_mode=WAL")
+            self._guarded(lambda: write_ahead(self._connection))
             # Enough for the records of runs: a power failure may lose the last of them. Transactions ask for more.
             self._synchronise("NORMAL")
         self._create_or_check()
@@ -397,6 +400,19 @@ def transaction(connection: sqlite3.Connection, execute: t.Callable[[str], t.Any
         raise
 
 
+def write_ahead(connection: sqlite3.Connection) -> None:
+    """Give the file a write-ahead log. If another process does so at this moment, or creates the schema, SQLite fails without waiting."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(0.01)
+
+
 def is_full(folder: str) -> bool:
     """Whether the file system of the folder lacks the room that SQLite needs: then its errors do not always name the cause."""
     try:
@@ -408,13 +424,13 @@ def is_full(folder: str) -> bool:
 
 def _connected(path: str, readonly: bool) -> sqlite3.Connection:
     if not readonly:
-        return sqlite3.connect(path, timeout=60, isolation_level=None)
-    return sqlite3.connect(_address(path), timeout=60, isolation_level=None, uri=True)
+        return sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+    return sqlite3.connect(_address(path), timeout=_PATIENCE, isolation_level=None, uri=True)
 
 
 def _copied(path: str) -> sqlite3.Connection:
     memory = sqlite3.connect(":memory:", isolation_level=None)
-    with contextlib.closing(sqlite3.connect(_address(path), timeout=60, uri=True)) as file:
+    with contextlib.closing(sqlite3.connect(_address(path), timeout=_PATIENCE, uri=True)) as file:
         file.backup(memory)
     return memory
 

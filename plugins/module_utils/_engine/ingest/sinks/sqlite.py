@@ -11,7 +11,7 @@ import sqlite3
 import typing as t
 
 from ...base.beneath import guarded_parent
-from ...state.database import is_full, transaction
+from ...state.database import is_full, transaction, write_ahead
 from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError, nothing
 from .inserts import inserts
 from .schema import SQLITE
@@ -48,7 +48,7 @@ class SqliteSink(SqlSink):
         except (OSError, sqlite3.Error) as error:
             raise self._failed(error) from error
         try:
-            self._query("PRAGMA journal_mode=WAL")
+            self._write_ahead()
             self._query("PRAGMA synchronous=FULL")
             # The statistics sort all rows of a span by file: with one thread for each core that takes half the time on two of them.
             self._query("PRAGMA threads=%d" % (os.cpu_count() or 1))
@@ -64,6 +64,12 @@ class SqliteSink(SqlSink):
 
     def _existing_tables(self) -> t.Set[str]:
         return {row[0] for row in self._query("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+    def _write_ahead(self) -> None:
+        try:
+            write_ahead(self._connection)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def _query(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[t.Sequence[t.Any]]:
         try:

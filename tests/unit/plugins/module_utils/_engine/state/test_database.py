@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 import stat
+import threading
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
@@ -30,6 +31,20 @@ def test_the_file_is_private_from_the_start(tmp_path):
         catalog.close()
     finally:
         os.umask(old)
+
+
+def test_creation_waits_for_another_process_that_creates_it(tmp_path):
+    """Two jobs begin for the first time in the same second."""
+    other = sqlite3.connect(str(tmp_path / FILE_NAME), isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    ended = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    ended.start()
+    try:
+        with contextlib.closing(Catalog(str(tmp_path))) as catalog:
+            assert catalog.runs.begin("job", 1.0) == 1
+    finally:
+        ended.join()
+        other.close()
 
 
 def test_readonly_reads_the_file_and_copies_it_for_what_is_written(tmp_path, monkeypatch):

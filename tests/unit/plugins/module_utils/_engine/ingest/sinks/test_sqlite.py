@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 
 import hypothesis.strategies as st
 import pytest
@@ -48,6 +49,20 @@ def batch(wanted, generation: Generation, before: int, *offsets: int, **more) ->
 def select(wanted, statement: str) -> list:
     with contextlib.closing(sqlite3.connect(wanted["sinks"][0]["path"])) as connection:
         return connection.execute(statement).fetchall()
+
+
+def test_creation_waits_for_another_process_that_creates_it(wanted) -> None:
+    """Two streams begin for the first time in the same second."""
+    other = sqlite3.connect(wanted["sinks"][0]["path"], isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    ended = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    ended.start()
+    try:
+        with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink:
+            assert sink.open_generations() == []
+    finally:
+        ended.join()
+        other.close()
 
 
 def test_a_new_generation_and_its_next_batch(wanted, sink) -> None:
