@@ -14,7 +14,6 @@ from datetime import datetime, timezone
 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_FAILED
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_utc
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.drill import StoreDrill
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import drill_page
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, errors as errors_of_result, rows as rows_of_result
 
@@ -69,6 +68,8 @@ def result_of(
 
 def _row(document: t.Any, store: str, error: str, code: int) -> Row:
     """A store of which nothing was tried."""
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.drill import StoreDrill
+
     return StoreDrill(str(document["host"]), str(document["name"]), store, "", 0, [], error, code)._asdict()
 
 

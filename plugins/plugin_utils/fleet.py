@@ -14,11 +14,12 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.lists import first
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_duration, format_size
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import adopted, report as texts
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.fleet_page import render
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.fleet_rows import Host
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.recap import MOST_PROBLEMS, recap as recap_of
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.records import complete
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, errors as errors_of_result, rows as rows_of_result
+
+if t.TYPE_CHECKING:
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.fleet_rows import Host
 
 TEXT_OF: t.Dict[str, t.Callable[[t.List[Row]], str]] = {
     # A job that could not start has no objects.
@@ -50,6 +51,8 @@ def hosts_of(results: t.Mapping[str, t.Any]) -> t.List[Host]:
 
 def each_host(results: t.Mapping[str, t.Any]) -> t.Iterator[Host]:
     """The hosts, as they are in ``results``. What one printed is read when its turn comes."""
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.fleet_rows import Host
+
     for name, result in results.items():
         rows = rows_of_result(result)
         errors = [] if rows and all(map(_fine, rows)) else errors_of_result(result)
@@ -245,6 +248,8 @@ def _streams(rows: t.Sequence[t.Tuple[str, Row]]) -> t.List[str]:
 
 def page(results: t.Mapping[str, t.Any]) -> str:
     """The value of the filter fleet_page."""
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.fleet_page import render
+
     return render(each_host(results), datetime.now(timezone.utc))
 
 
