@@ -54,7 +54,6 @@ _raw:
   elements: str
 """
 
-import base64
 import typing as t
 
 from ansible.errors import AnsibleLookupError
@@ -81,10 +80,10 @@ class LookupModule(LookupBase):
             raise AnsibleLookupError("the lookup infra_ops.log_archive.client_id requires keyring or keys, and not both")
         if folder is not None:
             return client_ids.keys_of(folder, self.get_option("month"))
-        try:
-            secrets = [base64.b64decode(str(text).encode("ascii"), altchars=b"-_", validate=True) for text in given]
-        except ValueError:
-            secrets = [b""]
-        if any(len(secret) != 32 for secret in secrets):
-            raise AnsibleLookupError("keys: one of them is not a Fernet key, which is 44 characters of URL-safe base64")
-        return {keyring.key_id(secret): secret for secret in secrets}
+        secrets = {}
+        for text in given:
+            secret = keyring.secret_of(str(text).encode("utf-8", "replace"))
+            if secret is None:
+                raise AnsibleLookupError("keys: one of them is not a Fernet key, which is 44 characters of URL-safe base64")
+            secrets[keyring.key_id(secret)] = secret
+        return secrets

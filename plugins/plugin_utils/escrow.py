@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import shlex
 import stat
@@ -110,8 +109,5 @@ class Escrow:
 
 def _id_of(text: str) -> t.Optional[str]:
     """The id of a key, None if the text is no Fernet key."""
-    try:
-        secret = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
-    except ValueError:
-        return None
-    return keyring.key_id(secret) if len(secret) == 32 else None
+    secret = keyring.secret_of(text.encode("utf-8", "replace"))
+    return None if secret is None else keyring.key_id(secret)

@@ -82,6 +82,11 @@ def key_id(secret: bytes) -> str:
     return hmac.new(secret, b"log-archive key id v1", "sha256").hexdigest()[:16]
 
 
+def secret_of(text: bytes) -> t.Optional[bytes]:
+    """The 32 bytes of a key from its text form; None if the text is no Fernet key."""
+    return base64.urlsafe_b64decode(text) if _KEY_TEXT.fullmatch(text) else None
+
+
 def load_current(folder: str) -> Key:
     """Return the key that encrypts new archives."""
     check_folder(folder)
@@ -144,7 +149,7 @@ def import_key(folder: str, key_text: t.Union[str, bytes], make_current: bool = 
 
     The folder is made if it is missing, as by ``create``.
     """
-    secret = _decode(key_text.encode("utf-8", "replace") if isinstance(key_text, str) else key_text)
+    secret = secret_of((key_text.encode("utf-8", "replace") if isinstance(key_text, str) else key_text).strip())
     if secret is None:
         raise KeyringError(
             "the text to import is not a Fernet key", folder, "A key is 44 characters of URL-safe base64; nothing was imported"
@@ -156,7 +161,7 @@ def import_key(folder: str, key_text: t.Union[str, bytes], make_current: bool = 
         previous = _current_id(folder)
         current = id if make_current else previous
         try:
-            known = _decode(_content(_key_path(folder, id), private=True)) == secret
+            known = secret_of(_content(_key_path(folder, id), private=True).strip()) == secret
         except FileNotFoundError:
             known = False
         if not check:
@@ -185,7 +190,7 @@ def add(folder: str, secret: bytes) -> Key:
 def read_private_key(path: str) -> bytes:
     """The 32 bytes of the key in a file that only root or this user can read."""
     try:
-        secret = _decode(_content(path, private=True))
+        secret = secret_of(_content(path, private=True).strip())
     except FileNotFoundError:
         secret = None
     if secret is None:
@@ -349,14 +354,9 @@ def _content(path: str, private: bool = False) -> bytes:
         raise KeyringError("cannot read the file: %s" % error.strerror, path, who_needs_the_right(error, "read it")) from error
 
 
-def _decode(text: bytes) -> t.Optional[bytes]:
-    text = text.strip()
-    return base64.urlsafe_b64decode(text) if _KEY_TEXT.fullmatch(text) else None
-
-
 def _read_key(folder: str, id: str) -> Key:
     path = _key_path(folder, id)
-    secret = _decode(_content(path, private=True))
+    secret = secret_of(_content(path, private=True).strip())
     if secret is None or key_id(secret) != id:
         why = "does not hold one Fernet key" if secret is None else "holds another key than its name states"
         raise KeyringError(

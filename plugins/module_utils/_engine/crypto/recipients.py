@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 import stat
 import typing as t
 
@@ -30,7 +29,6 @@ _PREFIXES = {AGE: ("age", "age-secret-key-"), HPKE: ("hpke", "hpke-secret-key-")
 _HPKE_INFO = b"log-archive archive key v1\n"
 _KEY_SIZE = 32
 _LARGEST_FILE = 1 << 20
-_KEY_TEXT = re.compile(rb"[A-Za-z0-9_-]{43}=")
 
 
 class Recipient(t.NamedTuple):
@@ -104,7 +102,7 @@ def unwrap(identity: Identity, wrapped: bytes, name: bytes, subject: str) -> byt
     damaged = "the key that is wrapped for %s is damaged, or it belongs to another archive" % identity.recipient
     if identity.type == HPKE:
         try:
-            secret = _key_of(hpke.open_sealed(identity.secret, wrapped, _HPKE_INFO + name))
+            secret = keyring.secret_of(hpke.open_sealed(identity.secret, wrapped, _HPKE_INFO + name))
         except hpke.WrongKeyError:
             raise IntegrityError(damaged, subject) from None
         if secret is None:
@@ -127,7 +125,7 @@ def content(secret: bytes, name: bytes) -> bytes:
 def from_content(opened: bytes, name: bytes, subject: str) -> bytes:
     """The key in what ``content`` made. Raises IntegrityError if it is not a key, or is bound to another name."""
     text, _line_feed, bound = opened.partition(b"\n")
-    secret = _key_of(text)
+    secret = keyring.secret_of(text)
     if secret is None:
         raise IntegrityError("what is wrapped is not a key", subject)
     if bound != name:
@@ -137,10 +135,6 @@ def from_content(opened: bytes, name: bytes, subject: str) -> bytes:
             "Somebody copied it from the manifest of that archive",
         )
     return secret
-
-
-def _key_of(text: bytes) -> t.Optional[bytes]:
-    return base64.urlsafe_b64decode(text) if _KEY_TEXT.fullmatch(text) else None
 
 
 def _pyrage() -> t.Any:
@@ -204,7 +198,7 @@ def read_archive_keys(path: str) -> t.Dict[str, bytes]:
 
 def archive_key(text: bytes, what: str, subject: t.Optional[str] = None) -> t.Dict[str, bytes]:
     """The key of one archive in its text form: {key id: 32 bytes}. Raises IdentityError, which calls it ``what``."""
-    secret = _key_of(text.strip())
+    secret = keyring.secret_of(text.strip())
     if secret is None:
         raise IdentityError("%s is not the key of an archive" % what, subject, "A key is 44 characters of URL-safe base64")
     return {keyring.key_id(secret): secret}
