@@ -25,13 +25,16 @@ from ._engine.base.lists import first
 from ._engine.base.names import HINT, inexact, is_exact
 from ._engine.base.texts import line
 from ._engine.base.units import parse_time
-from ._engine.config.check import normalise_options, normalise_store
+from ._engine.config.check import normalise_options, normalise_store, refuse
 from ._engine.config.option import Option, Spec, without_query
 from ._engine.config.spec import STORE
 
 if t.TYPE_CHECKING:
+    import datetime
+
     from ._engine.config.document import StoreOptions
     from ._engine.holdings import inventory
+    from ._engine.holdings.stock import Holdings
     from ._engine.holdings.trust import Choice, Trust
     from ._engine.stores.base import Store
 
@@ -139,14 +142,26 @@ def openers(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     return {**options, "offline": Offline(recipients.read_identities(identities), together)}
 
 
+def holdings(params: t.Mapping[str, t.Any], job: t.Optional[str]) -> Holdings:
+    """The archives of the option ``host`` and a job, with the stores and keys of the options. Raises ConfigError, IdentityError."""
+    from ._engine.holdings.stock import Holdings
+
+    stores = [store_options(params["store"], "store")]
+    stores += [store_options(store, "fallback_stores[%d]" % number) for number, store in enumerate(params.get("fallback_stores", ()))]
+    return Holdings(stores, params["host"], job, was=params.get("was", ()), **openers(params))
+
+
+def time_of(text: t.Optional[str]) -> t.Optional[datetime.datetime]:
+    """The time of an option, None if it was not given. Raises ConfigError."""
+    return parse_time(text) if text else None
+
+
 def aws_options(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """The options by which AWS is reached, checked. Raises ConfigError."""
     from ._engine.config.aws_spec import AWS, aws_problems
 
     options = given(params, AWS)
-    problems = aws_problems(options)
-    if problems:
-        raise ConfigError("%d mistake%s in the options" % (len(problems), "s" if len(problems) > 1 else ""), problems=problems)
+    refuse(aws_problems(options), "options")
     return options
 
 
@@ -154,7 +169,7 @@ def choice(params: t.Mapping[str, t.Any]) -> Choice:
     """The archives that the options of ``CHOICE`` (and ``latest``, if the module has it) select. Raises ConfigError."""
     from ._engine.holdings.trust import Choice
 
-    start, end = (parse_time(params[name]) if params[name] else None for name in ("start", "end"))
+    start, end = time_of(params["start"]), time_of(params["end"])
     if start is not None and end is not None and start > end:
         raise ConfigError("start is later than end", "%s, %s" % (params["start"], params["end"]), "Exchange them")
     return Choice([unescaped(name) for name in params["names"]], start, end, params.get("latest", False))

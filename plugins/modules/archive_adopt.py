@@ -170,12 +170,12 @@ elsewhere:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, ConfigError, LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.lists import some
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import places
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.adopt import Wanted, adopt, read_keys
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.record import failure
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
     as_given,
@@ -210,9 +210,8 @@ def main() -> None:
         warn(module, record["warnings"])
         if module._diff:
             result["diff"] = difference([], [str(row["key"]) for row in found["objects"] if row["state"] == "adopted"])
-        if record["exit_code"] != EXIT_DONE:
-            error = LogArchiveError("%s (%s)" % (record["outcome"], some(record["errors"], separator="; ")), "job " + record["job"])
-            error.exit_code = record["exit_code"]
+        error = failure(record)
+        if error is not None:
             raise error
 
 

@@ -200,7 +200,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.arch
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_time
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import recipient_problems
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import recipient_problems, refuse
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.encryption_spec import SEALING
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import Source, source_at
@@ -238,9 +238,7 @@ def main() -> None:
         encryption = {"format": envelope.FERNET, **given(module.params, SEALING)}
         if encryption["keyring"] is None and not encryption["recipients"]:
             raise ConfigError("keyring is missing", hint="Set keyring, recipients, or both")
-        problems = list(recipient_problems(encryption["recipients"], "recipients"))
-        if problems:
-            raise ConfigError("%d mistake%s in the options" % (len(problems), "s" if len(problems) > 1 else ""), problems=problems)
+        refuse(list(recipient_problems(encryption["recipients"], "recipients")), "options")
         host, job, suffix = host_name(options["host"]), options["job"], options["suffix"] or envelope.suffix(envelope.FERNET)
         sources = [_source(source) for source in module.params["sources"]]
         fields = {"host": host, "job": job}

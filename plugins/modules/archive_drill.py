@@ -191,14 +191,12 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.staging import temporary_folder
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.stock import Holdings
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import drill
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
     choice,
-    openers,
+    holdings,
     reporting,
-    store_options,
     unescaped,
     warn,
 )
@@ -214,11 +212,9 @@ def main() -> None:
         result["drills"] = []
         if params["sample"] < 1:
             raise ConfigError("sample must be at least 1", str(params["sample"]))
-        store = store_options(params["store"], "store")
-        holdings = Holdings([store], params["host"], params["job"], was=params["was"], **openers(params))
         rows: t.List[drill.StoreDrill] = []
         for row in drill.of_listing(
-            holdings,
+            holdings(params, params["job"]),
             choice(params),
             params["sample"],
             params["seed"] or datetime.datetime.now(datetime.timezone.utc).date().isoformat(),

@@ -203,14 +203,12 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.hold
     failure,
     restore_from_stores,
 )
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.stock import Holdings
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
     choice,
     difference,
-    openers,
+    holdings,
     reporting,
-    store_options,
     unescaped,
     warn,
 )
@@ -229,13 +227,10 @@ def main() -> None:
     with reporting(module) as result:
         if not (params["names"] or params["start"] or params["end"] or params["latest"]):
             raise ConfigError("no archives are selected", hint="Set at least one of names, start, end and latest")
-        stores = [store_options(params["store"], "store")]
-        stores += [store_options(store, "fallback_stores[%d]" % number) for number, store in enumerate(params["fallback_stores"])]
-        holdings = Holdings(stores, params["host"], params["job"], was=params["was"], **openers(params))
         done: t.List[Restored] = []
         result["files"], result["failed_archives"] = [], []
         for restored in restore_from_stores(
-            [holdings],
+            [holdings(params, params["job"])],
             choice(params),
             os.path.abspath(unescaped(params["dest"])),
             params["overwrite"],

@@ -293,15 +293,12 @@ recap:
       sample: []
 """
 
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.lists import some
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import places
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import JOB
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.record import failure
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
     difference,
@@ -311,9 +308,6 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
     warn,
 )
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import JOB_OPTION
-
-if t.TYPE_CHECKING:
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.record import RunRecord
 
 
 def main() -> None:
@@ -328,19 +322,9 @@ def main() -> None:
         if module._diff:
             pruned = [key for store in record["pruned"].values() for key in store["removed"]]
             result["diff"] = difference(sorted(set(pruned)), [archive["key"] for archive in record["archives"]])
-        if record["exit_code"] != EXIT_DONE:
-            raise _failure(record)
-
-
-def _failure(record: RunRecord) -> LogArchiveError:
-    waiting = record["spool"]["archives"]
-    error = LogArchiveError(
-        "%s (%s)" % (record["outcome"], some(record["errors"], separator="; ") or "archives wait for a store"),
-        "job " + record["job"],
-        "%d archive(s) wait in the spool for the next run" % waiting if waiting else None,
-    )
-    error.exit_code = record["exit_code"]
-    return error
+        error = failure(record)
+        if error is not None:
+            raise error
 
 
 if __name__ == "__main__":

@@ -232,14 +232,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.patterns import Wanted
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ArchiveNotFoundError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.search import Found, failure, search_stores
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.stock import Holdings
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.found import rows
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
     choice,
-    openers,
+    holdings,
     reporting,
-    store_options,
     warn,
 )
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._options import CHOICE, FALLBACK_STORES_OPTION, OPENING, STORE_OPTION
@@ -263,13 +261,12 @@ def main() -> None:
     params = module.params
     with reporting(module) as result:
         result.update(lines=[], counts=[], matched=0, archives=0, failed_archives=[])
-        stores = [store_options(params["store"], "store")]
-        stores += [store_options(store, "fallback_stores[%d]" % number) for number, store in enumerate(params["fallback_stores"])]
-        holdings = Holdings(stores, params["host"], params["job"], was=params["was"], **openers(params))
         wanted = Wanted(*(params[name] for name in ("pattern", "fixed", "ignore_case", "context", "count", "max")))
         failed: t.List[Found] = []
         try:
-            for found in search_stores([holdings], choice(params), wanted, module.check_mode, warn=lambda text: warn(module, [text])):
+            for found in search_stores(
+                [holdings(params, params["job"])], choice(params), wanted, module.check_mode, warn=lambda text: warn(module, [text])
+            ):
                 result["matched"] += found.matched
                 result["archives"] += found.member is None and found.error is None
                 for row in t.cast("t.List[t.Dict[str, t.Any]]", rows(found, wanted.only_count)):

@@ -161,9 +161,15 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._cloud_optio
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.audit import reading
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.audit.events import Wanted, check, row_of
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_time
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.aws_spec import AWS
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import argument_spec, aws_options, given, reporting, warn
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
+    argument_spec,
+    aws_options,
+    given,
+    reporting,
+    time_of,
+    warn,
+)
 
 
 def main() -> None:
@@ -193,7 +199,7 @@ def main() -> None:
 
 
 def _wanted(filters: t.Mapping[str, t.Any]) -> Wanted:
-    times = {name: parse_time(filters[name]) if filters[name] else None for name in ("since", "until")}
+    times = {name: time_of(filters[name]) for name in ("since", "until")}
     wanted = Wanted(**{**{name: filters[name] for name in WANTED_EVENTS}, **times})
     check(wanted)
     return wanted

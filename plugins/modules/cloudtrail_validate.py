@@ -289,23 +289,17 @@ report:
 """
 
 import datetime
-import os
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.audit import opening
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.audit.validate import Wanted, failure
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.durable import write_atomically
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_time
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_trail
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.stock import Holdings
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import audit_page
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import audit_page, report_file
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._module import (
     argument_spec,
-    openers,
+    holdings,
     reporting,
-    store_options,
+    time_of,
     unescaped,
     unescaped_paths,
     warn,
@@ -332,34 +326,21 @@ def main() -> None:
         options = normalise_trail(unescaped_paths(params, TRAIL))
         state = None if params["state"] is None else unescaped(params["state"])
         job = opening.Job(params["name"], options, state, module.check_mode, params["offline"])
-        since, until, begin = (parse_time(params[name]) if params[name] else None for name in ("since", "until", "trail_start"))
+        since, until, begin = time_of(params["since"]), time_of(params["until"]), time_of(params["trail_start"])
         wanted = Wanted(datetime.datetime.now(datetime.timezone.utc), since, until, params["trail"], begin)
         if params["store"] is None:
             report = opening.validate_bucket(job, wanted)
         else:
-            report = opening.validate_archives(job, _holdings(params), wanted)
+            report = opening.validate_archives(job, holdings(params, params["name"]), wanted)
         result["report"] = report
         warn(module, report["notes"])
         if params["html"] is not None:
             result["changed"] = True
             if not module.check_mode:
-                _write(os.path.abspath(unescaped(params["html"])), audit_page.render([report]))
+                report_file.write(unescaped(params["html"]), audit_page.render([report]))
         error = failure(report)
         if error is not None:
             raise error
-
-
-def _holdings(params: t.Mapping[str, t.Any]) -> Holdings:
-    stores = [store_options(params["store"], "store")]
-    stores += [store_options(store, "fallback_stores[%d]" % number) for number, store in enumerate(params["fallback_stores"])]
-    return Holdings(stores, params["host"], params["name"], **openers(params))
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        write_atomically(path, text.encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise LogArchiveError("cannot write the report: %s" % error.strerror, path) from error
 
 
 if __name__ == "__main__":

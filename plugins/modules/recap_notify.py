@@ -104,7 +104,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_receiver
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_receiver, refuse
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import NOTIFY
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import notifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.messages import Message
@@ -144,8 +144,7 @@ def _targets(given_targets: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[t.Dict[
             continue
         if target["type"] == "textfile":
             problems.append("notify[%d].type: textfile is available only in a job document" % index)
-    if problems:
-        raise ConfigError("%d mistake%s in the options" % (len(problems), "s" if len(problems) > 1 else ""), problems=problems)
+    refuse(problems, "options")
     return targets
 
 

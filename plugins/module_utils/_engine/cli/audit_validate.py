@@ -61,7 +61,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def validate(options: argparse.Namespace) -> int:
     """Validate the trails of jobs."""
-    from ..tell import audit_page
+    from ..tell import audit_page, report_file
 
     check_range(options)
     reports: t.List[Report] = []
@@ -88,7 +88,7 @@ def validate(options: argparse.Namespace) -> int:
         output.print_text(audit_page.as_text(reports))
     for path, text in ((options.report, audit_page.as_json), (options.html, audit_page.render)):
         if path is not None:
-            output.write_file(path, text(reports), "report")
+            report_file.write(path, text(reports), "report")
     return output.worst([code, *(report["exit_code"] for report in reports)])
 
 

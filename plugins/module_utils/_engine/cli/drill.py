@@ -62,7 +62,7 @@ def drill(options: argparse.Namespace) -> int:
     import datetime
 
     from ..base.staging import temporary_folder
-    from ..tell import drill_page
+    from ..tell import drill_page, report_file
 
     began = datetime.datetime.now(datetime.timezone.utc)
     options.seed = options.seed or began.date().isoformat()
@@ -84,7 +84,7 @@ def drill(options: argparse.Namespace) -> int:
     codes = [code, *(each.exit_code for each in drills)]
     if options.html is not None:
         try:
-            output.write_file(options.html, drill_page.render({"": (rows, errors)}, began), "page")
+            report_file.write(options.html, drill_page.render({"": (rows, errors)}, began), "page")
         except LogArchiveError as error:
             output.print_error("log-archive: %s" % error)
             codes.append(error.exit_code)

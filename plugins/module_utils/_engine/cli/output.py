@@ -89,23 +89,6 @@ def print_json(value: t.Any, compact: bool = False) -> None:
     write("stdout", (json.dumps(value, separators=(",", ":")) if compact else json.dumps(value, indent=2)) + "\n")
 
 
-def write_file(path: str, text: str, what: str, mode: int = 0o600) -> None:
-    """Write a report to a file. One that stands there is replaced only by a whole one, and a device, such as /dev/stdout, never is.
-
-    what: the report, for the error. Raises LogArchiveError.
-    """
-    import stat
-
-    from ..base.durable import write_atomically
-
-    try:
-        if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
-            raise LogArchiveError("cannot write the %s: it is not a file" % what, path, "Name a new file, or one to replace")
-        write_atomically(os.path.abspath(path), text.encode("utf-8", "surrogateescape"), mode)
-    except OSError as error:
-        raise LogArchiveError("cannot write the %s: %s" % (what, error.strerror), path) from error
-
-
 def typed_error(error: Exception) -> LogArchiveError:
     """Any exception as an error to report. With LOG_ARCHIVE_TRACEBACK in the environment a defect is printed with its traceback, too."""
     known = typed(error)

@@ -43,6 +43,7 @@ def stats(options: argparse.Namespace) -> int:
     from ..config import files
     from ..config.stream_check import HAVE_STATISTICS
     from ..ingest.statistics.compute import Span
+    from ..tell import report_file
 
     if options.html and options.json:
         raise UsageError("--html and --json cannot be used together", hint="Run the command twice")
@@ -58,7 +59,7 @@ def stats(options: argparse.Namespace) -> int:
     elif options.html:
         umask = os.umask(0o022)
         os.umask(umask)
-        output.write_file(options.html, _page(statistics), "page", 0o644 & ~umask)
+        report_file.write(options.html, _page(statistics), "page", 0o644 & ~umask)
         output.print_text("%s: written" % options.html)
     else:
         output.print_text(_text(statistics))

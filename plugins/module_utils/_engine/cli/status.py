@@ -138,6 +138,7 @@ def _write_page(path: str, rows: t.Sequence[t.Union[StatusRow, StreamRow, Orphan
     from datetime import datetime, timezone
 
     from ..archive.naming import host_name
+    from ..tell import report_file
     from ..tell.fleet_page import render
     from ..tell.fleet_rows import Host
 
@@ -145,7 +146,7 @@ def _write_page(path: str, rows: t.Sequence[t.Union[StatusRow, StreamRow, Orphan
     host = Host(host_name(None), "failed" if failed else "ok", t.cast("t.Sequence[t.Dict[str, t.Any]]", rows), [])
     page = render([host], datetime.now(timezone.utc))
     # The page names hosts and paths, so a new file is private. An existing file keeps its mode.
-    output.write_file(path, page, "page", os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o600)
+    report_file.write(path, page, "page", os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o600)
     output.print_text("%s: written" % path)
 
 

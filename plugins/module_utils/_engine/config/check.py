@@ -95,7 +95,7 @@ def normalise_options(options: t.Any, spec: Spec, subject: t.Optional[str] = Non
     return normal
 
 
-def refuse(problems: t.Sequence[str], what: str, subject: t.Optional[str]) -> None:
+def refuse(problems: t.Sequence[str], what: str, subject: t.Optional[str] = None) -> None:
     """Raise ConfigError if there are problems. what: the kind of document that has them."""
     if problems:
         raise ConfigError("%d mistake%s in the %s" % (len(problems), "s" if len(problems) > 1 else "", what), subject, problems=problems)

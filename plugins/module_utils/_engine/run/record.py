@@ -144,3 +144,19 @@ def outcome(error_codes: t.Sequence[int], changed: bool, waiting: bool, check: b
     if error_codes or (waiting and not check):
         return EXIT_PARTLY, "partly done"
     return EXIT_DONE, "done" if changed else "nothing to do"
+
+
+def failure(record: RunRecord) -> t.Optional[LogArchiveError]:
+    """The error that reports a run that did not end well; None if it did."""
+    if record["exit_code"] == EXIT_DONE:
+        return None
+    from ..base.lists import some
+
+    waiting = record["spool"]["archives"]
+    error = LogArchiveError(
+        "%s (%s)" % (record["outcome"], some(record["errors"], separator="; ") or "archives wait for a store"),
+        "job " + record["job"],
+        "%d archive(s) wait in the spool for the next run" % waiting if waiting else None,
+    )
+    error.exit_code = record["exit_code"]
+    return error

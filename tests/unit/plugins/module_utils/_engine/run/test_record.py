@@ -9,7 +9,7 @@ import json
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.record import Recorder, outcome
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.record import Recorder, failure, outcome
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from rigs.host import JOB, NAME, NOW
 from rigs.runs import assert_all_archived, read_logs
@@ -112,3 +112,18 @@ def test_a_removed_archive_or_a_deleted_source_is_a_change(recorder):
 )
 def test_outcomes(codes, changed, waiting, check, expected):
     assert outcome(codes, changed, waiting, check) == expected
+
+
+def test_a_failed_run_is_one_error_with_the_exit_code_of_the_run(host):
+    host.write_logs(14)
+    record = host.run()
+    assert failure(record) is None
+    record.update(exit_code=3, outcome="partly done")
+    record["spool"]["archives"] = 2
+    error = failure(record)
+    assert error.exit_code == 3
+    assert str(error) == "job %s: partly done (archives wait for a store). 2 archive(s) wait in the spool for the next run" % JOB
+    record.update(exit_code=4, outcome="integrity failure", errors=["one", "two"])
+    record["spool"]["archives"] = 0
+    error = failure(record)
+    assert (error.exit_code, str(error)) == (4, "job %s: integrity failure (one; two)" % JOB)
