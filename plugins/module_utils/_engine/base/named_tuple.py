@@ -49,7 +49,8 @@ else:
 
         @classmethod
         def _make(cls, values):
-            return cls(*values)
+            made = tuple.__new__(cls, values)
+            return made if len(made) == len(cls._fields) else cls(*made)
 
         def _replace(self, /, **named):
             values = [named.pop(name) if name in named else value for name, value in zip(self._fields, self)]

@@ -13,7 +13,7 @@ from . import hints as t
 
 def printable(text: str) -> str:
     """The text with control characters and invalid characters escaped: it is valid UTF-8 and cannot control a terminal."""
-    if all(map(str.isprintable, text.split("\n"))):
+    if text.replace("\n", "").isprintable():
         return text
     return "".join(character if character.isprintable() or character == "\n" else _escape(character) for character in text)
 

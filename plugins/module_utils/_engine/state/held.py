@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from ..base import collector
 from .database import text
 from .manifests import decode, encode
 
@@ -92,6 +93,7 @@ class Held:
         rows = self._database.execute("SELECT MAX(start) %s" % _VERIFIED, self._values)
         return t.cast(t.Optional[int], rows[0][0])
 
+    @collector.paused()
     def by_key(self) -> t.Dict[str, int]:
         """The start of the period of each archive."""
         return dict(t.cast(t.List[t.Tuple[str, int]], self._database.execute("SELECT key, start %s" % _VERIFIED, self._values)))

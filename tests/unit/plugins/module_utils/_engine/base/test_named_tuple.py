@@ -41,6 +41,9 @@ def test_it_is_as_typings_own():
             Point(*values, **named)
     with pytest.raises(TypeError, match="Point needs each of x, y once"):
         Point(1)._replace(z=1)
+    assert Point._make(iter([1])) == Point(1)
+    with pytest.raises(TypeError, match="Point needs each of x, y once"):
+        Point._make(range(3))
 
 
 def test_no_annotation_is_compiled():

@@ -9,8 +9,10 @@ import os
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import manifest_key
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_utc
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, prune as pruning, retention
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.policy import parse_policy
+from hypothesis import given, strategies as st
 from rigs.holdings import KEYS, put
 from rigs.host import NOW, at
 
@@ -109,6 +111,15 @@ def test_a_plan_in_rows_begins_with_what_is_removed(store):
     rows = pruning.rows(pruning.plan(store, policy(keep_last=2), NOW).plan)
     assert [row["action"] for row in rows] == ["remove", "keep", "keep"]
     assert rows[0]["key"] == KEYS[0] and rows[0]["time"] == "2024-01-12T12:00:00Z" and rows[0]["reason"]
+
+
+@given(st.lists(st.datetimes(timezones=st.timezones()), max_size=5), st.lists(st.datetimes(timezones=st.timezones()), max_size=5))
+def test_a_plan_in_rows_has_times_in_utc(removed, kept):
+    def item(time):
+        return retention.Item("key", time, "web1", "syslog", 0)
+
+    plan = retention.Plan([(item(time), ("a rule",)) for time in kept], [(item(time), "none") for time in removed], [], 0)
+    assert [row["time"] for row in pruning.rows(plan)] == [format_utc(time) for time in removed + kept]
 
 
 def test_a_prediction_is_what_is_removed(store):
