@@ -6,15 +6,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import sqlite3
+import subprocess
+import sys
 
 import lab
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engine
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.files import load_stream
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry
 from lab.databases import mariadb_server
+from rigs.host import ENGINE_PATH
 from rigs.storm import Outcome, Storm, rage
 from rigs.streams import given, upload
 from rigs.sums import assert_sums_are_those_of_the_rows
@@ -58,6 +64,42 @@ def test_a_full_disk_loses_nothing(tmp_path: pathlib.Path) -> None:
         with contextlib.closing(sqlite3.connect(small / "db.sqlite")) as connection:
             assert connection.execute("SELECT SUM(uploads) FROM sftpgo_hourly").fetchall() == [(6000,)]
             assert_sums_are_those_of_the_rows(connection.execute)
+
+
+TRY_AGAIN = """
+import sys
+from {0}.config.files import load_stream
+from {0}.ingest import retry
+retry.LINES = 20
+print(retry.retry(load_stream(sys.argv[1])))
+""".format(_engine.__name__)
+
+
+def test_rejected_lines_are_stored_once_though_the_command_is_killed(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "logs").mkdir()
+    lines = 3000
+    (tmp_path / "logs" / "sftpgo.log").write_bytes(b"".join(upload(number, username="x" * 300) + b"\n" for number in range(lines)))
+    assert follower.catch_up(normalise_stream(given(tmp_path)))["sinks"][0]["rejected"] == lines
+    mended = tmp_path / "sftpgo.json"
+    mended.touch(0o600)
+    mended.write_text(json.dumps(given(tmp_path, parse={"long_values": "truncate"})))
+    with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite")) as connection:
+
+        def count() -> int:
+            return int(connection.execute("SELECT COUNT(*) FROM sftpgo_transfer").fetchone()[0])
+
+        for _kill in range(4):
+            before = count()
+            running = subprocess.Popen([sys.executable, "-c", TRY_AGAIN, str(mended)], env=dict(os.environ, PYTHONPATH=ENGINE_PATH))
+            lab.wait_until(lambda: count() > before, "no rejected line is stored")  # noqa: B023
+            running.kill()
+            running.wait()
+        left = connection.execute("SELECT COUNT(*) FROM ingest_rejected WHERE stored_at IS NULL").fetchone()[0]
+        assert 0 < left == lines - count()
+        assert retry.retry(load_stream(str(mended)))[0]["stored"] == left
+        rows = connection.execute("SELECT size_bytes FROM sftpgo_transfer ORDER BY size_bytes").fetchall()
+        assert rows == [(number,) for number in range(lines)]
+        assert_sums_are_those_of_the_rows(connection.execute)
 
 
 def assert_exactly_once(outcome: Outcome) -> None:

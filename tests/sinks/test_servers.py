@@ -87,14 +87,15 @@ def test_rows_positions_rejected_lines_and_gaps(tmp_path, place) -> None:
         gap, bad = Gap(150, None, "truncated", "why"), Rejected(100, 9, "not_json", ODD, b"\xff\0bytes\\")
         assert sink.commit(Batch(100, moved, {}, [bad], [gap, gap])) == moved
         assert (sink.open_generations(), sink.generations_like("aa" * 16)) == ([], [moved])
-        assert (sink.rejected(None, 10), sink.rejected((moved.id, 100), 10)) == ([base.StoredLine(moved.id, bad)], [])
+        assert (sink.rejected(None, 10, 999), sink.rejected((moved.id, 100), 10, 999)) == ([base.StoredLine(moved.id, bad)], [])
         totals = sink.totals()
         assert totals == base.Totals(2, 1, 1, 0, totals.gap_at) and totals.gap_at > 0
         assert [Gap(*found) for found in sink.select("SELECT line_offset, bytes, kind, detail FROM ingest_gap")] == [gap]
         # A position that does not change is one row that was found.
         assert sink.commit(Batch(200, moved, {})) == moved
-        assert sink.store_rejected(moved.id, 100, "sftpgo_transfer", row(wanted, 3)) is True
-        assert sink.store_rejected(moved.id, 100, "sftpgo_transfer", row(wanted, 3)) is False
+        sink.store_rejected(moved.id, [100], {"sftpgo_transfer": [(100, *row(wanted, 3))]})
+        with pytest.raises(base.ConflictError):
+            sink.store_rejected(moved.id, [100], {"sftpgo_transfer": [(100, *row(wanted, 3))]})
         assert_sums_are_those_of_the_rows(sink.select)
     assert numbers(place) == [1, 2, 3]
 

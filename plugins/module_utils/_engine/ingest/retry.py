@@ -9,16 +9,20 @@ import contextlib
 import typing as t
 
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, LogArchiveError
-from .records.parser import LineParser, Refused
-from .sinks.base import RowRefusedError
+from .records.parser import LineParser, NoRecord, Refused
+from .sinks.base import ConflictError, RowRefusedError
 from .sinks.opening import open_sink
 
 if t.TYPE_CHECKING:
     from ..config.stream_document import SinkOptions, StreamDocument
     from .facts import RetryResult
+    from .records.fill import Values
+    from .sinks.base import Sink, StoredLine
 
-PAGE = 100
-"""Lines that are fetched at once: each may have the size of ``parse.max_line``."""
+    Row = t.Tuple[int, str, Values]
+
+LINES, SIZE = 1000, 4 << 20
+"""Lines that are fetched and stored at once, and about how many bytes of them: each may have the size of ``parse.max_line``."""
 
 
 def retry(document: StreamDocument) -> t.List[RetryResult]:
@@ -36,31 +40,15 @@ def _retry(document: StreamDocument, options: SinkOptions) -> RetryResult:
         with contextlib.closing(open_sink(options, document)) as sink:
             after = None
             while True:
-                page = sink.rejected(after, PAGE)
-                if not page:
+                lines = sink.rejected(after, LINES, SIZE)
+                if not lines:
                     break
-                for stored in page:
-                    line = stored.rejected
-                    after = (stored.generation, line.line_offset)
-                    if line.reason == "document":
-                        result["tried"] += 1
-                        result["stored"] += sink.send_again(stored.generation, line.line_offset)
-                        continue
-                    text = parser.unsealed(line.line)
-                    if len(text) < line.length:
-                        result["cut"] += 1
-                        continue
-                    result["tried"] += 1
-                    try:
-                        table, values = parser.parse(text)
-                        result["stored"] += sink.store_rejected(stored.generation, line.line_offset, table, values)
-                    except (Refused, RowRefusedError) as error:
-                        result["rejected"] += 1
-                        why = (error.reason, error.detail) if isinstance(error, Refused) else ("database", error.message)
-                        if why != (line.reason, line.detail):
-                            sink.reject_again(stored.generation, line.line_offset, *why)
-            while sink.deliver():
-                pass
+                # If another process stores some of the lines, what is left of them is fetched again.
+                with contextlib.suppress(ConflictError):
+                    _Page(sink, parser, lines, result).store()
+                    after = (lines[-1].generation, lines[-1].rejected.line_offset)
+                while sink.deliver():
+                    pass
             result["stored"] -= sink.refused
             result["rejected"] += sink.refused
             if sink.trouble is not None:
@@ -71,3 +59,72 @@ def _retry(document: StreamDocument, options: SinkOptions) -> RetryResult:
         if result["rejected"] or result["cut"]:
             result["exit_code"] = EXIT_PARTLY
     return result
+
+
+class _Page:
+    """Rejected lines of one generation. result: counts what was stored at once, and the others once nothing can conflict any more."""
+
+    def __init__(self, sink: Sink, parser: LineParser, lines: t.Sequence[StoredLine], result: RetryResult) -> None:
+        self._sink = sink
+        self._parser = parser
+        self._lines = lines
+        self._generation = lines[0].generation
+        self._result = result
+        self._refused: t.Dict[int, t.Tuple[str, str]] = {}
+
+    def store(self) -> None:
+        """Store each line that a table takes. Raises ConflictError."""
+        documents = [each.rejected.line_offset for each in self._lines if each.rejected.reason == "document"]
+        if documents:
+            self._sink.send_again(self._generation, documents)
+            self._count(len(documents))
+        rows: t.List[Row] = []
+        nothing: t.List[int] = []
+        cut = 0
+        before = {}
+        for each in self._lines:
+            line = each.rejected
+            if line.reason == "document":
+                continue
+            text = self._parser.unsealed(line.line)
+            if len(text) < line.length:
+                cut += 1
+                continue
+            before[line.line_offset] = line.reason, line.detail
+            try:
+                rows.append((line.line_offset, *self._parser.parse(text)))
+            except NoRecord:
+                nothing.append(line.line_offset)
+            except Refused as error:
+                self._refused[line.line_offset] = error.reason, error.detail
+        if nothing:
+            self._sink.store_rejected(self._generation, nothing, {})
+        self._store_rows(rows)
+        changed = [(offset, *why) for offset, why in self._refused.items() if why != before[offset]]
+        if changed:
+            self._sink.reject_again(self._generation, changed)
+        self._result["tried"] += len(nothing) + len(self._refused)
+        self._result["rejected"] += len(self._refused)
+        self._result["cut"] += cut
+
+    def _store_rows(self, rows: t.Sequence[Row]) -> None:
+        """Store rows, those that the database refuses excepted: they are found by halves."""
+        if not rows:
+            return
+        tables: t.Dict[str, t.List[t.Tuple[t.Any, ...]]] = {}
+        for offset, table, values in rows:
+            tables.setdefault(table, []).append((offset, *values))
+        try:
+            self._sink.store_rejected(self._generation, [row[0] for row in rows], tables)
+        except RowRefusedError as error:
+            if len(rows) == 1:
+                self._refused[rows[0][0]] = "database", error.message
+                return
+            self._store_rows(rows[: len(rows) // 2])
+            self._store_rows(rows[len(rows) // 2 :])
+        else:
+            self._count(len(rows))
+
+    def _count(self, stored: int) -> None:
+        self._result["tried"] += stored
+        self._result["stored"] += stored

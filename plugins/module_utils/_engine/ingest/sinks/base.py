@@ -14,6 +14,7 @@ from ...base.errors import DiskFullError, LogArchiveError
 if t.TYPE_CHECKING:
     from ...config.stream_document import StreamDocument
     from ..checkpoint import Batch, Generation, Rejected
+    from ..records.tables import Rows
     from .helper import Helper
 
 
@@ -143,12 +144,19 @@ class Sink(ABC):
         """
 
     @abstractmethod
-    def rejected(self, after: t.Optional[t.Tuple[int, int]], limit: int) -> t.List[StoredLine]:
-        """The rejected lines that were not stored later, in the order of their keys, from the one behind the key ``after`` on."""
+    def rejected(self, after: t.Optional[t.Tuple[int, int]], lines: int, size: int) -> t.List[StoredLine]:
+        """The next rejected lines of one generation that were not stored later, from the one behind the key ``after`` on; none at the end.
+
+        lines, size: how many lines and about how many bytes of them at most, but always one line.
+        """
 
     @abstractmethod
-    def store_rejected(self, generation: int, line_offset: int, table: str, values: t.Sequence[t.Any]) -> bool:
-        """Store the row of a rejected line and mark the line; False if another process did so before."""
+    def store_rejected(self, generation: int, offsets: t.Sequence[int], rows: t.Mapping[str, Rows]) -> None:
+        """Store the rows of rejected lines of a generation, and mark the lines with these offsets as stored, in one transaction.
+
+        rows: by the name of the table, as of a batch. A line without a row is only marked.
+        Raises ConflictError if another process has marked one of them before; RowRefusedError.
+        """
 
     @abstractmethod
     def totals(self) -> Totals:
@@ -168,12 +176,12 @@ class Sink(ABC):
         """Send some of what waits to be sent, if it is time to; returns whether another call makes sense at once."""
         return False
 
-    def send_again(self, generation: int, line_offset: int) -> bool:
-        """Send a document again that the server refused; False if another process did so before."""
-        return False
+    def send_again(self, generation: int, offsets: t.Sequence[int]) -> None:
+        """Send documents again that the server refused. Raises ConflictError if another process did so before with one of them."""
+        return
 
-    def reject_again(self, generation: int, line_offset: int, reason: str, detail: str) -> None:
-        """Store why a rejected line is rejected now."""
+    def reject_again(self, generation: int, refused: t.Sequence[t.Tuple[int, str, str]]) -> None:
+        """Store why rejected lines are rejected now. refused: the offset of each, the reason and its detail."""
         return
 
     @abstractmethod

@@ -14,6 +14,7 @@ from .schema import SQLITE
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions, StreamDocument
     from ..checkpoint import Batch, Generation
+    from ..records.tables import Rows
     from .base import StoredLine
     from .sql import SqlSink
 
@@ -43,11 +44,11 @@ class DrySink(Sink):
         # A number other than 0 means that the sink has it.
         return batch.generation._replace(id=batch.generation.id or -1)
 
-    def rejected(self, after: t.Optional[t.Tuple[int, int]], limit: int) -> t.List[StoredLine]:
-        return [] if self._sink is None else self._sink.rejected(after, limit)
+    def rejected(self, after: t.Optional[t.Tuple[int, int]], lines: int, size: int) -> t.List[StoredLine]:
+        return [] if self._sink is None else self._sink.rejected(after, lines, size)
 
-    def store_rejected(self, generation: int, line_offset: int, table: str, values: t.Sequence[t.Any]) -> bool:
-        return True
+    def store_rejected(self, generation: int, offsets: t.Sequence[int], rows: t.Mapping[str, Rows]) -> None:
+        return
 
     def totals(self) -> Totals:
         return Totals(0, 0, 0, 0, 0.0) if self._sink is None else self._sink.totals()

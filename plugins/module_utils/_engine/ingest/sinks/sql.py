@@ -99,8 +99,47 @@ class SqlDriver(Sink):
         return "INSERT INTO %s (%s) VALUES (%s)" % (table, ", ".join(columns), ", ".join([self.mark] * len(columns)))
 
 
-class SqlSink(SqlDriver):
-    """The sink. name: how messages name the database. has_sums: whether it has the hourly tables of its profile."""
+class SqlRejected(SqlDriver):
+    """The table of rejected lines. stream, host: whose they are. name: how messages name the database."""
+
+    stream: str
+    host: str
+    name: str
+
+    def rejected(self, after: t.Optional[t.Tuple[int, int]], lines: int, size: int) -> t.List[StoredLine]:
+        # Within a generation, so that each page is a range of the key, however many lines were stored before.
+        generation, offset = after or (0, -1)
+        m = self.mark
+        of = "FROM %s WHERE generation = %s AND line_offset > %s AND stored_at IS NULL ORDER BY line_offset LIMIT " % (REJECTED.name, m, m)
+        sizes = self._query("SELECT LENGTH(line) %s%d" % (of, lines), (generation, offset))
+        if not sizes:
+            waits = "SELECT 1 FROM %s r WHERE r.generation = g.id AND r.stored_at IS NULL" % REJECTED.name
+            statement = "SELECT g.id FROM %s g WHERE g.id > %s AND g.stream = %s AND g.host = %s AND EXISTS (%s) ORDER BY g.id LIMIT 1"
+            found = self._query(statement % (GENERATION.name, m, m, m, waits), (generation, self.stream, self.host))
+            return self.rejected((found[0][0], -1), lines, size) if found else []
+        fitting = sum(total <= size for total in itertools.accumulate(row[0] for row in sizes))
+        rows = self._query("SELECT line_offset, bytes, reason, detail, line %s%d" % (of, max(1, fitting)), (generation, offset))
+        return [StoredLine(generation, Rejected(row[0], row[1], row[2], row[3], bytes(row[4]))) for row in rows]
+
+    def reject_again(self, generation: int, refused: t.Sequence[t.Tuple[int, str, str]]) -> None:
+        m = self.mark
+        statement = "UPDATE %s SET reason = %s, detail = %s WHERE generation = %s AND line_offset = %s AND stored_at IS NULL"
+        with self._transaction():
+            self._execute_rows(statement % (REJECTED.name, m, m, m, m), [(why, detail, generation, at) for at, why, detail in refused])
+
+    def _mark_stored(self, generation: int, offsets: t.Sequence[int]) -> None:
+        """Mark rejected lines as stored. Raises ConflictError if another process has done so with one of them."""
+        marked = self._change(
+            "UPDATE %s SET stored_at = %s WHERE generation = %s AND stored_at IS NULL AND line_offset IN (%s)"
+            % (REJECTED.name, self.mark, self.mark, ", ".join(map(str, offsets))),
+            (time.time(), generation),
+        )
+        if marked != len(offsets):
+            raise ConflictError("another process stored a rejected line", self.name)
+
+
+class SqlSink(SqlRejected):
+    """The sink. has_sums: whether it has the hourly tables of its profile."""
 
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], name: str) -> None:
         self.stream = stream
@@ -301,39 +340,13 @@ class SqlSink(SqlDriver):
 
     # -- rejected lines, counts ---------------------------------------------------------------------------------------
 
-    def rejected(self, after: t.Optional[t.Tuple[int, int]], limit: int) -> t.List[StoredLine]:
-        m = self.mark
-        condition, values = "", ()
-        if after is not None:
-            condition = " AND (r.generation > %s OR r.generation = %s AND r.line_offset > %s)" % (m, m, m)
-            values = (after[0], after[0], after[1])  # type: ignore[assignment]
-        rows = self._query(
-            "SELECT r.generation, r.line_offset, r.bytes, r.reason, r.detail, r.line FROM %s r JOIN %s g ON g.id = r.generation"
-            " WHERE r.stored_at IS NULL AND g.stream = %s AND g.host = %s%s ORDER BY r.generation, r.line_offset LIMIT %d"
-            % (REJECTED.name, GENERATION.name, m, m, condition, limit),
-            (self.stream, self.host, *values),
-        )
-        return [StoredLine(row[0], Rejected(row[1], row[2], row[3], row[4], bytes(row[5]))) for row in rows]
-
-    def store_rejected(self, generation: int, line_offset: int, table: str, values: t.Sequence[t.Any]) -> bool:
-        m = self.mark
+    def store_rejected(self, generation: int, offsets: t.Sequence[int], rows: t.Mapping[str, Rows]) -> None:
         with self._transaction():
-            marked = self._change(
-                "UPDATE %s SET stored_at = %s WHERE generation = %s AND line_offset = %s AND stored_at IS NULL" % (REJECTED.name, m, m, m),
-                (time.time(), generation, line_offset),
-            )
-            if marked:
-                known = self._query("SELECT public_id FROM %s WHERE id = %s" % (GENERATION.name, m), (generation,))
-                row = (line_offset, *values)
-                self._store_rows(table, generation, known[0][0], [row])
-                self._add_sums(generation, {table: [row]})
-        return marked == 1
-
-    def reject_again(self, generation: int, line_offset: int, reason: str, detail: str) -> None:
-        m = self.mark
-        statement = "UPDATE %s SET reason = %s, detail = %s WHERE generation = %s AND line_offset = %s AND stored_at IS NULL"
-        with self._transaction():
-            self._change(statement % (REJECTED.name, m, m, m, m), (reason, detail, generation, line_offset))
+            self._mark_stored(generation, offsets)
+            known = self._query("SELECT public_id FROM %s WHERE id = %s" % (GENERATION.name, self.mark), (generation,))
+            for table, given in rows.items():
+                self._store_rows(table, generation, known[0][0], given)
+            self._add_sums(generation, rows)
 
     def totals(self) -> Totals:
         of = "WHERE g.stream = %s AND g.host = %s" % (self.mark, self.mark)

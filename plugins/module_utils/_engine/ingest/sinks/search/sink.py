@@ -158,17 +158,17 @@ class SearchSink(SqliteSink):
     def _store_rows(self, table: str, generation: int, public_id: str, rows: Rows) -> None:
         self._outbox.add(generation, self._makers[table].of_rows(public_id, rows))
 
-    def send_again(self, generation: int, line_offset: int) -> bool:
+    def send_again(self, generation: int, offsets: t.Sequence[int]) -> None:
+        statement = "SELECT line_offset, line FROM %s WHERE generation = ? AND stored_at IS NULL AND line_offset IN (%s) ORDER BY line_offset"
         with self._transaction():
-            place = (generation, line_offset)
-            found = self._query("SELECT line FROM %s WHERE generation = ? AND line_offset = ? AND stored_at IS NULL" % REJECTED.name, place)
-            if not found:
-                return False
-            self._change("UPDATE %s SET stored_at = ? WHERE generation = ? AND line_offset = ?" % REJECTED.name, (time.time(), *place))
-            kept = json.loads(bytes(found[0][0]))
-            source = json.dumps(kept["_source"], ensure_ascii=False, separators=(",", ":"))
-            self._outbox.add(generation, [documents.Document(line_offset, kept["_index"], kept["_id"], source)])
-        return True
+            found = self._query(statement % (REJECTED.name, ", ".join(map(str, offsets))), (generation,))
+            self._mark_stored(generation, offsets)
+            made = []
+            for offset, line in found:
+                kept = json.loads(bytes(line))
+                source = json.dumps(kept["_source"], ensure_ascii=False, separators=(",", ":"))
+                made.append(documents.Document(offset, kept["_index"], kept["_id"], source))
+            self._outbox.add(generation, made)
 
     # -- out of the outbox --------------------------------------------------------------------------------------------
 

@@ -289,6 +289,61 @@ def test_a_rejected_line_has_the_reason_for_which_it_is_rejected_now(tmp_path, l
     assert (reasons(), sizes(tmp_path)) == ([], [1])
 
 
+@pytest.mark.parametrize("lines", [1, 7, retry.LINES])
+def test_rejected_lines_that_the_database_refuses_are_found_by_halves(tmp_path, logs, monkeypatch, lines: int) -> None:
+    monkeypatch.setattr(retry, "LINES", lines)
+    monkeypatch.setattr(parser, "decoder", lambda: json.loads)
+    write_long(logs / "sftpgo.log", *range(1, 20), 2**64, *range(20, 40), 2**64 + 1)
+    assert follower.catch_up(document(tmp_path))["sinks"][0]["rejected"] == 41
+    mended = document(tmp_path, parse={"long_values": "truncate"})
+    found = [retry.retry(mended)[0] for _each in range(2)]
+    assert [(each["tried"], each["stored"], each["rejected"]) for each in found] == [(41, 39, 2), (2, 0, 2)]
+    assert sizes(tmp_path) == list(range(1, 40))
+    with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite")) as connection:
+        assert connection.execute("SELECT DISTINCT reason FROM ingest_rejected WHERE stored_at IS NULL").fetchall() == [("database",)]
+        assert_sums_are_those_of_the_rows(connection.execute)
+
+
+def write_long(path: pathlib.Path, *numbers: int) -> None:
+    """Lines that are rejected unless long values are truncated."""
+    with open(path, "ab") as file:
+        file.write(b"".join(upload(number, username="x" * 300) + b"\n" for number in numbers))
+
+
+def test_rejected_lines_that_another_process_stores_meanwhile_are_stored_once(tmp_path, logs, monkeypatch) -> None:
+    write_long(logs / "sftpgo.log", *range(1, 11))
+    follower.catch_up(document(tmp_path))
+    mended = document(tmp_path, parse={"long_values": "truncate"})
+    fetch = SqliteSink.rejected
+    by_another: t.List[int] = []
+
+    def with_another(sink: SqliteSink, *given: t.Any) -> t.Any:
+        page = fetch(sink, *given)
+        if page and not by_another:
+            by_another.extend(each.rejected.line_offset for each in page[2:6])
+            rows = [(each.rejected.line_offset, *parser.LineParser(mended).parse(each.rejected.line)[1]) for each in page[2:6]]
+            with contextlib.closing(open_sink(mended["sinks"][0], mended)) as other:
+                other.store_rejected(page[0].generation, by_another, {"sftpgo_transfer": rows})
+        return page
+
+    monkeypatch.setattr(SqliteSink, "rejected", with_another)
+    result = retry.retry(mended)[0]
+    assert (len(by_another), result["tried"], result["stored"], result["error"]) == (4, 6, 6, None)
+    assert sizes(tmp_path) == list(range(1, 11))
+    with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite")) as connection:
+        assert_sums_are_those_of_the_rows(connection.execute)
+
+
+def test_a_rejected_line_that_is_no_record_of_the_mended_profile_is_done(tmp_path, logs) -> None:
+    header = b"version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+    (logs / "sftpgo.log").write_bytes(header + b"\n" + b"2 123 eni-1 192.0.2.1 192.0.2.2 1 2 6 10 20 1600000000 1600000060 ACCEPT OK\n")
+    assert follower.catch_up(document(tmp_path, parse={"profile": "generic"}))["sinks"][0]["rejected"] == 2
+    mended = document(tmp_path, parse={"profile": "vpc_flow", "timezone": "UTC"})
+    found = retry.retry(mended)[0]
+    assert (found["tried"], found["stored"], found["rejected"], found["error"]) == (2, 1, 0, None)
+    assert status.of(mended)[0]["rejected"] == 0
+
+
 @pytest.mark.parametrize("lines", [1, 8, reading.LINES])
 def test_a_value_that_only_the_database_refuses_is_found_by_halves(tmp_path, logs, monkeypatch, lines: int) -> None:
     monkeypatch.setattr(reading, "LINES", lines)

@@ -74,8 +74,8 @@ def test_a_new_generation_and_its_next_batch(wanted, sink) -> None:
     assert sink.commit(batch(wanted, moved, 100, rejected=[bad], gaps=[gap])) == moved
     assert sink.open_generations() == []
     assert sink.generations_like("aa" * 16) == [moved]
-    assert sink.rejected(None, 10) == [base.StoredLine(moved.id, bad)]
-    assert sink.rejected((moved.id, 100), 10) == []
+    assert sink.rejected(None, 10, 1000) == [base.StoredLine(moved.id, bad)]
+    assert sink.rejected((moved.id, 100), 10, 1000) == []
     assert select(wanted, "SELECT line_offset, bytes, kind, detail FROM ingest_gap") == [gap]
     totals = sink.totals()
     assert totals == base.Totals(2, 1, 1, 0, totals.gap_at) and totals.gap_at > 0
@@ -107,12 +107,38 @@ def test_a_value_that_the_database_refuses_stores_nothing(wanted, sink) -> None:
 
 
 def test_a_rejected_line_is_stored_once(wanted, sink) -> None:
-    generation = sink.commit(batch(wanted, NEW, -1, 0, rejected=[Rejected(50, 3, "not_json", "", b"abc")]))
-    assert sink.store_rejected(generation.id, 50, "sftpgo_transfer", row(wanted, 3)) is True
-    assert sink.store_rejected(generation.id, 50, "sftpgo_transfer", row(wanted, 3)) is False
-    assert (sink.rejected(None, 5), sink.totals().rejected) == ([], 0)
-    assert len(select(wanted, "SELECT * FROM sftpgo_transfer WHERE line_offset = 50")) == 1
+    bad = [Rejected(offset, 3, "not_json", "", b"abc") for offset in (50, 60, 70)]
+    generation = sink.commit(batch(wanted, NEW, -1, 0, rejected=bad)).id
+    sink.store_rejected(generation, [50], {"sftpgo_transfer": [(50, *row(wanted, 3))]})
+    # One of them is stored already, so none of this call is.
+    with pytest.raises(base.ConflictError):
+        sink.store_rejected(generation, [50, 60], {"sftpgo_transfer": [(offset, *row(wanted, 3)) for offset in (50, 60)]})
+    assert [each.rejected.line_offset for each in sink.rejected(None, 5, 1000)] == [60, 70]
+    sink.store_rejected(generation, [60, 70], {"sftpgo_transfer": [(70, *row(wanted, 3))]})
+    assert (sink.rejected(None, 5, 1000), sink.totals().rejected) == ([], 0)
+    assert select(wanted, "SELECT line_offset FROM sftpgo_transfer ORDER BY line_offset") == [(0,), (50,), (70,)]
     assert_sums_are_those_of_the_rows(sink.select)
+
+
+@pytest.mark.parametrize(("lines", "size", "pages"), [(2, 1000, [2, 1, 1]), (9, 25, [2, 1, 1]), (9, 1, [1, 1, 1, 1]), (9, 1000, [3, 1])])
+def test_pages_of_rejected_lines_are_bounded_and_of_one_generation(wanted, sink, tmp_path, lines: int, size: int, pages) -> None:
+    def bad(*offsets: int) -> list:
+        return [Rejected(offset, 10, "not_json", "", bytes(10)) for offset in offsets]
+
+    sink.commit(batch(wanted, NEW, -1, rejected=bad(5, 1, 9)))
+    sink.commit(batch(wanted, NEW._replace(public_id="without"), -1))
+    sink.commit(batch(wanted, NEW._replace(public_id="second"), -1, rejected=bad(2)))
+    other = document(tmp_path, name="other")
+    with contextlib.closing(open_sink(other["sinks"][0], other)) as opened:
+        opened.commit(batch(other, NEW._replace(public_id="other"), -1, rejected=bad(3)))
+    found, after = [], None
+    while True:
+        page = sink.rejected(after, lines, size)
+        if not page:
+            break
+        found.append([each.rejected.line_offset for each in page])
+        after = (page[-1].generation, found[-1][-1])
+    assert (list(map(len, found)), sum(found, [])) == (pages, [1, 5, 9, 2])
 
 
 def test_streams_and_hosts_are_apart(wanted, sink, tmp_path) -> None:
