@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.stores import Document, name_of, uses
+
 DOCUMENTATION = r"""
 name: former_documents
 short_description: Job documents for the archives of a host or job that the inventory no longer has
@@ -65,8 +67,6 @@ _value:
   type: dict
 """
 
-Document = t.Mapping[str, t.Any]
-
 
 def former_documents(
     documents: t.Mapping[str, Document],
@@ -90,17 +90,13 @@ def former_documents(
         made = found.setdefault(job or name, given)
         for each in document["stores"]:
             options = dict(each)
-            if prefix and _name(each) == store:
+            if prefix and name_of(each) == store:
                 options["prefix" if each["type"] == "s3" else "path"] = prefix
-            if account and each["type"] == "sftp" and each.get("user") == own_account:
+            if account and uses(each, own_account):
                 options["user"] = account
-            if _name(options) not in map(_name, made["stores"]):
+            if name_of(options) not in map(name_of, made["stores"]):
                 made["stores"].append(options)
     return found
-
-
-def _name(store: Document) -> str:
-    return str(store.get("name") or store["type"])
 
 
 class FilterModule:

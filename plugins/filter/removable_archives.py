@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.stores import Document, uses
+
 DOCUMENTATION = r"""
 name: removable_archives
 short_description: The archives that are lost if a host's archives are removed
@@ -59,7 +61,7 @@ _value:
 """
 
 
-def removable_archives(documents: t.Mapping[str, t.Mapping[str, t.Any]], host: str, account: str = "") -> t.Dict[str, t.List[str]]:
+def removable_archives(documents: t.Mapping[str, Document], host: str, account: str = "") -> t.Dict[str, t.List[str]]:
     """See DOCUMENTATION."""
     folders = set()
     last_copies = []
@@ -69,7 +71,7 @@ def removable_archives(documents: t.Mapping[str, t.Mapping[str, t.Any]], host: s
         for store in own:
             parts = [store["path"].rstrip("/"), document["host"]] + ([name] if document["host"] != host else [])
             folders.add("/".join(parts))
-        removed = own + [store for store in document["stores"] if account and store["type"] == "sftp" and store.get("user") == account]
+        removed = own + [store for store in document["stores"] if uses(store, account)]
         if removed and len(removed) == len(document["stores"]):
             last_copies.append(name)
         if any(store.get("append_only") for store in removed):

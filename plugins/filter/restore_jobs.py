@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.store_spec import STORE
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.stores import Document, name_of, port_of, uses
 
 DOCUMENTATION = r"""
 name: restore_jobs
@@ -87,26 +87,25 @@ _value:
       elements: dict
 """
 
-Options = t.Mapping[str, t.Any]
 
 NOT_FOR_RESTORE = ("required", "retention", "append_only")
 """Options of a job's store that the store itself does not have."""
 
 
 def restore_jobs(
-    documents: t.Mapping[str, Options], at_home: bool = False, store: str = "", account: str = "", login: t.Optional[Options] = None
+    documents: t.Mapping[str, Document], at_home: bool = False, store: str = "", account: str = "", login: t.Optional[Document] = None
 ) -> t.List[t.Dict[str, t.Any]]:
     """See DOCUMENTATION."""
     jobs = []
     for name, document in sorted(documents.items()):
-        stores: t.List[Options] = []
-        on_server: t.List[Options] = []
+        stores: t.List[Document] = []
+        on_server: t.List[Document] = []
         for each in document["stores"]:
-            if (_name(each) != store) if store else (each["type"] == "file" and not at_home):
+            if (name_of(each) != store) if store else (each["type"] == "file" and not at_home):
                 continue
             options = {option: value for option, value in each.items() if option not in NOT_FOR_RESTORE}
-            if account and each["type"] == "sftp" and each.get("user") == account:
-                on_server.append({"host": each["host"], "port": each.get("port") or STORE["port"]["default"]})
+            if uses(each, account):
+                on_server.append({"host": each["host"], "port": port_of(each)})
                 if not login:
                     continue
                 options.update(login)
@@ -126,10 +125,6 @@ def restore_jobs(
                 }
             )
     return jobs
-
-
-def _name(store: Options) -> str:
-    return str(store.get("name") or store["type"])
 
 
 class FilterModule:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from ansible.errors import AnsibleFilterError
@@ -13,8 +12,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_duration
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_options
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.option import PLAIN_NAME, PLAIN_NAME_MEANS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.spec import SCHEDULE
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documents import check_name
 
 DOCUMENTATION = r"""
 name: schedule_entries
@@ -74,9 +73,7 @@ def schedule_entries(documents: t.Mapping[str, t.Mapping[str, t.Any]], host: str
 
 
 def _entry(name: str, document: t.Mapping[str, t.Any], host: str) -> t.Dict[str, t.Any]:
-    # It becomes the name of a file and an argument of a command.
-    if not re.fullmatch(PLAIN_NAME, name):
-        raise AnsibleFilterError("%s: the name of job %r must be made of %s" % (host, name, PLAIN_NAME_MEANS))
+    check_name("job", name, host)
     try:
         given = normalise_options(document["schedule"], SCHEDULE, "schedule")
         parsed = schedule.parse(given["at"])

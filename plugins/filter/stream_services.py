@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import os
-import re
 import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.option import PLAIN_NAME, PLAIN_NAME_MEANS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documents import check_name
 
 DOCUMENTATION = r"""
 name: stream_services
@@ -69,9 +68,7 @@ def stream_services(documents: t.Mapping[str, t.Mapping[str, t.Any]], host: str)
 
 
 def _service(name: str, document: t.Mapping[str, t.Any], host: str) -> t.Dict[str, t.Any]:
-    # It becomes the name of a file and an argument of a command.
-    if not re.fullmatch(PLAIN_NAME, name):
-        raise AnsibleFilterError("%s: the name of stream %r must be made of %s" % (host, name, PLAIN_NAME_MEANS))
+    check_name("stream", name, host)
     try:
         normal = normalise_stream(document, name)
     except LogArchiveError as error:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible.errors import AnsibleLookupError
+from ansible.errors import AnsibleFilterError, AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import host_spec
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise_options
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.option import Spec
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.option import PLAIN_NAME, PLAIN_NAME_MEANS, Spec
 
 Document = t.Dict[str, t.Any]
 ROOTS = "log_archive_roots"
@@ -121,6 +121,12 @@ def look_up(lookup: LookupBase, kind: Kind, terms: t.Sequence[t.Any], variables:
         return [effective(kind, given.pop("inventory_hostname"), given)]
     except ConfigError as error:
         raise AnsibleLookupError(str(error)) from None
+
+
+def check_name(kind: str, name: str, host: str) -> None:
+    """Raise AnsibleFilterError for a document whose name cannot be that of a file and an argument of a command. kind: "job"."""
+    if not re.fullmatch(PLAIN_NAME, name):
+        raise AnsibleFilterError("%s: the name of %s %r must be made of %s" % (host, kind, name, PLAIN_NAME_MEANS))
 
 
 def _shared(kind: Kind, given: Document, problems: t.List[str]) -> Document:

@@ -16,6 +16,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import format_utc
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import drill_page
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, errors as errors_of_result, rows as rows_of_result
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.stores import name_of
 
 
 def drilled(results: t.Mapping[str, t.Any], report: t.Optional[str] = None) -> t.Union[str, t.List[str]]:
@@ -55,7 +56,7 @@ def result_of(
         if one.get("failed") and not any(row["exit_code"] for row in found):
             rows.append(_row(documents[job], name, str(one.get("msg")), one.get("exit_code", EXIT_FAILED)))
     for job, document in sorted(documents.items()):
-        names = {str(each.get("name") or each["type"]): each["type"] for each in document["stores"]}
+        names = {name_of(each): each["type"] for each in document["stores"]}
         left_out = [name for name in names if (job, name) not in tried and store in ("", name)]
         for name in left_out:
             if names[name] == "file":

@@ -36,8 +36,9 @@ JOBS = {
 }
 
 
-def made(jobs: t.Any = None, **options: t.Any) -> t.Any:
-    ours = {"account": "la-web1", "address": "archive.example.com", "chroot": "/srv/log-archive/la-web1", "state": "/s", "log": "/l"}
+def made(jobs: t.Any = None, append_only: bool = True, **options: t.Any) -> t.Any:
+    account = {"name": "la-web1", "chroot": "/srv/log-archive/la-web1", "append_only": append_only}
+    ours = {"account": account, "address": "archive.example.com", "state": "/s", "log": "/l"}
     return prune_documents(JOBS if jobs is None else jobs, **dict(ours, **options))
 
 
