@@ -135,8 +135,5 @@ def test_the_role_has_an_option_for_each_of_the_module() -> None:
     assert {name for name, option in access.items() if option.get("no_log")} == {
         name for name, option in AWS.items() if option.get("secret")
     }
-    for task in ("configure", "remove"):
-        (call,) = yaml.safe_load((ROLE / "tasks" / (task + ".yml")).read_text(encoding="utf-8"))
-        assert set(access) <= set(call[MODULE])
     (call,) = yaml.safe_load((ROLE / "tasks" / "configure.yml").read_text(encoding="utf-8"))
-    assert set(call[MODULE]) == (set(CLOUDWATCH_MONITORING) | set(access)) - {"state"}
+    assert set(call[MODULE]) == set(CLOUDWATCH_MONITORING) | set(access)
