@@ -162,12 +162,13 @@ def format_utc(moment: datetime.datetime) -> str:
 
 
 def parse_time(text: str) -> datetime.datetime:
-    """Return what a person wrote as an aware datetime: ``2024-01-12``, ``2024-01-12T13:00Z``, with any offset; without one it is UTC."""
+    """Return what a person wrote as a datetime in UTC: ``2024-01-12``, ``2024-01-12T13:00Z``, with any offset; without one it is UTC."""
     try:
         moment = datetime.datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    except ValueError:
-        raise ConfigError("not a time", repr(text), "Write it as 2024-01-12 or 2024-01-12T13:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        hint = "Write it as 2024-01-12 or 2024-01-12T13:00Z, in the years 1 to 9999 of UTC"
+        raise ConfigError("not a time", _shown(text), hint) from None
 
 
 def parse_utc(text: str) -> datetime.datetime:

@@ -126,3 +126,28 @@ def test_a_time_without_a_zone_is_refused():
 def test_a_text_that_is_not_a_time_in_utc_is_refused(text):
     with pytest.raises(errors.ConfigError, match="2024-01-12T12:00:00Z"):
         units.parse_utc(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "in_utc"),
+    [
+        ("2024-01-12", "2024-01-12T00:00:00Z"),
+        (" 2024-01-12T13:00Z ", "2024-01-12T13:00:00Z"),
+        ("2024-01-12T13:00", "2024-01-12T13:00:00Z"),
+        ("2024-01-12T01:00+05:45", "2024-01-11T19:15:00Z"),
+        ("0001-01-01", "0001-01-01T00:00:00Z"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_a_time_that_a_person_wrote_is_read(text, in_utc):
+    moment = units.parse_time(text)
+    assert moment.utcoffset() == datetime.timedelta() and units.format_utc(moment) == in_utc
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2024-02-30", "10000-01-01", "0001-01-01T00:00+14:00", "9999-12-31T23:59:59-23:59", "x" * 5000]
+)
+def test_a_text_that_is_not_a_time_is_refused(text):
+    with pytest.raises(errors.ConfigError, match="in the years 1 to 9999") as raised:
+        units.parse_time(text)
+    assert len(str(raised.value)) < 250
