@@ -17,7 +17,8 @@ from ..archive.manifest import digests
 from ..archive.naming import folder_keys, manifest_key
 from ..base.errors import IntegrityError, KeyNameError, LogArchiveError, StoreError, StoreExistsError, StoreNotFoundError
 from ..base.lists import some
-from ..holdings import inventory
+from ..holdings import inventory, prune
+from ..holdings.policy import read_policy
 from ..holdings.sync import Copy, check_source, find
 from ..tell.lacking import lacking_in
 from .context import Context
@@ -75,7 +76,7 @@ def _sync(run: Context, wanted: Wanted) -> None:
         if run.catalog.entered.owes_entries(run.job):
             run.enter("adopt")
         finish_rewraps(run)
-    for name in wanted.sources:
+    for name in dict.fromkeys([*wanted.sources, *wanted.destinations]):
         _learn(run, name)
     for name in wanted.destinations:
         begun = _Destination(run, name, wanted).fill()
@@ -106,6 +107,7 @@ def _learn(run: Context, name: str) -> None:
         here = run.catalog.held_by(run.host, run.job, name)
         known = _Known(run.catalog)
         held = inventory.read(store, run.host, run.job, known, run.trust_of(name), run.document["was"], here.by_key())
+        _warn_of_missing(run, name, here.by_key(), {item.key for item in held.recorded}.union(held.unlisted))
         proven = [one for one in held.archives if one.authenticated]
         refused = [item.why for key, item in held.damaged.items() if not run.catalog.has_key(key)]
         refused += ["%s cannot be authenticated" % store.location(one.key) for one in held.archives if not one.authenticated]
@@ -124,6 +126,23 @@ def _learn(run: Context, name: str) -> None:
         run.recorder.warn("cannot look in store %s for archives that the catalog does not know: %s" % (name, error))
     if not run.check and run.catalog.entered.owes_entries(run.job):
         run.enter("adopt")
+
+
+def _warn_of_missing(run: Context, name: str, recorded: t.Mapping[str, int], present: t.Container[str]) -> None:
+    """Warn of archives that the store had and that somebody removed. They are evidence: who knows why they are gone copies them back.
+
+    recorded: the archives that the store has by the catalog, and when their periods start. Those that retention would remove may be gone.
+    """
+    missing = sorted(key for key in recorded if key not in present)
+    policy = run.stores.options[name]["retention"] or run.document["retention"]
+    if missing and policy is not None:
+        due = prune.due(recorded, read_policy(policy), run.now)
+        missing = [key for key in missing if key not in due]
+    if missing:
+        text = (
+            "store %s: %d archive(s) were removed there, and a sync does not put them back: %s. 'log-archive verify %s' names all of them"
+        )
+        run.recorder.warn(text % (name, len(missing), some(missing), run.job))
 
 
 class _Destination:

@@ -98,6 +98,21 @@ def test_a_store_that_is_added_lacks_what_the_job_keeps_and_gets_it(first):
     assert (again["changed"], again["outcome"]) == (False, "nothing to do")
 
 
+@pytest.mark.parametrize("sources", [None, ["file"]])
+def test_archives_that_somebody_removed_are_reported_and_not_put_back(first, sources):
+    synced(first)
+    gone = keys(first.second)[0]
+    (first.second / gone).unlink()
+    for check in (True, False):
+        record = synced(first, check, sources)
+        assert (record["outcome"], record["exit_code"]) == ("nothing to do", 0)
+        (warning,) = record["warnings"]
+        assert "store second: 1 archive(s) were removed there" in warning and gone in warning and "log-archive verify" in warning
+    assert not (first.second / gone).exists()
+    # Retention would have removed it: a rule of the server may have done so.
+    assert synced(first, sources=sources, retention={"keep_last": 2})["warnings"] == []
+
+
 def test_a_store_that_was_renamed_is_read_and_nothing_is_copied(host):
     host.write_logs(12, 13, 14)
     host.run()
