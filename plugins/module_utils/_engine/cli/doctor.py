@@ -33,7 +33,7 @@ def examine(options: argparse.Namespace) -> int:
     checks: t.List[Check] = list(doctor.host())
 
     def add(document: JobDocument) -> None:
-        checks.extend(doctor.job(document))
+        checks.extend(doctor.job(document, options.config))
 
     def failed(job: str, error: LogArchiveError) -> None:
         checks.append(doctor.unusable(job, error))

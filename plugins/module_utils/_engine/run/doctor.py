@@ -17,6 +17,7 @@ from ..base import protected
 from ..base.errors import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, ConfigError, LogArchiveError
 from ..base.units import format_duration, format_size, format_utc
 from ..config import places
+from ..config.spec import DEFAULT_CONFIG
 from ..state import folders, status
 
 if t.TYPE_CHECKING:
@@ -81,13 +82,13 @@ def stream(row: StreamRow) -> Check:
     return Check(name, check, FAILED, row["error"] or row["state"], remedy, row["exit_code"])
 
 
-def job(document: JobDocument) -> t.Iterator[Check]:
-    """Check a job: its folders, logs, space, keys, interrupted rewrap, stores, schedule and last runs."""
+def job(document: JobDocument, config: str = DEFAULT_CONFIG) -> t.Iterator[Check]:
+    """Check a job: its folders, logs, space, keys, interrupted rewrap, stores, schedule and last runs. config: where its document is."""
     for check in (_folders, _logs, _space, _keys, _rewraps):
         yield from check(document)
     for store in document["stores"]:
         yield _store(document, store)
-    yield _schedule(document)
+    yield _schedule(document, config)
     yield _runs(document)
 
 
@@ -212,10 +213,12 @@ def _store(document: JobDocument, options: JobStore) -> Check:
     return Check(document["name"], check, OK, "%s answers%s" % (location, "" if free is None else "; %s free" % format_size(free)))
 
 
-def _schedule(document: JobDocument) -> Check:
+def _schedule(document: JobDocument, config: str) -> Check:
     """Whether cron or a timer of systemd starts the job, and whether that is active."""
     job = document["name"]
-    by_hand = "run the playbook site, or add to a crontab: 5 * * * * %s run %s" % (shlex.quote(_command()), shlex.quote(job))
+    # Cron does not have the environment of a shell.
+    where = [] if config == DEFAULT_CONFIG else ["--config", os.path.abspath(config)]
+    by_hand = "run the playbook site, or add to a crontab: 5 * * * * %s" % shlex.join([_command(), "run", job, *where])
     for path, text in _crontabs():
         if _starts(text, job):
             if not _runs_now(CRON):
