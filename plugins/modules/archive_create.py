@@ -260,6 +260,8 @@ def main() -> None:
                     warn(module, created.warnings)
                 result["changed"] = True
             result["archives"].append(dict(local_archive(path, each, manifest), state=state, **seconds))
+        if module.check_mode and result["changed"]:
+            envelope.check_new_archives(encryption, lambda text: warn(module, [text]))
         if module._diff:
             names = [archive["name"] for archive in result["archives"]]
             result["diff"] = difference([a["name"] for a in result["archives"] if a["state"] == "present"], names)

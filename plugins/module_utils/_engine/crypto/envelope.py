@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import typing as t
 
 from ..base.errors import ConfigError, IntegrityError, KeyMissingError, KeyringError, NotARecipientError
@@ -238,6 +239,20 @@ def for_new_archives(options: EncryptionOptions) -> NewEnvelope:
 
         return RecipientsEnvelope([recipients.parse(text) for text in options["recipients"]], key)
     return FernetEnvelope(t.cast(keyring.Key, key))
+
+
+def check_new_archives(options: EncryptionOptions, warn: t.Callable[[str], object]) -> None:
+    """For a dry run: raise KeyringError where ``for_new_archives`` does. A keyring that does not exist yet is only a warning."""
+    folder = options["keyring"]
+    if options["format"] == NONE or folder is None:
+        return
+    try:
+        keyring.load_current(folder)
+    except KeyringError as error:
+        # An earlier task of the play may be the one that creates it.
+        if os.path.exists(folder):
+            raise
+        warn(str(error))
 
 
 def for_archive(

@@ -26,6 +26,8 @@ def pack(run: Context, sources: t.Sequence[Source], below: str) -> bool:
     """Archive these sources and deliver each archive; returns whether further ones can be archived. below: the folder that holds them."""
     try:
         groups = groups_of(run, sources)
+        if run.check and groups:
+            _check_key(run)
     except LogArchiveError as error:
         run.recorder.fail(error)
         return False
@@ -85,6 +87,13 @@ def _expect(run: Context, group: naming.Group) -> None:
     )
     run.recorder.set_changed()
     run.expect(key, group.period.start)
+
+
+def _check_key(run: Context) -> None:
+    from ..crypto.envelope import check_new_archives
+
+    run.recorder.begin("pack")
+    check_new_archives(run.document["encryption"], run.recorder.warn)
 
 
 def _envelope(run: Context) -> NewEnvelope:

@@ -88,6 +88,24 @@ def test_a_dry_run_changes_nothing_and_reports_what_the_run_does(host, again):
     assert tree(host.folder) == before
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_dry_run_reports_what_is_wrong_with_the_keyring(host, again):
+    if again:
+        host.write_logs(12)
+        host.run()
+    host.write_logs(13)
+    keyring = host.folder / "keyring"
+    os.rename(keyring, host.folder / "elsewhere")
+    planned = host.run(check=True)
+    # An earlier task of the play may be the one that creates it: in check mode it did not.
+    assert (planned["exit_code"], len(planned["archives"]), planned["errors"]) == (0, 1, [])
+    assert sum("the keyring does not exist" in text for text in planned["warnings"]) == 1
+    keyring.mkdir(mode=0o700)
+    planned, done = host.run(check=True), host.run()
+    assert (planned["exit_code"], planned["archives"], planned["errors"]) == (done["exit_code"], done["archives"], done["errors"])
+    assert planned["exit_code"] == 2 and "no current key" in planned["errors"][0]
+
+
 def test_a_dry_run_before_the_first_success(host, tmp_path):
     """The catalog is there, and what it knows is looked up in the stores too; still nothing is written."""
     down = tmp_path / "not" / "mounted"
