@@ -159,7 +159,9 @@ class SearchSink(SqliteSink):
         self._outbox.add(generation, self._makers[table].of_rows(public_id, rows))
 
     def send_again(self, generation: int, offsets: t.Sequence[int]) -> None:
-        statement = "SELECT line_offset, line FROM %s WHERE generation = ? AND stored_at IS NULL AND line_offset IN (%s) ORDER BY line_offset"
+        statement = (
+            "SELECT line_offset, line FROM %s WHERE generation = ? AND stored_at IS NULL AND line_offset IN (%s) ORDER BY line_offset"
+        )
         with self._transaction():
             found = self._query(statement % (REJECTED.name, ", ".join(map(str, offsets))), (generation,))
             self._mark_stored(generation, offsets)
