@@ -16,7 +16,7 @@ CLOUDWATCH_LOGS: Spec = {
         "choices": ["put", "filter", "query", "export", "retention"],
         "description": [
             "V(put) stores events in a stream of the log group. V(filter) reads events. V(query) runs a query of CloudWatch Logs Insights."
-            " V(export) copies a span of time to an S3 bucket. V(retention) sets how long the log group keeps its events.",
+            " V(export) exports the events of a span of time to an S3 bucket. V(retention) sets how long the log group keeps its events.",
         ],
     },
     "log_group": {
@@ -40,8 +40,8 @@ CLOUDWATCH_LOGS: Spec = {
             "time": {
                 "type": "str",
                 "description": [
-                    "The time of the event, such as V(2024-01-12T13:00:05Z). The default is now. CloudWatch Logs takes no event that is"
-                    " older than 14 days or than the retention of the log group, or more than 2 hours ahead.",
+                    "The time of the event, such as V(2024-01-12T13:00:05Z). The default is now. CloudWatch Logs rejects an event that is"
+                    " older than 14 days or than the retention of the log group, or more than 2 hours in the future.",
                 ],
             },
         },
@@ -50,7 +50,9 @@ CLOUDWATCH_LOGS: Spec = {
     "pattern": {
         "type": "str",
         "default": "",
-        "description": ["With O(action=filter), a filter pattern of CloudWatch Logs, such as V(?ERROR ?WARN). By default all events."],
+        "description": [
+            "With O(action=filter), a filter pattern of CloudWatch Logs, such as V(?ERROR ?WARN). By default all events match."
+        ],
     },
     "query": {
         "type": "str",
@@ -65,19 +67,22 @@ CLOUDWATCH_LOGS: Spec = {
     },
     "end": {
         "type": "str",
-        "description": ["The end of the span, which is not part of it. The default is now; O(action=export) needs it."],
+        "description": [
+            "The end of the span of time (exclusive), in the format of O(start). The default is now. Required with O(action=export)."
+        ],
     },
     "limit": {
         "type": "int",
         "default": 10000,
         "minimum": 1,
         "maximum": 10000,
-        "description": ["With O(action=filter) and O(action=query), the highest number of rows. RV(cut) states whether there may be more."],
+        "description": ["With O(action=filter) and O(action=query), the maximum number of rows. RV(cut) is V(true) if there may be more."],
     },
     "bucket": {
         "type": "str",
         "description": [
-            "With O(action=export), the bucket. Its policy must allow CloudWatch Logs to write there; it must be in the same region.",
+            "With O(action=export), the bucket. It must be in the region of the log group, and its policy must allow CloudWatch Logs to"
+            " write to it.",
         ],
     },
     "prefix": {
@@ -90,19 +95,19 @@ CLOUDWATCH_LOGS: Spec = {
         "description": [
             "With O(action=retention), how many days the log group keeps its events: V(1), V(3), V(5), V(7), V(14), V(30), V(60), V(90),"
             " V(120), V(150), V(180), V(365), V(400), V(545), V(731), V(1096), V(1827), V(2192), V(2557), V(2922), V(3288) or V(3653);"
-            " V(0) keeps them for ever.",
+            " V(0) keeps them forever.",
         ],
     },
     "wait": {
         "type": "duration",
         "default": "10m",
         "description": [
-            "With O(action=filter), O(action=query) and O(action=export), how long the whole action may take. An export then goes on; a"
-            " query is stopped.",
+            "With O(action=filter), O(action=query) and O(action=export), how long the module waits before it fails. An export then"
+            " continues at AWS; a query is stopped.",
         ],
     },
 }
-"""The options of the module cloudwatch_logs, beside those of ``AWS``."""
+"""The options of the module cloudwatch_logs, in addition to those of ``AWS``."""
 
 CLOUDWATCH_MONITORING: Spec = {
     "state": {
@@ -131,15 +136,15 @@ CLOUDWATCH_MONITORING: Spec = {
         "type": "str",
         "pattern": LOG_GROUP,
         "pattern_means": LOG_GROUP_MEANS,
-        "description": ["The log group of the records of runs (C(log_group) in C(notify) of the jobs). It is created if it is missing."],
+        "description": ["The log group for the records of runs (C(log_group) in C(notify) of the jobs). It is created if it is missing."],
     },
     "trail_log_group": {
         "type": "str",
         "pattern": LOG_GROUP,
         "pattern_means": LOG_GROUP_MEANS,
         "description": [
-            "The log group that CloudTrail sends its events to. It must exist. With it there are metric filters and alarms for use of the"
-            " root user, denied calls, sign-in without MFA, and changes of CloudTrail itself.",
+            "The log group that CloudTrail sends its events to. It must exist. If it is set, there are metric filters and alarms for use of"
+            " the root user, denied calls, sign-in without MFA, and changes of CloudTrail itself.",
         ],
     },
     "retention": {
@@ -158,12 +163,12 @@ CLOUDWATCH_MONITORING: Spec = {
                 "type": "int",
                 "required": True,
                 "description": [
-                    "How many days it keeps its events, one of the values that M(infra_ops.log_archive.cloudwatch_logs) lists; V(0) keeps"
-                    " them for ever.",
+                    "How many days the log group keeps its events. M(infra_ops.log_archive.cloudwatch_logs) lists the values that AWS"
+                    " accepts. V(0) keeps events forever.",
                 ],
             },
         },
-        "description": ["The retention of log groups, for example of those with logs that are archived. Other log groups are not changed."],
+        "description": ["The retention of log groups, for example of logs that are archived elsewhere. Other log groups are not changed."],
     },
     "jobs": {
         "type": "list",
@@ -177,23 +182,23 @@ CLOUDWATCH_MONITORING: Spec = {
                 "default": 26,
                 "minimum": 1,
                 "maximum": 168,
-                "description": ["After how many hours without a good run there is an alarm. The default fits a nightly job."],
+                "description": ["The alarm fires after this many hours without a successful run. The default is for a nightly job."],
             },
         },
         "description": [
-            "The jobs that must run, each with an alarm on a missing good run, and one on archives of an unusual size (a band of two"
-            " standard deviations, by day).",
+            "The jobs to monitor. Each gets an alarm for a missing run, and an alarm for archives of an unusual size (more than two"
+            " standard deviations from the size that CloudWatch predicts for a day).",
         ],
     },
     "actions": {
         "type": "list",
         "elements": "str",
         "default": [],
-        "description": ["The ARNs, for example of SNS topics, that an alarm notifies when it begins and when it ends. At most 5."],
+        "description": ["The ARNs, for example of SNS topics, that an alarm notifies when it starts and when it ends. At most 5."],
     },
-    "dashboard": {"type": "bool", "default": True, "description": ["Whether there is a dashboard."]},
+    "dashboard": {"type": "bool", "default": True, "description": ["Whether to create a dashboard."]},
 }
-"""The options of the module cloudwatch_monitoring, beside those of ``AWS``."""
+"""The options of the module cloudwatch_monitoring, in addition to those of ``AWS``."""
 
 WANTED_EVENTS: Spec = {
     "since": {"type": "str", "description": ["Only events from this time on, such as V(2026-11-03T02:00Z). The default offset is UTC."]},
@@ -217,14 +222,16 @@ WANTED_EVENTS: Spec = {
         "elements": "str",
         "default": [],
         "choices": ["management", "data", "insight", "network"],
-        "description": ["Only events of these classes."],
+        "description": ["Only events of these classes. By default all classes."],
     },
     "calls": {
         "type": "list",
         "elements": "str",
         "default": [],
         "choices": ["api_call", "service_event", "console_action", "sign_in", "insight", "vpc_endpoint"],
-        "description": ["Only events of these types: requests, events of services, sign-ins to the console, ..."],
+        "description": [
+            "Only events of these types, such as requests (V(api_call)) or sign-ins to the console (V(sign_in)). By default all types."
+        ],
     },
 }
 
@@ -238,15 +245,15 @@ CLOUDTRAIL_EVENTS: Spec = {
     "regions": {
         **CLOUDTRAIL["regions"],
         "description": [
-            "The regions to read. By default all that have files in O(bucket), and with O(history) the one of the credentials.",
+            "The regions to read. By default all regions that have files in O(bucket), and with O(history) the region of the credentials.",
         ],
     },
     "history": {
         "type": "bool",
         "default": False,
         "description": [
-            "Read the event history of CloudTrail, which has the management and insight events of the last 90 days, without a trail. Two"
-            " requests a second are sent, as the service allows; each returns at most 50 events.",
+            "Read the event history of CloudTrail, which has the management and insight events of the last 90 days and needs no trail. The"
+            " service allows two requests per second, each for at most 50 events.",
         ],
     },
     "paths": {
@@ -263,8 +270,8 @@ CLOUDTRAIL_EVENTS: Spec = {
         "default": {},
         "options": WANTED_EVENTS,
         "description": [
-            "Which events to return: those that match all of it. Texts are globs. Without C(since), O(bucket) and O(history) are read for"
-            " one day. An event without a valid time is returned whatever the time is.",
+            "Return only events that match all of these conditions. Texts are globs. Without C(since), O(bucket) and O(history) are read"
+            " for the last day. An event without a valid time matches any time.",
         ],
     },
     "limit": {
@@ -272,6 +279,6 @@ CLOUDTRAIL_EVENTS: Spec = {
         "default": 1000,
         "minimum": 1,
         "maximum": 100000,
-        "description": ["How many events to return at most."],
+        "description": ["The maximum number of events to return. RV(more) is V(true) if there are more."],
     },
 }

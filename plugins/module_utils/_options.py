@@ -30,8 +30,8 @@ FALLBACK_STORES_OPTION: Spec = {
         "default": [],
         "options": STORE,
         "description": [
-            "Further stores of the same archives, in order of preference. If the store does not have an archive, cannot give it or has a"
-            " damaged copy, the archive is taken from the first of these that can give it.",
+            "Further stores of the same archives, in order of preference. If C(store) does not have an archive, fails or has a damaged"
+            " copy, the archive is taken from the first of these stores that has a good copy.",
         ],
     }
 }
@@ -40,7 +40,7 @@ TRAIL_STORES: Spec = {
     "store": {
         "type": "dict",
         "options": STORE,
-        "description": ["A store with the archives of the trail. By default the bucket is validated."],
+        "description": ["A store with the archives of the trail, to validate these. By default the bucket is validated."],
     },
     **FALLBACK_STORES_OPTION,
 }
@@ -97,7 +97,7 @@ STREAM_OPTION: Spec = {
 
 
 def _as_written(spec: Spec) -> Spec:
-    """The table for a document of which only what is given is written: no default is filled in, but the descriptions state them."""
+    """The table for a document that is written without defaults: only the descriptions state them."""
     written = {}
     for name, option in spec.items():
         written[name] = copy = {field: value for field, value in option.items() if field != "default"}
@@ -117,15 +117,15 @@ def _documents(name: str, spec: Spec) -> Spec:
             "type": "dict",
             "options": _as_written(spec),
             "description": [
-                "The %s document. What is left out is left out of the file too." % name,
-                "With C(state=present), this or O(%ss) is needed." % name,
+                "The %s document. The file contains only the options that are set here." % name,
+                "With C(state=present), this or O(%ss) is required." % name,
             ],
         },
         name + "s": {
             "type": "list",
             "elements": "dict",
             "options": _as_written(spec),
-            "description": ["Several %s documents, each as O(%s). One call writes them all." % (name, name)],
+            "description": ["Several %s documents, each in the form of O(%s). One call writes them all." % (name, name)],
         },
     }
 
@@ -155,7 +155,7 @@ OFFLINE: Spec = {
         "default": [],
         "description": [
             "Files with private keys of recipients, for archives that are encrypted for recipients, on the host that runs the module."
-            " C(age-keygen) or C(log-archive key new-identity) makes them. Only their owner may have access to them.",
+            " C(age-keygen) or C(log-archive key new-identity) creates them. Only their owner may have access to them.",
             "To keep private keys off a host, give it O(archive_keys) instead.",
         ],
     },
@@ -184,9 +184,9 @@ TRAIL: Spec = {name: option for name, option in CLOUDTRAIL.items() if name not i
 CHOICE: Spec = {
     "host": {
         "type": "str",
-        "description": ["Only archives of the host with this name. By default of all hosts."],
+        "description": ["Only archives of the host with this name. By default archives of all hosts."],
     },
-    "job": {"type": "str", "description": ["Only archives of this job. By default of all jobs."]},
+    "job": {"type": "str", "description": ["Only archives of this job. By default archives of all jobs."]},
     "was": {
         "type": "list",
         "elements": "str",
@@ -198,8 +198,8 @@ CHOICE: Spec = {
         "elements": "str",
         "default": [],
         "description": [
-            "Only archives with one of these names (such as V(syslog.20240112.12.tgz.fernet)) or keys, or with a log of this path.",
-            "A name without an archive is an error.",
+            "Only these archives, each by its name (such as V(syslog.20240112.12.tgz.fernet)), its key, or the path of a log in it.",
+            "If no archive matches a name, the module fails.",
         ],
     },
     "start": {

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: archive_adopt
-short_description: Take archives that an earlier script made into a job
+short_description: Adopt the archives of an earlier script into a job
 version_added: 0.9.0
 description:
   - Reads the archives that an earlier script left in a store of a job, and gives each a manifest and an entry in the catalog and the ledger
-    of the job. From then on they are listed, verified, searched, restored and removed by retention like those that the job makes. The
+    of the job. From then on they are listed, verified, searched, restored and removed by retention like the archives of the job. The
     command C(log-archive adopt) does the same.
   - The archives are not changed, moved or removed. They may be gzip tars, zips, or Fernet tokens around one of them.
-  - An archive that a restore would refuse is not adopted. It may be damaged, or contain links, devices, or names that lead out of the
-    destination.
+  - An archive that a restore would refuse is not adopted. Such an archive is damaged, or contains links, devices, or names that lead out
+    of the destination.
   - The module fails if an object with a matching name was not adopted. The others are adopted. RV(objects) is returned in any case.
 options:
   store:
@@ -24,15 +24,15 @@ options:
     required: true
   template:
     description:
-      - Names of the archives below the root of the store, with the time codes of strftime and the wildcards V(*), V(?), V([...]) and V(**).
-        They give the period of each archive, in the time zone of the job.
-      - For example V(%Y%d%m.tgz), for which V(20241201.tgz) is 12 January 2024.
+      - The names of the archives below the root of the store, with strftime codes and the wildcards V(*), V(?), V([...]) and V(**). The
+        codes give the period of each archive, in the time zone of the job.
+      - For example, with V(%Y%d%m.tgz) the archive V(20241201.tgz) is of 12 January 2024.
     type: str
     required: true
   key_files:
     description:
-      - Files on the host that runs the module, each with a Fernet key of the script, which only their owner may read. The keyring of the
-        job gets a copy of each key that opens an archive.
+      - Files on the host that runs the module, each with a Fernet key of the script. Only their owner may have access to them. The keyring
+        of the job gets a copy of each key that opens an archive.
     type: list
     elements: path
     default: []
@@ -46,7 +46,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Every archive is read, and RV(objects) has what would become of it. Nothing is written.
+    details: Every archive is read, and RV(objects) shows which would be adopted. Nothing is written.
   diff_mode:
     support: full
     details: The keys of the archives that are adopted.
@@ -61,24 +61,24 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Take over the dumps that a script named YYYYDDMM.tgz
+- name: Adopt the dumps that a script named YYYYDDMM.tgz
   infra_ops.log_archive.archive_adopt:
     job: "{{ lookup('ansible.builtin.file', 'intranet-dump.json') | from_json }}"
     store: sftp
     template: '%Y%d%m.tgz'
 
-- name: Take over tokens, with the key of the script
+- name: Adopt encrypted archives with the key of the script
   infra_ops.log_archive.archive_adopt:
     job: "{{ lookup('ansible.builtin.file', 'syslog.json') | from_json }}"
     store: bucket
     template: syslog.%Y%m%d.%H.tar.gz.encrypted
     key_files:
       - /root/fernet.key
-  register: taken
+  register: adopted
 
-- name: Show what was not understood, and why
+- name: Show which objects were not adopted, and why
   ansible.builtin.debug:
-    msg: "{{ taken.objects | selectattr('reason') | map(attribute='reason') }}"
+    msg: "{{ adopted.objects | selectattr('reason') | items2dict(key_name='name', value_name='reason') }}"
 """
 
 RETURN = r"""
@@ -102,13 +102,14 @@ objects:
       sample: 48113
     state:
       description:
-        - V(adopted), or in check mode it would be. V(present), if the job adopted it before. V(failed), if it is damaged, a restore would
-          refuse it, or no key opens it. V(refused), if its name matches and cannot be used. V(unmatched), if its name does not match.
+        - V(adopted), also in check mode if it would be adopted. V(present), if the job adopted it before. V(failed), if it is damaged, a
+          restore would refuse it, or no key opens it. V(refused), if its name matches but it cannot be adopted. V(unmatched), if its name
+          does not match.
       type: str
       returned: always
       sample: adopted
     reason:
-      description: Why it failed, was refused or does not match.
+      description: Why it failed, was refused or does not match. V(null) if it was adopted.
       type: str
       returned: always
       sample: the name has the form of the template, and its date does not exist
@@ -133,22 +134,22 @@ objects:
           returned: always
           sample: '2024-01-13T00:00:00Z'
     content:
-      description: V(tgz) or V(zip), what the archive is or what its token encloses.
+      description: V(tgz) or V(zip), the format of the archive, or of the content of a Fernet token.
       type: str
       returned: always
       sample: tgz
     key_id:
-      description: Id of the key of a token.
+      description: ID of the key of an encrypted archive. V(null) if it is not encrypted.
       type: str
       returned: always
       sample: 6d1f8c0e2b9a4d37
     files:
-      description: How many files it has.
+      description: Number of files in it.
       type: int
       returned: always
       sample: 1
     source_bytes:
-      description: Size of its files together, in bytes.
+      description: Total size of the files in it, in bytes.
       type: int
       returned: always
       sample: 312004

@@ -12,7 +12,7 @@ version_added: 0.9.0
 description:
   - Packs logs into tgz files and encrypts them with the current key of a keyring, or each with its own key for recipients. Writes a
     manifest beside each archive, with the logs, sizes and digests.
-  - Each archive is one standard Fernet token around a plain tgz. It is made in one pass and in little memory, whatever its size.
+  - Each archive is one standard Fernet token around a plain tgz. It is made in one pass, with little memory whatever its size.
   - An archive gets its final name when it is complete. Leftovers of a killed run are removed from the folder.
   - Unchanged logs that are archived already are skipped. If an archive with the same name holds other logs, or an earlier state of a log,
     the new archive is named C(name.r2.tgz.fernet). The module never overwrites an archive.
@@ -31,10 +31,10 @@ options:
       period_start:
         description:
           - Start of the log's period, such as V(2024-01-12T12:00:00Z). The default offset is UTC.
-          - By default the period starts and ends at the last modification of the log.
+          - By default the period starts and ends at the time of the last modification of the log.
         type: str
       period_end:
-        description: End of the log's period. Required with O(sources[].period_start).
+        description: End of the log's period (exclusive), in the same format. Required with O(sources[].period_start).
         type: str
       size:
         description: Ignored. It is accepted so that the result of M(infra_ops.log_archive.log_select) can be passed.

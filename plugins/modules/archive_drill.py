@@ -7,26 +7,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: archive_drill
-short_description: Prove that archives of a store can be restored
+short_description: Prove that archives in a store can be restored
 version_added: 0.9.0
 description:
   - Restores a sample of the archives of each host and job in a store to a private folder, compares every byte of every log with the
     manifest, and removes the plaintext.
-  - The module needs nothing of the host that made the archives, so it can prove that the copies of the keys on the controller open them.
+  - The module needs nothing from the host that made the archives. So it can prove that the copies of the keys on the controller open them.
     The command C(log-archive drill) on the host compares the logs with its catalog instead.
-  - The same O(seed) chooses the same archives of a store again.
-  - An archive that cannot be restored does not end the drill. The others are tried; then the module fails and names what failed.
+  - With the same O(seed), the module chooses the same archives of a store again.
+  - If an archive cannot be restored, the module tries the others, then fails and names the archives that failed.
 options:
   sample:
     description: How many archives of each host and job to restore.
     type: int
     default: 3
   seed:
-    description: The seed of the sample. The default is today's date in UTC, so that each day tries other archives.
+    description: The seed of the sample, any text. The default is today's date in UTC, so each day other archives are tried.
     type: str
   folder:
     description:
-      - The folder for the private folder with the plaintext, one archive at a time. The default is C($TMPDIR), or C(/var/tmp).
+      - The folder in which to create the private folder. It needs space for the plaintext of one archive at a time. The default is
+        C($TMPDIR), or C(/var/tmp).
     type: path
   keyring:
     description: The keyring, a folder of Fernet keys. Required for encrypted archives, except those for recipients.
@@ -48,7 +49,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: It runs in check mode too, because it leaves nothing behind. In check mode, it does not note the host key of a new SFTP server.
+    details: It also runs in check mode, because it leaves nothing behind. In check mode it does not record the host key of a new SFTP
+      server.
   diff_mode:
     support: none
     details: It changes nothing.
@@ -84,7 +86,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 drills:
-  description: The drill of each host and job, sorted by them.
+  description: The result of the drill for each host and job, in this order.
   returned: always; if the store could not be read, those until then
   type: list
   elements: dict
@@ -136,7 +138,7 @@ drills:
           returned: always
           sample: '2024-01-12T13:00:00Z'
         key_id:
-          description: Id of the key that encrypts it. V(null) if it is not encrypted, or encrypted for recipients.
+          description: ID of the key that encrypts it. V(null) if it is not encrypted, or encrypted for recipients.
           type: str
           returned: always
           sample: 5d41402abc4b2a76
@@ -163,7 +165,7 @@ drills:
           returned: always
           sample: true
         seconds:
-          description: How long it took to fetch, authenticate, decrypt, extract and compare it.
+          description: How long it took to fetch, authenticate, decrypt, extract and compare it, in seconds.
           type: float
           returned: always
           sample: 0.912
@@ -173,12 +175,12 @@ drills:
           returned: always
           sample: the archive is damaged, or it was not encrypted with this key
     error:
-      description: What is wrong with other archives of the listing, such as a damaged manifest. V(null) if nothing is.
+      description: A problem with other archives of the listing, such as a damaged manifest. V(null) if there is none.
       type: str
       returned: always
       sample: '1 archive(s) cannot be used, the first: web1/syslog/2024/01/12/syslog.20240112.13.tgz.fernet: there is no archive'
     exit_code:
-      description: The exit code of the command C(log-archive drill) for it, V(0) if nothing failed.
+      description: The exit code of the command C(log-archive drill) for this result, V(0) if nothing failed.
       type: int
       returned: always
       sample: 0

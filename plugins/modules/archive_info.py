@@ -11,7 +11,7 @@ short_description: List the archives of a store
 version_added: 0.9.0
 description:
   - Lists the archives of a store with the contents of their manifests, such as logs, sizes, digests, key ID, period, host and job.
-  - It reads the manifests only, and needs no key.
+  - It reads only the manifests and needs no key.
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.store
@@ -61,7 +61,7 @@ archives:
       returned: success
       sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
     location:
-      description: Location of the archive, to show to people.
+      description: Location of the archive in readable form.
       type: str
       returned: success
       sample: /var/backups/log-archive/web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
@@ -250,8 +250,8 @@ archives:
           sample: false
         data:
           description:
-            - Where a file with holes has data, as pairs of offset and length in bytes. The C(sha256) of such a file is that of this map and
-              the data, as GNU tar's sparse format 1.0 has them.
+            - The parts of a sparse file that have data, as pairs of offset and length in bytes. The C(sha256) of such a file is that of
+              this map and the data, in GNU tar's sparse format 1.0.
           type: list
           elements: list
           returned: if the file has holes
@@ -277,14 +277,14 @@ archives:
       returned: success
       sample: 2
     hmac:
-      description: HMAC of the manifest in hex. The key of the archive proves it.
+      description: HMAC of the manifest in hex. It can be checked with the key of the archive.
       type: str
       returned: if the archive is encrypted and RV(archives[].version) is 2 or higher, or if a job with a keyring adopted it
       sample: 5d41402abc4b2a76b9719d911017c592ae2b1b2c3d4e5f60718293a4b5c6d7e8
     adopted:
       description: How an archive that an earlier script made was adopted.
       type: dict
-      returned: if it was
+      returned: if the archive was adopted
       contains:
         key:
           description: Name of the object in the store.
@@ -292,7 +292,7 @@ archives:
           returned: always
           sample: 20241201.tgz
         template:
-          description: What gave the period from the name.
+          description: The template that gave the period from the name.
           type: str
           returned: always
           sample: '%Y%d%m.tgz'
@@ -302,7 +302,7 @@ archives:
           returned: always
           sample: tgz
         hmac_key_id:
-          description: Id of the key of the HMAC, if the archive is not encrypted.
+          description: ID of the key of the HMAC, if the archive is not encrypted.
           type: str
           returned: always
           sample: 6d1f8c0e2b9a4d37

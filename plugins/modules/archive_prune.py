@@ -14,16 +14,16 @@ description:
     the archives' periods in UTC. Archives of one host, job and period are kept or removed together.
   - Returns for each archive why it is kept or removed. Check mode returns the plan that a real run executes.
   - Guards prevent accidents. Archives dated in the future are neither counted nor removed. O(policy.min_keep) archives are always kept. If
-    more than O(policy.max_delete_share) of the archives of a host and job would be removed, none of them is, the module fails, and
-    RV(refusals) has the reasons.
+    more than O(policy.max_delete_share) of the archives of a host and job would be removed, none of them is removed, the module fails,
+    and RV(refusals) has the reasons.
   - Files of other tools are removed only if O(policy.name_template) matches their names.
   - For a local folder of archives, use a store of type V(file).
 options:
   host:
-    description: Only archives of the host with this name. By default of all hosts.
+    description: Only archives of the host with this name. By default archives of all hosts.
     type: str
   job:
-    description: Only archives of this job. By default of all jobs.
+    description: Only archives of this job. By default archives of all jobs.
     type: str
   timezone:
     description:
@@ -56,7 +56,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Keep all archives of 31 days, and one a day of the year before
+- name: Keep all archives of the last 31 days, and one per day of the last year
   infra_ops.log_archive.archive_prune:
     store:
       type: s3
@@ -125,18 +125,18 @@ remove:
   elements: dict
   contains: *item
 removed:
-  description: Keys of the archives that were removed. In check mode of those that would be.
+  description: Keys of the archives that were removed, or in check mode would be removed.
   returned: success, or when an archive was not removed
   type: list
   elements: str
   sample: [web1/syslog/2024/01/10/syslog.20240110.12.tgz.fernet]
 bytes_freed:
-  description: Size in bytes of the archives that were removed. In check mode of those that would be.
+  description: Total size in bytes of the archives in RV(removed).
   returned: success, or when an archive was not removed
   type: int
   sample: 143360
 refusals:
-  description: For each host and job that O(policy.max_delete_share) protected, why. Also shown as warnings.
+  description: The reason for each host and job that O(policy.max_delete_share) protected. Also shown as warnings.
   returned: success, or when an archive was not removed
   type: list
   elements: str

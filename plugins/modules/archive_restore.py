@@ -14,14 +14,15 @@ description:
     C(var/log/syslog) below O(dest).
   - Authenticates a whole archive before it decrypts any of it. Refuses an archive that is damaged, altered or encrypted with another key,
     or that would write outside of O(dest). A refused archive leaves nothing on the disk.
-  - Checks the HMAC of the manifest. The archive of an older version has none; it is restored and reported as not authenticated.
-  - An archive that is damaged, forged or without a key does not end the restore. The others are restored; then the module fails and names
-    those that were not.
+  - Checks the HMAC of the manifest. An archive of an older version has none. It is restored and reported as not authenticated.
+  - If an archive is damaged or forged, or its key is missing, the module restores the others, then fails and names the archives that were
+    not restored.
   - Compares each file with the SHA-256 in the manifest. Restores modes and modification times, but not owners.
-  - If several of the archives have the same log (it was archived again after it had grown, or each day under the same name), only its last
+  - If several archives contain the same log (it was archived again after it had grown, or each day under the same name), only its last
     state is restored, and a warning names the other archives. To restore one of them, set O(names) to its key.
-  - If O(names) has the path of a log, only that log of its archive is restored. With the name or the key of an archive, all its logs are.
-  - Logs of several hosts with one name conflict below one O(dest), which is an error. Restore them to different folders.
+  - If O(names) has the path of a log, only that log of its archive is restored. With the name or the key of an archive, all its logs are
+    restored.
+  - Logs of several hosts with the same path conflict below one O(dest), which is an error. Restore them to different folders.
   - At least one of O(names), O(start), O(end) and O(latest) is required. They can be combined.
 options:
   dest:
@@ -33,7 +34,8 @@ options:
     type: bool
     default: false
   overwrite:
-    description: Whether to replace files with other content. If not, such a file is an error and the archive is not restored.
+    description: Whether to replace existing files with other content. With V(false), such a file is an error, and its archive is not
+      restored.
     type: bool
     default: false
   keyring:
@@ -60,7 +62,7 @@ attributes:
     details: Compares the files below O(dest) with the manifests. It does not fetch archives and does not read the keyring.
   diff_mode:
     support: full
-    details: The paths of the restored files, before and after.
+    details: The paths of the logs that were there before, and of all after.
   idempotent:
     support: full
     details: An archive is not fetched if all its logs are below O(dest) with the right content.
@@ -169,9 +171,9 @@ files:
       sample: s3
     authenticated:
       description:
-        - Whether the HMAC of the manifest is valid and proves that the host made the archive. V(false) if it has none, because an older
-          version made the archive or it is not encrypted, and if the archive was opened by O(identities) or O(archive_keys). Anyone can
-          make an archive for a public key. V(null) if the key was not needed and is not available.
+        - Whether the HMAC of the manifest is valid, which proves that the host made the archive. V(false) if there is none, because an
+          older version made the archive or it is not encrypted. V(false) also if O(identities) or O(archive_keys) opened the archive,
+          because anyone can make an archive for a public key. V(null) if the key was not needed and is not available.
       type: bool
       returned: success
       sample: true

@@ -12,16 +12,16 @@ version_added: 0.9.0
 description:
   - Runs a job in one call. It selects logs, packs and encrypts them, sends them to every store, verifies what arrived, applies retention,
     and returns the record of the run. The command C(log-archive run) does the same on the host, from cron or a timer.
-  - A job has a catalog of what it has archived. A run also archives the periods that were missed since the last success, and completes
-    what an interrupted run left.
-  - One store that fails does not stop the others. An archive that a store could not take waits in O(job.spool) for the next run.
+  - A job has a catalog of its archives. A run also archives the periods that were missed since the last success, and completes an
+    interrupted run.
+  - If a store fails, the run continues with the others. An archive that a store could not take waits in O(job.spool) for the next run.
   - The module fails if the job failed or was only partly done. It returns RV(recap) in any case.
 requirements:
   - cryptography (Python library on the host that runs the module)
   - boto3 (Python library on the host that runs the module, for S3)
   - paramiko (Python library on the host that runs the module, for SFTP)
 notes:
-  - The Python libraries isal and pybase64 make packing several times faster. The archives are the same.
+  - The Python libraries isal and pybase64 make packing several times faster. The archives are the same without them.
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.job
@@ -108,7 +108,7 @@ recap:
       returned: always
       sample: "2024-01-12T13:05:00Z"
     seconds:
-      description: How long the run took.
+      description: How long the run took, in seconds.
       type: float
       returned: always
       sample: 1.42
@@ -166,7 +166,7 @@ recap:
           type: str
           returned: if the archive exists
         key_id:
-          description: Id of the key that encrypts the archive, or null if it is not encrypted.
+          description: ID of the key that encrypts the archive. V(null) if it is not encrypted.
           type: str
           returned: if the archive exists
           sample: 0f1e2d3c4b5a6978
@@ -177,7 +177,7 @@ recap:
           returned: always
           sample: ["/var/log/events/syslog.20240112.12"]
         source_bytes:
-          description: Size of these logs together.
+          description: Total size of these logs in bytes.
           type: int
           returned: always
           sample: 65536
@@ -189,7 +189,7 @@ recap:
           type: dict
           returned: always
     missing:
-      description: Periods that should have a log and have none.
+      description: Periods that should have a log but have none.
       type: list
       elements: dict
       returned: always
@@ -205,7 +205,7 @@ recap:
           returned: always
           sample: "2024-01-12T13:00:00Z"
     skipped:
-      description: Logs that match and were skipped.
+      description: Logs that match but were skipped.
       type: list
       elements: dict
       returned: always
@@ -221,27 +221,27 @@ recap:
     open_since:
       description:
         - The start of the oldest period with a log that matches and could not be archived yet, in UTC. Later runs look back to it.
-        - None if there is no such log.
+        - V(null) if there is no such log.
       type: str
       returned: always
     pruned:
       description:
-        - The result of retention by the name of the store. Each has the number of archives C(kept), the keys of those C(removed),
-          C(bytes_freed), those that could not be removed with the reason (C(failed)), and the C(refusals) of guards. In check mode it has
-          a C(plan) with the reason why each archive stays or goes.
+        - The result of retention by the name of the store. Each has the number of archives that were C(kept), the keys of the archives that
+          were C(removed), C(bytes_freed), the archives that could not be removed with the reason (C(failed)), and the C(refusals) of
+          guards. In check mode it has a C(plan) with the reason why each archive is kept or removed.
       type: dict
       returned: always
     not_shipped:
       description:
-        - By the name of the store, the archives that were not sent there because its retention would have removed them at once. Each has
-          their number (C(archives)), the C(bytes) of their logs, the C(start) and the C(end) of their periods, and the C(policy). The logs
-          stay where they are, even with O(job.delete_sources).
+        - By the name of the store, the archives that were not sent there because its retention would remove them at once. Each has the
+          number of C(archives), the C(bytes) of their logs, the C(start) and the C(end) of their periods, and the C(policy). The logs are
+          not deleted, even with O(job.delete_sources).
       type: dict
       returned: always
     given_up:
       description:
-        - By the name of a store that is not required, the keys of the archives that it will not get, because those that waited for it
-          exceeded its O(job.stores[].max_backlog).
+        - By the name of a store that is not required, the keys of the archives that it will not get, because more than its
+          O(job.stores[].max_backlog) waited for it.
       type: dict
       returned: always
     sources_deleted:
@@ -250,7 +250,7 @@ recap:
       elements: str
       returned: always
     spool:
-      description: What waits in the spool for the next run.
+      description: The archives that wait in the spool for the next run.
       type: dict
       returned: always
       contains:
@@ -260,17 +260,17 @@ recap:
           returned: always
           sample: 0
         bytes:
-          description: Their size together.
+          description: Their total size in bytes.
           type: int
           returned: always
           sample: 0
     ledger:
-      description: Where the ledger of the job ends. V(null) if it has none yet.
+      description: The end of the ledger of the job. V(null) if the job has no ledger yet.
       type: dict
       returned: always
       contains:
         ledger:
-          description: The id of the ledger.
+          description: The ID of the ledger.
           type: str
           returned: always
           sample: 5b3c1f8c7d2e4a60b1f0c9d8e7a6b5c4

@@ -11,13 +11,14 @@ short_description: Find lines in archived logs
 version_added: 0.9.0
 description:
   - Searches the logs in the archives of a store for a pattern, oldest archive first, and returns the lines.
-  - Each archive is fetched, as the store has it, to an unnamed file in C($TMPDIR), or C(/var/tmp). It is authenticated there, then
-    decrypted, unpacked and searched as a stream. No log is written to a disk.
-  - Logs that are compressed with gzip, bzip2 or xz are searched inside. Logs in other formats are reported in RV(failed_archives).
-  - An archive that is damaged, forged or without a key does not end the search. The others are searched; then the module fails and names
-    those that were not.
+  - Each archive is fetched, still encrypted, to an unnamed file in C($TMPDIR), or C(/var/tmp). It is authenticated there, then decrypted,
+    unpacked and searched as a stream. No plaintext is written to a disk.
+  - Logs that are compressed with gzip, bzip2 or xz are decompressed and searched. Logs in other compressed formats are reported in
+    RV(failed_archives).
+  - If an archive is damaged or forged, or its key is missing, the module searches the others, then fails and names the archives that were
+    not searched.
   - It is not a failure if nothing is found.
-  - The lines are in the result, and so in the output of Ansible and of AWX. If they may hold secrets, set C(no_log) for the task.
+  - The result contains the lines, so Ansible and AWX show and log them. If they may contain secrets, set C(no_log=true) for the task.
 options:
   pattern:
     description:
@@ -34,7 +35,7 @@ options:
     type: bool
     default: false
   context:
-    description: How many lines before and after each match to return with it, at most 100.
+    description: How many lines to return before and after each match, at most 100.
     type: int
     default: 0
   count:
@@ -66,7 +67,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: It never changes anything. In check mode, it does not note the host key of a new SFTP server.
+    details: It never changes anything. In check mode it does not record the host key of a new SFTP server.
   diff_mode:
     support: none
     details: It changes nothing.
@@ -81,7 +82,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Find who failed to log in from an address
+- name: Find failed logins from an address
   infra_ops.log_archive.archive_search:
     pattern: Failed password for .* from 203\.0\.113\.9
     store:
@@ -141,8 +142,8 @@ lines:
       sample: s3
     authenticated: &authenticated
       description:
-        - Whether the manifest of the archive is authenticated. V(false) if an older version made the archive, if it is not encrypted, and
-          if it was opened by O(identities) or O(archive_keys). Anyone can make an archive for a public key.
+        - Whether the manifest of the archive is authenticated. V(false) if an older version made the archive or it is not encrypted.
+          V(false) also if O(identities) or O(archive_keys) opened it, because anyone can make an archive for a public key.
       type: bool
       returned: success
       sample: true
@@ -199,12 +200,12 @@ archives:
   type: int
   sample: 24
 complete:
-  description: Whether the search did not end early because of O(max).
+  description: Whether the search reached its end. V(false) if it ended early because of O(max).
   returned: success
   type: bool
   sample: true
 failed_archives:
-  description: What was not searched, or not to its end.
+  description: The archives and logs that were not searched, or not to their end.
   returned: always; if the module fails early, the archives until then
   type: list
   elements: dict

@@ -11,13 +11,13 @@ short_description: Send archives to a store and verify them there
 version_added: 0.9.0
 description:
   - Sends archives, each with the manifest beside it, to a store. The key is C(<host>/<job>/<YYYY>/<MM>/<DD>/<archive>);
-    O(store.layout) makes the name in the store from it.
+    O(store.layout) defines how it becomes the name in the store.
   - Each archive is verified in the store at the level O(store.verify). It is visible under its name only when it is complete.
-  - The module never overwrites an object of a store. If the store has the archive already, it is verified and nothing is sent. The same
-    is true of another archive of the same logs, if O(keyring) has its key and its manifest is authentic. If any other archive has the same
+  - The module never overwrites an object in a store. If the store already has the archive, it is verified and nothing is sent. The same
+    applies to another archive of the same logs, if O(keyring) has its key and its manifest is authentic. If any other archive has the same
     name, the new archive gets the next free name (C(name.r2.tgz.fernet)).
-  - Temporary failures (network, server errors) are retried, up to O(store.attempts) attempts in all. Refused credentials and host keys are
-    not retried.
+  - Temporary failures (network, server errors) are retried, with up to O(store.attempts) attempts in total. Rejected credentials and host
+    keys are not retried.
 options:
   archives:
     description:
@@ -27,11 +27,11 @@ options:
     elements: path
     required: true
   keyring:
-    description: The keyring, a folder of Fernet keys. With it, another archive of the same logs is recognised in the store.
+    description: The keyring, a folder of Fernet keys. With it, the module recognises another archive of the same logs in the store.
     type: path
   suffix:
     description:
-      - The suffix of the names of the archives. A further revision of an archive keeps it.
+      - The suffix of the names of the archives. A new revision of an archive gets the same suffix.
       - The default is V(.tgz.fernet), or V(.tgz) for archives that are not encrypted.
     type: str
 extends_documentation_fragment:
@@ -40,13 +40,13 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: The store is listed, and archives that it has already are verified.
+    details: The store is listed, and archives that it already has are verified.
   diff_mode:
     support: full
     details: The keys of the archives in the store, before and after.
   idempotent:
     support: full
-    details: If the store has the archive, or with O(keyring) another archive of the same logs, that is verified and nothing is sent.
+    details: If the store has the archive, or with O(keyring) another archive of the same logs, it is verified and nothing is sent.
 seealso:
   - module: infra_ops.log_archive.archive_create
   - module: infra_ops.log_archive.archive_verify
@@ -111,7 +111,7 @@ archives:
       returned: success
       sample: web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
     location:
-      description: Location of the archive in the store, to show to people.
+      description: Location of the archive in the store, in readable form.
       type: str
       returned: success
       sample: s3://logs/fleet/web1/syslog/2024/01/12/syslog.20240112.12.tgz.fernet
@@ -124,7 +124,7 @@ archives:
       returned: success
       sample: sent
     changed:
-      description: Whether it was sent. In check mode whether it would be.
+      description: Whether it was sent, or in check mode would be sent.
       type: bool
       returned: success
       sample: true

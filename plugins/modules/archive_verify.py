@@ -10,7 +10,7 @@ module: archive_verify
 short_description: Verify the archives of a store against their manifests
 version_added: 0.9.0
 description:
-  - Verifies that each archive in a store has the size and digests that its manifest states. Fails if an archive does not.
+  - Verifies that each archive in a store has the size and digests that its manifest states. Fails if one does not.
   - O(level) sets how thorough the check is. Up to V(read_back) it needs no key, because the manifest has the digests of the encrypted
     archive.
   - With O(keyring), the HMAC of each manifest is checked at every level. An archive that an older version made has none, and is reported as
@@ -18,19 +18,20 @@ description:
   - It also reports manifests that cannot be used and, without O(names), O(start) and O(end), manifests without an archive and archives
     without a manifest.
   - Without a key, it compares the bytes of an archive with its manifest, but does not prove that they can be decrypted. RV(unopened)
-    counts the archives for recipients that were not opened. A key from O(identities) or O(archive_keys) proves that, but not who made the
-    archive, because anyone can make one for a public key. The ledger of the host shows which archives the host made.
+    counts the archives for recipients that were not opened. A key from O(identities) or O(archive_keys) proves that an archive can be
+    decrypted. It does not prove who made the archive, because anyone can make one for a public key. The ledger of the host shows which
+    archives the host made.
   - The module does not know which archives a host has stored. The command C(log-archive verify) on the host also compares the store with
     its catalog, and reports archives that were removed or replaced.
 options:
   level:
     description:
       - The level of the verification, weakest first. V(size) compares the size. V(server_digest) compares a digest that the server keeps.
-        V(remote_hash) hashes the stored file on the server. V(read_back) reads it back and hashes it on the host that runs the module; it
-        accepts nothing that a restore would refuse, as far as this can be known without the key. V(authenticated) proves with the key the
-        manifest, the archive and every log in it.
+        V(remote_hash) hashes the stored file on the server. V(read_back) reads it back and hashes it on the host that runs the module. It
+        also rejects an archive that a restore would refuse, as far as this is visible without the key. V(authenticated) uses the key to
+        prove the manifest, the archive and every log in it.
       - With O(keyring), V(read_back) checks the logs too.
-      - Archives that are read back take up space in C($TMPDIR), or in C(/var/tmp), one at a time.
+      - An archive that is read back needs space in C($TMPDIR), or in C(/var/tmp). They are read one at a time.
       - The default is O(store.verify), or the default level of the store. A store that does not have the level uses the next stronger one.
     type: str
     choices: [size, server_digest, remote_hash, read_back, authenticated]
@@ -119,28 +120,28 @@ verified:
   sample: 48
 levels:
   description:
-    - Number of these archives by the level of their verification; V(size), V(server_digest), V(remote_hash), V(read_back) or
+    - Number of the verified archives by the level of their verification; V(size), V(server_digest), V(remote_hash), V(read_back) or
       V(authenticated).
     - With O(level=authenticated), an archive with a manifest that is not authenticated has V(read_back).
   returned: always
   type: dict
   sample: {server_digest: 48}
 authenticated:
-  description: Number of these archives with a manifest that has the right HMAC. V(0) without O(keyring).
+  description: Number of the verified archives with the right HMAC in their manifest. V(0) without O(keyring).
   returned: always
   type: int
   sample: 47
 unauthenticated:
   description:
-    - Number of these archives with a manifest that is not authenticated, because an older version made the archive, it is not encrypted, or
-      O(identities) or O(archive_keys) opened it.
+    - Number of the verified archives with a manifest that is not authenticated, because an older version made the archive, it is not
+      encrypted, or O(identities) or O(archive_keys) opened it.
   returned: always
   type: int
   sample: 1
 unopened:
   description:
-    - Number of these archives that are encrypted for recipients and for which no key is available. It is not proven that they can be
-      decrypted.
+    - Number of the verified archives that are encrypted for recipients and for which no key is available. It is not proven that they can
+      be decrypted.
   returned: always
   type: int
   sample: 0

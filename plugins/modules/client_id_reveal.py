@@ -10,14 +10,15 @@ module: client_id_reveal
 short_description: Decrypt the client ids that a stream has stored
 version_added: 0.9.0
 description:
-  - Decrypts tokens of client ids with the keys of a stream's host. A stream with the profile C(client_events) stores such tokens in
-    C(client_id) of its rows and documents.
+  - Decrypts tokens of client ids with the keys on the host of the stream. A stream with the profile C(client_events) stores such tokens in
+    the field C(client_id) of its rows and documents.
   - The result contains the ids. Use the module in a task with C(no_log=true).
 requirements:
   - cryptography (Python library on the host that runs the module)
 options:
   keyring:
-    description: The folder of the keys of client ids on the host, O(infra_ops.log_archive.log_ingest#module:stream.client_ids.keyring).
+    description: The folder of the keys of client ids on the host, which is
+      O(infra_ops.log_archive.log_ingest#module:stream.client_ids.keyring).
     type: path
     required: true
   tokens:

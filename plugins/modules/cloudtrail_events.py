@@ -10,12 +10,12 @@ module: cloudtrail_events
 short_description: Show who did what, when and from where in an AWS account
 version_added: 0.9.0
 description:
-  - Returns events of AWS CloudTrail with their service, action, region, response, principal, time, address and id. They come from exactly
-    one place - the bucket of a trail (O(bucket)), the event history of the last 90 days (O(history)), or log files (O(paths)).
-  - A file, a record or a region that cannot be read does not end the others. It is listed in RV(unreadable), with a warning. The module
-    fails if nothing could be read, or if the credentials are refused.
-  - The events are in the order of the files, which is about the order of time in each region. Those of the history begin with the newest.
-  - The command C(log-archive audit events) reads the archives of a job, too, and writes tables, CSV and JSON lines of any length.
+  - Returns events of AWS CloudTrail with their service, action, region, response, principal, time, address and id. The events come from
+    exactly one place - the bucket of a trail (O(bucket)), the event history of the last 90 days (O(history)), or log files (O(paths)).
+  - If a file, a record or a region cannot be read, the module continues with the others, lists it in RV(unreadable), and reports a warning.
+    The module fails if nothing could be read, or if the credentials are rejected.
+  - The events are in the order of the files, which is roughly by time in each region. Events of the history begin with the newest.
+  - The command C(log-archive audit events) can also read the archives of a job, and writes tables, CSV and JSON lines without a limit.
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.aws
@@ -90,7 +90,7 @@ events:
       returned: always
       sample: eu-west-3
     principal:
-      description: Who made the request - an ARN, or what the type of identity has instead.
+      description: Who made the request - an ARN, or for an identity without one its name or ID.
       type: str
       returned: always
       sample: arn:aws:iam::123456789012:user/alice
@@ -100,17 +100,17 @@ events:
       returned: always
       sample: 198.51.100.20
     response:
-      description: What the service answered (C(responseElements)). V(null) if the record has none.
+      description: The answer of the service (C(responseElements)). V(null) if the record has none.
       type: raw
       returned: always
       sample: null
     error_code:
-      description: Why the service refused the request. Empty if it did not.
+      description: The error code, if the service rejected the request. Otherwise empty.
       type: str
       returned: always
       sample: AccessDenied
     error_message:
-      description: The same in words.
+      description: The error message. Empty if there was no error.
       type: str
       returned: always
       sample: Access Denied
@@ -130,12 +130,12 @@ events:
       returned: always
       sample: api_call
     denied:
-      description: Whether a policy refused the request.
+      description: Whether a policy denied the request.
       type: bool
       returned: always
       sample: true
     root:
-      description: Whether somebody used the root user.
+      description: Whether the root user made the request.
       type: bool
       returned: always
       sample: false
@@ -145,7 +145,7 @@ more:
   type: bool
   sample: false
 unreadable:
-  description: What could not be read, and records with fields that are missing or odd; at most 1000.
+  description: The files, records and regions that could not be read, and records with missing or invalid fields. At most 1000.
   returned: success
   type: list
   elements: str

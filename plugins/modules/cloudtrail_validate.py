@@ -7,61 +7,61 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cloudtrail_validate
-short_description: Validate that a CloudTrail trail is whole
+short_description: Validate that a CloudTrail trail is complete and unaltered
 version_added: 0.9.0
 description:
   - Validates the signed digests of a CloudTrail trail, and every log file that they name, in each account and region. Fails if anything is
-    missing, changed or unexplained; RV(report.findings) has it.
-  - It finds what C(aws cloudtrail validate-logs) finds, and what that command passes over. From O(since) up to two hours ago, valid digests
-    must cover the time without a hole. A missing tail, a region without digests, a chain of digests that starts again, a log file that no
-    digest names, a delete marker and a replaced version are findings.
-  - With O(state), the newest verified digest of each region and the public keys are kept on the host that runs the module. The next
-    validation goes on from there, and finds it if that digest is gone. Run the module on the controller (C(delegate_to=localhost)) to keep
-    them where no account of AWS reaches them.
-  - With O(store), it validates the archives of a job with the source C(cloudtrail) instead of the bucket. Then AWS is asked for public keys
-    only, and for nothing with O(offline).
-  - Findings are repeated until a validation with a later O(since) has none.
+    missing, changed or unexplained. RV(report.findings) lists the findings.
+  - It finds more than C(aws cloudtrail validate-logs). Valid digests must cover the time from O(since) up to two hours ago without a gap.
+    Also findings are missing digests at the end, a region without digests, a chain of digests that starts again, a log file that no digest
+    names, a delete marker, and a replaced version.
+  - With O(state), the module keeps the newest verified digest of each region and the public keys on the host that it runs on. The next
+    validation continues from there and reports a finding if that digest is gone. Run the module on the controller
+    (C(delegate_to=localhost)) to keep this record out of reach of the AWS accounts.
+  - With O(store), it validates the archives of a job with the source C(cloudtrail) instead of the bucket. Then it asks AWS only for public
+    keys, and with O(offline) for nothing.
+  - Findings are reported again until a validation with a later O(since) has none.
 options:
   name:
-    description: The name under which O(state) keeps what was verified. With O(store) also the name of the job that made the archives.
+    description: The name of the record in O(state). With O(store) it is also the name of the job that made the archives.
     type: str
     default: trail
   since:
     description:
-      - From this time on everything must be covered, such as V(2026-11-03) or V(2026-11-03T06:00Z). The default offset is UTC.
-      - The default is where the last validation without a finding ended. The first validation needs it.
+      - The start of the time to validate, such as V(2026-11-03) or V(2026-11-03T06:00Z). The default offset is UTC.
+      - The default is the end of the last validation without a finding. Required for the first validation.
     type: str
   until:
-    description: Up to this time, in the format of O(since). The default is now.
+    description: The end of the time to validate, in the format of O(since). The default is now.
     type: str
   trail:
-    description: Only the digests of the trail of this name. By default of every trail that delivers to the bucket.
+    description: Only the digests of the trail with this name. By default those of every trail that delivers to the bucket.
     type: str
   trail_start:
     description:
-      - When the trail, or its validation, was enabled or started again, in the format of O(since). The first digest of a region may refer
-        to no other if it begins within two hours of this time. That digest is kept in O(state).
+      - When the trail, or its log file validation, was enabled or started again, in the format of O(since). The first digest of a region
+        does not have to refer to an earlier digest if it begins within two hours of this time. That digest is kept in O(state).
     type: str
   state:
     description:
-      - The folder that keeps what was verified. It is created with mode 0700. Without it, nothing is kept.
-      - The folder of the state of a job (C(/var/lib/log-archive)) shares it with the command C(log-archive audit validate).
+      - The folder for the record of verified digests and public keys. It is created with mode 0700. Without it, nothing is kept.
+      - With the state folder of a job (C(/var/lib/log-archive)), the module shares the record with C(log-archive audit validate).
     type: path
   offline:
-    description: Whether to use only the public keys in O(state), and not to ask CloudTrail for others.
+    description: Whether to use only the public keys in O(state) and not ask CloudTrail for others.
     type: bool
     default: false
   html:
-    description: A file for the report as an HTML page that can be filed. Each validation writes it again.
+    description: A file for the report as an HTML page. Each validation replaces it.
     type: path
   host:
-    description: Only archives of the host with this name. By default of all hosts.
+    description: With O(store), only archives of the host with this name. By default archives of all hosts.
     type: str
   keyring:
-    description: The keyring of encrypted archives.
+    description: With O(store), the keyring (a folder of Fernet keys) of encrypted archives.
     type: path
   unencrypted:
-    description: Whether to accept archives that are not encrypted. Anyone who can write to the store can have made them.
+    description: With O(store), whether to accept archives that are not encrypted. Anyone who can write to the store can make such archives.
     type: bool
     default: false
 requirements:
@@ -78,10 +78,10 @@ attributes:
     details: The trail is validated. Nothing is kept in O(state), and O(html) is not written.
   diff_mode:
     support: N/A
-    details: Only the report of O(html) is written, which is new each time.
+    details: The module writes only the report O(html), which is new each time.
   idempotent:
     support: partial
-    details: What O(state) keeps is not a change. The report of O(html) is new each time.
+    details: The record in O(state) does not count as a change. The report O(html) is new each time and does.
 seealso:
   - module: infra_ops.log_archive.archive_verify
 author:
@@ -89,7 +89,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Validate the trail each night, and remember on the controller what was verified
+- name: Validate the last seven days of the trail, with the record of verified digests on the controller
   infra_ops.log_archive.cloudtrail_validate:
     bucket: example-trail
     organization: o-abcdef1234
@@ -128,8 +128,8 @@ report:
   contains:
     exit_code:
       description:
-        - The exit status of C(log-archive audit validate) for this result. V(0) if all is valid, V(4) if there is a finding, V(3) if a part
-          could not be validated, V(1) if nothing could.
+        - The exit status of C(log-archive audit validate) for this result. V(0) if everything is valid, V(4) if there is a finding, V(3) if
+          a part could not be validated, V(1) if nothing could be validated.
       type: int
       returned: always
       sample: 0
@@ -184,22 +184,22 @@ report:
           returned: always
           sample: audit
         subject:
-          description: The URL of the object that it is about, or the key of an archive. Empty if it is about a time.
+          description: The URL of the affected object, or the key of an archive. Empty for a finding about a time.
           type: str
           returned: always
           sample: s3://example-trail/AWSLogs/123456789012/CloudTrail/eu-west-3/2026/11/03/...
         detail:
-          description: What else is known.
+          description: Further details.
           type: str
           returned: always
           sample: 2026-11-03T08:00:00Z to 2026-11-03T10:00:00Z
         start:
-          description: The beginning of the time that it is about. V(null) if it is about an object.
+          description: The beginning of the affected time. V(null) for a finding about an object.
           type: str
           returned: always
           sample: '2026-11-03T08:00:00Z'
         end:
-          description: The end of the time that it is about.
+          description: The end of the affected time. V(null) for a finding about an object.
           type: str
           returned: always
           sample: '2026-11-03T10:00:00Z'
@@ -276,7 +276,7 @@ report:
           returned: always
           sample: 'cloudtrail in eu-west-3: the server answered 400 ThrottlingException'
     notes:
-      description: What was not looked at, such as versions that the credentials may not list.
+      description: Checks that were skipped, such as that of versions if the credentials may not list them.
       type: list
       elements: str
       returned: always

@@ -11,9 +11,10 @@ short_description: Store, read and export events of CloudWatch Logs, and set the
 version_added: 0.9.0
 description:
   - Works on one log group of Amazon CloudWatch Logs. O(action) selects what to do.
-  - The limits of the service are checked before anything is sent. Events are sorted by time and sent in batches. An event that the service
-    would drop, or has dropped, although it answered with success, is in RV(rejected), and the module fails after it has stored the others.
-  - An account can run one export at a time. The module waits for another export to end.
+  - With O(action=put), the events are sorted by time and sent in batches. The limits of the service are checked first, because the service
+    drops some events without an error. Events that it would drop or has dropped are in RV(rejected), and the module fails after it has
+    stored the others.
+  - An account can run only one export at a time. The module waits for another export to end.
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.aws
@@ -28,9 +29,9 @@ attributes:
   idempotent:
     support: partial
     details:
-      - CloudWatch Logs recognises no duplicates. O(action=put) stores the events again at each call, and twice if an answer is lost.
+      - CloudWatch Logs does not detect duplicates. O(action=put) stores the events again at each call, and twice if an answer is lost.
       - O(action=export) starts nothing if the same export has completed before and AWS still lists it.
-      - O(action=retention) changes the log group only if it differs.
+      - O(action=retention) changes the log group only if its retention differs.
 seealso:
   - module: infra_ops.log_archive.cloudwatch_monitoring
 author:
@@ -85,7 +86,7 @@ rejected:
   elements: dict
   contains:
     index:
-      description: The place of the event in O(events), from 0.
+      description: The index of the event in O(events), starting at 0.
       type: int
       returned: always
       sample: 3
@@ -109,12 +110,12 @@ cut:
   type: bool
   sample: false
 statistics:
-  description: What the service counted for the query, such as C(recordsMatched), C(recordsScanned) and C(bytesScanned).
+  description: The statistics of the service about the query, such as C(recordsMatched), C(recordsScanned) and C(bytesScanned).
   returned: O(action=query)
   type: dict
   sample: {"recordsMatched": 2.0}
 task_id:
-  description: The id of the export task. V(null) in check mode, if there is none yet.
+  description: The ID of the export task. V(null) in check mode if the task does not exist yet.
   returned: O(action=export)
   type: str
   sample: cda45419-90ea-4db5-9833-aade86253e66
@@ -214,7 +215,7 @@ def _query(module: AnsibleModule, service: Service, options: Options, result: t.
 def _found(module: AnsibleModule, found: queries.Found, result: t.Dict[str, t.Any]) -> None:
     result.update(rows=found.rows, cut=found.cut)
     if found.cut:
-        warn(module, ["there may be more than %d rows; raise limit, or ask for a shorter span of time" % len(found.rows)])
+        warn(module, ["there may be more than %d rows; increase limit, or choose a shorter span of time" % len(found.rows)])
 
 
 def _export(module: AnsibleModule, service: Service, options: Options, result: t.Dict[str, t.Any]) -> None:
@@ -249,7 +250,7 @@ def _span(options: Options) -> t.Tuple[int, int]:
     start = _milliseconds(options["start"], "start")
     end = _milliseconds(options["end"], "end") if options["end"] else int(time.time() * 1000)
     if start >= end:
-        raise ConfigError("start is not earlier than end", "%s, %s" % (options["start"], options["end"] or "now"), "Exchange them")
+        raise ConfigError("start is not earlier than end", "%s, %s" % (options["start"], options["end"] or "now"), "Swap start and end")
     return start, end
 
 

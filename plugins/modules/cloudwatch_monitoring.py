@@ -10,11 +10,11 @@ module: cloudwatch_monitoring
 short_description: Set up alarms, metric filters, retention and a dashboard in CloudWatch
 version_added: 0.9.0
 description:
-  - Sets up in Amazon CloudWatch what watches over the jobs of a fleet and over the trail of an account, and changes only what differs.
-  - An alarm on a missing run looks at the metric C(SuccessfulRuns) that jobs with C(notify) of the type C(cloudwatch) send. An hour without
-    data counts as one without a good run, so a new alarm is active until the first good run.
-  - Alarms of earlier calls with the same O(name) that are not wanted any more are removed. Alarms that this module did not make are never
-    changed or removed.
+  - Sets up monitoring of the jobs of a fleet and of the trail of an account in Amazon CloudWatch. It changes only what differs.
+  - The alarm for a missing run uses the metric C(SuccessfulRuns), which jobs with C(notify) of the type C(cloudwatch) send. An hour without
+    data counts as an hour without a successful run, so a new alarm is active until the first successful run.
+  - Alarms that an earlier call with the same O(name) created and that are no longer needed are removed. Alarms that this module did not
+    create are never changed or removed.
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.aws
@@ -38,7 +38,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Watch over the nightly jobs and the trail
+- name: Monitor the nightly jobs and the trail
   infra_ops.log_archive.cloudwatch_monitoring:
     region: eu-west-3
     run_log_group: /log-archive/runs
@@ -127,7 +127,7 @@ def _settings(options: t.Dict[str, t.Any]) -> monitoring.Settings:
     retention: t.Dict[str, t.Optional[int]] = {}
     for each in options["retention"]:
         if each["log_group"] in retention:
-            raise ConfigError("is given twice in retention", each["log_group"], "Remove one of them")
+            raise ConfigError("the log group is given twice in retention", each["log_group"], "Remove one of them")
         retention[each["log_group"]] = each["days"] or None
     return monitoring.Settings(
         options["name"],

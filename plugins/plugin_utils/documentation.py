@@ -14,6 +14,12 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._module impo
 
 _MARKUP = re.compile(r"\bO\(([a-z_]+)")
 
+FORMATS = {
+    "duration": "A number of seconds, or numbers with the units w, d, h, m and s, such as V(90), V(15m) or V(1d12h).",
+    "size": "A number of bytes, or a number with K, M, G, T or P (powers of 1024), such as V(512), V(10M) or V(1.5G).",
+}
+"""By type, how a value is written."""
+
 
 def documentation(*specs: Spec, **other: t.Any) -> str:
     """A fragment's DOCUMENTATION for these options. other: further parts of it, such as ``requirements``."""
@@ -34,6 +40,8 @@ def _documented(spec: Spec, outer: t.Sequence[t.Tuple[str, Spec]]) -> t.Dict[str
         entry = documented[name] = {"type": ansible_type(option["type"])}
         entry.update({field: option[field] for field in ("required", "default", "choices", "elements") if field in option})
         sentences = list(option["description"])
+        if option["type"] in FORMATS:
+            sentences.append(FORMATS[option["type"]])
         if "types" in option:
             kinds = ["V(%s)" % kind for kind in option["types"]]
             sentences.append("Only with O(type) %s." % " or ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]])))

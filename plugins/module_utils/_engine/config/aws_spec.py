@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options by which AWS's services are reached: credentials, role, region, endpoint, retries."""
+"""The options for access to AWS: credentials, role, region, endpoint, retries."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ AWS: Spec = {
         "pattern": r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+",
         "pattern_means": "the ARN of a role, such as arn:aws:iam::123456789012:role/audit",
         "description": [
-            "The ARN of a role to assume with these credentials, for example of another account. It is assumed again before it expires."
+            "The ARN of a role to assume with these credentials, for example of another account. The session is renewed before it expires."
         ],
     },
-    "external_id": {"type": "str", "description": ["The external ID that the trust policy of O(role_arn) demands."]},
+    "external_id": {"type": "str", "description": ["The external ID that the trust policy of O(role_arn) requires."]},
     "ca_bundle": {"type": "path", "description": ["A file of CA certificates to trust instead of the system's."]},
     "timeout": {"type": "duration", "default": "60", "description": ["How long to wait for data from the server."]},
     "attempts": {
@@ -54,7 +54,7 @@ AWS: Spec = {
 
 
 def aws_problems(options: t.Mapping[str, t.Any]) -> t.List[str]:
-    """Mistakes in these options that show only when they are seen together, each as 'option: what is wrong'."""
+    """Mistakes in combinations of these options, each as 'option: what is wrong'."""
     problems = []
     if bool(options["access_key_id"]) != bool(options["secret_access_key"]):
         problems.append("access_key_id: requires secret_access_key, and vice versa; omit both to use the standard AWS credential chain")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of what archives are encrypted with, declared once (see ``spec``)."""
+"""The options of encryption, declared once (see ``spec``)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ RECIPIENTS: Spec = {
         "description": [
             "Public keys of recipients. Each archive gets its own key, and its manifest holds that key, encrypted for each recipient."
             " Anyone with the private key of one recipient can open the archive.",
-            "C(age1...) is a public key of age (see C(age-keygen)); this requires the Python library pyrage. C(hpke1...) is one that"
-            " C(log-archive key new-identity) made; it requires no other library.",
+            "C(age1...) is a public key of age (see C(age-keygen)); it requires the Python library pyrage. C(hpke1...) is a public key from"
+            " C(log-archive key new-identity); it requires no other library.",
             "Without O(keyring) the host itself cannot open the archives.",
         ],
         "example": ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"],
@@ -38,7 +38,7 @@ SEALING: Spec = {
     ),
     **RECIPIENTS,
 }
-"""What new archives are encrypted with, without a job document."""
+"""The encryption of new archives, without a job document."""
 
 ENCRYPTION: Spec = {
     "format": {

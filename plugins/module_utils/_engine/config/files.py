@@ -283,9 +283,15 @@ def _has_secret(value: t.Any, spec: Spec) -> bool:
     return False
 
 
+_HEADER = (
+    "// A job of log-archive. Lines that begin with // are comments.",
+    "// Durations are seconds or numbers with w, d, h, m, s (90, 15m, 1d12h); sizes are bytes or a number with K, M, G, T, P (10M).",
+)
+
+
 def sample() -> str:
     """A commented template of a job document. It is valid without changes."""
-    return "\n".join(["// A job of log-archive. Lines that begin with // are comments.", "{"] + _sample(JOB, "  ") + ["}", ""])
+    return "\n".join([*_HEADER, "{"] + _sample(JOB, "  ") + ["}", ""])
 
 
 def _sample(spec: Spec, indent: str) -> t.List[str]:
@@ -300,7 +306,7 @@ def _sample(spec: Spec, indent: str) -> t.List[str]:
         elif "example" in option:
             live += about + ["%s%s: %s," % (indent, key, light.dumps(option["example"]))]
         elif option["type"] == "dict":
-            about += ["%s//   %s: %s" % (indent, rule, " ".join(_explained(o))) for rule, o in option["options"].items()]
+            about += ["%s//   %s: %s" % (indent, rule, _explained_within(o)) for rule, o in option["options"].items()]
             value = {rule: o["example"] for rule, o in option["options"].items() if "example" in o}
             # A part that replaces another one cannot be uncommented beside it.
             mark = "//  " if "instead_of" in option else "//"
@@ -319,5 +325,12 @@ def _explained(option: t.Mapping[str, t.Any]) -> t.List[str]:
         lines.append("Keys of each:")
         for name, inner in option["options"].items():
             kinds = " (%s)" % ", ".join(inner["types"]) if "types" in inner else ""
-            lines.append("  %s%s: %s" % (name, kinds, " ".join(_explained(inner))))
+            lines.append("  %s%s: %s" % (name, kinds, _explained_within(inner)))
     return lines
+
+
+def _explained_within(option: t.Mapping[str, t.Any]) -> str:
+    """The explanation of an option that the template does not show by itself, so its default is not seen there."""
+    default = option.get("default")
+    shown = [] if default in (None, "", [], {}) else ["Default: %s." % light.dumps(default)]
+    return " ".join([*_explained(option), *shown])

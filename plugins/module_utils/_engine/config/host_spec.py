@@ -13,7 +13,7 @@ ROOTS: Spec = {
         "state": "O(state) of a job or stream",
         "spool": "O(spool) of a job",
         "log": "O(log) of a job or stream",
-        "notify": "O(notify[].path) of a job",
+        "notify": "O(notify[].path) of a job or stream and O(page.path) of a stream",
         "stores": "file stores and SQLite sinks",
         "select": "O(select.paths) of a job and O(follow.paths) of a stream",
     }.items()

@@ -126,8 +126,8 @@ NOTIFY: Spec = {
         "pattern": LOG_GROUP,
         "pattern_means": LOG_GROUP_MEANS,
         "description": [
-            "The log group that gets the record of each run, in a stream C(HOST/JOB). The group must exist; the stream is created. The"
-            " metrics are embedded in the log event. Without it, only metrics are sent.",
+            "The log group for the record of each run, in the log stream C(HOST/JOB). The group must exist; the stream is created. The"
+            " metrics are embedded in the log event. Without a log group, only metrics are sent.",
         ],
     },
     "namespace": {
@@ -156,8 +156,8 @@ NOTIFY: Spec = {
         "types": ["mail", "chat", "ping", "cloudwatch", "eventbridge"],
         "default": "30",
         "description": [
-            "The longest that the receiver can hold a run: the time limit for both attempts together, and for a V(ping) also for the"
-            " request at the start of the run, which has at most 5 seconds and half of the limit.",
+            "The time limit for both attempts together. With O(type=ping) it also covers the request at the start of the run, which gets at"
+            " most 5 seconds and at most half of the limit. A receiver never delays a run for longer.",
         ],
     },
 }

@@ -25,7 +25,7 @@ SINK: Spec = {
         "required": True,
         "choices": ["sqlite", *SERVERS, *SEARCH],
         "description": [
-            "The type of the sink: V(sqlite), a file of SQLite on this host; V(mysql) or V(mariadb), which require the Python library"
+            "The type of the sink: V(sqlite), an SQLite file on this host; V(mysql) or V(mariadb), which require the Python library"
             " PyMySQL; V(postgresql), which requires psycopg (version 3); V(elasticsearch), which requires elasticsearch (version 8"
             " or 9); V(opensearch), which requires opensearch-py.",
         ],
@@ -40,8 +40,8 @@ SINK: Spec = {
         "type": "path",
         "types": ["sqlite", *SEARCH],
         "description": [
-            "The file of the database. It is created if it does not exist; its folder must exist. For V(elasticsearch) and V(opensearch) it"
-            " holds the positions and the outbox, which are the documents that the server does not have yet."
+            "The SQLite file. It is created if it does not exist; its folder must exist. For V(elasticsearch) and V(opensearch) it holds"
+            " the positions and the outbox, which contains the documents that the server does not have yet."
         ],
     },
     "host": {
@@ -69,8 +69,8 @@ SINK: Spec = {
         "type": "str",
         "types": [*SERVERS, *SEARCH],
         "description": [
-            "The user name on the server. The user needs the rights INSERT, SELECT and UPDATE. The first call also creates tables, unless"
-            " they were created with the output of C(log-archive ingest --print-schema).",
+            "The user name on the server. In a database the user needs the rights INSERT, SELECT and UPDATE. It also needs the right to"
+            " create tables, unless they were created with the output of C(log-archive ingest --print-schema).",
         ],
     },
     "password": {"type": "str", "types": [*SERVERS, *SEARCH], "secret": True, "description": ["The password of O(user)."]},
@@ -78,7 +78,7 @@ SINK: Spec = {
         "type": "str",
         "types": SEARCH,
         "secret": True,
-        "description": ["The encoded API key, instead of O(user) and O(password)."],
+        "description": ["The API key in its encoded form (base64), instead of O(user) and O(password)."],
     },
     "tls": {
         "type": "str",
@@ -100,17 +100,17 @@ SINK: Spec = {
         "pattern": r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?",
         "pattern_means": "the name of a table, or of its database or schema and the table: logdata, msda_log.logdata",
         "description": [
-            "An existing table that gets all rows, instead of the tables of the profile. It must have transactions (InnoDB, for example)."
-            " The tables for positions and rejected lines are in O(database) as usual.",
+            "An existing table that gets all rows, instead of the tables of the profile. Its engine must support transactions (such as"
+            " InnoDB). The tables for positions and rejected lines are still created in O(database).",
         ],
     },
     "columns": {
         "type": "map",
         "types": ["sqlite", *SERVERS],
         "description": [
-            "What each column of O(table) is filled with: a column of the tables of the profile (C(log-archive ingest --print-schema) lists"
-            " them), or V(stream), V(host), V(table) (the name of that table), V(line_offset), or V(row_id), a text of up to 60 characters"
-            " that no other line has.",
+            "The value for each column of O(table): a column of the tables of the profile (C(log-archive ingest --print-schema) lists"
+            " them), or V(stream), V(host), V(table) (the name of the table of the profile), V(line_offset), or V(row_id) (a text of up to"
+            " 60 characters that is unique to the line).",
         ],
         "example": {"hash": "row_id", "time": "time_utc", "username": "username", "size_bytes": "size_bytes"},
     },
@@ -120,29 +120,32 @@ SINK: Spec = {
         "pattern": r"[a-z0-9][a-z0-9._-]{0,99}",
         "pattern_means": "lower-case letters, digits, '.', '_' and '-' (at most 100, beginning with a letter or digit)",
         "description": [
-            "How the names of the indices begin: C(PREFIX-KIND-2021.04), with the month of the entry in UTC. The default is the name of the"
-            " stream in lower case.",
+            "The prefix of the names of the indices, C(PREFIX-KIND-2021.04), with the month of the entry in UTC. The default is the name of"
+            " the stream in lower case.",
         ],
     },
     "delete_after": {
-        "type": "duration",
+        "type": "str",
         "types": SEARCH,
         "description": [
-            "Let the server delete an index when it is older than this, such as V(400d), by a policy of ILM (V(elasticsearch)) or ISM"
-            " (V(opensearch)). ILM counts from the end of the index's month, ISM from its creation. By default indices stay.",
+            "Let the server delete an index when it is older than this, such as V(400d), with a policy of ILM (V(elasticsearch)) or ISM"
+            " (V(opensearch)). ILM counts from the end of the index's month, ISM from its creation. A unit (w, d, h, m or s) is required,"
+            " and at least V(1d). By default indices are not deleted.",
         ],
     },
     "outbox": {
         "type": "size",
         "types": SEARCH,
         "default": "100M",
-        "description": ["The size of the outbox. When it is full, reading waits until the server takes documents."],
+        "description": [
+            "The maximum size of the outbox. While it is full, no new lines are read until the server accepts documents again."
+        ],
     },
     "timeout": {
         "type": "duration",
         "types": [*SERVERS, *SEARCH],
         "default": "60",
-        "description": ["How long to wait for the server."],
+        "description": ["How long to wait for an answer of the server."],
     },
 }
 
@@ -190,7 +193,7 @@ def _search_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
         problems.append("api_key: cannot be combined with user; give one of them")
     if sink["delete_after"] is not None:
         try:
-            too_short = parse_age(str(sink["delete_after"])) < LEAST_AGE
+            too_short = parse_age(sink["delete_after"]) < LEAST_AGE
         except ConfigError as error:
             problems.append("delete_after: %s" % error)
         else:
@@ -200,4 +203,4 @@ def _search_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:
 
 
 SINK_PROBLEMS = {"sqlite": _sqlite_problems, **dict.fromkeys(SERVERS, _server_problems), **dict.fromkeys(SEARCH, _search_problems)}
-"""By type: mistakes that show only when options are seen together, each as 'option: what is wrong'. Checking opens no sink."""
+"""By type: mistakes in combinations of options, each as 'option: what is wrong'. The check opens no sink."""

@@ -82,7 +82,7 @@ SELECTION: Spec = {
         "type": "duration",
         "default": "0",
         "description": [
-            "How far back from that period to look for missed periods, such as V(7d).",
+            "How far back from the period of O(offset) to look for missed periods, such as V(7d).",
             "A job always looks back at least to its last successful run, and to the oldest log that was not ready then."
             " A run that cannot read a log is not successful.",
         ],
@@ -110,7 +110,7 @@ SELECTION: Spec = {
     "must_exist": {
         "type": "bool",
         "default": False,
-        "description": ["Whether it is an error if an expected period has no file, or if no file matches."],
+        "description": ["Whether a run fails if an expected period has no file, or if no file matches."],
     },
 }
 
@@ -145,8 +145,8 @@ ARCHIVE: Spec = {
         "choices": ["keep", "refuse"],
         "default": "keep",
         "description": [
-            "What to do with a source that changed during each of three attempts to read it: V(keep) archives what was read last and"
-            " reports a warning, V(refuse) reports an error.",
+            "What to do with a source that changed during each of three attempts to read it: V(keep) archives the content of the last"
+            " attempt and reports a warning, V(refuse) reports an error.",
         ],
     },
 }
@@ -174,7 +174,7 @@ WEB: Spec = {
         "default": "local",
         "description": [
             "The time zone of the times in the zip file, such as V(Europe/Paris). V(local) is the time zone of the host.",
-            "If the zip file contains the exact time of a file (the extra field UT, or that of NTFS), that time counts.",
+            "If the zip file contains the exact time of a file (in the extra field UT or NTFS), that time is used.",
         ],
     },
     "absent": {
@@ -182,7 +182,7 @@ WEB: Spec = {
         "choices": ["warning", "error"],
         "default": "warning",
         "description": [
-            "Whether it is a warning or an error if the file is not in the zip, or is not from today. In both cases nothing new is"
+            "Whether to report a warning or an error if the file is not in the zip, or is not from today. In either case nothing new is"
             " archived, but archives that wait in the spool are sent, and stores are pruned.",
         ],
     },
@@ -198,7 +198,7 @@ WEB: Spec = {
     "token_header": {
         "type": "str",
         "default": "Authorization",
-        "description": ["The header that carries O(token). In V(Authorization) the token is sent as C(Bearer)."],
+        "description": ["The header that contains O(token). With V(Authorization) the token is sent as C(Bearer TOKEN)."],
     },
     "proxy": {
         "type": "str",
@@ -211,12 +211,12 @@ WEB: Spec = {
     "max_duration": {
         "type": "duration",
         "default": "2h",
-        "description": ["How long the whole download may take, with every attempt."],
+        "description": ["How long the whole download may take, all attempts included."],
     },
     "min_rate": {
         "type": "size",
         "default": "1K",
-        "description": ["The minimum speed in bytes per second. A server that stays slower for longer than O(timeout) is given up."],
+        "description": ["The minimum speed per second. If the server is slower for longer than O(timeout), the attempt fails."],
     },
     "min_size": {"type": "size", "description": ["The minimum size of the zip file."]},
     "max_size": {"type": "size", "default": "10G", "description": ["The maximum size of the zip file."]},
@@ -263,15 +263,15 @@ RETENTION.update(
             "description": [
                 "The maximum share of the archives of a host and job to delete in one run. If a plan exceeds it, nothing of that host and"
                 " job is deleted. Up to three deletions are always allowed.",
-                "Set it to V(1) for the first run of a new policy, after you have checked its plan.",
+                "Set it to V(1) for the first run of a new policy, after you have checked the plan of a dry run.",
             ],
         },
         "name_template": {
             "type": "str",
             "description": [
-                "A template of file names with strftime codes, such as V(%Y%d%m.tgz). The policy also applies to files of other tools that"
-                " are directly in the root of the store and match it. Other files without a manifest are never deleted.",
-                "In the policy of a job such files count as older archives of that job.",
+                "A template of file names with strftime codes, such as V(%Y%d%m.tgz). The policy then also applies to files of other tools"
+                " that match it and are directly in the root of the store. Other files without a manifest are never deleted.",
+                "In the policy of a job, such files count as older archives of that job.",
             ],
         },
     }
@@ -291,8 +291,8 @@ SCHEDULE: Spec = {
         "type": "duration",
         "default": "5m",
         "description": [
-            "The maximum delay after O(at). Each host always waits the same part of it, so that the hosts do not all connect to a store at"
-            " the same time.",
+            "The maximum delay after O(at). Each host has its own constant delay up to this maximum, so that the hosts do not all connect"
+            " to a store at the same time.",
         ],
     },
 }
@@ -314,7 +314,8 @@ JOB: Spec = {
         "default": [],
         "description": [
             "The earlier names of the job, if it was renamed. The job takes over their catalog entries, ledgers and archives. The archives"
-            " keep their keys. They are pruned by the rules of this job and restored with it, and their logs are not archived again.",
+            " keep their keys in the stores. They are pruned by the rules of this job and restored with it, and their logs are not archived"
+            " again.",
             "Keep the names as long as a store has archives with them. No other job of the host may have or claim one of these names.",
         ],
     },
@@ -322,7 +323,7 @@ JOB: Spec = {
         "type": "str",
         "pattern": PLAIN_NAME,
         "pattern_means": PLAIN_NAME_MEANS,
-        "description": ["The name of the host in keys and manifests. The default is its host name."],
+        "description": ["The name of the host in the keys of archives and in manifests. The default is its host name."],
     },
     "select": {
         "type": "dict",
@@ -343,8 +344,8 @@ JOB: Spec = {
         "options": CLOUDTRAIL,
         "instead_of": "select",
         "description": [
-            "A CloudTrail trail to archive instead of O(select): the log files of closed hours, unchanged, with their signed digests, so"
-            " that they outlive the bucket and can be validated without it. Each hour becomes one archive."
+            "A CloudTrail trail to archive instead of O(select): the log files of closed hours, unchanged, with their signed digests. The"
+            " archives can be validated without the bucket. Each hour becomes one archive."
         ],
     },
     "vpc_flow": {
@@ -352,8 +353,8 @@ JOB: Spec = {
         "options": VPC_FLOW,
         "instead_of": "select",
         "description": [
-            "VPC flow logs in an S3 bucket to archive instead of O(select): the files of closed hours, unchanged, as text or as Parquet, in"
-            " folders with or without the names of Hive's partitions. Each hour becomes one archive."
+            "VPC flow logs in an S3 bucket to archive instead of O(select): the files of closed hours, unchanged. They may be text or"
+            " Parquet, in folders with or without Hive-compatible names. Each hour becomes one archive."
         ],
     },
     "archive": {"type": "dict", "default": {}, "options": ARCHIVE, "description": ["How logs become archives."]},
@@ -377,7 +378,7 @@ JOB: Spec = {
                 "description": [
                     "Whether a source may be deleted only after this store has verified its archive. At least one store of a job must be"
                     " required.",
-                    "Archives wait in the spool for every store. For a store that is not required, O(max_backlog) limits them.",
+                    "Archives wait in the spool for every store. O(max_backlog) limits how much waits for a store that is not required.",
                 ],
             },
             max_backlog={
@@ -385,7 +386,7 @@ JOB: Spec = {
                 "default": "1G",
                 "description": [
                     "With O(required=false), the maximum size of the archives that wait in the spool only because this store does not have"
-                    " them. If they exceed it, the run gives up the oldest and reports which: this store will not get them."
+                    " them. If they exceed it, the run gives up the oldest archives and reports them: this store will never get them."
                 ],
             },
             retention={
@@ -397,7 +398,7 @@ JOB: Spec = {
                 "type": "bool",
                 "default": False,
                 "description": [
-                    "Whether this host only adds archives to the store and never prunes it, because the store is pruned from elsewhere."
+                    "Whether this host only adds archives to the store and never prunes it, because the server or another host prunes it."
                 ],
             },
         ),
@@ -417,9 +418,9 @@ JOB: Spec = {
         "choices": ["after", "before"],
         "default": "after",
         "description": [
-            "When a run applies O(retention): V(after) its uploads, or V(before) the first upload to each store too, as if the archives"
-            " that wait for the store had arrived. V(before) is for stores that have no room for one more archive.",
-            "In either case a run that finds a store full applies the retention policy and tries the upload again.",
+            "When a run applies O(retention): only after its uploads (V(after)), or also before the first upload to each store, as if the"
+            " archives that wait for the store had arrived (V(before)). Use V(before) for a store that has no room for one more archive.",
+            "In either case, if a store is full, the run applies the retention policy and tries the upload again.",
         ],
     },
     "fail_after_refusals": {
@@ -428,16 +429,16 @@ JOB: Spec = {
         "minimum": 1,
         "maximum": 30,
         "description": [
-            "A run in which C(max_delete_share) refuses to prune a store reports a warning. The run fails when that happens in this many"
-            " runs in a row.",
+            "If C(max_delete_share) prevents pruning, the run reports a warning. If that happens in this many runs in a row, the run"
+            " fails.",
         ],
     },
     "schedule": {
         "type": "dict",
         "options": SCHEDULE,
         "description": [
-            "When the job runs unattended. The role C(schedule) creates the cron entry or the timer from it, and C(log-archive status)"
-            " shows the next run. By itself this option starts nothing.",
+            "When the job runs unattended. The role C(schedule) creates a cron entry or a timer from it, and C(log-archive status)"
+            " shows the next run. This option alone starts nothing.",
         ],
     },
     "notify": {
@@ -446,7 +447,7 @@ JOB: Spec = {
         "default": [],
         "options": NOTIFY,
         "description": [
-            "The receivers of notifications about runs. A failed notification is tried once more; if it fails again, the run reports a"
+            "The receivers of notifications about runs. A failed notification is tried once more. If it fails again, the run reports a"
             " warning.",
         ],
     },

@@ -23,11 +23,11 @@ STORE: Spec = {
         "type": "str",
         "choices": list(VERIFICATION_LEVELS),
         "description": [
-            "How to verify that the store holds what was sent, weakest first. V(size) compares the size. With V(server_digest) the server"
-            " checks a digest that we send, or reports the right one. With V(remote_hash) the server hashes the stored file. With"
-            " V(read_back) the stored file is read back and hashed here.",
+            "How to verify the stored archive, weakest first. V(size) compares the size. With V(server_digest) the server checks a digest"
+            " that is sent with the archive, or reports the right digest. With V(remote_hash) the server hashes the stored file. With"
+            " V(read_back) the stored file is read back and hashed on this host.",
             "The default is V(read_back) for a file store, V(server_digest) for S3 and V(remote_hash) for SFTP. A store that does not"
-            " support a level uses the next stronger one. The level that was used is returned.",
+            " support a level uses the next stronger one. The result contains the level that was used.",
         ],
     },
     "layout": {
@@ -36,9 +36,9 @@ STORE: Spec = {
         "default": "tree",
         "description": [
             "How archives are named in the store. V(tree) is C(<host>/<job>/<YYYY>/<MM>/<DD>/<archive>). V(flat) is"
-            " C(<host>~<job>~<YYYYMMDD>~<archive>), all in one folder, for other programs that read that folder. Several hosts and jobs may"
-            " share the folder, also with files of other programs, which are never touched.",
-            "Archives of the other layout are not found. To change the layout of a store in use, add a store with another name.",
+            " C(<host>~<job>~<YYYYMMDD>~<archive>), all in one folder, for other programs that read that folder. Several hosts and jobs can"
+            " share the folder. It can also contain files of other programs, which are never changed.",
+            "A store finds only archives of its own layout. To change the layout of a store in use, add a store with another name.",
         ],
     },
     "attempts": {
@@ -57,7 +57,7 @@ STORE: Spec = {
         "types": ["file", "sftp"],
         "description": [
             "The folder of the archives: an absolute path on this host (O(type=file)), or a path on the SFTP server (O(type=sftp)).",
-            "A path on the server may be relative to the folder in which a login begins. V(logs) and V(~/logs) are the same.",
+            "A path on the server can be relative to the folder in which a session starts. V(logs) and V(~/logs) are the same.",
         ],
     },
     "bucket": {"type": "str", "types": ["s3"], "description": ["The S3 bucket. It must exist."]},
@@ -107,9 +107,9 @@ STORE: Spec = {
         "choices": ["keep", "delete"],
         "default": "keep",
         "description": [
-            "What retention does in a bucket with versions. V(keep) hides archives behind delete markers: their versions stay, and a"
-            " warning reports their size. V(delete) deletes all versions of an archive; this needs the rights C(s3:ListBucketVersions) and"
-            " C(s3:DeleteObjectVersion). Versions under Object Lock cannot be deleted before their time and are reported as errors.",
+            "What retention does in a bucket with versioning. V(keep) adds delete markers; the versions of the archives stay, and a warning"
+            " reports their size. V(delete) deletes all versions of an archive; this requires the permissions C(s3:ListBucketVersions) and"
+            " C(s3:DeleteObjectVersion). Versions under Object Lock cannot be deleted before the lock expires and are reported as errors.",
         ],
     },
     "storage_class": {"type": "str", "types": ["s3"], "description": ["The storage class of archives, such as V(STANDARD_IA)."]},
@@ -117,7 +117,7 @@ STORE: Spec = {
         "type": "size",
         "types": ["s3"],
         "default": "16M",
-        "description": ["The part size of multipart uploads, at least V(5M). Smaller archives are sent in one request."],
+        "description": ["The part size of multipart uploads, at least V(5M). Archives up to this size are sent in one request."],
     },
     "ca_bundle": {"type": "path", "types": ["s3"], "description": ["A file of CA certificates to trust instead of the system's."]},
     "host": {"type": "str", "types": ["sftp"], "description": ["The host name or address of the SFTP server."]},
@@ -144,10 +144,10 @@ STORE: Spec = {
         "type": "path",
         "types": ["sftp"],
         "description": [
-            "The file with the public key of the server, if O(host_key) is not given. The default is C(~/.ssh/known_hosts), then the file"
-            " of the system.",
-            "A line C(@cert-authority) accepts a server with a host certificate of that authority (needs C(cryptography) 40 or newer),"
-            " C(@revoked) refuses a key.",
+            "The file with the public key of the server, if O(host_key) is not set. By default C(~/.ssh/known_hosts) is read, then"
+            " C(/etc/ssh/ssh_known_hosts).",
+            "A line C(@cert-authority) accepts a server with a host certificate of that authority (requires C(cryptography) 40 or newer)."
+            " A line C(@revoked) rejects a key.",
         ],
     },
     "accept_new_host_key": {
@@ -195,4 +195,4 @@ def _sftp_problems(store: t.Mapping[str, t.Any]) -> t.List[str]:
 
 
 STORE_PROBLEMS = {"file": _file_problems, "s3": _s3_problems, "sftp": _sftp_problems}
-"""By type: mistakes that show only when options are seen together, each as 'option: what is wrong'. Checking loads no store."""
+"""By type: mistakes in combinations of options, each as 'option: what is wrong'. The check loads no store."""

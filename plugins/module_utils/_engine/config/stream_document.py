@@ -80,7 +80,7 @@ class SinkOptions(t.TypedDict):
     table: t.Optional[str]
     columns: t.Optional[t.Dict[str, str]]
     prefix: t.Optional[str]
-    delete_after: t.Optional[Duration]
+    delete_after: t.Optional[str]
     outbox: Size
     timeout: Duration
 

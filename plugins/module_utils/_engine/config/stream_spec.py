@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The stream document, declared once, as ``spec`` declares the job document: what is followed, how it is parsed, where it goes."""
+"""The stream document, declared once, as ``spec`` declares the job document: the logs, how they are parsed, and the sinks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ JOURNAL: Spec = {
     },
     "directory": {
         "type": "path",
-        "description": ["The folder of another journal. By default that of the host."],
+        "description": ["The folder of a journal, if it is not the journal of the host."],
     },
 }
 
@@ -39,7 +39,7 @@ FOLLOW: Spec = {
         "options": JOURNAL,
         "description": [
             "Units to follow in the systemd journal, instead of files (O(paths) and O(patterns)). The position is a cursor of the journal."
-            " Entries that the journal removed before they were read are reported as a gap. The user must be in the group"
+            " Entries that the journal removed before they were read are reported as a gap. The user that follows must be in the group"
             " C(systemd-journal).",
         ],
     },
@@ -63,7 +63,7 @@ FOLLOW: Spec = {
         "default": [],
         "description": [
             "The names that these files get when they are rotated, as globs. The same names followed by C(.gz) match too.",
-            "A file is known by its content: it can be renamed, moved and compressed, and no line is read twice.",
+            "A file is recognised by its content. It can be renamed, moved and compressed, and no line is read twice.",
         ],
         "example": ["sftpgo-*.log"],
     },
@@ -71,7 +71,7 @@ FOLLOW: Spec = {
         "type": "bool",
         "default": False,
         "description": [
-            "Whether to follow the subfolders of O(paths) too, also those that appear later. Their files are read from the beginning."
+            "Whether to also follow the subfolders of O(paths), including new ones. Their files are read from the beginning."
             " Symbolic links are never followed."
         ],
     },
@@ -79,7 +79,7 @@ FOLLOW: Spec = {
         "type": "int",
         "minimum": 1,
         "description": [
-            "The number of rotated files that the source keeps of a live file (C(max_backups) of SFTPGo). With it the status of the stream"
+            "How many rotated files the source keeps of a live file (C(max_backups) of SFTPGo). If it is set, the status of the stream"
             " shows how many rotations are left before the source deletes lines that were not read."
         ],
         "example": 5,
@@ -87,7 +87,7 @@ FOLLOW: Spec = {
     "poll": {
         "type": "duration",
         "default": "1",
-        "description": ["How often to look for new lines and files. A file that is being written is checked four times a second."],
+        "description": ["How often to look for new lines and files. A file that is being written to is checked four times a second."],
     },
 }
 
@@ -97,12 +97,12 @@ PARSE: Spec = {
         "choices": ["sftpgo", "client_events", "cloudtrail", "vpc_flow", "route53_resolver", "route53_public", "generic"],
         "default": "generic",
         "description": [
-            "What the lines are. V(sftpgo) is the log of an SFTPGo server: transfers, commands, logins, failed logins, HTTP requests and"
-            " messages each get their own table. V(client_events) are events with C(timestamp), C(log_level) and C(thread), some of which"
-            " contain the id of a client (see O(client_ids)). V(cloudtrail) are records of AWS CloudTrail, one in each line or in files as"
+            "The format of the lines. V(sftpgo) is the log of an SFTPGo server: transfers, commands, logins, failed logins, HTTP requests"
+            " and messages each get their own table. V(client_events) are events with C(timestamp), C(log_level) and C(thread), and in some"
+            " events the id of a client (see O(client_ids)). V(cloudtrail) are records of AWS CloudTrail, one in each line or in files as"
             " CloudTrail delivers them. V(vpc_flow) are VPC flow logs, as text or as Parquet files (which needs the Python library"
-            " C(pyarrow)). V(route53_resolver) are query logs of Route 53 Resolver, V(route53_public) those of public hosted"
-            " zones. V(generic) is any log with one JSON object per line.",
+            " C(pyarrow)). V(route53_resolver) are query logs of Route 53 Resolver, V(route53_public) those of public hosted zones."
+            " V(generic) is any log with one JSON object per line.",
         ],
         "example": "sftpgo",
     },
@@ -126,8 +126,9 @@ PARSE: Spec = {
         "elements": "str",
         "default": [],
         "description": [
-            "For the profile V(vpc_flow), the fields of a flow log of a custom format, in its order, such as V(srcaddr). Files in S3 do not"
-            " need it, because their first line names the fields. Without both, only the default format (version 2) is accepted.",
+            "For the profile V(vpc_flow), the fields of a flow log with a custom format, in the order of the log, such as V(srcaddr). Files"
+            " from S3 do not need it, because their first line names the fields. Otherwise only the default format (version 2) is"
+            " accepted.",
         ],
         "example": ["srcaddr", "dstaddr", "bytes", "start", "action"],
     },
@@ -136,25 +137,27 @@ PARSE: Spec = {
         "default": "local",
         "description": [
             "The time zone of times without an offset, such as V(Europe/Paris). V(local) is the time zone of the host. In the hour that"
-            " occurs twice when summer time ends, such a time is taken as the first of the two. The original text is stored too."
+            " occurs twice when daylight saving time ends, such a time counts as the first of the two. The original text is stored too."
         ],
     },
     "new_fields": {
         "type": "str",
         "choices": ["keep", "reject"],
         "default": "keep",
-        "description": ["Whether a line with a field that the profile does not know is stored with that field (V(keep)) or rejected."],
+        "description": [
+            "Whether a line with a field that the profile does not know is stored with that field (V(keep)) or rejected (V(reject))."
+        ],
     },
     "long_values": {
         "type": "str",
         "choices": ["reject", "truncate"],
         "default": "reject",
-        "description": ["What to do with a value that is too long for its column."],
+        "description": ["What to do with a value that is too long for its column: V(reject) the line, or V(truncate) the value."],
     },
     "max_line": {
         "type": "size",
         "default": "1M",
-        "description": ["The maximum length of a line. Longer lines are rejected, and only their first bytes are stored."],
+        "description": ["The maximum length of a line. A longer line is rejected, and only its beginning is stored."],
     },
 }
 
@@ -162,13 +165,13 @@ TRANSFORM: Spec = {
     "rename": {
         "type": "map",
         "default": {},
-        "description": ["New names of fields, by their names in the log. It is applied first."],
+        "description": ["New names of fields, by their names in the log. Renaming comes first, so the other options use the new names."],
         "example": {"user": "username"},
     },
     "keep": {
         "type": "list",
         "elements": "str",
-        "description": ["The fields to store. All others are dropped. By default all are stored. The time is always stored."],
+        "description": ["The fields to store. All others are dropped. By default all fields are stored. The time is always stored."],
     },
     "encrypt": {
         "type": "list",
@@ -196,8 +199,8 @@ CLIENT_IDS: Spec = {
         "type": "bool",
         "default": False,
         "description": [
-            "Whether the same id always gets the same token within a month (AES-SIV), so that all entries of a client can be found. That"
-            " also shows which entries belong together. By default each token is different (Fernet).",
+            "Whether the same id always gets the same token within a month (AES-SIV), so that all entries of a client can be found. This"
+            " also reveals which entries belong to the same client. By default each token is different (Fernet).",
         ],
     },
 }
@@ -206,13 +209,15 @@ PAGE: Spec = {
     "path": {
         "type": "path",
         "required": True,
-        "description": ["The file to write. Everybody can read it (mode 0644), so that a web server can serve it. Its folder must exist."],
+        "description": [
+            "The HTML file to write. Every user can read it (mode 0644), so that a web server can serve it. Its folder must exist."
+        ],
         "example": "/var/www/html/sftpgo.html",
     },
     "every": {
         "type": "duration",
         "default": "1m",
-        "description": ["How often to write the page. A browser that shows it loads it again in the same interval."],
+        "description": ["How often to write the page. A browser reloads it at the same interval."],
     },
 }
 
@@ -222,8 +227,8 @@ STREAM_NOTIFY: Spec = {
         **NOTIFY["when"],
         "choices": ["warning", "failure", "recovery"],
         "description": [
-            "Which events to report: V(failure), a gap, a sink that is down for longer than O(notify_after), a follower or an ingest that"
-            " failed; V(warning), rejected lines; V(recovery), a sink that works again after it was reported.",
+            "Which events to report: V(failure), a gap, a sink that is down for longer than O(notify_after), or a follower or ingest that"
+            " failed; V(warning), rejected lines; V(recovery), a sink that works again after a report.",
             "The default is all of them for O(type=log), and otherwise V(failure) and V(recovery).",
         ],
     },
@@ -265,7 +270,7 @@ STREAM: Spec = {
         "options": CLIENT_IDS,
         "description": [
             "How the ids of clients are encrypted before they are stored. It is required for the profile V(client_events), and only for it."
-            " An entry with a key C(CLIENTID), C(CLIENT ID) or C(CLIENT_ID) is an error, any other is data.",
+            " An entry with a key C(CLIENTID), C(CLIENT ID) or C(CLIENT_ID) is stored as an error, any other entry as data.",
         ],
     },
     "sinks": {
@@ -290,8 +295,8 @@ STREAM: Spec = {
         "default": [],
         "options": STREAM_NOTIFY,
         "description": [
-            "Who is notified about problems of the stream. A problem is reported once, and again only after it ended. Gaps and rejected"
-            " lines are collected, and reported at most once an hour.",
+            "The receivers of notifications about problems of the stream. A problem is reported once, and again only after it has ended."
+            " Gaps and rejected lines are collected and reported at most once an hour.",
         ],
     },
     "notify_after": {

@@ -11,6 +11,7 @@ import re
 
 import pytest
 import yaml
+from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documentation import FORMATS
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[4]
 FOLDER = CHECKOUT / "plugins" / "doc_fragments"
@@ -39,6 +40,15 @@ def test_names_in_the_job_are_those_from_the_top() -> None:
 
 def test_limits_are_documented() -> None:
     assert "At least V(1)." in options_of("retention")["policy"]["suboptions"]["min_keep"]["description"]
+
+
+def test_durations_and_sizes_say_how_they_are_written() -> None:
+    options = options_of("job")["job"]["suboptions"]
+    schedule, web = options["schedule"]["suboptions"], options["web"]["suboptions"]
+    assert FORMATS["duration"] in schedule["spread"]["description"] and FORMATS["size"] in web["max_size"]["description"]
+    sinks = options_of("stream")["stream"]["suboptions"]["sinks"]["suboptions"]
+    # Its number needs a unit.
+    assert FORMATS["duration"] not in sinks["delete_after"]["description"]
 
 
 # In these, a parenthesis can be escaped.

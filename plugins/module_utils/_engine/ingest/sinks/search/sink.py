@@ -85,7 +85,7 @@ class SearchSink(SqliteSink):
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         self._product = options["type"]
         self._prefix = documents.prefix_of(options["prefix"], stream)
-        self._delete_after = parse_age(str(options["delete_after"])) if options["delete_after"] else None
+        self._delete_after = parse_age(options["delete_after"]) if options["delete_after"] else None
         self._most_size = parse_size(options["outbox"])
         self._row_tables = tables
         self._makers = {table.name: documents.Documents(self._prefix, table, stream, host) for table in tables}

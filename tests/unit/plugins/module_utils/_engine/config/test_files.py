@@ -137,6 +137,12 @@ def test_the_template_is_valid_without_changes(tmp_path):
     assert document["stores"][0]["type"] == "file"
 
 
+def test_the_template_states_the_formats_and_the_defaults_that_have_no_line_of_their_own():
+    lines = config.sample().split("\n")
+    assert "15m" in lines[1] and "10M" in lines[1]
+    assert [line for line in lines if line.startswith("  //   timeout: ")][0].endswith('Default: "60".')
+
+
 def commented_options():
     return [number for number, line in enumerate(config.sample().split("\n")) if line.lstrip().startswith('// "')]
 
