@@ -32,7 +32,7 @@ FOLDERS = {"job": ("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG), "stream": ("LOG_ARCHIV
 def default_config(kind: str) -> str:
     """The folder of documents of this kind if ``--config`` names none."""
     variable, folder = FOLDERS[kind]
-    return os.environ.get(variable, folder)
+    return os.environ.get(variable) or folder
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:

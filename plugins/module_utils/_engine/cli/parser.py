@@ -257,6 +257,9 @@ WITHOUT_DOCUMENTS = ("sample-config", "generate", "completion", "man", "key new-
 WITHOUT_PROGRESS = ("follow", "reveal", "key", "key new-identity", "sample-config", "completion", "man")
 """Commands that are done at once, run until a signal ends them, or read what a person types."""
 
+MAY_BE_EMPTY = ("prefix", "pattern")
+"""Options and arguments with a meaning if they are empty: the root of a bucket, and what each line matches."""
+
 WITH_OPTIONAL_ARGUMENTS = ("generate", "reveal")
 """Commands with arguments that may be missing and stand anywhere."""
 
@@ -287,7 +290,9 @@ def parse(arguments: t.Sequence[str]) -> argparse.Namespace:
         raise UsageError("there is no command '%s'" % name, hint="%sSee 'log-archive --help'" % near)
     parser = parser_of(name)
     # Else an optional argument is empty unless it stands before the options.
-    return parser.parse_intermixed_args(rest) if name in WITH_OPTIONAL_ARGUMENTS else parser.parse_args(rest)
+    options = parser.parse_intermixed_args(rest) if name in WITH_OPTIONAL_ARGUMENTS else parser.parse_args(rest)
+    parser.refuse_empty(options)
+    return options
 
 
 def command_of(arguments: t.Sequence[str]) -> t.Optional[str]:
@@ -297,7 +302,7 @@ def command_of(arguments: t.Sequence[str]) -> t.Optional[str]:
     return both if both in COMMANDS else first if first in COMMANDS else None
 
 
-def parser_of(name: str) -> argparse.ArgumentParser:
+def parser_of(name: str) -> _Parser:
     """The parser of a command of COMMANDS, which sets the function to run as ``call``."""
     add_options, call = COMMANDS[name][1]()
     parser = _Parser(prog="log-archive " + name, description=_sentence(COMMANDS[name][0]), formatter_class=_HelpFormatter)
@@ -389,6 +394,14 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: t.Any) -> None:
         super().__init__(allow_abbrev=False, **options)
 
+    def refuse_empty(self, options: argparse.Namespace) -> None:
+        """Raise UsageError for a value that is empty: mostly that of a variable of a script that is not set."""
+        for action in self._actions:
+            value = getattr(options, action.dest, None)
+            empty = (value == "" != action.default) or (isinstance(value, list) and "" in value)
+            if empty and action.dest not in MAY_BE_EMPTY:
+                self.error("argument %s: the value is empty" % ("/".join(action.option_strings) or action.metavar))
+
     def format_help(self) -> str:
         from .exit_codes import epilog
 
@@ -423,4 +436,5 @@ def _width() -> int:
         columns = os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns
     except OSError:
         columns = 80
-    return int(os.environ.get("COLUMNS") or columns) - 2
+    given = os.environ.get("COLUMNS", "")
+    return ((int(given) if given.isdecimal() else 0) or columns) - 2

@@ -28,7 +28,7 @@ def parse_plain(arguments: t.Sequence[str]) -> t.Optional[argparse.Namespace]:
             config = rest.pop(0)
         else:
             return None
-    if not rest or any(word.startswith("-") for word in [config, *rest]):
+    if not rest or any(word[:1] in ("", "-") for word in [config, *rest]):
         return None
     found = types.SimpleNamespace(
         config=config, json=json, jobs=rest, all=False, dry_run=False, confirm=False, no_upload=False, call=run, title="run"

@@ -152,7 +152,7 @@ def _write_page(path: str, rows: t.Sequence[t.Union[StatusRow, StreamRow, Orphan
 
 def streams() -> t.List[StreamRow]:
     """The status of the streams of the host; nothing without stream documents."""
-    folder = os.environ.get("LOG_ARCHIVE_STREAMS", DEFAULT_STREAMS)
+    folder = os.environ.get("LOG_ARCHIVE_STREAMS") or DEFAULT_STREAMS
     try:
         names = [name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith(".")]
     except OSError:

@@ -17,7 +17,7 @@ import sys
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import __version__
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli, options
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
@@ -187,10 +187,33 @@ def test_2_wrong_usage(host, arguments):
         (["status", "--max-age", "1d12"], "not a duration"),
         (["key", "create", "--key-id", "x"], "'key create' has no option --key-id. It is for 'key remove'"),
         (["list", "--since", "2024-02-01", "--until", "2024-01-01"], "--since is later than --until. Exchange them"),
+        (["restore", "--to", "", "--latest"], "argument --to: the value is empty"),
+        (["restore", "--to", "/nonexistent", "--host="], "argument --host: the value is empty"),
+        (["restore", "--to", "/nonexistent", "--name", "a", "--name", ""], "argument --name: the value is empty"),
+        (["list", "--store", ""], "argument --store: the value is empty"),
+        (["verify", ""], "argument JOB: the value is empty"),
+        (["run", "--all", "--config", ""], "argument --config: the value is empty"),
     ],
 )
 def test_wrong_usage_is_named_with_what_was_meant(host, arguments, hint):
     assert hint in run(host, *arguments, code=2).stderr
+
+
+def test_an_empty_value_that_means_something_is_taken(host):
+    """The pattern that each line matches."""
+    run(host, "run", "--all")
+    assert "syslog.20240112.13" in run(host, "search", "").stdout
+
+
+@pytest.mark.parametrize("columns", ["", "0", "-5", "many", "99999999999999999999"])
+def test_help_needs_no_width_of_the_terminal(host, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert "--since TIME" in run(host, "list", "--help").stdout
+
+
+def test_an_empty_variable_is_none(monkeypatch):
+    monkeypatch.setenv("LOG_ARCHIVE_CONFIG", "")
+    assert options.default_config("job") == "/etc/log-archive/jobs.d"
 
 
 def test_durations_with_a_unit_are_taken(host):
