@@ -85,7 +85,7 @@ class SearchSink(SqliteSink):
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         self._product = options["type"]
         self._prefix = documents.prefix_of(options["prefix"], stream)
-        self._delete_after = parse_age(options["delete_after"]) if options["delete_after"] else None
+        self._delete_after = parse_age(str(options["delete_after"])) if options["delete_after"] else None
         self._most_size = parse_size(options["outbox"])
         self._row_tables = tables
         self._makers = {table.name: documents.Documents(self._prefix, table, stream, host) for table in tables}
@@ -159,12 +159,10 @@ class SearchSink(SqliteSink):
         self._outbox.add(generation, self._makers[table].of_rows(public_id, rows))
 
     def send_again(self, generation: int, offsets: t.Sequence[int]) -> None:
-        statement = (
-            "SELECT line_offset, line FROM %s WHERE generation = ? AND stored_at IS NULL AND line_offset IN (%s) ORDER BY line_offset"
-        )
+        statement = "SELECT line_offset, line FROM %s WHERE generation = ? AND line_offset IN (%s) ORDER BY line_offset"
         with self._transaction():
-            found = self._query(statement % (REJECTED.name, ", ".join(map(str, offsets))), (generation,))
             self._mark_stored(generation, offsets)
+            found = self._query(statement % (REJECTED.name, ", ".join(map(str, offsets))), (generation,))
             made = []
             for offset, line in found:
                 kept = json.loads(bytes(line))
