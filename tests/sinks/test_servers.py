@@ -30,10 +30,9 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
     Rejected,
 )
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.generate.sftpgo import generate_lines
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser, tables_of
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base, postgresql
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import dialect_of, open_sink
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sql import print_schema
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink, schema_of
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import Span, compute
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.rankings import rank
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import matching
@@ -336,12 +335,32 @@ def test_a_user_needs_no_more_than_insert_select_and_update(tmp_path, logs, plac
     wanted = wanted_of(tmp_path, place, sink={"user": "least"})
     with pytest.raises(base.SinkDeniedError), opened(wanted):
         pass
-    schema = print_schema(dialect_of(wanted["sinks"][0]), tables_of(wanted))
+    schema = schema_of(wanted["sinks"][0], wanted)
     server.run_sql("%s; %s %s" % (USE[server.kind], schema, account_of_page(server.kind)))
     write(logs / "sftpgo.log", 1)
     with open(logs / "sftpgo.log", "ab") as file:
         file.write(b"no json\n")
     assert (catch_up(wanted)["rows"], retry.retry(wanted)[0]["rejected"], numbers(place)) == (1, 1, [1])
+
+
+def test_a_user_of_an_existing_table_needs_only_that_one_and_the_positions(tmp_path, logs, place, server) -> None:
+    sink = {"user": "least", "table": "logdata", "columns": {"name": "username", "size": "size_bytes", "id": "row_id"}}
+    wanted = wanted_of(tmp_path, place, sink=sink)
+    table = "CREATE TABLE logdata (name VARCHAR(255), size BIGINT, id VARCHAR(80) PRIMARY KEY);"
+    schema = schema_of(wanted["sinks"][0], wanted)
+    assert "-- The columns of logdata can be filled with: " in schema and "row_id" in schema
+    server.run_sql("%s; %s %s %s" % (USE[server.kind], table, schema, account_of_page(server.kind)))
+    write(logs / "sftpgo.log", *range(100))
+    with open(logs / "sftpgo.log", "ab") as file:
+        file.write(b"no json\n" + upload(100, username="u" * 300) + b"\n")
+    stored = catch_up(wanted)
+    assert (stored["rows"], stored["rejected"], stored["error"]) == (100, 2, None)
+    again = retry.retry(wanted_of(tmp_path, place, sink=sink, parse={"long_values": "truncate"}))[0]
+    assert (again["stored"], again["rejected"], again["error"]) == (1, 1, None)
+    assert [int(each[0]) for each in place.rows("SELECT size FROM logdata ORDER BY size")] == [*range(101)]
+    assert status.of(wanted)[0]["lines"] == 102
+    made = "SELECT table_name FROM information_schema.tables WHERE table_schema IN ('public', '%s')" % DATABASE
+    assert {each[0] for each in place.rows(made)} == {"logdata", "ingest_schema", "ingest_generation", "ingest_gap", "ingest_rejected"}
 
 
 CHANGES = (
@@ -385,7 +404,7 @@ NAMES = {
 
 def test_what_an_administrator_changed_is_named_and_nothing_is_lost(tmp_path, logs, place, server) -> None:
     wanted = wanted_of(tmp_path, place, sink={"user": "least"})
-    schema = print_schema(dialect_of(wanted["sinks"][0]), tables_of(wanted))
+    schema = schema_of(wanted["sinks"][0], wanted)
     server.run_sql("%s; %s %s" % (USE[server.kind], schema, account_of_page(server.kind)))
     write(logs / "sftpgo.log", 0)
     assert catch_up(wanted)["error"] is None

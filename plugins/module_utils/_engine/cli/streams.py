@@ -87,9 +87,7 @@ def ingest(options: argparse.Namespace) -> int:
 
 def _print_schema(options: argparse.Namespace) -> int:
     from ..config.sink_spec import SEARCH
-    from ..ingest.records.parser import tables_of
-    from ..ingest.sinks.opening import dialect_of
-    from ..ingest.sinks.sql import print_schema
+    from ..ingest.sinks.opening import schema_of
 
     if options.json:
         raise UsageError("--print-schema prints SQL and requests, not a result")
@@ -99,7 +97,7 @@ def _print_schema(options: argparse.Namespace) -> int:
             if sink["type"] in SEARCH:
                 output.print_text(_templates(document, sink))
             else:
-                output.print_text(print_schema(dialect_of(sink), tables_of(document)))
+                output.print_text(schema_of(sink, document))
     return EXIT_DONE
 
 

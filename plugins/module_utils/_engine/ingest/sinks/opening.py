@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 import typing as t
 
 from ...archive.naming import host_name
@@ -45,9 +46,17 @@ def _check_bundle(path: str) -> None:
         raise SinkError("the CA certificates cannot be read: %s" % reason, path, "Correct the file, or 'ca_bundle'") from error
 
 
-def dialect_of(options: SinkOptions) -> Dialect:
-    """The dialect of the DDL of a sink."""
-    return t.cast("Dialect", KINDS[options["type"]]().dialect)
+def schema_of(options: SinkOptions, document: StreamDocument) -> str:
+    """The DDL of the tables that a SQL sink creates; for one that fills an existing table also what its columns can get, as a comment."""
+    from .mapping import values_of
+    from .sql import print_schema
+
+    dialect = t.cast("Dialect", KINDS[options["type"]]().dialect)
+    if not options["table"]:
+        return print_schema(dialect, tables_of(document))
+    values = ", ".join(sorted(values_of(document["parse"]["profile"])))
+    comment = textwrap.wrap("The columns of %s can be filled with: %s" % (options["table"], values), 100)
+    return "".join("-- %s\n" % line for line in comment) + print_schema(dialect, ())
 
 
 def _sqlite() -> t.Any:
