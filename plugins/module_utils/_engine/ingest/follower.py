@@ -155,7 +155,7 @@ class Worker(threading.Thread):
             try:
                 if self.beat >= look_at:
                     self.pump.look()
-                    look_at = time.monotonic() + self._poll
+                    look_at = time.monotonic() + min(self._poll, self.pump.settles_in or self._poll)
                 else:
                     self.pump.glance()
                 # Before a backlog is stored, which may take longer than systemd waits for a start.

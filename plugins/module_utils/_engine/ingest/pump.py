@@ -29,6 +29,8 @@ if t.TYPE_CHECKING:
     from .sinks.base import Sink, SinkError
     from .source import Read, Source
 
+LOOK = 5.0
+"""Seconds of a look, about: systemd waits for a start and for signs of life, and so does the end of the follower."""
 PAUSE = 0.2
 """Seconds between two looks that may find more without a new line."""
 SWITCH = 0.0002
@@ -129,7 +131,12 @@ class Pump:
         """
         if self._tracker is None:
             return 0.0
-        return max(self._tracker.settles_in, PAUSE if self._tracker.is_waiting and looks <= self._tracker.looks else 0.0)
+        return max(self.settles_in, PAUSE if self._tracker.is_waiting and looks <= self._tracker.looks else 0.0)
+
+    @property
+    def settles_in(self) -> float:
+        """Seconds after which to look again at the latest, 0.0 if that does not matter."""
+        return 0.0 if self._tracker is None else self._tracker.settles_in
 
     @property
     def trouble(self) -> t.Optional[SinkError]:
@@ -185,7 +192,7 @@ class Pump:
             # What was read ahead counts on files as they were before this look.
             self._ahead.join()
             self._ahead = None
-        self._tracker.scan()
+        self._tracker.scan(LOOK)
         self.settle()
 
     def watch(self) -> None:

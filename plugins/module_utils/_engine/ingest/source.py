@@ -36,7 +36,7 @@ class Read(t.Protocol):
 class Source(t.Protocol):
     """The lines of a stream, for one sink. problems: what could not be read at the last look, by path.
 
-    looks: how often to look at most while it is waiting. settles_in: seconds until it is known what a file is; 0.0 if all are known.
+    looks: how often to look at most while it is waiting. settles_in: seconds until more is known of a file; 0.0 if all are known.
     """
 
     problems: t.Dict[str, str]
@@ -54,8 +54,8 @@ class Source(t.Protocol):
     def backlog(self) -> int:
         """Bytes that can be read now; 0 if that is not known."""
 
-    def scan(self) -> None:
-        """Look at what is there."""
+    def scan(self, seconds: float = float("inf")) -> None:
+        """Look at what is there. seconds: about how long it may take; what is left is looked at by the next call."""
 
     def glance(self) -> None:
         """Look whether what is being read has grown, and at nothing else."""

@@ -107,7 +107,7 @@ class JournalTracker:
             self._reading.close()
             self._reading = None
 
-    def scan(self) -> None:
+    def scan(self, seconds: float = float("inf")) -> None:
         """Let the next call of ``read`` look again."""
         if self._done:
             self.close()

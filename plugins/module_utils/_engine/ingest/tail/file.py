@@ -36,6 +36,7 @@ class File:
     stuck: the size at which nothing more could be read, -1 if it may be read.
     changed_at, first_at, retry_at: on the tracker's clock; the last is when it has to be identified again though it did not change.
     age: seconds since the file was changed when it was found.
+    recognised_at: when its content was compared with that of its generation, in Unix seconds, until that is stored.
     enveloped: its content may be one JSON object with a list of records. first_line: of the content, empty if it is very long.
     unfinished: a compressed file that is still being written, or damaged. damage: why a compressed file cannot be decompressed to its end.
     """
@@ -56,6 +57,7 @@ class File:
         # One call of ``ingest`` does not wait. A time in the future proves nothing: the clock was set, or another host has another one.
         self.changed_at = now - max(0.0, age)
         self.retry_at: t.Optional[float] = None
+        self.recognised_at = 0.0
         self.damage = ""
 
     def look(self, found: t.Optional[Found], now: float) -> None:

@@ -9,7 +9,7 @@ import typing as t
 
 from . import marks
 from .content import BLOCK
-from .fingerprint import WINDOW, compare, digest
+from .fingerprint import WINDOW, compare, digest, first_mark
 
 if t.TYPE_CHECKING:
     from ..checkpoint import Generation
@@ -19,6 +19,9 @@ if t.TYPE_CHECKING:
 
 COPY_SETTLES = 5.0
 """Seconds after which a live file is no copy in progress any more."""
+
+CLOCK = 1.0
+"""Seconds by which the clocks of a file system and of the process differ at most."""
 
 
 def public_id(owner: str, folder: str, first: str, others: int) -> str:
@@ -39,6 +42,23 @@ def likenesses(file: File, content: Content, candidates: t.Iterable[Generation])
         return like.whole, generation.offset if like.whole else like.evidence, is_place_of(file, generation), -generation.id
 
     return sorted((like for like in found if like is not None), key=rank, reverse=True)
+
+
+def unchanged(file: File, content: Content, lookup: t.Callable[[str], t.List[Generation]]) -> t.Optional[Generation]:
+    """The generation of a compressed file that was read to its end, if the file is the same since then. It is not decompressed.
+
+    lookup: returns the generations with a first digest.
+    """
+    data = content.read(0, WINDOW)
+    mark = first_mark(data)
+    if mark is None or not data.strip(b"\0"):
+        return None
+    changed = content.status().st_ctime
+    for each in lookup(digest(data[:mark])):
+        # Neither its content nor its inode can have been replaced since it was read without a later time of change.
+        if each.closed and is_place_of(file, each) and changed + CLOCK < each.read_at:
+            return each
+    return None
 
 
 def is_place_of(file: File, generation: Generation) -> bool:

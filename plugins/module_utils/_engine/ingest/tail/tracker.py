@@ -29,6 +29,9 @@ LINGER = 60.0
 DAMAGED_AFTER = 60.0
 """Seconds without a change after which a compressed file is damaged, and not merely unfinished."""
 
+AT_ONCE = 0.01
+"""Seconds before a look that need not wait."""
+
 
 class Reading(t.NamedTuple):
     """What was read of one file. batch: without rows; the caller adds those of the piece."""
@@ -69,7 +72,7 @@ class Tracker:
         self._lookup = lookup
         self._clock = clock
         self._scans = 0
-        self._lost = False
+        self._lost = self._is_behind = False
         # Whether the file of an orphan may be one that cannot be read, or one that is being compressed.
         self._may_hide = False
         self.files: t.Dict[Identity, File] = {}
@@ -85,9 +88,11 @@ class Tracker:
 
     @property
     def settles_in(self) -> float:
-        """Seconds until it is known whether a file is only a copy in progress; 0.0 if there is none."""
+        """Seconds until it is known whether a file is only a copy in progress, or until the next scan goes on; 0.0 without either."""
+        if self._is_behind:
+            return AT_ONCE
         due = [file.retry_at for file in self.files.values() if file.state == COPY and file.retry_at is not None]
-        return max(0.01, max(due) - self._clock()) if due else 0.0
+        return max(AT_ONCE, max(due) - self._clock()) if due else 0.0
 
     @property
     def is_waiting(self) -> bool:
@@ -101,8 +106,11 @@ class Tracker:
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    def scan(self) -> None:
-        """Look at all files, and find the generation of each. Raises what ``lookup`` raises."""
+    def scan(self, seconds: float = float("inf")) -> None:
+        """Look at all files, and find the generation of each. Raises what ``lookup`` raises.
+
+        seconds: after which compressed files are left to the next scan. To recognise one can mean to decompress all of it.
+        """
         self._scans += 1
         now = self._clock()
         walked = walk(self._options, self._names)
@@ -119,12 +127,16 @@ class Tracker:
             self.files[key] = File(each, now, self._enveloped, time.time() - each.mtime_ns / 1e9)
         for file in self.files.values():
             self._check(file)
+        begin, self._is_behind, compressed = self._clock(), False, 0
         for file in sorted(self.files.values(), key=_age):
-            due = file.retry_at is not None and now >= file.retry_at
-            if file.state == NEW or (file.state in (WAITING, COPY) and (file.changed or self._lost or due)):
-                self._identify(file, now)
+            if _is_due(file, now, self._lost):
+                compressed += file.found.compressed
+                if file.found.compressed and compressed > 1 and self._clock() - begin > seconds:
+                    file.state, self._is_behind = NEW, True
+                else:
+                    self._identify(file, now)
         self._lost = False
-        self._may_hide = bool(self.problems) or any(file.unfinished for file in self.files.values())
+        self._may_hide = bool(self.problems) or self._is_behind or any(file.unfinished for file in self.files.values())
         self.problems.update(_lost_whole(self.files.values()))
 
     def glance(self) -> None:
@@ -157,8 +169,13 @@ class Tracker:
 
     def _identify(self, file: File, now: float) -> None:
         file.retry_at = None
+        begin = time.time()
         try:
             content = file.open()
+            known = _unchanged(file, self._candidates, self.files.values())
+            if known is not None:
+                self._adopt(file, known)
+                return
             first = _first_mark(file, now, self._ends(file))
         except FileNotFoundError:
             # The next scan finds it under its new name.
@@ -179,6 +196,7 @@ class Tracker:
             holder = _holder(self.files.values(), like.generation, file)
             if holder is None and matching.continues(file, like):
                 self._adopt(file, like.generation)
+                file.recognised_at = begin
                 return
             if matching.is_copy(file, like, holder, now, cut):
                 file.state = COPY
@@ -259,30 +277,31 @@ class Tracker:
 
         A new generation is stored at once, so that its loss is noticed even if the follower is killed before it reads a line.
         """
-        for file in list(self.files.values()):
-            if file.state == READING and file.generation is not None and not file.generation.id:
-                # A file that lost its end begins with a hole that is known.
-                hole = [Gap(0, file.base, "hole", "")] if file.base and file.generation.start == file.base else []
-                yield Batch(-1, file.generation, {}, (), hole), _setter(file)
+        yield from _begun(list(self.files.values()))
         while self._gaps:
             file, gap = self._gaps.pop(0)
             if file.generation is not None:
                 yield Batch(file.generation.offset, file.generation, {}, (), (gap,)), _setter(file)
+        yield from _recognised(list(self.files.values()))
         if not self._may_hide:
             for batch in self.orphans.given_up(self._scans, self._absent):
                 yield batch, lambda stored: self.orphans.take(stored.public_id)
         for file in list(self.files.values()):
             generation = file.generation
             if file.state == READING and generation is not None and self._ends(file) and file.is_used_up:
-                gaps = [Gap(generation.offset, None, "damaged", file.damage)] if file.damage else []
-                closed = generation._replace(closed=True, place=file.place(), recent=())
-                yield Batch(generation.offset, closed, {}, (), gaps), _setter(file)
+                yield _closing(file, generation), _setter(file)
                 file.state = DONE
                 file.close()
 
     def _ends(self, file: File) -> bool:
         """Whether a file does not grow any more."""
         return not file.writable and (file.found.compressed or self._clock() - file.changed_at >= LINGER)
+
+
+def _is_due(file: File, now: float, lost: bool) -> bool:
+    """Whether it has to be found out what a file is. lost: a generation has lost its file."""
+    due = file.retry_at is not None and now >= file.retry_at
+    return file.state == NEW or (file.state in (WAITING, COPY) and (file.changed or lost or due))
 
 
 def _first_mark(file: File, now: float, ends: bool) -> t.Optional[int]:
@@ -303,6 +322,16 @@ def _first_mark(file: File, now: float, ends: bool) -> t.Optional[int]:
     first = fingerprint.first_mark(data)
     # Such a file may have one line without its newline.
     return len(data) if first is None and data and ends else first
+
+
+def _unchanged(file: File, lookup: t.Callable[[str], t.List[Generation]], files: t.Iterable[File]) -> t.Optional[Generation]:
+    """The generation of a compressed file that is as it was when it was read; it has its size then."""
+    content = file.open()
+    known = matching.unchanged(file, content, lookup) if content.compressed else None
+    if known is None or _holder(files, known, file) is not None:
+        return None
+    file.size = known.offset
+    return known
 
 
 def _new_generation(file: File, first: t.Tuple[int, str], name: str, cut: t.Optional[marks.Kept]) -> Generation:
@@ -330,6 +359,30 @@ def _lost_whole(files: t.Iterable[File]) -> t.Iterator[t.Tuple[str, str]]:
     for file in files:
         if file.state == WAITING and file.damage:
             yield file.found.path, "no line of it can be decompressed: %s" % file.damage
+
+
+def _begun(files: t.Iterable[File]) -> t.Iterator[Note]:
+    """The new generations."""
+    for file in files:
+        if file.state == READING and file.generation is not None and not file.generation.id:
+            # A file that lost its end begins with a hole that is known.
+            hole = [Gap(0, file.base, "hole", "")] if file.base and file.generation.start == file.base else []
+            yield Batch(-1, file.generation, {}, (), hole), _setter(file)
+
+
+def _recognised(files: t.Iterable[File]) -> t.Iterator[Note]:
+    """The compressed files that were read before, and had to be decompressed to be recognised: next time they need not be."""
+    for file in files:
+        if file.state == DONE and file.recognised_at and file.found.compressed and file.generation is not None:
+            generation = file.generation._replace(place=file.place(), read_at=file.recognised_at)
+            file.recognised_at = 0.0
+            yield Batch(generation.offset, generation, {}), _setter(file)
+
+
+def _closing(file: File, generation: Generation) -> Batch:
+    """The end of a generation that was read."""
+    gaps = [Gap(generation.offset, None, "damaged", file.damage)] if file.damage else []
+    return Batch(generation.offset, generation._replace(closed=True, place=file.place(), recent=()), {}, (), gaps)
 
 
 def _setter(file: File) -> t.Callable[[Generation], None]:

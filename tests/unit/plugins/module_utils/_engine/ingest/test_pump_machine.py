@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import reading
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import matching
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.tracker import LINGER
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -25,7 +26,7 @@ from rigs.examples import examples
 from rigs.source import PARSE, Source, stored
 from rigs.sums import assert_sums_are_those_of_the_rows
 
-LINES = reading.LINES
+LINES, CLOCK = reading.LINES, matching.CLOCK
 
 
 class Following(RuleBasedStateMachine):
@@ -45,10 +46,10 @@ class Following(RuleBasedStateMachine):
         self.pump = self.new_pump()
         self.look()
 
-    @initialize(lines=st.sampled_from([1, 3, LINES]))
-    def limit_batches(self, lines: int) -> None:
-        """With full batches the follower reads ahead."""
-        reading.LINES = lines
+    @initialize(lines=st.sampled_from([1, 3, LINES]), clock=st.sampled_from([0.005, CLOCK]))
+    def limit_batches(self, lines: int, clock: float) -> None:
+        """With full batches the follower reads ahead; with exact clocks it recognises compressed files without decompressing them."""
+        reading.LINES, matching.CLOCK = lines, clock
         self.pump.close()
         self.pump = self.new_pump()
         self.look()
@@ -146,7 +147,7 @@ class Following(RuleBasedStateMachine):
             with contextlib.closing(sqlite3.connect(self.database)) as connection:
                 assert_sums_are_those_of_the_rows(connection.execute)
         finally:
-            reading.LINES = LINES
+            reading.LINES, matching.CLOCK = LINES, CLOCK
             self.pump.close()
             shutil.rmtree(self.folder)
 
