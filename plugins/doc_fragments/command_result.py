@@ -14,8 +14,8 @@ options:
   _input:
     description:
       - The registered result of a task that ran C(log-archive COMMAND --json).
-      - It may be of an unreachable host or of a host without the command. It may be undefined, and a dict with C(no_jobs) for a host that
-        has nothing to run.
+      - The host may be unreachable or may not have the command. The result may be undefined, or a dict with C(no_jobs) for a host that has
+        nothing to run.
     type: dict
     required: true
 author:

@@ -14,8 +14,8 @@ options:
   _input:
     description:
       - The registered results of a task that ran C(log-archive COMMAND --json), by the name of the host.
-      - A result may be of an unreachable host or of a host without the command. It may be undefined if nothing ran on the host, and a dict
-        with C(no_jobs) for a host that has nothing to run.
+      - A host may be unreachable or may not have the command. A result may be undefined if nothing ran on the host, or a dict with
+        C(no_jobs) for a host that has nothing to run.
     type: dict
     required: true
 author:

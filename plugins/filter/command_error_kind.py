@@ -15,7 +15,7 @@ short_description: The kind of the error that ended the command log-archive
 version_added: 0.9.0
 description:
   - Takes the registered result of a task that ran C(log-archive COMMAND --json) and returns the C(kind) of the error that ended the
-    command, such as V(no_jobs) if the host has no job document. It does not change when the text of an error does.
+    command, such as V(no_jobs) if the host has no job document. The kind stays the same even if the text of an error changes.
   - V(missing_command) means that the host does not have the command.
 extends_documentation_fragment:
   - infra_ops.log_archive.command_result

@@ -14,13 +14,13 @@ name: command_errors
 short_description: The errors of the command log-archive on a host
 version_added: 0.9.0
 description:
-  - Takes the registered result of a task that ran C(log-archive COMMAND --json) and returns what failed, one sentence each. An empty list
+  - Takes the registered result of a task that ran C(log-archive COMMAND --json) and returns the errors, one sentence each. An empty list
     means that nothing failed.
-  - A play that uses it can let every host run, show the results, and then fail exactly the hosts that failed, each with its reasons.
+  - With it, a play can run the command on every host, show the results, and then fail only the hosts with errors, each with its reasons.
 positional: _input
 options:
   partly:
-    description: Whether to ignore archives that wait in the spool, for a run that was not meant to send them.
+    description: Whether to ignore archives that wait in the spool, for a run that should not send them.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -38,7 +38,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: What failed, with the job if the command named it.
+  description: The errors, each with the job if the command named it.
   type: list
   elements: str
 """

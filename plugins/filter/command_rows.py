@@ -16,7 +16,7 @@ version_added: 0.9.0
 description:
   - Takes the registered result of a task that ran C(log-archive COMMAND --json) and returns the list that the command printed. For C(run)
     and C(prune) it holds the recaps of the jobs, for C(status) a row for each job, for C(verify) the archives that were checked.
-  - The list is empty if the command printed no result. P(infra_ops.log_archive.command_errors#filter) returns the reason.
+  - The list is empty if the command did not print a result. P(infra_ops.log_archive.command_errors#filter) returns the reason.
 extends_documentation_fragment:
   - infra_ops.log_archive.command_result
 """

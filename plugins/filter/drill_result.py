@@ -16,7 +16,7 @@ version_added: 0.9.0
 description:
   - Takes the results of the module M(infra_ops.log_archive.archive_drill) for the stores of a host, and returns them as the registered
     result of a task that ran C(log-archive drill --json), for the filter P(infra_ops.log_archive.fleet_drill#filter).
-  - Stores that the controller could not use are in it, with the reason. It is a failure if nothing of a job was tried.
+  - The result includes stores that the controller could not use, with the reason. It is a failure if no archive of a job was tried.
 positional: _input, documents, store
 options:
   _input:
@@ -29,7 +29,7 @@ options:
     type: dict
     required: true
   store:
-    description: The only store that was asked for, by its name. Empty means all.
+    description: The store that the drill was limited to, by its name. Empty means all stores.
     type: str
     default: ""
   check_mode:

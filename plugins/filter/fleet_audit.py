@@ -16,7 +16,8 @@ version_added: 0.9.0
 description:
   - Takes the results of C(log-archive ledger verify --json) on many hosts and returns lines to show, or an HTML page.
   - First come the findings. Then comes a table of hosts, jobs and stores, problems first, with the number of archives that a store must
-    have by the ledger, the entries of the ledger, and whether the witness on the controller has seen it. The last line has the totals.
+    have according to the ledger, the number of entries of the ledger, and whether the witness on the controller has checked it. The last
+    line has the totals.
 positional: witnessed
 options:
   witnessed:

@@ -15,7 +15,8 @@ short_description: What restore drills found on each host, as readable text or a
 version_added: 0.9.0
 description:
   - Takes the results of C(log-archive drill --json) on many hosts and returns lines to show, hosts that failed first, or the whole report.
-  - The report has what was tried of each job in each store, by which key, how long it took, what failed, and how much was not tried.
+  - The report lists the archives that were tried for each job and store, the keys, the times, the failures, and the number of archives that
+    were not tried.
 positional: report
 options:
   report:

@@ -11,12 +11,12 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import fleet
 
 DOCUMENTATION = r"""
 name: fleet_list
-short_description: What can be restored of each host and job, as readable text or as rows
+short_description: The archives that can be restored for each host and job, as readable text or as rows
 version_added: 0.9.0
 description:
   - Takes the results of C(log-archive list --json), with or without C(--summary), on many hosts and returns lines to show.
   - First come the hosts that could not list their archives, with the reason. Then comes a table by host, job and time. Archives that no
-    store has are left out; a summary counts those that still wait in the spool. Hosts that share a store list its archives only once.
+    store has are omitted; a summary counts those that still wait in the spool. Hosts that share a store list its archives only once.
 positional: rows
 options:
   rows:

@@ -16,7 +16,7 @@ version_added: 0.9.0
 description:
   - Takes the results of C(log-archive status --json --coverage DAYS) on many hosts and returns one HTML file as text. It needs no other
     file and no server.
-  - It shows what is wrong first; then a table of hosts, jobs and days with the state of each day (verified, in some stores, spooled,
+  - It shows problems first; then a table of hosts, jobs and days with the state of each day (verified, in some stores, spooled,
     missing, pruned by rule, not due yet, no log expected) and, on a click, of its hours; bytes and compression by day; stores; the last and
     the next run of each job, and its key; and streams.
   - Hosts without a result are on the page, with the reason. Without C(--coverage) the page has no days.

@@ -15,7 +15,7 @@ short_description: The result of the jobs on each host, as readable text
 version_added: 0.9.0
 description:
   - Takes the results of C(log-archive run --json) on many hosts and returns lines to show.
-  - First comes what failed, on unreachable hosts too. Then comes a table of hosts and jobs, failures first, with the archives that were
+  - First come failures, including unreachable hosts. Then comes a table of hosts and jobs, failures first, with the archives that were
     made or sent, their size before and after, the weakest verification level in each store, how many archives were pruned there, and how
     many wait in the spool. The last line has the totals.
   - Archives that wait in the spool are not a failure in the table, but a failed store is.

@@ -15,7 +15,7 @@ short_description: The output of the command log-archive on each host, as readab
 version_added: 0.9.0
 description:
   - Takes the results of C(log-archive prune --json), C(log-archive sync --json) or C(log-archive verify --json) on many hosts and returns
-    lines to show. They hold what the command prints without C(--json).
+    lines to show. They contain the output of the command without C(--json).
   - Hosts with a failure come first.
 positional: command, verbose
 options:

@@ -14,14 +14,14 @@ name: fleet_search
 short_description: The lines that a search found on each host, as readable text or as a list
 version_added: 0.9.0
 description:
-  - Takes the results of C(log-archive search --json) on many hosts and returns lines to show. First comes what was not searched, then at
-    most 200 lines that were found, and the totals.
+  - Takes the results of C(log-archive search --json) on many hosts and returns lines to show. First come the archives and logs
+    that were not searched, then at most 200 of the lines that were found, and the totals.
 positional: searched
 options:
   searched:
     description:
-      - By the name of the host, what the controller found in the stores of hosts that did not answer, as the role
-        P(infra_ops.log_archive.restore#role) records it. Each may be undefined.
+      - The results of the controller's own searches in the stores of hosts that did not answer, by the name of the host, as the role
+        P(infra_ops.log_archive.restore#role) records them. Each may be undefined.
     type: dict
     default: {}
   rows:

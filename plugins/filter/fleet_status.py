@@ -15,9 +15,9 @@ short_description: The state of the jobs on each host, as readable text
 version_added: 0.9.0
 description:
   - Takes the results of C(log-archive status --json) on many hosts and returns lines to show.
-  - First come the hosts without a result, with the reason. Then comes a table of hosts and jobs, problems first, with the last success,
-    how many archives wait for each store, how many there are and their size, the weakest verification level in each store, and the next
-    run; then a table of streams, with their lag, rejected lines and gaps; then what is left of jobs and stores that no document names any
+  - First come the hosts without a result, with the reason. Then comes a table of hosts and jobs, problems first, with the last success, how
+    many archives wait for each store, how many there are and their size, the weakest verification level in each store, and the next run;
+    then a table of streams, with their lag, rejected lines and gaps; then orphans, which are jobs and stores that no document names any
     more. The last line has the totals.
 extends_documentation_fragment:
   - infra_ops.log_archive.fleet_results

@@ -16,8 +16,8 @@ version_added: 0.9.0
 description:
   - Takes the job documents of a host that can read the stores, and returns documents with these stores for archives that have other names
     there.
-  - The documents are for the filter P(infra_ops.log_archive.restore_jobs#filter). They have what a restore needs, and no more. The options
-    of the stores may hold secrets.
+  - The documents are for the filter P(infra_ops.log_archive.restore_jobs#filter). They contain only what a restore needs. The
+    options of the stores may contain secrets.
 options:
   _input:
     description: The job documents by name, as the lookup P(infra_ops.log_archive.jobs#lookup) returns them.
@@ -34,7 +34,7 @@ options:
     type: str
     default: ""
   store:
-    description: The store that O(prefix) is for, by its name.
+    description: The store to which O(prefix) applies, by its name.
     type: str
     default: ""
   prefix:
@@ -46,7 +46,7 @@ options:
     type: str
     default: ""
   own_account:
-    description: The account in the documents.
+    description: The account on the archive server in the documents.
     type: str
     default: ""
 author:

@@ -15,7 +15,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.stores impor
 
 DOCUMENTATION = r"""
 name: prune_documents
-short_description: The job documents that an archive server prunes a host with
+short_description: The job documents with which an archive server prunes for a host
 version_added: 0.9.0
 description:
   - The archive server prunes for a host that is append-only there. This filter takes the host's job documents and returns the documents

@@ -14,8 +14,8 @@ name: removable_archives
 short_description: The archives that are lost if a host's archives are removed
 version_added: 0.9.0
 description:
-  - Takes the job documents of a host and returns where its archives are that Ansible can remove, that is, in folders of the host itself and
-    in its account on the archive server, and what would be lost.
+  - Takes the job documents of a host. Returns the folders of archives that Ansible can remove, which are those on the host itself and in
+    its account on the archive server, and the jobs that would lose archives.
 options:
   _input:
     description: The job documents by name, as the lookup P(infra_ops.log_archive.jobs#lookup) returns them.
@@ -26,7 +26,7 @@ options:
     type: str
     required: true
   account:
-    description: The account of the host on the archive server, if it is removed with its archives. Empty means that it is not.
+    description: The account of the host on the archive server, if it is removed with its archives. Empty if it is not removed.
     type: str
     default: ""
 author:
@@ -46,16 +46,16 @@ _value:
   contains:
     folders:
       description:
-        - The folders with its archives in the host's own stores, sorted. It is the whole folder of the host, and for a job with another
-          C(host) the folder of that job, because the folder of that name may hold archives of other hosts.
+        - The folders with archives in the host's own stores, sorted. Usually this is the whole folder of the host. For a job with another
+          C(host) it is only the folder of that job, because the folder of that host may contain archives of other hosts.
       type: list
       elements: str
     last_copies:
-      description: The jobs with all their archives in stores that are removed.
+      description: The jobs that have archives only in stores that are removed.
       type: list
       elements: str
     append_only:
-      description: The jobs with archives in a removed store to which the host may only add.
+      description: The jobs with archives in an append-only store that is removed.
       type: list
       elements: str
 """

@@ -25,7 +25,7 @@ options:
     type: dict
     required: true
   at_home:
-    description: Whether the host that wrote the logs gets them.
+    description: Whether the logs are restored on the host that wrote them.
     type: bool
     default: false
   store:
@@ -33,7 +33,7 @@ options:
     type: str
     default: ""
   account:
-    description: The account on the archive server of the host that wrote the logs, if another host needs a login to it. Empty means none.
+    description: The account of the host that wrote the logs on the archive server, if another host must log in to it. Empty means none.
     type: str
     default: ""
   login:

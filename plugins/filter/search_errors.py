@@ -11,15 +11,15 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import searc
 
 DOCUMENTATION = r"""
 name: search_errors
-short_description: What a search could not search on a host
+short_description: The errors of a search on a host
 version_added: 0.9.0
 description:
-  - Takes the registered result of a task that ran C(log-archive search --json) and returns what failed, one sentence each. It is not a
-    failure if nothing was found.
+  - Takes the registered result of a task that ran C(log-archive search --json) and returns the errors, one sentence each. It is not an
+    error if nothing was found.
 positional: _input, searched
 options:
   searched:
-    description: What the controller found in the stores of the host, if it did not answer. It may be undefined.
+    description: The result of the controller's own search in the stores of the host, if the host did not answer. It may be undefined.
     type: dict
 extends_documentation_fragment:
   - infra_ops.log_archive.command_result

@@ -17,7 +17,7 @@ short_description: The name of a host's account on the SFTP archive server
 version_added: 0.9.0
 description:
   - Returns C(la-) and the name of the host, as a user name that every Unix accepts, of at most 32 lower-case letters, digits and C(-).
-  - If the name of the host must be changed for that, or looks like a changed one, the account ends with C(-) and six hexadecimal digits of
+  - If the name of the host must be changed for this, or looks like a changed name, the account ends with C(-) and six hexadecimal digits of
     the SHA-256 of the name, so that two hosts never get the same account.
 options:
   _input:

@@ -20,8 +20,8 @@ description:
   - When clocks go forward, the local times of an hour do not exist. AWX skips a daily or weekly start at such a time, so that night has no
     run.
   - Takes a recurrence rule as AWX writes it, and returns the starts in the next 400 days that do not exist in its time zone.
-  - Rules in UTC and rules that repeat within a day (C(FREQ=HOURLY) and C(FREQ=MINUTELY)) have none. A rule may list times with C(BYHOUR)
-    and C(BYMINUTE), and the weekdays with C(BYDAY); other parts only leave out days, so they are not considered.
+  - For rules in UTC and rules that repeat within a day (C(FREQ=HOURLY) and C(FREQ=MINUTELY)) the list is empty. A rule may list times with
+    C(BYHOUR) and C(BYMINUTE), and weekdays with C(BYDAY). Other parts only exclude days, so they are not considered.
 options:
   _input:
     description: The rule, such as V(DTSTART;TZID=Europe/London:20260101T013000 RRULE:FREQ=DAILY;INTERVAL=1).

@@ -19,7 +19,7 @@ version_added: 0.9.0
 description:
   - Returns the key if the text is exactly one line C(KIND BASE64 [COMMENT]) with a kind that OpenSSH knows, and fails otherwise.
   - A key that was read from one host goes into C(authorized_keys) or C(known_hosts) of another. A second line, or options before the
-    key, would give the first host rights that nobody wanted.
+    key, could give the first host unintended rights.
 options:
   _input:
     description: The content of a file such as C(id_ed25519.pub).
@@ -30,7 +30,7 @@ options:
     type: str
     required: true
   comment:
-    description: Whether the comment is part of the result.
+    description: Whether to keep the comment in the result.
     type: bool
     default: true
 author:

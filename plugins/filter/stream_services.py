@@ -15,7 +15,7 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documents im
 
 DOCUMENTATION = r"""
 name: stream_services
-short_description: What the service of each stream of a host has to write to
+short_description: The folders that the service of each stream of a host writes to
 version_added: 0.9.0
 description:
   - Takes the stream documents of a host and returns the folders to which C(log-archive follow) writes for each, sorted by name.
@@ -54,7 +54,7 @@ _value:
       type: list
       elements: path
     temporary:
-      description: Whether the stream uses a path in one of the folders for temporary files.
+      description: Whether the stream uses a path in a folder for temporary files, such as C(/tmp).
       type: bool
     home:
       description: Whether the follower writes below C(/home), C(/root) or C(/run/user).

@@ -11,7 +11,7 @@ version_added: 0.9.0
 author:
   - infra_ops.log_archive contributors (@infra-ops)
 description:
-  - Decrypts the keys of archives on the controller, with the private keys of recipients there. The private keys stay there. A host that
+  - Decrypts the keys of archives with private keys of recipients on the controller. The private keys stay on the controller. A host that
     gets one of the returned keys can open only the archive of that key.
   - Skips archives that are not encrypted for recipients.
   - Use it only in a task with C(no_log=true), and never as the list of a loop; otherwise Ansible shows the keys.

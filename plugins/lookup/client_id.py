@@ -11,8 +11,8 @@ version_added: 0.9.0
 author:
   - infra_ops.log_archive contributors (@infra-ops)
 description:
-  - Decrypts tokens of client ids on the controller, with a keyring there or with keys from the escrow. The host that stored the tokens need
-    not exist any more.
+  - Decrypts tokens of client ids on the controller, with a keyring there or with keys from the escrow. The host that stored the tokens does
+    not have to exist any more.
   - Use it only in a task with C(no_log=true). The result contains the ids.
 options:
   _terms:
@@ -37,7 +37,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Write the clients of some errors of a lost host into a report
+- name: Write the clients of errors on a lost host to a report
   ansible.builtin.copy:
     content: "{{ query('infra_ops.log_archive.client_id', *tokens, keys=escrowed) | join('\n') }}"
     dest: /root/clients.txt

@@ -12,8 +12,8 @@ author:
   - infra_ops.log_archive contributors (@infra-ops)
 description:
   - Returns the Fernet keys of hosts, from the copies that the role P(infra_ops.log_archive.keys#role) keeps on the controller. The hosts
-    need not exist any more.
-  - Use it only in a task with C(no_log=true), and never as the list of a loop. Ansible shows both.
+    do not have to exist any more.
+  - Use it only in a task with C(no_log=true), and never as the list of a loop; otherwise Ansible shows the keys.
 options:
   _terms:
     description: The names of the hosts in the inventory.

@@ -13,13 +13,13 @@ author:
 description:
   - Merges the jobs that C(all), the groups and the host itself define, checks the result, and returns the job documents by name, for the
     modules M(infra_ops.log_archive.job_document) and M(infra_ops.log_archive.archive_run).
-  - No variable needs to repeat another. In Ansible a variable of a host replaces the group's variable of the same name, so each place uses
-    its own name, C(log_archive_jobs__) with any ending.
+  - In Ansible, a variable of a host replaces a variable of the same name of a group. To merge jobs instead, each group and host uses its
+    own name, C(log_archive_jobs__) with any ending.
   - The variable C(log_archive_jobs), and every C(log_archive_jobs__*) of the host, is a dict of job documents by name. They are merged in
     the alphabetical order of the names of the variables, C(log_archive_jobs) first; the later one wins. Dicts are merged key by key at
     every depth, lists are replaced, and V(null) removes a job or an option.
-  - Each job starts from the dict C(log_archive_job_defaults), and that from the files and folders of the host, see the notes. V(null)
-    removes these too.
+  - Each job starts from the dict C(log_archive_job_defaults), which starts from the files and folders of the host (see the notes). V(null)
+    also removes an option that these set.
   - C(stores) of a job is a list. An element is the name of a store in the dict C(log_archive_stores); or a dict with such a C(name) and
     options that replace those of the store, such as C(retention); or a complete store with a C(type) and a C(name) that is not in
     C(log_archive_stores). Without C(stores) a job uses all of C(log_archive_stores).

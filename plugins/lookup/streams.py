@@ -40,7 +40,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-# group_vars/all.yml: the account is the same on all hosts; the vault holds its password.
+# group_vars/all.yml: the account is the same on all hosts; its password is in the vault.
 #
 #   log_archive_sinks:
 #     central:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: command_run
-short_description: Run the command log-archive on a host, without a module there
+short_description: Run the command log-archive on a host without copying a module to it
 version_added: 0.9.0
 description:
-  - Runs C(log-archive ARGUMENTS --json) on the host over the connection alone, with the privileges of the task. Nothing is copied to the
-    host. Over SSH that takes one round trip in place of several, and a quarter of the processor time of M(ansible.builtin.command).
+  - Runs C(log-archive ARGUMENTS --json) on the host over the connection, with the privileges of the task. Nothing is copied to the host.
+    Over SSH this needs one round trip instead of several, and a quarter of the CPU time of M(ansible.builtin.command).
   - The module does not fail if the command fails. The filters P(infra_ops.log_archive.command_rows#filter),
     P(infra_ops.log_archive.command_errors#filter) and P(infra_ops.log_archive.command_error_kind#filter) read its result.
 options:
@@ -27,13 +27,13 @@ options:
     type: path
     default: /opt/log-archive/bin/log-archive
   config:
-    description: The folder of the job documents on the host. By default that of the command.
+    description: The folder of the job documents on the host. By default the default folder of the command.
     type: path
   witness:
     description:
-      - After the command has printed rows, compare the ledgers of the host with what the controller has seen of them, as
-        M(infra_ops.log_archive.ledger_witness) does. After C(run) and C(status) the host is asked only if their rows show that a ledger
-        has grown.
+      - After the command has printed rows, compare the ledgers of the host with the heads that the controller has recorded, as
+        M(infra_ops.log_archive.ledger_witness) does. After C(run) and C(status) the host is asked only if the rows show that a ledger has
+        grown.
     type: dict
     suboptions:
       folder:
@@ -46,11 +46,11 @@ options:
         elements: str
         default: []
       accept:
-        description: Whether to accept ledgers that do not contain what is known.
+        description: Whether to accept ledgers that do not contain the recorded head.
         type: bool
         default: false
       remember:
-        description: Whether to write what was seen.
+        description: Whether to record the new heads.
         type: bool
         default: true
 notes:
@@ -96,12 +96,12 @@ rc:
   type: int
   sample: 0
 stdout:
-  description: What the command printed, as JSON.
+  description: The output of the command, as JSON.
   returned: always
   type: str
   sample: "[]"
 stderr:
-  description: The standard error of the command, and what the connection printed.
+  description: The standard error of the command and of the connection.
   returned: always
   type: str
   sample: ""
@@ -111,8 +111,8 @@ no_jobs:
   type: bool
   sample: true
 witnessed:
-  description: What the comparison with the witness returned; C(msg) states what is wrong.
-  returned: if O(witness) was given, and the command printed rows
+  description: The result of the comparison with the witness. C(msg) describes a problem.
+  returned: if O(witness) is set and the command printed rows
   type: dict
   sample: {findings: [], ledgers: {}, accepted: [], folder: /srv/witness/web1, changed: false}
 """

@@ -12,8 +12,8 @@ version_added: 0.9.0
 description:
   - Manages a keyring, a folder of Fernet keys. The current key encrypts new archives. The other keys open the archives that they encrypted.
   - Without further options it ensures that the keyring exists and has a current key.
-  - Keys are never shown. The ID of a key identifies it and reveals nothing of it. Keep a copy of each key in a safe place. Without its key
-    an archive is lost.
+  - Keys are never shown. The ID of a key identifies it and reveals nothing about it. Keep a copy of each key in a safe place. An archive
+    without its key is lost.
 options:
   state:
     description:
@@ -92,7 +92,7 @@ current:
   type: str
   sample: 0f1e2d3c4b5a6978
 previous:
-  description: ID of the current key before. V(null) if there was none.
+  description: ID of the key that was current before. V(null) if there was none.
   returned: success
   type: str
   sample: 8796a5b4c3d2e1f0
@@ -102,7 +102,7 @@ key_id:
   type: str
   sample: 0f1e2d3c4b5a6978
 keys:
-  description: The keys of the keyring, oldest first. In check mode as they were before.
+  description: The keys of the keyring, oldest first. In check mode without the change.
   returned: success
   type: list
   elements: dict

@@ -40,7 +40,7 @@ attributes:
     details: The interpreter does not have to exist yet.
   diff_mode:
     support: full
-    details: The version, the interpreter, and each file with the first digits of its SHA-256.
+    details: The version, the interpreter, and each file with the first digits of its SHA-256, before and after.
   idempotent:
     support: full
     details: The contents are compared. If a file was changed on the host, or the interpreter differs, the command is installed again.

@@ -10,8 +10,8 @@ module: host_layout
 short_description: Ensure groups, users, folders and files of a host in one call
 version_added: 0.9.0
 description:
-  - Ensures O(groups), then O(users), then O(paths), each in the given order. Then it removes the users and the groups that must not exist.
-    One call replaces many calls of M(ansible.builtin.group), M(ansible.builtin.user), M(ansible.builtin.file) and
+  - Ensures O(groups), then O(users), then O(paths), each in the given order. Then removes the users and groups that must not exist. One
+    call replaces many calls of M(ansible.builtin.group), M(ansible.builtin.user), M(ansible.builtin.file) and
     M(ansible.builtin.copy), each of which costs a connection.
   - Nothing is changed if a user that must exist is missing, or if an option is wrong.
   - The module never writes through a symbolic link to a file; it replaces the link. A folder may be a symbolic link to a folder.
@@ -33,7 +33,7 @@ options:
         default: present
       only_members:
         description:
-          - Users that may be members. Other users are removed from the group, after O(users) was ensured.
+          - Users that may be members. Other users are removed from the group, after O(users) is processed.
           - If it is not set, no user is removed. A user in this list is not added; use O(users[].groups) for that.
         type: list
         elements: str
@@ -155,7 +155,8 @@ attributes:
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
     support: full
-    details: One entry for each group, user and path that changes. The texts of files are shown, so give no secrets in O(paths[].content).
+    details: One entry for each group, user and path that changes. The content of files is shown, so do not put secrets into
+      O(paths[].content).
   idempotent:
     description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
     support: full

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_look
-short_description: Report in one call what a host already has
+short_description: Compare a host with its wanted state in one call
 version_added: 0.9.0
 description:
   - Compares a host with layouts, documents, an engine and a keyring, and runs commands that print facts about it. The playbook C(site)
     skips each role that would change nothing.
-  - It changes nothing. If it cannot be sure that something is as wanted, it reports it as different.
+  - It changes nothing. If it cannot be sure that something is as wanted, it reports a difference.
 options:
   layouts:
     description: Layouts, each a dict with a C(name) and any of the options C(groups), C(users) and C(paths) of
@@ -23,13 +23,14 @@ options:
     elements: dict
     default: []
   documents:
-    description: The documents that must be in folders. Only their digests are sent to the host.
+    description: The documents that must exist on the host. Only their digests are sent to it.
     type: list
     elements: dict
     default: []
     suboptions:
       layout:
-        description: The layout that differs if a document differs, or if the folder has another document that Ansible wrote.
+        description: The name of the layout to report as different if a document differs, or if the folder has another document that Ansible
+          wrote.
         type: str
         required: true
       kind:
@@ -38,7 +39,7 @@ options:
         choices: [job, stream]
         required: true
       folder:
-        description: The folder.
+        description: The folder of the documents.
         type: path
         required: true
       documents:
@@ -61,7 +62,7 @@ options:
         type: str
         default: "0640"
   engine:
-    description: Where the engine of this collection must be installed.
+    description: The expected installation of the engine.
     type: dict
     suboptions:
       prefix:
@@ -79,7 +80,7 @@ options:
     description: The folder of a keyring.
     type: path
   escrow:
-    description: Compare the keys of O(keyring) with their copies.
+    description: The copies of the keys on the controller, to compare with the keys of O(keyring).
     type: dict
     suboptions:
       folder:
@@ -111,7 +112,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Look at the jobs of the host
+- name: Compare the jobs of the host with the inventory
   infra_ops.log_archive.host_look:
     layouts:
       - name: jobs
@@ -139,7 +140,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 same:
-  description: Names of the layouts with which the host agrees, documents included.
+  description: Names of the layouts that the host already has, including their documents.
   returned: success
   type: list
   elements: str
@@ -162,12 +163,12 @@ key_ids:
   elements: str
   sample: [0f1e2d3c4b5a6978]
 keys_have_copies:
-  description: Whether there are keys, and each has a copy in O(escrow) that opens and is encrypted if there is a password.
+  description: Whether there are keys, and each key has a readable copy in O(escrow), which is encrypted if there is a password.
   returned: success
   type: bool
   sample: true
 outputs:
-  description: For each of O(commands) its exit code and what it printed.
+  description: For each of O(commands), its exit code and its output.
   returned: success
   type: dict
   sample: {cron: {rc: 0, stdout: crontab, stdout_lines: [crontab], stderr: ""}}

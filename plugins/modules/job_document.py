@@ -11,7 +11,7 @@ short_description: Manage the job documents of the command log-archive
 version_added: 0.9.0
 description:
   - Writes a job document to the file C(<folder>/<name>.json), or removes it. The command C(log-archive) reads it from there.
-  - The document is checked first, with the same checks as those of the command, and the file is replaced atomically. If the document has
+  - The document is checked first, in the same way as by the command, and the file is replaced atomically. If the document has
     a mistake, the file does not change.
   - The file begins with C(// Managed by Ansible) and the name of this collection. Use this line to find the files that Ansible has written.
 options:
@@ -21,8 +21,7 @@ options:
     default: /etc/log-archive/jobs.d
   purge:
     description:
-      - With O(jobs), remove the documents in O(folder) that Ansible has written and that are of no job in O(jobs). Documents that operators
-        wrote stay.
+      - With O(jobs), remove the other documents in O(folder) that Ansible has written. Documents that operators wrote stay.
     type: bool
     default: false
   name:
@@ -89,13 +88,13 @@ path:
   type: str
   sample: /etc/log-archive/jobs.d/syslog.json
 written:
-  description: With O(jobs), the files that changed, or would change in check mode.
+  description: With O(jobs), the files that changed, or in check mode would change.
   returned: success
   type: list
   elements: str
   sample: [/etc/log-archive/jobs.d/syslog.json]
 removed:
-  description: With O(jobs), the files that were removed, or would be in check mode.
+  description: With O(jobs), the files that were removed, or in check mode would be removed.
   returned: success
   type: list
   elements: str

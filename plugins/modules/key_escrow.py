@@ -14,8 +14,8 @@ version_added: 0.9.0
 description:
   - Manages a keyring like M(infra_ops.log_archive.fernet_key), and keeps a copy of each key of the host on the controller, as
     C(<folder>/<host>/<key id>.key). If the host is lost, the copies can open its archives.
-  - A copy exists and has been read back before its key encrypts anything. A new key is created on the controller, copied, and then sent to
-    the host. If the module is killed in between, it leaves a copy that is not used yet, but never a key without a copy.
+  - A key encrypts nothing before its copy exists and has been read back. A new key is created on the controller, copied, and then sent to
+    the host. If the module is killed in between, it leaves a copy of an unused key, but never a key without a copy.
   - Keys that were created on the host and keys that were taken out of use are copied too.
   - Copies are never overwritten or removed.
 options:
@@ -33,7 +33,7 @@ options:
   vault_secret:
     description:
       - Encrypt the copies with Ansible Vault and this password. C(ansible-vault view) opens them.
-      - Existing copies are not changed. This password must open those that are encrypted.
+      - Existing copies are not changed. If they are encrypted, this password must open them.
     type: str
   key:
     description: A key to import, as 44 characters of URL-safe base64.
@@ -90,7 +90,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 copied:
-  description: IDs of the keys that were copied to the controller. In check mode, of those that have no copy.
+  description: IDs of the keys that were copied to the controller, or in check mode would be copied.
   returned: success
   type: list
   elements: str
@@ -112,7 +112,7 @@ current:
   type: str
   sample: 0f1e2d3c4b5a6978
 previous:
-  description: ID of the current key before. V(null) if there was none.
+  description: ID of the key that was current before. V(null) if there was none.
   returned: success
   type: str
   sample: 8796a5b4c3d2e1f0

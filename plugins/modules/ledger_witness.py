@@ -12,11 +12,11 @@ module: ledger_witness
 short_description: Check on the controller that the ledgers of a host only grow
 version_added: 0.9.0
 description:
-  - Each job keeps a ledger, a signed chain of what its stores got and of what was removed. A chain cannot show that its end was cut off,
-    or that it was replaced. This module keeps the head of each ledger of a host on the controller, as C(<folder>/<host>/<job>.json), and
-    fails if a ledger does not contain the head that it has seen before.
-  - It finds a ledger that was cut, deleted, started again or rewritten, and a host that was restored to an older state.
-  - It warns of entries that state an earlier time than that of the last check.
+  - Each job keeps a ledger, a signed chain of entries about archives that were stored and removed. A chain cannot show that its end was cut
+    off, or that it was replaced. This module records the head of each ledger of a host on the controller, as
+    C(<folder>/<host>/<job>.json), and fails if a ledger does not contain the recorded head.
+  - It detects a ledger that was cut, deleted, started again or rewritten, and a host that was restored to an older state.
+  - It warns about new entries with a time before the last check.
   - The first check trusts the ledger that it finds.
 options:
   folder:
@@ -31,7 +31,7 @@ options:
     type: path
     default: /opt/log-archive/bin/log-archive
   config:
-    description: The folder of the job documents on the host. By default that of the command.
+    description: The folder of the job documents on the host. By default the default folder of the command.
     type: path
   jobs:
     description: Only the ledgers of these jobs. Empty means all.
@@ -40,12 +40,12 @@ options:
     default: []
   rows:
     description:
-      - What C(log-archive run --json) or C(log-archive status --json) printed. If it states the heads that are known, the host is not asked
+      - The output of C(log-archive run --json) or C(log-archive status --json). If it contains the recorded heads, the host is not asked
         again.
     type: list
     elements: dict
   accept:
-    description: Whether to accept ledgers that do not contain what is known, for example after you restored an older state of the host.
+    description: Whether to accept ledgers that do not contain the recorded head, for example after you restored an older state of the host.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -59,7 +59,7 @@ attributes:
     details: The heads are in the result.
   idempotent:
     support: full
-    details: A head that is known is not written again.
+    details: A recorded head is not written again.
 seealso:
   - module: infra_ops.log_archive.key_escrow
 author:
@@ -67,7 +67,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Check that the ledgers of the host contain what was seen of them before
+- name: Check that the ledgers of the host contain the recorded heads
   infra_ops.log_archive.ledger_witness:
     folder: "{{ inventory_dir }}/witness"
 
@@ -79,19 +79,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: What is wrong with ledgers, one text each. The module fails if there are any.
+  description: The problems with ledgers, one text each. The module fails if there are any.
   returned: always
   type: list
   elements: str
   sample: []
 accepted:
-  description: What was wrong and was accepted.
+  description: The problems that were accepted.
   returned: success
   type: list
   elements: str
   sample: []
 ledgers:
-  description: By job, where its ledger ends. Empty if O(rows) showed that nothing is new.
+  description: The head of each ledger, by job. Empty if O(rows) showed that nothing is new.
   returned: always
   type: dict
   sample: {syslog: {ledger: 5b3c1f8c7d2e4a60b1f0c9d8e7a6b5c4, seq: 41, sha256: 9f86d081884c7d65..., key: 3d4017c3e843895a...}}

@@ -10,31 +10,32 @@ module: log_ingest
 short_description: Store the new lines of live logs in SQL databases and search servers
 version_added: 0.9.0
 description:
-  - Stores all lines that a stream has now and that its sinks do not have yet, each exactly once. The command C(log-archive ingest) does the
-    same on the host, and C(log-archive follow) does it without an end.
-  - A row and the new position of the stream are committed in one transaction. A log may be renamed, compressed or copied between two calls.
-  - What the source lost before it was read is stored as a gap. Lines that no table takes are stored as rejected lines with the reason.
-  - One sink that fails does not stop the others. The module fails if a sink failed.
+  - Stores all current lines of a stream that its sinks do not have yet, each exactly once. The command C(log-archive ingest) does the same
+    on the host, and C(log-archive follow) does it continuously.
+  - Rows and the new position of the stream are committed in one transaction. A log may be renamed, compressed or copied between two calls.
+  - Data that the source lost before it was read is recorded as a gap. Lines that do not fit into a table are stored as rejected lines with
+    the reason.
+  - If a sink fails, the module continues with the others, and then fails.
 requirements:
   - PyMySQL (Python library on the host that runs the module, for MySQL and MariaDB)
   - psycopg 3 (Python library on the host that runs the module, for PostgreSQL)
   - elasticsearch 8 or 9 (Python library on the host that runs the module, for Elasticsearch)
   - opensearch-py (Python library on the host that runs the module, for OpenSearch)
 notes:
-  - The Python library msgspec makes parsing faster. The rows are the same.
+  - The Python library msgspec makes parsing faster. The rows are the same without it.
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.stream
 attributes:
   check_mode:
     support: full
-    details: Counts what would be stored. A value that only the database refuses is counted as a row.
+    details: Counts the lines that would be stored. A line that only the database would reject is counted as a row.
   diff_mode:
     support: none
     details: The lines of a log are not shown.
   idempotent:
     support: full
-    details: A second call stores only what was written since.
+    details: A second call stores only lines that were written since.
 seealso:
   - module: infra_ops.log_archive.archive_run
 author:
@@ -42,7 +43,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Store what an SFTPGo server has logged
+- name: Store the new log lines of an SFTPGo server
   infra_ops.log_archive.log_ingest:
     stream:
       name: sftpgo
@@ -67,7 +68,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ingested:
-  description: What was stored. In check mode what would be stored.
+  description: The result for each sink. In check mode the numbers of what would be stored.
   returned: always, unless the stream document is wrong or another process follows the stream
   type: dict
   contains:
@@ -87,7 +88,7 @@ ingested:
       returned: always
       sample: false
     sinks:
-      description: What each sink got.
+      description: The result of each sink.
       type: list
       elements: dict
       returned: always
@@ -98,7 +99,7 @@ ingested:
           returned: always
           sample: postgresql
         lines:
-          description: Number of lines, the rejected ones included.
+          description: Number of lines, including rejected lines.
           type: int
           returned: always
           sample: 1204
@@ -123,7 +124,7 @@ ingested:
           returned: always
           sample: 0
         error:
-          description: Why the sink failed, or null.
+          description: Why the sink failed. V(null) if it did not.
           type: str
           returned: always
     warnings:

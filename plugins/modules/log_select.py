@@ -69,7 +69,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 files:
-  description: The logs, by period and path. The list is valid as O(infra_ops.log_archive.archive_create#module:sources).
+  description: The logs, sorted by period and path. Pass the list to O(infra_ops.log_archive.archive_create#module:sources).
   returned: success
   type: list
   elements: dict
@@ -116,7 +116,7 @@ missing:
       returned: success
       sample: "2024-01-12T13:00:00Z"
 left_out:
-  description: Files and folders that match, but were skipped.
+  description: Files and folders that match but were skipped.
   returned: success
   type: list
   elements: dict

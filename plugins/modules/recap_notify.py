@@ -27,14 +27,14 @@ requirements:
   - boto3 (Python library on the host that runs the module, for O(notify[].type=cloudwatch) and O(notify[].type=eventbridge))
 notes:
   - To send one message for the whole fleet, run the module once, on the controller, with C(run_once) and C(delegate_to=localhost).
-  - The module sends recaps unchanged. The module M(infra_ops.log_archive.archive_run) has already removed what looks like a secret.
+  - The module sends recaps unchanged. M(infra_ops.log_archive.archive_run) and C(log-archive run) remove secrets from them.
 extends_documentation_fragment:
   - infra_ops.log_archive.attributes
   - infra_ops.log_archive.notify
 attributes:
   check_mode:
     support: full
-    details: Returns the message, and which notifications would be sent. Connects to no server.
+    details: Returns the message, and which notifications would be sent. It does not connect to any server.
   diff_mode:
     support: none
     details: A notification has no previous state.
@@ -94,7 +94,7 @@ notifications:
       returned: always
       sample: sent
     error:
-      description: Why the notification failed, or V(null).
+      description: Why the notification failed. V(null) if it did not.
       type: str
       returned: always
       sample: "notify[0] (mail): the server refuses the login (535)"

@@ -11,9 +11,9 @@ short_description: Manage the stream documents of the command log-archive
 version_added: 0.9.0
 description:
   - Writes a stream document to the file C(<folder>/<name>.json), or removes it. The command C(log-archive) reads it from there.
-  - The document is checked first, with the same checks as those of the command, and the file is replaced atomically. If the document has
+  - The document is checked first, in the same way as by the command, and the file is replaced atomically. If the document has
     a mistake, the file does not change.
-  - A follower that runs reads its document only when it starts. The role C(follow) restarts it after a change.
+  - A follower reads its document only when it starts. The role C(follow) restarts it after a change.
 options:
   folder:
     description: The folder of stream documents. It must exist.
@@ -21,8 +21,7 @@ options:
     default: /etc/log-archive/streams.d
   purge:
     description:
-      - With O(streams), remove the documents in O(folder) that Ansible has written and that are of no stream in O(streams). Documents that
-        operators wrote stay.
+      - With O(streams), remove the other documents in O(folder) that Ansible has written. Documents that operators wrote stay.
     type: bool
     default: false
   name:
@@ -80,13 +79,13 @@ path:
   type: str
   sample: /etc/log-archive/streams.d/sftpgo.json
 written:
-  description: With O(streams), the files that changed, or would change in check mode.
+  description: With O(streams), the files that changed, or in check mode would change.
   returned: success
   type: list
   elements: str
   sample: [/etc/log-archive/streams.d/sftpgo.json]
 removed:
-  description: With O(streams), the files that were removed, or would be in check mode.
+  description: With O(streams), the files that were removed, or in check mode would be removed.
   returned: success
   type: list
   elements: str

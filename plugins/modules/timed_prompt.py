@@ -9,18 +9,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: timed_prompt
-short_description: Ask the person at the terminal, for a limited time
+short_description: Ask the person at the terminal, with a time limit
 version_added: 0.9.0
 description:
   - Shows a prompt on the terminal of the controller once for all hosts, and returns the answer.
-  - Unlike M(ansible.builtin.pause) it ends after a time and still returns an answer that came before. A play that nobody watches goes on.
+  - Unlike M(ansible.builtin.pause), it returns the answer and also has a time limit. A play that nobody watches continues after that time.
 options:
   prompt:
     description: The text to show.
     type: str
     required: true
   seconds:
-    description: How long to wait for the answer, which ends with the Enter key. What was typed without it is not an answer.
+    description: How long to wait for an answer, in seconds. The person ends the answer with the Enter key; text without it is not an
+      answer.
     type: int
     default: 300
 extends_documentation_fragment:
@@ -48,19 +49,19 @@ EXAMPLES = r"""
     seconds: 120
   register: asked
 
-- name: Stop without a yes
+- name: Stop unless the answer is yes
   ansible.builtin.meta: end_play
   when: asked.answer != 'yes'
 """
 
 RETURN = r"""
 answer:
-  description: What the person typed, without blanks around it. V(null) without an answer.
+  description: The answer, without leading and trailing spaces. V(null) if there is none.
   returned: success
   type: str
   sample: "yes"
 reason:
-  description: Why there is no answer; V(timeout), or V(no_terminal) if standard input is not a terminal. V(null) if there is one.
+  description: Why there is no answer; V(timeout), or V(no_terminal) if standard input is not a terminal. V(null) if there is an answer.
   returned: success
   type: str
   sample: timeout

@@ -30,7 +30,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: The zip is downloaded to a temporary folder and checked.
+    details: The zip is downloaded to a temporary folder and checked. No file in O(dest) is written.
   diff_mode:
     support: full
     details: The paths of the files, before and after.

@@ -14,8 +14,8 @@ description:
   - Either all requested members are extracted, or none. A member that would leave the folder, is a link or a device, or is encrypted,
     damaged or duplicated is an error that names it. A zip that exceeds a limit is an error, too.
   - Only the compression methods store and deflate are supported. The memory that other methods need cannot be limited.
-  - Extracted files have the mode 0600. Their modification times come from the zip. Times without a time zone are taken as local; many
-    tools also store the exact time (the extra field UT, or that of NTFS), which then counts.
+  - Extracted files have the mode 0600. Their modification times come from the zip. A time without a time zone counts as local time. Many
+    tools also store the exact time (in the extra field UT or NTFS), which then takes precedence.
 options:
   src:
     description: The path of the zip on the host that runs the module.
@@ -29,15 +29,15 @@ options:
     type: list
     elements: str
   overwrite:
-    description: Whether to replace files with other content. Otherwise they are an error, and nothing is extracted.
+    description: Whether to replace existing files with other content. With V(false), such a file is an error, and nothing is extracted.
     type: bool
     default: false
   max_size:
-    description: The maximum total size of the extracted files, such as V(10G).
+    description: The maximum total size of the extracted files, in bytes or with K, M, G, T or P (powers of 1024), such as V(10G).
     type: str
     default: 10G
   max_ratio:
-    description: The maximum expansion ratio of a member.
+    description: The maximum expansion ratio of a member, its uncompressed size divided by its compressed size.
     type: float
     default: 1000
   max_members:
