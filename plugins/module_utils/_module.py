@@ -171,7 +171,7 @@ def choice(params: t.Mapping[str, t.Any]) -> Choice:
 
     start, end = time_of(params["start"]), time_of(params["end"])
     if start is not None and end is not None and start > end:
-        raise ConfigError("start is later than end", "%s, %s" % (params["start"], params["end"]), "Exchange them")
+        raise ConfigError("start is later than end", "%s, %s" % (params["start"], params["end"]), "Swap them")
     return Choice([unescaped(name) for name in params["names"]], start, end, params.get("latest", False))
 
 

@@ -112,7 +112,7 @@ objects:
       description: Why it failed, was refused or does not match. V(null) if it was adopted.
       type: str
       returned: always
-      sample: the name has the form of the template, and its date does not exist
+      sample: the name has the form of the template, but its date does not exist
     key:
       description: Key of the archive.
       type: str

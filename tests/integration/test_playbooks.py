@@ -834,7 +834,7 @@ def test_the_controller_witnesses_ledgers_and_an_audit_shows_what_was_removed(lo
         "dead: unreachable: ",
         "web1: witness: ledger of syslog: it ends at entry 3: its end was cut off, or an older state of the host was restored",
         "web2: syslog: missing: ",
-        "/%s: the archive is gone, and the ledger has no tombstone for it" % gone.name,
+        "/%s: the archive is gone, but the ledger has no tombstone for it" % gone.name,
     ):
         assert found in text
         assert found in done.stdout

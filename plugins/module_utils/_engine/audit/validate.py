@@ -69,7 +69,7 @@ def validate(
         text = "the last validation ended at %s, which is later than the time to end at (%s)" % (format_utc(begin), format_utc(until))
         raise UsageError(text, hint="Check the clock of this host, or give a later time to end at (--until)")
     if begin > until:
-        raise UsageError("the time to begin at (%s) is later than the time to end at" % format_utc(begin), hint="Exchange them")
+        raise UsageError("the time to begin at (%s) is later than the time to end at" % format_utc(begin), hint="Swap them")
     findings: t.List[Finding] = []
     chains: t.List[Chain] = []
     remembered = _by_place(memory)

@@ -328,7 +328,7 @@ def require_private(folder: int, path: str) -> None:
     _require_owner(status, path)
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(
-            "group or others can write to the folder (mode %04o) and exchange what is written there" % stat.S_IMODE(status.st_mode),
+            "group or others can write to the folder (mode %04o) and replace what is written there" % stat.S_IMODE(status.st_mode),
             ascii(path).strip("'"),
             "Choose another folder, or run: chmod go-w %s" % ascii(path).strip("'"),
         )
@@ -340,7 +340,7 @@ def _require_safe_way(status: os.stat_result, path: str) -> None:
     others = stat.S_IWOTH if status.st_gid in (0, os.getegid()) else stat.S_IWGRP | stat.S_IWOTH
     if status.st_mode & others and not status.st_mode & stat.S_ISVTX:
         raise ConfigError(
-            "others can write to the folder (mode %04o) and exchange the folders in it" % stat.S_IMODE(status.st_mode),
+            "others can write to the folder (mode %04o) and replace the folders in it" % stat.S_IMODE(status.st_mode),
             ascii(path).strip("'"),
             "Choose a folder elsewhere, or take that right from others (chmod)",
         )
@@ -349,7 +349,7 @@ def _require_safe_way(status: os.stat_result, path: str) -> None:
 def _require_owner(status: os.stat_result, path: str, what: str = "folder") -> None:
     if status.st_uid not in (0, os.geteuid()):
         raise ConfigError(
-            "the %s belongs to the user with id %d, who can exchange what is written there" % (what, status.st_uid),
+            "the %s belongs to the user with id %d, who can replace what is written there" % (what, status.st_uid),
             ascii(path).strip("'"),
             "Choose a folder that belongs to root or to the user that runs this",
         )

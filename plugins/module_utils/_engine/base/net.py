@@ -183,6 +183,6 @@ def load_client_certificate(context: ssl.SSLContext, certificate: str, key: t.Op
         context.load_cert_chain(certificate, key, lambda: "")
     except (OSError, ssl.SSLError) as error:
         if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
-            raise ConfigError("cannot use the client certificate: its key is another one", key or certificate) from error
+            raise ConfigError("cannot use the client certificate: the key does not belong to it", key or certificate) from error
         reason = "it or its key is not in PEM format, or the key has a passphrase"
         raise ConfigError("cannot use the client certificate: %s" % reason, certificate) from error

@@ -44,10 +44,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         ("event-id", "id of the event"),
     ):
         parser.add_argument("--" + name, metavar="GLOB", default="", help="only this " + text)
-    parser.add_argument("--response", metavar="TEXT", default="", help="only with this text in the response or in the error")
-    parser.add_argument("--errors", action="store_true", help="only with an error")
-    parser.add_argument("--denied", action="store_true", help="only refused by a policy")
-    parser.add_argument("--root", action="store_true", help="only use of the root user")
+    parser.add_argument("--response", metavar="TEXT", default="", help="only events with this text in the response or in the error")
+    parser.add_argument("--errors", action="store_true", help="only events with an error")
+    parser.add_argument("--denied", action="store_true", help="only requests that a policy denied")
+    parser.add_argument("--root", action="store_true", help="only requests of the root user")
     parser.add_argument("--class", dest="classes", action="append", default=[], choices=CLASS_NAMES, help="only this class; repeatable")
     parser.add_argument("--type", dest="calls", action="append", default=[], choices=CALL_NAMES, help="only this type; repeatable")
     formats = "table; jsonl, a line of JSON for each event; csv; or raw, the records themselves as lines of JSON (default: table)"

@@ -38,9 +38,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--since",
         metavar="TIME",
         type=time_argument,
-        help="from this time (2024-01-12 or 2024-01-12T13:00Z) on everything must be covered (default: where the last validation ended)",
+        help="start of the time to validate (2024-01-12 or 2024-01-12T13:00Z; default: where the last validation ended)",
     )
-    parser.add_argument("--until", metavar="TIME", type=time_argument, help="up to this time (default: now)")
+    parser.add_argument("--until", metavar="TIME", type=time_argument, help="end of the time to validate (default: now)")
     parser.add_argument(
         "--trail", metavar="NAME", help="only the digests of the trail of this name (default: of every trail in the bucket)"
     )
@@ -48,13 +48,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--trail-start",
         metavar="TIME",
         type=time_argument,
-        help="when the trail or its log file validation was enabled or started again: its first digest refers to no other",
+        help="when the trail or its log file validation was enabled or started again, so that its first digest refers to no earlier one",
     )
     parser.add_argument("--archives", action="store_true", help="validate the archives in the stores of the job instead of the bucket")
     add_store(parser, "validate the archives in this store")
     add_identities(parser)
     parser.add_argument("--host", help="archives of this host (default: this host)")
-    parser.add_argument("--offline", action="store_true", help="do not ask CloudTrail for public keys; use those that are kept")
+    parser.add_argument(
+        "--offline", action="store_true", help="do not ask CloudTrail for public keys; use only those of earlier validations"
+    )
     parser.add_argument("--html", metavar="FILE", help="write the report as an HTML page")
     parser.add_argument("--report", metavar="FILE", help="write the report as JSON")
 

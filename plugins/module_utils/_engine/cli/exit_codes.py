@@ -44,7 +44,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
         {
             "0": "everything is as its manifest states",
             "1": "a store cannot be read or lacks archives that the job keeps, or the result cannot be printed",
-            "3": "an upload or a removal was cut; the next run completes it",
+            "3": "an upload or a removal was interrupted; the next run completes it",
             **_KEY,
             **_INTERRUPTED,
         },
@@ -112,7 +112,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
             "1": "failed: the store or the catalog cannot be used",
             "2": "a mistake in the template, in the job document or on the command line; or the key of the script is missing, and nothing"
             " was adopted",
-            "3": "partly done: a name matches, and the object cannot be adopted; or the key of an archive is missing; the others were"
+            "3": "partly done: a name matches, but the object cannot be adopted; or the key of an archive is missing; the others were"
             " adopted",
             "4": "an archive is damaged, or a restore would refuse it; the others were adopted",
             **_CONTINUED,
@@ -123,7 +123,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
         {
             "0": "every archive of the sample is as it was archived",
             "1": "a store failed, or a job has no archive in a store, so nothing was tried",
-            "2": "a key is missing, or the command was called wrongly",
+            "2": "a key is missing, or a mistake in a job document or on the command line",
             "4": "an archive is damaged, missing or not authentic, or a log in it differs from what was archived",
             **_INTERRUPTED,
         },
@@ -146,7 +146,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
             "1": "a sink cannot be used, or the result cannot be printed",
             "3": "a file or folder cannot be read",
             **_STREAM,
-            "5": "locked: the stream is followed already",
+            "5": "locked: another process already follows the stream",
             SIGNALS: "interrupted by a signal before it followed, or by SIGHUP",
         },
     ),
@@ -156,7 +156,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
             "1": "a sink cannot be used, or the result cannot be printed",
             "3": "a file or folder cannot be read, or --rejected: lines are still rejected",
             **_STREAM,
-            "5": "locked: the stream is followed already",
+            "5": "locked: another process already follows the stream",
             **_CONTINUED,
         },
     ),
@@ -165,7 +165,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
         {
             "1": "a sink cannot be used, nothing was stored yet, or one more rotation loses lines",
             **_STREAM,
-            "3": "lines were rejected, or lost at the source in the last day, documents wait for long, or something cannot be read",
+            "3": "lines were rejected, or lost at the source in the last day, documents have waited for long, or something cannot be read",
             **_INTERRUPTED,
         },
     ),
@@ -184,7 +184,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
     "audit validate": (
         "01234",
         {
-            "0": "the trail is whole",
+            "0": "the trail is complete and unaltered",
             "1": "the trail cannot be read, or the result cannot be printed",
             "3": "something could not be read or checked; the rest was",
             "4": "a part of the trail is missing, altered or unexplained",

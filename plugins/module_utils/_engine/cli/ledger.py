@@ -32,12 +32,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         choices=ACTIONS,
-        help="verify: check the chain, every signature, and the stores against it. show: print the last entries. export: print the"
-        " entries as they are. witness: print the head, and the entries since the one that the witness knows. accept: enter what an audit"
-        " found and you can explain. rotate: change the signing key",
+        help="verify: check the chain and every signature, and compare the stores with it. show: print the last entries. export: print"
+        " the raw entries. witness: print the head, and the entries since the one that the witness knows. accept: record the findings of"
+        " an audit that you can explain. rotate: change the signing key",
     )
     parser.add_argument("jobs", metavar="JOB", nargs="*", help="name of a job, or path of its document (default: all jobs)")
-    parser.add_argument("--offline", action="store_true", help="verify: check the chain alone, and no store")
+    parser.add_argument("--offline", action="store_true", help="verify: check only the chain, and no store")
     parser.add_argument("--since", metavar="ENTRY", type=int, help="show, export: from the entry with this number on")
     parser.add_argument(
         "--known", metavar="JOB=ENTRY", action="append", help="witness: the number of the entry of a job's ledger that the witness knows"

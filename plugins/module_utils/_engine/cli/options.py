@@ -147,7 +147,7 @@ def is_foreign(options: argparse.Namespace) -> bool:
 def check_range(options: argparse.Namespace) -> None:
     """Raise UsageError for a range of time in which nothing can be."""
     if options.since is not None and options.until is not None and options.since > options.until:
-        raise UsageError("--since is later than --until", hint="Exchange them")
+        raise UsageError("--since is later than --until", hint="Swap them")
 
 
 def age(text: str) -> float:

@@ -231,7 +231,7 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "metrics": ("write the metrics files of jobs now, as their runs do", _metrics),
     "status": ("show the last success and the backlog of each job, and the state of each stream", _status),
     "orphans": ("show, send, adopt or remove what is left of jobs and stores that no document names any more", _orphans),
-    "adopt": ("take archives that an earlier script made into catalog and retention, where they are", _adopt),
+    "adopt": ("add the archives of an earlier script to the catalog and to retention, without moving them", _adopt),
     "drill": ("restore a sample of each store's archives, compare every byte, and report the result", _drill),
     "doctor": ("find what is wrong with this host and its jobs, and the command that fixes it", _doctor),
     "follow": ("store the lines of a stream in its sinks as they are written, until a signal ends it", _follow),
@@ -241,7 +241,10 @@ COMMANDS: t.Dict[str, t.Tuple[str, t.Callable[[], Command]]] = {
     "reveal": ("decrypt the client ids that a stream has stored", _reveal),
     "audit events": ("show who did what, when and from where, as CloudTrail recorded it", _audit_events),
     "generate": ("write a made-up log, for demonstrations and tests", _generate),
-    "audit validate": ("check that a CloudTrail trail is whole: every hour, every digest, every log file", _audit_validate),
+    "audit validate": (
+        "check that a CloudTrail trail is complete and unaltered: every hour, every digest, every log file",
+        _audit_validate,
+    ),
     "completion": ("print a script that completes commands, options and names in a shell", _completion),
     "man": ("print the manual page", _man),
 }

@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``reveal``."""
     parser.add_argument(
-        "tokens", metavar="TOKEN", nargs="*", help="what client_id of a row contains (default: one per line of standard input)"
+        "tokens", metavar="TOKEN", nargs="*", help="token from the column or field client_id (default: one per line of standard input)"
     )
     parser.add_argument("--stream", metavar="STREAM", help="stream that stored the tokens (default: the only one with client_ids)")
     parser.add_argument("--keyring", metavar="FOLDER", help="path of the keyring of client ids, instead of a stream")

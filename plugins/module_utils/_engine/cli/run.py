@@ -24,7 +24,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     # A dry run uploads nothing, so it has nothing to ask.
     uploads = parser.add_mutually_exclusive_group()
     uploads.add_argument("--dry-run", action="store_true", help="show what a run would do, and change nothing")
-    uploads.add_argument("--confirm", action="store_true", help="ask before each upload to another machine, for two minutes")
+    uploads.add_argument(
+        "--confirm",
+        action="store_true",
+        help="ask before each upload to another machine; without an answer within two minutes, nothing is uploaded",
+    )
     uploads.add_argument(
         "--no-upload", action="store_true", help="upload nothing to other machines; archives wait in the spool for a later run"
     )

@@ -167,7 +167,9 @@ def add_generate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--files", metavar="N", type=int, help="sftpgo: number of files, the live log included (default: 3)")
     parser.add_argument("--start", metavar="TIME", type=time_argument, help="sftpgo: time of the first line (default: 2026-01-05)")
     parser.add_argument("--compress", action="store_true", help="sftpgo: compress the rotated files")
-    parser.add_argument("--month", metavar="YYYY-MM", help="client-events: the month, which the file is named by (logs_Apr_2021.txt)")
+    parser.add_argument(
+        "--month", metavar="YYYY-MM", help="client-events: the month of the events, which is also in the file name (logs_Apr_2021.txt)"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 

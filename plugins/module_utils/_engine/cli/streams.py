@@ -39,7 +39,7 @@ def add_ingest_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--print-schema",
         action="store_true",
-        help="print what creates the tables or index templates of each sink, and read nothing",
+        help="print the SQL or the requests that create the tables or index templates of each sink, and read nothing",
     )
 
 

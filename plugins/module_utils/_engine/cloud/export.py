@@ -52,7 +52,7 @@ class Export(t.NamedTuple):
 def check_wanted(wanted: Wanted) -> None:
     """Raise ConfigError for a span that cannot be exported."""
     if wanted.end <= wanted.start:
-        raise ConfigError("start is not earlier than end", wanted.group, "Exchange them")
+        raise ConfigError("start is not earlier than end", wanted.group, "Swap them")
     if wanted.end > time.time() * 1000:
         raise ConfigError("the end of the export is in the future, so events would be missing", wanted.group, "Choose an end in the past")
 
@@ -123,7 +123,7 @@ def _wait(service: Service, task_id: str, deadline: float, seconds: float) -> No
         if status == "COMPLETED":
             return
         if status not in ACTIVE:
-            message = tasks[0].get("status", {}).get("message", "") if tasks else "the service does not know it any more"
+            message = tasks[0].get("status", {}).get("message", "") if tasks else "the service no longer knows it"
             text = "the export ended as %s%s" % (status, " (%s)" % message if message else "")
             raise ExportError(text, task_id, "Check that the policy of the bucket allows CloudWatch Logs to write")
         if time.monotonic() >= deadline:

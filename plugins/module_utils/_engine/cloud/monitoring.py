@@ -24,7 +24,7 @@ Body = t.Dict[str, t.Any]
 
 
 class WatchedJob(t.NamedTuple):
-    """A job that must succeed. hours: without a good run, until the alarm."""
+    """A job that must succeed. hours: without a successful run, until the alarm."""
 
     host: str
     job: str
@@ -63,7 +63,7 @@ def wanted(settings: Settings, region: str) -> Wanted:
     for job in settings.jobs:
         for alarm in (_missing_run(settings, job), _archived_bytes(settings, job)):
             if alarm["AlarmName"] in alarms:
-                raise ConfigError("is given twice", "%s on %s" % (job.job, job.host), "Remove one of them from jobs")
+                raise ConfigError("the job is given twice", "%s on %s" % (job.job, job.host), "Remove one of them from jobs")
             alarms[alarm["AlarmName"]] = alarm
     if settings.trail_log_group:
         for finding in FINDINGS:
@@ -108,10 +108,10 @@ def _common(settings: Settings, name: str, about: str) -> Body:
 
 
 def _missing_run(settings: Settings, job: WatchedJob) -> Body:
-    """In alarm if no hour of the last ones had a good run. An hour without data counts as one without a good run."""
+    """In alarm if the last hours had no successful run. An hour without data counts as an hour without a successful run."""
     host, name = dimension(job.host), dimension(job.job)
     return {
-        **_common(settings, "missing-run-%s-%s" % (host, name), "%s on %s had no good run for %d hours." % (name, host, job.hours)),
+        **_common(settings, "missing-run-%s-%s" % (host, name), "%s on %s had no successful run for %d hours." % (name, host, job.hours)),
         "Namespace": settings.namespace,
         "MetricName": SUCCESSFUL_RUNS,
         "Dimensions": dimensions(job.host, job.job),
@@ -171,7 +171,7 @@ def _finding(settings: Settings, finding: Finding) -> Body:
 def _dashboard(settings: Settings, region: str) -> Body:
     """The body of a dashboard: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html"""
     shown = [
-        ("Good runs by day", _search(settings, SUCCESSFUL_RUNS, DAY)),
+        ("Successful runs by day", _search(settings, SUCCESSFUL_RUNS, DAY)),
         ("Archived bytes by day", _search(settings, ARCHIVED_BYTES, DAY)),
         ("Errors", _search(settings, "Errors", HOUR)),
         ("Longest run, in seconds", _search(settings, "Duration", HOUR, "Maximum")),

@@ -194,7 +194,7 @@ def _outer_errors(given: t.Any, path: str, kind: str, spec: Spec, mode: int) -> 
         yield ConfigError("every user can change the %s document" % kind, path, "chmod o= %s" % path)
     folder = os.path.dirname(os.path.abspath(path))
     if os.stat(folder).st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
-        yield ConfigError("every user can exchange the %s document, because its folder is writable" % kind, path, "chmod o-w %s" % folder)
+        yield ConfigError("every user can replace the %s document, because its folder is writable" % kind, path, "chmod o-w %s" % folder)
     if stat.S_IMODE(mode) & 0o007 and _has_secret(given, spec):
         yield ConfigError("the %s document contains a secret, and other users can read it" % kind, path, "chmod o= %s" % path)
 

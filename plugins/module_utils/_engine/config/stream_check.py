@@ -128,7 +128,7 @@ def _follow_problems(follow: t.Mapping[str, t.Any]) -> t.List[str]:
                 problems.append("follow.%s[%d]: must be the name of a file without '/', not %r" % (key, index, pattern))
     both = sorted(set(follow["patterns"]) & set(follow["rotated"]))
     if both:
-        problems.append("follow.rotated: %r is also in patterns; a name is either of a live or of a rotated file" % both[0])
+        problems.append("follow.rotated: %r is also in patterns; a file name must match either live or rotated files" % both[0])
     if parse_duration(follow["poll"]) < LEAST_POLL:
         problems.append("follow.poll: must be at least %ss" % LEAST_POLL)
     return problems

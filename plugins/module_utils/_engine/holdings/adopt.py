@@ -95,7 +95,7 @@ class Template:
         match = self._pattern.match(name, timezone)
         if match is None:
             if self._shape.fullmatch(name) is not None:
-                return Reading(True, why="the name has the form of the template, and its date does not exist")
+                return Reading(True, why="the name has the form of the template, but its date does not exist")
             return Reading(False, why="the name does not match the template")
         # Of a longer name, which cannot be adopted, the many readings could take a long time.
         other = self._rightmost.match(name, timezone) if len(name) <= LONGEST_ADOPTED else None

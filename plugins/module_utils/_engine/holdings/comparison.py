@@ -155,7 +155,7 @@ def _changed(store: Store, key: str, manifest: Manifest, sizes: t.Mapping[str, i
     right = ([manifest["archive"]["size"]], [size_of(one) for one in trust.may_have(key)])
     for name, what, known in ((key, "archive", right[0]), (manifest_key(key), "manifest", right[1])):
         if sizes[name] not in known:
-            return "the %s has %d bytes, and the catalog records %d: it was replaced" % (what, sizes[name], known[0])
+            return "the %s has %d bytes, but the catalog records %d: it was replaced" % (what, sizes[name], known[0])
     if not store.remote:
         try:
             trust.check(key, fetch_manifest(store, key, sizes[manifest_key(key)]), store.location(manifest_key(key)))

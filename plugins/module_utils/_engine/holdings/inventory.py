@@ -195,7 +195,7 @@ def _copies(archives: t.Sequence[StoredArchive], trust: Trust) -> t.Iterator[t.T
 def describe_missing(store: Store, key: str, objects: t.Container[str]) -> str:
     """Why an archive that the catalog records is missing among these objects."""
     what = "the archive" if key not in objects else "the manifest of the archive"
-    return str(IntegrityError("the catalog records it, and %s is missing in the store: it was removed" % what, store.location(key)))
+    return str(IntegrityError("the catalog records it, but %s is missing from the store: it was removed" % what, store.location(key)))
 
 
 def describe_copy(store: Store, key: str, original: str) -> str:

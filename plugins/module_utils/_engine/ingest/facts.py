@@ -71,7 +71,7 @@ class StreamRow(t.TypedDict):
     one. rotations_left: how many rotations may come before the source removes unread lines, None without ``follow.backups``. error: why
     the sink cannot be used. state: for people.
     exit_code: 0 fine; 1 the sink cannot be used, nothing was stored yet, or one more rotation loses lines; 3 lines were rejected, or lost
-    at the source within a day, documents wait for long, or something cannot be read.
+    at the source within a day, documents have waited for long, or something cannot be read.
     """
 
     stream: str

@@ -167,7 +167,7 @@ class _Adoption:
             file.seek(0)
             digests = digests_of(file)
             if digests.size != candidate.size:
-                text = "it was listed with %d bytes, and has %d: something writes to it" % (candidate.size, digests.size)
+                text = "it was listed with %d bytes, but now has %d: something writes to it" % (candidate.size, digests.size)
                 raise SourceError(text, subject, "Stop the script, and adopt again")
             opened = archives.read(file, digests, self._keys, subject)
         if opened.key is not None and self._keyring is None:

@@ -55,9 +55,9 @@ class Audit:
             self.head = self._ledger.head()
             known = None if catalog is None else catalog.entered.known(self._job)
             if known is not None and self.head is None:
-                raise BrokenLedgerError("the ledger is missing, and the catalog knows it", self._ledger.path, BROKEN)
+                raise BrokenLedgerError("the ledger is missing, but the catalog has a record of it", self._ledger.path, BROKEN)
             if known is not None and self.head is not None and (known.ledger != self.head.ledger or known.seq > self.head.seq):
-                text = "the ledger was cut or replaced: it ends at entry %d, and the catalog knows entry %d of %s"
+                text = "the ledger was cut or replaced: it ends at entry %d, but the catalog knows entry %d of %s"
                 raise BrokenLedgerError(text % (self.head.seq, known.seq, known.ledger), self._ledger.path, BROKEN)
         except FileNotFoundError:
             pass  # The job has no state yet.
@@ -149,7 +149,7 @@ class Audit:
                 others[-1].seq,
             )
         elif own and own[-1].seq > self.head.seq and not self._has_grown(own[-1].seq):
-            why = "the store has the head of entry %d, and the ledger ends at %d: it was cut, or an older state of the host was restored"
+            why = "the store has the head of entry %d, but the ledger ends at %d: it was cut, or an older state of the host was restored"
             why %= (own[-1].seq, self.head.seq)
         else:
             compared = own if thorough else [head for head in own if head.seq == own[-1].seq]
@@ -234,7 +234,7 @@ class Audit:
         return prune.due(starts, read_policy(policy), datetime.now(timezone.utc))
 
     def _missing(self, store: Store, key: str, stored: Stored) -> Finding:
-        text = "%s: the archive is gone, and the ledger has no tombstone for it (entry %d put it there, %d bytes, SHA-256 %s). %s"
+        text = "%s: the archive is gone, but the ledger has no tombstone for it (entry %d put it there, %d bytes, SHA-256 %s). %s"
         return Finding("missing", key, text % (store.location(key), stored.seq, stored.size, stored.sha256, ACCEPT % self._job))
 
     def _of_other_host(self, store: Store, name: str, keys: t.Sequence[str]) -> Finding:
@@ -245,7 +245,7 @@ class Audit:
         return Finding("missing", keys[0], text % (store.location(name), len(keys), name, self._host, name))
 
     def _unrecorded(self, store: Store, key: str) -> Finding:
-        text = "%s: the archive is in the store, and the ledger has no entry for it: this host did not put it there. %s"
+        text = "%s: the archive is in the store, but the ledger has no entry for it: this host did not put it there. %s"
         return Finding("unrecorded", key, text % (store.location(key), ACCEPT % self._job))
 
 

@@ -119,7 +119,7 @@ class Keeper:
                 "it is another ledger (%s) than the catalog knows (%s)" % (head.ledger, known.ledger), self._path, BROKEN
             )
         if known is not None and known.seq > head.seq:
-            text = "the ledger ends at entry %d, and the catalog knows entry %d: it was cut or an older state was restored"
+            text = "the ledger ends at entry %d, but the catalog knows entry %d: it was cut or an older state was restored"
             raise BrokenLedgerError(text % (head.seq, known.seq), self._path, BROKEN)
         if known is None or known.seq < head.seq:
             self._learn(head, -1 if known is None else known.seq)

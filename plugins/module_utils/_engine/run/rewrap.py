@@ -36,7 +36,6 @@ if t.TYPE_CHECKING:
     from ..config.document import JobDocument
     from ..crypto.envelope import Offline
     from ..crypto.recipients import Recipient
-    from ..holdings.trust import Trust
 
 BATCH = 100
 """Manifests that are exchanged together."""
@@ -102,7 +101,7 @@ def _rewrap_store(context: Context, name: str, wanted: Wanted, done: Rewrapped) 
 
     if context.stores.options[name]["append_only"]:
         raise StoreDeniedError(
-            "the store is append-only for this host: no manifest can be exchanged there",
+            "the store is append-only for this host: no manifest can be replaced there",
             name,
             "Rewrap the archives where the store may be changed",
         )
@@ -122,7 +121,10 @@ def _rewrap_store(context: Context, name: str, wanted: Wanted, done: Rewrapped) 
                 without += 1
                 continue
             try:
-                manifest = _rewrapped(archive.manifest, archive.authenticated, trust, wanted, store.location(archive.key))
+                envelope = t.cast("FernetEnvelope", trust.envelope(archive.manifest, store.location(archive.key)))
+                if not archive.authenticated:
+                    raise _unproven(context.job, store.location(archive.key))
+                manifest = _rewrapped(archive.manifest, envelope, wanted, store.location(archive.key))
             except (KeyringError, IntegrityError, ConfigError) as error:
                 done.failed[archive.key] = str(error)
                 codes.append(error.exit_code)
@@ -142,15 +144,16 @@ def _rewrap_store(context: Context, name: str, wanted: Wanted, done: Rewrapped) 
     return done._replace(unchanged=unchanged, without=without, exit_code=worst)
 
 
-def _rewrapped(manifest: Manifest, authenticated: t.Optional[bool], trust: Trust, wanted: Wanted, subject: str) -> t.Optional[Manifest]:
+def _unproven(job: str, subject: str) -> IntegrityError:
+    return IntegrityError(
+        "nothing proves that this host made the archive: the ledger has no entry for it",
+        subject,
+        "Find out where it comes from. If you trust it, enter it with 'log-archive ledger accept %s --reason TEXT --identity FILE'" % job,
+    )
+
+
+def _rewrapped(manifest: Manifest, envelope: FernetEnvelope, wanted: Wanted, subject: str) -> t.Optional[Manifest]:
     """The manifest for the recipients that are wanted; None if it has them already."""
-    envelope = t.cast(FernetEnvelope, trust.envelope(manifest, subject))
-    if not authenticated:
-        raise IntegrityError(
-            "nothing proves that this host made the archive: the ledger has no entry for it",
-            subject,
-            "Find out where it comes from. 'log-archive ledger accept' enters it",
-        )
     name = bound_name(manifest["host"], manifest["job"], manifest["archive"]["name"])
     new = envelope.rewrapped(name, wanted.add, wanted.remove)
     if new is envelope:

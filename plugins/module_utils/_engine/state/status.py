@@ -210,7 +210,7 @@ def add_lacking(row: StatusRow, lacking: t.Dict[str, int]) -> None:
 def add_other_hosts(row: StatusRow, others: t.Mapping[str, int]) -> None:
     """Add how many archives stores hold under the name of another host: {host: number of archives}."""
     for name, count in others.items():
-        text = "%d archive(s) have the name of the host %s, and no run prunes them; if the host was renamed, set 'host: %s' in the job"
+        text = "%d archive(s) have the host name %s, so no run prunes them; if the host was renamed, set 'host: %s' in the job"
         _add_problem(row, EXIT_PARTLY, text % (count, name, name))
 
 

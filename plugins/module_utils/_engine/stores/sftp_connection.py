@@ -272,8 +272,7 @@ class Connection:
             offered = set(getattr(self.transport, "host_key_types", ()))
             if "no acceptable host key" in str(error) and offered and offered <= _SHA1_TYPES:
                 raise StoreDeniedError(
-                    "the server has only host keys that it signs with SHA-1 (%s), which proves nothing any more"
-                    % ", ".join(sorted(offered)),
+                    "the server has only host keys that it signs with SHA-1 (%s), which is no longer secure" % ", ".join(sorted(offered)),
                     login.address,
                     "Update the server, or give it a host key of the type ed25519",
                 ) from error

@@ -138,7 +138,7 @@ class Alarms:
             if not problem["reported"] and (state.failed or now - problem["since"] >= self._after):
                 problem["reported"] = True
                 since = format_utc(datetime.fromtimestamp(int(problem["since"]), timezone.utc))
-                errors.append("the sink %s is down since %s, and lines wait: %s" % (state.sink, since, text))
+                errors.append("the sink %s has been down since %s, and lines wait: %s" % (state.sink, since, text))
         return errors
 
     def _due(self, what: str, now: float) -> bool:

@@ -202,9 +202,9 @@ class Ledger:
                 file.seek(start)
                 last = file.read(size - start)
         except FileNotFoundError:
-            raise BrokenLedgerError("the ledger is missing, and its head file is there", self.path, BROKEN) from None
+            raise BrokenLedgerError("the ledger is missing, but its head file exists", self.path, BROKEN) from None
         if there < size:
-            text = "the ledger was cut: it has %d bytes, and %d with its last entry (%d)"
+            text = "the ledger was cut: it has %d bytes, but its head file states %d (entry %d)"
             raise BrokenLedgerError(text % (there, size, head.seq), self.path, BROKEN)
         line = last[last.rfind(b"\n", 0, -1) + 1 :]
         if chain.sha256_of(line) != head.sha256:

@@ -186,7 +186,7 @@ def test_2_wrong_usage(host, arguments):
         (["key", "rotate", "--older-than", "90"], "'90': the duration has no unit. Write 90d for days, or another of w, d, h, m, s"),
         (["status", "--max-age", "1d12"], "not a duration"),
         (["key", "create", "--key-id", "x"], "'key create' has no option --key-id. It is for 'key remove'"),
-        (["list", "--since", "2024-02-01", "--until", "2024-01-01"], "--since is later than --until. Exchange them"),
+        (["list", "--since", "2024-02-01", "--until", "2024-01-01"], "--since is later than --until. Swap them"),
         (["restore", "--to", "", "--latest"], "argument --to: the value is empty"),
         (["restore", "--to", "/nonexistent", "--host="], "argument --host: the value is empty"),
         (["restore", "--to", "/nonexistent", "--name", "a", "--name", ""], "argument --name: the value is empty"),

@@ -85,7 +85,7 @@ def test_the_rules_of_alarms(changes, problem):
 
 
 def test_a_job_that_is_given_twice():
-    with pytest.raises(ConfigError, match="syslog on web1: is given twice"):
+    with pytest.raises(ConfigError, match="syslog on web1: the job is given twice"):
         wanted(SETTINGS._replace(jobs=[WatchedJob("web1", "syslog"), WatchedJob("web1", "syslog", 50)]), REGION)
 
 

@@ -101,7 +101,7 @@ def test_a_folder_in_which_others_can_exchange_the_document_is_refused(tmp_path,
     path = write(tmp_path, GOOD_JOB)
     tmp_path.chmod(mode)
     if refused:
-        with pytest.raises(ConfigError, match=r"every user can exchange the job document.*chmod o-w %s" % tmp_path):
+        with pytest.raises(ConfigError, match=r"every user can replace the job document.*chmod o-w %s" % tmp_path):
             config.load(path)
     else:
         assert config.load(path)

@@ -288,7 +288,7 @@ def test_an_archive_without_a_tombstone_and_without_the_catalog(archived: Host) 
         assert code == 4
         errors = [finding for row in rows for finding in row.get("findings", [row]) if finding["error"]]
         assert [finding["key"] for finding in errors] == [KEYS[1]]
-        assert "the archive is gone, and the ledger has no tombstone for it (entry 2 put it there" in errors[0]["error"]
+        assert "the archive is gone, but the ledger has no tombstone for it (entry 2 put it there" in errors[0]["error"]
         assert "log-archive ledger accept syslog" in errors[0]["error"]
 
 

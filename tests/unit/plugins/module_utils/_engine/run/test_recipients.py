@@ -11,6 +11,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import typing as t
 
 import pytest
@@ -439,6 +440,17 @@ def test_an_archive_that_somebody_added_is_not_rewrapped(site: Site) -> None:
     called = site.call("key", "rewrap", JOB, "--identity", site.opener, "--add", site.outsider)
     assert called.code == 4 and KEYS[0] in called.output and "was replaced" in called.output
     assert [site.outsider in found for found in recipients_of(site)] == [False, True, True]
+
+
+def test_the_command_in_the_error_of_a_rewrap_makes_it_possible(site: Site) -> None:
+    lose(site.host, "state")
+    rewrap = ("key", "rewrap", JOB, "--identity", site.opener, "--add", site.outsider)
+    refused = site.call(*rewrap)
+    hints = re.findall(r"'log-archive (ledger accept .*?)'", refused.output)
+    assert refused.code == 4 and len(hints) == 3
+    assert site.call(*hints[0].replace("TEXT", "rebuilt").replace("FILE", site.opener).split()).code == 0
+    assert site.call(*rewrap).code == 0
+    assert [site.outsider in found for found in recipients_of(site)] == [True] * 3
 
 
 def test_an_append_only_store_is_not_rewrapped(host: Host) -> None:

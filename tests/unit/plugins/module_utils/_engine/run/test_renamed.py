@@ -299,7 +299,7 @@ def test_a_host_that_was_renamed_is_no_loss_of_archives_and_the_job_keeps_the_na
     assert host.run()["exit_code"] == 0
     host.write_document(host="db1")
     code, (row,) = call(host, "status", "--max-age", "9999d", "--offline")
-    assert code == 3 and "2 archive(s) have the name of the host web1" in row["state"] and "set 'host: web1'" in row["state"]
+    assert code == 3 and "2 archive(s) have the host name web1" in row["state"] and "set 'host: web1'" in row["state"]
     for command in ("verify", "ledger"):
         code, rows = call(host, command, *(["verify"] if command == "ledger" else []))
         (error,) = [row["error"] for row in rows if row.get("error")] or [each["error"] for row in rows for each in row["findings"]]

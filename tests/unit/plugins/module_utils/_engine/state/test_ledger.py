@@ -163,7 +163,7 @@ def test_a_cut_at_the_border_of_two_entries_is_found_by_the_head_file(state: pat
 
 def test_entries_that_are_missing_as_a_whole(state: pathlib.Path) -> None:
     path_of(state).unlink()
-    with pytest.raises(chain.BrokenLedgerError, match="the ledger is missing, and its head file is there"):
+    with pytest.raises(chain.BrokenLedgerError, match="the ledger is missing, but its head file exists"):
         opened(state).recover()
 
 

@@ -59,7 +59,7 @@ def test_a_sink_that_is_down_is_reported_once_and_so_is_its_end(tmp_path) -> Non
     assert receivers.got == []
     watch.look([down(1000.0)], now=1300.0)
     assert receivers.got == [("mail", "failed", 1, 0, False)]
-    assert receivers.texts == ["the sink sqlite is down since 1970-01-01T00:16:40Z, and lines wait: no answer"]
+    assert receivers.texts == ["the sink sqlite has been down since 1970-01-01T00:16:40Z, and lines wait: no answer"]
     for minute in range(100):
         watch.look([down(1000.0, "error %d" % minute)], now=1300.0 + 60 * minute)
     # systemd starts it again and again.
