@@ -348,10 +348,14 @@ class Database:
         # On a full disk SQLite's files beside the catalog fail with a plain "disk I/O error".
         if "full" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or is_full(os.path.dirname(self.path)):
             return DiskFullError("the catalog cannot be written (%s)" % error, self.path, "Free some space; the next run continues")
-        hint = "If it is damaged, move it away: the next run creates a new one and reads from the stores which logs are already archived"
-        # A file system that is read-only shows no damage.
-        whole = getattr(error, "errno", None) == errno.EROFS
-        return LogArchiveError("the catalog cannot be used (%s)" % error, self.path, None if whole else hint)
+        hint: t.Optional[str] = (
+            "If it is damaged, move it away: the next run creates a new one and reads from the stores which logs are already archived"
+        )
+        if "locked" in str(error):
+            hint = "Another process has been writing to it for a minute. 'fuser' shows which. Once that has ended, run it again"
+        elif getattr(error, "errno", None) == errno.EROFS:
+            hint = None
+        return LogArchiveError("the catalog cannot be used (%s)" % error, self.path, hint)
 
 
 def _prepare(state: str, readonly: bool) -> None:

@@ -47,6 +47,16 @@ def test_creation_waits_for_another_process_that_creates_it(tmp_path):
         other.close()
 
 
+def test_a_catalog_that_stays_locked_is_not_called_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "_PATIENCE", 0.2)
+    with contextlib.closing(Catalog(str(tmp_path))) as catalog:
+        other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+        with contextlib.closing(other), pytest.raises(LogArchiveError, match="locked.*Another process has been writing to it") as caught:
+            other.execute("BEGIN IMMEDIATE")
+            catalog.runs.begin("job", 1.0)
+    assert "damaged" not in str(caught.value)
+
+
 def test_readonly_reads_the_file_and_copies_it_for_what_is_written(tmp_path, monkeypatch):
     with contextlib.closing(Catalog(str(tmp_path))) as catalog:
         catalog.add("host", "job", "k", manifest(), ["a"])
