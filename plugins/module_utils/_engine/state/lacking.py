@@ -52,8 +52,16 @@ _OPEN = (
     " WHERE state IN ('pending', :given_up) AND copies.job = :job AND store = :store AND spooled = 0 AND " + _VERIFIED
 )
 _BEGUN = "EXISTS (SELECT 1 FROM copies WHERE archive = archives.id AND store = :store AND state = 'pending')"
-# What one store lacks another one has verified: most jobs never had another one.
-_ANOTHER = "SELECT EXISTS (SELECT 1 FROM copies WHERE job = ? AND state = 'verified' AND store != ?)"
+# What one store lacks another one has verified: most jobs never had another one. By ranges of the index copies_by_start, from host to host.
+_ANOTHER = """
+WITH RECURSIVE hosts (name) AS (
+    SELECT MIN(host) FROM copies WHERE job = :job
+    UNION ALL
+    SELECT (SELECT MIN(host) FROM copies WHERE job = :job AND host > name) FROM hosts WHERE name IS NOT NULL
+)
+SELECT EXISTS (SELECT 1 FROM hosts JOIN copies ON host = name WHERE job = :job AND store < :store AND state = 'verified')
+    OR EXISTS (SELECT 1 FROM hosts JOIN copies ON host = name WHERE job = :job AND store > :store AND state = 'verified')
+"""
 _QUERY = "SELECT id, host, key, start, seconds, size, " + _BEGUN + " FROM archives WHERE id IN (%s UNION %s) ORDER BY start, id"
 _ALL = _QUERY % (_ABSENT % ("archives_by_job", ""), _OPEN)
 # No period is longer than the longest of the job, so this is a range of the index.
@@ -76,7 +84,7 @@ class Lacking:
 
         given_up: with those that the store was not to get (``max_backlog``). start, end: only those with a period that touches this time.
         """
-        if not self._database.execute(_ANOTHER, (job, store))[0][0]:
+        if not self._database.execute(_ANOTHER, {"job": job, "store": store})[0][0]:
             return []
         values: t.Dict[str, t.Any] = {"job": job, "store": store, "given_up": "given up" if given_up else "pending"}
         if start is not None or end is not None:

@@ -198,8 +198,12 @@ def _is_over(database: Database, job: str, now: float) -> bool:
 
 
 def _copies(database: Database, job: str) -> t.Dict[str, int]:
-    query = "SELECT store, COUNT(*) FROM copies WHERE job = ? AND state = 'verified' GROUP BY store"
-    return dict(t.cast("t.List[t.Tuple[str, int]]", database.execute(query, (job,))))
+    # In the order of an index.
+    query = "SELECT store, COUNT(*) FROM copies WHERE job = ? AND state = 'verified' GROUP BY host, store"
+    found: t.Dict[str, int] = {}
+    for store, count in database.execute(query, (job,)):
+        found[store] = found.get(store, 0) + count
+    return found
 
 
 def _of_living(database: Database, job: str, names: t.Sequence[str], given: Given) -> t.List[OrphanRow]:
@@ -212,10 +216,10 @@ def _of_living(database: Database, job: str, names: t.Sequence[str], given: Give
         if own and store not in own:
             found.append(_row("store", job))
             found[-1].update({"store": store, "stores": {store: count}})
-    folders = " AND ".join(["key NOT LIKE ? ESCAPE '\\'"] * len(names))
+    folders = " AND ".join(["instr(key, ?) = 0"] * len(names))
     query = "SELECT store, key FROM copies WHERE job = ? AND state = 'verified' AND " + folders
     others: t.Dict[str, t.Dict[str, int]] = {}
-    for store, key in database.execute(query, (job, *("%%/%s/%%" % name.replace("_", "\\_") for name in names))):
+    for store, key in database.execute(query, (job, *("/%s/" % name for name in names))):
         name = key.split("/")[1] if key.count("/") > 1 else None
         if name is not None and store in own:
             counts = others.setdefault(name, {})
