@@ -44,11 +44,15 @@ LIMITS = {
     "run, nothing new": Limit(0.15, 32, 0.1),
     "run, one new log": Limit(0.3, 64),
     "run --dry-run": Limit(0.2, 64, 0.1),
+    "metrics": Limit(0.3, 64),
     "list a day": Limit(0.2, 64, 0.1),
     "list a day of a store": Limit(0.3, 64, 0.2),
     "verify an hour": Limit(0.3, 64, 0.2),
     "restore an hour": Limit(0.3, 64, 0.2),
     "restore a log by name": Limit(0.3, 64, 0.2),
+    "restore the latest": Limit(0.3, 64, 0.2),
+    "search an hour": Limit(0.3, 64, 0.2),
+    "sync an hour": Limit(0.3, 64, 0.2),
     "prune --dry-run": Limit(1.5, 200),
 }
 
@@ -59,6 +63,7 @@ class Site:
     def __init__(self, folder: pathlib.Path, launcher: pathlib.Path, count: int, now: datetime.datetime) -> None:
         self.host = Host(folder)
         grow(self.host, count, now - 6 * HOUR)
+        (self.host.folder / "metrics").mkdir()
         self.host.write_document(retention=RETENTION)
         self._launcher = launcher
         self._last = (now - HOUR).replace(minute=0, second=0, microsecond=0)
@@ -75,25 +80,32 @@ class Site:
             path.write_bytes(log_bytes(str(self._round), 3000))
             os.utime(path, (self._last.timestamp() + 3000 + self._round,) * 2)
         shutil.rmtree(self.host.folder / "to", ignore_errors=True)
-        return run([self._launcher, *self._arguments(operation), JOB], env=self.host.environment())
+        textfile = [{"type": "textfile", "path": str(self.host.folder / "metrics")}] * (operation == "metrics")
+        self.host.write_document(retention=RETENTION, notify=textfile)
+        return run([self._launcher, *self._arguments(operation)], env=self.host.environment())
 
     def _arguments(self, operation: str) -> t.List[str]:
         hour = ["--since", self._last.isoformat(), "--until", (self._last + HOUR).isoformat()]
         day = ["--since", (self._last - 24 * HOUR).isoformat(), "--until", self._last.isoformat()]
         to = ["--to", str(self.host.folder / "to")]
+        if operation == "search an hour":
+            return ["search", *hour, "--job", JOB, "request"]
         return {
             "status": ["status"],
             "status --offline": ["status", "--offline"],
             "run, nothing new": ["run"],
             "run, one new log": ["run"],
             "run --dry-run": ["run", "--dry-run"],
+            "metrics": ["metrics"],
             "list a day": ["list", *day],
             "list a day of a store": ["list", "--store", "file", *day],
             "verify an hour": ["verify", *hour],
             "restore an hour": ["restore", *hour, *to],
             "restore a log by name": ["restore", "--name", str(self.host.logs / self._last.strftime("syslog.%Y%m%d.%H")), *to],
+            "restore the latest": ["restore", "--latest", *to],
+            "sync an hour": ["sync", "--dry-run", *hour],
             "prune --dry-run": ["prune", "--dry-run"],
-        }[operation]
+        }[operation] + [JOB]
 
 
 class Table:

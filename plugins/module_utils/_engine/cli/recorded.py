@@ -6,21 +6,14 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import typing as t
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 if t.TYPE_CHECKING:
     from ..config.document import JobDocument, JobStore, RetentionOptions
     from ..holdings.trust import Choice, Part, Record
     from ..state.catalog import Catalog
     from ..state.held import Held
-    from ..state.listings import Listing
-
-LAST_PERIODS = 30
-"""Periods in which the latest archives are searched. The newest ones may be damaged."""
-MOST_TIME = timedelta(days=366)
-"""Of a range, or of one period, that is listed day by day."""
 
 
 @contextlib.contextmanager
@@ -50,6 +43,7 @@ def records(document: JobDocument, stores: t.Iterable[JobStore], host: t.Optiona
 def _record(document: JobDocument, store: JobStore, catalog: Catalog, host: t.Optional[str]) -> Record:
     from ..archive.naming import folder_keys, host_name
     from ..holdings.trust import Record
+    from ..run.part import part_of
 
     job, name = document["name"], store["name"]
     policy = store["retention"] or document["retention"]
@@ -58,7 +52,7 @@ def _record(document: JobDocument, store: JobStore, catalog: Catalog, host: t.Op
     due: t.Container[str] = () if policy is None else _Due(held, policy)
 
     def part(choice: Choice) -> t.Optional[Part]:
-        return _part(folder_keys(own, document), held, catalog.listings.last(job, name), choice) if host == own else None
+        return part_of(folder_keys(own, document), held, catalog.listings.last(job, name), choice) if host == own else None
 
     return Record(lambda: catalog.held(job, name), due, part, lambda: catalog.etags(job, name), compared=catalog.compared(job, name))
 
@@ -78,56 +72,3 @@ class _Due:
 
             self._keys = prune.due(self._held.by_key(), read_policy(self._policy), datetime.now(timezone.utc))
         return key in self._keys
-
-
-def _part(everything: t.Sequence[str], held: Held, listing: t.Optional[Listing], choice: Choice) -> t.Optional[Part]:
-    """The part of a store with all archives of the choice; None if it cannot be known. everything: the folders of the job.
-
-    The catalog knows the archives that this host made. Others are found by the last whole listing, or by a listing of the days that are
-    asked for: none has a longer period than any that is known.
-    """
-    from ..base.units import format_utc
-    from ..holdings.inventory import ARCHIVES_OF_A_REQUEST
-    from ..holdings.trust import Part
-
-    if choice.latest and not (choice.names or choice.start or choice.end):
-        starts = held.starts(LAST_PERIODS)
-        choice = choice._replace(start=datetime.fromtimestamp(starts[-1], timezone.utc) if starts else None)
-    if choice.start is None and choice.end is None:
-        if not choice.names or listing is None or listing.unrecorded:
-            return None
-        recorded = {}
-        for name in choice.names:
-            found = held.named(name)
-            if not found:
-                return None
-            recorded.update(found)
-        folders = sorted({key.rpartition("/")[0] + "/" for key in recorded})
-    else:
-        recorded = held.between(*(None if moment is None else format_utc(moment) for moment in (choice.start, choice.end)))
-        folders = list(everything) if listing is None else _days(everything, held, listing, choice) or list(everything)
-    if held.count() <= ARCHIVES_OF_A_REQUEST * len(folders):
-        folders = list(everything)
-    others = {key for folder in folders for key in held.below(folder)} - recorded.keys()
-    return Part(folders, recorded, others)
-
-
-def _days(everything: t.Sequence[str], held: Held, listing: Listing, choice: Choice) -> t.List[str]:
-    """The folders of the days on which a period may start that touches the time of the choice; none if there are too many."""
-    from ..archive.naming import archive_key
-    from ..base.periods import Period
-
-    known = [held.newest() or 0, *(one.start for one in listing.unrecorded.values())]
-    longest = max([held.longest(), *(one.seconds for one in listing.unrecorded.values())])
-    last = datetime.fromtimestamp(max([time.time(), *known]), timezone.utc) + timedelta(days=1)
-    end = last if choice.end is None else min(choice.end, last)
-    if choice.start is None or end - choice.start > MOST_TIME or longest > MOST_TIME.total_seconds():
-        return []
-    folders: t.List[str] = []
-    day = (choice.start - timedelta(seconds=longest)).astimezone(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
-    while day <= end:
-        for folder in everything:
-            host, job, _end = folder.split("/")
-            folders.append(archive_key(host, job, Period(day, day), ""))
-        day += timedelta(days=1)
-    return folders

@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
     from ..base.progress import Progress
     from ..config.document import JobDocument
     from ..holdings.retention import Item
-    from ..holdings.trust import Trust
+    from ..holdings.trust import Part, Trust
     from ..state.entry import Entry
     from ..state.record import ArchiveRecord
     from .ledger import Keeper
@@ -93,11 +93,12 @@ class Context:
 
         return self.document["archive"]["suffix"] or suffix(self.document["encryption"]["format"])
 
-    def trust_of(self, store: str) -> Trust:
-        """How far the manifests of a store of the job are believed: by the keys of the job, and by its ledger."""
-        from ..holdings.trust import NO_RECORD, Trust
+    def trust_of(self, store: str, part: t.Optional[Part] = None) -> Trust:
+        """How far the manifests of a store of the job are believed: by the keys of the job, and by its ledger. part: what is read of it."""
+        from ..holdings.trust import NO_RECORD, Choice, Trust
 
-        return Trust(self.document["encryption"]["keyring"], record=NO_RECORD._replace(**self.proofs_of(store)))
+        record = NO_RECORD._replace(**self.proofs_of(store), part=lambda choice: part)
+        return Trust(self.document["encryption"]["keyring"], record=record, choice=Choice())
 
     def proofs_of(self, store: str) -> t.Dict[str, t.Any]:
         """What this host knows of the manifests in a store, beside its catalog: fields of a ``Record``."""

@@ -29,7 +29,11 @@ def prune(run: Context, names: t.Sequence[str], always: bool) -> None:
     awaited = {} if run.check else run.catalog.awaited(run.job)
     for name, options in run.stores.options.items():
         policy = policy_of(run, name)
-        if policy is None or name not in names:
+        if name not in names:
+            continue
+        if policy is None or options["append_only"]:
+            _look(run, name)
+        if policy is None:
             continue
         run.recorder.begin("prune %s" % name, listed=False)
         if options["append_only"]:
@@ -50,6 +54,17 @@ def prune(run: Context, names: t.Sequence[str], always: bool) -> None:
                 # An archive that is kept only because another store awaits it may go once that store has it.
                 if finished and not (run.check or awaited):
                     run.catalog.prunes.set_done(run.job, name, _text(policy))
+
+
+def _look(run: Context, name: str) -> None:
+    """Learn what a store holds if this run sent something there (see ``recorded.look``)."""
+    if name in run.stores.written and name not in run.stores.dead:
+        from .recorded import look
+
+        run.recorder.begin("list %s" % name, listed=False)
+        # A host that may only add archives cannot list them. Other commands are slower then, and find the same.
+        with contextlib.suppress(LogArchiveError):
+            look(run, name)
 
 
 def make_room(run: Context, name: str) -> bool:

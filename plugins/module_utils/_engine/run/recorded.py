@@ -21,6 +21,7 @@ from ..holdings.inventory import ARCHIVES_OF_A_REQUEST
 from .look_back import looks_back_to
 
 if t.TYPE_CHECKING:
+    from ..holdings.inventory import StoredArchive
     from ..holdings.policy import Policy
     from ..holdings.prune import Pruning
     from ..holdings.retention import Item
@@ -61,19 +62,36 @@ def plan_by_record(run: Context, store: Store, policy: Policy) -> t.Optional[Pru
     return pruning.Pruning(plan, [], listing.unusable, count - len(items))
 
 
+def look(run: Context, name: str) -> None:
+    """List a store that retention does not list, unless that was done before: with what is remembered of it, a command that names a time or
+    a log reads only the part of the store that has it. Raises StoreError."""
+    from ..holdings import inventory
+
+    if run.catalog.listings.last(run.job, name) is not None:
+        return
+    starts = run.catalog.held_by(run.host, run.job, name).by_key()
+    held = inventory.read(run.stores.open(name), run.host, run.job, starts, run.trust_of(name), run.document["was"], starts)
+    there = {item.key for item in held.recorded}.union(held.unlisted)
+    _remember(run, name, held.archives, {key: item.why for key, item in held.damaged.items()}, starts.keys() - there)
+
+
 def remember(run: Context, name: str, plan: Pruning) -> None:
-    """Record how a store differs from the catalog, as its whole listing showed."""
+    """Record how a store differs from the catalog, as its whole listing for a plan showed."""
+    _remember(run, name, plan.unrecorded, plan.damaged, plan.lost)
+
+
+def _remember(run: Context, name: str, archives: t.Sequence[StoredArchive], unusable: t.Dict[str, str], lost: t.Collection[str]) -> None:
     from ..archive.manifest import period_of
     from ..holdings.inventory import effective
     from ..state.listings import Listing, Unrecorded
 
-    starts = effective(plan.unrecorded, lambda manifest: manifest["period"]["start"])
+    starts = effective(archives, lambda manifest: manifest["period"]["start"])
     unrecorded = {}
-    for archive in plan.unrecorded:
+    for archive in archives:
         period = period_of(archive.manifest)
         length = int((period.end - period.start).total_seconds())
         unrecorded[archive.key] = Unrecorded(int(parse_utc(starts[archive.key]).timestamp()), length, archive.size)
-    run.catalog.listings.remember(run.job, name, Listing(run.now.timestamp(), unrecorded, plan.damaged, set(plan.lost)))
+    run.catalog.listings.remember(run.job, name, Listing(run.now.timestamp(), unrecorded, unusable, set(lost)))
 
 
 def forget_spent(run: Context) -> None:

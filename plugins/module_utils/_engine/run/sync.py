@@ -20,10 +20,12 @@ from ..base.lists import some
 from ..holdings import inventory, prune
 from ..holdings.policy import read_policy
 from ..holdings.sync import Copy, check_source, find
+from ..holdings.trust import Choice
 from ..tell.lacking import lacking_in
 from .context import Context
 from .deliver import clean, opened
 from .job import carry_out, context_of, finish_rewraps, recover, send_head
+from .part import part_of
 from .recover import fetch
 
 if t.TYPE_CHECKING:
@@ -31,6 +33,7 @@ if t.TYPE_CHECKING:
 
     from ..base.progress import Advance, Progress
     from ..config.document import JobDocument
+    from ..holdings.trust import Part
     from ..state.catalog import Catalog
     from ..state.entry import Entry
     from ..state.lacking import Lacked
@@ -77,7 +80,7 @@ def _sync(run: Context, wanted: Wanted) -> None:
             run.enter("adopt")
         finish_rewraps(run)
     for name in dict.fromkeys([*wanted.sources, *wanted.destinations]):
-        _learn(run, name)
+        _learn(run, name, wanted)
     for name in wanted.destinations:
         begun = _Destination(run, name, wanted).fill()
         if run.stores.written.get(name):
@@ -95,7 +98,7 @@ class _Known:
         return self._catalog.has_key(str(key))
 
 
-def _learn(run: Context, name: str) -> None:
+def _learn(run: Context, name: str, wanted: Wanted) -> None:
     """Add to the catalog what a store has and the catalog does not know, because it was lost: otherwise nobody would miss a copy of it.
 
     Without a proof of who made it, an archive is left out: see ``holdings.trust``. A store that cannot be listed is a warning here; if
@@ -106,8 +109,11 @@ def _learn(run: Context, name: str) -> None:
         store = run.stores.open(name)
         here = run.catalog.held_by(run.host, run.job, name)
         known = _Known(run.catalog)
-        held = inventory.read(store, run.host, run.job, known, run.trust_of(name), run.document["was"], here.by_key())
-        _warn_of_missing(run, name, here.by_key(), {item.key for item in held.recorded}.union(held.unlisted))
+        part = _part(run, name, wanted)
+        expected = here.by_key().keys() if part is None else {key for folder in part.folders for key in here.below(folder)}
+        held = inventory.read(store, run.host, run.job, known, run.trust_of(name, part), run.document["was"], expected)
+        there = {item.key for item in held.recorded}.union(held.unlisted)
+        _warn_of_missing(run, name, sorted((expected if part is None else part.recorded.keys()) - there))
         proven = [one for one in held.archives if one.authenticated]
         refused = [item.why for key, item in held.damaged.items() if not run.catalog.has_key(key)]
         refused += ["%s cannot be authenticated" % store.location(one.key) for one in held.archives if not one.authenticated]
@@ -128,15 +134,22 @@ def _learn(run: Context, name: str) -> None:
         run.enter("adopt")
 
 
-def _warn_of_missing(run: Context, name: str, recorded: t.Mapping[str, int], present: t.Container[str]) -> None:
+def _part(run: Context, name: str, wanted: Wanted) -> t.Optional[Part]:
+    """The part of a store with all archives of the wanted time; None if any is wanted."""
+    if wanted.start is None and wanted.end is None:
+        return None
+    here, listing = run.catalog.held_by(run.host, run.job, name), run.catalog.listings.last(run.job, name)
+    return part_of(folder_keys(run.host, run.document), here, listing, Choice(start=wanted.start, end=wanted.end))
+
+
+def _warn_of_missing(run: Context, name: str, missing: t.List[str]) -> None:
     """Warn of archives that the store had and that somebody removed. They are evidence: who knows why they are gone copies them back.
 
-    recorded: the archives that the store has by the catalog, and when their periods start. Those that retention would remove may be gone.
+    missing: their keys. Those that retention would remove may be gone.
     """
-    missing = sorted(key for key in recorded if key not in present)
     policy = run.stores.options[name]["retention"] or run.document["retention"]
     if missing and policy is not None:
-        due = prune.due(recorded, read_policy(policy), run.now)
+        due = prune.due(run.catalog.held_by(run.host, run.job, name).by_key(), read_policy(policy), run.now)
         missing = [key for key in missing if key not in due]
     if missing:
         text = (
@@ -153,6 +166,7 @@ class _Destination:
         self._name = name
         self._wanted = wanted
         self._listed: t.Dict[str, t.Set[str]] = {}
+        self._by_folder = False
         self._nowhere: t.Dict[str, t.List[str]] = {}
         self._record: SyncRecord = {"copied": [], "present": [], "bytes": 0, "failed": {}}
 
@@ -163,6 +177,9 @@ class _Destination:
         run.recorder.begin("sync %s" % self._name)
         store, wanted = run.stores.options[self._name], self._wanted
         lacked = lacking_in(run.document, store, run.catalog, run.now, given_up=True, start=wanted.start, end=wanted.end)
+        folders = {os.path.dirname(one.key) for one in lacked}
+        held = run.catalog.held_by(run.host, run.job, self._name)
+        self._by_folder = bool(lacked) and held.count() > inventory.ARCHIVES_OF_A_REQUEST * len(folders)
         # Each byte is fetched, and sent.
         with run.progress("sync %s" % self._name, 2 * sum(one.size for one in lacked)) as advance:
             for count, one in enumerate(lacked, 1):
@@ -188,7 +205,7 @@ class _Destination:
         for key in sorted({copy.key for copy in copies}):
             # Not every store can name an adopted archive: before anything is read.
             destination.layout.name_of(manifest_key(key))
-            there = find(destination, key, [copy.manifest for copy in copies if copy.key == key], self._keys(destination, one.host))
+            there = find(destination, key, [copy.manifest for copy in copies if copy.key == key], self._keys(destination, one.host, key))
             if there is not None and there.verification is not None:
                 self._have(entry, Copy(self._name, key, there.manifest), there.verification)
                 self._record["present"].append(key)
@@ -247,12 +264,13 @@ class _Destination:
                 return copy
         return None
 
-    def _keys(self, destination: Store, host: str) -> t.Set[str]:
-        """What the store lists of this host and the job."""
-        if host not in self._listed:
-            folders = folder_keys(host, self._run.document)
-            self._listed[host] = {item.key for folder in folders for item in destination.list(folder)}
-        return self._listed[host]
+    def _keys(self, destination: Store, host: str, key: str) -> t.Set[str]:
+        """What the store lists of this host and the job; at least of the folder of the key, if that takes fewer requests."""
+        place = os.path.dirname(key) + "/" if self._by_folder else host
+        if place not in self._listed:
+            folders = [place] if self._by_folder else folder_keys(host, self._run.document)
+            self._listed[place] = {item.key for folder in folders for item in destination.list(folder)}
+        return self._listed[place]
 
     def _is_usable(self, copy: Copy) -> bool:
         return copy.store != self._name and copy.store in self._wanted.sources and copy.store in self._run.stores.options

@@ -11,13 +11,15 @@ from datetime import timedelta
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.naming import manifest_key
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main, recorded
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import StoreDeniedError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli.recorded import records
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings.trust import Choice, Trust
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job, part
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Store
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import report
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import errors as command_errors
 from rigs.grown import grow
@@ -32,9 +34,10 @@ FOREVER = {"keep_last": 1_000_000}
 @pytest.fixture
 def work(monkeypatch):
     """What was done since it was cleared: each prefix that was listed, and each key that was fetched."""
-    monkeypatch.setattr(inventory, "ARCHIVES_OF_A_REQUEST", 0)
+    monkeypatch.setattr(part, "ARCHIVES_OF_A_REQUEST", 0)
     done = []
-    whole, get = Store.list, Store.get
+    whole, survey, get = Store.list, FileStore.survey, Store.get
+    monkeypatch.setattr(FileStore, "survey", lambda store, prefix, look: (done.append(prefix), survey(store, prefix, look))[1])
     monkeypatch.setattr(Store, "list", lambda store, prefix="": (done.append(prefix), whole(store, prefix))[1])
     monkeypatch.setattr(Store, "get", lambda store, key, *rest, **more: (done.append(key), get(store, key, *rest, **more))[1])
     return done
@@ -83,6 +86,55 @@ def test_a_day_of_a_store_is_listed_by_its_prefix(grown, capsys, work):
     assert len([one for one in work if one.endswith(".json")]) <= 26
 
 
+@pytest.mark.parametrize("more", [{}, {"retention": FOREVER, "append_only": True}], ids=["without retention", "append-only"])
+def test_a_store_that_is_never_pruned_is_listed_once(host, capsys, work, more):
+    grow(host, 97, now=at("2024-01-12 12:05"))
+    host.stores[0].update(more)
+    host.write_logs(12, 13)
+    assert host.run()["errors"] == [] and "web1/syslog/" in work
+    host.write_logs(14)
+    work.clear()
+    assert host.run()["errors"] == [] and "web1/syslog/" not in work
+    host.write_document()
+    work.clear()
+    _code, rows = command(host, capsys, "verify", "--since", "2024-01-12T13:00Z", "--until", "2024-01-12T14:00Z")
+    assert hours(rows) == ["20240112.13"] and {one for one in work if one.endswith("/")} == {"web1/syslog/2024/01/12/"}
+
+
+def test_a_run_that_cannot_list_a_store_that_is_never_pruned_succeeds(host, monkeypatch):
+    def refuse(store, prefix, *more):
+        raise StoreDeniedError("no permission to list", prefix)
+
+    monkeypatch.setattr(FileStore, "survey", refuse)
+    host.write_logs(12, 13, 14)
+    record = host.run()
+    assert (record["exit_code"], record["warnings"], record["errors"]) == (0, [], [])
+
+
+def test_a_drill_reads_the_folders_of_its_sample(host, capsys, work):
+    grow(host, 97, now=at("2024-01-12 12:05"))
+    host.write_document()
+    _code, rows = command(host, capsys, "drill", "--sample", "2", "--seed", "any", "--folder", str(host.folder))
+    folders = {one["archive"].rpartition("/")[0] + "/" for one in rows[0]["tried"]}
+    assert len(rows[0]["tried"]) == 2 and {one for one in work if one.endswith("/")} == folders
+
+
+def test_a_log_in_an_archive_that_the_catalog_does_not_record_is_restored(grown, capsys, work):
+    """Its folder is read too."""
+    lose(grown, "state")
+    grown.write_logs(11, size=5000)
+    grown.run(select={"catch_up": "30h"})
+    job.prune(grown.document(retention=FOREVER), now=NOW)
+    with contextlib.closing(Catalog(str(grown.state))) as catalog:
+        unrecorded = catalog.listings.last(JOB, "file").unrecorded
+    days = {key.rpartition("/")[0] + "/" for key in unrecorded}
+    work.clear()
+    name = str(grown.logs / "syslog.20240112.11")
+    _code, rows = command(grown, capsys, "restore", "--name", name, "--to", str(grown.folder / "to"))
+    assert [row["state"] for row in rows] == ["written"]
+    assert days and {one for one in work if one.endswith("/")} == days | {"web1/syslog/2024/01/12/"}
+
+
 def test_a_day_of_the_catalog_reads_the_entries_of_that_day(grown, capsys):
     with contextlib.closing(Catalog(str(grown.state))) as catalog:
         asked = []
@@ -116,7 +168,7 @@ def test_the_latest_archive_is_found_by_the_manifests_of_the_last_periods(grown,
     code, rows = command(grown, capsys, "restore", "--latest", "--to", str(grown.folder / "to"))
     found = [(row["archive"], row["state"]) for row in rows if row["state"] == "written"]
     assert (code, found) == (4 * damaged, [(keys[-1 - damaged], "written")])
-    assert 0 < len([one for one in work if one.endswith(".json")]) <= recorded.LAST_PERIODS + 1
+    assert 0 < len([one for one in work if one.endswith(".json")]) <= part.LAST_PERIODS + 1
 
 
 def test_no_query_for_a_name_reads_every_archive(grown):

@@ -14,12 +14,15 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.arch
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LockedError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.progress import no_progress
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli.recorded import records
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import send as sending
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job, sync as syncing, verify as verifying
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, send as sending
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job, part, sync as syncing, verify as verifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.sync import Wanted, sync
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.ledger.file import Ledger
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.base import Store
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stores.file import FileStore
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.lacking import status_of
+from rigs.grown import grow
 from rigs.host import JOB, NAME, NOW, archives_in, assert_tidy, at, file_store, files_below
 from rigs.runs import tree
 
@@ -111,6 +114,14 @@ def test_archives_that_somebody_removed_are_reported_and_not_put_back(first, sou
     assert not (first.second / gone).exists()
     # Retention would have removed it: a rule of the server may have done so.
     assert synced(first, sources=sources, retention={"keep_last": 2})["warnings"] == []
+
+
+@pytest.mark.parametrize(("hour", "warnings"), [(12, 1), (13, 0)])
+def test_a_part_reports_what_was_removed_of_its_time(first, hour, warnings):
+    synced(first)
+    (first.second / keys(first.second)[0]).unlink()
+    wanted = Wanted(["file"], ["second"], at("2024-01-12 %d:15" % hour), at("2024-01-12 %d:45" % hour))
+    assert len(sync(first.document(), wanted, NOW)["warnings"]) == warnings
 
 
 def test_a_store_that_was_renamed_is_read_and_nothing_is_copied(host):
@@ -268,6 +279,30 @@ def test_a_part_is_copied_by_time_and_by_source(first):
     (error,) = done["errors"]
     assert "2 archive(s) cannot be copied: none of the stores to copy from has them, only file: " in error
     assert done["exit_code"] == 3
+
+
+def test_a_part_is_copied_by_the_folders_of_its_days(host, monkeypatch):
+    monkeypatch.setattr(part, "ARCHIVES_OF_A_REQUEST", 0)
+    monkeypatch.setattr(inventory, "ARCHIVES_OF_A_REQUEST", 0)
+    grow(host, 60, now=at("2024-01-12 12:05"))
+    host.write_logs(12, 13)
+    host.run()
+    host.second = host.folder / "second"
+    host.stores.append({"type": "file", "name": "second", "path": str(host.second)})
+    host.write_logs(14)
+    host.run()
+    listed = []
+
+    def counting(look):
+        return lambda store, prefix="", *more: (listed.append((store.name, prefix)), look(store, prefix, *more))[1]
+
+    monkeypatch.setattr(FileStore, "survey", counting(FileStore.survey))
+    monkeypatch.setattr(Store, "list", counting(Store.list))
+    record = sync(host.document(), Wanted(["file"], ["second"], at("2024-01-12 13:00"), at("2024-01-12 14:00")), NOW)
+    assert [key[-14:-11] for key in record["synced"]["second"]["copied"]] == [".13"]
+    day = "web1/syslog/2024/01/12/"
+    assert {prefix for store, prefix in listed if store == "file"} == {day}
+    assert {prefix for store, prefix in listed if store == "second" and "ledger" not in prefix} == {day}
 
 
 def test_a_store_that_left_the_job_is_named(first):
