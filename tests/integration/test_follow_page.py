@@ -52,6 +52,7 @@ def test_the_commands_work_as_pasted(tmp_path: pathlib.Path) -> None:
     assert "sftpgo  lines were rejected" in done.stdout and "long_value|username has 300 characters; its column takes 255|1" in done.stdout
     assert "sftpgo: 2 rejected lines in sqlite tried again, 1 stored, 1 rejected again" in done.stdout
     assert (done.returncode, done.stderr) == (3, "")
+    assert "sftpgo  fine\n" in paste("accept")
 
 
 def test_the_document_is_valid() -> None:

@@ -88,7 +88,10 @@ def test_rows_positions_rejected_lines_and_gaps(tmp_path, place) -> None:
         assert (sink.open_generations(), sink.generations_like("aa" * 16)) == ([], [moved])
         assert (sink.rejected(None, 10, 999), sink.rejected((moved.id, 100), 10, 999)) == ([base.StoredLine(moved.id, bad)], [])
         totals = sink.totals()
-        assert totals == base.Totals(2, 1, 1, 0, totals.gap_at) and totals.gap_at > 0
+        assert totals == base.Totals(2, 1, 0, totals.rejected_at, 1, 0, totals.gap_at)
+        assert totals.gap_at == totals.rejected_at > 0
+        # The time comes back as it was stored, to the last bit.
+        assert [sink.totals(totals.rejected_at + later).accepted for later in (-0.001, 0, 0.001)] == [0, 1, 1]
         assert [Gap(*found) for found in sink.select("SELECT line_offset, bytes, kind, detail FROM ingest_gap")] == [gap]
         # A position that does not change is one row that was found.
         assert sink.commit(Batch(200, moved, {})) == moved

@@ -25,8 +25,13 @@ def documents(options: argparse.Namespace) -> t.List[StreamDocument]:
 
 
 def add_streams(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that name streams."""
+    """Add the arguments of ``streams``."""
     parser.add_argument("streams", metavar="STREAM", nargs="*", help="name of a stream, or path of its document (default: all streams)")
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="accept the gaps and rejected lines that there are now: they are no problem any more, and stay in the sinks",
+    )
 
 
 def add_ingest_options(parser: argparse.ArgumentParser) -> None:
@@ -141,10 +146,16 @@ def follow(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """Show the status of streams."""
+    """Show the status of streams, after their gaps and rejected lines were accepted if that is wanted."""
     from ..config import files
+    from ..ingest import status
     from ..tell import streams
 
+    if options.accept:
+        if not options.streams:
+            raise UsageError("no stream given", hint="--accept needs the name of each stream")
+        for document in documents(options):
+            status.accept(document)
     rows = [row for path in files.find(options.config, options.streams, "stream") for row in stream_rows(path)]
     if options.json:
         output.print_json(rows)

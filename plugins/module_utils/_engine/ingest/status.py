@@ -13,6 +13,8 @@ from datetime import datetime, timezone
 from ..archive.naming import host_name
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, LogArchiveError
 from ..base.units import format_utc
+from ..state.events import EventLog
+from . import accepted
 from .sinks.dry import DrySink
 from .source import source_of
 from .tail.file import READING
@@ -33,7 +35,20 @@ RECENT_GAP = 86400.0
 
 def of(document: StreamDocument, now: t.Optional[float] = None) -> t.List[StreamRow]:
     """The status of a stream in each of its sinks. now: Unix seconds."""
-    return [_of_sink(document, options, time.time() if now is None else now) for options in document["sinks"]]
+    known, now = accepted.read(document), time.time() if now is None else now
+    return [_of_sink(document, options, known.get(options["name"], accepted.Accepted()), now) for options in document["sinks"]]
+
+
+def accept(document: StreamDocument) -> None:
+    """Accept the gaps and rejected lines that each sink has now. Raises SinkError if one cannot be used: then none is accepted."""
+    found = {}
+    for options in document["sinks"]:
+        with contextlib.closing(DrySink(options, document)) as sink:
+            found[options["name"]] = sink.totals()
+    accepted.write(document, {name: accepted.Accepted(totals.gap_at, totals.rejected_at) for name, totals in found.items()})
+    log = EventLog(document["log"], document["name"], host_name(document["host"]))
+    for name, totals in found.items():
+        log.write("losses_accepted", sink=name, rejected=totals.rejected, gaps=totals.gaps, gap_bytes=totals.gap_bytes)
 
 
 def unusable(stream: str, error: LogArchiveError) -> StreamRow:
@@ -52,19 +67,19 @@ def blank(document: StreamDocument, sink: str) -> StreamRow:
 def _blank(stream: str, host: str, sink: str) -> StreamRow:
     return {
         "stream": stream, "host": host, "sink": sink, "files": 0, "position": [], "lines": 0,
-        "read_at": None, "lag_bytes": 0, "lag_seconds": 0.0, "waiting": 0, "rejected": 0, "gaps": 0, "gap_bytes": 0, "gap_at": None,
-        "rotations_left": None,
-        "warnings": [], "error": None, "state": "nothing was stored yet", "exit_code": EXIT_FAILED,
+        "read_at": None, "lag_bytes": 0, "lag_seconds": 0.0, "waiting": 0, "rejected": 0, "accepted": 0, "gaps": 0, "gap_bytes": 0,
+        "gap_at": None, "rotations_left": None, "warnings": [], "error": None, "state": "nothing was stored yet", "exit_code": EXIT_FAILED,
     }  # fmt: skip
 
 
-def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> StreamRow:
+def _of_sink(document: StreamDocument, options: SinkOptions, known: accepted.Accepted, now: float) -> StreamRow:
     row = blank(document, options["name"])
     try:
         with contextlib.closing(DrySink(options, document)) as sink:
             sink.check_writable()
-            totals = sink.totals()
-            row["lines"], row["rejected"], row["gaps"], row["gap_bytes"] = totals[:4]
+            totals = sink.totals(known.rejected)
+            row["lines"], row["rejected"], row["accepted"] = totals.lines, totals.rejected - totals.accepted, totals.accepted
+            row["gaps"], row["gap_bytes"] = totals.gaps, totals.gap_bytes
             row["gap_at"] = _utc(totals.gap_at)
             row["waiting"] = sink.waiting
             generations = sink.open_generations()
@@ -80,7 +95,7 @@ def _of_sink(document: StreamDocument, options: SinkOptions, now: float) -> Stre
     except LogArchiveError as error:
         row["error"] = row["state"] = str(error)
         return row
-    row["state"], row["exit_code"] = _judge(row, read_at < now - LONG_WAIT, totals.gap_at > now - RECENT_GAP)
+    row["state"], row["exit_code"] = _judge(row, read_at < now - LONG_WAIT, totals.gap_at > max(known.gap, now - RECENT_GAP))
     return row
 
 

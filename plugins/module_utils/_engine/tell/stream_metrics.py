@@ -27,7 +27,7 @@ STREAM_METRICS = (
     ("stream_unreadable", "gauge", "Files and folders that cannot be read."),
     ("stream_lag_bytes", "gauge", "Size of what is not stored yet."),
     ("stream_lag_seconds", "gauge", "How long the oldest of that has waited."),
-    ("stream_rejected_lines", "gauge", "Rejected lines that are not stored yet."),
+    ("stream_rejected_lines", "gauge", "Rejected lines that are not stored yet and were not accepted."),
     ("stream_gaps_total", "counter", "Gaps: places at which the source lost lines."),
     ("stream_gap_bytes_total", "counter", "Size of the gaps with a known size."),
     ("stream_rotations_left", "gauge", "Rotations until the source removes unread lines; only with follow.backups."),

@@ -53,6 +53,8 @@ def _status(row: StreamRow) -> str:
         facts.append("%s not sent yet" % _count(row["waiting"], "document"))
     if row["rejected"]:
         facts.append("%d rejected" % row["rejected"])
+    if row["accepted"]:
+        facts.append("%d rejected and accepted" % row["accepted"])
     if row["gaps"]:
         facts.append("%s, %s known to be lost" % (_count(row["gaps"], "gap"), format_size(row["gap_bytes"])))
     if row["rotations_left"] is not None:

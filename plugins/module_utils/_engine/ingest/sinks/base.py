@@ -94,11 +94,15 @@ class StoredLine(t.NamedTuple):
 
 
 class Totals(t.NamedTuple):
-    """What a sink has of a stream. rejected: lines that wait to be tried again; gap_bytes: of the gaps with a known length; gap_at: when
-    the last gap was noticed, in Unix seconds, 0 without one."""
+    """What a sink has of a stream. rejected: lines that wait to be tried again; accepted: how many of them a person has accepted.
+
+    gap_bytes: of the gaps with a known length. rejected_at, gap_at: when the last one was noticed, in Unix seconds, 0 without one.
+    """
 
     lines: int
     rejected: int
+    accepted: int
+    rejected_at: float
     gaps: int
     gap_bytes: int
     gap_at: float
@@ -159,8 +163,8 @@ class Sink(ABC):
         """
 
     @abstractmethod
-    def totals(self) -> Totals:
-        """Counts of the stream and host."""
+    def totals(self, accepted: float = 0.0) -> Totals:
+        """Counts of the stream and host. accepted: when the last rejected line that is accepted was noticed, in Unix seconds."""
 
     trouble: t.Optional[SinkError] = None
     """Why documents wait to be sent, for a sink that sends them."""

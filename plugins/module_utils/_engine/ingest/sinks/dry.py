@@ -50,8 +50,8 @@ class DrySink(Sink):
     def store_rejected(self, generation: int, offsets: t.Sequence[int], rows: t.Mapping[str, Rows]) -> None:
         return
 
-    def totals(self) -> Totals:
-        return Totals(0, 0, 0, 0, 0.0) if self._sink is None else self._sink.totals()
+    def totals(self, accepted: float = 0.0) -> Totals:
+        return Totals(0, 0, 0, 0.0, 0, 0, 0.0) if self._sink is None else self._sink.totals(accepted)
 
     @property
     def waiting(self) -> int:

@@ -348,15 +348,18 @@ class SqlSink(SqlRejected):
                 self._store_rows(table, generation, known[0][0], given)
             self._add_sums(generation, rows)
 
-    def totals(self) -> Totals:
+    def totals(self, accepted: float = 0.0) -> Totals:
         of = "WHERE g.stream = %s AND g.host = %s" % (self.mark, self.mark)
         values = (self.stream, self.host)
         lines = self._query("SELECT COALESCE(SUM(g.lines_read), 0) FROM %s g %s" % (GENERATION.name, of), values)[0][0]
         join = "JOIN %s g ON g.id = x.generation %s" % (GENERATION.name, of)
-        rejected = self._query("SELECT COUNT(*) FROM %s x %s AND x.stored_at IS NULL" % (REJECTED.name, join), values)[0][0]
+        figures = "COUNT(*), COALESCE(SUM(CASE WHEN x.noticed_at > %s THEN 0 ELSE 1 END), 0), COALESCE(MAX(x.noticed_at), 0)" % self.mark
+        waits = "SELECT %s FROM %s x %s AND x.stored_at IS NULL" % (figures, REJECTED.name, join)
+        rejected = self._query(waits, (accepted, *values))[0]
         figures = "COUNT(*), COALESCE(SUM(x.bytes), 0), COALESCE(MAX(x.noticed_at), 0)"
         gaps = self._query("SELECT %s FROM %s x %s" % (figures, GAP.name, join), values)[0]
-        return Totals(int(lines), int(rejected), int(gaps[0]), int(gaps[1]), float(gaps[2]))
+        of_rejected = int(rejected[0]), int(rejected[1]), float(rejected[2])
+        return Totals(int(lines), *of_rejected, int(gaps[0]), int(gaps[1]), float(gaps[2]))
 
 
 def rows_ahead(table: str, name: str) -> SinkError:

@@ -610,6 +610,9 @@ def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
     (folder / "a.json").unlink()
     for wrong in (["ingest"], ["ingest", "app", "--all"], ["ingest", "app", "--print-schema", "--json"], ["follow"], ["follow", "none"]):
         run(None, *wrong, code=2)
+    run(None, "streams", "--accept", code=2)
+    assert "app  fine\n  sqlite: 4 lines, 1 file, 1 rejected and accepted\n" in run(None, "streams", "app", "--accept").stdout
+    assert json_of(None, "streams")[0]["accepted"] == 1
 
 
 @pytest.mark.parametrize(

@@ -564,6 +564,45 @@ def test_a_lost_file_is_a_gap_with_its_bytes(tmp_path, logs) -> None:
     assert (row["state"], row["exit_code"]) == ("fine; the source lost lines, last noticed at %s" % row["gap_at"], 0)
 
 
+def test_gaps_and_rejected_lines_that_are_accepted_are_no_problem_any_more(tmp_path, logs) -> None:
+    wanted = document(tmp_path, log=str(tmp_path / "events.jsonl"))
+
+    def lose(number: int) -> None:
+        write(logs / "sftpgo.log", number)
+        with contextlib.closing(Pump(wanted, wanted["sinks"][0])) as pump:
+            pump.look()
+        (logs / "sftpgo.log").unlink()
+        follower.catch_up(wanted, sleep=lambda _seconds: None)
+
+    def found() -> t.Tuple[int, int, int, int, str]:
+        row = status.of(wanted)[0]
+        return row["rejected"], row["accepted"], row["gaps"], row["exit_code"], row["state"].partition(",")[0]
+
+    lose(1)
+    (logs / "sftpgo.log").write_bytes(b"no json\n" + upload(2, username="x" * 300) + b"\n")
+    follower.catch_up(wanted)
+    assert found() == (2, 0, 1, 3, "the source lost lines")
+    status.accept(wanted)
+    assert found() == (0, 2, 1, 0, "fine; the source lost lines")
+    with open(logs / "sftpgo.log", "ab") as file:
+        file.write(b"nor this\n")
+    follower.catch_up(wanted)
+    assert found() == (1, 2, 1, 3, "lines were rejected")
+    # Also what is accepted is tried again.
+    assert retry.retry(document(tmp_path, parse={"long_values": "truncate"}))[0]["tried"] == 3
+    assert found() == (1, 1, 1, 3, "lines were rejected")
+    status.accept(wanted)
+    assert found()[:4] == (0, 2, 1, 0)
+    (logs / "sftpgo.log").unlink()
+    lose(3)
+    assert found() == (0, 2, 3, 3, "the source lost lines")
+    events = [json.loads(each) for each in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [(each["rejected"], each["gaps"]) for each in events if each["event"] == "losses_accepted"] == [(2, 1), (2, 1)]
+    # A damaged file accepts nothing.
+    (tmp_path / "state" / "sftpgo.stream.accepted.json").write_text("{")
+    assert found()[:2] == (2, 0)
+
+
 def test_a_file_that_came_and_went_while_the_sink_was_down_is_a_gap(tmp_path, logs) -> None:
     wanted, down = document(tmp_path), []
 

@@ -78,7 +78,9 @@ def test_a_new_generation_and_its_next_batch(wanted, sink) -> None:
     assert sink.rejected((moved.id, 100), 10, 1000) == []
     assert select(wanted, "SELECT line_offset, bytes, kind, detail FROM ingest_gap") == [gap]
     totals = sink.totals()
-    assert totals == base.Totals(2, 1, 1, 0, totals.gap_at) and totals.gap_at > 0
+    assert totals == base.Totals(2, 1, 0, totals.rejected_at, 1, 0, totals.gap_at)
+    assert totals.gap_at == totals.rejected_at > 0
+    assert [sink.totals(totals.rejected_at + later).accepted for later in (-0.001, 0, 0.001)] == [0, 1, 1]
     assert select(wanted, "SELECT generation, line_offset, size_bytes FROM sftpgo_transfer") == [(first.id, 0, 0), (first.id, 50, 50)]
 
 
