@@ -54,7 +54,7 @@ _value:
       type: list
       elements: path
     temporary:
-      description: Whether the stream uses a path in a folder for temporary files, such as C(/tmp).
+      description: Whether the stream uses a path in a folder for temporary files.
       type: bool
     home:
       description: Whether the follower writes below C(/home), C(/root) or C(/run/user).

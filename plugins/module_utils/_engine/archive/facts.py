@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a manifest states, and what is reported of an archive in a folder. Sizes are in bytes, digests in lowercase hex.
+"""The content of a manifest, and the report of an archive in a folder. Sizes are in bytes, digests in lowercase hex.
 
 Import this module for type checking only: building the types takes longer than an idle run takes to read its catalog.
 """

@@ -206,7 +206,7 @@ class KeyringError(LogArchiveError):
 
 
 class KeyMissingError(KeyringError):
-    """The keyring can be used, and does not hold the key that one archive needs."""
+    """The keyring can be used, but does not have the key that one archive needs."""
 
     kind = "key_missing"
 
@@ -272,7 +272,7 @@ class StoreNotFoundError(StoreError):
 
 
 class ArchiveNotFoundError(StoreNotFoundError):
-    """The stores answer, and no archive there has the name or is in the range of time."""
+    """The stores answer, but have no archive with this name or in this range of time."""
 
     kind = "archive_not_found"
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Folders that stay open between uses, because the way to them takes longer than most of what is done there."""
+"""Folders that stay open between uses, because opening them takes longer than most of the work in them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What every room that uses the network shares: retries, the cause of a failed connection, and TLS settings."""
+"""Shared code for rooms that use the network: retries, the cause of a failed connection, and TLS settings."""
 
 from __future__ import annotations
 

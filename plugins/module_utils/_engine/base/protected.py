@@ -29,7 +29,7 @@ _HEX = frozenset("0123456789abcdef")
 
 
 def warnings() -> t.List[str]:
-    """What in the settings of the kernel makes it easier to redirect paths."""
+    """Kernel settings that make it easier to redirect paths."""
     try:
         with open(SYMLINKS, "rb") as file:
             value = file.read(16).strip()

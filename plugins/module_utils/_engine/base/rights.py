@@ -12,7 +12,7 @@ import typing as t
 
 
 def who_needs_the_right(error: OSError, right: str) -> t.Optional[str]:
-    """The hint of an error for want of a right: the user that needs it. The command of a host changes to the user of its jobs, so whoever
+    """The hint of an error about a missing right: the user that needs it. The command of a host changes to the user of its jobs, so whoever
     called it may well have the right. None if the error has another cause. right: what the user must be able to do."""
     if error.errno not in (errno.EACCES, errno.EPERM):
         return None

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many rows of JSON in little memory: what is stated of each of 100,000 files takes 80 bytes instead of 1,300."""
+"""Many rows of JSON in little memory: the facts about each of 100,000 files take 80 bytes instead of 1,300."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def temporary_folder() -> str:
 
 
 def sha256_of(stream: t.BinaryIO) -> str:
-    """The SHA-256, in hex, of what is left to read of a stream."""
+    """The SHA-256, in hex, of the rest of a stream."""
     digest = hashlib.sha256()
     for chunk in iter(lambda: stream.read(CHUNK), b""):
         digest.update(chunk)

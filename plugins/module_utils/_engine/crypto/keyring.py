@@ -17,7 +17,7 @@ A user other than root can use only keyrings that belong to root or to that user
 are given to that user.
 
 Key id = the first 8 bytes, in hex, of HMAC-SHA256(the 32 bytes of the key, ``log-archive key id v1``). It identifies a key and reveals
-nothing of it. Every function takes the folder first and raises KeyringError. Functions that change something take ``check``: return
+nothing about it. Every function takes the folder first and raises KeyringError. Functions that change something take ``check``: return
 what would change, and change nothing.
 """
 

@@ -155,7 +155,7 @@ def _is_own(key: str, keys: t.Container[str]) -> bool:
 
 
 def _judged(item: StoredObject, template: Template, job: Job) -> Candidate:
-    """What is to be done with an object of which there is no manifest."""
+    """The candidate for an object without a manifest."""
     fits, period, why = template.read(item.key, job.timezone)
     if period is None:
         return Candidate(item.key, item.size, REFUSED if fits else UNMATCHED, why=why)
@@ -170,7 +170,7 @@ def _judged(item: StoredObject, template: Template, job: Job) -> Candidate:
 
 
 def _adopted(item: StoredObject, keys: t.Sequence[str], original: str, template: Template, job: Job) -> Candidate:
-    """What is to be done with an object of which there are manifests, of archives with these keys."""
+    """The candidate for an object that has manifests, of archives with these keys."""
     period = template.read(original, job.timezone).period
     mine = [key for key in keys if key.split("/")[0] == job.host and key.split("/")[1] in job.names]
     others = sorted(set(keys) - set(mine))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is reported of a store's archives: listed, sent, checked, judged by retention. Sizes are in bytes, digests in lowercase hex.
+"""Reports about a store's archives: listed, sent, checked, judged by retention. Sizes are in bytes, digests in lowercase hex.
 
 Import this module for type checking only: building the types takes longer than an idle run takes to read its catalog.
 """

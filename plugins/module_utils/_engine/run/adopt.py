@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Take archives that an earlier script made into manifest, catalog and ledger, where they are. Nothing of them is changed or moved.
+"""Give archives of an earlier script a manifest and entries in the catalog and the ledger. They are not changed or moved.
 
 One archive at a time: it is fetched as its store holds it, read from its beginning to its end, and only then its manifest is put. The
 catalog gets it after that, and the ledger last. If this is killed at any step, the next call reads the archive again, finds the manifest
@@ -136,7 +136,7 @@ class _Adoption:
         self._report(found.candidates)
 
     def _tried(self, store: Store, candidate: names.Candidate) -> AdoptedRow:
-        """What became of one object. Raises StoreError if the store fails as a whole."""
+        """The result for one object. Raises StoreError if the store fails as a whole."""
         row = _row(candidate)
         if candidate.key is None:
             return row

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wrong with a host and its jobs, and the command that fixes it. It changes nothing."""
+"""Find problems of a host and its jobs, and the command that fixes each. Nothing is changed."""
 
 from __future__ import annotations
 

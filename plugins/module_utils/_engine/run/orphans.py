@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Send or remove what is left of a job that no document names any more. To keep its archives, use ``was`` (``state.renames``)."""
+"""Send or remove what a job left behind that no document names any more. To keep its archives, use ``was`` (``state.renames``)."""
 
 from __future__ import annotations
 

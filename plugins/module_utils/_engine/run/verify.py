@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Verify what the stores of a job hold, record the result, and notify of failures."""
+"""Verify the archives in the stores of a job, record the result, and notify of failures."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Digests(t.NamedTuple):
 
 
 def digests_of(stream: t.BinaryIO) -> Digests:
-    """Size, MD5 and SHA-256 of what is left to read of a stream."""
+    """Size, MD5 and SHA-256 of the rest of a stream."""
     import hashlib
 
     size = 0

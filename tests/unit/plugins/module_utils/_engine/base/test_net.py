@@ -228,7 +228,7 @@ def issued(tmp_path_factory: pytest.TempPathFactory) -> t.Tuple[str, str, str]:
     [
         ("missing", None, "cannot read the client certificate: %s" % os.strerror(errno.ENOENT), "certificate"),
         (0, "missing", "cannot read the key of the client certificate: %s" % os.strerror(errno.ENOENT), "key"),
-        (0, 2, "its key is another one", "key"),
+        (0, 2, "the key does not belong to it", "key"),
         (0, None, "it or its key is not in PEM format", "certificate"),
         (1, 1, "it or its key is not in PEM format", "certificate"),
     ],
