@@ -31,6 +31,13 @@ def tasks(folder: pathlib.Path) -> t.Iterator[t.Dict[str, t.Any]]:
     for message in messages:
         yield {"ansible.builtin.debug": {"msg": message}, "ignore_errors": True}
     yield {"ansible.builtin.debug": {"msg": "{{ account }}"}, "when": "account is no_such"}
+    # Modules, one with an environment of its own, and one that ends with an exception.
+    shown = {"ansible.builtin.command": "sh -c 'umask; pwd; echo $HOME $LABEL; readlink /proc/self/fd/0; cat'", "register": "shown"}
+    for task in (shown, {**shown, "environment": {"LABEL": "own"}}):
+        yield task
+        yield {"ansible.builtin.debug": {"var": "shown.stdout_lines"}}
+    yield {"ansible.builtin.ping": {"data": "crash"}, "ignore_errors": True}
+    yield {"infra_ops.log_archive.archive_info": {"no": "such option"}, "ignore_errors": True}
 
 
 def test_shared_parts_and_a_warm_process_change_nothing(collections_path: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -42,7 +49,9 @@ def test_shared_parts_and_a_warm_process_change_nothing(collections_path: pathli
     (tmp_path / "play.yml").write_text(json.dumps([play], indent=2), encoding="utf-8")
     argv = [str(PROGRAM), "play.yml"]
     alone = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    alone.update(ANSIBLE_COLLECTIONS_PATH=str(collections_path), ANSIBLE_HOME=str(tmp_path / "home"), ANSIBLE_NOCOLOR="1")
+    alone.update(
+        ANSIBLE_COLLECTIONS_PATH=str(collections_path), ANSIBLE_HOME=str(tmp_path / "home"), ANSIBLE_NOCOLOR="1", ANSIBLE_PIPELINING="1"
+    )
     expected = subprocess.run(argv, env=alone, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert "No filter named 'no_such'" in expected.stderr + expected.stdout and "la-web1" in expected.stdout
     warm = WarmAnsible([], dict(alone, **quick_ansible.environment()), tmp_path / "warm.log")
@@ -57,6 +66,24 @@ def test_shared_parts_and_a_warm_process_change_nothing(collections_path: pathli
     assert (tmp_path / "warm.log").read_text(encoding="utf-8") == ""
 
 
+def test_a_module_on_this_machine_is_forked_too(collections_path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    if not PROGRAM.exists():
+        pytest.skip("no ansible-playbook beside %s" % sys.executable)
+    module = tmp_path / "module"
+    look = {"name": "Look", "ansible.builtin.command": {"cmd": "sh -c 'cat /proc/$PPID/cmdline >%s'" % module}}
+    play = {"name": "Play", "hosts": "localhost", "gather_facts": False, "tasks": [look]}
+    (tmp_path / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment.update(ANSIBLE_COLLECTIONS_PATH=str(collections_path), ANSIBLE_HOME=str(tmp_path / "home"), ANSIBLE_PIPELINING="1")
+    warm = WarmAnsible([], environment, tmp_path / "warm.log")
+    try:
+        done = warm.run([str(PROGRAM), "play.yml"], str(tmp_path))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "warm.py" in module.read_text(encoding="utf-8")
+    finally:
+        warm.close()
+
+
 def test_the_playbook_of_a_process_that_is_killed_is_killed_too(collections_path: pathlib.Path, tmp_path: pathlib.Path) -> None:
     if not PROGRAM.exists():
         pytest.skip("no ansible-playbook beside %s" % sys.executable)
@@ -67,8 +94,11 @@ def test_the_playbook_of_a_process_that_is_killed_is_killed_too(collections_path
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     environment.update(ANSIBLE_COLLECTIONS_PATH=str(collections_path), ANSIBLE_HOME=str(tmp_path / "home"))
     warm = WarmAnsible([], environment, tmp_path / "warm.log")
+    children = pathlib.Path("/proc/%d/task/%d/children" % (warm.pid, warm.pid))
     try:
         argv = [str(PROGRAM), "play.yml"]
+        assert warm.run([str(PROGRAM), "--version"], str(tmp_path)).returncode == 0
+        always = children.read_text(encoding="ascii")
         asking = multiprocessing.get_context("fork").Process(target=warm.run, args=(argv, str(tmp_path)))
         asking.start()
         task = wait_until(lambda: started.exists() and started.read_text(encoding="ascii").strip(), "the playbook runs its task")
@@ -76,7 +106,6 @@ def test_the_playbook_of_a_process_that_is_killed_is_killed_too(collections_path
         asking.join()
         os.kill(int(task), signal.SIGKILL)
         assert warm.run([str(PROGRAM), "--syntax-check", "play.yml"], str(tmp_path)).returncode == 0
-        children = pathlib.Path("/proc/%d/task/%d/children" % (warm.pid, warm.pid))
-        wait_until(lambda: not children.read_text(encoding="ascii").split(), "the playbook has ended")
+        wait_until(lambda: children.read_text(encoding="ascii") == always, "the playbook has ended")
     finally:
         warm.close()

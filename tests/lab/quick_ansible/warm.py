@@ -5,6 +5,9 @@
 
 A process imports Ansible once, with one environment, and forks a copy of itself for each run. The copy is what a new process is after its
 imports: no playbook, inventory or host of another run is in it.
+
+A second process does the same for modules that run on this machine. It has imported what modules use of Python and of libraries, and
+nothing of Ansible: that comes out of the packed module, as always.
 """
 
 from __future__ import annotations
@@ -12,16 +15,19 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import importlib
 import json
 import os
 import pathlib
 import select
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import types
 import typing as t
 
 # The plugins of every run, by their kinds, and a filter: with it, all filters of the collection are imported.
@@ -34,6 +40,23 @@ PLUGINS = {
     "filter": ("infra_ops.log_archive.sftp_account",),
     "test": ("ansible.builtin.match",),
 }
+# What modules import, and the clients of stores: two thirds of the time of most modules.
+LIBRARIES = (
+    *(
+        "ast",
+        "configparser",
+        "ctypes.util",
+        "dataclasses",
+        "email.mime.multipart",
+        "grp",
+        "http.cookiejar",
+        "inspect",
+        "ipaddress",
+        "locale",
+    ),
+    *("multiprocessing", "netrc", "platform", "pwd", "runpy", "sqlite3", "ssl", "syslog", "tarfile", "urllib.request", "uuid", "zipfile"),
+    *("boto3", "botocore.client", "cryptography.fernet", "cryptography.x509", "paramiko", "yaml"),
+)
 
 
 class WarmAnsible:
@@ -64,42 +87,50 @@ class WarmAnsible:
 
     def run(self, argv: t.Sequence[str], cwd: str, timeout: t.Optional[float] = None) -> subprocess.CompletedProcess[str]:
         """Run ansible-playbook, without input, and return it with its output as text."""
-        reader, writer = os.pipe()
-        with (
-            open(reader, "rb", buffering=0) as status,
-            open(os.devnull, "rb") as nothing,
-            tempfile.TemporaryFile("w+") as out,
-            tempfile.TemporaryFile("w+") as err,
-        ):
-            request = json.dumps({"argv": list(argv), "cwd": cwd}).encode()
-            with open(writer, "wb", buffering=0):
-                socket.send_fds(self._channel, [request], [nothing.fileno(), out.fileno(), err.fileno(), writer])
-            pid = self._number(status, None)
-            code = self._number(status, timeout)
-            overdue = code is None
-            if overdue:
-                os.kill(t.cast(int, pid), signal.SIGKILL)
-                code = self._number(status, None)
+        request = {"argv": list(argv), "cwd": cwd}
+        with open(os.devnull, "rb") as nothing, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            try:
+                code = ask(self._channel, request, (nothing, out, err), timeout)
+            except RuntimeError as error:
+                raise RuntimeError("%s: %s" % (error, self._errors.read_text(encoding="utf-8"))) from error
             out.seek(0)
             err.seek(0)
-            done = subprocess.CompletedProcess(list(argv), t.cast(int, code), out.read(), err.read())
-        if overdue:
+            done = subprocess.CompletedProcess(list(argv), code or 0, out.read(), err.read())
+        if code is None:
             raise subprocess.TimeoutExpired(done.args, t.cast(float, timeout), done.stdout, done.stderr)
         return done
-
-    def _number(self, status: t.IO[bytes], timeout: t.Optional[float]) -> t.Optional[int]:
-        """The next number of the process: the pid of a run, then its return code. None if it does not come in time."""
-        if not select.select([status], [], [], timeout)[0]:
-            return None
-        read = status.read(8)
-        if len(read) != 8:
-            raise RuntimeError("the process that runs ansible-playbook has ended: %s" % self._errors.read_text(encoding="utf-8"))
-        return int.from_bytes(read, "big", signed=True)
 
     def close(self) -> None:
         """End the process."""
         self._channel.close()
         self._process.wait()
+
+
+def ask(
+    channel: socket.socket, request: t.Mapping[str, t.Any], streams: t.Sequence[t.IO[t.Any]], timeout: t.Optional[float]
+) -> t.Optional[int]:
+    """Let a process that serves the other end of the channel fork for this request. Returns the status of the copy; None if it took too
+    long, and was killed. streams: its input, its output and its errors."""
+    reader, writer = os.pipe()
+    with open(reader, "rb", buffering=0) as status:
+        with open(writer, "wb", buffering=0):
+            socket.send_fds(channel, [json.dumps(request).encode()], [*(each.fileno() for each in streams), writer])
+        pid = _number(status, None)
+        code = _number(status, timeout)
+        if code is None:
+            os.kill(t.cast(int, pid), signal.SIGKILL)
+            _number(status, None)
+    return code
+
+
+def _number(status: t.IO[bytes], timeout: t.Optional[float]) -> t.Optional[int]:
+    """The next number of the process that serves: the pid of a copy, then its status. None if it does not come in time."""
+    if not select.select([status], [], [], timeout)[0]:
+        return None
+    read = status.read(8)
+    if len(read) != 8:
+        raise RuntimeError("the process that forks for each run has ended")
+    return int.from_bytes(read, "big", signed=True)
 
 
 # -- in the process itself ---------------------------------------------------------------------------------------------
@@ -161,11 +192,26 @@ def _received(channel: socket.socket) -> t.Tuple[bytes, t.List[int], int, t.Any]
     return request, descriptors or [-1], flags, address
 
 
+def begin(request: t.Mapping[str, t.Any], streams: t.Sequence[int]) -> None:
+    """In a copy: take the folder, the input and the output of the request."""
+    os.chdir(request["cwd"])
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+
+
 def main() -> None:
     """Import Ansible with all that every run uses, and serve."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     # As with the program ansible-playbook, nothing is imported from here.
     del sys.path[0]
+    to_modules, modules = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        channel.close()
+        to_modules.close()
+        run_modules(modules)
+        return
+    modules.close()
     from ansible import cli, constants
     from ansible.cli import playbook
     from ansible.plugins import loader
@@ -176,16 +222,14 @@ def main() -> None:
     for kind, names in PLUGINS.items():
         for name in names:
             getattr(loader, kind + "_loader").get(name, class_only=True)
+    ask_for_modules(loader.connection_loader.get("ansible.builtin.local", class_only=True), to_modules)
     gc.collect()
     gc.freeze()
     found = serve(channel)
     if found is None:
         return
     request, streams = found
-    os.chdir(request["cwd"])
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-        os.close(stream)
+    begin(request, streams)
     # The folder of temporary files is a run's own.
     parent = os.path.dirname(constants.DEFAULT_LOCAL_TMP)
     os.makedirs(parent, mode=0o700, exist_ok=True)
@@ -193,6 +237,59 @@ def main() -> None:
     atexit.register(shutil.rmtree, constants.DEFAULT_LOCAL_TMP)
     sys.argv = request["argv"]
     playbook.main()
+
+
+def ask_for_modules(local: t.Any, channel: socket.socket) -> None:
+    """Let the connection to this machine run modules by ``run_modules``: those for this interpreter, with no login or environment of
+    their own. Every other command it runs as always."""
+    from ansible.utils.display import Display
+
+    run = local.exec_command
+    # As it is written by one version of Ansible and by later ones.
+    plain = ("/bin/sh -c '%s && sleep 0'" % sys.executable, "/bin/sh -c %s" % shlex.quote(sys.executable))
+
+    def exec_command(self: t.Any, cmd: str, in_data: t.Optional[bytes] = None, sudoable: bool = True) -> t.Tuple[int, bytes, bytes]:
+        if cmd not in plain or not in_data:
+            return run(self, cmd, in_data=in_data, sudoable=sudoable)
+        Display().vvv("EXEC %s" % cmd, host=self._play_context.remote_addr)
+        umask = os.umask(0o077)
+        os.umask(umask)
+        request = {"cwd": os.fsdecode(self.cwd), "environment": dict(os.environ), "umask": umask}
+        with tempfile.TemporaryFile() as code, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            code.write(in_data)
+            code.seek(0)
+            status = t.cast(int, ask(channel, request, (code, out, err), None))
+            out.seek(0)
+            err.seek(0)
+            return status, out.read(), err.read()
+
+    local.exec_command = exec_command
+
+
+def run_modules(channel: socket.socket) -> None:
+    """Serve modules. Most processes that run Ansible on hosts need none on this machine, so the libraries are imported at the first."""
+    select.select([channel], [], [])
+    for name in LIBRARIES:
+        # Not every environment has every library.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    found = serve(channel)
+    if found is None:
+        return
+    request, streams = found
+    begin(request, streams)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.umask(request["umask"])
+    # As an interpreter that reads its program from its input.
+    sys.argv = [""]
+    sys.path.insert(0, "")
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    with open(0, "rb", closefd=False) as program:
+        code = compile(program.read(), "<stdin>", "exec", dont_inherit=True)
+    exec(code, vars(sys.modules["__main__"]))
 
 
 if __name__ == "__main__":
