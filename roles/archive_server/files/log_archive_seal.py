@@ -68,7 +68,8 @@ _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CL
 _CHUNK = 1 << 20
 _SMALL = 1 << 16  # a file system may store this much without allocating blocks
 
-Refusals = t.Dict[str, t.List[t.Any]]
+Identity = t.List[t.List[int]]
+"""What distinguishes the files of an archive from others of the same names."""
 
 
 class Refused(Exception):
@@ -163,6 +164,60 @@ def _entries(folder: int) -> t.List[t.Tuple[str, os.stat_result]]:
     return found
 
 
+class Refusals:
+    """What was refused of an account, so that each is reported once: files by their path, with their identity."""
+
+    def __init__(self, account: str, log: Log, work: int) -> None:
+        self._account = account
+        self._log = log
+        self._work = work
+        self._before = self._load()
+        self._now: t.Dict[str, Identity] = {}
+
+    def has(self, subject: str, identity: Identity) -> bool:
+        """Whether the same files were refused before. They are not looked at again."""
+        if self._before.get(subject) != identity:
+            return False
+        self._now[subject] = identity
+        return True
+
+    def add(self, subject: str, identity: Identity, why: str) -> None:
+        """Report what is refused, unless it was before."""
+        if self._before.get(subject) != identity:
+            self._log.write("refused", account=self._account, path=subject, text=why)
+        if len(self._now) < MOST_REFUSALS:
+            self._now[subject] = identity
+
+    def keep_others(self) -> None:
+        """Keep those of before that this run did not come to."""
+        others = [subject for subject in self._before if subject not in self._now]
+        self._now.update({subject: self._before[subject] for subject in others[: MOST_REFUSALS - len(self._now)]})
+
+    def save(self) -> None:
+        """Write them for the next run, if they changed."""
+        if self._now == self._before:
+            return
+        fd = os.open("part-refused", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self._work)
+        with open(fd, "w", encoding="ascii") as file:
+            json.dump(self._now, file)
+        os.rename("part-refused", REFUSALS, src_dir_fd=self._work, dst_dir_fd=self._work)
+
+    def _load(self) -> t.Dict[str, Identity]:
+        try:
+            fd = os.open(REFUSALS, _OPEN_FILE, dir_fd=self._work)
+        except FileNotFoundError:
+            return {}
+        with open(fd, encoding="ascii") as file:
+            try:
+                return t.cast("t.Dict[str, Identity]", json.load(file))
+            except ValueError:
+                return {}  # truncated by a power failure: report them again
+
+
+def _identity(*files: os.stat_result) -> Identity:
+    return [[status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns] for status in files]
+
+
 # -- sealing ----------------------------------------------------------------------------------------------------------
 
 
@@ -172,8 +227,6 @@ class Sealer:
     def __init__(self, account: Account, log: Log) -> None:
         self.account = account
         self.log = log
-        self.known: Refusals = {}
-        self.refused: Refusals = {}
 
     def run(self) -> None:
         with contextlib.suppress(FileExistsError):
@@ -183,17 +236,14 @@ class Sealer:
             for name in os.listdir(self.work):
                 if name.startswith("part-"):  # left by a run that was killed
                     os.unlink(name, dir_fd=self.work)
-            self.known = self._load()
+            self.refusals = Refusals(self.account.name, self.log, self.work)
             self._deadline = time.monotonic() + SECONDS
             try:
                 self._walk(self.account.folder, "", 0)
             except Postponed:
                 self.log.write("postponed", self.account.name, text="this took longer than %g s; the next run goes on" % SECONDS)
-                # What this run did not come to is still known.
-                for subject in [subject for subject in self.known if subject not in self.refused][: MOST_REFUSALS - len(self.refused)]:
-                    self.refused[subject] = self.known[subject]
-            if self.refused != self.known:
-                self._save()
+                self.refusals.keep_others()
+            self.refusals.save()
 
     def _walk(self, folder: int, path: str, depth: int) -> None:
         """Take over a folder, then its entries. From the top down: the host cannot move or rename the entries of a folder that we own."""
@@ -241,7 +291,7 @@ class Sealer:
         try:
             self._walk(inner, path, depth + 1)
         except Refused as refused:
-            self._refuse(path, [], str(refused))
+            self.refusals.add(path, [], str(refused))
         finally:
             os.close(inner)
 
@@ -278,14 +328,13 @@ class Sealer:
 
     def _seal(self, folder: int, name: str, path: str, seen: t.Sequence[os.stat_result]) -> None:
         subject = path + name
-        identity = [[status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns] for status in seen]
-        if self.known.get(subject) == identity:
-            self.refused[subject] = identity
+        identity = _identity(*seen)
+        if self.refusals.has(subject, identity):
             return
         try:
             self._seal_pair(folder, name)
         except Refused as refused:
-            self._refuse(subject, identity, str(refused))
+            self.refusals.add(subject, identity, str(refused))
         except FileNotFoundError:
             return  # the host removed one of them
         except OSError as error:
@@ -326,14 +375,13 @@ class Sealer:
                 continue
             subject = path + name
             status = files[name]
-            identity = [[status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]]
-            if self.known.get(subject) == identity:
-                self.refused[subject] = identity
+            identity = _identity(status)
+            if self.refusals.has(subject, identity):
                 continue
             try:
                 self._seal_head(folder, name)
             except Refused as refused:
-                self._refuse(subject, identity, str(refused))
+                self.refusals.add(subject, identity, str(refused))
             except FileNotFoundError:
                 continue  # the host removed it
             except OSError as error:
@@ -394,31 +442,6 @@ class Sealer:
             os.utime(part, ns=(status.st_mtime_ns, status.st_mtime_ns))
             os.fsync(part)
             os.rename(part_name, name, src_dir_fd=self.work, dst_dir_fd=folder)
-
-    # -- refused archives are reported once ----------------------------------------------------------------------------
-
-    def _refuse(self, subject: str, identity: t.List[t.Any], why: str) -> None:
-        if self.known.get(subject) != identity:
-            self.log.write("refused", account=self.account.name, path=subject, text=why)
-        if len(self.refused) < MOST_REFUSALS:
-            self.refused[subject] = identity
-
-    def _load(self) -> Refusals:
-        try:
-            fd = os.open(REFUSALS, _OPEN_FILE, dir_fd=self.work)
-        except FileNotFoundError:
-            return {}
-        with open(fd, encoding="ascii") as file:
-            try:
-                return t.cast(Refusals, json.load(file))
-            except ValueError:
-                return {}  # truncated by a power failure: report them again
-
-    def _save(self) -> None:
-        fd = os.open("part-refused", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self.work)
-        with open(fd, "w", encoding="ascii") as file:
-            json.dump(self.refused, file)
-        os.rename("part-refused", REFUSALS, src_dir_fd=self.work, dst_dir_fd=self.work)
 
 
 def _check_head(name: str, data: bytes) -> None:
