@@ -8,9 +8,8 @@ from __future__ import annotations
 import typing as t
 
 from ..base.errors import NoJobsError
-from . import output
+from . import output, stream_documents
 from .options import add_jobs, each_document
-from .status import streams
 
 if t.TYPE_CHECKING:
     import argparse
@@ -39,7 +38,7 @@ def examine(options: argparse.Namespace) -> int:
         checks.append(doctor.unusable(job, error))
 
     # As in 'status', the names are those of jobs.
-    rows = [] if options.jobs else streams()
+    rows = [] if options.jobs else stream_documents.status_of_all()
     try:
         each_document(options, add, failed)
     except NoJobsError:

@@ -13,7 +13,7 @@ from ..base import beneath
 from ..base.errors import LogArchiveError
 from . import output
 from .options import add_identities, add_jobs, add_store, each_document, progress_of
-from .restore import holdings_of
+from .recorded import holdings_of
 
 if t.TYPE_CHECKING:
     import argparse

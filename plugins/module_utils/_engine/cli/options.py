@@ -22,7 +22,6 @@ if t.TYPE_CHECKING:
     from ..base.progress import Progress
     from ..config.document import JobDocument, JobStore
     from ..crypto.envelope import Offline
-    from ..ingest.facts import StreamRow
     from ..stores.base import Store
 
 FOLDERS = {"job": ("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG), "stream": ("LOG_ARCHIVE_STREAMS", DEFAULT_STREAMS)}
@@ -188,18 +187,6 @@ def each_document(
             codes.append(error.exit_code)
             failed(files.job_of(path), error)
     return output.worst(codes)
-
-
-def stream_rows(path: str) -> t.List[StreamRow]:
-    """The status of the stream with this document, in each sink."""
-    from ..config import files
-    from ..ingest import status
-
-    try:
-        return status.of(files.load_stream(path))
-    except LogArchiveError as error:
-        # A wrong document must not hide the other streams.
-        return [status.unusable(files.job_of(path), error)]
 
 
 def stores(document: JobDocument, name: t.Optional[str]) -> t.List[JobStore]:

@@ -80,7 +80,7 @@ def unwrap(options: argparse.Namespace) -> int:
     from ..crypto.envelope import FernetEnvelope, has_recipients
     from ..holdings.stock import Stock, require_names
     from ..holdings.trust import Choice
-    from .restore import holdings_of
+    from .recorded import holdings_of
 
     choice = Choice(options.names)
     found: t.Dict[str, str] = {}

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the catalog of a job records of its stores, for the commands that compare the two."""
+"""The archives of a job with what its catalog records of them, for the commands that compare the two or read them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ import contextlib
 import typing as t
 from datetime import datetime, timezone
 
+from .options import chosen_stores, host_of, is_foreign, job_of, offline_of
+
 if t.TYPE_CHECKING:
+    import argparse
+
     from ..config.document import JobDocument, JobStore, RetentionOptions
+    from ..holdings.stock import Holdings
     from ..holdings.trust import Choice, Part, Record
     from ..state.catalog import Catalog
     from ..state.held import Held
@@ -38,6 +43,28 @@ def records(document: JobDocument, stores: t.Iterable[JobStore], host: t.Optiona
         return
     with contextlib.closing(catalogs.reading(document)) as catalog:
         yield {store["name"]: of_store(store, _record(document, store, catalog, host)) for store in stores}
+
+
+def holdings_of(document: JobDocument, options: argparse.Namespace, stack: contextlib.ExitStack) -> Holdings:
+    """The archives of a job that the options select, with their stores and keys. stack: keeps the catalog open."""
+    from ..crypto.envelope import encrypts
+    from ..holdings.stock import Holdings
+
+    encryption = document["encryption"]
+    chosen = chosen_stores(document, options)
+    job, was = job_of(document, options)
+    # The catalog knows only what this host has put into the stores of the job.
+    recorded = {} if is_foreign(options) else stack.enter_context(records(document, chosen, host_of(document, options)))
+    return Holdings(
+        chosen,
+        host_of(document, options),
+        job,
+        encryption["keyring"],
+        options.unencrypted or not encrypts(encryption),
+        recorded,
+        was,
+        offline_of(options),
+    )
 
 
 def _record(document: JobDocument, store: JobStore, catalog: Catalog, host: t.Optional[str]) -> Record:

@@ -18,20 +18,14 @@ from .options import (
     add_store,
     check_foreign,
     check_range,
-    chosen_stores,
     each_document,
-    host_of,
-    is_foreign,
-    job_of,
-    offline_of,
     progress_of,
 )
-from .recorded import records
+from .recorded import holdings_of
 
 if t.TYPE_CHECKING:
     import argparse
 
-    from ..config.document import JobDocument
     from ..holdings.restore import Restored
     from ..holdings.stock import Holdings
     from ..tell.report import RestoredRow
@@ -94,28 +88,6 @@ def restore(options: argparse.Namespace) -> int:
         return code
     output.print_error("log-archive: %s" % error)
     return output.worst((code, error.exit_code))
-
-
-def holdings_of(document: JobDocument, options: argparse.Namespace, stack: contextlib.ExitStack) -> Holdings:
-    """The archives of a job that the options select, with their stores and keys. stack: keeps the catalog open."""
-    from ..crypto.envelope import encrypts
-    from ..holdings.stock import Holdings
-
-    encryption = document["encryption"]
-    chosen = chosen_stores(document, options)
-    job, was = job_of(document, options)
-    # The catalog knows only what this host has put into the stores of the job.
-    recorded = {} if is_foreign(options) else stack.enter_context(records(document, chosen, host_of(document, options)))
-    return Holdings(
-        chosen,
-        host_of(document, options),
-        job,
-        encryption["keyring"],
-        options.unencrypted or not encrypts(encryption),
-        recorded,
-        was,
-        offline_of(options),
-    )
 
 
 def _rows(restored: Restored, dry_run: bool) -> t.Iterator[RestoredRow]:

@@ -10,7 +10,7 @@ import typing as t
 
 from ..base.errors import EXIT_DONE, ConfigError, UsageError
 from ..base.texts import line
-from . import output
+from . import output, stream_documents
 
 if t.TYPE_CHECKING:
     import argparse
@@ -44,10 +44,10 @@ def reveal(options: argparse.Namespace) -> int:
 
 
 def _keyring_of_stream(options: argparse.Namespace) -> str:
-    from .streams import documents
-
     options.streams = [options.stream] if options.stream else []
-    folders = sorted({document["client_ids"]["keyring"] for document in documents(options) if document["client_ids"] is not None})
+    folders = sorted(
+        {document["client_ids"]["keyring"] for document in stream_documents.named(options) if document["client_ids"] is not None}
+    )
     if not folders:
         raise ConfigError("no stream encrypts client ids", hint="Use --keyring")
     if len(folders) != 1:

@@ -13,7 +13,7 @@ from ..base.progress import no_progress
 from ..base.texts import line
 from . import output
 from .options import add_identities, add_range, add_store, check_range, each_document, progress_of
-from .restore import holdings_of
+from .recorded import holdings_of
 
 if t.TYPE_CHECKING:
     import argparse

@@ -10,10 +10,9 @@ import os
 import typing as t
 
 from ..base.errors import LogArchiveError, NoJobsError, UsageError
-from ..config.spec import DEFAULT_STREAMS
-from . import output
+from . import output, stream_documents
 from .leftovers import orphans, write_orphans
-from .options import add_jobs, age, each_document, opened, stream_rows
+from .options import add_jobs, age, each_document, opened
 from .recorded import records
 
 PAGE_DAYS = 90
@@ -103,7 +102,7 @@ def show(options: argparse.Namespace) -> int:
     if days is not None and not (options.html or options.json):
         raise UsageError("--coverage needs --json or --html", hint="Its figures are not for a terminal")
     rows: t.List[StatusRow] = []
-    found = [] if options.jobs or options.offline else streams()
+    found = [] if options.jobs or options.offline else stream_documents.status_of_all()
     left = [] if options.jobs else orphans(options.config)
 
     def add(document: JobDocument) -> None:
@@ -148,18 +147,6 @@ def _write_page(path: str, rows: t.Sequence[t.Union[StatusRow, StreamRow, Orphan
     # The page names hosts and paths, so a new file is private. An existing file keeps its mode.
     report_file.write(path, page, "page", os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o600)
     output.print_text("%s: written" % path)
-
-
-def streams() -> t.List[StreamRow]:
-    """The status of the streams of the host; nothing without stream documents."""
-    folder = os.environ.get("LOG_ARCHIVE_STREAMS") or DEFAULT_STREAMS
-    try:
-        names = [name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith(".")]
-    except OSError:
-        return []
-    if not names:
-        return []
-    return [row for name in sorted(names) for row in stream_rows(os.path.join(folder, name))]
 
 
 def _compare(document: JobDocument, audit: Audit) -> t.Tuple[t.List[Finding], t.Dict[str, str]]:

@@ -8,20 +8,12 @@ from __future__ import annotations
 import typing as t
 
 from ..base.errors import EXIT_DONE, LogArchiveError, UsageError
-from . import output
-from .options import stream_rows
+from . import output, stream_documents
 
 if t.TYPE_CHECKING:
     import argparse
 
     from ..config.stream_document import SinkOptions, StreamDocument
-
-
-def documents(options: argparse.Namespace) -> t.List[StreamDocument]:
-    """The documents of the streams that the options name. Raises ConfigError."""
-    from ..config import files
-
-    return [files.load_stream(path) for path in files.find(options.config, options.streams, "stream")]
 
 
 def add_streams(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +88,7 @@ def _print_schema(options: argparse.Namespace) -> int:
 
     if options.json:
         raise UsageError("--print-schema prints SQL and requests, not a result")
-    for document in documents(options):
+    for document in stream_documents.named(options):
         for sink in document["sinks"]:
             output.print_text("-- stream %s, sink %s (%s)" % (document["name"], sink["name"], sink["type"]))
             if sink["type"] in SEARCH:
@@ -131,7 +123,7 @@ def follow(options: argparse.Namespace) -> int:
     from ..tell import streams
     from . import companions
 
-    document = documents(options)[0]
+    document = stream_documents.named(options)[0]
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_signal: stop.set())
@@ -154,9 +146,9 @@ def show(options: argparse.Namespace) -> int:
     if options.accept:
         if not options.streams:
             raise UsageError("no stream given", hint="--accept needs the name of each stream")
-        for document in documents(options):
+        for document in stream_documents.named(options):
             status.accept(document)
-    rows = [row for path in files.find(options.config, options.streams, "stream") for row in stream_rows(path)]
+    rows = [row for path in files.find(options.config, options.streams, "stream") for row in stream_documents.status_of(path)]
     if options.json:
         output.print_json(rows)
     else:

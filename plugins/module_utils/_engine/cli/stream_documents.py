@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The documents of the streams that a call names or the host has, and the status of these streams."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ..base.errors import LogArchiveError
+from ..config.spec import DEFAULT_STREAMS
+
+if t.TYPE_CHECKING:
+    import argparse
+
+    from ..config.stream_document import StreamDocument
+    from ..ingest.facts import StreamRow
+
+
+def named(options: argparse.Namespace) -> t.List[StreamDocument]:
+    """The documents of the streams that the options name. Raises ConfigError."""
+    from ..config import files
+
+    return [files.load_stream(path) for path in files.find(options.config, options.streams, "stream")]
+
+
+def status_of(path: str) -> t.List[StreamRow]:
+    """The status of the stream with this document, in each sink."""
+    from ..config import files
+    from ..ingest import status
+
+    try:
+        return status.of(files.load_stream(path))
+    except LogArchiveError as error:
+        # A wrong document must not hide the other streams.
+        return [status.unusable(files.job_of(path), error)]
+
+
+def status_of_all() -> t.List[StreamRow]:
+    """The status of the streams of the host; nothing without stream documents."""
+    folder = os.environ.get("LOG_ARCHIVE_STREAMS") or DEFAULT_STREAMS
+    try:
+        names = [name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith(".")]
+    except OSError:
+        return []
+    if not names:
+        return []
+    return [row for name in sorted(names) for row in status_of(os.path.join(folder, name))]
