@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import importlib
 import os
 import pathlib
 import shlex
@@ -112,6 +113,8 @@ def demo(folder: pathlib.Path, verbosity: int, screen: Screen) -> None:
     if not COLLECTION.exists():
         COLLECTION.parent.mkdir(parents=True, exist_ok=True)
         COLLECTION.symlink_to(os.path.relpath(CHECKOUT, COLLECTION.parent))
+        # Python noted that the folder was not there.
+        importlib.invalidate_caches()
     title = "infra_ops.log_archive: three hosts, three stores, a nightly dump, this machine's own /var/log (read only), a live log"
     print(screen.bold(title) + "\n", flush=True)
     screen.begin("Logs", "writing hourly syslogs")
