@@ -39,7 +39,7 @@ Name = t.Tuple[str, str]
 class ArchivedTrail(Trail):
     """The trail in these holdings from one time to another. Each archive is restored to a private folder, read, and removed again.
 
-    damaged: by the key of an archive that no store can give, the reason. Raises what ``restore_from_stores`` raises.
+    Raises what ``restore_from_stores`` raises.
     """
 
     origin = "archives"
@@ -60,7 +60,6 @@ class ArchivedTrail(Trail):
         self._folder = tempfile.TemporaryDirectory(prefix="log-archive-", dir=folder)
         self.bucket = bucket
         self.location = "archives of %s" % bucket
-        self.damaged: t.Dict[str, str] = {}
         self._start = start
         self._stored: t.Dict[Name, StoredFile] = {}
         self._logs: t.Dict[Name, t.Union[str, UnreadableError]] = {}

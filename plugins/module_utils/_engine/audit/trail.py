@@ -39,7 +39,7 @@ class Listing(t.NamedTuple):
 class Trail(abc.ABC):
     """origin: "bucket" or "archives". location: for people. bucket: to which it is delivered. notes: what could not be looked at.
 
-    errors: of accounts that could not be listed.
+    errors: of accounts that could not be listed. damaged: by the key of an archive that no store can give, the reason.
     """
 
     origin: str
@@ -49,6 +49,7 @@ class Trail(abc.ABC):
     def __init__(self) -> None:
         self.notes: t.List[str] = []
         self.errors: t.List[RegionError] = []
+        self.damaged: t.Dict[str, str] = {}
 
     @abc.abstractmethod
     def places(self) -> t.List[Place]:

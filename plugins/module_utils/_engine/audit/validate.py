@@ -63,13 +63,7 @@ def validate(
     name: of the job. public_keys: None if CloudTrail is not to be asked: only keys that are remembered count.
     Raises UsageError, and LogArchiveError if nothing can be validated at all.
     """
-    begin = earliest(memory, wanted)
-    until = wanted.until or wanted.now
-    if begin > until and wanted.since is None:
-        text = "the last validation ended at %s, which is later than the time to end at (%s)" % (format_utc(begin), format_utc(until))
-        raise UsageError(text, hint="Check the clock of this host, or give a later time to end at (--until)")
-    if begin > until:
-        raise UsageError("the time to begin at (%s) is later than the time to end at" % format_utc(begin), hint="Swap them")
+    begin, until = _span(memory, wanted)
     findings: t.List[Finding] = []
     chains: t.List[Chain] = []
     remembered = _by_place(memory)
@@ -94,7 +88,7 @@ def validate(
     if not places and not errors:
         subject = trail.location if "://" in trail.location else ""
         findings.append(Finding("no_digests", "", "", "", subject, "%s has no file of a trail" % trail.location))
-    for key, reason in getattr(trail, "damaged", {}).items():
+    for key, reason in trail.damaged.items():
         findings.append(Finding("archive_damaged", "", "", "", key, reason))
     report: Report = {
         "name": name,
@@ -119,6 +113,17 @@ def validate(
         },
     }
     return report
+
+
+def _span(memory: Memory, wanted: Wanted) -> t.Tuple[datetime.datetime, datetime.datetime]:
+    """The times between which to validate. Raises UsageError if there are none."""
+    begin, until = earliest(memory, wanted), wanted.until or wanted.now
+    if begin > until and wanted.since is None:
+        text = "the last validation ended at %s, which is later than the time to end at (%s)" % (format_utc(begin), format_utc(until))
+        raise UsageError(text, hint="Check the clock of this host, or give a later time to end at (--until)")
+    if begin > until:
+        raise UsageError("the time to begin at (%s) is later than the time to end at" % format_utc(begin), hint="Swap them")
+    return begin, until
 
 
 def failure(report: Report) -> t.Optional[LogArchiveError]:

@@ -67,16 +67,7 @@ def read(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Criteria:
             problems.append("%s: %s" % (key, error))
             return None
 
-    for key in ("use_regex", "recurse", "require_closed", "must_exist"):
-        if not isinstance(given[key], bool):
-            problems.append("%s: must be true or false, not %r" % (key, given[key]))
-    for key in ("paths", "patterns", "exclude"):
-        value = given[key]
-        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item and "\0" not in item for item in value):
-            problems.append("%s: must be a list of non-empty texts, not %r" % (key, value))
-            given[key] = []
-        elif not value and key != "exclude":
-            problems.append("%s: must not be empty" % key)
+    _check_types(given, problems)
     use_regex = given["use_regex"] is True
     patterns = [parsed("patterns", compile_pattern, text, use_regex) for text in given["patterns"]]
     exclude = [parsed("exclude", compile_pattern, text, use_regex) for text in given["exclude"]]
@@ -94,17 +85,8 @@ def read(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Criteria:
     elif isinstance(given["offset"], bool) or not isinstance(given["offset"], int) or given["offset"] > 0:
         problems.append("offset: must be 0 or a negative whole number, not %r" % (given["offset"],))
     for pattern in patterns:
-        if pattern is None:
-            continue
-        if pattern.unit and period in UNITS and is_coarser(pattern.unit, period):
-            problems.append(
-                "patterns: %r contains only the %s, but period is %s. Add the missing time codes, or set period to %s"
-                % (pattern.pattern, pattern.unit, period, pattern.unit if pattern.unit in UNITS else "none")
-            )
-        if pattern.relative and not use_regex and given["recurse"] is False:
-            problems.append(
-                "patterns: %r contains a folder, but recurse is false. Set it to true, or add the folder to paths" % pattern.pattern
-            )
+        if pattern is not None:
+            problems += _pattern_problems(pattern, period, use_regex or given["recurse"] is not False)
     modified = None
     if given["modified"] == "today":
         # The end of the day belongs to the next day. Times are compared in whole seconds.
@@ -124,6 +106,33 @@ def read(options: t.Mapping[str, t.Any], now: datetime.datetime) -> Criteria:
         now, paths, patterns, exclude, given["recurse"], period, timezone, expected, _days(expected), modified, quiet,
         given["require_closed"], min_size, max_size, given["must_exist"],
     )  # fmt: skip
+
+
+def _check_types(given: t.Dict[str, t.Any], problems: t.List[str]) -> None:
+    """Add a problem for each flag and list that is none. A wrong list becomes an empty one."""
+    for key in ("use_regex", "recurse", "require_closed", "must_exist"):
+        if not isinstance(given[key], bool):
+            problems.append("%s: must be true or false, not %r" % (key, given[key]))
+    for key in ("paths", "patterns", "exclude"):
+        value = given[key]
+        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item and "\0" not in item for item in value):
+            problems.append("%s: must be a list of non-empty texts, not %r" % (key, value))
+            given[key] = []
+        elif not value and key != "exclude":
+            problems.append("%s: must not be empty" % key)
+
+
+def _pattern_problems(pattern: NamePattern, period: str, entered: bool) -> t.Iterator[str]:
+    """Why a pattern can match nothing of these periods. entered: whether a pattern with a folder may match."""
+    if pattern.unit and period in UNITS and is_coarser(pattern.unit, period):
+        yield "patterns: %r contains only the %s, but period is %s. Add the missing time codes, or set period to %s" % (
+            pattern.pattern,
+            pattern.unit,
+            period,
+            pattern.unit if pattern.unit in UNITS else "none",
+        )
+    if pattern.relative and not entered:
+        yield "patterns: %r contains a folder, but recurse is false. Set it to true, or add the folder to paths" % pattern.pattern
 
 
 def _days(periods: t.Sequence[Period]) -> t.Tuple[str, str]:
