@@ -25,7 +25,7 @@ from ..base.rows import rows_of
 from ..base.staging import ExtractedFile, check_destination, failing_clearly, has, remove_leftovers, staging_in
 from . import inventory
 from .inventory import StoredArchive
-from .stock import Holdings, Listed, Stock, Warn, nothing_found, require_names
+from .stock import Holdings, Listed, Stock, Warn, check_found, chosen_of
 from .trust import Choice
 
 if t.TYPE_CHECKING:
@@ -76,13 +76,8 @@ def restore_from_stores(
     check_destination(destination)
     with contextlib.ExitStack() as stack:
         stocks = [stack.enter_context(contextlib.closing(Stock(each, choice, warn, check))) for each in holdings]
-        found: t.Iterable[t.Tuple[Stock, t.List[StoredArchive]]] = ((stock, stock.chosen(choice)) for stock in stocks)
-        if choice.names:
-            # A name that is nowhere is an error before anything is restored.
-            found = list(found)
-            require_names([archive for _stock, archives in found for archive in archives], stocks, choice)
         nothing = True
-        for stock, archives in found:
+        for stock, archives in chosen_of(stocks, choice):
             wanted, replaced = last_states(archives, choice.names)
             for archive, without in wanted:
                 yield _restore_copy(stock, archive, destination, Placing(overwrite, without), check, progress)
@@ -93,12 +88,7 @@ def restore_from_stores(
             if replaced:
                 warn(_older_states(replaced))
             stock.close()
-    unanswered = [stock.errors[0] for stock in stocks if stock.errors and not stock.listed_any]
-    errors = [error for stock in stocks for error in stock.errors]
-    if unanswered and not choice.names:
-        raise unanswered[0]
-    if nothing:
-        raise errors[0] if errors else nothing_found(stocks)
+    check_found(stocks, choice, nothing)
 
 
 def restore_whole(stock: Stock, archive: StoredArchive, destination: str, progress: Progress = no_progress) -> None:

@@ -16,7 +16,7 @@ from ..archive.search import Line, check, search
 from ..base.errors import IntegrityError, KeyMissingError, LogArchiveError, StoreError, StoreNotFoundError, StoreUnavailableError
 from ..base.progress import Advance, Progress, no_progress
 from ..base.staging import failing_clearly, temporary_folder
-from .stock import Holdings, Listed, Stock, Warn, nothing_found, require_names
+from .stock import Holdings, Listed, Stock, Warn, check_found, chosen_of
 
 if t.TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -99,13 +99,8 @@ def failure(found: t.Iterable[Found]) -> t.Optional[LogArchiveError]:
 def _search_stocks(
     stocks: t.Sequence[Stock], choice: Choice, wanted: Wanted, pattern: LinePattern, progress: Progress
 ) -> t.Generator[Found, None, None]:
-    chosen: t.Iterable[t.Tuple[Stock, t.List[StoredArchive]]] = ((stock, stock.chosen(choice)) for stock in stocks)
-    if choice.names:
-        # A name that is nowhere is an error before anything is searched.
-        chosen = list(chosen)
-        require_names([archive for _stock, archives in chosen for archive in archives], stocks, choice)
     nothing = True
-    for stock, archives in chosen:
+    for stock, archives in chosen_of(stocks, choice):
         title = "search %s" % "/".join(part or "*" for part in (stock.holdings.host, stock.holdings.job))
         with progress(title, sum(source_bytes(archive.manifest) for archive in archives)) as advance:
             yield from _search_stock(stock, archives, wanted, pattern, advance)
@@ -113,11 +108,7 @@ def _search_stocks(
             yield Found(key, None, error=IntegrityError(damaged.why))
         nothing = nothing and not archives and not stock.failed
         stock.close()
-    unanswered = [stock.errors[0] for stock in stocks if stock.errors and not stock.listed_any]
-    if unanswered and not choice.names:
-        raise unanswered[0]
-    if nothing:
-        raise nothing_found(stocks)
+    check_found(stocks, choice, nothing)
 
 
 def _at_most(found: t.Iterable[Found], most: int) -> t.Iterator[Found]:

@@ -165,6 +165,29 @@ def _name(options: StoreOptions) -> str:
     return str(options.get("name") or options["type"])
 
 
+def chosen_of(stocks: t.Sequence[Stock], choice: Choice) -> t.Iterable[t.Tuple[Stock, t.List[StoredArchive]]]:
+    """What each stock has of the choice. A name that is nowhere is an error before the first is returned."""
+    chosen = ((stock, stock.chosen(choice)) for stock in stocks)
+    if not choice.names:
+        return chosen
+    found = list(chosen)
+    require_names([archive for _stock, archives in found for archive in archives], stocks, choice)
+    return found
+
+
+def check_found(stocks: t.Sequence[Stock], choice: Choice, nothing: bool) -> None:
+    """Raise the error of a store without which a choice is not answered, or, with nothing, that there is no archive.
+
+    nothing: no stock had an archive of the choice.
+    """
+    unanswered = [stock.errors[0] for stock in stocks if stock.errors and not stock.listed_any]
+    errors = [error for stock in stocks for error in stock.errors]
+    if unanswered and not choice.names:
+        raise unanswered[0]
+    if nothing:
+        raise errors[0] if errors else nothing_found(stocks)
+
+
 def require_names(chosen: t.Sequence[StoredArchive], stocks: t.Sequence[Stock], choice: Choice) -> None:
     failed = [item for stock in stocks for item in stock.failed.items()]
     missing = [

@@ -201,6 +201,12 @@ def test_an_empty_range_is_an_error(site: Site) -> None:
         site.search(choice=Choice(start=at("2030-01-01 00:00")))
 
 
+def test_an_empty_range_is_the_error_of_a_store_that_could_have_an_archive(site: Site) -> None:
+    shutil.rmtree(site.near.parent)
+    with pytest.raises(StoreError, match="near"):
+        site.search(choice=Choice(start=at("2030-01-01 00:00")))
+
+
 def test_a_pattern_is_checked_before_any_store_is_asked(site: Site) -> None:
     shutil.rmtree(site.near.parent)
     with pytest.raises(ConfigError, match="regular expression"):
