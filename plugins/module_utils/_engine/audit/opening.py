@@ -22,6 +22,7 @@ if t.TYPE_CHECKING:
     from ..config.document import CloudTrailOptions
     from ..holdings.stock import Holdings
     from .facts import KeySource, Report
+    from .trail import Trail
 
 
 class Job(t.NamedTuple):
@@ -54,7 +55,7 @@ def validate_archives(job: Job, holdings: Holdings, wanted: Wanted, progress: Pr
         return _validate(job, trail, memory, wanted, progress)
 
 
-def _validate(job: Job, trail: t.Any, memory: Memory, wanted: Wanted, progress: Progress) -> Report:
+def _validate(job: Job, trail: Trail, memory: Memory, wanted: Wanted, progress: Progress) -> Report:
     keys = None if job.offline else keys_of(job.options)
     report = validate(trail, memory, job.name, wanted._replace(places=_expected(job.options)), keys, progress)
     if not job.check:

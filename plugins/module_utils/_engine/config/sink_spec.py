@@ -156,10 +156,13 @@ LEAST_AGE = 86400.0
 """Seconds that an index is kept at least."""
 
 
-def is_local(sink: t.Mapping[str, t.Any]) -> bool:
-    """Whether the database server of a sink is on this host."""
-    host = sink["host"].lower()
-    return sink["socket"] is not None or host in ("localhost", "::1") or (host.startswith("127.") and host.replace(".", "").isdigit())
+def uses_tls(tls: t.Optional[str], host: str, socket: t.Optional[str]) -> bool:
+    """Whether the connection of a sink with these options is encrypted: by default if its server is not on this host."""
+    if tls is not None:
+        return tls == "verify"
+    host = host.lower()
+    is_local = socket is not None or host in ("localhost", "::1") or (host.startswith("127.") and host.replace(".", "").isdigit())
+    return not is_local
 
 
 def _sqlite_problems(sink: t.Mapping[str, t.Any]) -> t.List[str]:

@@ -12,8 +12,7 @@ from ..archive.naming import MANIFEST_SUFFIX, archive_key, head_of, is_archive_k
 from ..base import globs
 from ..base.errors import ConfigError
 from ..base.periods import NamePattern, Period, compile_pattern
-from ..stores.base import is_key
-from ..stores.layout import LONGEST_ADOPTED, adopted_name
+from ..stores.layout import LONGEST_ADOPTED, adopted_name, is_key
 
 if t.TYPE_CHECKING:
     from datetime import datetime

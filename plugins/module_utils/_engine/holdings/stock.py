@@ -23,6 +23,10 @@ if t.TYPE_CHECKING:
 Warn = t.Callable[[str], None]
 
 
+Logs = t.Tuple[str, str, bytes]
+"""What two archives of the same logs have in common (their ciphertexts always differ): host, job and digest of the sources."""
+
+
 class Holdings(t.NamedTuple):
     """The archives of a host and job (None: of all), with their stores and keys.
 
@@ -144,7 +148,7 @@ class Listed:
         self.store = store
         self.held = held
         self.trust = trust
-        self._by_logs: t.Dict[t.Any, t.Dict[str, StoredArchive]] = {}
+        self._by_logs: t.Dict[Logs, t.Dict[str, StoredArchive]] = {}
 
     def same_logs(self, archive: StoredArchive) -> t.Optional[StoredArchive]:
         """The archive of the same logs here, of several the one with the same key; None if there is none."""
@@ -155,8 +159,7 @@ class Listed:
         return same.get(archive.key) or next(iter(same.values()), None)
 
 
-def _logs(archive: StoredArchive) -> t.Any:
-    """What two archives of the same logs have in common (their ciphertexts always differ)."""
+def _logs(archive: StoredArchive) -> Logs:
     manifest = archive.manifest
     return manifest["host"], manifest["job"], source_identities(manifest)
 

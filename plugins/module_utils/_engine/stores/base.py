@@ -23,7 +23,7 @@ from ..base.errors import (
 from ..base.net import Retries
 from ..base.progress import Advance
 from ..base.units import format_size, parse_duration
-from .layout import ADOPTED, LAYOUTS, beginnings
+from .layout import ADOPTED, LAYOUTS, beginnings, is_key
 
 if t.TYPE_CHECKING:
     import io
@@ -93,13 +93,6 @@ class PutResult(t.NamedTuple):
     existed: bool
     attempts: int
     verification: Verification
-
-
-def is_key(key: str) -> bool:
-    """Whether ``key`` is a relative path of plain names that cannot leave the store's root."""
-    closed = "/%s/" % key
-    leaves = "\0" in key or "//" in closed or "/./" in closed or "/../" in closed
-    return not (leaves or key.rpartition("/")[2].startswith(TEMP_PREFIX))
 
 
 def are_keys(keys: t.Collection[str]) -> bool:

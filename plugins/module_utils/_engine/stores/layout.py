@@ -46,15 +46,21 @@ class Adopted(t.NamedTuple):
     is_manifest: bool
 
 
+def is_key(key: str) -> bool:
+    """Whether ``key`` is a relative path of plain names that cannot leave the store's root."""
+    closed = "/%s/" % key
+    leaves = "\0" in key or "//" in closed or "/./" in closed or "/../" in closed
+    return not (leaves or key.rpartition("/")[2].startswith(TEMP_PREFIX))
+
+
 def adopted_name(original: str) -> t.Optional[str]:
     """The name of the archive that an object becomes, the last part of its key; None if the object cannot be adopted.
 
     What has the key of an archive, a manifest or a ledger of this software cannot: a forged manifest would make a prune remove it.
     """
-    parts = original.split("/")
     if _OWN.fullmatch(original) or original.endswith((MANIFEST_SUFFIX, ADOPTED_MANIFEST_SUFFIX)):
         return None
-    if any(part in ("", ".", "..") or part.startswith(TEMP_PREFIX) for part in parts) or "\0" in original:
+    if not is_key(original) or "/" + TEMP_PREFIX in "/" + original:
         return None
     encoded = "".join(chr(byte) if byte in _SAFE else "%%%02X" % byte for byte in original.encode("utf-8", "surrogateescape"))
     return ADOPTED + encoded if len(encoded) <= LONGEST_ADOPTED else None

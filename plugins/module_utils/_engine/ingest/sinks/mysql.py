@@ -10,7 +10,7 @@ import typing as t
 
 from ...base.libraries import needed
 from ...base.units import parse_duration
-from ...config.sink_spec import is_local
+from ...config.sink_spec import uses_tls
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, altered_table, named_in
 from .copy_text import prepared_text
 from .load_data import load
@@ -65,7 +65,7 @@ class MysqlSink(SqlSink):
         where = options["socket"] or "%s:%d" % (options["host"], options["port"] or 3306)
         super().__init__(options, stream, host, tables, "%s at %s" % (options["database"], where))
         timeout = max(1, int(parse_duration(options["timeout"])))
-        encrypted = options["tls"] == "verify" or (options["tls"] is None and not is_local(t.cast(t.Any, options)))
+        encrypted = uses_tls(options["tls"], options["host"], options["socket"])
         given: t.Dict[str, t.Any] = {"unix_socket": options["socket"]} if options["socket"] else {"host": options["host"]}
         if encrypted:
             import ssl

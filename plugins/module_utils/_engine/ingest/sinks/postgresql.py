@@ -11,7 +11,7 @@ import typing as t
 from ...base.libraries import needed
 from ...base.net import system_ca
 from ...base.units import parse_duration
-from ...config.sink_spec import is_local
+from ...config.sink_spec import uses_tls
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkFullError, SinkUnavailableError, altered_table, named_in
 from .copy_text import prepared_text, text_of
 from .pg_connection import limited
@@ -61,7 +61,7 @@ class PostgresqlSink(SqlSink):
         super().__init__(options, stream, host, tables, "%s at %s:%d" % (options["database"], options["socket"] or options["host"], port))
         timeout = max(2, int(parse_duration(options["timeout"])))
         given: t.Dict[str, t.Any] = {"sslmode": "disable"}
-        if options["tls"] == "verify" or (options["tls"] is None and not is_local(t.cast(t.Any, options))):
+        if uses_tls(options["tls"], options["host"], options["socket"]):
             # libpq before 16 does not look for the CA certificates of the system.
             given = {"sslmode": "verify-full", "sslrootcert": options["ca_bundle"] or system_ca()}
         try:

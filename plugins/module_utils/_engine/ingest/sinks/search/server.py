@@ -12,7 +12,7 @@ import typing as t
 from ....base.libraries import needed
 from ....base.net import find_cause, system_ca
 from ....base.units import parse_duration
-from ....config.sink_spec import is_local
+from ....config.sink_spec import uses_tls
 from ..base import SinkDeniedError, SinkError, SinkUnavailableError
 
 if t.TYPE_CHECKING:
@@ -67,7 +67,7 @@ class SearchServer:
         self._product = options["type"]
         port = options["port"] or PORT
         self.name = "%s:%d" % (options["host"], port)
-        is_secure = options["tls"] == "verify" or (options["tls"] is None and not is_local(t.cast(t.Any, options)))
+        is_secure = uses_tls(options["tls"], options["host"], options["socket"])
         make = _opensearch if self._product == "opensearch" else _elasticsearch
         ca_bundle = (options["ca_bundle"] or system_ca()) if is_secure else None
         self._request, self._error, self._close = make(options, port, ca_bundle)

@@ -10,7 +10,7 @@ import json
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError, NoJobsError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.sink_spec import is_local
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.sink_spec import uses_tls
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from rigs.streams import given
 
@@ -172,11 +172,13 @@ def test_mistakes_in_servers(tmp_path, sink: dict, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "expected"),
+    ("host", "local"),
     [("localhost", True), ("127.0.0.1", True), ("::1", True), ("db.example.com", False), ("127.evil.example", False), ("192.0.2.1", False)],
 )
-def test_which_server_is_on_this_host(host: str, expected: bool) -> None:
-    assert is_local({"host": host, "socket": None}) is expected
+def test_a_connection_is_encrypted_unless_the_server_is_on_this_host(host: str, local: bool) -> None:
+    assert uses_tls(None, host, None) is not local
+    assert not uses_tls(None, host, "/run/mysqld/mysqld.sock")
+    assert uses_tls("verify", host, None) and not uses_tls("none", host, None)
 
 
 def test_a_secret_in_a_document_that_others_can_read(tmp_path) -> None:
