@@ -79,7 +79,7 @@ def _record(document: JobDocument, store: JobStore, catalog: Catalog, host: t.Op
     due: t.Container[str] = () if policy is None else _Due(held, policy)
 
     def part(choice: Choice) -> t.Optional[Part]:
-        return part_of(folder_keys(own, document), held, catalog.listings.last(job, name), choice) if host == own else None
+        return part_of(store, folder_keys(own, document), held, catalog.listings.last(job, name), choice) if host == own else None
 
     return Record(lambda: catalog.held(job, name), due, part, lambda: catalog.etags(job, name), compared=catalog.compared(job, name))
 

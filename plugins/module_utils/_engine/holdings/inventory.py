@@ -23,6 +23,7 @@ from .trust import Choice, Trust
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
     from ..base.walk import Folder
+    from ..config.document import StoreOptions
     from .facts import HeldArchive, Totals
 
 
@@ -130,6 +131,17 @@ def read(
         [item for item in with_manifest if item.key in recorded],
         unlisted,
     )
+
+
+def whole_is_cheaper(options: StoreOptions, archives: int, folders: int) -> bool:
+    """Whether listing so many archives of a job takes no more requests than listing so many folders, of days, in which some of them are.
+
+    options: of the store.
+    """
+    if options["type"] == "s3" or options["layout"] == "flat":
+        return archives <= ARCHIVES_OF_A_REQUEST * folders
+    # It is listed folder by folder, with several requests for each: a daily job has as many folders as archives.
+    return archives <= folders
 
 
 def objects_in(store: Store, folder: str) -> t.List[StoredObject]:

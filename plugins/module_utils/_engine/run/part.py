@@ -12,11 +12,12 @@ from datetime import datetime, timedelta, timezone
 from ..archive.naming import archive_key
 from ..base.periods import Period
 from ..base.units import format_utc
-from ..holdings.inventory import ARCHIVES_OF_A_REQUEST
+from ..holdings.inventory import whole_is_cheaper
 from ..holdings.trust import Part
 
 if t.TYPE_CHECKING:
     from ..archive.facts import Manifest
+    from ..config.document import StoreOptions
     from ..holdings.trust import Choice
     from ..state.held import Held
     from ..state.listings import Listing
@@ -27,12 +28,17 @@ MOST_TIME = timedelta(days=366)
 """Of a range, or of one period, that is listed day by day."""
 
 
-def part_of(everything: t.Sequence[str], held: Held, listing: t.Optional[Listing], choice: Choice) -> t.Optional[Part]:
-    """The part of a store with all archives of the choice; None if it cannot be known. everything: the folders of the job.
+def part_of(
+    options: StoreOptions, everything: t.Sequence[str], held: Held, listing: t.Optional[Listing], choice: Choice
+) -> t.Optional[Part]:
+    """The part of a store with all archives of the choice; None if it cannot be known.
+
+    options: of the store. everything: the folders of the job.
 
     The catalog knows the archives that this host made. Others are found by the last whole listing, or by a listing of the days that are
     asked for: none has a longer period than any that is known.
     """
+    unrecorded = {} if listing is None else listing.unrecorded
     if choice.latest and not (choice.names or choice.start or choice.end):
         starts = held.starts(LAST_PERIODS)
         choice = choice._replace(start=datetime.fromtimestamp(starts[-1], timezone.utc) if starts else None)
@@ -40,12 +46,11 @@ def part_of(everything: t.Sequence[str], held: Held, listing: t.Optional[Listing
         recorded = _named(held, listing, choice.names)
         if recorded is None:
             return None
-        keys = {*recorded, *(listing.unrecorded if listing is not None else ())}
-        folders = sorted({key.rpartition("/")[0] + "/" for key in keys})
+        folders = sorted({key.rpartition("/")[0] + "/" for key in [*recorded, *unrecorded]})
     else:
         recorded = held.between(*(None if moment is None else format_utc(moment) for moment in (choice.start, choice.end)))
         folders = list(everything) if listing is None else _days(everything, held, listing, choice) or list(everything)
-    if held.count() <= ARCHIVES_OF_A_REQUEST * len(folders):
+    if whole_is_cheaper(options, held.count() + len(unrecorded), len(folders)):
         folders = list(everything)
     others = {key for folder in folders for key in held.below(folder)} - recorded.keys()
     return Part(folders, recorded, others)

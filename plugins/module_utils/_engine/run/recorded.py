@@ -5,7 +5,7 @@
 
 The catalog records what the host put there, and how the last whole listing differed from that. Before anything is removed, the days of
 what is removed and of what is kept instead are listed. If they are not as recorded, or if the last whole listing is too old, the whole
-store is listed. So it is if that takes no more requests: a server lists a thousand objects at a time.
+store is listed. So it is if that takes no more requests.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from datetime import datetime, timedelta, timezone
 
 from ..archive.naming import MANIFEST_SUFFIX, manifest_key
 from ..base.units import format_utc, parse_utc
-from ..holdings.inventory import ARCHIVES_OF_A_REQUEST
+from ..holdings.inventory import whole_is_cheaper
 from .look_back import looks_back_to
 
 if t.TYPE_CHECKING:
+    from ..config.document import StoreOptions
     from ..holdings.inventory import StoredArchive
     from ..holdings.policy import Policy
     from ..holdings.prune import Pruning
@@ -54,7 +55,7 @@ def plan_by_record(run: Context, store: Store, policy: Policy) -> t.Optional[Pru
     items = [item for start in reversed(judged.unwanted) for item in _items(run, held, listing, start)]
     if items:
         wanted = {*judged.unwanted, *judged.counted, *starts[: policy.min_keep]}
-        if len(wanted) > MOST_PERIODS or not _is_as_recorded(store, held, listing, wanted, count):
+        if len(wanted) > MOST_PERIODS or not _is_as_recorded(store, run.stores.options[store.name], held, listing, wanted, count):
             return None
     refusals = [] if judged.refusal is None else [judged.refusal]
     removal = [(item, "no rule keeps it") for item in items]
@@ -146,12 +147,12 @@ def _items(run: Context, held: Held, listing: Listing, start: int) -> t.List[Ite
     return [Item(key, _time(start), run.host, run.job, size) for key, size in sorted(found.items())]
 
 
-def _is_as_recorded(store: Store, held: Held, listing: Listing, starts: t.Collection[int], count: int) -> bool:
+def _is_as_recorded(store: Store, options: StoreOptions, held: Held, listing: Listing, starts: t.Collection[int], count: int) -> bool:
     """Whether the store has the recorded archives in the folders of these periods, and no others; False if there are too many folders."""
     keys = [key for start in starts for key, _size in held.of_period(start)]
     keys += [key for key, one in listing.unrecorded.items() if one.start in starts]
     folders = {key.rpartition("/")[0] + "/" for key in keys}
-    if count <= ARCHIVES_OF_A_REQUEST * len(folders):
+    if whole_is_cheaper(options, count, len(folders)):
         return False
     for folder in sorted(folders):
         listed = {item.key for item in store.list(folder)}

@@ -139,7 +139,8 @@ def _part(run: Context, name: str, wanted: Wanted) -> t.Optional[Part]:
     if wanted.start is None and wanted.end is None:
         return None
     here, listing = run.catalog.held_by(run.host, run.job, name), run.catalog.listings.last(run.job, name)
-    return part_of(folder_keys(run.host, run.document), here, listing, Choice(start=wanted.start, end=wanted.end))
+    choice = Choice(start=wanted.start, end=wanted.end)
+    return part_of(run.stores.options[name], folder_keys(run.host, run.document), here, listing, choice)
 
 
 def _warn_of_missing(run: Context, name: str, missing: t.List[str]) -> None:
@@ -179,7 +180,7 @@ class _Destination:
         lacked = lacking_in(run.document, store, run.catalog, run.now, given_up=True, start=wanted.start, end=wanted.end)
         folders = {os.path.dirname(one.key) for one in lacked}
         held = run.catalog.held_by(run.host, run.job, self._name)
-        self._by_folder = bool(lacked) and held.count() > inventory.ARCHIVES_OF_A_REQUEST * len(folders)
+        self._by_folder = bool(lacked) and not inventory.whole_is_cheaper(store, held.count(), len(folders))
         # Each byte is fetched, and sent.
         with run.progress("sync %s" % self._name, 2 * sum(one.size for one in lacked)) as advance:
             for count, one in enumerate(lacked, 1):

@@ -34,7 +34,6 @@ FOREVER = {"keep_last": 1_000_000}
 @pytest.fixture
 def work(monkeypatch):
     """What was done since it was cleared: each prefix that was listed, and each key that was fetched."""
-    monkeypatch.setattr(part, "ARCHIVES_OF_A_REQUEST", 0)
     done = []
     whole, survey, get = Store.list, FileStore.survey, Store.get
     monkeypatch.setattr(FileStore, "survey", lambda store, prefix, look: (done.append(prefix), survey(store, prefix, look))[1])

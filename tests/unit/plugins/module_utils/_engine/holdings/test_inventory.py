@@ -97,3 +97,19 @@ def test_reports_of_an_archive_and_of_all(store):
     totals = inventory.totals(archives)
     assert (totals["archives"], totals["source_bytes"], totals["hosts"], totals["jobs"]) == (3, 9000, ["web1"], ["syslog"])
     assert totals["size"] == sum(archive.size for archive in archives)
+
+
+@pytest.mark.parametrize(
+    ("options", "archives", "folders", "cheaper"),
+    [
+        ({"type": "s3", "layout": "tree"}, 1000, 2, True),
+        ({"type": "s3", "layout": "tree"}, 1001, 2, False),
+        ({"type": "sftp", "layout": "flat"}, 1000, 2, True),
+        # A daily job has a folder for each archive.
+        ({"type": "sftp", "layout": "tree"}, 2, 2, True),
+        ({"type": "sftp", "layout": "tree"}, 3, 2, False),
+        ({"type": "file", "layout": "tree"}, 3, 2, False),
+    ],
+)
+def test_a_whole_listing_is_chosen_by_its_requests(options, archives, folders, cheaper):
+    assert inventory.whole_is_cheaper(options, archives, folders) is cheaper

@@ -28,8 +28,7 @@ POLICY = {"keep_last": 3, "max_delete_share": 1}
 
 @pytest.fixture
 def listed(monkeypatch):
-    """The prefixes that were listed or surveyed since it was cleared. A whole listing always takes more requests than that of a day."""
-    monkeypatch.setattr(recorded, "ARCHIVES_OF_A_REQUEST", 0)
+    """The prefixes that were listed or surveyed since it was cleared."""
     prefixes = []
 
     def counting(look):

@@ -14,8 +14,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.arch
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LockedError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.progress import no_progress
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli.recorded import records
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import inventory, send as sending
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job, part, sync as syncing, verify as verifying
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import send as sending
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job, sync as syncing, verify as verifying
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run.sync import Wanted, sync
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.ledger.file import Ledger
@@ -282,14 +282,12 @@ def test_a_part_is_copied_by_time_and_by_source(first):
 
 
 def test_a_part_is_copied_by_the_folders_of_its_days(host, monkeypatch):
-    monkeypatch.setattr(part, "ARCHIVES_OF_A_REQUEST", 0)
-    monkeypatch.setattr(inventory, "ARCHIVES_OF_A_REQUEST", 0)
     grow(host, 60, now=at("2024-01-12 12:05"))
-    host.write_logs(12, 13)
+    host.write_logs(12)
     host.run()
     host.second = host.folder / "second"
     host.stores.append({"type": "file", "name": "second", "path": str(host.second)})
-    host.write_logs(14)
+    host.write_logs(13, 14)
     host.run()
     listed = []
 
@@ -298,8 +296,8 @@ def test_a_part_is_copied_by_the_folders_of_its_days(host, monkeypatch):
 
     monkeypatch.setattr(FileStore, "survey", counting(FileStore.survey))
     monkeypatch.setattr(Store, "list", counting(Store.list))
-    record = sync(host.document(), Wanted(["file"], ["second"], at("2024-01-12 13:00"), at("2024-01-12 14:00")), NOW)
-    assert [key[-14:-11] for key in record["synced"]["second"]["copied"]] == [".13"]
+    record = sync(host.document(), Wanted(["file"], ["second"], at("2024-01-12 12:00"), at("2024-01-12 13:00")), NOW)
+    assert [key[-14:-11] for key in record["synced"]["second"]["copied"]] == [".12"]
     day = "web1/syslog/2024/01/12/"
     assert {prefix for store, prefix in listed if store == "file"} == {day}
     assert {prefix for store, prefix in listed if store == "second" and "ledger" not in prefix} == {day}
