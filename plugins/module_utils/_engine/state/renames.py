@@ -36,7 +36,7 @@ def is_due(document: JobDocument) -> bool:
         return True
     if not os.path.exists(path_in(state)):
         return False
-    with contextlib.closing(Database(state)) as database:
+    with contextlib.closing(Database(state, readonly=True)) as database:
         return any(tables_of(database, name) for name in document["was"])
 
 

@@ -98,6 +98,10 @@ def test_a_dry_run_shows_that_and_changes_nothing(archived: Host) -> None:
     record = archived.run(LATER, check=True, **RENAMED, **KEEP_TWO)
     assert (record["archives"], record["pruned"]["file"]["removed"]) == ([], keys(JOB, 12))
     assert tree(archived.folder) == before
+    archived.run(LATER, **RENAMED)
+    before = tree(archived.folder)
+    assert archived.run(LATER, check=True, **RENAMED)["changed"] is False
+    assert tree(archived.folder) == before
 
 
 def test_before_the_next_run_the_commands_know_the_job_already_and_change_nothing(archived: Host, tmp_path: pathlib.Path) -> None:
