@@ -333,7 +333,7 @@ def _runs(document: JobDocument) -> Check:
     except LogArchiveError as error:
         return _failed(job, "runs", error)
     now = datetime.now(timezone.utc)
-    if (row["last_run"] or "") > format_utc(now + timedelta(minutes=1)):
+    if (row["last_run"] or "") > format_utc(now + timedelta(seconds=status.CLOCK_STEP)):
         text = "the last run began at %s, but the clock shows %s" % (row["last_run"], format_utc(now))
         return Check(job, "clock", FAILED, text, "timedatectl set-ntp true", EXIT_FAILED)
     if row["exit_code"] == EXIT_DONE:

@@ -94,6 +94,8 @@ if t.TYPE_CHECKING:
 
 WAITING = "archives wait for a store"
 PERIODS_UNTIL_OVERDUE = 2
+CLOCK_STEP = 60
+"""Seconds by which a clock may be set back, as it is when it is synchronized."""
 _PERIOD_DAYS = {"day": 1, "week": 7, "month": 31}
 
 
@@ -268,6 +270,8 @@ def _judge(last: t.Optional[Run], success: t.Optional[Run], row: StatusRow, max_
     if last.exit_code is not None and last.exit_code not in (EXIT_DONE, EXIT_PARTLY):
         return "the last run failed", last.exit_code
     age = now.timestamp() - (last if success is None else success).started
+    if age < -CLOCK_STEP:
+        return "the last run began at %s, which is in the future: check the clock, and run the job again" % _utc(last.started), EXIT_FAILED
     if max_age is not None and age > max_age:
         return "overdue: no success for %s%s" % (format_duration(age), _first_error(last)), EXIT_FAILED
     if last.ended is None:

@@ -49,6 +49,9 @@ def record(host, *runs):
         ([(65, 0), (5, 4)], "the last run failed", 4),
         ([(65, 0), (5, 2)], "the last run failed", 2),
         ([(-60 * 24 * 365, 0), (300, 0)], "overdue", 1),
+        ([(-60 * 24 * 365, 0)], "the last run began at 2025-01-11T15:05:00Z, which is in the future", 1),
+        ([(300, 0), (-60 * 24 * 365, 0)], "overdue", 1),
+        ([(-0.5, 0)], "fine", 0),
     ],
 )
 def test_states(host, runs, state, code):
@@ -87,6 +90,7 @@ def test_a_job_without_periods_is_never_overdue_by_itself(host):
     row = status.of(document, now=NOW)
     assert (row["exit_code"], row["next_due"]) == (0, None)
     assert status.of(document, max_age=60.0, now=NOW)["exit_code"] == 1
+    assert status.of(document, now=NOW - timedelta(days=3650))["exit_code"] == 1
 
 
 def test_the_next_run_follows_the_schedule_and_the_spread(host):
