@@ -10,6 +10,7 @@ run for a while.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import typing as t
@@ -20,7 +21,7 @@ from ..base.errors import EXIT_PARTLY
 from ..base.units import format_size
 from ..config.spec import JOB
 from . import catalog as catalogs
-from .database import Database, path_in
+from .database import Database, path_in, text
 from .renames import tables_of
 
 if t.TYPE_CHECKING:
@@ -53,6 +54,7 @@ Given = t.Mapping[str, t.Any]
 
 _FILE = re.compile(r"(.+?)\.(?:ledger(?:\.head|\.key|\.next\.key|\.sent)?|(?:removals|web)\.json)", re.DOTALL)
 """The files of a job in the state folder, beside the catalog and the lock. A ledger that was kept aside has a time in its name."""
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES)
 RUNS_WITHOUT = 32 * 86400
 """Seconds after its last run at which a job that never had a document counts as left over: some jobs run once a month."""
 
@@ -130,8 +132,16 @@ def _text(row: OrphanRow) -> str:
 def _folders(kind: str, documents: t.Mapping[str, Given], defaults: bool) -> t.List[str]:
     """The spools, or the state folders, of all jobs."""
     given = [document.get(kind) or JOB[kind]["default"] for document in documents.values()]
-    folders = {os.path.expanduser(path) for path in given if isinstance(path, str)} | ({JOB[kind]["default"]} if defaults else set())
+    folders = {os.path.expanduser(path) for path in given if _is_path(path)} | ({JOB[kind]["default"]} if defaults else set())
     return sorted(folders)
+
+
+def _is_path(value: t.Any) -> bool:
+    """Whether the system takes the value as a path."""
+    try:
+        return isinstance(value, str) and b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
 
 
 def _spooled(folder: str, owned: t.Container[str]) -> t.Dict[str, SpoolRecord]:
@@ -152,20 +162,24 @@ def _spooled(folder: str, owned: t.Container[str]) -> t.Dict[str, SpoolRecord]:
 
 
 def _names_in(folder: str) -> t.List[str]:
+    return sorted(entry.name for entry in _entries(folder) if entry.is_dir(follow_symlinks=False))
+
+
+def _entries(folder: str) -> t.List[os.DirEntry[str]]:
+    """What is in a folder; nothing if a document names what is no folder, or one that this user cannot read."""
     try:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
-    except (FileNotFoundError, PermissionError):
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER:
+            raise
         return []
 
 
 def _files(folder: str) -> t.Dict[str, t.List[str]]:
     """The files of jobs in a state folder, beside the catalog and the locks: {job: names of files}."""
-    try:
-        names = sorted(os.listdir(folder))
-    except (FileNotFoundError, PermissionError):
-        return {}
     found: t.Dict[str, t.List[str]] = {}
-    for name in names:
+    for name in sorted(entry.name for entry in _entries(folder)):
         file = _FILE.fullmatch(name)
         if file is not None:
             found.setdefault(file[1], []).append(name)
@@ -186,7 +200,7 @@ def _knows(folder: str, job: str) -> bool:
     if not catalogs.exists(folder):
         return False
     with contextlib.closing(_opened(folder)) as database:
-        return bool(tables_of(database, job))
+        return bool(tables_of(database, text(job)))
 
 
 def _is_over(database: Database, job: str, now: float) -> bool:
@@ -201,7 +215,7 @@ def _copies(database: Database, job: str) -> t.Dict[str, int]:
     # In the order of an index.
     query = "SELECT store, COUNT(*) FROM copies WHERE job = ? AND state = 'verified' GROUP BY host, store"
     found: t.Dict[str, int] = {}
-    for store, count in database.execute(query, (job,)):
+    for store, count in database.execute(query, (text(job),)):
         found[store] = found.get(store, 0) + count
     return found
 
@@ -210,7 +224,7 @@ def _of_living(database: Database, job: str, names: t.Sequence[str], given: Give
     """What a job with a document has in stores and under names that it no longer has."""
     found = []
     stores = given.get("stores")
-    own = {_store_name(store) for store in stores if isinstance(store, dict)} if isinstance(stores, list) else set()
+    own = set(_texts([_store_name(store) for store in stores if isinstance(store, dict)])) if isinstance(stores, list) else set()
     for store, count in _copies(database, job).items():
         # Without a store the document has a mistake, which its own row reports.
         if own and store not in own:
@@ -219,7 +233,7 @@ def _of_living(database: Database, job: str, names: t.Sequence[str], given: Give
     folders = " AND ".join(["instr(key, ?) = 0"] * len(names))
     query = "SELECT store, key FROM copies WHERE job = ? AND state = 'verified' AND " + folders
     others: t.Dict[str, t.Dict[str, int]] = {}
-    for store, key in database.execute(query, (job, *("/%s/" % name for name in names))):
+    for store, key in database.execute(query, (text(job), *("/%s/" % text(name) for name in names))):
         name = key.split("/")[1] if key.count("/") > 1 else None
         if name is not None and store in own:
             counts = others.setdefault(name, {})

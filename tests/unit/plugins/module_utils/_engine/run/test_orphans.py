@@ -98,6 +98,38 @@ def test_without_a_catalog_too(waiting: Host) -> None:
     assert [(row["orphan"], row["job"], row["spool"]["archives"]) for row in call(waiting, "orphans")[1]] == [("job", JOB, 2)]
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"spool": "{folder}/file"},
+        {"spool": "{folder}/file/below"},
+        {"spool": "{folder}/loop"},
+        {"spool": "/" + 5000 * "x"},
+        {"spool": "a\0b"},
+        {"spool": "\ud800"},
+        {"state": "{folder}/file"},
+        {"state": "{folder}/loop"},
+        {"state": "a\0b"},
+        {"state": "\ud800"},
+        {"was": ["\ud800"]},
+        {"stores": [{"name": ["a"]}]},
+        {"name": "b\udcff"},
+    ],
+    ids=lambda written: next(iter(written)),
+)
+def test_a_document_with_mistakes_does_not_hide_the_other_jobs(other: Host, written: t.Dict[str, t.Any]) -> None:
+    (other.folder / "file").touch()
+    (other.folder / "loop").symlink_to("loop")
+    (other.state / "b\udcff.ledger").touch()
+    text = json.dumps({"name": "bad", **written}).replace("{folder}", str(other.folder))
+    path = other.folder / "jobs" / (written.get("name", "bad") + ".json")
+    path.touch(0o600)
+    path.write_text(text)
+    code, rows, _errors = call(other, "status", *LONG)
+    assert (code, {row["job"]: row["exit_code"] for row in rows if "orphan" not in row}["other"]) == (2, 0)
+    assert call(other, "orphans")[0] in (0, 3)
+
+
 def test_what_waits_can_be_sent_with_the_stores_of_another_job(waiting: Host) -> None:
     before = tree(waiting.folder)
     code, (record,), _errors = call(waiting, "orphans", "send", JOB, "--stores-of", "other", "--dry-run")
