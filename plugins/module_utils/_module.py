@@ -187,6 +187,17 @@ def chosen(
     return held, inventory.choose(held.archives, trust.choice)
 
 
+def _refuse_empty(module: AnsibleModule) -> None:
+    """Raise ConfigError for an option that a variable has left empty: it would mean the current folder, or no host at all."""
+    needed = {
+        name for name, option in module.argument_spec.items() if option.get("type") == "path" and option.keys() & {"required", "default"}
+    }
+    empty = [name for name in sorted({"dest", "host", "job", *needed}) if module.params.get(name) == ""]
+    if empty:
+        text = "%d mistake%s in the options" % (len(empty), "s" if len(empty) > 1 else "")
+        raise ConfigError(text, problems=["%s: must not be empty" % name for name in empty])
+
+
 @contextlib.contextmanager
 def reporting(module: AnsibleModule) -> t.Iterator[t.Dict[str, t.Any]]:
     """Yield a dict for the module's result, and end the module with it when the context ends.
@@ -197,6 +208,7 @@ def reporting(module: AnsibleModule) -> t.Iterator[t.Dict[str, t.Any]]:
     """
     result: t.Dict[str, t.Any] = {"changed": False}
     try:
+        _refuse_empty(module)
         yield result
     except Exception as caught:
         error = typed(caught)

@@ -37,6 +37,10 @@ class Ended(Exception):
 class EndingModule:
     """AnsibleModule's two ways to end, which print and exit the process, as exceptions."""
 
+    def __init__(self, argument_spec: t.Mapping[str, t.Any] = types.MappingProxyType({}), **params: t.Any) -> None:
+        self.argument_spec = argument_spec
+        self.params = params
+
     def exit_json(self, **result: t.Any) -> None:
         raise Ended(dict(result, failed=False))
 
@@ -165,3 +169,23 @@ def test_a_start_after_the_end_is_a_mistake() -> None:
     with pytest.raises(ConfigError, match="start is later than end"):
         _module.choice(given)
     assert _module.choice({**given, "end": None}).end is None
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "refused"),
+    [
+        ({"type": "path", "required": True}, "folder", True),
+        ({"type": "path", "default": "/etc/x"}, "folder", True),
+        ({"type": "path"}, "folder", False),
+        ({"type": "path"}, "dest", True),
+        ({"type": "str"}, "host", True),
+        ({"type": "str"}, "job", True),
+        ({"type": "str", "required": True}, "pattern", False),
+    ],
+)
+def test_an_empty_value_that_would_mean_another_place_is_refused(option: t.Dict[str, t.Any], name: str, refused: bool) -> None:
+    worked = []
+    with pytest.raises(Ended) as ended, _module.reporting(t.cast(t.Any, EndingModule({name: option}, **{name: ""}))):
+        worked.append(1)
+    assert (ended.value.result["failed"], worked) == ((True, []) if refused else (False, [1]))
+    assert ended.value.result.get("problems", []) == (["%s: must not be empty" % name] if refused else [])
