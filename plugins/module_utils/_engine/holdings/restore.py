@@ -22,7 +22,7 @@ from ..base.errors import (
 from ..base.lists import some
 from ..base.progress import Advance, Progress, no_progress
 from ..base.rows import rows_of
-from ..base.staging import ExtractedFile, check_destination, failing_clearly, has, remove_leftovers, staging_in
+from ..base.staging import ExtractedFile, StagedFile, check_destination, failing_clearly, has, planned, remove_leftovers, staging_in
 from . import inventory
 from .inventory import StoredArchive
 from .stock import Holdings, Listed, Stock, Warn, check_found, chosen_of
@@ -191,7 +191,7 @@ def _restore_copy(stock: Stock, archive: StoredArchive, destination: str, placin
         return Restored(archive.key, None, files_by_manifest(archive, destination, "unchanged", placing.without), archive.authenticated)
     if check:
         store = next(stock.copies(archive))[0].store
-        return Restored(archive.key, store.name, files_by_manifest(archive, destination, "written", placing.without), archive.authenticated)
+        return Restored(archive.key, store.name, _planned(archive, destination, placing), archive.authenticated)
     errors: t.List[LogArchiveError] = []
     for listed, copy in stock.copies(archive):
         store = listed.store
@@ -208,6 +208,18 @@ def _restore_copy(stock: Stock, archive: StoredArchive, destination: str, placin
     if all(isinstance(error, StoreError) and not isinstance(error, StoreNotFoundError) for error in errors):
         raise errors[0]  # The stores fail, and not the archive: they would fail for the next one too, and take as long.
     return Restored(archive.key, None, [], None, errors[0])
+
+
+def _planned(archive: StoredArchive, destination: str, placing: Placing) -> t.Collection[ExtractedFile]:
+    """The files that a restore would give, by the manifest. Raises LogArchiveError for what stands in their way."""
+    sources = archive.manifest["sources"]
+    staged = (
+        StagedFile(source["name"], "", source["size"], source["sha256"], 0, 0, _data(source))
+        for source in sources
+        if source["name"] not in placing.without
+    )
+    with failing_clearly(destination):
+        return planned(rows_of(staged, len(sources), StagedFile._make), destination, placing.overwrite)
 
 
 def _fetch_and_extract(

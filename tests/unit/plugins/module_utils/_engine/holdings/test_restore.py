@@ -120,6 +120,55 @@ def test_a_dry_run_predicts_the_real_run(site: Site) -> None:
     assert [one[1:] for one in checked] == [one[1:] for one in site.restore()]
 
 
+def other_content(path: pathlib.Path) -> None:
+    path.write_bytes(b"other")
+
+
+def a_folder(path: pathlib.Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def a_link(path: pathlib.Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+def a_file_above(path: pathlib.Path) -> None:
+    shutil.rmtree(path.parent)
+    path.parent.touch()
+
+
+@pytest.mark.parametrize("obstacle", [other_content, a_folder, a_link, a_file_above])
+def test_a_dry_run_fails_as_the_real_run_for_what_stands_in_the_way(site: Site, obstacle: t.Callable[[pathlib.Path], None]) -> None:
+    site.restore()
+    (path,) = site.destination.rglob("syslog.20240112.13")
+    obstacle(path)
+    with pytest.raises(LogArchiveError) as real:
+        site.restore()
+    with pytest.raises(LogArchiveError) as dry:
+        site.restore(check=True)
+    assert str(dry.value) == str(real.value)
+
+
+def test_a_dry_run_fails_as_the_real_run_if_the_destination_is_a_file(site: Site) -> None:
+    site.destination.touch()
+    with pytest.raises(LogArchiveError) as real:
+        site.restore()
+    with pytest.raises(LogArchiveError) as dry:
+        site.restore(check=True)
+    assert str(dry.value) == str(real.value)
+
+
+def test_a_dry_run_overwrites_on_request(site: Site) -> None:
+    site.restore()
+    (path,) = site.destination.rglob("syslog.20240112.13")
+    other_content(path)
+    checked = site.restore(check=True, overwrite=True)
+    assert path.read_bytes() == b"other"
+    assert [one[1:] for one in checked] == [one[1:] for one in site.restore(overwrite=True)]
+
+
 def test_the_next_store_if_the_first_cannot_be_listed(site: Site) -> None:
     unmount(site.near)
     assert {one.store for one in site.restore()} == {"far"}
