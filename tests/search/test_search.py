@@ -174,7 +174,7 @@ def test_a_deleted_and_a_read_only_index_wait_and_are_reported(tmp_path, logs, n
     write(logs, [4], month="2021-05")
     write(logs, [5], month="2021-06")
     error = catch_up(made)["error"]
-    assert "events-data-2021.04: 2 documents wait: the index does not exist any more. If it was deleted, restore it" in error
+    assert "events-data-2021.04: 2 documents wait: the index no longer exists. If it was deleted, restore it" in error
     assert ids(node) == expected([2, 5])
     assert status.of(made)[0]["waiting"] == 2
     node.call("PUT", "/events-data-2021.04")

@@ -383,7 +383,7 @@ CHANGES = (
         "ALTER TABLE sftpgo_transfer ADD COLUMN more INTEGER NOT NULL DEFAULT 0;"
         " ALTER TABLE sftpgo_transfer ALTER COLUMN more DROP DEFAULT",
         "ALTER TABLE sftpgo_transfer DROP COLUMN more",
-        "the column more must have a value, and no line has one",
+        "the column more must have a value, but no line has one",
     ),
     ("{read_only}", "{writable}", "the database is read-only"),
 )
@@ -518,7 +518,7 @@ def test_an_existing_table_is_filled_by_a_map_of_columns(tmp_path, logs, place, 
     login = b'{"level":"info","time":"2026-11-03T02:00:04.010","sender":"login","ip":"198.51.100.2","username":"bob","method":"password"}'
     (logs / "sftpgo.log").write_bytes((upload(7) + b"\n") * 2 + login + b"\n" + upload(8, username="u" * 300) + b"\n")
     if server.kind == "mariadb":
-        assert "MyISAM, which has no transactions" in catch_up(wanted)["error"]
+        assert "MyISAM, which does not support transactions" in catch_up(wanted)["error"]
         server.run_sql("%sALTER TABLE logdata ENGINE=InnoDB;" % use)
     result = catch_up(wanted)
     assert (result["rows"], result["rejected"], result["error"]) == (3, 1, None)

@@ -31,7 +31,7 @@ WORDS = {
     "tail_missing": "no valid digest covers the time up to two hours ago",
     "tail_rewound": "the digest that was verified last is gone",
     "no_digests": "the region has no digests",
-    "chain_start_unknown": "a chain of digests begins, and nothing proves that none was before",
+    "chain_start_unknown": "a chain of digests begins, and nothing proves that there was no earlier digest",
     "delete_marker": "the object was deleted; older versions of it exist",
     "archive_damaged": "no store can give an archive of the trail",
     "extra_version": "the object was replaced; older versions of it exist",

@@ -75,11 +75,11 @@ def _lines(chunks: t.Iterator[bytes], subject: str) -> t.Iterator[bytes]:
         rest.append(last)
         length += len(last)
         if length > MOST_RECORD:
-            raise LogFileError("a record has more than %d bytes" % MOST_RECORD, subject, "CloudTrail writes no such record")
+            raise LogFileError("a record has more than %d bytes" % MOST_RECORD, subject, "CloudTrail does not write such records")
     if not splitter.ended:
         raise LogFileError("the file ends in the middle of its records", subject, "Fetch it again")
     if b"".join(rest).strip():
-        raise LogFileError("something follows the records of the file", subject)
+        raise LogFileError("the file has data after its records", subject)
 
 
 def _and_then(first: bytes, others: t.Iterator[bytes]) -> t.Iterator[bytes]:
@@ -112,7 +112,7 @@ def _inflated(pieces: t.Iterable[t.Union[bytes, memoryview]], subject: str) -> t
             total += len(chunk)
             if total > MOST_BYTES:
                 problem = "the file has more than %d MiB without its compression" % (MOST_BYTES >> 20)
-                raise LogFileError(problem, subject, "It is not a file that CloudTrail wrote: examine who did")
+                raise LogFileError(problem, subject, "CloudTrail did not write it: find out who did")
             if chunk:
                 yield chunk
     if inflater is not None:

@@ -272,7 +272,7 @@ def _bytes_of(bucket: TrailBucket, file: StoredFile) -> bytes:
             data += piece
             # The server may send more than it listed.
             if len(data) > MOST_FILE:
-                raise LogFileError("the file has more than %d MiB" % (MOST_FILE >> 20), subject, "CloudTrail writes no such file")
+                raise LogFileError("the file has more than %d MiB" % (MOST_FILE >> 20), subject, "CloudTrail does not write such files")
         return bytes(data)
 
     data = bucket.read(file.key, take)

@@ -129,7 +129,7 @@ class Region:
         elif held.digest is None and held.word:
             self._add(held.word, trail, held.url, held.detail)
         elif held.digest is not None and held.digest.sha256 != kept["sha256"]:
-            self._add("digest_changed", trail, held.url, "it is another one than was verified before")
+            self._add("digest_changed", trail, held.url, "it is not the digest that was verified before")
 
     def _cover(self) -> datetime.datetime:
         """Judge the time that each trail's digests cover; returns from when on log files must be named."""

@@ -32,7 +32,7 @@ def unpack(pieces: Pieces, most: int) -> t.Iterator[bytes]:
         data: t.Union[bytes, memoryview] = piece
         while data:
             if inflater.eof:
-                raise UnreadableError("it goes on after the end of the gzip data")
+                raise UnreadableError("it has data after the end of the gzip data")
             try:
                 plain = inflater.decompress(data, PIECE)
             except zlib.error as error:

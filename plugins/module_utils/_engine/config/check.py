@@ -159,7 +159,9 @@ def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t
         problems.append("%s: has %d characters; the limit is %d" % (where, len(value), LONGEST_TEXT))
         return ""
     if option.get("secret") and isinstance(value, str) and "{{" in value:
-        problems.append("%s: is a template that was not evaluated ('{{'), not a secret; AWX evaluates none in extra variables" % where)
+        problems.append(
+            "%s: is a template that was not evaluated ('{{'), not a secret; AWX does not evaluate templates in extra variables" % where
+        )
         return value
     before = len(problems)
     value = _scalar(value, kind, where, problems)
@@ -297,7 +299,7 @@ def _encryption_problems(encryption: t.Optional[t.Mapping[str, t.Any]], sound: t
     recipients = encryption["recipients"] or []
     if encryption["format"] == "none":
         if recipients:
-            yield "encryption.recipients: the format none encrypts for nobody; leave one of them out"
+            yield "encryption.recipients: the format none does not encrypt; omit format or recipients"
         return
     if not encryption["keyring"] and not recipients:
         yield "encryption.keyring: is missing%s; or set recipients; or set encryption to none" % explanation(ENCRYPTION["keyring"])
@@ -432,7 +434,7 @@ def _policy_problems(policy: t.Mapping[str, t.Any], where: str) -> t.List[str]:
     try:
         template = policy["name_template"]
         if template is not None and compile_pattern(template, use_regex=False).unit is None:
-            return ["%s.name_template: has no date by which a name could be kept or removed; add one such as %%Y%%m%%d" % where]
+            return ["%s.name_template: contains no date, so retention cannot judge a name; add one such as %%Y%%m%%d" % where]
         parse_policy({name: value for name, value in policy.items() if name != "name_template"})
     except ConfigError as error:
         return ["%s: %s" % (where, problem) for problem in error.problems or [error.message]]

@@ -199,7 +199,7 @@ def _same_places(places: t.Sequence[Place], real: t.Mapping[str, str]) -> t.Iter
             if spool is not None and _is_within(real[place.path], real[spool.path]):
                 yield "%s: %s lies in the spool, from which archives are removed once they are stored" % (place.option, place.path)
             elif spool is not None and _is_within(real[spool.path], real[place.path]):
-                yield "spool: %s lies in the store %s, which would hold what was never sent" % (spool.path, place.path)
+                yield "spool: %s lies in the store %s, so the store would contain archives that were never sent" % (spool.path, place.path)
             first = stores.setdefault(real[place.path], place)
             if first is not place:
                 yield "%s: %s is the same folder as %s; one copy does not count as two" % (place.option, place.path, first.option)

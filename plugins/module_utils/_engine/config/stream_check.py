@@ -63,7 +63,9 @@ def _problems(normal: t.Dict[str, t.Any]) -> t.List[str]:
     parse["time_format"] = parse["time_format"] or ("unix" if parse["profile"] == "vpc_flow" else "iso")
     problems = _follow_problems(normal["follow"]) + _parse_problems(parse)
     if (parse["profile"] == "client_events") != bool(normal["client_ids"]):
-        problems.append("client_ids: is required for the profile client_events, and only for it; parse.profile is %s" % parse["profile"])
+        problems.append(
+            "client_ids: the profile client_events requires it, and no other profile allows it; parse.profile is %s" % parse["profile"]
+        )
     if normal["transform"]:
         problems += _transform_problems(normal["transform"], normal["parse"])
     if normal["page"]:

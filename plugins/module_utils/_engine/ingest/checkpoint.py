@@ -81,7 +81,7 @@ GAP_KINDS = {
     "removed": "the file was removed before it was read to its end",
     "hole": "zero bytes, left by a writer that went on at its old position after the file was truncated",
     "damaged": "a compressed file that cannot be decompressed to its end",
-    "vacuumed": "the journal removed its last entry that was read, so that entries after it may be gone, too",
+    "vacuumed": "the journal removed the last entry that was read, so entries after it may also be gone",
 }
 
 

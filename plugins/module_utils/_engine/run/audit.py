@@ -239,7 +239,7 @@ class Audit:
 
     def _of_other_host(self, store: Store, name: str, keys: t.Sequence[str]) -> Finding:
         text = (
-            "%s: %d archive(s) of the ledger are those of the host %s, and the host of the job is now %s: no run prunes or verifies them. "
+            "%s: %d archive(s) of the ledger are of the host %s, but the host of the job is now %s, so no run prunes or verifies them. "
             "If the host was renamed, set 'host: %s' in the job: it then continues under that name (docs/changing.md)"
         )
         return Finding("missing", keys[0], text % (store.location(name), len(keys), name, self._host, name))

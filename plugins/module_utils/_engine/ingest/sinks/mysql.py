@@ -121,7 +121,7 @@ class MysqlSink(SqlSink):
             raise SinkError("the table %s does not exist, or the user has no right to it" % table, self.name)
         if str(found[0][0]).lower() != "innodb":
             hint = "Run: ALTER TABLE %s ENGINE=InnoDB" % table
-            raise SinkError("the table %s is of the engine %s, which has no transactions" % (table, found[0][0]), self.name, hint)
+            raise SinkError("the table %s uses the engine %s, which does not support transactions" % (table, found[0][0]), self.name, hint)
 
     def _query(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[t.Sequence[t.Any]]:
         with self._typed(), self._connection.cursor() as cursor:

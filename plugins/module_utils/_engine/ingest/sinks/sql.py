@@ -308,7 +308,7 @@ class SqlSink(SqlRejected):
         if not column or column in filled:
             return None
         hint = "Give it a default, or add it to 'columns'" if self._mapping is not None else "Give it a default, or remove it"
-        return SinkError("the column %s must have a value, and no line has one" % column, self.name, hint)
+        return SinkError("the column %s must have a value, but no line has one" % column, self.name, hint)
 
     def _check_table(self, table: str) -> None:
         """Raise SinkError if rows in an existing table would not be in the transaction of their position. Most databases have only such."""

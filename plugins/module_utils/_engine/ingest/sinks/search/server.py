@@ -126,7 +126,7 @@ class SearchServer:
         answer = self.request("POST", "/_bulk", text, filter_path=wanted)
         items = answer.get("items") if isinstance(answer, dict) else None
         if not isinstance(items, list) or len(items) != count or not all(isinstance(item, dict) and len(item) == 1 for item in items):
-            raise SinkUnavailableError("the answer to a bulk request is not one for each of %d documents" % count, self.name)
+            raise SinkUnavailableError("the answer to a bulk request does not have a result for each of %d documents" % count, self.name)
         if answer.get("errors") is False:
             return [_DONE] * count
         return [_outcome(next(iter(item.values()))) for item in items]
@@ -148,9 +148,9 @@ class SearchServer:
         if kind == "media_type_header_exception":
             return SinkError("the server is older than Elasticsearch 8", self.name, "Update it")
         if status == 413:
-            return TooLargeError("the server takes no request of this size (%s)" % shown, self.name)
+            return TooLargeError("the server accepts no request of this size (%s)" % shown, self.name)
         if status == 429:
-            return BusyError("the server has no room for requests now (%s)" % shown, self.name)
+            return BusyError("the server cannot take requests now (%s)" % shown, self.name)
         if status in (401, 403) and kind not in _WAITING:
             denied = ForbiddenError if status == 403 else SinkDeniedError
             return denied("the server refuses the user or a right (%s)" % shown, self.name)

@@ -256,7 +256,7 @@ class SearchSink(SqliteSink):
             index, reason = sorted(self._blocked.items())[0]
             self.trouble = SinkUnavailableError("%d documents wait: %s" % (self._outbox.count, reason), index, _HINT)
         elif busy and not progress:
-            self._wait(BusyError("the server has no room for documents now", self.name))
+            self._wait(BusyError("the server cannot take documents now", self.name))
         else:
             self.trouble = None
         self._delay = FIRST_DELAY if progress else min(LAST_DELAY, self._delay * 2)
@@ -269,7 +269,7 @@ class SearchSink(SqliteSink):
             time.sleep(PAUSE)
             return True
         if isinstance(error, TooLargeError) and flight.sent:
-            self._apply([], [(flight.sent[0], "the server takes no request of this size")])
+            self._apply([], [(flight.sent[0], "the server accepts no request of this size")])
             return True
         if not isinstance(error, SinkUnavailableError):
             raise error
@@ -297,7 +297,7 @@ class SearchSink(SqliteSink):
         return self._delete_after is not None and known + self._delete_after < time.time()
 
 
-_GONE = "the index does not exist any more"
+_GONE = "the index no longer exists"
 _HINT = "If it was deleted, restore it or create it again; if it is read-only or closed, change that: then the documents are sent"
 _REFUSE = (
     "INSERT INTO %s (generation, line_offset, bytes, reason, detail, line, noticed_at) VALUES (?, ?, ?, ?, ?, ?, ?)"

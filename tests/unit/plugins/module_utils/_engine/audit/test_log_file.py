@@ -47,7 +47,7 @@ def test_a_file_without_records():
         (compressed(made(RECORDS))[:100] + b"\xff" * 99, "the file cannot be decompressed"),
         (b"\x1f\x8b" + b"0" * 50, "the file cannot be decompressed"),
         (compressed(made(RECORDS)[:-3]), "the file ends in the middle of its records"),
-        (compressed(made(RECORDS) + b"x"), "something follows the records of the file"),
+        (compressed(made(RECORDS) + b"x"), "the file has data after its records"),
     ],
 )
 def test_bad_files(data, problem):

@@ -50,7 +50,7 @@ def test_every_kind_of_mistake_of_a_job_is_named_at_once(site: Host) -> None:
     expect(
         found,
         "select.period: must be one of",
-        "retention.name_template: has no date",
+        "retention.name_template: contains no date",
         "stores[0].path: %s lies in the spool" % (site.spool / "store"),
         "color: unknown key",
         "it lies in the keyring",

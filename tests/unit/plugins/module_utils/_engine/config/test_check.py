@@ -62,7 +62,7 @@ def test_recipients_take_the_place_of_a_keyring():
         ({"recipients": ["ssh-ed25519 AAAA"]}, r"encryption.recipients\[0\]: .*not a recipient"),
         ({"recipients": ["AGE-SECRET-KEY-1QQQQ"]}, r"encryption.recipients\[0\]: it is a private key"),
         ({"recipients": AGE}, "encryption.recipients: "),
-        ({"format": "none", "recipients": [AGE]}, "encryption.recipients: the format none encrypts for nobody"),
+        ({"format": "none", "recipients": [AGE]}, "encryption.recipients: the format none does not encrypt"),
         ({"recipients": [AGE] * 51}, "encryption.recipients: there are 51; the limit is 50"),
     ],
     ids=["nothing", "empty", "twice", "typo", "ssh", "private", "text", "none", "many"],

@@ -181,7 +181,7 @@ def test_two_sinks_and_two_followers_share_the_key_of_a_month(tmp_path, logs) ->
     ids=["none", "generic", "sftpgo"],
 )
 def test_the_profile_and_the_keyring_belong_together(tmp_path, changes) -> None:
-    with pytest.raises(Exception, match="client_ids: is required for the profile client_events, and only for it"):
+    with pytest.raises(Exception, match="client_ids: the profile client_events requires it, and no other profile allows it"):
         normalise_stream(given(tmp_path, **changes))
 
 

@@ -216,7 +216,7 @@ def test_two_streams_fill_one_table(tmp_path, logs) -> None:
     for name, key, rest, expected in (
         ("by id", "row_id", " DEFAULT 'x'", [(2, 0), (2, 0)]),
         ("by line", "connection_id", " DEFAULT 'x'", [(1, 1), (0, 2)]),
-        ("not filled", "row_id", "", ["the column level must have a value, and no line has one. Give it a default"] * 2),
+        ("not filled", "row_id", "", ["the column level must have a value, but no line has one. Give it a default"] * 2),
     ):
         path = tmp_path / ("%s.sqlite" % name)
         with contextlib.closing(sqlite3.connect(path)) as connection:

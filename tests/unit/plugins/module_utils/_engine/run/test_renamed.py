@@ -307,7 +307,7 @@ def test_a_host_that_was_renamed_is_no_loss_of_archives_and_the_job_keeps_the_na
     for command in ("verify", "ledger"):
         code, rows = call(host, command, *(["verify"] if command == "ledger" else []))
         (error,) = [row["error"] for row in rows if row.get("error")] or [each["error"] for row in rows for each in row["findings"]]
-        assert code == 4 and "2 archive(s) of the ledger are those of the host web1" in error and "set 'host: web1'" in error
+        assert code == 4 and "2 archive(s) of the ledger are of the host web1" in error and "set 'host: web1'" in error
     host.write_document()
     assert (call(host, "verify")[0], call(host, "ledger", "verify")[0]) == (0, 0)
     assert call(host, "status", "--max-age", "9999d", "--offline")[0] == 0
