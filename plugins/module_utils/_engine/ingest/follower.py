@@ -217,7 +217,6 @@ def follow(
     Raises LockedError if the stream is followed already; LogArchiveError if nothing can be read or parsed.
     """
     systemd = systemd or Systemd()
-    _raise_limit_of_files()
     with _locked(document):
         log = Log(document)
         log.write("follow_started")
@@ -323,12 +322,3 @@ def _locked(document: StreamDocument) -> t.Iterator[None]:
         except OSError as error:
             raise LogArchiveError("cannot create the lock file: %s" % error.strerror, name) from error
         yield
-
-
-def _raise_limit_of_files() -> None:
-    """A follower keeps each live file open; the soft limit is 1024 on most systems."""
-    import resource
-
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else 65536, hard))

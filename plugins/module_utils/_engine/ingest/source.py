@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing as t
 
@@ -90,6 +91,7 @@ def source_of(
     clock: t.Callable[[], float] = time.monotonic,
 ) -> Source:
     """The source of a stream. generations: those that the sink has open; lookup: returns all that it has with a first digest."""
+    _raise_limit_of_files()
     owner = owner_of(document)
     if document["follow"]["journal"] is not None:
         from .journal.tracker import JournalTracker
@@ -98,3 +100,12 @@ def source_of(
     from .tail.tracker import Tracker
 
     return Tracker(document["follow"], owner, generations, lookup, clock, document["parse"]["profile"] == "cloudtrail")
+
+
+def _raise_limit_of_files() -> None:
+    """Each file that may still grow is kept open; the soft limit is 1024 on most systems, for cron, too."""
+    import resource
+
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else 65536, hard))

@@ -107,10 +107,7 @@ class Tracker:
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def scan(self, seconds: float = float("inf")) -> None:
-        """Look at all files, and find the generation of each. Raises what ``lookup`` raises.
-
-        seconds: after which compressed files are left to the next scan. To recognise one can mean to decompress all of it.
-        """
+        """Look at all files, and find the generation of each; what is compressed waits for the next scan after so many seconds."""
         self._scans += 1
         now = self._clock()
         walked = walk(self._options, self._names)
@@ -120,13 +117,13 @@ class Tracker:
             if each.key not in found or each.live:
                 found[each.key] = each
         for key, file in list(self.files.items()):
-            file.look(found.pop(key, None), now)
+            self._attempt(file, file.look, found.pop(key, None), now)
             if file.missing and file.content is None:
                 del self.files[key]
         for key, each in found.items():
             self.files[key] = File(each, now, self._enveloped, time.time() - each.mtime_ns / 1e9)
         for file in self.files.values():
-            self._check(file)
+            self._attempt(file, self._check, file)
         begin, self._is_behind, compressed = self._clock(), False, 0
         for file in sorted(self.files.values(), key=_age):
             if _is_due(file, now, self._lost):
@@ -134,15 +131,31 @@ class Tracker:
                 if file.found.compressed and compressed > 1 and self._clock() - begin > seconds:
                     file.state, self._is_behind = NEW, True
                 else:
-                    self._identify(file, now)
+                    self._attempt(file, self._identify, file, now)
         self._lost = False
         self._may_hide = bool(self.problems) or self._is_behind or any(file.unfinished for file in self.files.values())
         self.problems.update(_lost_whole(self.files.values()))
+        self.problems.update(walked.unsupported)
 
     def glance(self) -> None:
         """Look whether the files that are being read have grown, and at nothing else."""
         for file in self.files.values():
-            file.glance(self._clock())
+            self._attempt(file, file.glance, self._clock())
+
+    def _attempt(self, file: File, look: t.Callable[..., t.Any], *given: t.Any) -> t.Any:
+        """What a function that looks at a file returns; None if the file cannot be read: then the next scan begins with it again."""
+        try:
+            return look(*given)
+        except FileNotFoundError:
+            # The next scan finds it under its new name.
+            return None
+        except OSError as error:
+            self.problems[file.found.path] = error.strerror or str(error)
+        if file.state == READING and file.content is not None:
+            self._lose(file, truncated=False)
+        else:
+            file.start_again()
+        return None
 
     def _check(self, file: File) -> None:
         """Notice that a file is not what it was."""
@@ -170,20 +183,12 @@ class Tracker:
     def _identify(self, file: File, now: float) -> None:
         file.retry_at = None
         begin = time.time()
-        try:
-            content = file.open()
-            known = _unchanged(file, self._candidates, self.files.values())
-            if known is not None:
-                self._adopt(file, known)
-                return
-            first = _first_mark(file, now, self._ends(file))
-        except FileNotFoundError:
-            # The next scan finds it under its new name.
+        content = file.open()
+        known = _unchanged(file, self._candidates, self.files.values())
+        if known is not None:
+            self._adopt(file, known)
             return
-        except OSError as error:
-            self.problems[file.found.path] = error.strerror or str(error)
-            file.close()
-            return
+        first = _first_mark(file, now, self._ends(file))
         if first is None:
             file.state = WAITING
             file.retry_at = file.changed_at + LINGER if file.unfinished or not self._ends(file) else None
@@ -231,12 +236,7 @@ class Tracker:
         for file in sorted(self.files.values(), key=_age):
             if file.state != READING or file.content is None or not file.unread or file.stuck == file.size and not self._ends(file):
                 continue
-            try:
-                reading = self._read(file, limits)
-            except OSError as error:
-                self.problems[file.found.path] = error.strerror or str(error)
-                self._lose(file, truncated=False)
-                continue
+            reading: t.Optional[Reading] = self._attempt(file, self._read, file, limits)
             if reading is not None:
                 return reading
         return None

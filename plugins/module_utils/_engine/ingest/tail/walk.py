@@ -20,6 +20,11 @@ if t.TYPE_CHECKING:
     from ...config.stream_document import FollowOptions
 
 _ODD = {stat.S_IFLNK: "a symbolic link, which is never followed", stat.S_IFIFO: "not a regular file but a named pipe"}
+UNSUPPORTED = {
+    ".7z": "7z", ".Z": "compress", ".br": "brotli", ".bz2": "bzip2", ".lz": "lzip", ".lz4": "lz4", ".lzma": "lzma", ".xz": "xz",
+    ".zip": "zip", ".zst": "zstd",
+}  # fmt: skip
+"""Compressed files that are not read, by the end of their names."""
 MOST_DEPTH = 32
 """Levels of subfolders."""
 
@@ -46,11 +51,15 @@ class Found(t.NamedTuple):
 
 
 class Walk(t.NamedTuple):
-    """What a walk found. absent: the paths of the stream that do not exist. problems: what could not be read, and why, by path."""
+    """What a walk found. absent: the paths of the stream that do not exist. problems: what could not be read, and why, by path.
+
+    unsupported: the same for compressed files that are never read.
+    """
 
     files: t.List[Found]
     absent: t.List[str]
     problems: t.Dict[str, str]
+    unsupported: t.Dict[str, str]
 
 
 class Names:
@@ -71,7 +80,7 @@ class Names:
 
 def walk(options: FollowOptions, names: Names) -> Walk:
     """Look into all folders of a stream. A folder that does not exist is not a problem: it may come later."""
-    result = Walk([], [], {})
+    result = Walk([], [], {}, {})
     for root in options["paths"]:
         try:
             with open_folder(root) as folder:
@@ -96,6 +105,10 @@ def _walk_folder(folder: int, root: str, below: str, recurse: bool, names: Names
                 if recurse and below.count("/") < MOST_DEPTH:
                     with open_below(folder, entry.name) as inner:
                         _walk_folder(inner, root, relative, recurse, names, result)
+            elif kind == (False, False) and os.path.splitext(entry.name)[1] in UNSUPPORTED:
+                program = UNSUPPORTED[os.path.splitext(entry.name)[1]]
+                text = "compressed with %s, which is not supported: compress it with gzip, or change 'rotated' so that it does not match"
+                result.unsupported[os.path.join(root, relative)] = text % program
             elif kind is not None:
                 status = os.stat(entry.name, dir_fd=folder, follow_symlinks=False)
                 # A compressed file is being written as long as the plain one is there.

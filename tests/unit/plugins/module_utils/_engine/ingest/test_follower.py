@@ -6,13 +6,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import json
+import lzma
 import os
 import pathlib
+import shlex
 import signal
 import socket
 import sqlite3
+import subprocess
 import threading
 import time
 import typing as t
@@ -30,6 +34,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sqlite import SqliteSink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.systemd import Systemd
 from rigs.followers import start
+from rigs.host import COMMAND, ENGINE_PATH
 from rigs.streams import document, given, upload
 from rigs.sums import assert_sums_are_those_of_the_rows
 
@@ -683,6 +688,70 @@ def test_what_cannot_be_read_is_a_warning(tmp_path, logs) -> None:
     result = follower.catch_up(wanted)
     assert (result["sinks"][0]["rows"], result["exit_code"]) == (1, 3)
     assert result["warnings"] == ["%s: Not a directory" % (tmp_path / "file")]
+
+
+@pytest.mark.parametrize("moment", ["check", "read", "identify"])
+def test_a_disk_that_fails_for_a_while_is_a_warning_and_loses_nothing(tmp_path, logs, monkeypatch, moment: str) -> None:
+    write(logs / "sftpgo.log", 1, 2)
+    write(logs / "sftpgo-1.log", 3)
+    wanted, pread = document(tmp_path), os.pread
+    inode = (logs / "sftpgo.log").stat().st_ino
+
+    def failing(fd: int, *given: int) -> bytes:
+        if os.fstat(fd).st_ino == inode:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(fd, *given)
+
+    with contextlib.closing(Pump(wanted, wanted["sinks"][0])) as pump:
+        if moment != "identify":
+            pump.look()
+        if moment == "check":
+            while pump.step():
+                pass
+            write(logs / "sftpgo.log", 4)
+        monkeypatch.setattr(os, "pread", failing)
+        for _look in range(5):
+            if moment != "read":
+                pump.look()
+            while pump.step():
+                pass
+            assert pump.problems == {str(logs / "sftpgo.log"): "Input/output error"}
+        assert sizes(tmp_path) == ([1, 2, 3] if moment == "check" else [3])
+        monkeypatch.setattr(os, "pread", pread)
+        pump.look()
+        while pump.step():
+            pass
+        assert (pump.problems, pump.counts.gaps) == ({}, 0)
+    assert sizes(tmp_path) == ([1, 2, 3, 4] if moment == "check" else [1, 2, 3])
+
+
+def test_a_compressed_file_of_another_kind_is_a_warning_and_hides_no_loss(tmp_path, logs) -> None:
+    wanted = document(tmp_path, follow={"rotated": ["sftpgo-*"]})
+    write(logs / "sftpgo-1.log", 1)
+    with contextlib.closing(Pump(wanted, wanted["sinks"][0])) as pump:
+        pump.look()
+    (logs / "sftpgo-1.log").unlink()
+    (logs / "sftpgo-1.log.xz").write_bytes(lzma.compress(upload(1) + b"\n"))
+    result = follower.catch_up(wanted, sleep=lambda _seconds: None)
+    assert (result["sinks"][0]["lines"], result["sinks"][0]["gap_bytes"], result["exit_code"]) == (0, len(upload(1)) + 1, 3)
+    (warning,) = result["warnings"]
+    assert warning.startswith("%s: compressed with xz, which is not supported" % (logs / "sftpgo-1.log.xz"))
+    # With the usual pattern such files do not belong to the stream.
+    assert follower.catch_up(document(tmp_path))["warnings"] == []
+
+
+def test_more_files_than_a_process_may_usually_open(tmp_path, logs) -> None:
+    for number in range(80):
+        write(logs / ("sftpgo-%02d.log" % number), number)
+    path = tmp_path / "sftpgo.json"
+    path.write_text(json.dumps(given(tmp_path)))
+    for command in ("ingest", "streams"):
+        call = "ulimit -S -n 64; exec %s" % shlex.join([*COMMAND, command, str(path)])
+        done = subprocess.run(
+            ["bash", "-c", call], env=dict(os.environ, PYTHONPATH=ENGINE_PATH), capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert sizes(tmp_path) == list(range(80))
 
 
 @pytest.mark.parametrize(
