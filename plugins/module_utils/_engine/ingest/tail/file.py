@@ -109,6 +109,13 @@ class File:
         if self.content is not None:
             self.content.release()
 
+    def adopt(self, generation: Generation) -> None:
+        """The file is this generation, which is read on unless all of it was read."""
+        is_done = generation.closed and self.size == generation.offset
+        self.generation, self.state = generation._replace(closed=is_done), DONE if is_done else READING
+        if is_done:
+            self.close()
+
     def moved(self, generation: Generation) -> None:
         """What was read is stored."""
         self.generation, self.stuck = generation, -1

@@ -39,20 +39,29 @@ class Orphans:
 
     def __init__(self, generations: t.Iterable[Generation]) -> None:
         self._all: t.Dict[str, Orphan] = {}
+        self._by_first: t.Dict[str, t.Dict[str, Orphan]] = {}
         for generation in generations:
             self.add(generation, 0)
 
     def add(self, generation: Generation, scan: int, seen: int = 0, truncated: bool = False) -> None:
         """A generation that has lost its file."""
-        self._all[generation.public_id] = Orphan(generation, scan, max(seen, generation.place.size), truncated)
+        orphan = Orphan(generation, scan, max(seen, generation.place.size), truncated)
+        self._all[generation.public_id] = orphan
+        self._by_first.setdefault(generation.head[0][1], {})[generation.public_id] = orphan
 
     def take(self, public_id: str) -> t.Optional[Orphan]:
         """Remove and return an orphan that has a file again or that is closed; None if it is none."""
-        return self._all.pop(public_id, None)
+        orphan = self._all.pop(public_id, None)
+        if orphan is not None:
+            del self._by_first[orphan.generation.head[0][1]][public_id]
+        return orphan
 
-    def generations(self) -> t.List[Generation]:
-        """All of them."""
-        return [orphan.generation for orphan in self._all.values()]
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def like(self, first: str) -> t.List[Generation]:
+        """Those with this first digest of their head."""
+        return [orphan.generation for orphan in self._by_first.get(first, {}).values()]
 
     def given_up(self, scan: int, absent: t.Sequence[str]) -> t.List[Batch]:
         """The end of each orphan that was missed for long enough. absent: folders that do not exist now; their files may come back."""

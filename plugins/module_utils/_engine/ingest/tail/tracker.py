@@ -15,6 +15,7 @@ from ..checkpoint import Batch, Gap, Generation
 from . import fingerprint, marks, matching
 from .content import DamagedError
 from .file import COPY, DONE, NEW, READING, WAITING, File
+from .holders import Holders
 from .lines import Limits, Piece, read_lines
 from .orphans import ORPHAN_SCANS, Orphans
 from .walk import Names, walk
@@ -80,6 +81,8 @@ class Tracker:
         self.problems: t.Dict[str, str] = {}
         self._absent: t.List[str] = []
         self._gaps: t.List[t.Tuple[File, Gap]] = []
+        self._holders = Holders(())
+        self._turns: t.Optional[t.List[File]] = None
 
     def close(self) -> None:
         """Close all files."""
@@ -97,7 +100,7 @@ class Tracker:
     @property
     def is_waiting(self) -> bool:
         """Whether the next scans may find more: a generation has no file."""
-        return bool(self.orphans.generations())
+        return bool(self.orphans)
 
     @property
     def backlog(self) -> int:
@@ -124,6 +127,7 @@ class Tracker:
             self.files[key] = File(each, now, self._enveloped, time.time() - each.mtime_ns / 1e9)
         for file in self.files.values():
             self._attempt(file, self._check, file)
+        self._holders, self._turns = Holders(self.files.values()), None
         begin, self._is_behind, compressed = self._clock(), False, 0
         for file in sorted(self.files.values(), key=_age):
             if _is_due(file, now, self._lost):
@@ -139,6 +143,7 @@ class Tracker:
 
     def glance(self) -> None:
         """Look whether the files that are being read have grown, and at nothing else."""
+        self._turns = None
         for file in self.files.values():
             self._attempt(file, file.glance, self._clock())
 
@@ -151,11 +156,10 @@ class Tracker:
             return None
         except OSError as error:
             self.problems[file.found.path] = error.strerror or str(error)
-        if file.state == READING and file.content is not None:
-            self._lose(file, truncated=False)
-        else:
+            if file.state == READING and file.content is not None:
+                self._lose(file, truncated=False)
             file.start_again()
-        return None
+            return None
 
     def _check(self, file: File) -> None:
         """Notice that a file is not what it was."""
@@ -173,18 +177,15 @@ class Tracker:
 
     def _lose(self, file: File, truncated: bool) -> None:
         """The file is not its generation's any more."""
-        _content, generation = file.reading
-        self.orphans.add(generation, self._scans, file.seen, truncated)
+        self.orphans.add(file.reading[1], self._scans, file.seen, truncated)
         self._lost = True
         file.start_again()
-
-    # -- recognising --------------------------------------------------------------------------------------------------
 
     def _identify(self, file: File, now: float) -> None:
         file.retry_at = None
         begin = time.time()
         content = file.open()
-        known = _unchanged(file, self._candidates, self.files.values())
+        known = _unchanged(file, self._candidates, self._holders)
         if known is not None:
             self._adopt(file, known)
             return
@@ -196,9 +197,9 @@ class Tracker:
             return
         key = fingerprint.window(content, file.base, first)
         candidates = self._candidates(key)
-        cut = matching.kept_of(file, content, (each for each in candidates if _holder(self.files.values(), each, file) is None))
+        cut = matching.kept_of(file, content, (each for each in candidates if self._holders.other(each, file) is None))
         for like in matching.likenesses(file, content, candidates):
-            holder = _holder(self.files.values(), like.generation, file)
+            holder = self._holders.other(like.generation, file)
             if holder is None and matching.continues(file, like):
                 self._adopt(file, like.generation)
                 file.recognised_at = begin
@@ -210,35 +211,34 @@ class Tracker:
                 return
         others = sum(each.folder == file.found.folder for each in candidates)
         file.begin(_new_generation(file, (first, key), matching.public_id(self._owner, file.found.folder, key, others), cut))
+        self._holders.add(file)
 
     def _candidates(self, first: str) -> t.List[Generation]:
         """The generations with this first digest: as the sink has them, or as they are here."""
-        known = {each.public_id: each for each in self._lookup(first)}
-        here = [file.generation for file in self.files.values() if file.generation is not None]
-        known.update({each.public_id: each for each in here + self.orphans.generations() if each.head[0][1] == first})
-        return list(known.values())
+        found = [*self._lookup(first), *self._holders.generations(first), *self.orphans.like(first)]
+        return list({each.public_id: each for each in found}.values())
 
     def _adopt(self, file: File, generation: Generation) -> None:
         """The file is this generation."""
         orphan = self.orphans.take(generation.public_id)
         if orphan is not None:
             self._gaps += [(file, gap) for gap in orphan.gaps_of(file)]
-        if generation.closed and file.size == generation.offset:
-            file.generation, file.state = generation, DONE
-            file.close()
-            return
-        file.generation, file.state = generation._replace(closed=False), READING
+        file.adopt(generation)
+        self._holders.add(file)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def read(self, limits: Limits) -> t.Optional[Reading]:
         """Read the next lines, of the oldest file that has any; None if there is nothing to read now."""
-        for file in sorted(self.files.values(), key=_age):
-            if file.state != READING or file.content is None or not file.unread or file.stuck == file.size and not self._ends(file):
-                continue
-            reading: t.Optional[Reading] = self._attempt(file, self._read, file, limits)
-            if reading is not None:
-                return reading
+        if self._turns is None:
+            self._turns = sorted((file for file in self.files.values() if file.state == READING and file.unread), key=_age, reverse=True)
+        while self._turns:
+            file = self._turns[-1]
+            if file.state == READING and file.content is not None and file.unread and (file.stuck != file.size or self._ends(file)):
+                reading: t.Optional[Reading] = self._attempt(file, self._read, file, limits)
+                if reading is not None:
+                    return reading
+            self._turns.pop()
         return None
 
     def _read(self, file: File, limits: Limits) -> t.Optional[Reading]:
@@ -324,11 +324,11 @@ def _first_mark(file: File, now: float, ends: bool) -> t.Optional[int]:
     return len(data) if first is None and data and ends else first
 
 
-def _unchanged(file: File, lookup: t.Callable[[str], t.List[Generation]], files: t.Iterable[File]) -> t.Optional[Generation]:
+def _unchanged(file: File, lookup: t.Callable[[str], t.List[Generation]], holders: Holders) -> t.Optional[Generation]:
     """The generation of a compressed file that is as it was when it was read; it has its size then."""
     content = file.open()
     known = matching.unchanged(file, content, lookup) if content.compressed else None
-    if known is None or _holder(files, known, file) is not None:
+    if known is None or holders.other(known, file) is not None:
         return None
     file.size = known.offset
     return known
@@ -344,14 +344,6 @@ def _new_generation(file: File, first: t.Tuple[int, str], name: str, cut: t.Opti
     marked = max(start, min(file.size, file.base + fingerprint.WINDOW))
     head = fingerprint.extended((), content, file.base, marked) or (first,)
     return Generation(0, name, file.found.folder, head, start, start, before, 0, file.place(), 0.0, False, recent)
-
-
-def _holder(files: t.Iterable[File], generation: Generation, other: File) -> t.Optional[File]:
-    """The file of a generation, if another file is."""
-    for file in files:
-        if file is not other and file.generation is not None and file.generation.public_id == generation.public_id:
-            return file
-    return None
 
 
 def _lost_whole(files: t.Iterable[File]) -> t.Iterator[t.Tuple[str, str]]:

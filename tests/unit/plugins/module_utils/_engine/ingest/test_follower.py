@@ -33,6 +33,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sqlite import SqliteSink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.systemd import Systemd
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.file import File
 from rigs.followers import start
 from rigs.host import COMMAND, ENGINE_PATH
 from rigs.streams import document, given, upload
@@ -738,6 +739,21 @@ def test_a_compressed_file_of_another_kind_is_a_warning_and_hides_no_loss(tmp_pa
     assert warning.startswith("%s: compressed with xz, which is not supported" % (logs / "sftpgo-1.log.xz"))
     # With the usual pattern such files do not belong to the stream.
     assert follower.catch_up(document(tmp_path))["warnings"] == []
+
+
+def test_the_work_for_a_file_does_not_grow_with_the_number_of_files(tmp_path, logs, monkeypatch) -> None:
+    calls, unread = [0], File.unread.fget
+    assert unread is not None
+
+    def counted(file: File) -> int:
+        calls[0] += 1
+        return unread(file)
+
+    monkeypatch.setattr(File, "unread", property(counted))
+    for number in range(200):
+        write(logs / ("sftpgo-%03d.log" % number), number)
+    assert follower.catch_up(document(tmp_path))["sinks"][0]["rows"] == 200
+    assert calls[0] < 200 * 20
 
 
 def test_more_files_than_a_process_may_usually_open(tmp_path, logs) -> None:
