@@ -86,17 +86,13 @@ class Controller:
             SSL_CERT_DIR=os.devnull,
         )
         self._home = home
-        self._warm = WarmAnsible([], self._environment(), home / "warm-ansible.log")
-
-    def _environment(self, user: str = "", collections: bool = True) -> t.Dict[str, str]:
-        env = dict(self._env, CONTROLLER_USERNAME=user or self.awx.username)
-        if not collections:
-            env["ANSIBLE_COLLECTIONS_PATH"] = env["ANSIBLE_COLLECTIONS_PATH"].rpartition(":")[0]
-        return env
+        # By user: the environment of the process states it.
+        self._warm: t.Dict[str, WarmAnsible] = {}
 
     def close(self) -> None:
         """End what waits for further runs."""
-        self._warm.close()
+        for each in self._warm.values():
+            each.close()
 
     def set_up(self, *arguments: str, user: str = "", collections: bool = True, **settings: t.Any) -> subprocess.CompletedProcess[str]:
         """Run awx.yml with SETTINGS and these; Awx.requests holds what this run asked.
@@ -107,10 +103,13 @@ class Controller:
         given = self._home / "settings.json"
         given.write_text(json.dumps({**SETTINGS, **settings}), encoding="utf-8")
         argv = [str(PROGRAMS / "ansible-playbook"), "infra_ops.log_archive.awx", "-e", "@%s" % given, *arguments]
-        env = self._environment(user, collections)
-        if env == self._warm.environment:
-            return self._warm.run(argv, str(self._home))
-        return subprocess.run(argv, env=env, cwd=self._home, capture_output=True, text=True, check=False)
+        env = dict(self._env, CONTROLLER_USERNAME=user or self.awx.username)
+        if not collections:
+            env["ANSIBLE_COLLECTIONS_PATH"] = env["ANSIBLE_COLLECTIONS_PATH"].rpartition(":")[0]
+            return subprocess.run(argv, env=env, cwd=self._home, capture_output=True, text=True, check=False)
+        if user not in self._warm:
+            self._warm[user] = WarmAnsible([], env, self._home / "warm-ansible.log")
+        return self._warm[user].run(argv, str(self._home))
 
 
 @pytest.fixture(scope="session")

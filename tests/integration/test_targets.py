@@ -31,7 +31,8 @@ NEED_SERVERS = ("web_dump", "archive_stores")
 def ansible(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[WarmAnsible]:
     """Runs the targets of this module."""
     folder = tmp_path_factory.mktemp("targets")
-    warm = WarmAnsible([], dict(os.environ, **quick_ansible.environment(), **runner.environment(folder)), folder / "warm-ansible.log")
+    environment = dict(os.environ, **quick_ansible.environment(), **runner.environment(folder))
+    warm = WarmAnsible([], environment, folder / "warm-ansible.log", ["boto3", "botocore.client", "paramiko"])
     yield warm
     warm.close()
 

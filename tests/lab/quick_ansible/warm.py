@@ -40,7 +40,7 @@ PLUGINS = {
     "filter": ("infra_ops.log_archive.sftp_account",),
     "test": ("ansible.builtin.match",),
 }
-# What modules import, and the clients of stores: two thirds of the time of most modules.
+# What most modules import: two thirds of their time.
 LIBRARIES = (
     *(
         "ast",
@@ -55,7 +55,7 @@ LIBRARIES = (
         "locale",
     ),
     *("multiprocessing", "netrc", "platform", "pwd", "runpy", "sqlite3", "ssl", "syslog", "tarfile", "urllib.request", "uuid", "zipfile"),
-    *("boto3", "botocore.client", "cryptography.fernet", "cryptography.x509", "paramiko", "yaml"),
+    *("cryptography.fernet", "cryptography.x509", "yaml"),
 )
 
 
@@ -63,16 +63,18 @@ class WarmAnsible:
     """The process that has imported Ansible, from outside. Close it.
 
     enter: a command line before its own, such as one that enters a namespace; environment: that of all runs; errors: a file for what the
-    process itself prints.
+    process itself prints; libraries: what modules on this machine import beside LIBRARIES, as the clients of stores.
     """
 
-    def __init__(self, enter: t.Sequence[str], environment: t.Mapping[str, str], errors: pathlib.Path) -> None:
+    def __init__(
+        self, enter: t.Sequence[str], environment: t.Mapping[str, str], errors: pathlib.Path, libraries: t.Sequence[str] = ()
+    ) -> None:
         self.environment = dict(environment)
         self._errors = errors
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, open(errors, "ab") as log:
             self._process = subprocess.Popen(
-                [*enter, sys.executable, __file__, str(theirs.fileno())],
+                [*enter, sys.executable, __file__, str(theirs.fileno()), *libraries],
                 env=self.environment,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -209,7 +211,7 @@ def main() -> None:
     if os.fork() == 0:
         channel.close()
         to_modules.close()
-        run_modules(modules)
+        run_modules(modules, [*LIBRARIES, *sys.argv[2:]])
         return
     modules.close()
     from ansible import cli, constants
@@ -266,10 +268,10 @@ def ask_for_modules(local: t.Any, channel: socket.socket) -> None:
     local.exec_command = exec_command
 
 
-def run_modules(channel: socket.socket) -> None:
+def run_modules(channel: socket.socket, libraries: t.Sequence[str]) -> None:
     """Serve modules. Most processes that run Ansible on hosts need none on this machine, so the libraries are imported at the first."""
     select.select([channel], [], [])
-    for name in LIBRARIES:
+    for name in libraries:
         # Not every environment has every library.
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

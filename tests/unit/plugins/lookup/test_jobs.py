@@ -18,16 +18,19 @@ import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.infra_ops.log_archive.plugins.lookup import jobs
 from lab import quick_ansible
+from lab.quick_ansible.warm import WarmAnsible
 
 COLLECTIONS = os.environ.get("LOG_ARCHIVE_COLLECTIONS", str(pathlib.Path(__file__).resolve().parents[4] / "build" / "collections"))
+PROGRAMS = pathlib.Path(sys.executable).parent
 SECRET = "s3cr3t-of-the-bucket"
 
 
 class Project:
     """A folder with an inventory, and what the lookup says there of a host."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, ansible: WarmAnsible) -> None:
         self.folder = folder
+        self.ansible = ansible
         self.write("vault", "pass")
         self.write("hosts.yml", "all: {hosts: {lonely: {}}, children: {web: {hosts: {web1: {}, web2: {}}}}}")
 
@@ -35,11 +38,6 @@ class Project:
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(textwrap.dedent(text), encoding="utf-8")
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess:
-        program = os.path.join(os.path.dirname(sys.executable), arguments[0])
-        env = dict(os.environ, **quick_ansible.environment(), ANSIBLE_COLLECTIONS_PATH=COLLECTIONS, ANSIBLE_NOCOLOR="1")
-        return subprocess.run([program, *arguments[1:]], cwd=self.folder, env=env, capture_output=True, text=True, check=False)
 
     def play(self, host: str) -> subprocess.CompletedProcess:
         """Writes the documents of ``host`` by ``to_json`` and by a module's argument."""
@@ -57,16 +55,8 @@ class Project:
             """
             % host,
         )
-        return self.run(
-            "ansible-playbook",
-            "-i",
-            "hosts.yml",
-            "--vault-password-file",
-            "vault",
-            "-e",
-            "ansible_python_interpreter=" + sys.executable,
-            "play.yml",
-        )
+        options = ["-i", "hosts.yml", "--vault-password-file", "vault", "-e", "ansible_python_interpreter=" + sys.executable]
+        return self.ansible.run([str(PROGRAMS / "ansible-playbook"), *options, "play.yml"], str(self.folder))
 
     def documents(self, host: str) -> t.Dict[str, t.Any]:
         done = self.play(host)
@@ -75,9 +65,19 @@ class Project:
         return json.loads((self.folder / "documents.json").read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="module")
+def ansible(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[WarmAnsible]:
+    """Runs the plays of this module."""
+    environment = dict(os.environ, **quick_ansible.environment(), ANSIBLE_COLLECTIONS_PATH=COLLECTIONS)
+    environment.update(ANSIBLE_NOCOLOR="1", ANSIBLE_PIPELINING="1")
+    warm = WarmAnsible([], environment, tmp_path_factory.mktemp("ansible") / "warm-ansible.log")
+    yield warm
+    warm.close()
+
+
 @pytest.fixture
-def project(tmp_path: pathlib.Path) -> Project:
-    return Project(tmp_path)
+def project(tmp_path: pathlib.Path, ansible: WarmAnsible) -> Project:
+    return Project(tmp_path, ansible)
 
 
 def example() -> t.Tuple[t.Dict[str, str], t.Any]:
@@ -164,7 +164,9 @@ def test_a_variable_that_is_not_defined_is_named(project: Project) -> None:
     assert "'nowhere' is undefined" in done.stdout + done.stderr
 
 
-def test_ansible_doc_shows_it(project: Project) -> None:
-    done = project.run("ansible-doc", "-t", "lookup", "infra_ops.log_archive.jobs")
+def test_ansible_doc_shows_it() -> None:
+    argv = [PROGRAMS / "ansible-doc", "-t", "lookup", "infra_ops.log_archive.jobs"]
+    env = dict(os.environ, ANSIBLE_COLLECTIONS_PATH=COLLECTIONS, ANSIBLE_NOCOLOR="1")
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "log_archive_jobs__web__web2" in done.stdout
