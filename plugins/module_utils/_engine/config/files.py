@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import stat
@@ -19,6 +20,8 @@ from .option import Spec, has_secret, plain
 from .spec import JOB
 
 if t.TYPE_CHECKING:
+    from typing import TextIO
+
     from .document import JobDocument
     from .stream_document import StreamDocument
 
@@ -98,6 +101,18 @@ def kind_of(path: str) -> str:
     return "job"
 
 
+def open_document(path: str) -> TextIO:
+    """The document, open to read. Raises OSError, also for what is no file: a named pipe would hold up every job of the host."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", path)
+        return open(descriptor, encoding="utf-8")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 def load(path: str, look: bool = False) -> JobDocument:
     """Read and check one job document, and where its paths lie on this host. Raises ConfigError that names the file and every mistake.
 
@@ -132,7 +147,7 @@ def _load(
 ) -> t.Any:
     """The document, checked. more: checks the paths of a document without other mistakes; the caller does that, if there are none."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open_document(path) as file:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read(LARGEST + 1)
     except (OSError, UnicodeDecodeError) as error:
@@ -262,8 +277,8 @@ def all_given(config: str) -> t.Dict[str, places.Given]:
 def _given(path: str, _modified: int, _size: int) -> places.Given:
     """A document as it was written; nothing if it is not valid. 'run --all' needs each document once for every other one."""
     try:
-        with open(path, encoding="utf-8") as file:
-            given = light.loads("\n".join(without_comments(file.read())))
+        with open_document(path) as file:
+            given = light.loads("\n".join(without_comments(file.read(LARGEST))))
     except (ValueError, RecursionError):
         return {}
     return given if isinstance(given, dict) else {}

@@ -13,7 +13,7 @@ import typing as t
 
 from ..base.errors import ConfigError
 from .check import normalise_receiver
-from .files import LARGEST, without_comments
+from .files import LARGEST, open_document, without_comments
 from .option import PLAIN_NAME
 
 if t.TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _receiver(given: t.Any) -> t.Iterator[NotifyTarget]:
 
 def _read(path: str) -> t.Dict[str, t.Any]:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open_document(path) as file:
             text = "\n".join(without_comments(file.read(LARGEST)))
         given = json.loads(text)
     except (OSError, UnicodeDecodeError):

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 
+import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine import __version__
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main as cli, options
@@ -231,6 +232,18 @@ def test_2_a_mistake_in_a_document_does_not_stop_the_other_jobs(host):
     checked = json_of(host, "check-config", code=2)
     assert [result["ok"] for result in checked] == [False, True]
     assert len(checked[0]["error"]["problems"]) == 4
+
+
+@pytest.mark.parametrize("command", [["status"], ["run", "--all"], ["orphans"], ["doctor"], ["check-config"]])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_in_the_place_of_a_document_does_not_hold_up_the_other_jobs(host, command, kind):
+    """Operators may write to the folder of the documents."""
+    path = host.folder / "jobs" / "bad.json"
+    {"pipe": os.mkfifo, "device": lambda path: os.symlink("/dev/zero", path), "folder": os.mkdir}[kind](path)
+    done = host.command(*command, timeout=lab.patience(30))
+    assert done.returncode == (3 if command == ["orphans"] else 2), done.stdout + done.stderr
+    assert command in (["orphans"], ["doctor"]) or "%s: cannot read the job document: it is not a regular file" % path in done.stderr
+    assert command not in (["status"], ["run", "--all"]) or "syslog" in done.stdout
 
 
 def test_1_failed(host):
