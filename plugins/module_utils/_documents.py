@@ -85,7 +85,9 @@ def apply(module: AnsibleModule, kind: Kind, result: t.Dict[str, t.Any]) -> None
                 changed.append(path)
         except OSError as error:
             message = "cannot write or remove the %s document: %s" % (kind.name, error.strerror)
-            raise LogArchiveError(message, error.filename or path) from error
+            missing = not os.path.isdir(folder)
+            named = path if missing else error.filename or path
+            raise LogArchiveError(message, named, "Create the folder %s first" % folder if missing else None) from error
     result["changed"] = bool(changed)
     if module.params[kind.several] is None:
         result["path"] = plan[0][0]

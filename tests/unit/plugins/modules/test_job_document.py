@@ -16,8 +16,9 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.sink_spec import SINK
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import set_up
-from ansible_collections.infra_ops.log_archive.plugins.modules.job_document import JOB
+from ansible_collections.infra_ops.log_archive.plugins.modules.job_document import JOB, main
 from ansible_collections.infra_ops.log_archive.plugins.modules.stream_document import STREAM
+from rigs.modules import module_args
 
 DOCUMENT: t.Dict[str, t.Any] = {
     "name": "syslog",
@@ -115,3 +116,13 @@ def test_a_new_job_has_metrics_until_its_document_is_removed(tmp_path: pathlib.P
 )
 def test_a_document_with_mistakes_has_no_metrics(data: bytes) -> None:
     assert set_up.JOBS.folders_of(_documents._given(data)) == []
+
+
+def test_a_missing_folder_is_named_with_what_to_do(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "none"
+    with module_args({"job": DOCUMENT, "folder": str(folder)}), pytest.raises(SystemExit):
+        main()
+    result = json.loads(capsys.readouterr().out)
+    assert result["msg"].startswith("%s/syslog.json: cannot write" % folder) and result["msg"].endswith(
+        "Create the folder %s first" % folder
+    )
