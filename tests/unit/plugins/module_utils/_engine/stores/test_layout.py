@@ -149,9 +149,6 @@ def test_files_of_other_programs_take_no_memory_and_have_a_limit(
         store.list("web1/")
 
 
-ADOPTED_KEY = "web1/syslog/2024/01/12/adopted:old%2F20241201.tgz"
-
-
 def test_the_suffix_of_manifests_is_that_of_naming() -> None:
     assert manifest_key("") == layout.MANIFEST_SUFFIX
 
