@@ -22,7 +22,7 @@ from .look_back import looks_back_to
 
 if t.TYPE_CHECKING:
     from ..config.document import StoreOptions
-    from ..holdings.inventory import StoredArchive
+    from ..holdings.inventory import Inventory, StoredArchive
     from ..holdings.policy import Policy
     from ..holdings.prune import Pruning
     from ..holdings.retention import Item
@@ -74,6 +74,13 @@ def look(run: Context, name: str) -> None:
     held = inventory.read(run.stores.open(name), run.host, run.job, starts, run.trust_of(name), run.document["was"], starts)
     there = {item.key for item in held.recorded}.union(held.unlisted)
     _remember(run, name, held.archives, {key: item.why for key, item in held.damaged.items()}, starts.keys() - there)
+
+
+def remember_inventory(run: Context, name: str, held: Inventory) -> None:
+    """Record how a store differs from the catalog, as an inventory with all manifests showed."""
+    here = run.catalog.held_by(run.host, run.job, name)
+    unrecorded = [archive for archive in held.archives if here.start_of(archive.key) is None]
+    _remember(run, name, unrecorded, {key: item.why for key, item in held.damaged.items()}, ())
 
 
 def remember(run: Context, name: str, plan: Pruning) -> None:

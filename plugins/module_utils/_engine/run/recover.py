@@ -184,6 +184,10 @@ def _relearn_from(run: Context, name: str, wanted: t.Callable[[], t.Set[t.Tuple[
             learned[identities] = entry
         adopted = None if entry.manifest["archive"] == manifest["archive"] else manifest
         run.catalog.set_verified(entry, name, archive.key, proof.level, proof.etag, adopted)
+    if not run.check:
+        from .recorded import remember_inventory
+
+        remember_inventory(run, name, held)
     if unknown:
         run.recorder.warn(
             "store %s: the logs of %d archive(s) are archived again, because these archives cannot be authenticated"

@@ -100,6 +100,17 @@ def test_a_store_that_is_never_pruned_is_listed_once(host, capsys, work, more):
     assert hours(rows) == ["20240112.13"] and {one for one in work if one.endswith("/")} == {"web1/syslog/2024/01/12/"}
 
 
+def test_a_run_without_a_catalog_reads_each_manifest_once(grown, work):
+    lose(grown, "state")
+    grown.write_logs(11, size=5000)
+    work.clear()
+    assert grown.run(select={"catch_up": "30h"})["errors"] == []
+    fetched = [one for one in work if one.endswith(".json")]
+    # That of the same hour once more, before another revision is sent.
+    again = [one for one in set(fetched) if fetched.count(one) > 1]
+    assert len(set(fetched)) == 100 and [one for one in again if "20240112.11." not in one] == []
+
+
 def test_a_run_that_cannot_list_a_store_that_is_never_pruned_succeeds(host, monkeypatch):
     def refuse(store, prefix, *more):
         raise StoreDeniedError("no permission to list", prefix)
