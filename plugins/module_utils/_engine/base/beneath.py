@@ -441,6 +441,21 @@ def open_local(file: Local) -> io.FileIO:
     return open(descriptor, "rb", buffering=0)
 
 
+def open_regular(path: str) -> int:
+    """A descriptor of the regular file ``path``, for reading; symbolic links are followed. The null device is an empty file.
+
+    Raises OSError, also for what is no file: a named pipe would wait for a writer, and a device may have no end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) or os.path.samestat(status, os.stat(os.devnull)):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise OSError(errno.EINVAL, "it is not a regular file", path)
+
+
 def _names(relative: str) -> t.List[str]:
     names = relative.split("/") if relative else []
     if any(name in ("", ".", "..") for name in names):

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 import typing as t
 
+from .beneath import open_regular
 from .errors import ConfigError, LogArchiveError
 
 if t.TYPE_CHECKING:
@@ -157,6 +159,8 @@ def tls_context(ca_bundle: t.Optional[str] = None) -> ssl.SSLContext:
     import ssl
 
     try:
+        if ca_bundle is not None:
+            os.close(open_regular(ca_bundle))
         return ssl.create_default_context(cafile=ca_bundle)
     except ssl.SSLError as error:
         reason = "the file contains no certificate in PEM format"
@@ -174,8 +178,7 @@ def load_client_certificate(context: ssl.SSLContext, certificate: str, key: t.Op
     for path, what in ((certificate, "client certificate"), (key, "key of the client certificate")):
         if path is not None:
             try:
-                with open(path, "rb"):
-                    pass
+                os.close(open_regular(path))
             except OSError as error:
                 raise ConfigError("cannot read the %s: %s" % (what, error.strerror or error), path) from error
     try:

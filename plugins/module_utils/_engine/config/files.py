@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import os
 import stat
 from collections import Counter
 
 from ..base import hints as t, light
+from ..base.beneath import open_regular
 from ..base.errors import ConfigError, NoJobsError
 from . import places
 from .check import name_conflicts, normalise, refuse
@@ -103,14 +103,7 @@ def kind_of(path: str) -> str:
 
 def open_document(path: str) -> TextIO:
     """The document, open to read. Raises OSError, also for what is no file: a named pipe would hold up every job of the host."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", path)
-        return open(descriptor, encoding="utf-8")
-    except BaseException:
-        os.close(descriptor)
-        raise
+    return open(open_regular(path), encoding="utf-8")
 
 
 def load(path: str, look: bool = False) -> JobDocument:

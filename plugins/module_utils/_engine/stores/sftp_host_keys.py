@@ -12,7 +12,7 @@ import os
 import re
 import typing as t
 
-from ..base.beneath import guarded_parent
+from ..base.beneath import guarded_parent, open_regular
 from ..base.durable import make_folders
 from ..base.errors import ConfigError, StoreDeniedError
 from .sftp_login import HostKey, Login
@@ -113,7 +113,7 @@ def known_keys_for(login: Login) -> KnownKeys:
     lines: t.List[str] = []
     for path in login.known_hosts_files:
         try:
-            with open(path, encoding="utf-8", errors="replace") as stream:
+            with open(open_regular(path), encoding="utf-8", errors="replace") as stream:
                 lines.extend(stream)
         except FileNotFoundError:
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ..base.beneath import open_regular
 from ..base.errors import ConfigError
 from ..base.libraries import needed
 
@@ -62,7 +63,7 @@ def load_private_key(path: str, passphrase: t.Optional[str]) -> paramiko.PKey:
 
     path = os.path.expanduser(path)
     try:
-        with open(path, encoding="ascii", errors="replace") as stream:
+        with open(open_regular(path), "rb") as stream:
             stream.read(1)
     except OSError as error:
         raise ConfigError("cannot read the private key: %s" % error.strerror, path, "Check private_key_file") from error

@@ -10,6 +10,7 @@ import textwrap
 import typing as t
 
 from ...archive.naming import host_name
+from ...base.beneath import open_regular
 from ..records.parser import tables_of
 from .base import NoSchemaError, SinkError
 
@@ -40,6 +41,7 @@ def _check_bundle(path: str) -> None:
     import ssl
 
     try:
+        os.close(open_regular(path))
         ssl.create_default_context(cafile=path)
     except OSError as error:
         reason = "it has no certificate" if isinstance(error, ssl.SSLError) else error.strerror

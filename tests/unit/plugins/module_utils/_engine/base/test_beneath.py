@@ -67,6 +67,21 @@ def test_a_named_pipe_does_not_make_us_wait(tmp_path: pathlib.Path) -> None:
         os.close(beneath.open_file(folder, "pipe"))
 
 
+def test_only_a_regular_file_is_read_as_one(tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("file")
+    before = set(os.listdir("/proc/self/fd"))
+    for other in (tmp_path / "pipe", tmp_path, "/dev/zero", tmp_path / "missing"):
+        with pytest.raises(OSError) as caught:
+            beneath.open_regular(str(other))
+        assert caught.value.strerror
+    for path, content in ((tmp_path / "file", b"content"), (tmp_path / "link", b"content"), (os.devnull, b"")):
+        with open(beneath.open_regular(str(path)), "rb") as file:
+            assert file.read() == content
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
 def test_descriptors_are_closed_whatever_happens(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a").mkdir()
     before = set(os.listdir("/proc/self/fd"))

@@ -216,6 +216,16 @@ def test_a_ca_bundle_that_cannot_be_used_is_named(tmp_path: pathlib.Path, conten
     assert raised.value.subject == str(path)
 
 
+def test_a_named_pipe_in_the_place_of_a_certificate_is_not_waited_for(tmp_path: pathlib.Path) -> None:
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    context = net.tls_context()
+    for use in (net.tls_context, lambda path: net.load_client_certificate(context, path, None)):
+        with pytest.raises(ConfigError, match="it is not a regular file") as raised:
+            use(pipe)
+        assert raised.value.subject == pipe
+
+
 @pytest.fixture(scope="module")
 def issued(tmp_path_factory: pytest.TempPathFactory) -> t.Tuple[str, str, str]:
     """Paths of a certificate, its key and another key."""

@@ -197,10 +197,15 @@ def test_a_bundle_that_cannot_be_read_is_named(tmp_path, logs, kind: str) -> Non
     bundle = tmp_path / "ca.pem"
     sink = {"type": kind, "host": "localhost", "ca_bundle": str(bundle)}
     sink.update({"path": str(tmp_path / "box")} if kind == "opensearch" else {"database": "logs", "user": "follower"})
-    for reason in ("No such file or directory", "it has no certificate"):
+    makes = {
+        "No such file or directory": lambda: None,
+        "it has no certificate": lambda: bundle.write_text("nothing"),
+        "it is not a regular file": lambda: (bundle.unlink(), os.mkfifo(bundle)),
+    }
+    for reason, make in makes.items():
+        make()
         error = follower.catch_up(document(tmp_path, sinks=[sink]))["sinks"][0]["error"]
         assert error == "%s: the CA certificates cannot be read: %s. Correct the file, or 'ca_bundle'" % (bundle, reason)
-        bundle.write_text("nothing")
 
 
 def test_rows_without_their_positions_are_named(tmp_path, logs, monkeypatch) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import struct
 import subprocess
@@ -48,6 +49,12 @@ def test_a_private_key_in_pem_format(tmp_path: pathlib.Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", str(path)], check=True)
     assert path.read_text().startswith("-----BEGIN RSA PRIVATE KEY-----")
     assert load_private_key(str(path), None).get_base64() == (tmp_path / "pem.pub").read_text().split()[1]
+
+
+def test_a_named_pipe_in_the_place_of_a_private_key_is_not_waited_for(tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(errors.ConfigError, match="cannot read the private key: it is not a regular file"):
+        load_private_key(str(tmp_path / "pipe"), None)
 
 
 # -- packets ----------------------------------------------------------------------------------------------------------

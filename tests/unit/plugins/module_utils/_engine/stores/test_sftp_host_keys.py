@@ -133,6 +133,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
     assert raised.value.subject == str(tmp_path)
 
 
+def test_a_named_pipe_is_not_waited_for(tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(errors.ConfigError, match="cannot read the known hosts: it is not a regular file"):
+        known_keys_for(login(known_hosts_files=(str(tmp_path / "pipe"),)))
+
+
 # -- the offered key --------------------------------------------------------------------------------------------------
 
 
