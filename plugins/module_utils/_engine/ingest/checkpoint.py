@@ -86,7 +86,7 @@ GAP_KINDS = {
 
 
 class Staged(t.NamedTuple):
-    """Rows of a table that are in the staging table of a schema. See ``sinks.staging``."""
+    """Rows of a table that are in the staging table of a schema. rows: how many, 0 if they are sums. See ``sinks.staging``."""
 
     table: str
     schema: str
@@ -98,7 +98,7 @@ class Batch(t.NamedTuple):
 
     before: the offset that the sink must have, -1 if the generation is new to it. rows: by the name of the table; each begins with the
     line's offset, then the values of the table's columns. sums: what the sink adds to its hourly tables, if it has found that already.
-    staged: rows that are with the sink already.
+    staged: rows and sums that are with the sink already.
     """
 
     before: int

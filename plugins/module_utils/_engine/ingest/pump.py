@@ -10,11 +10,10 @@ follower, a killed database and a restart are the same case.
 from __future__ import annotations
 
 import contextlib
-import sys
-import threading
 import time
 import typing as t
 
+from .ahead import Ahead
 from .checkpoint import Rejected
 from .reading import Reader, is_full
 from .sinks.base import RowRefusedError, nothing
@@ -27,14 +26,12 @@ if t.TYPE_CHECKING:
     from ..config.stream_document import SinkOptions, StreamDocument
     from .checkpoint import Batch, Generation
     from .sinks.base import Sink, SinkError
-    from .source import Read, Source
+    from .source import Found, Read, Source
 
 LOOK = 5.0
 """Seconds of a look, about: systemd waits for a start and for signs of life, and so does the end of the follower."""
 PAUSE = 0.2
 """Seconds between two looks that may find more without a new line."""
-SWITCH = 0.0002
-"""Seconds after which a thread that runs Python code lets another one run, if that one waits."""
 
 
 class Counts:
@@ -67,29 +64,6 @@ class Observer(t.Protocol):
         """The process that helps to parse a backlog failed. Its lines are parsed without it, which takes longer."""
 
 
-class _Ahead(threading.Thread):
-    """What a function returns, found by another thread."""
-
-    def __init__(self, function: t.Callable[[], t.Optional[t.Tuple[Read, Batch]]]) -> None:
-        super().__init__(name="read ahead", daemon=True)
-        self._function = function
-        self._found: t.Optional[t.Tuple[Read, Batch]] = None
-        self._error: t.Optional[BaseException] = None
-
-    def run(self) -> None:
-        try:
-            self._found = self._function()
-        except BaseException as error:
-            self._error = error
-
-    def result(self) -> t.Optional[t.Tuple[Read, Batch]]:
-        """Wait for it. Raises what the function raised."""
-        self.join()
-        if self._error is not None:
-            raise self._error
-        return self._found
-
-
 class Pump:
     """One stream into one sink. clock: monotonic, in seconds.
     open_sink: returns the open sink; by default the real one. check: for a dry run, which creates no key.
@@ -114,7 +88,7 @@ class Pump:
         self._sink: t.Optional[Sink] = None
         self._tracker: t.Optional[Source] = None
         self._refused = 0
-        self._ahead: t.Optional[_Ahead] = None
+        self._ahead: t.Optional[Ahead] = None
         self._sightings: t.Optional[Sightings] = None
         self.name = options["name"]
         self.counts = Counts()
@@ -164,7 +138,7 @@ class Pump:
     def close(self) -> None:
         """Close the sink and all files. The next call of ``look`` opens them again and reads the positions."""
         if self._ahead is not None:
-            self._ahead.join()
+            self._ahead.drop()
             self._ahead = None
         self._reader.close()
         if self._tracker is not None:
@@ -180,6 +154,11 @@ class Pump:
 
     def look(self) -> None:
         """Look for files and lines, and store what was found out about files. Raises SinkError; then call ``close``."""
+        if self._ahead is not None:
+            # What was read ahead counts on files as they were before this look.
+            self._ahead.stop()
+            while self._ahead is not None:
+                self.step()
         if self._sink is None or self._tracker is None:
             sink = self._sink = self._open_sink(self._options, self._document)
             # Now, and not with the first line, which may come days later.
@@ -188,10 +167,6 @@ class Pump:
             if self._sightings is not None:
                 generations += self._sightings.unsaved(owner_of(self._document), sink.generations_like)
             self._tracker = source_of(self._document, generations, sink.generations_like, self._clock)
-        if self._ahead is not None:
-            # What was read ahead counts on files as they were before this look.
-            self._ahead.join()
-            self._ahead = None
         self._tracker.scan(LOOK)
         self.settle()
 
@@ -216,9 +191,8 @@ class Pump:
 
     def step(self) -> bool:
         """Store one batch; False if there is nothing to read now. Raises SinkError; then call ``close``."""
-        ahead, self._ahead = self._ahead, None
         try:
-            found = self._read() if ahead is None else ahead.result()
+            found = self._read() if self._ahead is None else self._ahead.take()
         except HelperError as error:
             if self._observer is not None:
                 self._observer.helper_failed(str(error))
@@ -226,14 +200,15 @@ class Pump:
             self.close()
             self.look()
             return True
+        goes_on = found is not None and is_full(found[0])
+        if not goes_on:
+            self._ahead = None
         if found is None:
             return False
         reading, batch = found
         # With more to come, read and parse it while the database stores this. If it does not, all of that is forgotten.
-        goes_on = is_full(reading)
         try:
             if goes_on:
-                self._moved(reading, batch.generation)
                 self._store(batch, self._read_ahead)
                 return True
             generation = self._store(batch)
@@ -251,17 +226,19 @@ class Pump:
         self._moved(reading, generation)
         return True
 
-    def _read(self) -> t.Optional[t.Tuple[Read, Batch]]:
-        """Read lines and parse them; None if there is nothing to read now."""
+    def _read(self) -> t.Optional[Found]:
+        """Read lines and parse them; None if there is nothing to read now. Behind a full batch the next lines can be read."""
         if self._tracker is None or self._sink is None:
             raise AssertionError("look first")
-        return self._reader.read(self._tracker, self._sink)
+        found = self._reader.read(self._tracker, self._sink)
+        if found is not None and is_full(found[0]):
+            self._moved(found[0], found[1].generation)
+        return found
 
     def _read_ahead(self) -> None:
-        # The thread that stores needs Python only for moments. By default it waits for 5 ms each time, because the other one is parsing.
-        sys.setswitchinterval(SWITCH)
-        self._ahead = _Ahead(self._read)
-        self._ahead.start()
+        if self._ahead is None:
+            self._ahead = Ahead(self._read)
+            self._ahead.start()
 
     def _moved(self, reading: Read, generation: Generation) -> None:
         if self._tracker is None:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Lines of a source to batches. While there is a large backlog, another process parses half of them."""
+"""Lines of a source to batches. While there is a large backlog, another process parses most of them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ if t.TYPE_CHECKING:
     from .records.sftpgo_fast import Line
     from .sinks.base import Sink
     from .sinks.helper import Helper
-    from .source import Read, Source
+    from .source import Found, Read, Source
 
     Refusals = t.Iterable[t.Tuple[int, bytes, str, str]]
 
 LINES, SIZE = 5000, 4 << 20
 """Lines and bytes of a batch at most."""
+OWN = 0.35
+"""The part of the lines of a batch that this process parses beside another one: it has the database to serve, too."""
 BACKLOG = 32 << 20
 """Bytes that are not read yet for which a process is started: its start takes as long as 2 MiB."""
 
@@ -45,7 +47,7 @@ class Reader:
         """Read twice as many lines at once, up to the usual number."""
         self.limit = min(LINES, self.limit * 2)
 
-    def read(self, source: Source, sink: Sink) -> t.Optional[t.Tuple[Read, Batch]]:
+    def read(self, source: Source, sink: Sink) -> t.Optional[Found]:
         """Read the next lines and parse them; None if there is nothing to read now. Raises HelperError; then call ``fail``."""
         reading = source.read(Limits(self.limit, SIZE, self._max_line))
         if reading is None:
@@ -67,16 +69,15 @@ class Reader:
             raise
 
     def _with_helper(self, helper: Helper, reading: Read, sink: Sink) -> Batch:
-        """The batch, of which the other process parses half of the lines."""
+        """The batch, of which the other process parses the rest of the lines."""
         lines = reading.piece.lines
-        half = len(lines) // 2
-        helper.send(reading.batch.generation.id, reading.first_line, lines[half:])
-        batch = sink.prepare_batch(self._batch(reading, self._parsed(reading, lines[:half])))
+        own = int(len(lines) * OWN)
+        helper.send(reading.batch.generation.id, reading.first_line, lines[own:])
+        batch = sink.prepare_batch(self._batch(reading, self._parsed(reading, lines[:own])))
         part = helper.receive()
-        texts = dict(lines[half:]) if part.refused else {}
+        texts = dict(lines[own:]) if part.refused else {}
         refused = self._rejected([(offset, texts[offset], reason, detail) for offset, reason, detail in part.refused])
-        sums = None if batch.sums is None else [*batch.sums, *part.sums]
-        return batch._replace(staged=[*batch.staged, *part.staged], rejected=[*batch.rejected, *refused], sums=sums)
+        return batch._replace(staged=[*batch.staged, *part.staged], rejected=[*batch.rejected, *refused])
 
     def fail(self) -> None:
         """Go on without the other process until this backlog is read."""

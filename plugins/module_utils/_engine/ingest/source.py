@@ -34,6 +34,10 @@ class Read(t.Protocol):
         """The first line of the file, which may name the fields of the others; empty if it is very long, or there is no file."""
 
 
+Found = t.Tuple[Read, "Batch"]
+"""What was read, and its batch with rows."""
+
+
 class Source(t.Protocol):
     """The lines of a stream, for one sink. problems: what could not be read at the last look, by path.
 

@@ -20,7 +20,6 @@ from .sftpgo import ABSENT, CLASSES
 from .tables import APPLICATION, BOOLEAN, DERIVED_IP, DERIVED_PORT, INTEGER, JSON, NAME, TIME_COLUMNS, Columns, Table
 
 if t.TYPE_CHECKING:
-    from .tables import Value
     from .times import ColumnParser
 
     Line = t.Tuple[int, bytes]
@@ -106,7 +105,7 @@ class _Addresses(t.Dict[t.Optional[str], t.Tuple[t.Optional[str], t.Optional[int
         if text is None:
             return (None, None)
         found = split_address(text)
-        if len(found[0] or "") > MOST_ADDRESS:
+        if not 0 < len(found[0] or "") <= MOST_ADDRESS and text:
             raise _Unusual
         if len(self) > MOST_ADDRESSES:
             self.clear()
@@ -130,6 +129,7 @@ class _Kind:
         # Where the columns of a row come from: the time in UTC, nothing (extra fields), address, port, and the fields of the object.
         places = [0, 4]
         self._booleans: t.List[int] = []
+        numbers: t.List[int] = []
         for column in columns:
             if column.field in (DERIVED_IP, DERIVED_PORT):
                 places.append(2 if column.field == DERIVED_IP else 3)
@@ -143,6 +143,8 @@ class _Kind:
                 kind = t.Annotated[str, msgspec.Meta(max_length=column.length)]
             if column.kind == BOOLEAN:
                 self._booleans.append(len(fields))
+            if column.kind == INTEGER:
+                numbers.append(len(fields))
             places.append(4 + len(fields))
             fields.append((column.field, kind) if column.field == mark else (column.field, t.Optional[kind], None))
         if len({field[0] for field in fields}) != len(fields) or table.columns[-1].kind != JSON:
@@ -155,7 +157,13 @@ class _Kind:
         self._errors = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
         self._astuple = msgspec.structs.astuple
         self._pick = operator.itemgetter(*places, 1)
-        self._absent = ABSENT.get(table.name, ())
+        # The time always is a value.
+        self._absent = [
+            (place, value)
+            for value in ABSENT.get(table.name, ())
+            for place in range(1, len(fields))
+            if isinstance(value, int) is (place in numbers)
+        ]
         self._times = times
         self._addresses = _Addresses()
 
@@ -201,9 +209,12 @@ class _Kind:
         columns: t.List[t.Sequence[t.Any]] = list(zip(*map(self._astuple, objects)))
         for place in self._booleans:
             columns[place] = [None if value is None else int(value) for value in columns[place]]
-        for value in self._absent:
-            columns[1:] = [_without(value, column) for column in columns[1:]]
         nothing = (None,) * len(objects)
+        for place, absent in self._absent:
+            column = columns[place]
+            count = column.count(absent)
+            if count:
+                columns[place] = nothing if count == len(column) else [None if value == absent else value for value in column]
         hosts: t.Sequence[t.Optional[str]] = nothing
         ports: t.Sequence[t.Optional[int]] = nothing
         if self._has_address:
@@ -211,11 +222,3 @@ class _Kind:
             hosts, ports = zip(*[addresses[text] for text in columns[2]])
         # In the order of ``places``.
         return t.cast("t.Sequence[t.Sequence[t.Any]]", self._pick((self._times(columns[0]), nothing, hosts, ports, *columns)))
-
-
-def _without(absent: Value, column: t.Sequence[t.Any]) -> t.Sequence[t.Any]:
-    """The column with None for each value that is this one."""
-    # Most columns do not have it; to look at the types first is several times faster than to compare texts with numbers.
-    if absent.__class__ not in set(map(type, column)) or absent not in column:
-        return column
-    return [None if value == absent else value for value in column]

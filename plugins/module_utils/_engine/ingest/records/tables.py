@@ -64,6 +64,11 @@ def columns_of(rows: Rows) -> t.Sequence[t.Sequence[t.Any]]:
     return rows.columns if isinstance(rows, Columns) else list(zip(*rows))
 
 
+def with_generation(generation: int, rows: Rows) -> Columns:
+    """Rows that begin with the line's offset, with the id of their generation before it."""
+    return Columns([(generation,) * len(rows), *columns_of(rows)], rows.prepared if isinstance(rows, Columns) else None)
+
+
 def _text(name: str, field: str = "") -> Column:
     return Column(name, TEXT, field or name)
 

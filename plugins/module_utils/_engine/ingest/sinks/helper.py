@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A second process that parses half of the lines of a large backlog: Python runs one thread at a time.
+"""A second process that parses most of the lines of a large backlog: Python runs one thread at a time.
 
-It gets lines, puts their rows into staging tables in files, and returns how many they are, their sums and the lines that are rejected. It
+It gets lines, puts their rows and sums into staging tables in files, and returns how many rows they are and which lines are rejected. It
 opens neither a log nor the database, so nothing is lost with it: if it dies, hangs or fails, the pump reads the lines again without it.
 It ends at the end of its input, so also when the other process dies.
 
@@ -24,7 +24,7 @@ import typing as t
 
 from ..checkpoint import Staged
 from ..records.parser import LineParser
-from .schema import SUMS
+from ..records.tables import with_generation
 from .sums import sums_of_rows
 
 if t.TYPE_CHECKING:
@@ -33,9 +33,10 @@ if t.TYPE_CHECKING:
     from ...config.stream_document import StreamDocument
     from ..records.sftpgo_fast import Line
     from .staging import Staging
-    from .sums import Sums
 
 LENGTH = struct.Struct("=Q")
+FORMAT = 2
+"""Of ``marshal``: the later ones look up each object among those before it, which takes twice as long."""
 PATIENCE = 60
 """Seconds without a byte after which the process counts as hanging: a batch takes it a few hundredths of one."""
 PIPE = 1 << 20
@@ -52,7 +53,6 @@ class Part(t.NamedTuple):
     """What the process did. refused: the offset, the reason and the detail of each line that is rejected."""
 
     staged: t.List[Staged]
-    sums: Sums
     refused: t.List[t.Tuple[int, str, str]]
 
 
@@ -99,9 +99,8 @@ class Helper:
 
     def receive(self) -> Part:
         """What became of the lines."""
-        staged, sums, refused = self._receive()
-        by_name = {table.name: table for table in SUMS}
-        return Part([Staged(*each) for each in staged], [(by_name[name], rows) for name, rows in sums], refused)
+        staged, refused = self._receive()
+        return Part([Staged(*each) for each in staged], refused)
 
     def close(self) -> None:
         """End the process. What it was sent and has not returned is lost."""
@@ -118,7 +117,7 @@ class Helper:
 
     def _send(self, message: t.Any) -> None:
         with self._failures():
-            data = marshal.dumps(message)
+            data = marshal.dumps(message, FORMAT)
             rest = memoryview(LENGTH.pack(len(data)) + data)
             while rest:
                 self._wait(self._input, select.POLLOUT)
@@ -183,7 +182,7 @@ def _message(source: t.IO[bytes]) -> bytes:
 
 
 def _answer(message: t.Any) -> None:
-    data = marshal.dumps(message)
+    data = marshal.dumps(message, FORMAT)
     rest = memoryview(LENGTH.pack(len(data)) + data)
     while rest:
         rest = rest[os.write(1, rest) :]
@@ -196,12 +195,9 @@ def _parsed(
     try:
         parser.begin(first_line)
         rows, refused = parser.parse_lines(lines)
-        staged = [tuple(staging.fill(turn, name, generation, given)) for name, given in rows.items()]
+        staged = [staging.fill(turn, name, with_generation(generation, given)) for name, given in rows.items()]
+        for table, added in sums_of_rows(generation, rows) if has_sums else ():
+            staged.append(staging.fill(turn, table.name, added)._replace(rows=0))
     except Exception:
         return None
-    sums = sums_of_rows(generation, rows) if has_sums else []
-    return (
-        staged,
-        [(table.name, list(map(tuple, added))) for table, added in sums],
-        [(offset, error.reason, error.detail) for (offset, _line), error in refused],
-    )
+    return list(map(tuple, staged)), [(offset, error.reason, error.detail) for (offset, _line), error in refused]

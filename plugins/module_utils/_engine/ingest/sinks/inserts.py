@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 import typing as t
 
@@ -16,8 +15,8 @@ if t.TYPE_CHECKING:
 
 VARIABLES = 32766 if sqlite3.sqlite_version_info >= (3, 32) else 999
 """Values of a statement."""
-SIZES = (1, 8, 64, 512)
-"""Rows of a statement."""
+SIZES = (1, 8, 64)
+"""Rows of a statement. More are hardly faster, and SQLite keeps each statement with its values: 512 took 20 MiB in two processes."""
 NOTHING = 0.5
 """A value that no row has: the values of rows are texts and whole numbers, and those of the other tables have no NULL."""
 
@@ -52,14 +51,18 @@ def inserts(table: str, columns: t.Sequence[str], rows: Rows, end: str = "") -> 
         names = names or [columns[0]]
         given, fixed = [[value] * len(rows) for value in fixed or [None]], []
         shown = ["column%d" % number for number, _name in enumerate(names, 1)]
-    values, width = list(itertools.chain.from_iterable(zip(*given))), len(given)
+    bound, width = len(fixed), len(given)
     head = "INSERT INTO %s (%s) SELECT %s FROM (VALUES " % (table, ", ".join(names), ", ".join(shown))
     row = "(%s)" % ", ".join("?" * width)
-    sizes = [size for size in SIZES if len(fixed) + size * width < VARIABLES]
-    left = len(rows)
-    while left:
-        size = next((size for size in sizes if size >= left), sizes[-1])
-        taken, start = min(size, left), (len(rows) - left) * width
-        padding = [0] * ((size - taken) * width)
-        yield head + ", ".join([row] * size) + ") LIMIT ?" + end, [*fixed, *values[start : start + taken * width], *padding, taken]
-        left -= taken
+    sizes = [size for size in SIZES if bound + size * width < VARIABLES]
+    count, start = len(rows), 0
+    while start < count:
+        size = next((size for size in sizes if size >= count - start), sizes[-1])
+        taken = min(size, count - start)
+        values: t.List[t.Any] = [*fixed, *[0] * (size * width), taken]
+        last = bound + taken * width
+        for place, column in enumerate(given, bound):
+            # A slice is several times faster than a tuple for each row.
+            values[place:last:width] = column[start : start + taken]
+        yield head + ", ".join([row] * size) + ") LIMIT ?" + end, values
+        start += taken

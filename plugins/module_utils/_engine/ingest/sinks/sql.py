@@ -12,7 +12,7 @@ import typing as t
 from abc import abstractmethod
 
 from ..checkpoint import Gap, Rejected
-from ..records.tables import Columns, Table, columns_of
+from ..records.tables import Columns, Table, columns_of, with_generation
 from .base import ConflictError, NoSchemaError, RowRefusedError, Sink, SinkDeniedError, SinkError, StoredLine, Totals, nothing
 from .mapping import Mapping
 from .rows import COLUMNS, generation_of, row_of
@@ -255,7 +255,7 @@ class SqlSink(SqlRejected):
         rows = {}
         for name, given in batch.rows.items():
             columns = columns_of(given)
-            rows[name] = Columns(columns, self._prepared(name, self._columns[name], _with_generation(generation, Columns(columns))))
+            rows[name] = Columns(columns, self._prepared(name, self._columns[name], with_generation(generation, Columns(columns))))
         return batch._replace(rows=rows, sums=sums_of_rows(generation, batch.rows) if self.has_sums else None)
 
     def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
@@ -282,7 +282,7 @@ class SqlSink(SqlRejected):
         """Store rows of a profile's table, there or in the one that they are mapped to. Each begins with the line's offset."""
         try:
             if self._mapping is None:
-                self._insert_rows(table, self._columns[table], _with_generation(generation, rows))
+                self._insert_rows(table, self._columns[table], with_generation(generation, rows))
             else:
                 mapped = self._mapping.rows(self.tables[table], public_id, rows)
                 self._insert_rows(self._mapping.table, self._mapping.columns, mapped)
@@ -366,11 +366,6 @@ def rows_ahead(table: str, name: str) -> SinkError:
     """The error of a row that the sink has behind the position. name: of the sink."""
     hint = "Rows and positions belong together: restore both from the same backup, or empty all tables"
     return SinkError("%s has rows at a position that was not read yet" % table, name, hint)
-
-
-def _with_generation(generation: int, rows: Rows) -> Columns:
-    """Rows that begin with the line's offset, with the id of their generation before it."""
-    return Columns([(generation,) * len(rows), *columns_of(rows)], rows.prepared if isinstance(rows, Columns) else None)
 
 
 def print_schema(dialect: Dialect, tables: t.Iterable[Table]) -> str:

@@ -12,11 +12,12 @@ import typing as t
 
 from ...base.beneath import guarded_parent
 from ...state.database import is_full, transaction, write_ahead
+from ..records.tables import with_generation
 from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError, nothing
 from .inserts import inserts
-from .schema import SQLITE
+from .schema import HOURLY, HOURLY_FAILED_LOGINS, SQLITE
 from .sql import FEW, SqlSink, rows_ahead
-from .staging import Staging
+from .staging import TURNS, Staging
 from .sums import on_conflict
 
 if t.TYPE_CHECKING:
@@ -38,7 +39,9 @@ class SqliteSink(SqlSink):
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         self._path = t.cast(str, options["path"])
         super().__init__(options, stream, host, tables, self._path)
-        self._staging = Staging(self._columns)
+        sums = {table.name: [column.name for column in table.columns] for table in (HOURLY, HOURLY_FAILED_LOGINS)}
+        self._staged_columns = {**self._columns, **(sums if self.has_sums else {})}
+        self._staging = Staging(self._staged_columns)
         self._helpers: t.Optional[Staging] = None
         try:
             # Create the file first, so that it and SQLite's -wal and -shm are private from the start.
@@ -92,24 +95,31 @@ class SqliteSink(SqlSink):
             return batch
         rows, staged, turn = {}, [], self._staging.turn()
         for name, given in batch.rows.items():
-            filled = self._stage(turn, name, batch.generation.id, given)
+            filled = self._stage(turn, name, with_generation(batch.generation.id, given))
             if filled is None:
                 rows[name] = given
             else:
                 staged.append(filled)
-        return batch._replace(rows=rows, staged=staged)
+        sums = []
+        for table, added in batch.sums or ():
+            filled = self._stage(turn, table.name, added)
+            if filled is None:
+                sums.append((table, added))
+            else:
+                staged.append(filled._replace(rows=0))
+        return batch._replace(rows=rows, staged=staged, sums=None if batch.sums is None else sums)
 
     @property
     def _stages(self) -> bool:
         """Whether rows go to the tables of the profile."""
         return self._mapping is None and bool(self.tables)
 
-    def _stage(self, turn: int, table: str, generation: int, rows: Rows) -> t.Optional[Staged]:
+    def _stage(self, turn: int, table: str, rows: Rows) -> t.Optional[Staged]:
         """Put rows into a staging table, if they are many and SQLite can hold their values."""
         if len(rows) < FEW:
             return None
         try:
-            return self._staging.fill(turn, table, generation, rows)
+            return self._staging.fill(turn, table, rows)
         except (OverflowError, UnicodeEncodeError, sqlite3.DataError):
             # The transaction of the batch meets this value, too, and reports it.
             return None
@@ -128,7 +138,7 @@ class SqliteSink(SqlSink):
         except OSError as error:
             raise HelperError("it has no folder for its files: %s" % error.strerror) from error
         self._forget_helper()
-        self._helpers = Staging(self._columns, [os.path.join(folder, name) for name in ("0", "1")])
+        self._helpers = Staging(self._staged_columns, [os.path.join(folder, str(number)) for number in range(TURNS)])
         return Helper(document, self._helpers, self.has_sums)
 
     def _forget_helper(self) -> None:
@@ -146,9 +156,14 @@ class SqliteSink(SqlSink):
         return super().commit(batch, meanwhile)
 
     def _store_staged(self, staged: Staged) -> None:
-        names = ", ".join(self._columns[staged.table])
+        names = ", ".join(self._staged_columns[staged.table])
+        statement = "INSERT INTO main.%s (%s) SELECT %s FROM %s.%s" % (staged.table, names, names, staged.schema, staged.table)
+        for table in (HOURLY, HOURLY_FAILED_LOGINS):
+            if staged.table == table.name:
+                # Without a WHERE the ON would belong to a join.
+                statement += " WHERE TRUE" + on_conflict(self.dialect, table)
         try:
-            self._change("INSERT INTO main.%s (%s) SELECT %s FROM %s.%s" % (staged.table, names, names, staged.schema, staged.table))
+            self._change(statement)
         except ConflictError as error:
             raise rows_ahead(staged.table, self.name) from error
 

@@ -5,7 +5,8 @@
 
 To bind the values of rows takes Python, so another thread or process does that while the batch before is stored: into tables of another
 database, which the connection of the sink has attached. The copy is one statement for each table, and needs no Python: it runs while the
-next batch is parsed. There are two such databases, used in turns. They are in memory, or in files for another process.
+next batch is parsed. There are three such databases, used in turns: one for the batch that is stored, one for the batch that waits, and one
+for the batch that is parsed. They are in memory, or in files for another process.
 
 https://www.sqlite.org/sharedcache.html#shared_cache_and_in_memory_databases
 """
@@ -19,34 +20,35 @@ import sqlite3
 import typing as t
 
 from ..checkpoint import Staged
-from ..records.tables import Columns, columns_of
 from .inserts import inserts
 
 if t.TYPE_CHECKING:
     from ..records.tables import Rows
 
+TURNS = 3
+"""Batches that are in staging tables at most."""
 _numbers = itertools.count()
 
 
 class Staging:
     """The staging tables of one sink. tables: the columns of each table.
 
-    paths: of two files; without them the tables are in memory. schemas: the names of the two databases. is_attached: whether the connection
+    paths: of so many files; without them the tables are in memory. schemas: the names of the databases. is_attached: whether the connection
     of the sink has them. Raises sqlite3.Error.
     """
 
     def __init__(self, tables: t.Mapping[str, t.Sequence[str]], paths: t.Sequence[str] = ()) -> None:
         self.tables = dict(tables)
         self.paths = list(paths)
-        self._uris = self.paths or ["file:log-archive-%d?mode=memory&cache=shared" % next(_numbers) for _each in range(2)]
+        self._uris = self.paths or ["file:log-archive-%d?mode=memory&cache=shared" % next(_numbers) for _each in range(TURNS)]
         self._connections: t.List[sqlite3.Connection] = []
-        self.schemas = ["%s%d" % ("helper" if paths else "staging", number) for number in range(2)]
+        self.schemas = ["%s%d" % ("helper" if paths else "staging", number) for number in range(TURNS)]
         self.is_attached = False
         self._turn = 0
 
     def turn(self) -> int:
-        """Begin with the next batch; returns the number of its turn. The batch before the last is stored, or is never stored."""
-        self._turn = 1 - self._turn
+        """Begin with the next batch; returns the number of its turn. The last batch with this number is stored, or is never stored."""
+        self._turn = (self._turn + 1) % TURNS
         return self._turn
 
     def _open(self, uri: str) -> sqlite3.Connection:
@@ -62,18 +64,17 @@ class Staging:
         if not self._connections:
             self._connections = [self._open(uri) for uri in self._uris]
 
-    def fill(self, turn: int, table: str, generation: int, rows: Rows) -> Staged:
-        """Put rows of a batch into a staging table. generation: theirs; each row begins with the line's offset.
+    def fill(self, turn: int, table: str, rows: Rows) -> Staged:
+        """Put rows of a batch into a staging table.
 
         Raises OverflowError, UnicodeEncodeError or sqlite3.DataError for a value that SQLite cannot hold.
         """
         self.open()
         connection = self._connections[turn]
-        filled = Columns([(generation,) * len(rows), *columns_of(rows)])
         connection.execute("BEGIN")
         try:
             connection.execute("DELETE FROM %s" % table)
-            for statement, values in inserts(table, self.tables[table], filled):
+            for statement, values in inserts(table, self.tables[table], rows):
                 connection.execute(statement, values)
         finally:
             connection.execute("COMMIT")

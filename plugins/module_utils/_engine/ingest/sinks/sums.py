@@ -27,25 +27,25 @@ BYTES = "CASE WHEN size_bytes > %d THEN %d WHEN size_bytes > 0 THEN size_bytes E
 """The bytes of a transfer that are counted, as SQL."""
 
 
+class _Cells(t.Dict[t.Tuple[str, ...], t.List[t.Any]]):
+    """By key: the sums, and the time that was seen last."""
+
+    def __missing__(self, key: t.Tuple[str, ...]) -> t.List[t.Any]:
+        cell = self[key] = [0, 0, 0, 0, 0, 0, 0, ""]
+        return cell
+
+
 def sums_of_rows(generation: int, rows: t.Mapping[str, Rows]) -> Sums:
     """The rows of sums of a batch. rows: by the name of their table; each begins with the line's offset.
 
     They are sorted: two processes that change the same sums do so in the same order, and never wait for each other in a circle.
     """
-    cells: t.Dict[t.Tuple[str, ...], t.List[t.Any]] = {}
-
-    def cell_of(key: t.Tuple[str, ...], time: str) -> t.List[t.Any]:
-        cell = cells.get(key)
-        if cell is None:
-            cell = cells[key] = [0, 0, 0, 0, 0, 0, 0, time]
-        elif time > cell[7]:
-            cell[7] = time
-        return cell
-
+    cells = _Cells()
     if rows.get(TRANSFER.name):
         times, *names, senders, sizes, errors = _of_transfer(columns_of(rows[TRANSFER.name]))
-        for key, time, sender, size, error in zip(_keys(times, *names), times, senders, sizes, errors):
-            cell = cell_of(key, time)
+        for cell, time, sender, size, error in zip(map(cells.__getitem__, _keys(times, *names)), times, senders, sizes, errors):
+            if time > cell[7]:
+                cell[7] = time
             if error is not None:
                 cell[4] += 1
                 continue
@@ -56,8 +56,10 @@ def sums_of_rows(generation: int, rows: t.Mapping[str, Rows]) -> Sums:
     for table, take, place in ((LOGIN, _of_login, 5), (COMMAND, _of_command, 6)):
         if rows.get(table.name):
             times, *names = take(columns_of(rows[table.name]))
-            for key, time in zip(_keys(times, *names), times):
-                cell_of(key, time)[place] += 1
+            for cell, time in zip(map(cells.__getitem__, _keys(times, *names)), times):
+                cell[place] += 1
+                if time > cell[7]:
+                    cell[7] = time
     failed: t.Dict[t.Tuple[str, ...], int] = {}
     if rows.get(FAILED_LOGIN.name):
         for key in _keys(*_of_failed_login(columns_of(rows[FAILED_LOGIN.name]))):

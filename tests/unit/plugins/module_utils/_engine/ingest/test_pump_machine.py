@@ -173,7 +173,7 @@ def test_a_line_that_is_lost_after_its_twin_was_stored(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("how", ["copytruncate", "truncate", "rename", "compress"])
-def test_a_look_drops_what_was_read_ahead(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_a_look_after_batches_were_read_ahead(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.setattr(reading, "LINES", 1)
     following = Following()
     following.write(8, 0, False)

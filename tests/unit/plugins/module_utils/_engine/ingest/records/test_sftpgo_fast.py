@@ -10,12 +10,12 @@ import itertools
 import json
 import random
 import typing as t
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import hypothesis.strategies as st
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.generate.sftpgo import generate_lines
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records import parser
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records import parser, times
 from hypothesis import given, settings
 from rigs.examples import examples
 from rigs.streams import document, line, upload
@@ -38,6 +38,7 @@ ODD = [
     upload(remote_addr=None),
     upload(remote_addr=5),
     upload(remote_addr=""),
+    upload(remote_addr=":22"),
     upload(remote_addr="a" * 64 + ":22"),
     upload(remote_addr="a" * 65),
     upload(remote_addr="[2001:db8::1]:22"),
@@ -66,6 +67,8 @@ ODD = [
     upload(connection_id="a\tb"),
     line(sender="Upload"),
     line(sender="nobody", message=5),
+    line(time="2026-11-03T02:00:00.000", sender="Rename", virtual_target_path="/a", remote_addr=":22", uid=-1, filemode=""),
+    line(time="2026-11-03T02:00:00.000", sender="Rename", virtual_target_path="", remote_addr="", uid=0, filemode="-1"),
     upload().replace(b'"alice"', b'"al\\u0069ce"'),
     upload().replace(b'"alice"', b'"al\\u0000ice"'),
     upload().replace(b'"alice"', b'"\\ud800"'),
@@ -136,6 +139,15 @@ def test_many_lines_at_once(parsers) -> None:
     assert parsers[0]._fast(list(enumerate(lines())))[1] == []
     for texts in (lines(), ODD, [*lines()[:200], *ODD, *lines()[:200]]):
         assert result(parsers[0], *texts) == result(parsers[1], *texts)
+
+
+@pytest.mark.parametrize("hours", [1, times.FEW_HOURS, times.FEW_HOURS + 1])
+def test_lines_of_many_hours_at_once(parsers, hours: int) -> None:
+    """They begin in the hour in which summer time begins."""
+    start = datetime(2026, 3, 29, 1, 59, 59, 500_000)
+    texts = [upload(number, time=(start + timedelta(hours=number % hours)).isoformat("T", "milliseconds")) for number in range(100)]
+    assert parsers[0]._fast(list(enumerate(texts)))[1] == []
+    assert result(parsers[0], *texts) == result(parsers[1], *texts)
 
 
 @pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))

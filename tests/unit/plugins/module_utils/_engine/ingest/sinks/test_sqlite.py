@@ -255,6 +255,20 @@ def test_a_batch_is_staged_while_the_one_before_is_stored(wanted, sink) -> None:
     assert_sums_are_those_of_the_rows(sink.select)
 
 
+def test_sums_of_many_users_are_staged_and_added_to_those_that_are_there(wanted, sink) -> None:
+    parser, end = LineParser(wanted), 100
+    generation = sink.commit(batch(wanted, NEW, -1))
+    for _each in range(2):
+        rows, _refused = parser.parse_lines([(end + user, upload(1, username="user%d" % user)) for user in range(sql.FEW)])
+        given = sink.prepare_batch(Batch(end, generation._replace(offset=end + sql.FEW), rows))
+        assert [(part.table, part.rows) for part in given.staged] == [("sftpgo_transfer", sql.FEW), ("sftpgo_hourly", 0)]
+        assert (given.rows, given.sums) == ({}, [])
+        generation = sink.commit(given)
+        end += sql.FEW
+    assert select(wanted, "SELECT COUNT(*), SUM(uploads) FROM sftpgo_hourly") == [(sql.FEW, 2 * sql.FEW)]
+    assert_sums_are_those_of_the_rows(sink.select)
+
+
 def test_a_staged_row_at_a_position_that_has_one_is_an_error(wanted, sink) -> None:
     generation = sink.commit(batch(wanted, NEW, -1))
     sink._change("INSERT INTO sftpgo_transfer (generation, line_offset, time_utc, time_text) VALUES (?, 5, '', '')", (generation.id,))
