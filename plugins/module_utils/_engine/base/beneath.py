@@ -451,8 +451,6 @@ def open_regular(path: str) -> int:
     if stat.S_ISREG(status.st_mode) or os.path.samestat(status, os.stat(os.devnull)):
         return descriptor
     os.close(descriptor)
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     raise OSError(errno.EINVAL, "it is not a regular file", path)
 
 
