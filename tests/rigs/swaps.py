@@ -8,13 +8,17 @@ from __future__ import annotations
 import concurrent.futures.thread  # noqa: F401 - another user may not be able to read the library of this Python
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import time
 import traceback
 import typing as t
+
+import lab
 
 OTHER_USER = 65534
 
@@ -48,6 +52,15 @@ def swapping(one: pathlib.Path, other: pathlib.Path) -> t.Iterator[None]:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def turns(least: int, seen: t.Callable[[], t.Any]) -> t.Iterator[int]:
+    """Count at least so many turns, and go on until something was ``seen``: the other user may get no processor for a while."""
+    began = time.monotonic()
+    for turn in itertools.count():
+        if turn >= least and (seen() or lab.overdue(began, 30)):
+            return
+        yield turn
 
 
 def unprivileged(call: t.Callable[[], t.Any]) -> t.Any:

@@ -13,7 +13,7 @@ import subprocess
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import beneath
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
-from rigs.swaps import OTHER_USER, can_swap, opened_to_all, others_folder, swapping
+from rigs.swaps import OTHER_USER, can_swap, opened_to_all, others_folder, swapping, turns
 
 needs_swaps = pytest.mark.skipif(not can_swap(), reason="needs root and renameat2")
 
@@ -116,7 +116,7 @@ def test_while_another_user_exchanges_a_folder_for_a_link_no_file_elsewhere_is_r
     os.chown(logs / "link", OTHER_USER, OTHER_USER, follow_symlinks=False)
     read = set()
     with swapping(logs / "app", logs / "link"), beneath.open_folder(str(logs)) as folder:
-        for _turn in range(20000):
+        for _turn in turns(20000, lambda: read):
             try:
                 descriptor = beneath.open_file(folder, "app/log")
             except OSError:
@@ -133,15 +133,16 @@ def test_while_another_user_exchanges_two_files_only_the_one_that_was_read_is_re
     for path in names:
         path.write_text("log")
         os.chown(path, OTHER_USER, OTHER_USER)
-    removed = 0
+    removed = []
     with contextlib.ExitStack() as stack:
         # An open file knows by its number of names whether it was removed; a look at names would race with the exchange.
         kept, other = [stack.enter_context(path.open()) for path in names]
         stack.enter_context(swapping(*names))
         folder = stack.enter_context(beneath.open_folder(str(logs)))
-        for _turn in range(900):
+        for _turn in turns(900, lambda: removed):
             with contextlib.suppress(FileNotFoundError, FileExistsError):
-                removed += beneath.remove(folder, "one", beneath.identity(os.fstat(other.fileno())), beneath.private_name("one"))
+                if beneath.remove(folder, "one", beneath.identity(os.fstat(other.fileno())), beneath.private_name("one")):
+                    removed.append(other)
             assert os.fstat(kept.fileno()).st_nlink == 1, "a file was removed that was not the one asked for"
             if not os.fstat(other.fileno()).st_nlink:
                 (logs / "new").write_text("log")

@@ -207,9 +207,12 @@ def test_an_empty_value_that_means_something_is_taken(host):
 
 
 @pytest.mark.parametrize("columns", ["", "0", "-5", "many", "99999999999999999999"])
-def test_help_needs_no_width_of_the_terminal(host, monkeypatch, columns):
-    monkeypatch.setenv("COLUMNS", columns)
-    assert "--since TIME" in run(host, "list", "--help").stdout
+def test_help_needs_no_width_of_the_terminal(host, columns):
+    # Not for longer: pytest uses it, too.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", columns)
+        shown = run(host, "list", "--help").stdout
+    assert "--since TIME" in shown
 
 
 def test_an_empty_variable_is_none(monkeypatch):
