@@ -20,6 +20,7 @@ import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import client_ids
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry, status
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.search import sink
 from lab.https import Authority
 from lab.search import API_KEY, PASSWORD, USER, SearchNode, nginx
 from rigs.client_events import ID, document, event, given
@@ -199,6 +200,58 @@ def test_reading_waits_when_the_outbox_is_full(tmp_path, logs, node, new_proxy) 
     proxy.cut_after(up=10**12, times=None)
     assert catch_up(made)["error"] is None
     assert ids(node) == expected(range(6001))
+
+
+def test_a_full_disk_under_outbox_and_state_loses_nothing(tmp_path, logs, node, new_proxy) -> None:
+    """First before the first document, then while documents wait, then with a server that is back."""
+    with contextlib.ExitStack() as stack:
+        try:
+            small = pathlib.Path(stack.enter_context(lab.small_filesystem(tmp_path / "small", sink.LEAST_FREE + (16 << 20))))
+        except lab.Unavailable as reason:
+            pytest.skip(str(reason))
+        proxy, filler = new_proxy(node), small / "filler"
+        options = {"port": proxy.port, "path": str(small / "outbox.sqlite"), "timeout": "20"}
+        made = wanted(tmp_path, node, options, state=str(small / "state"))
+        written = 0
+
+        def fill(room: int) -> None:
+            with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+            os.truncate(filler, max(0, filler.stat().st_size - room))
+
+        def fails_with(text: str) -> None:
+            error = catch_up(made)["error"]
+            assert text in error
+            assert "Free some space; nothing is lost" in error
+            assert not ids(node) - expected(range(written))
+
+        def stores_all() -> None:
+            filler.unlink()
+            assert catch_up(made)["error"] is None
+            assert (ids(node), status.of(made)[0]["waiting"]) == (expected(range(written)), 0)
+
+        for room in (1 << 20, 0):
+            write(logs, range(written, written + 1500), filler="x" * 1500)
+            written += 1500
+            fill(room)
+            fails_with("the database cannot be written")
+            fails_with("the database cannot be written")
+            stores_all()
+        proxy.refuse()
+        write(logs, range(written, written + 1000))
+        written += 1000
+        assert "the server cannot be reached" in catch_up(made)["error"]
+        assert status.of(made)[0]["waiting"] == 1000
+        fill(0)
+        write(logs, range(written, written + 1000))
+        written += 1000
+        fails_with("")
+        proxy.restore()
+        # The server takes documents, and SQLite cannot even remove them.
+        fails_with("")
+        fails_with("")
+        stores_all()
 
 
 def test_a_follower_waits_for_a_server_that_was_killed(tmp_path, logs, node) -> None:

@@ -59,6 +59,11 @@ class Outcome(t.NamedTuple):
     status: int
     reason: str
 
+    @property
+    def is_denied(self) -> bool:
+        """Whether the user lacks the right to write."""
+        return self.status in (401, 403) and self.reason not in _WAITING
+
 
 class SearchServer:
     """A server of the type ``opensearch`` or ``elasticsearch``. name: how messages name it."""

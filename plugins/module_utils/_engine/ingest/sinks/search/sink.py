@@ -17,7 +17,7 @@ import time
 import typing as t
 
 from ....base.units import format_size, parse_age, parse_size
-from ..base import SinkError, SinkFullError, SinkUnavailableError, nothing
+from ..base import SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, nothing
 from ..schema import REJECTED
 from ..sqlite import SqliteSink
 from . import documents, retention
@@ -46,6 +46,14 @@ class OutboxFullError(SinkUnavailableError):
     """The outbox has no room: reading waits until the server takes documents."""
 
     kind = "outbox_full"
+
+
+class Block(t.NamedTuple):
+    """Why an index takes no documents now. kind: of the error; hint: what a person can do."""
+
+    kind: t.Type[SinkError]
+    reason: str
+    hint: str
 
 
 class Flight(threading.Thread):
@@ -93,7 +101,7 @@ class SearchSink(SqliteSink):
         self._limit = MOST_DOCUMENTS
         self._delay = FIRST_DELAY
         self._not_before = self._blocked_until = 0.0
-        self._blocked: t.Dict[str, str] = {}
+        self._blocked: t.Dict[str, Block] = {}
         self._is_set_up = False
         self._mappings: t.Dict[str, t.Any] = {}
         self.trouble = None
@@ -121,7 +129,7 @@ class SearchSink(SqliteSink):
 
     def check_writable(self) -> None:
         super().check_writable()
-        # A server that is down is waited for: the outbox takes lines meanwhile.
+        # A server that is down, or that refuses the user, is waited for: the outbox takes lines meanwhile.
         self._take_off()
 
     # -- into the outbox ----------------------------------------------------------------------------------------------
@@ -191,7 +199,7 @@ class SearchSink(SqliteSink):
                 settings = retention.settings_of(self._product, index) if self._delete_after is not None else {}
                 self._server.create_index(index, {"settings": settings, **self._mappings.get(index[: -len("-2021.04")], {})})
                 self._outbox.remember(index)
-        except SinkUnavailableError as error:
+        except (SinkUnavailableError, SinkDeniedError) as error:
             self._wait(error)
             return False
         if not waiting:
@@ -239,11 +247,11 @@ class SearchSink(SqliteSink):
         held = [(document, outcome) for document, outcome in zip(flight.sent, flight.outcomes) if outcome.what == WAIT]
         return self._judge(held, reasons, bool(done or refused))
 
-    def _judge(self, held: t.Sequence[t.Tuple[Waiting, Outcome]], reasons: t.Dict[str, str], progress: bool) -> bool:
+    def _judge(self, held: t.Sequence[t.Tuple[Waiting, Outcome]], reasons: t.Dict[str, Block], progress: bool) -> bool:
         """Decide when to send what the server did not take, and what to send until then. reasons: why indices take nothing."""
         busy = [document for document, outcome in held if outcome.status == 429]
         others = [(document, outcome) for document, outcome in held if outcome.status != 429]
-        reasons.update((document.index_name, "the server refuses to write (%s)" % outcome.reason) for document, outcome in others)
+        reasons.update((document.index_name, _block_of(outcome)) for document, outcome in others)
         if reasons:
             # Only then: other indices, which work, must not postpone the next attempt.
             self._blocked.update(reasons)
@@ -253,8 +261,8 @@ class SearchSink(SqliteSink):
         else:
             self._limit = min(MOST_DOCUMENTS, self._limit + self._limit // 4 + 1)
         if self._blocked:
-            index, reason = sorted(self._blocked.items())[0]
-            self.trouble = SinkUnavailableError("%d documents wait: %s" % (self._outbox.count, reason), index, _HINT)
+            index, block = sorted(self._blocked.items())[0]
+            self.trouble = block.kind("%d documents wait: %s" % (self._outbox.count, block.reason), index, block.hint)
         elif busy and not progress:
             self._wait(BusyError("the server cannot take documents now", self.name))
         else:
@@ -271,13 +279,16 @@ class SearchSink(SqliteSink):
         if isinstance(error, TooLargeError) and flight.sent:
             self._apply([], [(flight.sent[0], "the server accepts no request of this size")])
             return True
-        if not isinstance(error, SinkUnavailableError):
+        if not isinstance(error, (SinkUnavailableError, SinkDeniedError)):
             raise error
         self._wait(error)
         return False
 
     def _wait(self, error: SinkError) -> None:
         self.trouble = error
+        if isinstance(error, SinkDeniedError):
+            # More attempts could lock an account.
+            self._delay = LAST_DELAY
         self._not_before = time.monotonic() + self._delay
         self._delay = min(LAST_DELAY, self._delay * 2)
 
@@ -297,8 +308,17 @@ class SearchSink(SqliteSink):
         return self._delete_after is not None and known + self._delete_after < time.time()
 
 
-_GONE = "the index no longer exists"
 _HINT = "If it was deleted, restore it or create it again; if it is read-only or closed, change that: then the documents are sent"
+_GONE = Block(SinkUnavailableError, "the index no longer exists", _HINT)
+
+
+def _block_of(outcome: Outcome) -> Block:
+    if outcome.is_denied:
+        hint = "Grant it: then the documents are sent"
+        return Block(SinkDeniedError, "the user lacks the right to write (%s)" % outcome.reason, hint)
+    return Block(SinkUnavailableError, "the server refuses to write (%s)" % outcome.reason, _HINT)
+
+
 _REFUSE = (
     "INSERT INTO %s (generation, line_offset, bytes, reason, detail, line, noticed_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (generation, line_offset) DO UPDATE SET bytes = excluded.bytes, reason = excluded.reason, detail = excluded.detail,"

@@ -15,7 +15,7 @@ import typing as t
 
 import lab
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, pump
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, pump, status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.tables import GENERIC, PROFILES, TRANSFER
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.search import documents, retention, server, sink
@@ -98,7 +98,9 @@ class Recorder(http.server.BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         made.requests.append((self.command, self.path, body))
         status, answer = 200, made.answers.get((self.command, path), {})
-        if path == "/_bulk":
+        if made.denied and answer is not FORBIDDEN:
+            status, answer = made.denied, {"error": {"type": "security_exception"}, "status": made.denied}
+        elif path == "/_bulk" and answer is not FORBIDDEN:
             blocked = [json.loads(line)["create"]["_index"] in made.blocked for line in body.splitlines()[::2]]
             items = [{"status": 403, "error": {"type": "cluster_block_exception"}} if each else {"status": 201} for each in blocked]
             items = [made.refuses or item for item in items]
@@ -127,7 +129,7 @@ class Recorder(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def recorder(answers: t.Dict[t.Tuple[str, str], t.Any]) -> t.Iterator[t.Any]:
     made: t.Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
-    made.requests, made.blocked, made.refuses = [], set(), None
+    made.requests, made.blocked, made.refuses, made.denied = [], set(), None, 0
     made.answers = {("GET", "/"): {"version": {"distribution": "opensearch"}}, **answers}
     threading.Thread(target=made.serve_forever, daemon=True).start()
     try:
@@ -187,6 +189,88 @@ def test_a_server_that_is_not_there_is_waited_for_and_reading_goes_on(tmp_path) 
     result = follower.catch_up(made, sleep=lambda _seconds: None)["sinks"][0]
     assert (result["rows"], time.monotonic() - began < 60) == (1, True)
     assert result["error"] == "localhost:1: the server cannot be reached (connection refused)"
+
+
+def denied_login(made: t.Any) -> None:
+    made.denied = 401
+
+
+def denied_all(made: t.Any) -> None:
+    made.denied = 403
+
+
+def denied_index(made: t.Any) -> None:
+    made.answers["PUT", "/events-data-2021.04"] = FORBIDDEN
+
+
+def denied_bulk(made: t.Any) -> None:
+    made.answers["POST", "/_bulk"] = FORBIDDEN
+
+
+def denied_documents(made: t.Any) -> None:
+    made.refuses = {"status": 403, "error": {"type": "security_exception", "reason": "action [indices:data/write/bulk[s]] is unauthorized"}}
+
+
+@pytest.mark.parametrize("kind", ["opensearch", "elasticsearch"])
+@pytest.mark.parametrize(
+    ("deny", "problem"),
+    [
+        (denied_login, "the server refuses the user or a right ("),
+        (denied_all, "the server refuses the user or a right ("),
+        (denied_index, "the server refuses the user or a right (PUT /events-data-2021.04: status 403)"),
+        (denied_bulk, "the server refuses the user or a right (POST /_bulk: status 403)"),
+        (denied_documents, "events-data-2021.04: 1 documents wait: the user lacks the right to write (security_exception). Grant it"),
+    ],
+    ids=["login", "all", "index", "bulk", "documents"],
+)
+@pytest.mark.parametrize("before", [0, 1])
+def test_lines_wait_in_the_outbox_while_the_server_refuses_the_user(tmp_path, kind, deny, problem, before) -> None:
+    """before: lines that were sent before the user lost the right."""
+    pytest.importorskip({"opensearch": "opensearchpy"}.get(kind, kind))
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "a.log"
+
+    def write(month: str) -> None:
+        with open(log, "ab") as file:
+            file.write(event("2021-%s-15T12:00:00" % month, ID="1") + b"\n")
+
+    with recorder({}) as made:
+        document = events(tmp_path, sinks=[{"type": kind, "path": str(tmp_path / "box"), "port": made.server_port}])
+        if before:
+            write("05")
+            assert follower.catch_up(document)["sinks"][0]["error"] is None
+        answers = dict(made.answers)
+        deny(made)
+        for waiting in (1, 2):
+            write("04")
+            result = follower.catch_up(document, sleep=lambda _seconds: None)["sinks"][0]
+            assert problem.replace(": 1 documents", ": %d documents" % waiting) in result["error"]
+            # The source may remove the file before somebody mends the account.
+            assert (result["rows"], status.of(document)[0]["waiting"]) == (1, waiting)
+        made.denied, made.refuses, made.answers = 0, None, answers
+        asked = len(made.requests)
+        assert follower.catch_up(document)["sinks"][0]["error"] is None
+        sent = [body for _method, path, body in made.requests[asked:] if path.startswith("/_bulk")]
+        assert sum(body.count(b'"create"') for body in sent) == 2
+        assert status.of(document)[0]["waiting"] == 0
+
+
+def test_a_refused_user_is_not_tried_again_at_once(tmp_path) -> None:
+    """Each attempt with a wrong password may bring the account nearer to being locked."""
+    pytest.importorskip("opensearchpy")
+    (tmp_path / "logs").mkdir()
+    with recorder({}) as made:
+        made.denied = 401
+        document = events(tmp_path, sinks=[{"type": "opensearch", "path": str(tmp_path / "box"), "port": made.server_port}])
+        with contextlib.closing(pump.Pump(document, document["sinks"][0])) as pumped:
+            for number in range(4):
+                with open(tmp_path / "logs" / "a.log", "ab") as file:
+                    file.write(event("2021-04-15T12:00:00", ID=str(number)) + b"\n")
+                pumped.look()
+                while pumped.step() or pumped.deliver():
+                    pass
+            assert (pumped.counts.rows, len(made.requests)) == (4, 1)
+            assert pumped.trouble is not None and not pumped.trouble.retryable
 
 
 def test_documents_that_wait_leave_room_on_the_disk_to_remove_them(tmp_path, monkeypatch) -> None:
