@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
 
 from . import hints as t
@@ -52,7 +53,7 @@ def make_folders(path: str, mode: int = 0o700) -> None:
         os.mkdir(path, mode)
     except FileExistsError:
         if not os.path.isdir(path):
-            raise
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
 
 
 def new_file(path: str, mode: int) -> t.BinaryIO:
@@ -106,9 +107,14 @@ def write_atomically(
 ) -> None:
     """Replace ``path`` by a file of exactly ``data`` with the permissions ``mode``; on failure nothing has changed.
 
+    A device or a named pipe is not replaced: for the whole system /dev/null would be a file. A symbolic link is.
     owner: its (uid, gid), by default those of the process. dir_fd: the folder to which ``path``, a name, is relative.
     """
     folder, name = os.path.split(path)
+    with contextlib.suppress(FileNotFoundError):
+        kind = os.lstat(path, dir_fd=dir_fd).st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISLNK(kind) or stat.S_ISDIR(kind)):
+            raise OSError(errno.EEXIST, "it is not a regular file", path)
     # The name is cut so that the temporary one is not too long if the final one is not.
     part = os.path.join(folder, "%s%s-%s.part" % (TEMP_PREFIX, os.fsdecode(os.fsencode(name)[:200]), os.urandom(8).hex()))
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)

@@ -24,6 +24,8 @@ if t.TYPE_CHECKING:
     from ..ingest.statistics.compute import Span
     from ..ingest.statistics.facts import Rankings, Statistics
 
+FIRST_YEAR, LAST_YEAR = 1970, 9000
+"""Years of a generated log. A stream stores lines up to 9998, and the last line can be years after the first."""
 PAGE_SPAN = timedelta(days=7)
 """The time before now that the page of a follower shows."""
 
@@ -187,6 +189,11 @@ def generate(options: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def _check_year(year: int, option: str) -> None:
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        raise UsageError("the year must be from %d to %d, not %d" % (FIRST_YEAR, LAST_YEAR, year), option)
+
+
 def _generate_folder(options: argparse.Namespace) -> Generated:
     from datetime import datetime
 
@@ -197,6 +204,7 @@ def _generate_folder(options: argparse.Namespace) -> Generated:
     if options.month is not None:
         raise UsageError("sftpgo has no option --month", hint="It is for client-events")
     start = options.start.replace(tzinfo=None) if options.start else datetime(2026, 1, 5)
+    _check_year(start.year, "--start")
     return generate_folder(options.folder, options.files or 3, options.lines, options.seed, start, options.compress, progress_of(options))
 
 
@@ -212,4 +220,5 @@ def _generate_month(options: argparse.Namespace) -> Generated:
         month = datetime.strptime(options.month or "", "%Y-%m")
     except ValueError:
         raise UsageError("not a month: %r" % (options.month or ""), "--month", "Write the year and the month, such as 2021-04") from None
+    _check_year(month.year, "--month")
     return generate_month(options.folder or ".", (month.year, month.month), options.lines, options.seed, progress_of(options))

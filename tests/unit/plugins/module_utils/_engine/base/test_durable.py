@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -69,6 +70,13 @@ def test_a_symlink_is_replaced_and_what_it_points_to_is_not_written(tmp_path):
     durable.write_atomically(str(tmp_path / "file"), b"new")
     assert (tmp_path / "target").read_bytes() == b"target"
     assert not (tmp_path / "file").is_symlink()
+
+
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is not a regular file"):
+        durable.write_atomically(str(tmp_path / "pipe"), b"data")
+    assert stat.S_ISFIFO(os.lstat(tmp_path / "pipe").st_mode) and os.listdir(tmp_path) == ["pipe"]
 
 
 def test_a_name_of_the_greatest_length_can_be_written(tmp_path):
@@ -297,9 +305,9 @@ def test_every_new_folder_is_private(tmp_path, end):
 
 def test_a_file_in_place_of_a_folder_is_an_error(tmp_path):
     (tmp_path / "a").write_bytes(b"")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(NotADirectoryError):
         durable.make_folders(str(tmp_path / "a"))
-    with pytest.raises(OSError):
+    with pytest.raises(NotADirectoryError):
         durable.make_folders(str(tmp_path / "a/b"))
 
 

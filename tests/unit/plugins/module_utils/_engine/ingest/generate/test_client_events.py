@@ -38,6 +38,8 @@ def test_a_month_as_the_profile_reads_it(tmp_path: pathlib.Path, capsys) -> None
         (["sftpgo", "--month", "2021-04", "x"], "sftpgo has no option --month"),
         (["sftpgo"], "no folder given"),
         (["sftpgo", "x", "--files", "0"], "must be at least 1, not 0"),
+        (["sftpgo", "x", "--start", "9999-12-31T23:59"], "--start: the year must be from 1970 to 9000, not 9999"),
+        (["client-events", "--month", "1969-12"], "--month: the year must be from 1970 to 9000, not 1969"),
     ],
 )
 def test_mistakes_on_the_command_line(tmp_path, capsys, monkeypatch, arguments, message) -> None:
@@ -45,3 +47,10 @@ def test_mistakes_on_the_command_line(tmp_path, capsys, monkeypatch, arguments, 
     assert main(["generate", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["sftpgo"], ["client-events", "--month", "2021-04"]])
+def test_a_file_in_place_of_the_folder(tmp_path, capsys, arguments) -> None:
+    (tmp_path / "logs").touch()
+    assert main(["generate", arguments[0], str(tmp_path / "logs"), *arguments[1:]]) == 1
+    assert "logs: cannot write the log" in (message := capsys.readouterr().err) and "Not a directory" in message
