@@ -15,6 +15,10 @@ if t.TYPE_CHECKING:
     from .content import Content
 
 
+AT_ONCE = 1 << 18
+"""Bytes of a plain file that are read at once: they stay in the cache of a processor, and the allocator keeps their memory."""
+
+
 class Long(t.NamedTuple):
     """A line that is longer than allowed. length: in bytes without its newline; beginning: its first bytes."""
 
@@ -47,25 +51,26 @@ class Limits(t.NamedTuple):
 def read_lines(content: Content, offset: int, limits: Limits, scanned: int = 0, final: bool = False) -> Piece:
     """Read whole lines from ``offset`` on. final: the content does not grow any more, so that its last line may lack the newline."""
     piece = Piece([], [], [], offset, scanned)
+    block = min(BLOCK if content.compressed else AT_ONCE, limits.size)
     while len(piece.lines) + len(piece.long) < limits.lines and piece.end - offset < limits.size:
-        data = content.read(piece.end, min(BLOCK, limits.size))
-        last = data.rfind(b"\n")
+        data = content.read(piece.end, block)
         if not data:
             break
-        if data[0] == 0 or last < 0:
+        if data[0] == 0 or b"\n" not in data:
             before = piece.end
             piece = _read_odd(content, piece, limits.max_line, final)
             if piece.end == before:
                 break
         else:
-            piece = _split(piece, data[:last], limits)
+            piece = _split(piece, data, limits)
     return piece
 
 
 def _split(piece: Piece, data: bytes, limits: Limits) -> Piece:
-    """Add the lines of a block, up to a line that begins with zero bytes: that one is read by itself."""
-    room = limits.lines - len(piece.lines) - len(piece.long)
-    lines = data.split(b"\n", room)[:room]
+    """Add the whole lines of a block, up to a line that begins with zero bytes: that one is read by itself."""
+    lines = data.split(b"\n", limits.lines - len(piece.lines) - len(piece.long))
+    # What is not a whole line, or one too many.
+    lines.pop()
     if b"\0" in data:
         lines = list(itertools.takewhile(lambda line: not line.startswith(b"\0"), lines))
     sizes = list(map(len, lines))

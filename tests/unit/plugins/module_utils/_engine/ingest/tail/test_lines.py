@@ -74,10 +74,12 @@ def expected(data: bytes, max_line: int, final: bool) -> t.List[t.Tuple[int, int
     st.integers(1, 60),
     st.booleans(),
     st.booleans(),
+    st.sampled_from([16, 100, 1000]),
 )
-def test_any_content_in_small_blocks(data: bytes, count: int, size: int, final: bool, compressed: bool) -> None:
+def test_any_content_in_blocks(data: bytes, count: int, size: int, final: bool, compressed: bool, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines, "BLOCK", 16)
+        for name in ("BLOCK", "AT_ONCE"):
+            patch.setattr(lines, name, block)
         assert read_all(data, Limits(count, size, 10), final, compressed) == expected(data, 10, final)
 
 
