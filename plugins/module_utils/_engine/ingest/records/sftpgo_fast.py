@@ -17,7 +17,7 @@ from .address import split_address
 from .decode import ESCAPED
 from .refused import Refused
 from .sftpgo import ABSENT, CLASSES
-from .tables import APPLICATION, BOOLEAN, DERIVED_IP, DERIVED_PORT, INTEGER, JSON, NAME, TIME_COLUMNS, Columns, Table
+from .tables import APPLICATION, BOOLEAN, DERIVED_IP, DERIVED_PORT, INTEGER, JSON, NAME, PROFILES, TIME_COLUMNS, Columns, Table
 
 if t.TYPE_CHECKING:
     from .times import ColumnParser
@@ -29,11 +29,13 @@ MOST_ADDRESSES = 1000
 """Addresses that are remembered: the lines of a session have the same one."""
 MOST_ADDRESS = 64
 """Characters of an address without its port."""
+_ADDRESS = "remote_addr"
 _SENDER = b'"sender":"'
 _FIRST_BYTES = 200
 """Where the sender of a usual line is."""
 _AT = slice(59, 79)
 """Where it is in a line as SFTPGo writes it, behind the level and the time."""
+BACKSLASH = 0x5C
 MOST_BEGINNINGS = 1000
 """Bytes at ``_AT`` that are remembered."""
 
@@ -43,7 +45,8 @@ def fast_parser(time_field: str, times: ColumnParser) -> t.Optional[FastParser]:
 
     It returns rows by table, each beginning with the offset of its line, and the lines of which ``SftpgoParser`` must decide.
     """
-    if not time_field.isidentifier() or any(time_field == column.field for table, _mark in CLASSES.values() for column in table.columns):
+    taken = {column.field for table in PROFILES["sftpgo"] for column in table.columns}
+    if not time_field.isidentifier() or time_field in taken or time_field in ("sender", _ADDRESS):
         return None
     with optional("msgspec"):
         import msgspec
@@ -53,9 +56,10 @@ def fast_parser(time_field: str, times: ColumnParser) -> t.Optional[FastParser]:
 
 
 def _with_msgspec(msgspec: t.Any, time_field: str, times: ColumnParser) -> FastParser:
-    kinds = {table.name: _Kind(msgspec, table, mark, time_field, times) for table, mark in [*CLASSES.values(), (APPLICATION, "")]}
-    for sender, (table, _mark) in CLASSES.items():
-        kinds[table.name].senders.add(sender)
+    kinds = {
+        table.name: _Kind(msgspec, table, mark, tuple(sender for sender in CLASSES if CLASSES[sender][0] is table), time_field, times)
+        for table, mark in [*CLASSES.values(), (APPLICATION, "")]
+    }
     senders = {sender.encode(): kinds[table.name] for sender, (table, _mark) in CLASSES.items()}
     other = kinds[APPLICATION.name]
     known: t.Dict[bytes, t.Callable[[Line], None]] = {}
@@ -80,7 +84,8 @@ def _with_msgspec(msgspec: t.Any, time_field: str, times: ColumnParser) -> FastP
         for pair in lines:
             line = pair[1]
             add = known.get(line[_AT]) or locate(line)
-            if add is None or (b"\\" in line and ESCAPED.search(line)):
+            # A byte is found in a line several times faster than bytes are.
+            if add is None or (BACKSLASH in line and ESCAPED.search(line)):
                 rest.append(pair)
             else:
                 add(pair)
@@ -114,82 +119,81 @@ class _Addresses(t.Dict[t.Optional[str], t.Tuple[t.Optional[str], t.Optional[int
 
 
 class _Kind:
-    """The lines of one table. lines: those of this call. senders: theirs; empty if they have any but those of the other kinds.
+    """The lines of one table. lines: those of this call.
 
-    mark: a field that the lines have.
+    mark: a field that the lines have. senders: theirs; empty if they have any but those of the other kinds.
     """
 
-    def __init__(self, msgspec: t.Any, table: Table, mark: str, time_field: str, times: ColumnParser) -> None:
-        integer = t.Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+    def __init__(self, msgspec: t.Any, table: Table, mark: str, senders: t.Tuple[str, ...], time_field: str, times: ColumnParser) -> None:
+        types = {INTEGER: t.Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)], BOOLEAN: bool}
         columns = table.columns[len(TIME_COLUMNS) : -1]
-        fields: t.List[t.Any] = [(time_field, str), ("sender", str)]
-        self._has_address = any(column.field == DERIVED_IP for column in columns)
-        if self._has_address:
-            fields.append(("remote_addr", t.Optional[str], None))
-        # Where the columns of a row come from: the time in UTC, nothing (extra fields), address, port, and the fields of the object.
-        places = [0, 4]
-        self._booleans: t.List[int] = []
-        numbers: t.List[int] = []
+        # In the order in which SFTPGo writes them: msgspec looks for the next one first.
+        fields: t.Dict[str, t.Any] = dict.fromkeys((columns[0].field, time_field, "sender"))
+        fields[time_field] = str
+        # What was found in a line as its sender may have been a part of another value.
+        fields["sender"] = t.Literal[senders] if senders else None
         for column in columns:
-            if column.field in (DERIVED_IP, DERIVED_PORT):
-                places.append(2 if column.field == DERIVED_IP else 3)
-                continue
-            if column.field == "sender":
-                fields[1] = ("sender", t.Annotated[str, msgspec.Meta(max_length=column.length)])
-                places.append(5)
-                continue
-            kind: t.Any = {INTEGER: integer, BOOLEAN: bool}.get(column.kind, str)
-            if column.kind == NAME:
-                kind = t.Annotated[str, msgspec.Meta(max_length=column.length)]
-            if column.kind == BOOLEAN:
-                self._booleans.append(len(fields))
-            if column.kind == INTEGER:
-                numbers.append(len(fields))
-            places.append(4 + len(fields))
-            fields.append((column.field, kind) if column.field == mark else (column.field, t.Optional[kind], None))
-        if len({field[0] for field in fields}) != len(fields) or table.columns[-1].kind != JSON:
+            if column.field == DERIVED_IP:
+                fields[_ADDRESS] = t.Optional[str]
+            elif column.field != DERIVED_PORT and not fields.get(column.field):
+                kind: t.Any = types.get(column.kind, str)
+                if column.kind == NAME:
+                    kind = t.Annotated[str, msgspec.Meta(max_length=column.length)]
+                fields[column.field] = kind if column.field in ("sender", mark) else t.Optional[kind]
+        if table.columns[-1].kind != JSON:
             raise AssertionError(table.name)
-        made = msgspec.defstruct(table.name, fields, forbid_unknown_fields=True, kw_only=True, gc=False)
+        definition = [(name, kind) if name in (time_field, "sender", mark) else (name, kind, None) for name, kind in fields.items()]
+        made = msgspec.defstruct(table.name, definition, forbid_unknown_fields=True, kw_only=True, gc=False)
+        # Where the columns of the table come from: those of the object, or what is made of them.
+        places = {name: place for place, name in enumerate(fields)}
+        made_of = {DERIVED_IP: -3, DERIVED_PORT: -2}
         self.name = table.name
         self.lines: t.List[Line] = []
-        self.senders: t.Set[str] = set()
+        self._any_sender = not senders
         self._decode: t.Callable[[bytes], t.Any] = msgspec.json.Decoder(made).decode
         self._errors = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
         self._astuple = msgspec.structs.astuple
-        self._pick = operator.itemgetter(*places, 1)
-        # The time always is a value.
+        self._time, self._address = places[time_field], places.get(_ADDRESS)
+        self._pick = operator.itemgetter(-4, self._time, *(made_of.get(c.field) or places[c.field] for c in columns), -1)
+        self._booleans = [places[column.field] for column in columns if column.kind == BOOLEAN]
+        numbers = {column.field for column in columns if column.kind == INTEGER}
+        # The time and the sender always are values.
         self._absent = [
             (place, value)
             for value in ABSENT.get(table.name, ())
-            for place in range(1, len(fields))
-            if isinstance(value, int) is (place in numbers)
+            for name, place in places.items()
+            if name not in (time_field, "sender") and isinstance(value, int) is (name in numbers)
         ]
         self._times = times
         self._addresses = _Addresses()
 
     def rows(self, rest: t.List[Line]) -> t.Optional[Columns]:
         """The rows of the lines; None if there are none. Lines that are not as usual are added to ``rest``."""
+        lines = self.lines
+        if not lines:
+            return None
+        offsets, texts = zip(*lines)
         try:
-            lines, objects = self.lines, [self._decode(line) for _offset, line in self.lines]
-            usual = self._are_ours([found.sender for found in objects])
+            objects = list(map(self._decode, texts))
+            usual = self._are_ours(objects)
         except self._errors:
             usual = False
         if not usual:
             lines, objects = self._usual(rest)
-        if not lines:
-            return None
+            if not lines:
+                return None
+            offsets, texts = zip(*lines)
         try:
-            return Columns((tuple([offset for offset, _line in lines]), *self._columns(objects)))
+            return Columns((offsets, *self._columns(objects)))
         except (Refused, _Unusual):
             rest += lines
             return None
 
-    def _are_ours(self, senders: t.Iterable[str]) -> bool:
-        # What was found in a line as its sender may have been a part of another value.
-        return self.senders.issuperset(senders) if self.senders else CLASSES.keys().isdisjoint(senders)
+    def _are_ours(self, objects: t.Iterable[t.Any]) -> bool:
+        return not self._any_sender or CLASSES.keys().isdisjoint([found.sender for found in objects])
 
     def _usual(self, rest: t.List[Line]) -> t.Tuple[t.List[Line], t.List[t.Any]]:
-        """The lines that are as usual, decoded."""
+        """The lines that are as usual, and what they hold."""
         lines, objects = [], []
         for pair in self.lines:
             try:
@@ -197,7 +201,7 @@ class _Kind:
             except self._errors:
                 rest.append(pair)
                 continue
-            if self._are_ours((found.sender,)):
+            if self._are_ours((found,)):
                 lines.append(pair)
                 objects.append(found)
             else:
@@ -217,8 +221,7 @@ class _Kind:
                 columns[place] = nothing if count == len(column) else [None if value == absent else value for value in column]
         hosts: t.Sequence[t.Optional[str]] = nothing
         ports: t.Sequence[t.Optional[int]] = nothing
-        if self._has_address:
+        if self._address is not None:
             addresses = self._addresses
-            hosts, ports = zip(*[addresses[text] for text in columns[2]])
-        # In the order of ``places``.
-        return t.cast("t.Sequence[t.Sequence[t.Any]]", self._pick((self._times(columns[0]), nothing, hosts, ports, *columns)))
+            hosts, ports = zip(*[addresses[text] for text in columns[self._address]])
+        return t.cast("t.Sequence[t.Sequence[t.Any]]", self._pick((*columns, self._times(columns[self._time]), hosts, ports, nothing)))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 import typing as t
 from datetime import datetime, timedelta, timezone
@@ -23,7 +24,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 MOST_TIMES = 1000
 """Hours or minutes that are remembered."""
-FEW_HOURS = 30
+FEW_HOURS = 15
 """Hours in a column, each of which can be replaced at once in less time than it takes for each text."""
 
 Parser = t.Callable[[t.Any], t.Tuple[str, str]]
@@ -61,25 +62,39 @@ def column_parser(parse: Parser, time_format: str) -> ColumnParser:
         return parse_each
     # The usual form, with milliseconds and without an offset, is looked at for all of them at once.
     usual, zeros, tens = "0000-00-00T00:00:00.000\n", str.maketrans("123456789", "0" * 9), frozenset("012345")
+    step = len(usual)
     hours = _Hours(parse)
 
     def parse_column(texts: t.Sequence[str]) -> t.List[str]:
         every = "\n".join(texts) + "\n"
-        step = len(usual)
         is_usual = every.translate(zeros) == usual * len(texts) and tens.issuperset(every[14::step] + every[17::step])
         if not is_usual:
             return parse_each(texts)
-        found = {text[:14] for text in texts}
         try:
-            if len(found) > FEW_HOURS:
-                return [hours[text[:14]] + text[14:] + "000" for text in texts]
-            for hour in found:
-                every = every.replace(hour, hours[hour])
+            found = {hour: hours[hour] for hour in _hours_of(texts)}
         except KeyError:
             return parse_each(texts)
+        if all(hour.replace("T", " ") == in_utc for hour, in_utc in found.items()):
+            every = every.replace("T", " ")
+        elif len(found) > FEW_HOURS:
+            return [found[text[:14]] + text[14:] + "000" for text in texts]
+        else:
+            for hour, in_utc in found.items():
+                every = every.replace(hour, in_utc)
         return every.replace("\n", "000\n").splitlines()
 
     return parse_column
+
+
+def _hours_of(texts: t.Sequence[str]) -> t.Iterator[str]:
+    """The beginnings of usual times, up to the minutes, each once."""
+    # Lines of a log are nearly in this order, so this is fast.
+    ordered = sorted(texts)
+    at = 0
+    while at < len(ordered):
+        hour = ordered[at][:14]
+        yield hour
+        at = bisect.bisect_left(ordered, hour + ":", at)
 
 
 class _Hours(t.Dict[str, str]):

@@ -150,6 +150,14 @@ def test_lines_of_many_hours_at_once(parsers, hours: int) -> None:
     assert result(parsers[0], *texts) == result(parsers[1], *texts)
 
 
+@pytest.mark.parametrize("field", ["sender", "message", "remote_addr", "level", "not a name"])
+def test_a_time_field_that_has_another_meaning_too(tmp_path, field: str) -> None:
+    wanted = document(tmp_path, parse={"time_field": field})
+    text = line(**{"time": "12:00", "sender": "common", "message": "m", "level": "debug", field: "2026-11-03T02:00:00.000"})
+    assert parser.LineParser(wanted)._fast is None
+    assert len(result(parser.LineParser(wanted), text)[0].get("sftpgo_application", [])) == (field != "sender")
+
+
 @pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
 def test_odd_lines(parsers, text) -> None:
     assert_same(parsers, text)
