@@ -21,7 +21,7 @@ from datetime import datetime, timedelta, timezone
 import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import client_ids
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry, status
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry, status, turns
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import (
     Batch,
     Gap,
@@ -43,6 +43,7 @@ from rigs.databases import Place, started
 from rigs.statistics import totals
 from rigs.streams import document, upload
 from rigs.sums import assert_sums_are_those_of_the_rows
+from rigs.turns import InTurns
 
 # One worker starts the servers, and the others fill the gaps.
 pytestmark = pytest.mark.xdist_group("databases")
@@ -112,6 +113,29 @@ def test_a_position_that_another_process_moved(tmp_path, place) -> None:
                 sink.commit(batch)
         assert sink.open_generations()[0].offset == 200
     assert numbers(place) == [1]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_two_processes_store_a_backlog_in_turns(tmp_path, place, logs, monkeypatch, lost: bool) -> None:
+    """lost: the other process is killed when it is to store its batch."""
+    in_turns = InTurns(monkeypatch)
+    store, calls = turns.Helper.store, []
+
+    def store_or_die(helper: t.Any) -> None:
+        calls.append(helper)
+        store(helper)
+        if lost and len(calls) == 3:
+            helper._process.kill()
+
+    monkeypatch.setattr(turns.Helper, "store", store_or_die)
+    wanted = wanted_of(tmp_path, place)
+    write(logs / "sftpgo.log", *range(1, 1201))
+    result = in_turns.catch_up(wanted)
+    assert (result["error"], len(in_turns.reasons)) == (None, int(lost))
+    assert len(in_turns.stored) >= 2
+    assert numbers(place) == list(range(1, 1201))
+    with opened(wanted) as sink:
+        assert_sums_are_those_of_the_rows(sink.select)
 
 
 def test_many_rows_with_odd_texts_arrive_as_they_are(tmp_path, place) -> None:

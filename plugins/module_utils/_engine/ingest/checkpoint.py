@@ -86,10 +86,9 @@ GAP_KINDS = {
 
 
 class Staged(t.NamedTuple):
-    """Rows of a table that are in the staging table of a schema. rows: how many, 0 if they are sums. See ``sinks.staging``."""
+    """Rows of a table that are in its staging table. rows: how many, 0 if they are sums. See ``sinks.staging``."""
 
     table: str
-    schema: str
     rows: int
 
 
@@ -108,6 +107,23 @@ class Batch(t.NamedTuple):
     gaps: t.Sequence[Gap] = ()
     sums: t.Optional[t.Sequence[t.Any]] = None
     staged: t.Sequence[Staged] = ()
+
+
+class Stored(t.NamedTuple):
+    """What a transaction has stored. rows, rejected: how many. first_rejected: the offset and the reason of the first rejected line."""
+
+    generation: Generation
+    rows: int
+    rejected: int
+    first_rejected: t.Optional[t.Tuple[int, str]]
+    gaps: t.Sequence[Gap]
+
+
+def stored_of(batch: Batch, generation: Generation) -> Stored:
+    """A batch that is stored. generation: with its id."""
+    rows = sum(map(len, batch.rows.values())) + sum(staged.rows for staged in batch.staged)
+    first = (batch.rejected[0].line_offset, batch.rejected[0].reason) if batch.rejected else None
+    return Stored(generation, rows, len(batch.rejected), first, batch.gaps)
 
 
 Note = t.Tuple[Batch, t.Callable[[Generation], t.Any]]

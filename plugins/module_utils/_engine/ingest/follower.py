@@ -23,7 +23,7 @@ from .systemd import Systemd
 
 if t.TYPE_CHECKING:
     from ..config.stream_document import SinkOptions, StreamDocument
-    from .checkpoint import Batch
+    from .checkpoint import Stored
     from .facts import IngestResult, SinkResult
 
 States = t.Callable[[], t.List[SinkState]]
@@ -293,22 +293,21 @@ class SinkLog:
         self._log = log
         self._sink = sink
 
-    def stored(self, batch: Batch) -> None:
+    def stored(self, stored: Stored) -> None:
         """A batch is stored."""
-        path = batch.generation.place.path
-        for gap in batch.gaps:
+        path = stored.generation.place.path
+        for gap in stored.gaps:
             self._log.write("gap", sink=self._sink, path=path, offset=gap.line_offset, bytes=gap.length, kind=gap.kind, detail=gap.detail)
-        if batch.rejected:
-            first = batch.rejected[0]
-            lines = len(batch.rejected)
-            self._log.write("rejected", sink=self._sink, path=path, lines=lines, offset=first.line_offset, reason=first.reason)
+        if stored.first_rejected is not None:
+            offset, reason = stored.first_rejected
+            self._log.write("rejected", sink=self._sink, path=path, lines=stored.rejected, offset=offset, reason=reason)
 
     def refused(self, documents: int) -> None:
         """The search server refused so many documents, which were stored as rejected lines."""
         self._log.write("rejected", sink=self._sink, lines=documents, reason="document")
 
     def helper_failed(self, reason: str) -> None:
-        """The process that helps to parse a backlog failed. Its lines are parsed without it, which takes longer."""
+        """The process that stores every other batch of a backlog failed. This one goes on without it, which takes longer."""
         self._log.write("helper_failed", sink=self._sink, reason=reason)
 
 

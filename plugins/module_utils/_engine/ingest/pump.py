@@ -14,17 +14,18 @@ import time
 import typing as t
 
 from .ahead import Ahead
-from .checkpoint import Rejected
+from .checkpoint import stored_of
+from .helper import HelperError
 from .reading import Reader, is_full
 from .sinks.base import RowRefusedError, nothing
-from .sinks.helper import HelperError
 from .sinks.opening import open_sink
 from .source import has_sightings, owner_of, source_of
 from .tail.sightings import Sightings
+from .turns import Turns, is_worthwhile
 
 if t.TYPE_CHECKING:
     from ..config.stream_document import SinkOptions, StreamDocument
-    from .checkpoint import Batch, Generation
+    from .checkpoint import Batch, Generation, Stored
     from .sinks.base import Sink, SinkError
     from .source import Found, Read, Source
 
@@ -40,28 +41,27 @@ class Counts:
     def __init__(self) -> None:
         self.lines = self.rows = self.rejected = self.gaps = self.gap_bytes = self.batches = 0
 
-    def add(self, batch: Batch) -> None:
-        """Count a batch that is stored."""
-        rows = sum(map(len, batch.rows.values())) + sum(staged.rows for staged in batch.staged)
-        self.rows += rows
-        self.rejected += len(batch.rejected)
-        self.lines += rows + len(batch.rejected)
-        self.gaps += len(batch.gaps)
-        self.gap_bytes += sum(gap.length or 0 for gap in batch.gaps)
+    def add(self, stored: Stored) -> None:
+        """Count what a transaction has stored."""
+        self.rows += stored.rows
+        self.rejected += stored.rejected
+        self.lines += stored.rows + stored.rejected
+        self.gaps += len(stored.gaps)
+        self.gap_bytes += sum(gap.length or 0 for gap in stored.gaps)
         self.batches += 1
 
 
 class Observer(t.Protocol):
     """What a pump reports."""
 
-    def stored(self, batch: Batch) -> None:
+    def stored(self, stored: Stored) -> None:
         """A batch is stored."""
 
     def refused(self, documents: int) -> None:
         """The search server refused so many documents, which were stored as rejected lines."""
 
     def helper_failed(self, reason: str) -> None:
-        """The process that helps to parse a backlog failed. Its lines are parsed without it, which takes longer."""
+        """The process that stores every other batch of a backlog failed. This one goes on without it, which takes longer."""
 
 
 class Pump:
@@ -84,11 +84,15 @@ class Pump:
         self._observer = observer
         self._open_sink = open_sink
         self._problems: t.Dict[str, str] = {}
+        self._check = check
         self._reader = Reader(document, check)
         self._sink: t.Optional[Sink] = None
         self._tracker: t.Optional[Source] = None
         self._refused = 0
         self._ahead: t.Optional[Ahead] = None
+        self._turns: t.Optional[Turns] = None
+        # Whether to go on without a second process until the backlog is read.
+        self._alone = check
         self._sightings: t.Optional[Sightings] = None
         self.name = options["name"]
         self.counts = Counts()
@@ -140,7 +144,7 @@ class Pump:
         if self._ahead is not None:
             self._ahead.drop()
             self._ahead = None
-        self._reader.close()
+        self._end_turns()
         if self._tracker is not None:
             self._problems = self._tracker.problems
             self._tracker.close()
@@ -158,6 +162,10 @@ class Pump:
             # What was read ahead counts on files as they were before this look.
             self._ahead.stop()
             while self._ahead is not None:
+                self.step()
+        if self._turns is not None:
+            self._turns.stop()
+            while self._turns is not None:
                 self.step()
         if self._sink is None or self._tracker is None:
             sink = self._sink = self._open_sink(self._options, self._document)
@@ -191,25 +199,25 @@ class Pump:
 
     def step(self) -> bool:
         """Store one batch; False if there is nothing to read now. Raises SinkError; then call ``close``."""
-        try:
-            found = self._read() if self._ahead is None else self._ahead.take()
-        except HelperError as error:
-            if self._observer is not None:
-                self._observer.helper_failed(str(error))
-            self._reader.fail()
-            self.close()
-            self.look()
-            return True
+        if self._turns is not None:
+            stored = self._step_in_turns(self._turns)
+            if stored is not None:
+                return stored
+        found = self._read() if self._ahead is None else self._ahead.take()
         goes_on = found is not None and is_full(found[0])
         if not goes_on:
             self._ahead = None
         if found is None:
+            self._end_turns()
+            self._alone = self._check
             return False
         reading, batch = found
+        if goes_on and self._ahead is None:
+            self._begin_turns()
         # With more to come, read and parse it while the database stores this. If it does not, all of that is forgotten.
         try:
             if goes_on:
-                self._store(batch, self._read_ahead)
+                self._store(batch, self._read_ahead if self._turns is None else nothing)
                 return True
             generation = self._store(batch)
         except RowRefusedError as error:
@@ -217,23 +225,68 @@ class Pump:
             if self._reader.limit > 1:
                 self._reader.limit //= 2
                 if goes_on:
-                    self.close()
-                    self.look()
+                    self._read_again()
                 return True
-            generation = self._store(self._without_rows(reading, batch, error))
+            generation = self._store(self._reader.reject(reading, batch, error))
         else:
             self._reader.widen()
         self._moved(reading, generation)
         return True
 
+    def _step_in_turns(self, turns: Turns) -> t.Optional[bool]:
+        """What ``step`` returns; None while the other process starts."""
+        try:
+            if not turns.is_ready:
+                return None
+            stored = turns.step()
+        except (HelperError, RowRefusedError) as error:
+            self._report_helper(error)
+            self._read_again()
+            return True
+        if stored is None:
+            self._end_turns()
+            self._alone = self._check
+            return False
+        self._count(stored)
+        return True
+
+    def _begin_turns(self) -> None:
+        """Start the second process, if there is enough to do for it."""
+        if self._tracker is None or self._sink is None:
+            raise AssertionError("look first")
+        if self._turns is None and not self._alone and self._sink.has_turns and is_worthwhile(self._tracker):
+            try:
+                self._turns = Turns(self._document, self._options, self._reader, self._tracker, self._sink)
+            except HelperError as error:
+                self._alone = True
+                self._report_helper(error)
+
+    def _report_helper(self, error: Exception) -> None:
+        if self._observer is not None and isinstance(error, HelperError):
+            self._observer.helper_failed(str(error))
+
+    def _end_turns(self) -> None:
+        if self._turns is not None:
+            self._turns.close()
+            self._turns = None
+
+    def _read_again(self) -> None:
+        """Begin again where the sink is, without a second process."""
+        self._alone = True
+        self.close()
+        self.look()
+
     def _read(self) -> t.Optional[Found]:
         """Read lines and parse them; None if there is nothing to read now. Behind a full batch the next lines can be read."""
         if self._tracker is None or self._sink is None:
             raise AssertionError("look first")
-        found = self._reader.read(self._tracker, self._sink)
-        if found is not None and is_full(found[0]):
-            self._moved(found[0], found[1].generation)
-        return found
+        reading = self._reader.read(self._tracker)
+        if reading is None:
+            return None
+        batch = self._sink.prepare_batch(self._reader.parse(reading))
+        if is_full(reading):
+            self._moved(reading, batch.generation)
+        return reading, batch
 
     def _read_ahead(self) -> None:
         if self._ahead is None:
@@ -249,16 +302,11 @@ class Pump:
         if self._sink is None:
             raise AssertionError("open the sink first")
         generation = self._sink.commit(batch, meanwhile)
-        self.counts.add(batch)
-        self._count_refused()
-        if self._observer is not None:
-            self._observer.stored(batch)
+        self._count(stored_of(batch, generation))
         return generation
 
-    def _without_rows(self, reading: Read, batch: Batch, error: RowRefusedError) -> Batch:
-        """The batch of a single line as a rejected line."""
-        if not reading.piece.lines:
-            raise error
-        offset, line = reading.piece.lines[0]
-        rejected = Rejected(offset, len(line), "database", error.message, self._reader.parser.sealed(line))
-        return batch._replace(rows={}, staged=(), rejected=[rejected])
+    def _count(self, stored: Stored) -> None:
+        self.counts.add(stored)
+        self._count_refused()
+        if self._observer is not None:
+            self._observer.stored(stored)

@@ -388,12 +388,9 @@ def integers(pair: t.Optional[t.Tuple[int, int]]) -> t.Tuple[t.Union[int, bytes,
 
 
 @contextlib.contextmanager
-def transaction(connection: sqlite3.Connection, execute: t.Callable[[str], t.Any], begin: str = "BEGIN IMMEDIATE") -> t.Iterator[None]:
-    """All statements of the context or none of them. execute: executes a statement on the connection, with errors of the caller.
-
-    begin: "BEGIN" if databases are attached that others write meanwhile. Then the first statement has to be one that writes.
-    """
-    execute(begin)
+def transaction(connection: sqlite3.Connection, execute: t.Callable[[str], t.Any]) -> t.Iterator[None]:
+    """All statements of the context or none of them. execute: executes a statement on the connection, with errors of the caller."""
+    execute("BEGIN IMMEDIATE")
     try:
         yield
         execute("COMMIT")

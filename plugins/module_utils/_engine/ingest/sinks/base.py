@@ -12,10 +12,8 @@ from abc import ABC, abstractmethod
 from ...base.errors import DiskFullError, LogArchiveError
 
 if t.TYPE_CHECKING:
-    from ...config.stream_document import StreamDocument
     from ..checkpoint import Batch, Generation, Rejected
     from ..records.tables import Rows
-    from .helper import Helper
 
 
 class SinkError(LogArchiveError):
@@ -111,8 +109,11 @@ class Totals(t.NamedTuple):
 class Sink(ABC):
     """The sink of one stream of one host. Every method raises SinkError or one of its children.
 
+    has_turns: whether two processes can store the batches of a backlog in turns, each with its own connection.
     After an error the sink may have lost its connection: call ``close`` and open a new one.
     """
+
+    has_turns = False
 
     def check_writable(self) -> None:
         """Find out whether the sink takes lines before there is one: raise SinkError if a right, a table or a column is missing, or if
@@ -135,9 +136,13 @@ class Sink(ABC):
         """
         return batch
 
-    def helper(self, document: StreamDocument) -> t.Optional[Helper]:
-        """A new process that parses lines for this sink; None if it can use none. Raises HelperError."""
-        return None
+    def stage_batch(self, batch: Batch) -> Batch:
+        """Do all that can be done for a batch before ``commit``, by the thread that calls that next; returns the batch to commit."""
+        return self.prepare_batch(batch)
+
+    def note_stored(self, generation: Generation) -> None:
+        """Note that another process has stored a batch of a generation."""
+        return
 
     @abstractmethod
     def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:

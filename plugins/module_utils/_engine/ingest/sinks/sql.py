@@ -141,6 +141,8 @@ class SqlRejected(SqlDriver):
 class SqlSink(SqlRejected):
     """The sink. has_sums: whether it has the hourly tables of its profile."""
 
+    has_turns = True
+
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], name: str) -> None:
         self.stream = stream
         self.host = host
@@ -228,12 +230,12 @@ class SqlSink(SqlRejected):
             every = self._generations("id > 0", limit=MOST_KNOWN + 1)
             self._known = {} if len(every) <= MOST_KNOWN else None
             for generation in every:
-                self._remember(generation)
+                self.note_stored(generation)
         if self._known is None:
             return self._generations("first_line = %s" % self.mark, first_line)
         return sorted(self._known.get(first_line, {}).values(), key=lambda generation: generation.id)
 
-    def _remember(self, generation: Generation) -> None:
+    def note_stored(self, generation: Generation) -> None:
         if self._known is not None:
             self._known.setdefault(generation.head[0][1], {})[generation.public_id] = generation
             if len(self._known) > MOST_KNOWN:
@@ -275,7 +277,7 @@ class SqlSink(SqlRejected):
                 self._insert_rows(REJECTED.name, REJECTED_COLUMNS, lines)
             for gap in batch.gaps:
                 self._add_gap(generation.id, gap, now)
-        self._remember(generation)
+        self.note_stored(generation)
         return generation
 
     def _store_rows(self, table: str, generation: int, public_id: str, rows: Rows) -> None:

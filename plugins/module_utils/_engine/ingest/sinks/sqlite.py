@@ -13,18 +13,17 @@ import typing as t
 from ...base.beneath import guarded_parent
 from ...state.database import is_full, transaction, write_ahead
 from ..records.tables import with_generation
-from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError, nothing
+from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError
 from .inserts import inserts
 from .schema import HOURLY, HOURLY_FAILED_LOGINS, SQLITE
 from .sql import FEW, SqlSink, rows_ahead
-from .staging import TURNS, Staging
+from .staging import Staging, name_of
 from .sums import on_conflict
 
 if t.TYPE_CHECKING:
-    from ...config.stream_document import SinkOptions, StreamDocument
-    from ..checkpoint import Batch, Generation, Staged
+    from ...config.stream_document import SinkOptions
+    from ..checkpoint import Batch, Staged
     from ..records.tables import Rows, Table
-    from .helper import Helper
     from .schema import ControlTable
 
 TIMEOUT = 30
@@ -41,8 +40,7 @@ class SqliteSink(SqlSink):
         super().__init__(options, stream, host, tables, self._path)
         sums = {table.name: [column.name for column in table.columns] for table in (HOURLY, HOURLY_FAILED_LOGINS)}
         self._staged_columns = {**self._columns, **(sums if self.has_sums else {})}
-        self._staging = Staging(self._staged_columns)
-        self._helpers: t.Optional[Staging] = None
+        self._staging: t.Optional[Staging] = None
         try:
             # Create the file first, so that it and SQLite's -wal and -shm are private from the start.
             with guarded_parent(self._path) as (folder, name):
@@ -62,8 +60,6 @@ class SqliteSink(SqlSink):
 
     def close(self) -> None:
         self._connection.close()
-        self._staging.close()
-        self._forget_helper()
 
     def _existing_tables(self) -> t.Set[str]:
         return {row[0] for row in self._query("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -89,75 +85,43 @@ class SqliteSink(SqlSink):
     def _prepared(self, table: str, columns: t.Sequence[str], rows: Rows) -> t.Any:
         return None
 
-    def prepare_batch(self, batch: Batch) -> Batch:
-        batch = super().prepare_batch(batch)
-        if not self._stages or not batch.generation.id:
+    def stage_batch(self, batch: Batch) -> Batch:
+        batch = super().stage_batch(batch)
+        if self._mapping is not None or not self.tables or not batch.generation.id:
             return batch
-        rows, staged, turn = {}, [], self._staging.turn()
+        rows, staged = {}, []
         for name, given in batch.rows.items():
-            filled = self._stage(turn, name, with_generation(batch.generation.id, given))
+            filled = self._stage(name, with_generation(batch.generation.id, given))
             if filled is None:
                 rows[name] = given
             else:
                 staged.append(filled)
         sums = []
         for table, added in batch.sums or ():
-            filled = self._stage(turn, table.name, added)
+            filled = self._stage(table.name, added)
             if filled is None:
                 sums.append((table, added))
             else:
                 staged.append(filled._replace(rows=0))
         return batch._replace(rows=rows, staged=staged, sums=None if batch.sums is None else sums)
 
-    @property
-    def _stages(self) -> bool:
-        """Whether rows go to the tables of the profile."""
-        return self._mapping is None and bool(self.tables)
-
-    def _stage(self, turn: int, table: str, rows: Rows) -> t.Optional[Staged]:
+    def _stage(self, table: str, rows: Rows) -> t.Optional[Staged]:
         """Put rows into a staging table, if they are many and SQLite can hold their values."""
         if len(rows) < FEW:
             return None
         try:
-            return self._staging.fill(turn, table, rows)
+            if self._staging is None:
+                self._staging = Staging(self._connection, self._staged_columns)
+            return self._staging.fill(table, rows)
         except (OverflowError, UnicodeEncodeError, sqlite3.DataError):
             # The transaction of the batch meets this value, too, and reports it.
             return None
         except sqlite3.Error as error:
             raise self._failed(error) from error
 
-    def helper(self, document: StreamDocument) -> t.Optional[Helper]:
-        import tempfile
-
-        from .helper import Helper, HelperError
-
-        if not self._stages:
-            return None
-        try:
-            folder = tempfile.mkdtemp(prefix="log-archive-")
-        except OSError as error:
-            raise HelperError("it has no folder for its files: %s" % error.strerror) from error
-        self._forget_helper()
-        self._helpers = Staging(self._staged_columns, [os.path.join(folder, str(number)) for number in range(TURNS)])
-        return Helper(document, self._helpers, self.has_sums)
-
-    def _forget_helper(self) -> None:
-        if self._helpers is not None:
-            self._helpers.remove()
-            self._helpers = None
-
-    def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
-        try:
-            for staging in (self._staging, self._helpers):
-                if staging is not None and any(each.schema in staging.schemas for each in batch.staged):
-                    staging.attach(self._connection)
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
-        return super().commit(batch, meanwhile)
-
     def _store_staged(self, staged: Staged) -> None:
         names = ", ".join(self._staged_columns[staged.table])
-        statement = "INSERT INTO main.%s (%s) SELECT %s FROM %s.%s" % (staged.table, names, names, staged.schema, staged.table)
+        statement = "INSERT INTO %s (%s) SELECT %s FROM %s" % (staged.table, names, names, name_of(staged.table))
         for table in (HOURLY, HOURLY_FAILED_LOGINS):
             if staged.table == table.name:
                 # Without a WHERE the ON would belong to a join.
@@ -189,9 +153,7 @@ class SqliteSink(SqlSink):
             raise self._failed(error) from error
 
     def _transaction(self) -> t.ContextManager[None]:
-        # IMMEDIATE would also lock the staging tables, which are being filled for the next batch.
-        is_attached = self._staging.is_attached or (self._helpers is not None and self._helpers.is_attached)
-        return transaction(self._connection, self._query, "BEGIN" if is_attached else "BEGIN IMMEDIATE")
+        return transaction(self._connection, self._query)
 
     def _failed(self, error: Exception) -> Exception:
         text = str(error)

@@ -90,6 +90,9 @@ def _lines(document: Waiting) -> str:
 class SearchSink(SqliteSink):
     """Sends rows as documents. trouble: why documents wait, if they do. refused: documents that the server refused since the start."""
 
+    # It knows the size of the outbox.
+    has_turns = False
+
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         self._product = options["type"]
         self._prefix = documents.prefix_of(options["prefix"], stream)

@@ -27,9 +27,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, reading, retry, status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records import parser
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import helper as helper_module
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.base import SinkFullError, SinkUnavailableError
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.helper import Helper
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sqlite import SqliteSink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.systemd import Systemd
@@ -437,105 +435,6 @@ def test_the_thread_that_parses_dies(tmp_path, logs, monkeypatch) -> None:
     assert sizes(tmp_path) == list(range(1, 25))
     assert follower.catch_up(document(tmp_path))["sinks"][0]["rows"] == 75
     assert sizes(tmp_path) == list(range(1, 100))
-
-
-class Helped:
-    """A catch-up with a helper: small batches, and no backlog is too small for it."""
-
-    def __init__(self, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.helpers: t.List[Helper] = []
-        self.reasons: t.List[str] = []
-        monkeypatch.setattr(reading, "LINES", 120)
-        monkeypatch.setattr(reading, "BACKLOG", 1)
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1})
-        monkeypatch.setattr(follower.SinkLog, "helper_failed", lambda _log, reason: self.reasons.append(reason))
-        make = SqliteSink.helper
-
-        def helper(sink, stream):
-            made = make(sink, stream)
-            self.helpers.append(made)
-            # The first batches are parsed without it, until it has started.
-            lab.wait_until(lambda: made.is_ready, "the helper does not start")
-            return made
-
-        monkeypatch.setattr(SqliteSink, "helper", helper)
-
-    def catch_up(self, wanted: t.Any) -> t.Any:
-        """What ``catch_up`` returns for the one sink. No process and no file is left."""
-        (result,) = follower.catch_up(wanted)["sinks"]
-        assert all(helper._process.returncode is not None for helper in self.helpers)
-        assert not [path for helper in self.helpers for path in helper._staging.paths if os.path.exists(os.path.dirname(path))]
-        with contextlib.closing(sqlite3.connect(self.folder / "db.sqlite")) as connection:
-            assert_sums_are_those_of_the_rows(connection.execute)
-        return result
-
-
-def test_a_second_process_parses_most_of_a_backlog(tmp_path, logs, monkeypatch) -> None:
-    helped = Helped(tmp_path, monkeypatch)
-    write(logs / "sftpgo.log", *range(1, 700))
-    with open(logs / "sftpgo.log", "ab") as file:
-        file.write(b"no json\n")
-    write(logs / "sftpgo.log", *range(700, 1000))
-    result = helped.catch_up(document(tmp_path))
-    assert (result["rows"], result["rejected"], result["lines"], result["error"]) == (999, 1, 1000, None)
-    assert (len(helped.helpers), helped.reasons) == (1, [])
-    assert sizes(tmp_path) == list(range(1, 1000))
-
-
-@pytest.mark.parametrize("how", ["killed", "hangs", "fails"])
-def test_a_second_process_that_is_lost_costs_no_line(tmp_path, logs, monkeypatch, how: str) -> None:
-    helped = Helped(tmp_path, monkeypatch)
-    send, calls = Helper.send, []
-
-    def lose(helper, generation, first_line, lines):
-        calls.append(lines)
-        if len(calls) == 3 and how == "fails":
-            lines = [(lines[0][0], lines[0][1].replace(b"2026", b"\xff"), "odd")]
-        elif len(calls) == 3:
-            helper._process.send_signal(signal.SIGKILL if how == "killed" else signal.SIGSTOP)
-            monkeypatch.setattr(helper_module, "PATIENCE", 0.1)
-        send(helper, generation, first_line, lines)
-
-    monkeypatch.setattr(Helper, "send", lose)
-    write(logs / "sftpgo.log", *range(1, 1000))
-    result = helped.catch_up(document(tmp_path))
-    assert (result["rows"], result["lines"], result["error"]) == (999, 999, None)
-    assert sizes(tmp_path) == list(range(1, 1000))
-    assert (len(calls), len(helped.reasons)) == (3, 1)
-    assert {"killed": "status -9", "hangs": "no answer within", "fails": "it failed"}[how] in helped.reasons[0]
-
-
-def test_a_second_process_ends_with_the_first_one(tmp_path, logs, monkeypatch) -> None:
-    """What stops a service gets to both processes: only the end of its input ends the helper."""
-    wanted = document(tmp_path)
-    with contextlib.closing(SqliteSink(wanted["sinks"][0], "sftpgo", "web1", parser.tables_of(wanted))) as sink:
-        helper = sink.helper(wanted)
-        try:
-            lab.wait_until(lambda: helper.is_ready, "the helper does not start")
-            helper._process.send_signal(signal.SIGTERM)
-            helper._process.send_signal(signal.SIGINT)
-            helper.send(1, b"", [(0, upload(1))])
-            assert [(staged.table, staged.rows) for staged in helper.receive().staged] == [("sftpgo_transfer", 1), ("sftpgo_hourly", 0)]
-            helper._process.stdin.close()
-            assert helper._process.wait(lab.patience(15)) == 0
-        finally:
-            helper.close()
-
-
-def test_a_second_process_that_cannot_be_sent_the_document_is_ended(tmp_path, logs, monkeypatch) -> None:
-    started: t.List[t.Any] = []
-
-    def refuse(helper, _message):
-        started.append(helper._process)
-        raise helper_module.HelperError("the pipe is broken")
-
-    monkeypatch.setattr(Helper, "_send", refuse)
-    wanted = document(tmp_path)
-    with contextlib.closing(SqliteSink(wanted["sinks"][0], "sftpgo", "web1", parser.tables_of(wanted))) as sink:
-        with pytest.raises(helper_module.HelperError, match="the pipe is broken"):
-            sink.helper(wanted)
-        assert [process.returncode for process in started] == [-signal.SIGKILL]
 
 
 def test_the_status_of_a_stream(tmp_path, logs) -> None:

@@ -227,32 +227,33 @@ def test_a_value_that_sqlite_cannot_take_is_refused_in_any_row(wanted, sink, val
     rows = [(offset, time, value if offset == 599 else "now", *others) for offset in range(600)]
     first = sink.commit(batch(wanted, NEW, -1))
     with pytest.raises(base.RowRefusedError):
-        sink.commit(sink.prepare_batch(Batch(100, first._replace(offset=200), {"sftpgo_transfer": rows})))
+        sink.commit(sink.stage_batch(Batch(100, first._replace(offset=200), {"sftpgo_transfer": rows})))
     assert select(wanted, "SELECT COUNT(*) FROM sftpgo_transfer") == [(0,)]
     assert sink.open_generations() == [first]
     assert_sums_are_those_of_the_rows(sink.select)
 
 
-def test_a_batch_is_staged_while_the_one_before_is_stored(wanted, sink) -> None:
-    """Not even the lock of a transaction that was never prepared before keeps the staging tables."""
+def test_batches_are_staged_one_after_the_other(wanted, sink) -> None:
+    """Each has only its own rows in the staging table."""
     count = sql.FEW
     generation = sink.commit(batch(wanted, NEW, -1))
-    batches = [
-        batch(
-            wanted,
-            generation._replace(offset=100 + (number + 1) * count),
-            100 + number * count,
-            *range(number * count, (number + 1) * count),
-        )
-        for number in range(4)
-    ]
-    staged = [sink.prepare_batch(batches[0])]
-    for each in batches[1:]:
-        sink.commit(staged[-1], lambda following=each: staged.append(sink.prepare_batch(following)))
-    sink.commit(staged[-1])
-    assert [(each.rows, [part.rows for part in each.staged]) for each in staged] == [({}, [count])] * 4
+    for first in range(0, 4 * count, count):
+        generation = generation._replace(offset=100 + first + count)
+        staged = sink.stage_batch(batch(wanted, generation, 100 + first, *range(first, first + count)))
+        assert (staged.rows, staged.staged[0]) == ({}, ("sftpgo_transfer", count))
+        sink.commit(staged)
     assert select(wanted, "SELECT line_offset FROM sftpgo_transfer ORDER BY line_offset") == [(number,) for number in range(4 * count)]
     assert_sums_are_those_of_the_rows(sink.select)
+
+
+def test_a_batch_is_staged_while_another_process_stores_one(wanted, sink) -> None:
+    generation = sink.commit(batch(wanted, NEW, -1))
+    with contextlib.closing(sqlite3.connect(wanted["sinks"][0]["path"], timeout=0)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        staged = sink.stage_batch(batch(wanted, generation._replace(offset=200), 100, *range(sql.FEW)))
+    assert [part.rows for part in staged.staged] == [sql.FEW]
+    sink.commit(staged)
+    assert select(wanted, "SELECT COUNT(*) FROM sftpgo_transfer") == [(sql.FEW,)]
 
 
 def test_sums_of_many_users_are_staged_and_added_to_those_that_are_there(wanted, sink) -> None:
@@ -260,7 +261,7 @@ def test_sums_of_many_users_are_staged_and_added_to_those_that_are_there(wanted,
     generation = sink.commit(batch(wanted, NEW, -1))
     for _each in range(2):
         rows, _refused = parser.parse_lines([(end + user, upload(1, username="user%d" % user)) for user in range(sql.FEW)])
-        given = sink.prepare_batch(Batch(end, generation._replace(offset=end + sql.FEW), rows))
+        given = sink.stage_batch(Batch(end, generation._replace(offset=end + sql.FEW), rows))
         assert [(part.table, part.rows) for part in given.staged] == [("sftpgo_transfer", sql.FEW), ("sftpgo_hourly", 0)]
         assert (given.rows, given.sums) == ({}, [])
         generation = sink.commit(given)
@@ -272,7 +273,7 @@ def test_sums_of_many_users_are_staged_and_added_to_those_that_are_there(wanted,
 def test_a_staged_row_at_a_position_that_has_one_is_an_error(wanted, sink) -> None:
     generation = sink.commit(batch(wanted, NEW, -1))
     sink._change("INSERT INTO sftpgo_transfer (generation, line_offset, time_utc, time_text) VALUES (?, 5, '', '')", (generation.id,))
-    staged = sink.prepare_batch(batch(wanted, generation._replace(offset=200), 100, *range(sql.FEW)))
+    staged = sink.stage_batch(batch(wanted, generation._replace(offset=200), 100, *range(sql.FEW)))
     with pytest.raises(base.SinkError, match="has rows at a position that was not read yet"):
         sink.commit(staged)
     assert select(wanted, "SELECT COUNT(*) FROM sftpgo_transfer") == [(1,)]

@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Two processes store the batches of a large backlog in turns: while one stores its batch, the other one parses the next.
+
+Only this process opens logs, and it decides what is next. A batch moves the position from where the batch before it ended, in the
+transaction that stores its rows. So their order is that of the lines, and whatever fails, the sink knows which of them it has.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from .checkpoint import Stored, stored_of
+from .helper import Helper
+
+if t.TYPE_CHECKING:
+    from ..config.stream_document import SinkOptions, StreamDocument
+    from .checkpoint import Batch
+    from .reading import Reader
+    from .sinks.base import Sink
+    from .source import Read, Source
+
+BACKLOG = 32 << 20
+"""Bytes that are not read yet for which a process is started: its start takes as long as 2 MiB."""
+OWN = 0.8
+"""The lines of a batch of this process, as a part of those of the other one: this one also reads for both."""
+
+
+def is_worthwhile(source: Source) -> bool:
+    """Whether there is enough to read for two processes, and a second processor for one of them."""
+    return source.backlog >= BACKLOG and len(os.sched_getaffinity(0)) > 1
+
+
+class Turns:
+    """The turns of this process and the other one. Raises HelperError for the other one, and whatever this one meets."""
+
+    def __init__(self, document: StreamDocument, options: SinkOptions, reader: Reader, source: Source, sink: Sink) -> None:
+        self._reader = reader
+        self._source = source
+        self._sink = sink
+        self._own: t.Optional[Batch] = None
+        self._sent: t.Optional[Read] = None
+        self._ends = False
+        self._helper = Helper(document, options)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the other process has started. It takes a moment, in which this process goes on without it."""
+        return self._helper.is_ready
+
+    def stop(self) -> None:
+        """Read nothing more. What is read can still be stored."""
+        self._ends = True
+
+    def step(self) -> t.Optional[Stored]:
+        """Have the next batch stored; None if all that can be read now is stored."""
+        if self._sent is not None:
+            self._prepare()
+            sent, self._sent = self._sent, None
+            stored = self._helper.receive(sent)
+            self._sink.note_stored(stored.generation)
+            return stored
+        if self._own is None:
+            self._prepare()
+        batch, self._own = self._own, None
+        if batch is None:
+            return None
+        self._sent = self._read(1.0)
+        if self._sent is not None:
+            self._helper.send(self._sent)
+        stored = stored_of(batch, self._sink.commit(batch))
+        if self._sent is not None:
+            self._helper.store()
+        return stored
+
+    def close(self) -> None:
+        """End the other process. What it has not stored yet is read again."""
+        self._helper.close()
+
+    def _prepare(self) -> None:
+        reading = self._read(OWN)
+        self._own = None if reading is None else self._sink.stage_batch(self._reader.parse(reading))
+
+    def _read(self, part: float) -> t.Optional[Read]:
+        reading = None if self._ends else self._reader.read(self._source, part)
+        if reading is not None:
+            # Its position is stored after those before it. If one of them fails, all of them are read again.
+            self._source.moved(reading, reading.batch.generation)
+        return reading
