@@ -40,8 +40,8 @@ class InTurns:
                 # Else this process stores the backlog alone, until the other one has started.
                 lab.wait_until(lambda: self.is_ready, "the other process does not start")
 
-            def receive(self, read: t.Any) -> Stored:
-                made.stored.append(receive(self, read))
+            def receive(self, read: t.Any, patience: float) -> Stored:
+                made.stored.append(receive(self, read, patience))
                 return made.stored[-1]
 
         monkeypatch.setattr(turns, "Helper", Waiting)

@@ -43,8 +43,8 @@ DONE, FAILED = "done", "failed"
 """How an answer begins. If the sink failed, it begins with the name of the error."""
 FORMAT = 2
 """Of ``marshal``: the later ones look up each object among those before it, which takes twice as long."""
-PATIENCE = 60
-"""Seconds without a byte after which the process counts as hanging: a batch takes it a few hundredths of one."""
+PATIENCE = 60.0
+"""Seconds without a byte after which the process counts as hanging: a batch takes it a few hundredths of one, unless the sink waits."""
 PIPE = 1 << 20
 """Bytes that a pipe holds, if the system allows it: about as many as a message."""
 SET_PIPE_SIZE = 1031
@@ -87,7 +87,7 @@ class Helper:
     def is_ready(self) -> bool:
         """Whether it has started. It takes a moment, in which this process goes on without it."""
         if not self._is_ready and select.select([self._output], [], [], 0)[0]:
-            self._receive()
+            self._receive(PATIENCE)
             self._is_ready = True
         return self._is_ready
 
@@ -103,9 +103,9 @@ class Helper:
             # ``receive`` meets the same failure.
             self._send(STORE)
 
-    def receive(self, reading: Read) -> Stored:
-        """What became of what was sent. Raises what the sink raised there: SinkError or SinkFullError."""
-        kind, found = self._receive()
+    def receive(self, reading: Read, patience: float) -> Stored:
+        """What became of what was sent, after so many seconds. Raises what the sink raised there: SinkError or SinkFullError."""
+        kind, found = self._receive(patience)
         if kind != DONE:
             raise getattr(base, kind)(*found)
         generation, rows, rejected, first_rejected = found
@@ -117,9 +117,9 @@ class Helper:
         with self._process:
             pass
 
-    def _receive(self) -> t.Tuple[str, t.Any]:
+    def _receive(self, patience: float) -> t.Tuple[str, t.Any]:
         with self._failures():
-            kind, found = marshal.loads(self._read(LENGTH.unpack(self._read(LENGTH.size))[0]))
+            kind, found = marshal.loads(self._read(LENGTH.unpack(self._read(LENGTH.size, patience))[0], patience))
         if kind == FAILED:
             raise HelperError("it failed")
         return kind, found
@@ -129,26 +129,26 @@ class Helper:
             data = marshal.dumps(message, FORMAT)
             rest = memoryview(LENGTH.pack(len(data)) + data)
             while rest:
-                self._wait(self._input, select.POLLOUT)
+                self._wait(self._input, select.POLLOUT, PATIENCE)
                 with contextlib.suppress(BlockingIOError):
                     rest = rest[os.write(self._input, rest) :]
 
-    def _read(self, length: int) -> bytearray:
+    def _read(self, length: int, patience: float) -> bytearray:
         data = bytearray(length)
         rest = memoryview(data)
         while rest:
-            self._wait(self._output, select.POLLIN)
+            self._wait(self._output, select.POLLIN, patience)
             count = os.readv(self._output, [rest])
             if not count:
                 raise EOFError
             rest = rest[count:]
         return data
 
-    def _wait(self, pipe: int, event: int) -> None:
+    def _wait(self, pipe: int, event: int, patience: float) -> None:
         poll = select.poll()
         poll.register(pipe, event)
-        if not poll.poll(PATIENCE * 1000):
-            raise TimeoutError("no answer within %d seconds" % PATIENCE)
+        if not poll.poll(patience * 1000):
+            raise TimeoutError("no answer within %d seconds" % patience)
 
     @contextlib.contextmanager
     def _failures(self) -> t.Iterator[None]:

@@ -266,9 +266,12 @@ class Pump:
             self._observer.helper_failed(str(error))
 
     def _end_turns(self) -> None:
-        if self._turns is not None:
-            self._turns.close()
-            self._turns = None
+        turns, self._turns = self._turns, None
+        if turns is not None:
+            with contextlib.closing(turns):
+                stored = turns.complete()
+            if stored is not None:
+                self._count(stored)
 
     def _read_again(self) -> None:
         """Begin again where the sink is, without a second process."""

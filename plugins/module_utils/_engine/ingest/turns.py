@@ -9,11 +9,13 @@ transaction that stores its rows. So their order is that of the lines, and whate
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 
 from .checkpoint import Stored, stored_of
-from .helper import Helper
+from .helper import PATIENCE, Helper, HelperError
+from .sinks.base import SinkError, SinkFullError
 
 if t.TYPE_CHECKING:
     from ..config.stream_document import SinkOptions, StreamDocument
@@ -26,6 +28,9 @@ BACKLOG = 32 << 20
 """Bytes that are not read yet for which a process is started: its start takes as long as 2 MiB."""
 OWN = 0.8
 """The lines of a batch of this process, as a part of those of the other one: this one also reads for both."""
+
+LAST_PATIENCE = 10.0
+"""Seconds that the other process gets for its batch when the follower ends."""
 
 
 def is_worthwhile(source: Source) -> bool:
@@ -41,7 +46,8 @@ class Turns:
         self._source = source
         self._sink = sink
         self._own: t.Optional[Batch] = None
-        self._sent: t.Optional[Read] = None
+        # What the other process is storing.
+        self._theirs: t.Optional[Read] = None
         self._ends = False
         self._helper = Helper(document, options)
 
@@ -56,28 +62,39 @@ class Turns:
 
     def step(self) -> t.Optional[Stored]:
         """Have the next batch stored; None if all that can be read now is stored."""
-        if self._sent is not None:
+        if self._theirs is not None:
             self._prepare()
-            sent, self._sent = self._sent, None
-            stored = self._helper.receive(sent)
-            self._sink.note_stored(stored.generation)
-            return stored
+            return self._received(self._theirs, PATIENCE)
         if self._own is None:
             self._prepare()
         batch, self._own = self._own, None
         if batch is None:
             return None
-        self._sent = self._read(1.0)
-        if self._sent is not None:
-            self._helper.send(self._sent)
+        sent = self._read(1.0)
+        if sent is not None:
+            self._helper.send(sent)
         stored = stored_of(batch, self._sink.commit(batch))
-        if self._sent is not None:
+        if sent is not None:
             self._helper.store()
+            self._theirs = sent
         return stored
+
+    def complete(self) -> t.Optional[Stored]:
+        """What the other process is storing now, once that is done; None without that, or if it does not succeed: then it is read again."""
+        if self._theirs is not None:
+            with contextlib.suppress(HelperError, SinkError, SinkFullError):
+                return self._received(self._theirs, LAST_PATIENCE)
+        return None
 
     def close(self) -> None:
         """End the other process. What it has not stored yet is read again."""
         self._helper.close()
+
+    def _received(self, reading: Read, patience: float) -> Stored:
+        self._theirs = None
+        stored = self._helper.receive(reading, patience)
+        self._sink.note_stored(stored.generation)
+        return stored
 
     def _prepare(self) -> None:
         reading = self._read(OWN)

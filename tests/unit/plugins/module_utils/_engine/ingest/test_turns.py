@@ -98,6 +98,7 @@ def test_another_process_that_is_lost_costs_no_line(tmp_path, logs, in_turns, mo
                 lab.wait_until(lambda: helper_module.select.select([helper._output], [], [], 0)[0], "it does not answer")
             helper._process.send_signal(how)
             monkeypatch.setattr(helper_module, "PATIENCE", 0.1)
+            monkeypatch.setattr(turns, "PATIENCE", 0.1)
         return call(helper, *given)
 
     monkeypatch.setattr(turns.Helper, moment, lose)
@@ -116,8 +117,8 @@ def test_a_process_that_is_lost_with_its_answer_is_the_case_of_a_lost_reply(tmp_
     calls: t.List[t.Any] = []
     read = Helper._read
 
-    def lose(helper: Helper, length: int) -> bytearray:
-        found = read(helper, length)
+    def lose(helper: Helper, length: int, patience: float) -> bytearray:
+        found = read(helper, length, patience)
         if length == helper_module.LENGTH.size:
             calls.append(length)
             if len(calls) == 4:
@@ -201,6 +202,21 @@ def test_a_look_in_the_middle_of_the_turns_stores_what_was_read(tmp_path, logs, 
             pass
         assert pump.counts.rows == MOST + 300
     assert_stored_once(tmp_path, MOST + 300)
+
+
+def test_a_pump_that_is_closed_while_the_other_process_stores_counts_that(tmp_path, logs, in_turns) -> None:
+    wanted = document(tmp_path)
+    write(logs / "sftpgo.log", *range(1, MOST + 1))
+    with contextlib.closing(Pump(wanted, wanted["sinks"][0])) as pump:
+        pump.look()
+        pump.step()
+        pump.step()
+        assert pump.counts.rows == 120 + 96
+    assert pump.counts.rows == 120 + 96 + 120
+    with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite")) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM sftpgo_transfer").fetchall() == [(120 + 96 + 120,)]
+    in_turns.catch_up(wanted)
+    assert_stored_once(tmp_path)
 
 
 def test_the_other_process_ends_with_this_one(tmp_path, logs) -> None:
