@@ -148,8 +148,15 @@ def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t
             value = option.get("shorthand", {}).get(value, value)
         return read_object(value, option["options"], where + ".", problems)
     if kind == "map":
-        if not isinstance(value, dict) or not all(isinstance(item, str) and item for item in value.values()):
+        if not isinstance(value, dict):
             problems.append("%s: must be an object of texts, not %s" % (where, _kind(value)))
+            return {}
+        wrong = [name for name, item in value.items() if not isinstance(item, str) or not item]
+        if wrong:
+            found = value[wrong[0]]
+            problems.append(
+                "%s: must be an object of texts; %s is %s" % (where, _cut(repr(wrong[0])), "empty" if found == "" else _kind(found))
+            )
             return {}
         return value
     if isinstance(value, str) and not _is_text(value, kind == "path" or option.get("file_names", False)):

@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 import re
 import typing as t
-from collections import Counter
+from datetime import datetime, timezone
 
 from ..base.errors import ConfigError
 from ..base.units import parse_duration, parse_size
 from .check import explanation, problems_of_type, read_object, receiver_problems, refuse
 from .partial import without_mistakes
 from .sink_spec import NEEDED_BY_SINK, SEARCH, SINK, SINK_PROBLEMS
-from .stream_spec import FOLLOW, STREAM, TRANSFORM
+from .stream_files import own_files_problems
+from .stream_spec import FOLLOW, STREAM
+from .transform_check import transform_problems
 
 if t.TYPE_CHECKING:
     from .stream_document import StreamDocument
@@ -32,11 +34,14 @@ TIME_FIELDS = {
     "route53_public": "query_timestamp",
 }
 """By profile: the field that contains the time."""
-DATABASE = ("", "-wal", "-shm", "-journal")
-"""What SQLite adds to the name of a database, for its files."""
 LEAST_POLL = 0.05
 LEAST_PAGE = 1.0
 """Seconds between two pages."""
+MOST_PAUSE = 86400.0
+"""Seconds between two looks or two pages: a stream with more looks as if it did not work."""
+SAMPLE = datetime(2026, 1, 12, 13, 14, 15, 16000, timezone.utc)
+NO_GLOB = re.compile(r"%[YmHMSjyI]|\{[^{}]*,[^{}]*\}")
+"""What is no part of a glob: codes of strftime (but not %d, which can be a byte in a name), and alternatives of a shell."""
 
 
 def normalise_stream(document: t.Any, subject: t.Optional[str] = None) -> StreamDocument:
@@ -49,11 +54,23 @@ def normalise_stream(document: t.Any, subject: t.Optional[str] = None) -> Stream
     if normal and problems:
         rest: t.List[str] = []
         partial = read_object(without_mistakes(document, problems), STREAM, "", rest)
-        problems += [] if rest else _problems(partial)
+        problems += [] if rest else _further(problems, _problems(partial))
     elif normal:
         problems += _problems(normal)
     refuse(problems, "stream document", subject)
     return t.cast("StreamDocument", normal)
+
+
+def _further(problems: t.Sequence[str], found: t.Iterable[str]) -> t.List[str]:
+    """Those that were found in addition. An option with a mistake was left out, and it, or the list that it is in, is not missing."""
+    wrong = {problem.partition(":")[0] for problem in problems}
+    lists = {option.partition("[")[0] for option in wrong if option.endswith("]")}
+    further = []
+    for problem in found:
+        option, _colon, text = problem.partition(":")
+        if option not in wrong and not (option in lists and text.startswith(" is missing")):
+            further.append(problem)
+    return further
 
 
 def _problems(normal: t.Dict[str, t.Any]) -> t.List[str]:
@@ -67,51 +84,23 @@ def _problems(normal: t.Dict[str, t.Any]) -> t.List[str]:
             "client_ids: the profile client_events requires it, and no other profile allows it; parse.profile is %s" % parse["profile"]
         )
     if normal["transform"]:
-        problems += _transform_problems(normal["transform"], normal["parse"])
+        problems += transform_problems(normal["transform"], parse)
     if normal["page"]:
         problems += _page_problems(normal["page"], normal["parse"], normal["sinks"])
     for index, target in enumerate(normal["notify"]):
         problems += receiver_problems(target, "notify[%d]." % index, normal["log"])
     names: t.List[str] = []
-    paths: t.List[t.Optional[str]] = []
     for index, sink in enumerate(normal["sinks"]):
         where = "sinks[%d]" % index
         sink["name"] = sink["name"] or sink["type"]
         if sink["name"] in names:
             problems.append("%s.name: two sinks are named '%s'; give each sink a different name" % (where, sink["name"]))
-        elif sink["path"] is not None and sink["path"] in paths:
-            problems.append("%s.path: two sinks have the same file; each needs its own positions" % where)
         names.append(sink["name"])
-        paths.append(sink["path"])
         problems += problems_of_type(sink, SINK, NEEDED_BY_SINK, where + ".", "a sink")
         problems += ["%s.%s" % (where, problem) for problem in SINK_PROBLEMS[sink["type"]](sink)]
         if sink["columns"]:
             problems += _columns_problems(sink["columns"], normal["parse"]["profile"], where + ".columns")
-    return problems + _own_files_problems(normal)
-
-
-def _own_files_problems(normal: t.Mapping[str, t.Any]) -> t.List[str]:
-    """A stream that follows what it writes would never end."""
-    from ..ingest.tail.walk import Names
-
-    own = [
-        ("sinks[%d].path" % index, sink["path"] + suffix)
-        for index, sink in enumerate(normal["sinks"])
-        if sink["path"]
-        for suffix in DATABASE
-    ]
-    if normal["page"]:
-        own.append(("page.path", normal["page"]["path"]))
-    names, roots = Names(normal["follow"]), [os.path.join(os.path.realpath(root), "") for root in normal["follow"]["paths"]]
-    problems: t.Dict[str, str] = {}
-    for option, path in own:
-        folder = os.path.join(os.path.realpath(os.path.dirname(path)), "")
-        inside = any(folder == root or (normal["follow"]["recurse"] and folder.startswith(root)) for root in roots)
-        if inside and names.kind(os.path.basename(path)) is not None:
-            problems.setdefault(
-                option, "%s: the stream would follow its own file %s; choose another folder, or other patterns" % (option, path)
-            )
-    return list(problems.values())
+    return problems + own_files_problems(normal)
 
 
 def _columns_problems(columns: t.Mapping[str, str], profile: str, where: str) -> t.List[str]:
@@ -128,11 +117,17 @@ def _follow_problems(follow: t.Mapping[str, t.Any]) -> t.List[str]:
         for index, pattern in enumerate(follow[key]):
             if not pattern or "/" in pattern:
                 problems.append("follow.%s[%d]: must be the name of a file without '/', not %r" % (key, index, pattern))
+                continue
+            found = NO_GLOB.search(pattern)
+            if found is not None:
+                text = "follow.%s[%d]: %r is a glob, in which %r has no meaning; use '*', or one pattern for each name"
+                problems.append(text % (key, index, pattern, found.group()))
     both = sorted(set(follow["patterns"]) & set(follow["rotated"]))
     if both:
         problems.append("follow.rotated: %r is also in patterns; a file name must match either live or rotated files" % both[0])
-    if parse_duration(follow["poll"]) < LEAST_POLL:
-        problems.append("follow.poll: must be at least %ss" % LEAST_POLL)
+    poll = parse_duration(follow["poll"])
+    if not LEAST_POLL <= poll <= MOST_PAUSE:
+        problems.append("follow.poll: must be %s" % ("at least %ss" % LEAST_POLL if poll < LEAST_POLL else "at most 1d"))
     return problems
 
 
@@ -162,8 +157,11 @@ def _page_problems(page: t.Mapping[str, t.Any], parse: t.Mapping[str, t.Any], si
         )
     if parse["profile"] not in HAVE_STATISTICS:
         problems.append("page: the profile %s has no statistics; these have: %s" % (parse["profile"], ", ".join(HAVE_STATISTICS)))
-    if parse_duration(page["every"]) < LEAST_PAGE:
-        problems.append("page.every: must be at least %ds" % LEAST_PAGE)
+    if os.path.basename(page["path"]) == "":
+        problems.append("page.path: must be a file, not a folder")
+    every = parse_duration(page["every"])
+    if not LEAST_PAGE <= every <= MOST_PAUSE:
+        problems.append("page.every: must be %s" % ("at least %ds" % LEAST_PAGE if every < LEAST_PAGE else "at most 1d"))
     return problems
 
 
@@ -175,8 +173,8 @@ def _parse_problems(parse: t.Mapping[str, t.Any]) -> t.List[str]:
         load_timezone(parse["timezone"])
     except ConfigError as error:
         problems.append("parse.timezone: %s" % error)
-    if parse["time_format"] not in ("iso", "unix", "unix_ms") and "%" not in parse["time_format"]:
-        problems.append("parse.time_format: must be iso, unix, unix_ms or contain strftime codes, not %r" % parse["time_format"])
+    if parse["time_format"] not in ("iso", "unix", "unix_ms"):
+        problems += _format_problems(parse["time_format"])
     if parse["fields"] and parse["profile"] != "vpc_flow":
         problems.append("parse.fields: is for the profile vpc_flow only; parse.profile is %s" % parse["profile"])
     if len(set(parse["fields"])) != len(parse["fields"]):
@@ -186,12 +184,15 @@ def _parse_problems(parse: t.Mapping[str, t.Any]) -> t.List[str]:
     return problems
 
 
-def _transform_problems(transform: t.Mapping[str, t.Any], parse: t.Mapping[str, t.Any]) -> t.List[str]:
-    problems = []
-    if transform["encrypt"] and not transform["keyring"]:
-        problems.append("transform.keyring: is missing%s; encrypt requires it" % explanation(TRANSFORM["keyring"]))
-    if parse["time_field"] in transform["encrypt"]:
-        problems.append("transform.encrypt: the time (%s) cannot be encrypted" % parse["time_field"])
-    for name in sorted(name for name, count in Counter(transform["rename"].values()).items() if count > 1):
-        problems.append("transform.rename: two fields are renamed to '%s'" % name)
-    return problems
+def _format_problems(time_format: str) -> t.Iterator[str]:
+    """A format with which no time can be read and stored."""
+    if "%" not in time_format:
+        yield "parse.time_format: must be iso, unix, unix_ms or contain strftime codes, not %r" % time_format
+        return
+    try:
+        found = datetime.strptime(SAMPLE.strftime(time_format), time_format)
+    except ValueError as error:
+        yield "parse.time_format: %r cannot be used: %s" % (time_format, error)
+    else:
+        if found.year != SAMPLE.year:
+            yield "parse.time_format: %r has no year, so no time can be stored; add one, such as %%Y" % time_format

@@ -87,7 +87,9 @@ FOLLOW: Spec = {
     "poll": {
         "type": "duration",
         "default": "1",
-        "description": ["How often to look for new lines and files. A file that is being written to is checked four times a second."],
+        "description": [
+            "How often to look for new lines and files, at most V(1d). A file that is being written to is checked four times a second."
+        ],
     },
 }
 
@@ -171,13 +173,19 @@ TRANSFORM: Spec = {
     "keep": {
         "type": "list",
         "elements": "str",
-        "description": ["The fields to store. All others are dropped. By default all fields are stored. The time is always stored."],
+        "description": [
+            "The fields to store. All others are dropped. By default all fields are stored. The time is always stored. With the profile"
+            " V(sftpgo) the list must have C(sender), which says which table a line belongs to.",
+        ],
     },
     "encrypt": {
         "type": "list",
         "elements": "str",
         "default": [],
-        "description": ["The fields that are stored as Fernet tokens, encrypted with the current key of O(keyring)."],
+        "description": [
+            "The fields that are stored as Fernet tokens, encrypted with the current key of O(keyring). Their columns must hold at"
+            " least 100 characters.",
+        ],
     },
     "keyring": {
         "type": "path",
@@ -217,7 +225,7 @@ PAGE: Spec = {
     "every": {
         "type": "duration",
         "default": "1m",
-        "description": ["How often to write the page. A browser reloads it at the same interval."],
+        "description": ["How often to write the page, at most V(1d). A browser reloads it at the same interval."],
     },
 }
 

@@ -27,9 +27,8 @@ class Transform:
 
     def apply(self, fields: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
         """The changed fields. A field that gets a new name replaces one that has it already."""
-        for old, new in self._rename.items():
-            if old in fields:
-                fields[new] = fields.pop(old)
+        # All at once: two fields may exchange their names.
+        fields.update({new: fields.pop(old) for old, new in self._rename.items() if old in fields})
         if self._keep is not None:
             fields = {name: value for name, value in fields.items() if name in self._keep}
         for name in self._encrypted:

@@ -14,6 +14,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.conf
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from rigs.streams import given
 
+SERVER = {"type": "postgresql", "database": "logs", "user": "follower"}
+
 
 def problems(tmp_path, **changes) -> list:
     with pytest.raises(ConfigError) as caught:
@@ -65,10 +67,67 @@ def test_defaults(tmp_path) -> None:
         ({"transform": {"encrypt": ["username"]}}, "transform.keyring: is missing"),
         ({"transform": {"encrypt": ["time"], "keyring": "/k"}}, "transform.encrypt: the time (time) cannot be encrypted"),
         ({"transform": {"rename": {"a": "b", "c": "b"}}}, "transform.rename: two fields are renamed to 'b'"),
-        ({"transform": {"rename": {"a": 1}}}, "transform.rename: must be an object of texts"),
+        ({"transform": {"rename": {"a": 1}}}, "transform.rename: must be an object of texts; 'a' is a number"),
+        ({"transform": {"rename": {"a": ""}}}, "transform.rename: must be an object of texts; 'a' is empty"),
+        ({"transform": {"rename": {"time": "when"}}}, "transform.rename: renames the time (time), so set parse.time_field to its new name"),
+        (
+            {"transform": {"rename": {"sender": "s"}}},
+            "transform.rename: the profile sftpgo chooses the table of a line by the field sender",
+        ),
+        ({"transform": {"keep": ["username"]}}, "transform.keep: the profile sftpgo chooses the table of a line by the field sender; add"),
+        (
+            {"transform": {"encrypt": ["sender"], "keyring": "/k"}},
+            "transform.encrypt: the profile sftpgo chooses the table of a line by the field sender, so it cannot be encrypted",
+        ),
+        (
+            {"transform": {"encrypt": ["size_bytes"], "keyring": "/k"}},
+            "transform.encrypt: a token of size_bytes does not fit into the column size_bytes, which is of the type integer",
+        ),
+        (
+            {"transform": {"encrypt": ["remote_addr"], "keyring": "/k"}},
+            "transform.encrypt: a token of remote_addr does not fit into the column client_ip, which takes 64 characters; drop the field",
+        ),
+        (
+            {"transform": {"encrypt": ["usernam"], "keyring": "/k"}},
+            "transform.encrypt: the profile sftpgo has no field 'usernam'; did you mean 'username'?",
+        ),
+        ({"transform": {"keep": ["sender", "user_name"]}}, "transform.keep: the profile sftpgo has no field 'user_name'; did you mean"),
         ({"transform": {"rename": "a"}}, "transform.rename: must be an object of texts, not text"),
         ({"sinks": [{"type": "sqlite"}]}, "sinks[0].path: is missing; a sink of type sqlite requires it"),
-        ({"sinks": [{"type": "sqlite", "path": "/a"}] * 2}, "sinks[1].name: two sinks are named 'sqlite'"),
+        ({"sinks": [{"type": "sqlite", "path": path} for path in ("/a", "/b")]}, "sinks[1].name: two sinks are named 'sqlite'"),
+        (
+            {"sinks": [{"type": "sqlite", "path": "/a"}, {"type": "sqlite", "name": "b", "path": "/x/../a-wal"}]},
+            "sinks[1].path: two sinks have the same file",
+        ),
+        ({"sinks": [SERVER, {**SERVER, "name": "b", "host": "127.0.0.1", "port": 5432}]}, "sinks[1].database: is that of sinks[0] too"),
+        (
+            {"sinks": [{**SERVER, "type": "mysql"}, {**SERVER, "type": "mariadb", "table": "t", "columns": {"c": "row_id"}}]},
+            "sinks[1].database: is that of sinks[0] too",
+        ),
+        ({"sinks": [{"type": "sqlite", "path": "/a"}], "page": {"path": "/a"}}, "page.path: is a file of sinks[0].path; choose another"),
+        ({"sinks": [{"type": "sqlite", "path": "/a"}], "log": "/a-wal"}, "log: is a file of sinks[0].path; choose another"),
+        ({"page": {"path": "/www/a"}, "notify": [{"type": "log", "path": "/www//a"}]}, "notify[0].path: is a file of page.path; choose"),
+        ({"page": {"path": "/s/sftpgo.stream.lock"}, "state": "/s"}, "state: is a file of page.path; choose another name"),
+        ({"follow": {"paths": ["/logs"], "rotated": ["*.jsonl"]}, "log": "/logs/e.jsonl"}, "log: the stream would follow its own file"),
+        (
+            {"follow": {"paths": ["/logs"], "rotated": ["n.*"]}, "notify": [{"type": "log", "path": "/logs/n.log"}]},
+            "notify[0].path: the stream would follow its own file",
+        ),
+        (
+            {"follow": {"paths": ["/s"], "rotated": ["*"]}, "state": "/s"},
+            "state: the stream would follow its own file /s/sftpgo.stream.lock",
+        ),
+        ({"follow": {"paths": ["logs"]}}, "follow.paths[0]: must be an absolute path, not 'logs'"),
+        ({"follow": {"paths": "/logs"}}, "follow.paths: must be a list, not text"),
+        ({"sinks": [{"type": "sqlite", "path": "a"}]}, "sinks[0].path: must be an absolute path, not 'a'"),
+        ({"follow": {"patterns": ["a-%Y.log"]}}, "follow.patterns[0]: 'a-%Y.log' is a glob, in which '%Y' has no meaning"),
+        ({"follow": {"rotated": ["{a,b}.log"]}}, "follow.rotated[0]: '{a,b}.log' is a glob, in which '{a,b}' has no meaning"),
+        ({"follow": {"poll": "2d"}}, "follow.poll: must be at most 1d"),
+        ({"page": {"path": "/p", "every": "99w"}}, "page.every: must be at most 1d"),
+        ({"page": {"path": "/p/"}}, "page.path: must be a file, not a folder"),
+        ({"parse": {"time_format": "%H:%M"}}, "parse.time_format: '%H:%M' has no year"),
+        ({"parse": {"time_format": "%Q"}}, "parse.time_format: '%Q' cannot be used: 'Q' is a bad directive"),
+        ({"parse": {"time_format": "%Y%"}}, "parse.time_format: '%Y%' cannot be used: "),
         (
             {"sinks": [{"type": "sqlite", "path": "/a"}, {"type": "opensearch", "path": "/a"}]},
             "sinks[1].path: two sinks have the same file",
@@ -131,6 +190,24 @@ def test_a_database_that_a_link_leads_into_the_logs(tmp_path) -> None:
     assert "the stream would follow its own file" in problems(tmp_path, follow=follow, sinks=sinks)[0]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"parse": {"time_format": "%G-W%V-%u %H:%M"}},
+        {"parse": {"time_format": "%d/%b/%Y:%H:%M:%S %z"}},
+        {"follow": {"patterns": ["100%.log"], "rotated": ["%d0%b0.log", "{a}"]}},
+        {"log": "/var/log/e.jsonl", "follow": {"recurse": True, "paths": ["/var/log"]}},
+        {"page": {"path": "/p", "every": "1d"}},
+        {"sinks": [SERVER, {**SERVER, "name": "b", "port": 5433}, {**SERVER, "name": "c", "database": "other"}]},
+        {"transform": {"rename": {"when": "time"}, "keep": ["sender", "job_id"]}},
+        {"transform": {"rename": {"user": "username"}, "encrypt": ["username", "file_path", "job_id"], "keyring": "/k"}},
+    ],
+    ids=str,
+)
+def test_no_mistakes(tmp_path, changes: dict) -> None:
+    normalise_stream(given(tmp_path, **changes))
+
+
 def test_a_document_on_disk(tmp_path) -> None:
     folder = tmp_path / "streams.d"
     with pytest.raises(NoJobsError, match="there are no stream documents"):
@@ -147,9 +224,6 @@ def test_a_document_on_disk(tmp_path) -> None:
     path.rename(folder / "other.json")
     with pytest.raises(ConfigError, match="the name of the stream is 'sftpgo', so the file must be named 'sftpgo.json'"):
         files.load_stream(str(folder / "other.json"))
-
-
-SERVER = {"type": "postgresql", "database": "logs", "user": "follower"}
 
 
 @pytest.mark.parametrize(

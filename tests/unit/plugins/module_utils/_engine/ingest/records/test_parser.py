@@ -177,6 +177,12 @@ def test_a_generic_line_keeps_every_field(tmp_path) -> None:
     assert (found["level"], json.loads(found["extra"])) == ("warn", {"a": 1, "b": "x"})
 
 
+def test_two_fields_exchange_their_names(tmp_path) -> None:
+    given = line(time="2026-07-01T00:00:00Z", a=1, b=2, c=3)
+    found = row(tmp_path, given, parse={"profile": "generic"}, transform={"rename": {"a": "b", "b": "a", "c": "d"}})
+    assert json.loads(found["extra"]) == {"b": 1, "a": 2, "d": 3}
+
+
 def test_fields_are_renamed_kept_and_encrypted(tmp_path) -> None:
     fernet = pytest.importorskip("cryptography.fernet")
     folder = str(tmp_path / "keyring")

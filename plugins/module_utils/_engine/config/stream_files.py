@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether what a stream writes gets in its own way: a log that it follows, or a file or database that two of its parts write to."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+DATABASE = ("", "-wal", "-shm", "-journal")
+"""What SQLite adds to the name of a database, for its files."""
+STATE = ("lock", "accepted.json", "alarms.json")
+"""Ends of the names of a stream's files in the folder ``state``."""
+THIS_HOST = ("localhost", "127.0.0.1", "::1")
+PORTS = {"mysql": 3306, "mariadb": 3306, "postgresql": 5432}
+"""By type of a database server: its usual port."""
+
+
+def own_files_problems(normal: t.Mapping[str, t.Any]) -> t.List[str]:
+    """A stream that follows what it writes would never end, and one part of it would damage the file of another."""
+    own = list(_own(normal))
+    folders = [os.path.join(os.path.realpath(os.path.dirname(path)), "") for _option, path in own]
+    problems = _followed(normal["follow"], own, folders)
+    first: t.Dict[str, str] = {}
+    for (option, path), folder in zip(own, folders):
+        other = first.setdefault(os.path.join(folder, os.path.basename(path)), option)
+        if other == option or option in problems:
+            continue
+        if _part(option) == _part(other) == "sinks":
+            problems[option] = "%s: two sinks have the same file; each needs its own positions" % option
+        elif option != "log" or _part(other) != "notify":
+            # A log of events and one of notifications may be one file.
+            problems[option] = "%s: is a file of %s; choose another name" % (option, other)
+    return [*problems.values(), *_database_problems(normal["sinks"])]
+
+
+def _own(normal: t.Mapping[str, t.Any]) -> t.Iterator[t.Tuple[str, str]]:
+    """The files that a stream writes, each with the option that names it."""
+    for index, sink in enumerate(normal["sinks"]):
+        if sink["path"]:
+            for suffix in DATABASE:
+                yield "sinks[%d].path" % index, sink["path"] + suffix
+    if normal["page"]:
+        yield "page.path", normal["page"]["path"]
+    for index, target in enumerate(normal["notify"]):
+        if target["type"] == "log" and target["path"]:
+            yield "notify[%d].path" % index, target["path"]
+    if normal["log"]:
+        yield "log", normal["log"]
+    for end in STATE:
+        yield "state", os.path.join(normal["state"], "%s.stream.%s" % (normal["name"], end))
+
+
+def _followed(follow: t.Mapping[str, t.Any], own: t.Sequence[t.Tuple[str, str]], folders: t.Sequence[str]) -> t.Dict[str, str]:
+    """By option: that the stream follows a file that it writes."""
+    from ..ingest.tail.walk import Names
+
+    names, roots = Names(t.cast("t.Any", follow)), [os.path.join(os.path.realpath(root), "") for root in follow["paths"]]
+    problems: t.Dict[str, str] = {}
+    for (option, path), folder in zip(own, folders):
+        inside = any(folder == root or (follow["recurse"] and folder.startswith(root)) for root in roots)
+        if inside and names.kind(os.path.basename(path)) is not None:
+            text = "%s: the stream would follow its own file %s; choose another folder, or other patterns"
+            problems.setdefault(option, text % (option, path))
+    return problems
+
+
+def _part(option: str) -> str:
+    return option.partition("[")[0]
+
+
+def _database_problems(sinks: t.Sequence[t.Mapping[str, t.Any]]) -> t.Iterator[str]:
+    """The positions of a stream are in the database of its sink: a second sink there would find that each line is stored already."""
+    first: t.Dict[t.Any, int] = {}
+    for index, sink in enumerate(sinks):
+        if sink["type"] not in PORTS or not sink["database"]:
+            continue
+        host = "localhost" if sink["host"].lower() in THIS_HOST else sink["host"].lower()
+        port = PORTS[sink["type"]]
+        server = sink["socket"] or (host, sink["port"] or port)
+        other = first.setdefault((port, server, sink["database"]), index)
+        if other != index:
+            text = "sinks[%d].database: is that of sinks[%d] too, and a sink has its positions there; create another database for it"
+            yield text % (index, other) + (", also if 'table' is in this one" if sink["table"] and sink["type"] != "postgresql" else "")
