@@ -11,7 +11,7 @@ import typing as t
 def split_address(text: str) -> t.Tuple[str, t.Optional[int]]:
     """The address without brackets, and the port if there is one: "[2001:db8::5]:443" is ("2001:db8::5", 443)."""
     host, separator, port = text.rpartition(":")
-    if text.startswith("["):
+    if text[:1] == "[":
         inside, _bracket, rest = text[1:].partition("]")
         return inside, _port(rest[1:]) if rest.startswith(":") else None
     if not separator or ":" in host:
@@ -21,5 +21,7 @@ def split_address(text: str) -> t.Tuple[str, t.Optional[int]]:
 
 
 def _port(text: str) -> t.Optional[int]:
-    number = int(text) if len(text) <= 5 and text.isascii() and text.isdigit() else -1
-    return number if 0 <= number < 65536 else None
+    if len(text) > 5 or not text.isdigit() or not text.isascii():
+        return None
+    number = int(text)
+    return number if number < 65536 else None

@@ -84,7 +84,7 @@ class LineParser:
         self._transform = Transform(options, self._time_field) if options else None
         self._fast = None
         if isinstance(self._profile, SftpgoParser) and not options:
-            self._fast = fast_parser(self._time_field, column_parser(self._time, parse["time_format"]))
+            self._fast = fast_parser(self._time_field, column_parser(self._time, parse["time_format"], parse["timezone"]))
 
     def begin(self, first_line: bytes) -> None:
         """The lines of another file follow. first_line: of that file; it may name the fields."""

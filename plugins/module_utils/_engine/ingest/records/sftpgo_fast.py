@@ -110,7 +110,7 @@ class _Addresses(t.Dict[t.Optional[str], t.Tuple[t.Optional[str], t.Optional[int
         if text is None:
             return (None, None)
         found = split_address(text)
-        if not 0 < len(found[0] or "") <= MOST_ADDRESS and text:
+        if len(found[0]) > MOST_ADDRESS or (text and not found[0]):
             raise _Unusual
         if len(self) > MOST_ADDRESSES:
             self.clear()
@@ -153,7 +153,7 @@ class _Kind:
         self._decode: t.Callable[[bytes], t.Any] = msgspec.json.Decoder(made).decode
         self._errors = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
         self._astuple = msgspec.structs.astuple
-        self._time, self._address = places[time_field], places.get(_ADDRESS)
+        self._time, self._sender, self._address = places[time_field], places["sender"], places.get(_ADDRESS)
         self._pick = operator.itemgetter(-4, self._time, *(made_of.get(c.field) or places[c.field] for c in columns), -1)
         self._booleans = [places[column.field] for column in columns if column.kind == BOOLEAN]
         numbers = {column.field for column in columns if column.kind == INTEGER}
@@ -174,8 +174,9 @@ class _Kind:
             return None
         offsets, texts = zip(*lines)
         try:
-            objects = list(map(self._decode, texts))
-            usual = self._are_ours(objects)
+            # An object that is dropped at once is still in the cache of the processor.
+            columns = list(zip(*map(self._astuple, map(self._decode, texts))))
+            usual = not self._any_sender or CLASSES.keys().isdisjoint(columns[self._sender])
         except self._errors:
             usual = False
         if not usual:
@@ -183,17 +184,15 @@ class _Kind:
             if not lines:
                 return None
             offsets, texts = zip(*lines)
+            columns = list(zip(*map(self._astuple, objects)))
         try:
-            return Columns((offsets, *self._columns(objects)))
+            return Columns((offsets, *self._columns(columns)))
         except (Refused, _Unusual):
             rest += lines
             return None
 
-    def _are_ours(self, objects: t.Iterable[t.Any]) -> bool:
-        return not self._any_sender or CLASSES.keys().isdisjoint([found.sender for found in objects])
-
     def _usual(self, rest: t.List[Line]) -> t.Tuple[t.List[Line], t.List[t.Any]]:
-        """The lines that are as usual, and what they hold."""
+        """The lines that are as usual, and the objects that they are. The others are added to ``rest``."""
         lines, objects = [], []
         for pair in self.lines:
             try:
@@ -201,19 +200,19 @@ class _Kind:
             except self._errors:
                 rest.append(pair)
                 continue
-            if self._are_ours((found,)):
+            if self._any_sender and found.sender in CLASSES:
+                rest.append(pair)
+            else:
                 lines.append(pair)
                 objects.append(found)
-            else:
-                rest.append(pair)
         return lines, objects
 
-    def _columns(self, objects: t.Sequence[t.Any]) -> t.Sequence[t.Sequence[t.Any]]:
-        """The columns of the table, but for the offsets. Raises Refused or _Unusual if one of the lines is not as usual."""
-        columns: t.List[t.Sequence[t.Any]] = list(zip(*map(self._astuple, objects)))
+    def _columns(self, found: t.Iterable[t.Sequence[t.Any]]) -> t.Sequence[t.Sequence[t.Any]]:
+        """The columns of the table but for the offsets, of those of the objects. Raises Refused or _Unusual if a line is not as usual."""
+        columns = list(found)
         for place in self._booleans:
             columns[place] = [None if value is None else int(value) for value in columns[place]]
-        nothing = (None,) * len(objects)
+        nothing = (None,) * len(columns[0])
         for place, absent in self._absent:
             column = columns[place]
             count = column.count(absent)

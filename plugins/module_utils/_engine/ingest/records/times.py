@@ -52,8 +52,8 @@ def time_parser(time_format: str, zone_name: str) -> Parser:
     return parse
 
 
-def column_parser(parse: Parser, time_format: str) -> ColumnParser:
-    """The parser of many times at once, for the same format as ``parse``."""
+def column_parser(parse: Parser, time_format: str, zone_name: str) -> ColumnParser:
+    """The parser of many times at once, for the same format and time zone as ``parse``."""
 
     def parse_each(texts: t.Sequence[str]) -> t.List[str]:
         return [parse(text)[0] for text in texts]
@@ -63,7 +63,7 @@ def column_parser(parse: Parser, time_format: str) -> ColumnParser:
     # The usual form, with milliseconds and without an offset, is looked at for all of them at once.
     usual, zeros, tens = "0000-00-00T00:00:00.000\n", str.maketrans("123456789", "0" * 9), frozenset("012345")
     step = len(usual)
-    hours = _Hours(parse)
+    hours = _Hours(parse, zone_name == "UTC")
 
     def parse_column(texts: t.Sequence[str]) -> t.List[str]:
         every = "\n".join(texts) + "\n"
@@ -74,7 +74,7 @@ def column_parser(parse: Parser, time_format: str) -> ColumnParser:
             found = {hour: hours[hour] for hour in _hours_of(texts)}
         except KeyError:
             return parse_each(texts)
-        if all(hour.replace("T", " ") == in_utc for hour, in_utc in found.items()):
+        if "".join(found).replace("T", " ") == "".join(found.values()):
             every = every.replace("T", " ")
         elif len(found) > FEW_HOURS:
             return [found[text[:14]] + text[14:] + "000" for text in texts]
@@ -100,13 +100,15 @@ def _hours_of(texts: t.Sequence[str]) -> t.Iterator[str]:
 class _Hours(t.Dict[str, str]):
     """By the text of a time up to its minutes: the same in UTC. Raises KeyError for another form, and if UTC has other minutes."""
 
-    def __init__(self, parse: Parser) -> None:
+    def __init__(self, parse: Parser, is_utc: bool) -> None:
         super().__init__()
         self._parse = parse
+        self._is_utc = is_utc
 
     def __missing__(self, key: str) -> str:
-        # The time zone may change its offset within the hour.
-        first, last = self._parse(key + "00")[0], self._parse(key + "59")[0]
+        first = self._parse(key + "00")[0]
+        # A time zone may change its offset within the hour.
+        last = first if self._is_utc else self._parse(key + "59")[0]
         if len(key) != 14 or key[13] != ":" or first[:14] != last[:14] or first[14:16] != "00":
             raise KeyError(key)
         if len(self) > MOST_TIMES:
@@ -185,6 +187,8 @@ def _utc_text(moment: datetime, zone: t.Any) -> str:
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
         raise Refused("bad_time", "the year is not between %d and %d" % (FIRST_YEAR, LAST_YEAR))
     if moment.tzinfo is None:
+        if zone is UTC:
+            return moment.isoformat(" ", "microseconds")
         moment = moment.replace(tzinfo=zone)
     try:
         moment = moment.astimezone(UTC)
