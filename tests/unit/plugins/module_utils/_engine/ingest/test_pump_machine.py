@@ -16,8 +16,12 @@ import typing as t
 import hypothesis.strategies as st
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import reading
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import reading, turns
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import Stored, stored_of
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.helper import HelperError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import matching
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.tracker import LINGER
 from hypothesis import HealthCheck, settings
@@ -27,6 +31,45 @@ from rigs.source import PARSE, Source, stored
 from rigs.sums import assert_sums_are_those_of_the_rows
 
 LINES, CLOCK = reading.LINES, matching.CLOCK
+BACKLOG, PROCESS = turns.BACKLOG, turns.Helper
+MOMENTS = ("is_ready", "send", "store", "receive")
+
+
+class HelperHere:
+    """The other process of a backlog, in this one: many of them start quickly. dies_at: at which of MOMENTS the next one fails."""
+
+    dies_at: t.Optional[str] = None
+
+    def __init__(self, document: t.Any, options: t.Any) -> None:
+        self._parser = LineParser(document)
+        self._sink = open_sink(options, document)
+        self._stored: t.List[Stored] = []
+
+    def _live(self, moment: str) -> None:
+        if HelperHere.dies_at == moment:
+            HelperHere.dies_at = None
+            raise HelperError(moment)
+
+    @property
+    def is_ready(self) -> bool:
+        self._live("is_ready")
+        return True
+
+    def send(self, read: t.Any) -> None:
+        self._live("send")
+        self._batch = self._sink.stage_batch(reading.parsed_batch(self._parser, read.batch, read.first_line, read.piece))
+
+    def store(self) -> None:
+        if HelperHere.dies_at != "store":
+            self._stored.append(stored_of(self._batch, self._sink.commit(self._batch)))
+
+    def receive(self, _read: t.Any, _patience: float) -> Stored:
+        self._live("store")
+        self._live("receive")
+        return self._stored.pop()
+
+    def close(self) -> None:
+        self._sink.close()
 
 
 class Following(RuleBasedStateMachine):
@@ -46,10 +89,14 @@ class Following(RuleBasedStateMachine):
         self.pump = self.new_pump()
         self.look()
 
-    @initialize(lines=st.sampled_from([1, 3, LINES]), clock=st.sampled_from([0.005, CLOCK]))
-    def limit_batches(self, lines: int, clock: float) -> None:
-        """With full batches the follower reads ahead; with exact clocks it recognises compressed files without decompressing them."""
+    @initialize(lines=st.sampled_from([1, 3, LINES]), clock=st.sampled_from([0.005, CLOCK]), in_turns=st.booleans())
+    def limit_batches(self, lines: int, clock: float, in_turns: bool) -> None:
+        """With full batches the follower reads ahead, or two processes take turns; with exact clocks it recognises compressed files
+        without decompressing them.
+        """
         reading.LINES, matching.CLOCK = lines, clock
+        if in_turns:
+            turns.BACKLOG, turns.Helper = 0, t.cast(t.Any, HelperHere)
         self.pump.close()
         self.pump = self.new_pump()
         self.look()
@@ -119,6 +166,11 @@ class Following(RuleBasedStateMachine):
         self.pump = self.new_pump()
         self.look()
 
+    @rule(moment=st.sampled_from(MOMENTS))
+    def lose_helper(self, moment: str) -> None:
+        HelperHere.dies_at = moment
+        self.follow(3)
+
     @rule(seconds=st.sampled_from([0.5, 10.0, 70.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -148,6 +200,7 @@ class Following(RuleBasedStateMachine):
                 assert_sums_are_those_of_the_rows(connection.execute)
         finally:
             reading.LINES, matching.CLOCK = LINES, CLOCK
+            turns.BACKLOG, turns.Helper, HelperHere.dies_at = BACKLOG, PROCESS, None
             self.pump.close()
             shutil.rmtree(self.folder)
 
