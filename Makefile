@@ -26,16 +26,18 @@ INSTALLED := $(B)/installed/ansible_collections/infra_ops/log_archive
 # Errors only: warnings about the user's own configuration of pip are not ours to print.
 PIP := -m pip --disable-pip-version-check -qq
 FIND_PYTHON := $(PYTHON) tests/lint/find_python.py
+# Python keeps what it compiles: uv leaves that to it.
+unexport PYTHONDONTWRITEBYTECODE
 # What the tarball is made of.
 SHIPPED := $(shell find galaxy.yml README.md LICENSE CHANGELOG.md requirements.txt bindep.txt docs meta plugins roles playbooks \
     tests/config.yml tests/integration/targets -type f \
     -not -path '*/__pycache__/*' -not -path '*/output/*' 2>/dev/null)
 
 # $(call venv,REQUIREMENTS): a virtualenv of $(PYTHON) in the folder of the target, which is its stamp.
+VIRTUALENV := $(PYTHON) tests/lint/virtualenv.py $(B)/uv/bin/uv
 define venv
 @echo "Preparing $(@D)"
-@$(@D)/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(@D)
-@$(@D)/bin/python $(PIP) install $(1)
+@$(VIRTUALENV) $(@D) $(PYTHON) $(1)
 @touch $@
 endef
 
@@ -43,7 +45,7 @@ endef
 define venv_where_found
 @rm -rf $(@D) && mkdir -p $(@D)
 @found=$$($(FIND_PYTHON) $(1)); test -z "$$found" || { \
-    echo "Preparing $(@D) with $$found" && $$found -m venv $(@D) && $(@D)/bin/python $(PIP) install $(2); }
+    echo "Preparing $(@D) with $$found" && $(VIRTUALENV) $(@D) $$found $(2); }
 @touch $@
 endef
 
@@ -226,7 +228,13 @@ sanity: $(B)/venv-test/.stamp installed
 $(SELF):
 	@mkdir -p $(dir $@) && ln -sfn ../../../.. $@
 
-$(B)/venv-build/.stamp: | python
+# Installs the libraries of all virtualenvs; without it pip does.
+$(B)/uv/.stamp: | python
+	@mkdir -p $(@D)
+	@$(PYTHON) $(PIP) install --target $(@D) uv || true
+	@touch $@
+
+$(B)/venv-build/.stamp: | $(B)/uv/.stamp
 	$(call venv,"ansible-core>=2.19")
 
 $(B)/dist/.stamp: $(B)/venv-build/.stamp $(SHIPPED)
@@ -241,16 +249,16 @@ $(B)/installed/.stamp: $(B)/dist/.stamp
 	@$(B)/venv-build/bin/ansible-galaxy collection install $(B)/dist/*.tar.gz --offline --force -p $(B)/installed
 	@touch $@
 
-$(B)/venv/.stamp: requirements.txt demo/requirements.txt | python
+$(B)/venv/.stamp: requirements.txt demo/requirements.txt | $(B)/uv/.stamp
 	$(call venv,-r demo/requirements.txt)
 
-$(B)/venv-swift/.stamp: tests/requirements-swift.txt | python
+$(B)/venv-swift/.stamp: tests/requirements-swift.txt | $(B)/uv/.stamp
 	$(call venv,-r tests/requirements-swift.txt)
 
-$(B)/venv-moto/.stamp: tests/requirements-moto.txt | python
+$(B)/venv-moto/.stamp: tests/requirements-moto.txt | $(B)/uv/.stamp
 	$(call venv,-r tests/requirements-moto.txt)
 
-$(B)/venv-test/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python
+$(B)/venv-test/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | $(B)/uv/.stamp
 	$(call venv,"ansible-core~=2.19.0" -r tests/requirements.txt -r tests/requirements-lint.txt -r tests/requirements-parquet.txt)
 
 # The collection awx.awx, for playbooks/awx.yml: all that is kept of PyPI's bundle of collections.
@@ -270,21 +278,21 @@ $(B)/fleet/.stamp: requirements.txt tests/lab/fleet.py | python
 	@touch $@
 
 # What the validation of trails is compared with, as its users have it.
-$(B)/venv-awscli/.stamp: | python
+$(B)/venv-awscli/.stamp: | $(B)/uv/.stamp
 	$(call venv,awscli)
 
-$(B)/venv-molecule/.stamp: requirements.txt | python
+$(B)/venv-molecule/.stamp: requirements.txt | $(B)/uv/.stamp
 	$(call venv,"ansible-core>=2.19" "molecule>=25" -r requirements.txt)
 
-$(B)/venv-docs/.stamp: requirements.txt | python
+$(B)/venv-docs/.stamp: requirements.txt | $(B)/uv/.stamp
 	$(call venv,"ansible-core>=2.19" "antsibull-docs>=2.28" sphinx sphinx-ansible-theme -r requirements.txt)
 
 # These two are left empty where the machine has no such interpreter.
-$(B)/venv-newest/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | python
+$(B)/venv-newest/.stamp: requirements.txt $(wildcard tests/requirements*.txt) | $(B)/uv/.stamp
 	$(call venv_where_found,3.12+,ansible-core -r tests/requirements.txt)
 
 # With the oldest versions that requirements.txt allows: the other virtualenvs have the newest.
-$(B)/venv-py39/.stamp: $(B)/oldest.txt requirements.txt tests/requirements-unit.txt | python
+$(B)/venv-py39/.stamp: $(B)/oldest.txt requirements.txt tests/requirements-unit.txt | $(B)/uv/.stamp
 	$(call venv_where_found,3.9,-r tests/requirements-unit.txt -c $(B)/oldest.txt)
 
 $(B)/oldest.txt: requirements.txt tests/lint/oldest.py | python

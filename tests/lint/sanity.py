@@ -20,6 +20,7 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from find_python import candidates  # noqa: E402
+from virtualenv import pip_settings  # noqa: E402
 
 GET_PIP = """\
 import glob, os, sys
@@ -56,13 +57,10 @@ def prepare(home: pathlib.Path) -> None:
         subprocess.run([*pip, "download", "--no-deps", "--dest", str(cache), "pip==%s" % version], check=True)
         script.write_text(GET_PIP % version, encoding="utf-8")
     # ansible-test hides the environment from pip, and pip's own configuration may be in the real home.
-    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True).stdout
-    # The environment comes first in that list and wins, as it does with pip itself.
-    options = dict(reversed(re.findall(r"^(?:global|install|:env:)\.([\w-]+)='(.*)'$", listed, re.MULTILINE)))
     config = home / ".config" / "pip" / "pip.conf"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(
-        "[global]\nquiet = 2\n" + "".join("%s = %s\n" % (name, value.replace("\\n", "\n ")) for name, value in options.items()),
+        "[global]\nquiet = 2\n" + "".join("%s = %s\n" % (name, value.replace("\n", "\n ")) for name, value in pip_settings().items()),
         encoding="utf-8",
     )
 

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import subprocess
 import sys
 import typing as t
+import zipfile
 
 import pytest
 import yaml
-from lint import inputs_page, oldest
+from lint import inputs_page, oldest, virtualenv
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -146,6 +148,48 @@ def test_the_oldest_versions_are_the_lower_bounds_with_their_markers() -> None:
     assert oldest.oldest(text) == ["a==1.2", "b==3", 'c==1.5.1; python_version < "3.13"', "d==8"]
     every = (HERE.parents[1] / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert len(oldest.oldest("\n".join(every))) == len([line for line in every if line and not line.startswith("#")])
+
+
+def test_uv_takes_packages_from_where_pip_does(tmp_path: pathlib.Path) -> None:
+    settings = {
+        "cert": "/etc/ca.crt",
+        "index-url": "https://first.example/simple",
+        "extra-index-url": "https://second.example/simple\nhttps://third.example/simple",
+        "find-links": "%s /no/such/folder https://fourth.example/" % tmp_path,
+        "no-input": "1",
+        "trusted-host": "",
+    }
+    assert virtualenv.uv_settings(settings) == {
+        "SSL_CERT_FILE": "/etc/ca.crt",
+        "UV_DEFAULT_INDEX": "https://first.example/simple",
+        "UV_FIND_LINKS": "%s,https://fourth.example/" % tmp_path,
+        "UV_INDEX": "https://second.example/simple https://third.example/simple",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+    }
+
+
+@pytest.mark.parametrize("program", ["uv", "no-such-program"])
+def test_a_virtualenv_is_made_and_kept_with_uv_and_without(
+    program: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """From a folder of wheels that only pip's settings name."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    uv = os.path.join(os.path.dirname(sys.executable), program)
+    folder = tmp_path / "venv"
+    for name in ("pip", "first", "second"):
+        with zipfile.ZipFile(tmp_path / ("%s-99.0-py3-none-any.whl" % name), "w") as wheel:
+            wheel.writestr(name + ".py", "")
+            wheel.writestr(name + "-99.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: %s\nVersion: 99.0\n" % name)
+            wheel.writestr(name + "-99.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(name + "-99.0.dist-info/RECORD", "")
+    assert virtualenv.main(uv, str(folder), sys.executable, ["first==99"]) == 0
+    assert virtualenv.main(uv, str(folder), sys.executable, ["second"]) == 0
+    names = subprocess.run(
+        [folder / "bin" / "python", "-c", "import first, pip, second; print(pip.__file__)"], capture_output=True, check=True
+    )
+    assert os.fsencode(folder) in names.stdout
+    assert ("Without uv" in capfd.readouterr().out) == (program != "uv")
 
 
 def test_the_page_of_inputs_has_every_input_and_shared_variable() -> None:
