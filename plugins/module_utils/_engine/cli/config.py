@@ -48,33 +48,41 @@ def _paths(options: argparse.Namespace) -> t.List[str]:
     """The documents to check: those named, or all of this host."""
     from ..base.errors import NoJobsError
     from ..config import files
-    from ..config.spec import DEFAULT_CONFIG, DEFAULT_STREAMS
 
-    standard = options.config == DEFAULT_CONFIG
+    streams = _streams(options)
     if options.jobs:
-        return [path for name in options.jobs for path in _named(name, options.config, standard)]
-    streams: t.List[str] = []
-    if standard and os.path.isdir(DEFAULT_STREAMS):
+        return [path for name in options.jobs for path in _named(name, options.config, streams)]
+    found: t.List[str] = []
+    if streams is not None:
         try:
-            streams = files.find(DEFAULT_STREAMS, [], "stream")
+            found = files.find(streams, [], "stream")
         except NoJobsError:
             pass  # The folder is empty.
     try:
-        return files.find(options.config, []) + streams
+        return files.find(options.config, []) + found
     except NoJobsError:
-        if not streams:
+        if not found:
             raise
-        return streams
+        return found
 
 
-def _named(name: str, config: str, standard: bool) -> t.List[str]:
+def _streams(options: argparse.Namespace) -> t.Optional[str]:
+    """Where the stream documents of this host are, if the option ``--config`` does not name other documents."""
+    from ..config.spec import DEFAULT_CONFIG
+    from . import stream_documents
+
+    set_by_hand = os.environ.get("LOG_ARCHIVE_STREAMS") and options.config == os.environ.get("LOG_ARCHIVE_CONFIG", DEFAULT_CONFIG)
+    path = stream_documents.folder() if set_by_hand or options.config == DEFAULT_CONFIG else None
+    return path if path and os.path.exists(path) else None
+
+
+def _named(name: str, config: str, streams: t.Optional[str]) -> t.List[str]:
     from ..config import files
-    from ..config.spec import DEFAULT_STREAMS
 
-    file_name = name + ".json"
-    if standard and not os.path.exists(os.path.join(config, file_name)) and os.path.exists(os.path.join(DEFAULT_STREAMS, file_name)):
-        return files.find(DEFAULT_STREAMS, [name], "stream")
-    return files.find(config, [name])
+    if streams is None or os.path.exists(os.path.join(config, name + ".json")):
+        return files.find(config, [name])
+    is_stream = files.job_of(streams) == name or os.path.exists(os.path.join(streams, name + ".json"))
+    return files.find(streams, [name], "stream") if is_stream else files.find(config, [name])
 
 
 def _mistake_in(path: str) -> t.Optional[ConfigError]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ..base.errors import LogArchiveError
+from ..base.errors import ConfigError, LogArchiveError
 from ..config.spec import DEFAULT_STREAMS
 
 if t.TYPE_CHECKING:
@@ -39,11 +39,15 @@ def status_of(path: str) -> t.List[StreamRow]:
 
 def status_of_all() -> t.List[StreamRow]:
     """The status of the streams of the host; nothing without stream documents."""
-    folder = os.environ.get("LOG_ARCHIVE_STREAMS") or DEFAULT_STREAMS
+    from ..config import files
+
     try:
-        names = [name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith(".")]
-    except OSError:
+        paths = files.find(folder(), [], "stream")
+    except ConfigError:
         return []
-    if not names:
-        return []
-    return [row for name in sorted(names) for row in status_of(os.path.join(folder, name))]
+    return [row for path in paths for row in status_of(path)]
+
+
+def folder() -> str:
+    """The folder of the stream documents of the host, or the only one of them."""
+    return os.environ.get("LOG_ARCHIVE_STREAMS") or DEFAULT_STREAMS

@@ -51,18 +51,29 @@ def find(config: str, jobs: t.Sequence[str], kind: str = "job") -> t.List[str]:
         return [os.path.join(config, name) for name in names]
     paths = []
     for job in jobs:
+        if os.path.isfile(config) and job == job_of(config):
+            paths.append(config)
+            continue
         path = job if os.sep in job or job.endswith(".json") else os.path.join(config, job + ".json")
         if not os.path.isfile(path) and kind == "job" and os.path.isdir(config):
             path = _renamed(config, job) or path
-        if not os.path.isfile(path):
-            known = ", ".join(name[: -len(".json")] for name in _names(config, kind)) if os.path.isdir(config) else ""
-            raise ConfigError(
-                "the %s document does not exist" % kind,
-                path,
-                "Known %ss: %s" % (kind, known) if known else "Give the name of a %s or the path of a file" % kind,
-            )
+        # What is no file is reported by who opens it.
+        if not os.path.lexists(path):
+            raise ConfigError("the %s document does not exist" % kind, path, _meant(config, job_of(path), kind))
         paths.append(path)
     return paths
+
+
+def _meant(config: str, job: str, kind: str) -> str:
+    """What to do about a name without a document."""
+    if os.path.isfile(config):
+        return "%s is the document of the %s '%s' only" % (config, kind, job_of(config))
+    known = [name[: -len(".json")] for name in _names(config, kind)] if os.path.isdir(config) else []
+    if not known:
+        return "Give the name of a %s or the path of a file" % kind
+    from ..base.periods import did_you_mean
+
+    return "%sKnown %ss: %s" % (did_you_mean(job, known), kind, ", ".join(known))
 
 
 def _renamed(config: str, job: str) -> t.Optional[str]:
@@ -103,7 +114,8 @@ def kind_of(path: str) -> str:
 
 def open_document(path: str) -> TextIO:
     """The document, open to read. Raises OSError, also for what is no file: a named pipe would hold up every job of the host."""
-    return open(open_regular(path), encoding="utf-8")
+    # Some editors write a byte order mark.
+    return open(open_regular(path), encoding="utf-8-sig")
 
 
 def load(path: str, look: bool = False) -> JobDocument:

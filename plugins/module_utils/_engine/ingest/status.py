@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import typing as t
 from datetime import datetime, timezone
@@ -27,6 +28,7 @@ if t.TYPE_CHECKING:
     from .tail.file import File
 
 
+NOTHING = "nothing was stored yet"
 LONG_WAIT = 60.0
 """Seconds without a new line, after which documents that still wait are reported."""
 RECENT_GAP = 86400.0
@@ -68,7 +70,7 @@ def _blank(stream: str, host: str, sink: str) -> StreamRow:
     return {
         "stream": stream, "host": host, "sink": sink, "files": 0, "position": [], "lines": 0,
         "read_at": None, "lag_bytes": 0, "lag_seconds": 0.0, "waiting": 0, "rejected": 0, "accepted": 0, "gaps": 0, "gap_bytes": 0,
-        "gap_at": None, "rotations_left": None, "warnings": [], "error": None, "state": "nothing was stored yet", "exit_code": EXIT_FAILED,
+        "gap_at": None, "rotations_left": None, "warnings": [], "error": None, "state": NOTHING, "exit_code": EXIT_FAILED,
     }  # fmt: skip
 
 
@@ -96,7 +98,19 @@ def _of_sink(document: StreamDocument, options: SinkOptions, known: accepted.Acc
         row["error"] = row["state"] = str(error)
         return row
     row["state"], row["exit_code"] = _judge(row, read_at < now - LONG_WAIT, totals.gap_at > max(known.gap, now - RECENT_GAP))
+    if row["state"] == NOTHING:
+        row["state"] += _why_nothing(row, document["follow"]["paths"])
     return row
+
+
+def _why_nothing(row: StreamRow, paths: t.Sequence[str]) -> str:
+    """What a person can do about a stream that has stored nothing: its document may have a mistake that only a look at the host shows."""
+    absent = [path for path in paths if not os.path.lexists(path)]
+    if absent:
+        return ": the folder %s does not exist" % absent[0]
+    if not row["files"] and paths:
+        return ": no file has a name of 'patterns' or 'rotated'"
+    return "" if row["lag_bytes"] or not paths else ": the files have no whole line"
 
 
 def _utc(seconds: float) -> t.Optional[str]:
@@ -157,5 +171,5 @@ def _judge(row: StreamRow, is_idle: bool, has_new_gap: bool) -> t.Tuple[str, int
     if row["rejected"]:
         return "lines were rejected", EXIT_PARTLY
     if not row["lines"]:
-        return "nothing was stored yet", EXIT_FAILED
+        return NOTHING, EXIT_FAILED
     return "fine; %s" % lost if row["gaps"] else "fine", EXIT_DONE

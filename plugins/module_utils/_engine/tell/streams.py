@@ -23,7 +23,7 @@ def ingested(result: IngestResult) -> str:
         if sink["rejected"]:
             text += ", %d of them rejected" % sink["rejected"]
         if sink["gaps"]:
-            text += ", %s (%s known to be lost)" % (_count(sink["gaps"], "gap"), format_size(sink["gap_bytes"]))
+            text += ", %s (%s)" % (_count(sink["gaps"], "gap"), _lost(sink["gap_bytes"]))
         lines.append(text)
         if sink["error"]:
             lines.append("  failed: %s" % line(sink["error"]))
@@ -56,7 +56,7 @@ def _status(row: StreamRow) -> str:
     if row["accepted"]:
         facts.append("%d rejected and accepted" % row["accepted"])
     if row["gaps"]:
-        facts.append("%s, %s known to be lost" % (_count(row["gaps"], "gap"), format_size(row["gap_bytes"])))
+        facts.append("%s, %s" % (_count(row["gaps"], "gap"), _lost(row["gap_bytes"])))
     if row["rotations_left"] is not None:
         facts.append("%s left before unread lines are removed" % _count(row["rotations_left"], "rotation"))
     # A wrong document has a line for each mistake, and nothing is known of its sinks.
@@ -69,3 +69,7 @@ def _status(row: StreamRow) -> str:
 
 def _count(number: int, what: str) -> str:
     return "%d %s%s" % (number, what, "" if number == 1 else "s")
+
+
+def _lost(known: int) -> str:
+    return "%s known to be lost" % format_size(known) if known else "unknown how much was lost"

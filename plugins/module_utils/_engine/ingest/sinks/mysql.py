@@ -230,7 +230,9 @@ class MysqlSink(SqlSink):
             return SinkUnavailableError("the database is read-only (error %d)" % number, self.name)
         if number and number not in CLIENT:
             return SinkUnavailableError("the database cannot take lines now (error %d)" % number, self.name)
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "error %d" % number
+        # PyMySQL wraps why no connection was made.
+        cause = getattr(error, "original_exception", None) or error
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else "error %d" % number
         return SinkUnavailableError("the database cannot be reached (%s)" % reason, self.name)
 
 

@@ -373,5 +373,10 @@ def rows_ahead(table: str, name: str) -> SinkError:
 def print_schema(dialect: Dialect, tables: t.Iterable[Table]) -> str:
     """The DDL that creates what a sink needs, and records the version of the schema."""
     statements = [each for table in create_statements(dialect, tables).values() for each in table]
-    statements.append("INSERT INTO %s (version, created_at) VALUES (%d, %d)" % (SCHEMA.name, VERSION, time.time()))
+    # It is run again when tables are missing, and for each stream of a database.
+    recorded = (
+        "INSERT INTO {0} (version, created_at) SELECT {1}, {2} FROM (SELECT 1 AS one) AS one"
+        " WHERE NOT EXISTS (SELECT 1 FROM {0} WHERE version = {1})"
+    )
+    statements.append(recorded.format(SCHEMA.name, VERSION, int(time.time())))
     return "".join("%s;\n" % statement for statement in statements)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import stat
 import typing as t
 
 from ...base.beneath import guarded_parent
@@ -44,7 +45,11 @@ class SqliteSink(SqlSink):
         try:
             # Create the file first, so that it and SQLite's -wal and -shm are private from the start.
             with guarded_parent(self._path) as (folder, name):
-                os.close(os.open(name, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder))
+                fd = os.open(name, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+                is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+                os.close(fd)
+            if not is_file:
+                raise OSError(errno.EINVAL, "it is not a regular file")
             self._connection = sqlite3.connect(self._path, timeout=TIMEOUT, isolation_level=None, uri=True)
         except (OSError, sqlite3.Error) as error:
             raise self._failed(error) from error
@@ -172,4 +177,5 @@ class SqliteSink(SqlSink):
             return SinkUnavailableError("the database is locked by another process", self.name)
         if isinstance(error, OSError):
             return SinkError("the database cannot be opened: %s" % error.strerror, self.name)
-        return SinkError("the database cannot be used (%s)" % text, self.name)
+        hint = "Name another file in 'path', or move this one away" if "not a database" in text else None
+        return SinkError("the database cannot be used (%s)" % text, self.name, hint)

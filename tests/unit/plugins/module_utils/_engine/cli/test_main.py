@@ -602,7 +602,7 @@ def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
     follow = {"paths": [str(logs)], "patterns": ["app.log"]}
     sinks = [{"type": "sqlite", "path": str(tmp_path / "db.sqlite")}]
     (folder / "app.json").write_text(json.dumps({"name": "app", "follow": follow, "sinks": sinks, "state": str(tmp_path / "state")}))
-    assert json_of(None, "streams", code=1)[0]["state"] == "nothing was stored yet"
+    assert json_of(None, "streams", code=1)[0]["state"].startswith("nothing was stored yet: ")
     (logs / "app.log").write_bytes(STREAM_LINE * 2)
     assert run(None, "ingest", "app", "--dry-run").stdout == "app: 2 lines would be stored in sqlite\n"
     assert not (tmp_path / "db.sqlite").exists() and not (tmp_path / "state").exists()
@@ -615,6 +615,14 @@ def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
         "app: 1 rejected line in sqlite tried again, 0 stored, 1 rejected again\n"
     )
     assert "CREATE TABLE IF NOT EXISTS generic_line" in run(None, "ingest", "app", "--print-schema").stdout
+    # Commands for all documents of a host find them too.
+    monkeypatch.setenv("LOG_ARCHIVE_CONFIG", str(tmp_path / "jobs.d"))
+    assert run(None, "check-config").stdout == run(None, "check-config", "app").stdout == "%s: valid\n" % (folder / "app.json")
+    monkeypatch.setenv("LOG_ARCHIVE_STREAMS", str(folder / "app.json"))
+    assert [row["stream"] for row in json_of(None, "streams", "app", code=3)] == ["app"]
+    assert run(None, "check-config").stdout == "%s: valid\n" % (folder / "app.json")
+    assert "app  lines were rejected" in run(None, "status", code=3).stdout
+    monkeypatch.setenv("LOG_ARCHIVE_STREAMS", str(folder))
     # One that cannot be used does not stop the others.
     (folder / "a.json").write_text('{"name": "a", "odd": 1, "more": 1}')
     shown = run(None, "streams", "a", code=2).stdout.splitlines()

@@ -111,6 +111,21 @@ def test_a_document_without_a_secret_may_be_read_by_all(tmp_path):
     assert config.load(write(tmp_path, GOOD_JOB, mode=0o644))
 
 
+def test_a_document_may_begin_with_a_byte_order_mark(tmp_path):
+    path = write(tmp_path, "")
+    with open(path, "w", encoding="utf-8-sig") as file:
+        json.dump(GOOD_JOB, file)
+    assert config.load(path)["name"] == GOOD_JOB["name"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_a_document_that_is_no_file_is_named_as_such(tmp_path, make):
+    make(tmp_path / "syslog.json")
+    (path,) = config.find(str(tmp_path), ["syslog"])
+    with pytest.raises(ConfigError, match="cannot read the job document: it is not a regular file"):
+        config.load(path)
+
+
 def test_find_by_name_by_path_and_all(tmp_path):
     for name in ("b.json", "a.json", ".hidden.json", "a.json.bak"):
         write(tmp_path, "{}", name)
@@ -121,6 +136,12 @@ def test_find_by_name_by_path_and_all(tmp_path):
     assert config.find(os.path.join(folder, "a.json"), []) == [os.path.join(folder, "a.json")]
     with pytest.raises(ConfigError, match="Known jobs: a, b"):
         config.find(folder, ["c"])
+    assert config.find(os.path.join(folder, "a.json"), ["a"]) == [os.path.join(folder, "a.json")]
+    with pytest.raises(ConfigError, match="a.json is the document of the job 'a' only"):
+        config.find(os.path.join(folder, "a.json"), ["b"])
+    write(tmp_path, "{}", "syslog.json")
+    with pytest.raises(ConfigError, match="Did you mean 'syslog'[?] Known jobs: a, b, syslog"):
+        config.find(folder, ["sislog"])
     with pytest.raises(NoJobsError, match="the folder does not exist"):
         config.find(os.path.join(folder, "missing"), [])
     (tmp_path / "empty").mkdir()

@@ -440,7 +440,12 @@ def test_the_thread_that_parses_dies(tmp_path, logs, monkeypatch) -> None:
 def test_the_status_of_a_stream(tmp_path, logs) -> None:
     wanted = document(tmp_path, follow={"backups": 2})
     first = status.of(wanted)[0]
-    assert (first["state"], first["exit_code"]) == ("nothing was stored yet", 1)
+    assert (first["state"], first["exit_code"]) == ("nothing was stored yet: no file has a name of 'patterns' or 'rotated'", 1)
+    absent = status.of(document(tmp_path, follow={"paths": [str(logs), "/nowhere"]}))[0]
+    assert (absent["state"], absent["exit_code"]) == ("nothing was stored yet: the folder /nowhere does not exist", 1)
+    (logs / "sftpgo.log").touch()
+    assert status.of(wanted)[0]["state"] == "nothing was stored yet: the files have no whole line"
+    (logs / "sftpgo.log").unlink()
     assert not (tmp_path / "db.sqlite").exists()
     write(logs / "sftpgo.log", 1)
     follower.catch_up(wanted)
