@@ -12,6 +12,7 @@ import pathlib
 import sqlite3
 import subprocess
 import sys
+import typing as t
 
 import lab
 import pytest
@@ -19,7 +20,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils import _engi
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.files import load_stream
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry
-from lab.databases import mariadb_server
+from lab.databases import mariadb_server, postgresql_server
 from rigs.host import ENGINE_PATH
 from rigs.storm import Outcome, Storm, rage
 from rigs.streams import given, upload
@@ -28,8 +29,7 @@ from rigs.sums import assert_sums_are_those_of_the_rows
 LONG = os.environ.get("LOG_ARCHIVE_STORM") == "long"
 """'make storm': 200 kills at 5,000 lines a second, and another seed each time unless LOG_ARCHIVE_SEED names one."""
 EVERY = 2.0
-"""Seconds between two rotations of the long form. No file is ever removed, and each new follower reads the beginning of each, and all of a
-compressed one: with many more files it would do nothing else."""
+"""Seconds between two rotations of the long form, so that files have some MiB."""
 SEED = int(os.environ.get("LOG_ARCHIVE_SEED", "0")) or (int.from_bytes(os.urandom(4), "big") if LONG else 20261103)
 
 
@@ -103,26 +103,35 @@ def test_rejected_lines_are_stored_once_though_the_command_is_killed(tmp_path: p
 
 
 def assert_exactly_once(outcome: Outcome) -> None:
-    facts = (SEED, outcome.lines, outcome.early, outcome.files, outcome.kills)
-    print("seed %d: %d lines, %d of them before the last catch-up, %d files, %d kills" % facts)
+    facts = (SEED, outcome.lines, outcome.early, outcome.files, outcome.kills, outcome.helpers)
+    print("seed %d: %d lines, %d of them before the last catch-up, %d files left, %d kills, %d of them with a second process" % facts)
     twice, missing = outcome.stored - outcome.written, outcome.written - outcome.stored
     assert (len(twice), len(missing)) == (0, 0), (SEED, twice.most_common(5), missing.most_common(5))
     assert outcome.files > 3
     # The kills hit a follower that was at work.
     assert outcome.early > outcome.lines / 20
+    assert outcome.helpers >= (outcome.kills // 20 if LONG else 0)
+
+
+LONG_STORM = Storm(kills=200, rate=5000, seed=SEED, every=EVERY, batch=1000)
 
 
 def test_a_storm_into_sqlite(quick_path: pathlib.Path) -> None:
-    storm = Storm(kills=200, rate=5000, seed=SEED, every=EVERY) if LONG else Storm(kills=8, rate=1000, seed=SEED)
+    storm = LONG_STORM if LONG else Storm(kills=8, rate=1000, seed=SEED)
     assert_exactly_once(rage(quick_path, storm, {"type": "sqlite", "path": str(quick_path / "db.sqlite")}))
 
 
-def test_a_storm_into_mariadb_that_is_killed_too(quick_path: pathlib.Path) -> None:
-    pytest.importorskip("pymysql")
+@pytest.mark.parametrize(
+    ("library", "run_server"),
+    [("pymysql", mariadb_server), *([("psycopg", postgresql_server)] if LONG else [])],
+    ids=["mariadb", *(["postgresql"] if LONG else [])],
+)
+def test_a_storm_into_a_server_that_is_killed_too(quick_path: pathlib.Path, library: str, run_server: t.Any) -> None:
+    pytest.importorskip(library)
     with contextlib.ExitStack() as stack:
         try:
-            server = stack.enter_context(mariadb_server())
+            server = stack.enter_context(run_server())
         except lab.Unavailable as reason:
             pytest.skip(str(reason))
-        storm = Storm(kills=200, rate=5000, seed=SEED, every=EVERY) if LONG else Storm(kills=4, rate=1000, seed=SEED, server_kills=2)
+        storm = LONG_STORM if LONG else Storm(kills=4, rate=1000, seed=SEED, server_kills=2)
         assert_exactly_once(rage(quick_path, storm, server.sink(), server))
