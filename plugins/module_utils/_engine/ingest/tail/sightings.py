@@ -10,6 +10,8 @@ kept open: a removed file would fill the disk. What is known of such a file is e
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 import typing as t
 
 from ..checkpoint import Generation, Place
@@ -25,7 +27,7 @@ if t.TYPE_CHECKING:
     from .walk import Found
 
 MOST = 10_000
-"""Files that are remembered at most."""
+"""Files that are remembered as they began. Further ones are only counted once they are gone."""
 
 
 class Sightings:
@@ -37,6 +39,9 @@ class Sightings:
         self._looked: t.Dict[Identity, Found] = {}
         self._seen: t.Dict[str, t.List[Generation]] = {}
         self._count = 0
+        self._more: t.Dict[Identity, t.Tuple[str, Found]] = {}
+        self._gone = Gone()
+        self._is_first = True
 
     def look(self) -> None:
         """Note which files are there, and how large they are."""
@@ -49,12 +54,16 @@ class Sightings:
                 with contextlib.suppress(OSError):
                     self._note(found)
             self._looked[found.key] = found
+        for key in self._more.keys() - self._looked.keys():
+            self._gone.add(self._more.pop(key)[1])
+        self._is_first = False
 
     def unsaved(self, owner: str, lookup: t.Callable[[str], t.List[Generation]]) -> t.List[Generation]:
         """The files that the sink has never heard of, as new generations. They may still be there. Raises what ``lookup`` raises.
 
         owner: host and stream. lookup: returns all generations that the sink has with a first digest.
         """
+        self._is_first = True
         found = []
         for first, seen in list(self._seen.items()):
             known = lookup(first)
@@ -66,7 +75,7 @@ class Sightings:
                 found.append(each._replace(public_id=public_id(owner, each.folder, first, others)))
             if not left:
                 del self._seen[first]
-        return found
+        return found + self._gone.unsaved(owner, lookup)
 
     def _note(self, found: Found) -> None:
         with contextlib.closing(PlainContent(open_found(found))) as content:
@@ -77,14 +86,53 @@ class Sightings:
             head = fingerprint.extended((), content, base, min(size, base + fingerprint.WINDOW))
             place = Place(found.path, found.live, *found.key, size)
             noted = Generation(0, "", found.folder, head, base, base, fingerprint.tail(content, base), 0, place, 0.0, False)
-        same = self._seen.setdefault(head[0][1], [])
+        same = self._seen.get(head[0][1], [])
         for index, other in enumerate(same):
             if _is_same(other.head, head):
                 same[index] = noted if size >= other.place.size else other
                 return
         if self._count < MOST:
-            same.append(noted)
+            self._seen[head[0][1]] = [*same, noted]
             self._count += 1
+        elif not self._is_first:
+            # What is there at the first look is probably known to the sink.
+            first, before = head[0][1], self._more.get(found.key)
+            if before is not None and before[0] != first:
+                # Another file has its inode now.
+                self._gone.add(before[1])
+            self._more[found.key] = first, found
+
+
+class Gone:
+    """Files that are only counted: they were seen, and are gone."""
+
+    def __init__(self) -> None:
+        self._files = self._size = 0
+        self._told = (0, 0)
+        self._number = time.time()
+
+    def add(self, found: Found) -> None:
+        """Count a file, unless it is there as a compressed one."""
+        if not os.path.lexists(found.path + ".gz"):
+            self._files += 1
+            self._size += found.size
+
+    def unsaved(self, owner: str, lookup: t.Callable[[str], t.List[Generation]]) -> t.List[Generation]:
+        """All of them as one generation that no file is, until the sink has that. See ``Sightings.unsaved``."""
+        if lookup(self._first):
+            self._files -= self._told[0]
+            self._size -= self._told[1]
+            self._number = time.time()
+        self._told = self._files, self._size
+        if not self._files:
+            return []
+        place = Place("%d more files" % self._files, False, 0, 0, self._size)
+        head, tail = ((fingerprint.WINDOW, self._first),), fingerprint.digest(b"")
+        return [Generation(0, public_id(owner, "", self._first, 0), "", head, 0, 0, tail, 0, place, 0.0, False)]
+
+    @property
+    def _first(self) -> str:
+        return fingerprint.digest(b"%r more files" % self._number)
 
 
 def _is_same(one: Head, other: Head) -> bool:

@@ -31,6 +31,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sqlite import SqliteSink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.systemd import Systemd
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import sightings
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.file import File
 from rigs.followers import start
 from rigs.host import COMMAND, ENGINE_PATH
@@ -559,6 +560,58 @@ def test_a_file_that_came_and_went_while_the_sink_was_down_is_a_gap(tmp_path, lo
     with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink:
         found = sink.select("SELECT path, line_offset, bytes, kind FROM ingest_gap JOIN ingest_generation ON id = generation")
         assert found == [(str(logs / "sftpgo-1.log"), 0, len(lost), "removed")]
+
+
+def test_very_many_files_that_came_and_went_while_the_sink_was_down_are_one_gap(tmp_path, logs, monkeypatch) -> None:
+    monkeypatch.setattr(sightings, "MOST", 3)
+    wanted, down = document(tmp_path), []
+
+    def opened(*arguments):
+        if down:
+            raise SinkUnavailableError("no answer", "db")
+        return open_sink(*arguments)
+
+    with contextlib.closing(Pump(wanted, wanted["sinks"][0], open_sink=opened)) as pumped:
+
+        def catch_up() -> None:
+            for _look in range(5):
+                pumped.look()
+                while pumped.step():
+                    pass
+
+        for number in range(5):
+            write(logs / ("sftpgo-%d.log" % number), number)
+        catch_up()
+        lost, kept = [], []
+        for _outage in range(2):
+            down.append(True)
+            pumped.close()
+            pumped.watch()
+            # What the sink knows is not lost.
+            (logs / ("sftpgo-%d.log" % len(lost))).unlink(missing_ok=True)
+            for number in range(10 + 10 * _outage, 18 + 10 * _outage):
+                path = logs / ("sftpgo-%d.log" % number)
+                write(path, number)
+                pumped.watch()
+                if number % 4:
+                    lost.append(path.stat().st_size)
+                    path.unlink()
+                elif number % 8:
+                    kept.append(number)
+                else:
+                    kept.append(number)
+                    (logs / (path.name + ".gz")).write_bytes(gzip.compress(path.read_bytes()))
+                    path.unlink()
+                pumped.watch()
+            down.clear()
+            catch_up()
+            catch_up()
+    assert sizes(tmp_path) == [*range(5), *kept]
+    with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink:
+        found = sink.select("SELECT path, bytes, kind FROM ingest_gap JOIN ingest_generation ON id = generation ORDER BY id")
+    assert sum(row[1] for row in found) == sum(lost)
+    assert {row[2] for row in found} == {"removed"}
+    assert sum("more files" in row[0] for row in found) == 2
 
 
 def test_a_glance_finds_lines_and_leaves_all_else_to_a_look(tmp_path, logs) -> None:
