@@ -16,10 +16,12 @@ import json
 import os
 import pathlib
 import shutil
+import time
 import typing as t
 
 TABLES = ("sftpgo_transfer", "sftpgo_command", "sftpgo_login", "sftpgo_failed_login")
 """Where the lines go; each has its number in the column ``extra``."""
+Step = t.Callable[[], t.Any]
 PARSE = {"profile": "sftpgo", "timezone": "UTC"}
 """How a stream must parse them."""
 
@@ -66,7 +68,9 @@ class Source:
         self.seen: t.Set[int] = set()
         self._in: t.Dict[pathlib.Path, t.List[int]] = {self.live: []}
         self._partial, self._part_of = b"", 0
+        self._read: t.Set[str] = set()
         self.gentle = True
+        self._was_hidden = False
         folder.mkdir(parents=True, exist_ok=True)
         self.live.touch()
 
@@ -165,7 +169,8 @@ class Source:
         ends = [at + 1 for at in range(first, len(data)) if data[at : at + 1] == b"\n"]
         # Not between a line and its twin: the model does not know which one is stored.
         ends = [end for end in ends if data[: end - 1].rpartition(b"\n")[2] != data[end:].partition(b"\n")[0]]
-        if not ends:
+        # What was read of a file while it had no name has no marks.
+        if not ends or self._was_hidden:
             return
         self.gentle = False
         end = ends[int(share * (len(ends) - 1))]
@@ -199,6 +204,20 @@ class Source:
             path.unlink()
             del self._in[path]
 
+    def note_read(self, paths: t.Iterable[str]) -> None:
+        """Files that the follower has read to their end."""
+        self._read = set(paths)
+
+    def remove_read(self) -> None:
+        """Remove the oldest rotated file that was read: nothing is lost."""
+        read = self._read
+        # It may have been compressed since then.
+        for path in sorted(self._in, key=lambda each: each.name):
+            if path.name != "app.log" and not read.isdisjoint((str(path), str(path).removesuffix(".gz"))):
+                path.unlink()
+                del self._in[path]
+                return
+
     def restore_copy(self) -> None:
         """Put a copy of a rotated file beside it: its lines are not new."""
         path = self._pick(compressed=False)
@@ -213,12 +232,157 @@ class Source:
         outside = self.folder.parent / "outside"
         outside.mkdir()
         for name in ("app.log", "app-old.log"):
-            numbers = list(range(self._number + 1, self._number + 1 + count))
-            self._number += count
+            numbers = self._next_numbers(count)
             (outside / name).write_bytes(b"".join(map(line, numbers)))
-            self.written.update(numbers)
             self._in[self.folder / ("moved%d" % self._names) / name] = numbers
         outside.rename(self.folder / ("moved%d" % self._names))
+
+    # -- in several steps: ``between`` is called between them -----------------------------------------------------------
+
+    def compress_slowly(self, between: Step) -> None:
+        """Compress the oldest plain rotated file in place, beside the plain one."""
+        path = self._pick(compressed=False)
+        if path is not None:
+            target = path.with_name(path.name + ".gz")
+            self._grow(target, gzip.compress(path.read_bytes()), between)
+            between()
+            path.unlink()
+            self._in[target] = self._in.pop(path)
+
+    def arrive_compressed(self, between: Step) -> None:
+        """A compressed file comes from elsewhere, half of it first. It may count as damaged until the rest is there."""
+        self.gentle = False
+        numbers = self._next_numbers(12)
+        target = self._new_name().with_suffix(".log.gz")
+        self._grow(target, gzip.compress(b"".join(map(line, numbers))), between)
+        self._in[target] = numbers
+
+    def copytruncate_late(self, between: Step) -> None:
+        """Lines are written between the copy and the truncation."""
+        self.gentle = False
+        self.complete()
+        target = self._new_name()
+        shutil.copyfile(self.live, target)
+        self._in[target] = list(self._in[self.live])
+        between()
+        self.write(3)
+        between()
+        self.truncate()
+
+    def link(self, between: Step) -> None:
+        """Rotate by a hard link: for a moment the file has both names, and then the live name is missing."""
+        self.complete()
+        target = self._new_name()
+        os.link(self.live, target)
+        self._in[target] = self._in[self.live]
+        between()
+        self.live.unlink()
+        between()
+        self._start_live()
+
+    def rename_under_the_writer(self, between: Step) -> None:
+        """The writer goes on in the renamed file for a while."""
+        target = self.rename()
+        between()
+        numbers = self._next_numbers(3)
+        with open(target, "ab") as file:
+            file.write(b"".join(map(line, numbers)))
+        self._in[target] += numbers
+
+    def hide_behind_link(self, between: Step) -> None:
+        """Another place for the live file, and a symbolic link to it in its old one; and back."""
+        self._hide(between, lambda: self.live.symlink_to(self.folder.parent / "hidden"), self.live.unlink)
+
+    def hide_behind_folder(self, between: Step) -> None:
+        """The same with a folder."""
+        self._hide(between, self.live.mkdir, self.live.rmdir)
+
+    def hide_behind_pipe(self, between: Step) -> None:
+        """The same with a named pipe."""
+        self._hide(between, lambda: os.mkfifo(self.live), self.live.unlink)
+
+    def _hide(self, between: Step, put: Step, remove: Step) -> None:
+        self.gentle, self._was_hidden = False, True
+        self.complete()
+        hidden = self.folder.parent / "hidden"
+        self.live.rename(hidden)
+        numbers = self._in.pop(self.live)
+        put()
+        between()
+        remove()
+        between()
+        hidden.rename(self.live)
+        self._in[self.live] = numbers
+
+    def decompress(self, between: Step) -> None:
+        """Decompress the oldest compressed file, and remove it then."""
+        path = self._pick(compressed=True)
+        if path is not None and path.with_suffix("") not in self._in:
+            target = path.with_suffix("")
+            data = gzip.decompress(path.read_bytes())
+            # A minute with the beginning of a line and nothing else: that is a line of a new file.
+            self._grow(target, data, between, data.find(b"\n") + 1)
+            self._in[target] = self._in[path]
+            between()
+            path.unlink()
+            del self._in[path]
+
+    def shift_names(self, between: Step) -> None:
+        """Each rotated file gets the name of the next one, as with numbered backups."""
+        paths = [path for path in self._in if path.parent == self.folder and path.name != "app.log"]
+        stems = sorted({path.name.split(".")[0] for path in paths})
+        for stem, after in zip(reversed(stems), reversed([*stems[1:], self._new_name().stem])):
+            for path in paths:
+                if path.name.split(".")[0] == stem:
+                    target = path.with_name(after + path.name[len(stem) :])
+                    path.rename(target)
+                    self._in[target] = self._in.pop(path)
+            between()
+
+    def rename_folder(self, between: Step) -> None:
+        """A folder gets another name, and with it its files."""
+        folders = sorted({path.parent for path in self._in} - {self.folder})
+        if folders:
+            self._names += 1
+            target = self.folder / ("moved%d" % self._names)
+            folders[0].rename(target)
+            for path in [path for path in self._in if path.parent == folders[0]]:
+                self._in[target / path.name] = self._in.pop(path)
+            between()
+
+    def restore_old(self, between: Step) -> None:
+        """A copy of a rotated file, made now, comes back when the file is gone."""
+        path = self._pick(compressed=False)
+        if path is not None:
+            data, numbers = path.read_bytes(), list(self._in[path])
+            self.remove_oldest()
+            between()
+            target = path.with_name(self._new_name().name)
+            target.write_bytes(data)
+            self._in[target] = numbers
+
+    def change_time(self, between: Step) -> None:
+        """The time of the oldest rotated file is one of a clock that was set back, then one of a clock that runs ahead."""
+        path = self._pick(compressed=None)
+        if path is not None:
+            for offset in (-100_000, 100_000):
+                moment = time.time() + offset
+                os.utime(path, (moment, moment))
+                between()
+
+    def _grow(self, path: pathlib.Path, data: bytes, between: Step, least: int = 0) -> None:
+        half = max(least, len(data) // 2)
+        path.write_bytes(data[:half])
+        between()
+        with open(path, "ab") as file:
+            file.write(data[half:])
+
+    def _next_numbers(self, count: int) -> t.List[int]:
+        """Numbers of new lines, which are written now."""
+        numbers = list(range(self._number + 1, self._number + 1 + count))
+        self._number += count
+        self.written.update(numbers)
+        return numbers
 
     def _start_live(self) -> None:
         self.live.touch()

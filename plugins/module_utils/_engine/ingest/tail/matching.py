@@ -75,13 +75,23 @@ def kept_of(file: File, content: Content, generations: t.Iterable[Generation]) -
     return max((kept for kept in found if kept is not None), default=None)
 
 
-def continues(file: File, like: Likeness) -> bool:
-    """Whether a file that holds all that was read of a generation without a file is that generation.
+def continues(file: File, like: Likeness, holder: t.Optional[File]) -> bool:
+    """Whether a file that holds all that was read of a generation is read on for it. holder: the file that has the generation now.
 
     Less than a KiB may be the same by chance, as two files with the same first line: then folder or inode must be the same, too.
     """
     generation = like.generation
+    if holder is not None:
+        return _takes_over(file, like, holder)
     return like.whole and (like.evidence >= WINDOW or file.found.folder == generation.folder or is_place_of(file, generation))
+
+
+def _takes_over(file: File, like: Likeness, holder: File) -> bool:
+    """Whether the file that has the generation is a copy of a part of this one, or of this one, which is live."""
+    if not like.whole or holder.writable or not _can_be_copy(file, like):
+        return False
+    longer = file.size > holder.size or (file.found.live and file.size == holder.size)
+    return longer and _agree(file, like, holder)
 
 
 def is_copy(file: File, like: Likeness, holder: t.Optional[File], now: float, cut: t.Optional[marks.Kept]) -> bool:
@@ -89,27 +99,39 @@ def is_copy(file: File, like: Likeness, holder: t.Optional[File], now: float, cu
 
     holder: the file of that generation, if there is one. cut: what the file still has if it lost its end.
     """
-    generation = like.generation
-    if like.evidence < WINDOW and (file.found.live or file.found.folder != generation.folder):
+    if not _can_be_copy(file, like):
         return False
+    if holder is not None and (like.whole or holder.content is not None):
+        return _agree(file, like, holder)
     if like.whole:
-        return holder is not None
-    if holder is not None and holder.content is not None:
-        return _same_bytes(file, holder)
+        return False
     # A rotated file does not grow any more; if it is the one that was read while it was live, it lost its end before the rotation.
     # A live file that is shorter than what was read may be the beginning of a copy, but not for long.
     if not file.found.live:
-        return cut is None or not generation.place.live or not is_place_of(file, generation)
+        return cut is None or not like.generation.place.live or not is_place_of(file, like.generation)
     return now - file.first_at < COPY_SETTLES
 
 
-def _same_bytes(file: File, holder: File) -> bool:
-    if file.content is None or holder.content is None:
-        raise AssertionError("a file is not open")
-    at = 0
-    while at < file.size:
-        count = min(BLOCK, file.size - at)
-        if file.content.read(at, count) != holder.content.read(at, count):
-            return False
+def _can_be_copy(file: File, like: Likeness) -> bool:
+    """Whether what a file has in common with a generation is no chance. With less than a KiB a live file may just begin with the same lines
+    as the log before it, unless both are new.
+    """
+    if like.evidence >= WINDOW:
+        return True
+    return file.found.folder == like.generation.folder and not (file.found.live and like.generation.id)
+
+
+def _agree(file: File, like: Likeness, holder: File) -> bool:
+    """Whether a file and the one that has the generation hold the same, as far as the shorter one goes. What was read is known to."""
+    if holder.content is None:
+        # It was read to its end.
+        return True
+    if file.content is None:
+        raise AssertionError("the file is not open")
+    at, end, same = like.generation.offset if like.whole else 0, min(file.size, holder.size), True
+    while same and at < end:
+        count = min(BLOCK, end - at)
+        same = file.content.read(at, count) == holder.content.read(at, count)
         at += count
-    return True
+    holder.content.release()
+    return same

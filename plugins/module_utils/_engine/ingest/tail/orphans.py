@@ -10,6 +10,7 @@ import typing as t
 from ..checkpoint import Batch, Gap, Generation
 
 if t.TYPE_CHECKING:
+    from ...base.beneath import Identity
     from .file import File
 
 ORPHAN_SCANS = 3
@@ -62,6 +63,10 @@ class Orphans:
     def like(self, first: str) -> t.List[Generation]:
         """Those with this first digest of their head."""
         return [orphan.generation for orphan in self._by_first.get(first, {}).values()]
+
+    def homes(self) -> t.Set[Identity]:
+        """The devices and inodes under which they were seen."""
+        return {(orphan.generation.place.device, orphan.generation.place.inode) for orphan in self._all.values()}
 
     def given_up(self, scan: int, absent: t.Sequence[str]) -> t.List[Batch]:
         """The end of each orphan that was missed for long enough. absent: folders that do not exist now; their files may come back."""

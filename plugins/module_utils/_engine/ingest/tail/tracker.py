@@ -115,10 +115,8 @@ class Tracker:
         now = self._clock()
         walked = walk(self._options, self._names)
         self.problems, self._absent = walked.problems, walked.absent
-        found = {}
-        for each in walked.files:
-            if each.key not in found or each.live:
-                found[each.key] = each
+        # One file may have several names.
+        found = {each.key: each for each in sorted(walked.files, key=lambda each: each.live)}
         for key, file in list(self.files.items()):
             self._attempt(file, file.look, found.pop(key, None), now)
             if file.missing and file.content is None:
@@ -129,7 +127,7 @@ class Tracker:
             self._attempt(file, self._check, file)
         self._holders, self._turns = Holders(self.files.values()), None
         begin, self._is_behind, compressed = self._clock(), False, 0
-        for file in sorted(self.files.values(), key=_age):
+        for file in _to_identify(self.files.values(), self.orphans):
             if _is_due(file, now, self._lost):
                 compressed += file.found.compressed
                 if file.found.compressed and compressed > 1 and self._clock() - begin > seconds:
@@ -200,7 +198,9 @@ class Tracker:
         cut = matching.kept_of(file, content, (each for each in candidates if self._holders.other(each, file) is None))
         for like in matching.likenesses(file, content, candidates):
             holder = self._holders.other(like.generation, file)
-            if holder is None and matching.continues(file, like):
+            if matching.continues(file, like, holder):
+                if holder is not None:
+                    holder.start_again()
                 self._adopt(file, like.generation)
                 file.recognised_at = begin
                 return
@@ -296,6 +296,12 @@ class Tracker:
     def _ends(self, file: File) -> bool:
         """Whether a file does not grow any more."""
         return not file.writable and (file.found.compressed or self._clock() - file.changed_at >= LINGER)
+
+
+def _to_identify(files: t.Iterable[File], orphans: Orphans) -> t.List[File]:
+    """The order in which it is found out what files are: first those that were known before, so that no copy takes the place of one."""
+    homes = orphans.homes()
+    return sorted(files, key=lambda file: (file.found.key not in homes, *_age(file)))
 
 
 def _is_due(file: File, now: float, lost: bool) -> bool:

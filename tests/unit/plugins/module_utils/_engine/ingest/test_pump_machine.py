@@ -79,18 +79,24 @@ class Following(RuleBasedStateMachine):
         super().__init__()
         # In memory, if possible: each commit waits for the disk.
         self.folder = pathlib.Path(tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+        # A file system there gives no inode a second time at once.
+        self.disk = pathlib.Path(tempfile.mkdtemp())
         self.database = str(self.folder / "db.sqlite")
-        follow = {"paths": [str(self.folder / "logs")], "patterns": ["app.log"], "rotated": ["app-*.log"], "recurse": True}
+        self.now = 0.0
+        self.start(self.folder)
+
+    def start(self, folder: pathlib.Path) -> None:
+        """Begin with an empty folder of logs."""
+        follow = {"paths": [str(folder / "logs")], "patterns": ["app.log"], "rotated": ["app-*.log"], "recurse": True}
         self.document = normalise_stream(
             {"name": "app", "host": "web1", "follow": follow, "parse": PARSE, "sinks": [{"type": "sqlite", "path": self.database}]}
         )
-        self.now = 0.0
-        self.source = Source(self.folder / "logs", self.stored)
+        self.source = Source(folder / "logs", self.stored)
         self.pump = self.new_pump()
         self.look()
 
-    @initialize(lines=st.sampled_from([1, 3, LINES]), clock=st.sampled_from([0.005, CLOCK]), in_turns=st.booleans())
-    def limit_batches(self, lines: int, clock: float, in_turns: bool) -> None:
+    @initialize(lines=st.sampled_from([1, 3, LINES]), clock=st.sampled_from([0.005, CLOCK]), in_turns=st.booleans(), disk=st.booleans())
+    def choose(self, lines: int, clock: float, in_turns: bool, disk: bool) -> None:
         """With full batches the follower reads ahead, or two processes take turns; with exact clocks it recognises compressed files
         without decompressing them.
         """
@@ -98,8 +104,7 @@ class Following(RuleBasedStateMachine):
         if in_turns:
             turns.BACKLOG, turns.Helper = 0, t.cast(t.Any, HelperHere)
         self.pump.close()
-        self.pump = self.new_pump()
-        self.look()
+        self.start(self.disk if disk else self.folder)
 
     def new_pump(self) -> Pump:
         return Pump(self.document, self.document["sinks"][0], lambda: self.now)
@@ -132,6 +137,40 @@ class Following(RuleBasedStateMachine):
         getattr(self.source, how)()
         if look:
             self.look()
+
+    @rule(
+        how=st.sampled_from(
+            [
+                "compress_slowly", "arrive_compressed", "copytruncate_late", "link", "rename_under_the_writer", "hide_behind_link",
+                "hide_behind_folder", "hide_behind_pipe", "decompress", "shift_names", "rename_folder", "restore_old", "change_time",
+            ]
+        ),
+        between=st.sampled_from(["nothing", "look", "follow_a_step", "kill_before", "kill_after", "wait_and_look", "wait_long"]),
+    )  # fmt: skip
+    def rotate_slowly(self, how: str, between: str) -> None:
+        getattr(self.source, how)(getattr(self, between))
+
+    def nothing(self) -> None:
+        pass
+
+    def follow_a_step(self) -> None:
+        self.follow(1)
+
+    def kill_before(self) -> None:
+        self.kill(False)
+
+    def kill_after(self) -> None:
+        self.kill(True)
+
+    def wait_and_look(self) -> None:
+        self.wait(10.0)
+        self.follow(2)
+
+    def wait_long(self) -> None:
+        """Until a file counts as rotated, copied or damaged, and until one that is missing is given up."""
+        for _look in range(4):
+            self.wait(70.0)
+            self.follow(2)
 
     @rule(share=st.floats(0, 1), count=st.integers(0, 8), look=st.booleans())
     def lose_end(self, share: float, count: int, look: bool) -> None:
@@ -203,6 +242,7 @@ class Following(RuleBasedStateMachine):
             turns.BACKLOG, turns.Helper, HelperHere.dies_at = BACKLOG, PROCESS, None
             self.pump.close()
             shutil.rmtree(self.folder)
+            shutil.rmtree(self.disk)
 
 
 TestFollowing = Following.TestCase
