@@ -35,7 +35,7 @@ _FIRST_BYTES = 200
 """Where the sender of a usual line is."""
 _AT = slice(59, 79)
 """Where it is in a line as SFTPGo writes it, behind the level and the time."""
-BACKSLASH = 0x5C
+_BACKSLASH = 0x5C
 MOST_BEGINNINGS = 1000
 """Bytes at ``_AT`` that are remembered."""
 
@@ -85,7 +85,7 @@ def _with_msgspec(msgspec: t.Any, time_field: str, times: ColumnParser) -> FastP
             line = pair[1]
             add = known.get(line[_AT]) or locate(line)
             # A byte is found in a line several times faster than bytes are.
-            if add is None or (BACKSLASH in line and ESCAPED.search(line)):
+            if add is None or (_BACKSLASH in line and ESCAPED.search(line)):
                 rest.append(pair)
             else:
                 add(pair)

@@ -11,6 +11,7 @@ import typing as t
 from ...base.libraries import needed
 from ...base.units import parse_duration
 from ...config.sink_spec import uses_tls
+from ..records.tables import columns_of
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, altered_table, named_in
 from .copy_text import prepared_text
 from .load_data import load
@@ -153,17 +154,16 @@ class MysqlSink(SqlSink):
         with self._typed(), self._connection.cursor() as cursor:
             cursor.executemany(statement, rows)
 
-    def _add_to_sums(self, table: ControlTable, sums: t.Sequence[t.Tuple[t.Any, ...]]) -> None:
+    def _add_to_sums(self, table: ControlTable, sums: Rows) -> None:
         # PyMySQL takes longer to write each value into the statement than the server to execute it; most values are the same.
         literals: t.Dict[t.Any, str] = {}
         head, tail = insert_of(table) + "VALUES ", on_conflict(self.dialect, table)
         with self._typed():
-            for row in sums:
-                for value in row:
-                    if value not in literals:
-                        literals[value] = self._connection.escape(value)
-            for first in range(0, len(sums), AT_ONCE):
-                rows = ["(%s)" % ",".join([literals[value] for value in row]) for row in sums[first : first + AT_ONCE]]
+            for value in set().union(*columns_of(sums)):
+                literals[value] = self._connection.escape(value)
+            given = list(sums)
+            for first in range(0, len(given), AT_ONCE):
+                rows = ["(%s)" % ",".join([literals[value] for value in row]) for row in given[first : first + AT_ONCE]]
                 self._change(head + ",".join(rows) + tail)
 
     def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:

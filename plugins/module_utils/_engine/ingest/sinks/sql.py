@@ -300,7 +300,7 @@ class SqlSink(SqlRejected):
             for table, added in sums_of_rows(generation, rows) if sums is None else sums:
                 self._add_to_sums(table, added)
 
-    def _add_to_sums(self, table: ControlTable, sums: t.Sequence[t.Tuple[t.Any, ...]]) -> None:
+    def _add_to_sums(self, table: ControlTable, sums: Rows) -> None:
         values = "VALUES (%s)" % ", ".join([self.mark] * len(table.columns))
         self._execute_rows(insert_of(table) + values + on_conflict(self.dialect, table), sums)
 

@@ -147,7 +147,7 @@ class SqliteSink(SqlSink):
         except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             raise self._failed(error) from error
 
-    def _add_to_sums(self, table: ControlTable, sums: t.Sequence[t.Tuple[t.Any, ...]]) -> None:
+    def _add_to_sums(self, table: ControlTable, sums: Rows) -> None:
         for statement, values in inserts(table.name, [column.name for column in table.columns], sums, on_conflict(self.dialect, table)):
             self._change(statement, values)
 

@@ -9,16 +9,17 @@ hosts never wait for each other. The same sums as SQL are for rows that an older
 
 from __future__ import annotations
 
+import collections
 import operator
 import typing as t
 
-from ..records.tables import COMMAND, FAILED_LOGIN, LOGIN, TRANSFER, Table, columns_of
+from ..records.tables import COMMAND, FAILED_LOGIN, LOGIN, TRANSFER, Columns, Table, columns_of
 from .schema import HOURLY, HOURLY_FAILED_LOGINS, ControlTable, Dialect
 
 if t.TYPE_CHECKING:
     from ..records.tables import Rows
 
-Sums = t.Sequence[t.Tuple[ControlTable, t.Sequence[t.Tuple[t.Any, ...]]]]
+Sums = t.Sequence[t.Tuple[ControlTable, Columns]]
 """Rows of the hourly tables."""
 
 MOST_BYTES = 1 << 50
@@ -27,12 +28,8 @@ BYTES = "CASE WHEN size_bytes > %d THEN %d WHEN size_bytes > 0 THEN size_bytes E
 """The bytes of a transfer that are counted, as SQL."""
 
 
-class _Cells(t.Dict[t.Tuple[str, ...], t.List[t.Any]]):
-    """By key: the sums, and the time that was seen last."""
-
-    def __missing__(self, key: t.Tuple[str, ...]) -> t.List[t.Any]:
-        cell = self[key] = [0, 0, 0, 0, 0, 0, 0, ""]
-        return cell
+_NOTHING = [0, 0, 0, 0, 0, 0, 0, ""]
+"""The sums of a key without rows, and the time that was seen last."""
 
 
 def sums_of_rows(generation: int, rows: t.Mapping[str, Rows]) -> Sums:
@@ -40,7 +37,7 @@ def sums_of_rows(generation: int, rows: t.Mapping[str, Rows]) -> Sums:
 
     They are sorted: two processes that change the same sums do so in the same order, and never wait for each other in a circle.
     """
-    cells = _Cells()
+    cells: t.Dict[t.Tuple[str, ...], t.List[t.Any]] = collections.defaultdict(_NOTHING.copy)
     if rows.get(TRANSFER.name):
         times, *names, senders, sizes, errors = _of_transfer(columns_of(rows[TRANSFER.name]))
         for cell, time, sender, size, error in zip(map(cells.__getitem__, _keys(times, *names)), times, senders, sizes, errors):
@@ -48,11 +45,14 @@ def sums_of_rows(generation: int, rows: t.Mapping[str, Rows]) -> Sums:
                 cell[7] = time
             if error is not None:
                 cell[4] += 1
-                continue
-            side = 0 if sender == "Upload" else 1
-            cell[side] += 1
-            if size is not None and size > 0:
-                cell[side + 2] += size if size < MOST_BYTES else MOST_BYTES
+            elif sender == "Upload":
+                cell[0] += 1
+                if size is not None and size > 0:
+                    cell[2] += size if size < MOST_BYTES else MOST_BYTES
+            else:
+                cell[1] += 1
+                if size is not None and size > 0:
+                    cell[3] += size if size < MOST_BYTES else MOST_BYTES
     for table, take, place in ((LOGIN, _of_login, 5), (COMMAND, _of_command, 6)):
         if rows.get(table.name):
             times, *names = take(columns_of(rows[table.name]))
@@ -62,15 +62,19 @@ def sums_of_rows(generation: int, rows: t.Mapping[str, Rows]) -> Sums:
                     cell[7] = time
     failed: t.Dict[t.Tuple[str, ...], int] = {}
     if rows.get(FAILED_LOGIN.name):
-        for key in _keys(*_of_failed_login(columns_of(rows[FAILED_LOGIN.name]))):
-            failed[key] = failed.get(key, 0) + 1
-    hourly = [(_hour(key[0]), generation, *key[1:], *cells[key]) for key in sorted(cells)]
-    refused = [(_hour(hour), generation, client_ip, failed[hour, client_ip]) for hour, client_ip in sorted(failed)]
-    return [(table, found) for table, found in ((HOURLY, hourly), (HOURLY_FAILED_LOGINS, refused)) if found]
+        failed = collections.Counter(_keys(*_of_failed_login(columns_of(rows[FAILED_LOGIN.name]))))
+    found = []
+    if cells:
+        keys = sorted(cells)
+        found.append((HOURLY, _with_hours(generation, *zip(*keys), *zip(*map(cells.__getitem__, keys)))))
+    if failed:
+        keys = sorted(failed)
+        found.append((HOURLY_FAILED_LOGINS, _with_hours(generation, *zip(*keys), [failed[key] for key in keys])))
+    return found
 
 
-def _hour(text: str) -> str:
-    return text + ":00:00.000000"
+def _with_hours(generation: int, hours: t.Sequence[str], *columns: t.Sequence[t.Any]) -> Columns:
+    return Columns([[hour + ":00:00.000000" for hour in hours], (generation,) * len(hours), *columns])
 
 
 def _keys(times: t.Sequence[str], *names: t.Sequence[t.Optional[str]]) -> t.Iterator[t.Tuple[str, ...]]:

@@ -44,6 +44,13 @@ ODD = [
     upload(remote_addr="[2001:db8::1]:22"),
     upload(new=1),
     upload(level=None),
+    upload(level="notice"),
+    upload(level="l" * 33),
+    upload(protocol="SMB"),
+    upload(protocol=""),
+    upload(protocol=None),
+    upload(protocol=1),
+    upload(protocol="p" * 33),
     upload(error=""),
     upload(time=None),
     upload(time=...),
@@ -139,6 +146,13 @@ def test_many_lines_at_once(parsers) -> None:
     assert parsers[0]._fast(list(enumerate(lines())))[1] == []
     for texts in (lines(), ODD, [*lines()[:200], *ODD, *lines()[:200]]):
         assert result(parsers[0], *texts) == result(parsers[1], *texts)
+
+
+@pytest.mark.parametrize("odd", [{"level": "notice"}, {"protocol": "SMB"}, {"ftp_mode": "auto"}])
+def test_lines_with_new_names_are_parsed_the_fast_way_too(parsers, odd) -> None:
+    texts = [upload(number, **odd if number % 3 else {}) for number in range(10)]
+    assert parsers[0]._fast(list(enumerate(texts)))[1] == []
+    assert result(parsers[0], *texts) == result(parsers[1], *texts)
 
 
 @pytest.mark.parametrize("hours", [1, times.FEW_HOURS, times.FEW_HOURS + 1])
