@@ -30,11 +30,12 @@ DIGITS = 16
 
 class Kept(t.NamedTuple):
     """What a file still has of a generation. end: the end of its last line that was read; tail: the digest before it, as of a position;
-    recent: the marks up to it."""
+    recent: the marks up to it; differs: whether the file certainly has other bytes behind it, so that it is no beginning of a copy."""
 
     end: int
     tail: str
     recent: Recent
+    differs: bool = False
 
 
 def noted(recent: Recent, content: Content, piece: Piece) -> Recent:
@@ -75,10 +76,11 @@ def kept_of(content: Content, base: int, size: int, generation: Generation) -> t
     if first > last or first not in known or not tail(content, first).startswith(known[first]):
         return None
     known.update(generation.recent)
-    for mark in sorted(known, reverse=True):
-        if first <= mark <= last and tail(content, mark).startswith(known[mark]):
+    marks = sorted((mark for mark in known if first <= mark <= last), reverse=True)
+    for mark in marks:
+        if tail(content, mark).startswith(known[mark]):
             end = _line_before(content, base, mark)
-            kept = Kept(end, tail(content, end), tuple(each for each in generation.recent if each[0] <= end))
+            kept = Kept(end, tail(content, end), tuple(each for each in generation.recent if each[0] <= end), mark != marks[0])
             # If the content is intact now, then so was what was just read of it.
             return kept if end > base and tail(content, mark).startswith(known[mark]) else None
     return None

@@ -106,10 +106,11 @@ def is_copy(file: File, like: Likeness, holder: t.Optional[File], now: float, cu
     if like.whole:
         return False
     # A rotated file does not grow any more; if it is the one that was read while it was live, it lost its end before the rotation.
-    # A live file that is shorter than what was read may be the beginning of a copy, but not for long.
+    # A live file that is shorter than what was read may be the beginning of a copy, but not for long. It is none if it has other lines,
+    # and must be known before it is copied and truncated.
     if not file.found.live:
         return cut is None or not like.generation.place.live or not is_place_of(file, like.generation)
-    return now - file.first_at < COPY_SETTLES
+    return now - file.first_at < COPY_SETTLES and not (cut is not None and cut.differs)
 
 
 def _can_be_copy(file: File, like: Likeness) -> bool:

@@ -346,10 +346,11 @@ def _new_generation(file: File, first: t.Tuple[int, str], name: str, cut: t.Opti
     first: its first mark. name: its public id.
     """
     content = file.open()
-    start, before, recent = cut or marks.Kept(file.base, fingerprint.tail(content, file.base), ())
+    kept = cut or marks.Kept(file.base, fingerprint.tail(content, file.base), ())
+    start = kept.end
     marked = max(start, min(file.size, file.base + fingerprint.WINDOW))
     head = fingerprint.extended((), content, file.base, marked) or (first,)
-    return Generation(0, name, file.found.folder, head, start, start, before, 0, file.place(), 0.0, False, recent)
+    return Generation(0, name, file.found.folder, head, start, start, kept.tail, 0, file.place(), 0.0, False, kept.recent)
 
 
 def _lost_whole(files: t.Iterable[File]) -> t.Iterator[t.Tuple[str, str]]:

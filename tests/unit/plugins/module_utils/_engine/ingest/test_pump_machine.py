@@ -276,3 +276,18 @@ def test_a_look_after_batches_were_read_ahead(monkeypatch: pytest.MonkeyPatch, h
     following.write(2, 0, False)
     following.follow(3)
     following.teardown()
+
+
+@pytest.mark.parametrize("read", [3, 5, 7])
+@pytest.mark.parametrize("steps", [0, 2])
+def test_lines_behind_a_lost_end_whose_file_is_copied_and_truncated_at_once(monkeypatch: pytest.MonkeyPatch, read: int, steps: int) -> None:
+    monkeypatch.setattr(reading, "LINES", 1)
+    following = Following()
+    following.write(6, 400, True)
+    following.follow(read)
+    following.look()
+    following.lose_end(0.0, 4, False)
+    following.look()
+    following.follow(steps)
+    following.rotate("copytruncate", True)
+    following.teardown()
