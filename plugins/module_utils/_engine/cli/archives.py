@@ -9,9 +9,10 @@ import contextlib
 import itertools
 import typing as t
 
-from ..base.errors import EXIT_PARTLY, IntegrityError, LogArchiveError, UsageError
+from ..base.errors import EXIT_PARTLY, ConfigError, IntegrityError, LogArchiveError, UsageError
 from ..base.levels import CHECK_LEVELS
 from . import output
+from .named_host import refuse_unknown
 from .options import (
     add_archives,
     add_foreign,
@@ -34,7 +35,7 @@ from .recorded import records
 if t.TYPE_CHECKING:
     import argparse
 
-    from ..config.document import JobDocument
+    from ..config.document import JobDocument, JobStore
     from ..holdings.inventory import StoredArchive
     from ..state.catalog import Catalog
     from ..state.entry import Entry
@@ -68,12 +69,22 @@ def list_archives(options: argparse.Namespace) -> int:
         )
     rows: t.List[ArchiveRow] = []
     failures: t.List[t.Dict[str, t.Any]] = []
-    add_rows = _add_rows_of_store if options.store else _add_rows_of_catalog
-    code = each_document(
-        options,
-        lambda document: add_rows(rows, document, options),
-        lambda job, error: failures.append({"job": job, "error": output.error_object(error)}),
-    )
+    looked: t.List[t.Tuple[JobDocument, t.Sequence[JobStore]]] = []
+
+    def add_rows(document: JobDocument) -> None:
+        if options.store:
+            _add_rows_of_store(rows, document, options)
+        else:
+            _add_rows_of_catalog(rows, document, options)
+        looked.append((document, chosen_stores(document, options)[:1] if options.store else ()))
+
+    code = each_document(options, add_rows, lambda job, error: failures.append({"job": job, "error": output.error_object(error)}))
+    if not rows and not failures:
+        try:
+            refuse_unknown(options, looked)
+        except ConfigError as error:
+            # Nothing is a right answer here: of the stores that a fleet asks, only some may have archives of the host.
+            output.print_error("log-archive: %s" % error)
     summary = report.listed(rows) if options.summary else []
     if options.json:
         output.print_json([*(summary if options.summary else rows), *failures])
@@ -195,6 +206,7 @@ def verify_archives(options: argparse.Namespace) -> int:
     offline = offline_of(options)
     results: t.List[VerifiedRow] = []
     codes: t.List[int] = []
+    looked: t.List[t.Tuple[JobDocument, t.Sequence[JobStore]]] = []
 
     def verify_job(document: JobDocument) -> None:
         from ..run.verify import Wanted, verify
@@ -205,6 +217,7 @@ def verify_archives(options: argparse.Namespace) -> int:
             done = verify(document, chosen, recorded, wanted, progress_of(options))
         results.extend(done.rows)
         codes.append(done.exit_code)
+        looked.append((document, chosen))
 
     def add_failed(job: str, error: LogArchiveError) -> None:
         failed = {
@@ -221,6 +234,8 @@ def verify_archives(options: argparse.Namespace) -> int:
         results.append(t.cast("VerifiedRow", failed))
 
     codes.append(each_document(options, verify_job, add_failed))
+    if not results:
+        refuse_unknown(options, looked)
     if options.json:
         output.print_json(report.summary_of(results) if options.summary else results)
         return output.worst(codes)

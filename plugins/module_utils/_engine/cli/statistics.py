@@ -51,6 +51,9 @@ def stats(options: argparse.Namespace) -> int:
         raise UsageError("--html and --json cannot be used together", hint="Run the command twice")
     (path,) = files.find(options.config, [options.stream], "stream")
     document = files.load_stream(path)
+    own = [path, *(sink["path"] for sink in document["sinks"] if sink["path"])]
+    if options.html and any(os.path.realpath(each) == os.path.realpath(options.html) for each in own):
+        raise UsageError("%s is a file of the stream, and not replaced by the page" % options.html, "--html", "Name another file")
     profile = document["parse"]["profile"]
     if profile not in HAVE_STATISTICS:
         problem = "a stream with the profile %s has no statistics; these profiles have: %s" % (profile, ", ".join(HAVE_STATISTICS))

@@ -51,6 +51,22 @@ def test_what_a_store_holds_is_listed_and_restored(host: Host, tmp_path: pathlib
     assert not host.state.exists(), "the catalog of this host is not asked"
 
 
+def test_a_host_of_which_there_are_no_archives_is_named(host: Host) -> None:
+    def said(*arguments: str, code: int) -> str:
+        done = host.command(*arguments)
+        assert done.returncode == code, done.stderr
+        return done.stderr
+
+    wrong = "--host wbe9: there are no archives of this host. "
+    near = wrong + "Did you mean 'web9'? 'log-archive list --hosts' shows the hosts of each store"
+    assert near in said("verify", "syslog", "--host", "wbe9", code=2)
+    assert near in said("list", "syslog", "--store", "file", "--host", "wbe9", code=0)
+    assert wrong + "The catalog has those of this host" in said("list", "syslog", "--host", "wbe9", code=0)
+    # These hosts are known, and have no archives of this job, or of this time.
+    for known in ("web1", "web9", "*"):
+        assert said("verify", "syslog", "--host", known, "--since", "2030-01-01", code=0) == ""
+
+
 def test_another_prefix_of_the_store(host: Host, tmp_path: pathlib.Path) -> None:
     host.store.rename(host.folder / "moved")
     moved = [*OF_OLD, "--prefix", str(host.folder / "moved")]
