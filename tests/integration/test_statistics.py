@@ -13,6 +13,8 @@ from datetime import datetime, timedelta, timezone
 
 import lab
 import pytest
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import statistics_page
+from lab.browser import browser
 from rigs import command, statistics, streams
 
 
@@ -54,14 +56,14 @@ def test_the_figures_are_those_of_the_lines(host, lines):
 
 
 def test_chromium_shows_the_figures_and_requests_nothing_else(host, lines):
-    browser = shutil.which("chromium")
-    if browser is None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
         pytest.skip("chromium is not installed")
     assert host("stats", "sftpgo.json", "--html", "page.html") == "page.html: written\n"
     page = host.folder / "page.html"
     arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=%s" % (host.folder / "browser"), "--dump-dom"]
     shown = subprocess.run(
-        [browser, *arguments, page.as_uri()], check=True, capture_output=True, text=True, timeout=lab.patience(60), cwd=host.folder
+        [chromium, *arguments, page.as_uri()], check=True, capture_output=True, text=True, timeout=lab.patience(60), cwd=host.folder
     ).stdout
     figures = dict(re.findall(r'data-name="(\w+)" data-value="(\d+)"', shown))
     wanted = statistics.totals(lines)
@@ -69,6 +71,28 @@ def test_chromium_shows_the_figures_and_requests_nothing_else(host, lines):
     assert len(figures) == 9
     assert "<td>acme</td>" in shown
     assert shown.count("<svg") == 3
+
+
+@pytest.mark.parametrize("media", ["print", "screen"])
+def test_nothing_is_cut_off_on_paper_and_long_names_on_no_medium(host, tmp_path, media):
+    found = json.loads(host("stats", "sftpgo.json", "--json"))
+    found["users"][0]["username"] = found["files"][0]["username"] = "u" * 255
+    found["files"][0]["path"] = "/" + "p" * 100_000
+    (tmp_path / "page.html").write_text(statistics_page.render(found))
+    # The width of a sheet of A4 between its margins, in CSS pixels, and of a usual window.
+    width = {"print": 718, "screen": 1400}[media]
+    try:
+        with browser(tmp_path / "browser") as shown:
+            shown.look(width, media=media)
+            shown.open((tmp_path / "page.html").as_uri())
+            tables = shown.evaluate("[...document.querySelectorAll('.table')].map(each => [each.scrollWidth, each.clientWidth])")
+            height = shown.evaluate("document.documentElement.scrollHeight")
+    except lab.Unavailable as reason:
+        pytest.skip(str(reason))
+    assert len(tables) == 4
+    assert all(wanted <= present for wanted, present in tables), tables
+    # A path of 100,000 characters would need ten times as much.
+    assert height < 6000
 
 
 def test_mistakes_are_named(host):

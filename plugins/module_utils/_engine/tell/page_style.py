@@ -16,7 +16,7 @@ STYLE = """\
 @media (prefers-color-scheme: dark) { :root { --text: #f0f6fc; --dim: #9198a1; --page: #0d1117; --box: #151b23; --line: #3d444d;
   --up: #4493f8; --down: #1f6feb80; --failed: #f85149; } }
 @media print { :root { --text: #000; --dim: #333; --page: #fff; --box: #fff; --line: #999; --up: #0550ae; --down: #9cc7f5;
-  --failed: #a40e26; } section { break-inside: avoid; } body { max-width: none !important; } }
+  --failed: #a40e26; } body { max-width: none !important; } }
 * { print-color-adjust: exact; }
 body { margin: 0 auto; padding: 1.5rem; max-width: 64rem; background: var(--page); color: var(--text);
   font: 15px/1.45 system-ui, sans-serif; }
@@ -28,7 +28,10 @@ h1 { margin: 0; font-size: 1.5rem; } h2 { margin: 2rem 0 .5rem; font-size: 1.1re
 th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left;
   min-width: 8rem; white-space: normal; overflow-wrap: anywhere; } th { color: var(--dim); }
+td .name { white-space: normal; overflow-wrap: anywhere; }
 tfoot td { font-weight: 600; } svg { width: 100%; height: auto; } svg text { fill: var(--dim); font-size: 11px; }
+@media print { .table { overflow: visible; } table { font-size: 10px; } th, td { padding: .2rem .3rem; white-space: normal; }
+  section { break-inside: auto; } h2 { break-after: avoid; } tr, svg { break-inside: avoid; } }
 """
 
 REPORT_STYLE = """\

@@ -59,7 +59,7 @@ def render_page(statistics: Rankings, reload_seconds: t.Optional[int] = None) ->
     ]
     for ranking in statistics["rankings"]:
         head = [column["name"].replace("_", " ").capitalize() for column in ranking["columns"]]
-        rows = [[text_of(_cell(column, row)) for column in ranking["columns"]] for row in ranking["rows"]]
+        rows = [[statistics_page.name_of(_cell(column, row)) for column in ranking["columns"]] for row in ranking["rows"]]
         parts.append(statistics_page.section(ranking["title"], statistics_page.table(head, rows)))
     return statistics_page.page_of(title, parts, reload_seconds)
 

@@ -21,6 +21,8 @@ TICKS = 4
 MOST_LABELS = 8
 MOST_USERS = 200
 """Users in the table; the line below it has the others together."""
+LONG_NAME, MOST_NAME = 30, 500
+"""Characters of a name that may be broken, and of one that is cut."""
 
 _OWN_STYLE = """\
 .up { fill: var(--up); } .down { fill: var(--down); } .failed { fill: var(--failed); color: var(--failed); }
@@ -95,7 +97,7 @@ def _users(statistics: Statistics) -> str:
     users = statistics["users"]
     rows = []
     for user in users[:MOST_USERS]:
-        rows.append([text_of(user["username"] or "(none)"), *(_cell(name, user) for name in names), text_of(user["last_seen"] or "-")])
+        rows.append([name_of(user["username"] or "(none)"), *(_cell(name, user) for name in names), text_of(user["last_seen"] or "-")])
     others = users[MOST_USERS:]
     if others:
         together = {name: sum(user[name] for user in others) for name in names}  # type: ignore[literal-required]
@@ -105,21 +107,21 @@ def _users(statistics: Statistics) -> str:
 
 def _files(statistics: Statistics) -> str:
     rows = [
-        [text_of(file["path"]), text_of(file["username"] or "-"), _count(file["transfers"]), format_size(file["bytes"])]
+        [name_of(file["path"]), name_of(file["username"] or "-"), _count(file["transfers"]), format_size(file["bytes"])]
         for file in statistics["files"]
     ]
     return table(("File", "User", "Transfers", "Bytes"), rows)
 
 
 def _protocols(statistics: Statistics) -> str:
-    rows = [[text_of(one["protocol"] or "(none)"), _count(one["transfers"]), format_size(one["bytes"])] for one in statistics["protocols"]]
+    rows = [[name_of(one["protocol"] or "(none)"), _count(one["transfers"]), format_size(one["bytes"])] for one in statistics["protocols"]]
     return table(("Protocol", "Transfers", "Bytes"), rows)
 
 
 def _addresses(statistics: Statistics) -> str:
     rows = [
         [
-            text_of(one["address"] or "(none)"), _count(one["users"]), _count(one["transfers"]), format_size(one["bytes"]),
+            name_of(one["address"] or "(none)"), _count(one["users"]), _count(one["transfers"]), format_size(one["bytes"]),
             _count(one["failed_logins"]),
         ]
         for one in statistics["addresses"]
@@ -133,6 +135,12 @@ def _cell(name: str, counts: t.Mapping[str, t.Any]) -> str:
 
 def _count(value: int) -> str:
     return "{:,}".format(value)
+
+
+def name_of(text: str) -> str:
+    """A name of any length for a cell of a table: a long one may be broken anywhere, and is cut."""
+    shown = text_of(text if len(text) <= MOST_NAME else text[: MOST_NAME - 3] + "...")
+    return '<span class="name">%s</span>' % shown if len(text) > LONG_NAME else shown
 
 
 def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:

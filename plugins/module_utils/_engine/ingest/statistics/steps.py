@@ -26,7 +26,9 @@ def starts_of(by: str, first: datetime, end: datetime) -> t.List[datetime]:
     """When each step of a span begins. Raises UsageError if they are too many."""
     start, step = start_of(by, first), LENGTHS[by]
     if (end - start) / step > MOST_POINTS:
-        raise UsageError("the trend has more than %d steps" % MOST_POINTS, by, "Choose longer steps (--by), or a shorter time")
+        text = "the time from %s to %s has more than %d steps (%ss)" % (first.date(), end.date(), MOST_POINTS, by)
+        longer = "" if by == "week" else ", or longer steps with --by"
+        raise UsageError(text, hint="Give a shorter time with --since and --until" + longer)
     starts = []
     try:
         while start < end:
