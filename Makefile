@@ -122,8 +122,7 @@ clean: ## Remove everything that was made
 
 # Quick checks fail first. Then two lines of work share the machine, because tests wait for hosts. Each prints its own summaries.
 test: ## Install what the tests need, then run all of them and lint
-	@$(MAKE) --no-print-directory system
-	@$(MAKE) --no-print-directory -j2 environments lint-quick
+	@$(MAKE) --no-print-directory -j3 system environments installed lint-quick
 	@$(MAKE) --no-print-directory -j2 tests other-tests
 
 other-tests: installed
@@ -134,7 +133,7 @@ other-tests: installed
 test-quick: lint-quick $(SELF) ## Three minutes for daily work: quick lint, unit tests, one job on a file store
 	$(RUN_PYTEST) tests/unit "tests/integration/test_targets.py::test_target[archive_run]" $(PYTEST)
 
-environments: $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-moto/.stamp $(B)/venv-awscli/.stamp $(B)/venv-newest/.stamp $(B)/venv-py39/.stamp $(B)/awx/.stamp $(B)/fleet/.stamp
+environments: $(B)/fleet/.stamp $(B)/venv-test/.stamp $(B)/venv-swift/.stamp $(B)/venv-moto/.stamp $(B)/venv-awscli/.stamp $(B)/venv-newest/.stamp $(B)/venv-py39/.stamp $(B)/awx/.stamp
 
 system:
 	@tests/lab/install.sh
@@ -272,9 +271,9 @@ $(B)/awx/.stamp: tests/requirements-awx.txt | python
 	@touch $@
 
 # The root file systems and the wheels of the hosts: a test would make them on its first use, and the others would wait for it.
-$(B)/fleet/.stamp: requirements.txt tests/lab/fleet.py | python
+$(B)/fleet/.stamp: requirements.txt tests/lab/fleet.py | python system
 	@echo "Preparing $(@D)"
-	@cd tests && $(PYTHON) -c 'from lab.fleet import *; root_filesystem(); root_filesystem(SYSTEMD_PACKAGES); libraries()'
+	@cd tests && $(PYTHON) -c 'from lab.fleet import prepare; prepare()'
 	@touch $@
 
 # What the validation of trails is compared with, as its users have it.

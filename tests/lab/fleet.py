@@ -10,6 +10,7 @@ Nothing reaches the machine's own network, services or container storage. Needs 
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import fcntl
 import hashlib
@@ -115,7 +116,8 @@ def _locked(name: str) -> t.Iterator[None]:
 def _made_once(name: str, recipe: t.Any, make: t.Callable[[pathlib.Path], None]) -> pathlib.Path:
     """The folder that ``make`` fills, one for each recipe; it appears under its name when it is complete."""
     folder = CACHE / ("%s-%s" % (name, hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:8]))
-    with _locked(name):
+    # One lock for each folder: two root file systems can be made at the same time.
+    with _locked(folder.name):
         if not folder.exists():
             unfinished = pathlib.Path("%s.unfinished" % folder)
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -200,6 +202,13 @@ def libraries() -> pathlib.Path:
         _command(*argv, cwd="/")
 
     return _made_once("libraries", [root.name, wheels.name, INSTALL_LIBRARIES], make)
+
+
+def prepare() -> None:
+    """Make all of that at the same time, as most of it waits for downloads."""
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        for made in [threads.submit(libraries), threads.submit(root_filesystem, SYSTEMD_PACKAGES)]:
+            made.result()
 
 
 # -- hosts -------------------------------------------------------------------------------------------------------------
