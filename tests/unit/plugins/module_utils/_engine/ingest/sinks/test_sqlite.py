@@ -161,6 +161,24 @@ def test_the_file_is_private_and_a_newer_schema_is_refused(wanted, sink) -> None
         open_sink(wanted["sinks"][0], wanted)
 
 
+def test_a_new_database_has_large_pages_and_an_older_one_keeps_its_own(wanted) -> None:
+    """Also one that an administrator created from the printed schema."""
+    path = wanted["sinks"][0]["path"]
+    with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink:
+        first = sink.commit(batch(wanted, NEW, -1, 0))
+        tables = list(sink.tables.values())
+    assert select(wanted, "PRAGMA page_size") == [(8192,)]
+    os.unlink(path)
+    with contextlib.closing(sqlite3.connect(path)) as printed:
+        printed.execute("PRAGMA page_size=4096")
+        printed.executescript(print_schema(schema.SQLITE, tables))
+    with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink:
+        assert sink.commit(batch(wanted, NEW, -1, 0)) == first
+    assert select(wanted, "PRAGMA page_size") == [(4096,)]
+    assert select(wanted, "SELECT line_offset FROM sftpgo_transfer") == [(0,)]
+    assert select(wanted, "PRAGMA integrity_check") == [("ok",)]
+
+
 def test_the_printed_schema_is_the_one_that_is_created(wanted, sink, tmp_path) -> None:
     with contextlib.closing(sqlite3.connect(str(tmp_path / "printed.sqlite"))) as printed:
         for _again in range(2):
