@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import typing as t
@@ -22,6 +23,48 @@ class DamagedError(Exception):
         super().__init__(size, reason)
         self.size = size
         self.reason = reason
+
+
+class Recent:
+    """The end of what was read forwards, kept in the parts in which it came: to join them for each part would take longer than to read it.
+
+    end: the offset behind it.
+    """
+
+    def __init__(self) -> None:
+        self.end = 0
+        self._size = 0
+        self._parts: t.Deque[bytes] = collections.deque()
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def begin(self) -> int:
+        """The offset of the first byte that is kept."""
+        return self.end - self._size
+
+    def add(self, data: bytes) -> None:
+        """What follows."""
+        if not data:
+            return
+        self._parts.append(data)
+        self._size += len(data)
+        self.end += len(data)
+        while self._size - len(self._parts[0]) >= KEPT:
+            self._size -= len(self._parts.popleft())
+
+    def read(self, offset: int, count: int) -> bytes:
+        """What is kept of ``count`` bytes."""
+        found = []
+        at = self.begin
+        for part in self._parts:
+            if at >= offset + count:
+                break
+            if at + len(part) > offset:
+                found.append(part[max(0, offset - at) : offset + count - at])
+            at += len(part)
+        return b"".join(found)
 
 
 class PlainContent:
@@ -75,8 +118,7 @@ class GzipContent:
         self._fd = fd
         self._size: t.Optional[int] = None
         self._reader: t.Optional[t.Any] = None
-        self._at = 0
-        self._kept = b""
+        self._kept = Recent()
 
     def size(self) -> int:
         """The size of the content. The first call decompresses all of it; raises DamagedError if that fails, or the trailer is wrong.
@@ -91,19 +133,17 @@ class GzipContent:
             except DamagedError as error:
                 self._size = error.size
                 raise
-            self._size = self._at
+            self._size = self._kept.end
         return self._size
 
     def read(self, offset: int, count: int) -> bytes:
         """Up to ``count`` bytes; less only at the end of what can be decompressed."""
-        begin = self._at - len(self._kept)
-        if self._reader is None or offset < begin:
+        if self._reader is None or offset < self._kept.begin:
             self._rewind()
         with contextlib.suppress(DamagedError):
-            while self._at < offset + count and self._read(min(BLOCK, offset + count - self._at)):
+            while self._kept.end < offset + count and self._read(min(BLOCK, offset + count - self._kept.end)):
                 pass
-        begin = self._at - len(self._kept)
-        return self._kept[max(0, offset - begin) : max(0, offset + count - begin)]
+        return self._kept.read(offset, count)
 
     def next_data(self, offset: int) -> int:
         """The offset: a compressed file has no holes."""
@@ -115,7 +155,7 @@ class GzipContent:
 
     def release(self) -> None:
         """Forget what was decompressed."""
-        self._reader, self._at, self._kept = None, 0, b""
+        self._reader, self._kept = None, Recent()
 
     def close(self) -> None:
         """Close the file."""
@@ -123,8 +163,7 @@ class GzipContent:
 
     def _rewind(self) -> None:
         self._reader = self._opened(_Positioned(self._fd))
-        self._at = 0
-        self._kept = b""
+        self._kept = Recent()
 
     def _opened(self, raw: t.Any) -> t.Any:
         """A reader of the content, with the method ``read1``. raw: the file as a file object."""
@@ -142,15 +181,14 @@ class GzipContent:
             # gzip.BadGzipFile is an OSError without a number; a real error of the disk has one.
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise DamagedError(self._at, "it ends early" if isinstance(error, EOFError) else "its content is damaged") from None
+            raise DamagedError(self._kept.end, "it ends early" if isinstance(error, EOFError) else "its content is damaged") from None
 
     def _read(self, count: int) -> bytes:
         if self._reader is None:
             raise AssertionError("open the content first")
         data = self._data(count)
-        self._at += len(data)
         # Lines are read in blocks, and the next block begins with the line that the last one cut.
-        self._kept = (self._kept + data)[-KEPT:]
+        self._kept.add(data)
         return data
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ...audit.envelope import LONGEST_BEGIN, Splitter, begin_of
-from .content import BLOCK, KEPT
+from .content import BLOCK, Recent
 
 if t.TYPE_CHECKING:
     import os
@@ -22,9 +22,8 @@ class EnvelopedContent:
     def __init__(self, content: Content) -> None:
         self._content = content
         self._splitter: t.Optional[Splitter] = None
-        self._at = 0
-        # The last bytes up to ``_at``: as they are in the file, and as lines.
-        self._raw = self._lines = b""
+        # The last bytes as they are in the file, and as lines.
+        self._raw, self._lines = Recent(), Recent()
 
     @property
     def compressed(self) -> bool:
@@ -37,31 +36,28 @@ class EnvelopedContent:
 
     def read(self, offset: int, count: int) -> bytes:
         """Up to ``count`` bytes; less only at the end."""
-        if offset < self._at - len(self._lines) or self._changed(offset, count):
+        if offset < self._lines.begin or self._changed(offset, count):
             self._splitter = None
         if self._splitter is None:
             begin = begin_of(self._content.read(0, LONGEST_BEGIN))
             if begin is None:
                 return self._content.read(offset, count)
-            self._splitter, self._at, self._raw, self._lines = Splitter(begin), 0, b"", b""
-        while self._at < offset + count:
-            data = self._content.read(self._at, min(BLOCK, offset + count - self._at))
+            self._splitter, self._raw, self._lines = Splitter(begin), Recent(), Recent()
+        while self._lines.end < offset + count:
+            data = self._content.read(self._lines.end, min(BLOCK, offset + count - self._lines.end))
             if not data:
                 break
-            self._at += len(data)
             if not self._content.compressed:
-                self._raw = (self._raw + data)[-KEPT:]
-            self._lines = (self._lines + self._splitter.feed(data))[-KEPT:]
-        begin = self._at - len(self._lines)
-        return self._lines[max(0, offset - begin) : max(0, offset + count - begin)]
+                self._raw.add(data)
+            self._lines.add(self._splitter.feed(data))
+        return self._lines.read(offset, count)
 
     def _changed(self, offset: int, count: int) -> bool:
         """Whether what was read before is another content now: a plain file can be overwritten."""
-        if self._splitter is None or self._content.compressed or offset >= self._at:
+        if self._splitter is None or self._content.compressed or offset >= self._raw.end:
             return False
-        begin = self._at - len(self._raw)
-        count = min(count, self._at - offset)
-        return self._content.read(offset, count) != self._raw[offset - begin : offset - begin + count]
+        count = min(count, self._raw.end - offset)
+        return self._content.read(offset, count) != self._raw.read(offset, count)
 
     def next_data(self, offset: int) -> int:
         """The first offset from this one on that is not inside a hole."""
@@ -73,7 +69,7 @@ class EnvelopedContent:
 
     def release(self) -> None:
         """Forget what is kept of it in memory."""
-        self._splitter, self._at, self._raw, self._lines = None, 0, b"", b""
+        self._splitter, self._raw, self._lines = None, Recent(), Recent()
         self._content.release()
 
     def close(self) -> None:

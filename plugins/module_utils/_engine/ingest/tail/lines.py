@@ -16,7 +16,7 @@ if t.TYPE_CHECKING:
 
 
 AT_ONCE = 1 << 18
-"""Bytes of a plain file that are read at once: they stay in the cache of a processor, and the allocator keeps their memory."""
+"""Bytes that are read at once: they stay in the cache of a processor, and the allocator keeps their memory."""
 
 
 class Long(t.NamedTuple):
@@ -51,7 +51,7 @@ class Limits(t.NamedTuple):
 def read_lines(content: Content, offset: int, limits: Limits, scanned: int = 0, final: bool = False) -> Piece:
     """Read whole lines from ``offset`` on. final: the content does not grow any more, so that its last line may lack the newline."""
     piece = Piece([], [], [], offset, scanned)
-    block = min(BLOCK if content.compressed else AT_ONCE, limits.size)
+    block = min(AT_ONCE, limits.size)
     while len(piece.lines) + len(piece.long) < limits.lines and piece.end - offset < limits.size:
         data = content.read(piece.end, block)
         if not data:

@@ -35,7 +35,7 @@ class ParquetContent(GzipContent):
         try:
             return reader.read1(count)
         except reader.errors:
-            raise DamagedError(self._at, "its content is damaged") from None
+            raise DamagedError(self._kept.end, "its content is damaged") from None
 
 
 class _Rows:

@@ -83,6 +83,18 @@ def test_any_content_in_blocks(data: bytes, count: int, size: int, final: bool, 
         assert read_all(data, Limits(count, size, 10), final, compressed) == expected(data, 10, final)
 
 
+@settings(max_examples=examples(100), deadline=None)
+@given(st.integers(1, 100), st.lists(st.tuples(st.integers(0, 260), st.sampled_from([0, 1, 30, 50])), min_size=1))
+def test_a_compressed_file_can_be_read_anywhere(block: int, reads: t.List[t.Tuple[int, int]]) -> None:
+    data = bytes(range(256))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(content, "BLOCK", block)
+        patch.setattr(content, "KEPT", 50)
+        with opened(data, True) as source:
+            for offset, count in reads:
+                assert source.read(offset, count) == data[offset : offset + count]
+
+
 def test_a_line_that_grows_is_not_searched_again() -> None:
     with opened(b"x" * 5000) as source:
         piece = read_lines(source, 0, WIDE)
