@@ -173,6 +173,7 @@ class Pump:
             sink.check_writable()
             generations = sink.open_generations()
             if self._sightings is not None:
+                generations = self._sightings.enlarged(generations)
                 generations += self._sightings.unsaved(owner_of(self._document), sink.generations_like)
             self._tracker = source_of(self._document, generations, sink.generations_like, self._clock)
         self._tracker.scan(LOOK)

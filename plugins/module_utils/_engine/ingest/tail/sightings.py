@@ -58,6 +58,17 @@ class Sightings:
             self._gone.add(self._more.pop(key)[1])
         self._is_first = False
 
+    def enlarged(self, generations: t.Sequence[Generation]) -> t.List[Generation]:
+        """The same generations, with the largest size that their files had: the loss of what was not read yet has a number then."""
+        found = []
+        for each in generations:
+            place = each.place
+            for seen in self._seen.get(each.head[0][1], ()):
+                if (seen.place.device, seen.place.inode) == (place.device, place.inode) and _is_same(seen.head, each.head):
+                    place = place._replace(size=max(place.size, seen.place.size))
+            found.append(each._replace(place=place))
+        return found
+
     def unsaved(self, owner: str, lookup: t.Callable[[str], t.List[Generation]]) -> t.List[Generation]:
         """The files that the sink has never heard of, as new generations. They may still be there. Raises what ``lookup`` raises.
 

@@ -538,9 +538,16 @@ def test_a_file_that_came_and_went_while_the_sink_was_down_is_a_gap(tmp_path, lo
 
         write(live, 1)
         live.rename(logs / "sftpgo-0.log")
+        write(live, 10)
         catch_up()
         down.append(True)
         pumped.close()
+        # The sink knows this file, and not how large it became.
+        write(live, 11, 12)
+        pumped.watch()
+        live.rename(logs / "sftpgo-10.log")
+        pumped.watch()
+        (logs / "sftpgo-10.log").unlink()
         for number, lines in enumerate(((2, 3), (4,)), 1):
             write(live, *lines)
             pumped.watch()
@@ -556,10 +563,11 @@ def test_a_file_that_came_and_went_while_the_sink_was_down_is_a_gap(tmp_path, lo
             catch_up()
             pumped.close()
             pumped.watch()
-    assert sizes(tmp_path) == [1, 4, 5]
+    assert sizes(tmp_path) == [1, 4, 5, 10]
     with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink:
         found = sink.select("SELECT path, line_offset, bytes, kind FROM ingest_gap JOIN ingest_generation ON id = generation")
-        assert found == [(str(logs / "sftpgo-1.log"), 0, len(lost), "removed")]
+    read, unread = (sum(len(upload(number)) + 1 for number in numbers) for numbers in ((10,), (11, 12)))
+    assert sorted(found) == [(str(logs / "sftpgo-1.log"), 0, len(lost), "removed"), (str(live), read, unread, "removed")]
 
 
 def test_very_many_files_that_came_and_went_while_the_sink_was_down_are_one_gap(tmp_path, logs, monkeypatch) -> None:
