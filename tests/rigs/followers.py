@@ -19,6 +19,7 @@ def start(folder: pathlib.Path, wanted: t.Dict[str, t.Any], **environment: str) 
     documents = pathlib.Path(wanted["state"] + ".d")
     documents.mkdir(exist_ok=True)
     path = documents / ("%s.json" % wanted["name"])
+    path.touch(0o600)
     path.write_text(json.dumps(wanted))
     return subprocess.Popen(
         [*COMMAND, "follow", str(path), "--json"],

@@ -78,13 +78,13 @@ class Source:
 
     def write(self, count: int, size: int = 0, twice: bool = False) -> None:
         """Append lines; twice: each of them twice, byte for byte."""
-        data = b""
+        lines = []
         for _each in range(count):
             self._number += 1
-            data += line(self._number, size) * (2 if twice else 1)
+            lines += [line(self._number, size)] * (2 if twice else 1)
             self.written[self._number] += 2 if twice else 1
             self._in[self.live] += [self._number]
-        self._put(self._partial + data)
+        self._put(self._partial + b"".join(lines))
         self._partial = b""
 
     @property
@@ -320,8 +320,8 @@ class Source:
         if path is not None and path.with_suffix("") not in self._in:
             target = path.with_suffix("")
             data = gzip.decompress(path.read_bytes())
-            # A minute with the beginning of a line and nothing else: that is a line of a new file.
-            self._grow(target, data, between, data.find(b"\n") + 1)
+            # A part of a line is a line after a minute.
+            self._grow(target, data, between, data.find(b"\n", len(data) // 2) + 1)
             self._in[target] = self._in[path]
             between()
             path.unlink()
@@ -370,8 +370,8 @@ class Source:
                 os.utime(path, (moment, moment))
                 between()
 
-    def _grow(self, path: pathlib.Path, data: bytes, between: Step, least: int = 0) -> None:
-        half = max(least, len(data) // 2)
+    def _grow(self, path: pathlib.Path, data: bytes, between: Step, half: t.Optional[int] = None) -> None:
+        half = len(data) // 2 if half is None else half
         path.write_bytes(data[:half])
         between()
         with open(path, "ab") as file:

@@ -60,7 +60,7 @@ class Writer(threading.Thread):
         began, written = time.monotonic(), 0
         try:
             while not self.ended.wait(PIECE):
-                count = max(1, int((time.monotonic() - began) * self._rate) - written)
+                count = min(self._rate, max(1, int((time.monotonic() - began) * self._rate) - written))
                 self.source.write(count, twice=self._random.random() < 0.1)
                 written += count
                 if self._random.random() < 0.2:
