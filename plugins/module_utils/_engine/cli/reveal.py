@@ -48,6 +48,8 @@ def _keyring_of_stream(options: argparse.Namespace) -> str:
     folders = sorted(
         {document["client_ids"]["keyring"] for document in stream_documents.named(options) if document["client_ids"] is not None}
     )
+    if not folders and options.stream:
+        raise ConfigError("the stream encrypts no client ids (client_ids)", options.stream, "Name another stream, or use --keyring")
     if not folders:
         raise ConfigError("no stream encrypts client ids", hint="Use --keyring")
     if len(folders) != 1:

@@ -105,13 +105,16 @@ def _refuse(problems: t.Sequence[str], kind: str, subject: t.Optional[str]) -> N
 
 
 def missing(document: t.Union[JobDocument, StreamDocument]) -> t.Iterator[str]:
-    """Folders that must exist before a run, and do not: of the logs, of the metrics, and the parents of file stores."""
+    """Folders that must exist before a run, and do not: of the logs, of the metrics, of the page, and the parents of file stores."""
     if document["log"]:
         yield from _missing("log", os.path.dirname(document["log"]))
     for index, target in enumerate(document["notify"]):
         if target["path"]:
             folder = target["path"] if target["type"] == "textfile" else os.path.dirname(target["path"])
             yield from _missing("notify[%d].path" % index, folder)
+    page = t.cast("StreamDocument", document).get("page")
+    if page:
+        yield from _missing("page.path", os.path.dirname(page["path"]))
     for index, store in enumerate(t.cast("JobDocument", document).get("stores") or ()):
         if store["type"] == "file" and store["path"]:
             yield from _missing("stores[%d].path" % index, os.path.dirname(store["path"].rstrip("/")))

@@ -122,3 +122,22 @@ def test_every_mistake_of_a_stream_is_named_at_once(site: Host) -> None:
         "the name of the stream is 's', so the file must be named 's.json'",
     )
     assert files.kind_of(str(path)) == "stream"
+
+
+def test_the_folders_that_a_stream_needs_are_named(site: Host) -> None:
+    path = site.folder / "s.json"
+    given = {
+        "name": "s",
+        "follow": {"paths": [str(site.logs)], "patterns": ["a.log"]},
+        "parse": {"profile": "sftpgo"},
+        "sinks": [{"type": "sqlite", "path": str(site.folder / "a.sqlite")}],
+        "state": str(site.state),
+        "page": {"path": str(site.folder / "www" / "page.html")},
+        "log": str(site.folder / "gone" / "e.jsonl"),
+    }
+    path.write_text(json.dumps(given))
+    expect(
+        checked(site, path),
+        "log: the folder %s does not exist; create it" % (site.folder / "gone"),
+        "page.path: the folder %s does not exist; create it" % (site.folder / "www"),
+    )

@@ -205,3 +205,7 @@ def test_reveal_on_the_command_line(tmp_path, logs) -> None:
     assert "no key opens the token (tried: 2021_April)" in wrong.stderr
     missing = run("--keyring", str(tmp_path / "keys"), "--month", "2021-06", tokens[1])
     assert "the key 2021_June is needed, but it is not in the keyring (it holds 2021_April, 2021_May)" in missing.stderr
+    app = {**wanted, "name": "app", "parse": {"profile": "generic"}}
+    del app["client_ids"]
+    (tmp_path / "app.json").write_text(json.dumps(app))
+    assert "app: the stream encrypts no client ids" in run("--config", str(tmp_path), "--stream", "app", tokens[1]).stderr
