@@ -151,6 +151,22 @@ def test_many_rows_with_odd_texts_arrive_as_they_are(tmp_path, place) -> None:
     assert place.rows("SELECT MIN(time_utc) FROM sftpgo_transfer")[0][0].startswith("2026-11-03 00:59:58.114")
 
 
+def test_sums_of_hours_of_which_some_have_rows_already(tmp_path, place) -> None:
+    wanted = wanted_of(tmp_path, place)
+    with opened(wanted) as sink:
+        generation, before = NEW, -1
+        for first, hours in ((0, "00"), (100, "00 01"), (200, "01"), (300, "02")):
+            rows = [
+                (first + each, *row(wanted, each, time="2026-11-03T%s:00:00.000" % hour, username="user%d ö\\" % (each + first // 2)))
+                for each, hour in zip(range(100), itertools.cycle(hours.split()))
+            ]
+            generation = sink.commit(Batch(before, generation._replace(offset=first + 100), {"sftpgo_transfer": rows}))
+            before = generation.offset
+        assert_sums_are_those_of_the_rows(sink.select)
+        counts = sink.select("SELECT COUNT(*) FROM sftpgo_hourly GROUP BY hour_utc ORDER BY hour_utc")
+        assert [int(each[0]) for each in counts] == [125, 125, 100]
+
+
 @pytest.mark.parametrize("server", ["mariadb"], indirect=True)
 def test_a_server_without_load_data_gets_inserts(tmp_path, place, server) -> None:
     wanted = wanted_of(tmp_path, place)

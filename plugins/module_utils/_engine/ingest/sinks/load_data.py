@@ -35,8 +35,9 @@ def load(connection: t.Any, table: str, columns: t.Sequence[str], rows: Rows) ->
     from pymysql.err import InternalError
     from pymysql.protocol import OKPacketWrapper
 
+    # The server looks for tabs in bytes faster than in characters. It checks them when it stores them as utf8mb4.
     statement = (
-        "LOAD DATA LOCAL INFILE 'rows' INTO TABLE %s CHARACTER SET utf8mb4 FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\'"
+        "LOAD DATA LOCAL INFILE 'rows' INTO TABLE %s CHARACTER SET binary FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\'"
         " LINES TERMINATED BY '\\n' (%s)" % (table, ", ".join(columns))
     )
     data = text_of(rows)

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import typing as t
 
 from ...base.libraries import needed
 from ...base.units import parse_duration
 from ...config.sink_spec import uses_tls
-from ..records.tables import columns_of
+from ..records.tables import Columns, columns_of
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, altered_table, named_in
 from .copy_text import prepared_text
 from .load_data import load
@@ -138,23 +139,48 @@ class MysqlSink(SqlSink):
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
         # Only here is it known that the columns take every value as it is: elsewhere a warning may be no mistake.
-        if self._takes_text and len(rows) >= FEW and table in self.tables:
+        loaded = self._load(table, columns, rows) if table in self.tables else None
+        if loaded is None:
+            self._execute_rows(self._insert(table, columns), rows)
+        elif not loaded:
+            raise RowRefusedError("the database refuses a value of %d rows" % len(rows), self.name)
+
+    def _load(self, table: str, columns: t.Sequence[str], rows: Rows) -> t.Optional[bool]:
+        """Load rows; returns whether the server took all of them, None if they are too few or the server does not allow it."""
+        if self._takes_text and len(rows) >= FEW:
             try:
                 with self._typed():
-                    loaded = load(self._connection, table, columns, rows)
+                    return load(self._connection, table, columns, rows) == (len(rows), 0)
             except LoadNotAllowedError:
                 self._takes_text = False
-            else:
-                if loaded != (len(rows), 0):
-                    raise RowRefusedError("the database refuses a value of %d rows" % len(rows), self.name)
-                return
-        self._execute_rows(self._insert(table, columns), rows)
+        return None
 
     def _execute_rows(self, statement: str, rows: Rows) -> None:
         with self._typed(), self._connection.cursor() as cursor:
             cursor.executemany(statement, rows)
 
     def _add_to_sums(self, table: ControlTable, sums: Rows) -> None:
+        if not self._takes_text or len(sums) < FEW:
+            self._upsert_sums(table, sums)
+            return
+        columns = columns_of(sums)
+        # Of a batch, only the first hours are there already: with the position, this transaction has all sums of the generation.
+        hours = set(columns[0])
+        of = "FROM %s WHERE generation = %%s AND hour_utc IN (%s)" % (table.name, ", ".join(["%s"] * len(hours)))
+        known = {row[0] for row in self._query("SELECT DISTINCT CAST(hour_utc AS CHAR) " + of, (columns[1][0], *hours))}
+        if known:
+            is_known = [hour in known for hour in columns[0]]
+            self._upsert_sums(table, Columns([list(itertools.compress(column, is_known)) for column in columns]))
+            is_new = [not known for known in is_known]
+            sums = Columns([list(itertools.compress(column, is_new)) for column in columns])
+        loaded = self._load(table.name, [column.name for column in table.columns], sums)
+        if loaded is None:
+            self._upsert_sums(table, sums)
+        elif not loaded:
+            # It had a rejected line of such an hour.
+            raise ConflictError("another process stored sums of the same hour", self.name)
+
+    def _upsert_sums(self, table: ControlTable, sums: Rows) -> None:
         # PyMySQL takes longer to write each value into the statement than the server to execute it; most values are the same.
         literals: t.Dict[t.Any, str] = {}
         head, tail = insert_of(table) + "VALUES ", on_conflict(self.dialect, table)
