@@ -138,6 +138,47 @@ def test_two_processes_store_a_backlog_in_turns(tmp_path, place, logs, monkeypat
         assert_sums_are_those_of_the_rows(sink.select)
 
 
+def test_rows_that_are_sent_before_their_turn(tmp_path, place) -> None:
+    wanted = wanted_of(tmp_path, place)
+
+    def batch(first: int, generation: Generation) -> Batch:
+        rows = {"sftpgo_transfer": [(each, *row(wanted, each)) for each in range(first, first + 100)]}
+        return Batch(first, generation._replace(offset=first + 100), rows)
+
+    with opened(wanted) as sink, opened(wanted) as other:
+        generation = sink.commit(Batch(-1, NEW, {}))
+        # Both are in the server at the same time, and the later one was sent first.
+        later = other.stage_batch(batch(200, generation))
+        before = sink.stage_batch(batch(100, generation))
+        assert numbers(place) == []
+        sink.commit(before)
+        assert numbers(place) == [*range(100, 200)]
+        other.commit(later)
+        assert numbers(place) == [*range(100, 300)]
+        # The position is not the one before: nothing of it is stored.
+        for first in (400, 500):
+            staged = sink.stage_batch(batch(first, generation))
+            with pytest.raises(base.ConflictError, match="moved the position"):
+                sink.commit(staged)
+        # Another batch than the one that was sent, and then that one.
+        staged = sink.stage_batch(batch(300, generation))
+        sink.commit(Batch(300, generation._replace(offset=300, read_at=2000.5), {}))
+        assert numbers(place) == [*range(100, 300)]
+        with pytest.raises(base.ConflictError, match="given up"):
+            sink.commit(staged)
+        # Rows that are there already, or that another process has sent. That is not the end of this connection.
+        with pytest.raises(base.RowRefusedError):
+            sink.stage_batch(batch(200, generation))
+        other.stage_batch(batch(300, generation))
+        other.close()
+        sink.commit(sink.stage_batch(batch(300, generation)))
+        sink.stage_batch(batch(400, generation))
+    assert numbers(place) == [*range(100, 400)]
+    with opened(wanted) as sink:
+        assert sink.open_generations()[0].offset == 400
+        assert_sums_are_those_of_the_rows(sink.select)
+
+
 def test_many_rows_with_odd_texts_arrive_as_they_are(tmp_path, place) -> None:
     wanted = wanted_of(tmp_path, place)
     rows = [(each, *row(wanted, each, file_path=ODD, new={"ö": [1.5, ODD]}, ftp_mode=None)) for each in range(200)]

@@ -17,7 +17,8 @@ from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, Si
 from .copy_text import prepared_text
 from .load_data import load
 from .schema import MYSQL
-from .sql import FEW, SqlSink
+from .server import ServerSink
+from .sql import FEW
 from .sums import insert_of, on_conflict
 
 if t.TYPE_CHECKING:
@@ -53,7 +54,7 @@ class LoadNotAllowedError(SinkError):
     """The server does not take LOAD DATA LOCAL."""
 
 
-class MysqlSink(SqlSink):
+class MysqlSink(ServerSink):
     """A database of a MySQL or MariaDB server."""
 
     mark = "%s"
@@ -109,6 +110,7 @@ class MysqlSink(SqlSink):
     def close(self) -> None:
         with contextlib.suppress(self._errors.MySQLError, OSError):
             self._connection.close()
+        self._roll_back()
 
     def _existing_tables(self) -> t.Set[str]:
         return {str(row[0]) for row in self._query("SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")}

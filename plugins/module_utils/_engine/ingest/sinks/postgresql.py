@@ -16,7 +16,8 @@ from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkFullError
 from .copy_text import prepared_text, text_of
 from .pg_connection import limited
 from .schema import POSTGRESQL
-from .sql import FEW, SqlSink
+from .server import ServerSink
+from .sql import FEW
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
@@ -46,7 +47,7 @@ TEXTS_OF_TLS = ("certificate", "does not support SSL")
 """Before the connection stands there is no code, only the text of libpq, which holds no value."""
 
 
-class PostgresqlSink(SqlSink):
+class PostgresqlSink(ServerSink):
     """A database of a PostgreSQL server."""
 
     mark = "%s"
@@ -93,6 +94,7 @@ class PostgresqlSink(SqlSink):
     def close(self) -> None:
         with contextlib.suppress(self._error):
             self._connection.close()
+        self._roll_back()
 
     def _existing_tables(self) -> t.Set[str]:
         statement = "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema()"

@@ -261,7 +261,7 @@ class SqlSink(SqlRejected):
         return batch._replace(rows=rows, sums=sums_of_rows(generation, batch.rows) if self.has_sums else None)
 
     def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
-        with self._transaction():
+        with self._transaction_of(batch):
             generation = self._move(batch)
             meanwhile()
             for name, rows in batch.rows.items():
@@ -279,6 +279,10 @@ class SqlSink(SqlRejected):
                 self._add_gap(generation.id, gap, now)
         self.note_stored(generation)
         return generation
+
+    def _transaction_of(self, batch: Batch) -> t.ContextManager[t.Any]:
+        """The transaction that stores a batch."""
+        return self._transaction()
 
     def _store_rows(self, table: str, generation: int, public_id: str, rows: Rows) -> None:
         """Store rows of a profile's table, there or in the one that they are mapped to. Each begins with the line's offset."""

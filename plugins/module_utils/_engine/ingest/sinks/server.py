@@ -1,0 +1,64 @@
+# SPDX-FileCopyrightText: infra_ops.log_archive contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the sinks have in common that are database servers: one can work for several connections at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ..checkpoint import Staged
+from ..records.tables import with_generation
+from .base import ConflictError, RowRefusedError
+from .sql import SqlSink
+
+if t.TYPE_CHECKING:
+    from ..checkpoint import Batch
+
+
+class ServerSink(SqlSink):
+    """A sink in a server. The rows of a batch go there while another connection stores the batch before, in the transaction that moves the
+    position later. Until then nobody sees them, and they are gone with the connection.
+    """
+
+    _begun: t.Optional[contextlib.ExitStack] = None
+    """The transaction that has the rows of ``_staged``."""
+    _staged: t.Optional[Batch] = None
+
+    def stage_batch(self, batch: Batch) -> Batch:
+        self._roll_back()
+        batch = super().stage_batch(batch)
+        generation = batch.generation.id
+        if self._mapping is not None or not generation or not batch.rows:
+            return batch
+        with contextlib.ExitStack() as begun:
+            begun.enter_context(self._transaction())
+            try:
+                for table, rows in batch.rows.items():
+                    self._insert_rows(table, self._columns[table], with_generation(generation, rows))
+            except ConflictError as error:
+                # Who has the position when they are stored again finds out why they are there.
+                raise RowRefusedError("the database has the rows already", self.name) from error
+            self._begun = begun.pop_all()
+        self._staged = batch._replace(rows={}, staged=[Staged(table, len(rows)) for table, rows in batch.rows.items()])
+        return self._staged
+
+    def _store_staged(self, staged: Staged) -> None:
+        """The transaction has them."""
+
+    def _transaction_of(self, batch: Batch) -> t.ContextManager[t.Any]:
+        if self._begun is not None and self._staged is batch:
+            begun, self._begun = self._begun, None
+            return begun
+        self._roll_back()
+        if batch.staged:
+            raise ConflictError("the rows of the batch were given up", self.name)
+        return self._transaction()
+
+    def _roll_back(self) -> None:
+        """Give up the rows of a batch that are in a transaction."""
+        begun, self._begun, self._staged = self._begun, None, None
+        if begun is not None:
+            error = ConflictError("another batch is stored", self.name)
+            begun.__exit__(ConflictError, error, None)
