@@ -30,7 +30,7 @@ if t.TYPE_CHECKING:
 TIMEOUT = 30
 """Seconds to wait for another writer."""
 PAGE = 8192
-"""Bytes of a page of a new database. A split of a page moves rows: with 4096 it takes a twentieth more CPU time to store a backlog."""
+"""Bytes of a page of a new database. A split of a page moves rows: with 4096 it takes a few per cent more CPU time to store a backlog."""
 
 
 class SqliteSink(SqlSink):
