@@ -66,7 +66,7 @@ def decode_with_json(line: bytes) -> Object:
     try:
         value = json.loads(text, parse_constant=_no_constant, parse_float=_float, parse_int=_integer if _has_big_number(line) else None)
     except json.JSONDecodeError as error:
-        raise Refused("not_json", "%s at character %d" % (error.msg, error.pos)) from None
+        raise Refused("not_json", "%s at character %d" % (error.msg.removesuffix(" at"), error.pos)) from None
     except RecursionError:
         raise Refused("not_json", "nested too deeply") from None
     if not isinstance(value, dict):

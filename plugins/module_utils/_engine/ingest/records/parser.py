@@ -81,7 +81,7 @@ class LineParser:
         else:
             self._profile = GenericParser(truncate)
         options = document["transform"]
-        self._transform = Transform(options, self._time_field) if options else None
+        self._transform = Transform(options, self._time_field, PROFILES[parse["profile"]]) if options else None
         self._fast = None
         if isinstance(self._profile, SftpgoParser) and not options:
             self._fast = fast_parser(self._time_field, column_parser(self._time, parse["time_format"], parse["timezone"]))

@@ -63,6 +63,12 @@ def test_what_is_nested_too_deeply_is_refused_at_the_same_depth_everywhere(depth
     assert all(isinstance(each, str) for each in outcomes(flat))
 
 
+def test_the_place_in_a_line_that_is_no_json_is_named_once() -> None:
+    with pytest.raises(Refused) as raised:
+        decode.decode_with_json(b'{"a":"b')
+    assert raised.value.detail == "Unterminated string starting at character 5"
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

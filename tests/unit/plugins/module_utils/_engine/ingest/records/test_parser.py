@@ -201,6 +201,18 @@ def test_fields_are_renamed_kept_and_encrypted(tmp_path) -> None:
     assert key.decrypt(found["username"].encode()) == b"alice"
 
 
+@pytest.mark.parametrize("long_values", ["truncate", "reject"])
+def test_a_token_that_its_column_cannot_hold_is_never_cut(tmp_path, long_values: str) -> None:
+    folder = str(tmp_path / "keyring")
+    keyring.create(folder)
+    wanted = document(tmp_path, parse={"long_values": long_values}, transform={"encrypt": ["username"], "keyring": folder})
+    lines = parser.LineParser(wanted)
+    assert len(lines.parse(upload(1, username="u" * 100))[1]) > 0
+    with pytest.raises(parser.Refused, match="username has 268 characters if it is encrypted; its column takes 255") as raised:
+        lines.parse(upload(1, username="u" * 130))
+    assert raised.value.reason == "long_value"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
