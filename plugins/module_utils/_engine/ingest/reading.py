@@ -35,9 +35,9 @@ class Reader:
         """Read twice as many lines at once, up to the usual number."""
         self.limit = min(LINES, self.limit * 2)
 
-    def read(self, source: Source, part: float = 1.0) -> t.Optional[Read]:
-        """Read the next lines; None if there is nothing to read now. part: of a batch, at most."""
-        return source.read(Limits(max(1, int(self.limit * part)), SIZE, self._max_line))
+    def read(self, source: Source) -> t.Optional[Read]:
+        """Read the next lines; None if there is nothing to read now."""
+        return source.read(Limits(self.limit, SIZE, self._max_line))
 
     def parse(self, reading: Read) -> Batch:
         """The batch of what was read, with rows and rejected lines."""

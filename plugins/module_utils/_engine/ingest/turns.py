@@ -26,8 +26,6 @@ if t.TYPE_CHECKING:
 
 BACKLOG = 32 << 20
 """Bytes that are not read yet for which a process is started: its start takes as long as 2 MiB."""
-OWN = 0.8
-"""The lines of a batch of this process, as a part of those of the other one: this one also reads for both."""
 
 LAST_PATIENCE = 10.0
 """Seconds that the other process gets for its batch when the follower ends."""
@@ -70,7 +68,7 @@ class Turns:
         batch, self._own = self._own, None
         if batch is None:
             return None
-        sent = self._read(1.0)
+        sent = self._read()
         if sent is not None:
             self._helper.send(sent)
         stored = stored_of(batch, self._sink.commit(batch))
@@ -97,11 +95,11 @@ class Turns:
         return stored
 
     def _prepare(self) -> None:
-        reading = self._read(OWN)
+        reading = self._read()
         self._own = None if reading is None else self._sink.stage_batch(self._reader.parse(reading))
 
-    def _read(self, part: float) -> t.Optional[Read]:
-        reading = None if self._ends else self._reader.read(self._source, part)
+    def _read(self) -> t.Optional[Read]:
+        reading = None if self._ends else self._reader.read(self._source)
         if reading is not None:
             # Its position is stored after those before it. If one of them fails, all of them are read again.
             self._source.moved(reading, reading.batch.generation)
