@@ -16,10 +16,12 @@ import contextlib
 import fcntl
 import marshal
 import os
+import queue
 import select
 import signal
 import struct
 import sys
+import threading
 import typing as t
 
 from .checkpoint import Batch, Gap, Generation, Place, Stored, stored_of
@@ -92,7 +94,7 @@ class Helper:
         return self._is_ready
 
     def send(self, reading: Read) -> None:
-        """Have what was read parsed. Then call ``store`` and ``receive``, before the next is sent."""
+        """Have what was read parsed, once what was sent before is stored. Then call ``store`` and ``receive``."""
         batch, piece = reading.batch, reading.piece
         given = batch.before, _plain(batch.generation), [tuple(gap) for gap in batch.gaps]
         self._send((*given, reading.first_line, piece.lines, [tuple(each) for each in piece.long]))
@@ -181,14 +183,17 @@ def serve() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     gc.set_threshold(50_000)
-    with open(0, "rb", closefd=False) as source, contextlib.suppress(BrokenPipeError, EOFError):
+    inbox: queue.Queue[bytes] = queue.Queue()
+    # The other process sends the next lines while this one stores: a pipe holds less than that.
+    threading.Thread(target=_fill, args=(inbox,), name="inbox", daemon=True).start()
+    with contextlib.suppress(BrokenPipeError, EOFError):
         try:
-            document, options = _message(source)
+            document, options = _message(inbox)
             parser = LineParser(document)
             with contextlib.closing(open_sink(options, document)) as sink:
                 _answer((DONE, None))
                 while True:
-                    _answer(_served(parser, sink, source))
+                    _answer(_served(parser, sink, inbox))
         except (BrokenPipeError, EOFError):
             raise
         except Exception:
@@ -196,11 +201,32 @@ def serve() -> None:
             _answer((FAILED, None))
 
 
-def _message(source: t.IO[bytes]) -> t.Any:
-    head = source.read(LENGTH.size)
-    if len(head) < LENGTH.size:
+def _fill(inbox: queue.Queue[bytes]) -> None:
+    """Read messages from standard input; the last one, at its end, is empty."""
+    data = b"more"
+    while data:
+        head = _input(LENGTH.size)
+        data = _input(LENGTH.unpack(head)[0]) if head else b""
+        inbox.put(data)
+
+
+def _input(length: int) -> bytes:
+    """So many bytes of standard input; none if it ends before."""
+    data = bytearray(length)
+    rest = memoryview(data)
+    while rest:
+        count = os.readv(0, [rest])
+        if not count:
+            return b""
+        rest = rest[count:]
+    return bytes(data)
+
+
+def _message(inbox: queue.Queue[bytes]) -> t.Any:
+    data = inbox.get()
+    if not data:
         raise EOFError
-    return marshal.loads(source.read(LENGTH.unpack(head)[0]))
+    return marshal.loads(data)
 
 
 def _answer(message: t.Any) -> None:
@@ -210,14 +236,14 @@ def _answer(message: t.Any) -> None:
         rest = rest[os.write(1, rest) :]
 
 
-def _served(parser: LineParser, sink: base.Sink, source: t.IO[bytes]) -> t.Tuple[str, t.Tuple[t.Any, ...]]:
+def _served(parser: LineParser, sink: base.Sink, inbox: queue.Queue[bytes]) -> t.Tuple[str, t.Tuple[t.Any, ...]]:
     """What ``receive`` gets for the next batch."""
-    before, generation, gaps, first_line, lines, long = _message(source)
+    before, generation, gaps, first_line, lines, long = _message(inbox)
     batch = Batch(before, _generation_of(generation), {}, (), [Gap(*gap) for gap in gaps])
     piece = Piece(lines, [Long(*each) for each in long], [], batch.generation.offset, 0)
     try:
         batch = sink.stage_batch(parsed_batch(parser, batch, first_line, piece))
-        _message(source)
+        _message(inbox)
         stored = stored_of(batch, sink.commit(batch))
     except (SinkError, SinkFullError) as error:
         kind = next(each.__name__ for each in type(error).__mro__ if hasattr(base, each.__name__))

@@ -26,7 +26,6 @@ if t.TYPE_CHECKING:
 
 BACKLOG = 32 << 20
 """Bytes that are not read yet for which a process is started: its start takes as long as 2 MiB."""
-
 LAST_PATIENCE = 10.0
 """Seconds that the other process gets for its batch when the follower ends."""
 
@@ -44,7 +43,8 @@ class Turns:
         self._source = source
         self._sink = sink
         self._own: t.Optional[Batch] = None
-        # What the other process is storing.
+        # What the other process got, and what it is storing.
+        self._sent: t.Optional[Read] = None
         self._theirs: t.Optional[Read] = None
         self._ends = False
         self._helper = Helper(document, options)
@@ -68,13 +68,10 @@ class Turns:
         batch, self._own = self._own, None
         if batch is None:
             return None
-        sent = self._read()
-        if sent is not None:
-            self._helper.send(sent)
         stored = stored_of(batch, self._sink.commit(batch))
-        if sent is not None:
+        if self._sent is not None:
             self._helper.store()
-            self._theirs = sent
+            self._theirs, self._sent = self._sent, None
         return stored
 
     def complete(self) -> t.Optional[Stored]:
@@ -95,7 +92,11 @@ class Turns:
         return stored
 
     def _prepare(self) -> None:
+        """Read for both, and parse while the other process does, too, or stores the batch before."""
         reading = self._read()
+        self._sent = None if reading is None else self._read()
+        if self._sent is not None:
+            self._helper.send(self._sent)
         self._own = None if reading is None else self._sink.stage_batch(self._reader.parse(reading))
 
     def _read(self) -> t.Optional[Read]:

@@ -110,7 +110,8 @@ def test_another_process_that_is_lost_costs_no_line(tmp_path, logs, in_turns, mo
         # An answer that is on its way is read nevertheless; the next turn fails.
         assert len(in_turns.reasons) == 1
         assert ("status -9" if how == signal.SIGKILL else "no answer within") in in_turns.reasons[0]
-        assert result["rows"] == MOST
+        # It may have stored a batch, and not have answered.
+        assert result["rows"] in (MOST, MOST - 120)
 
 
 def test_a_process_that_is_lost_with_its_answer_is_the_case_of_a_lost_reply(tmp_path, logs, in_turns, monkeypatch) -> None:
