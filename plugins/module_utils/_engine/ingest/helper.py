@@ -128,8 +128,7 @@ class Helper:
 
     def _send(self, message: t.Any) -> None:
         with self._failures():
-            data = marshal.dumps(message, FORMAT)
-            rest = memoryview(LENGTH.pack(len(data)) + data)
+            rest = _framed(message)
             while rest:
                 self._wait(self._input, select.POLLOUT, PATIENCE)
                 with contextlib.suppress(BlockingIOError):
@@ -162,6 +161,12 @@ class Helper:
             raise HelperError("it ended with status %s" % self._process.returncode) from None
         except (OSError, ValueError) as error:
             raise HelperError(str(error)) from error
+
+
+def _framed(message: t.Any) -> memoryview:
+    """A message with its length before it."""
+    data = marshal.dumps(message, FORMAT)
+    return memoryview(LENGTH.pack(len(data)) + data)
 
 
 def _plain(generation: Generation) -> t.Tuple[t.Any, ...]:
@@ -230,8 +235,7 @@ def _message(inbox: queue.Queue[bytes]) -> t.Any:
 
 
 def _answer(message: t.Any) -> None:
-    data = marshal.dumps(message, FORMAT)
-    rest = memoryview(LENGTH.pack(len(data)) + data)
+    rest = _framed(message)
     while rest:
         rest = rest[os.write(1, rest) :]
 
