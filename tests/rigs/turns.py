@@ -30,7 +30,6 @@ class InTurns:
         monkeypatch.setattr(turns, "BACKLOG", 1)
         monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1})
         monkeypatch.setattr(follower.SinkLog, "helper_failed", lambda _log, reason: self.reasons.append(reason))
-        receive = Helper.receive
         made = self
 
         class Waiting(Helper):
@@ -41,7 +40,7 @@ class InTurns:
                 lab.wait_until(lambda: self.is_ready, "the other process does not start")
 
             def receive(self, read: t.Any, patience: float) -> Stored:
-                made.stored.append(receive(self, read, patience))
+                made.stored.append(super().receive(read, patience))
                 return made.stored[-1]
 
         monkeypatch.setattr(turns, "Helper", Waiting)

@@ -45,12 +45,6 @@ BAD = [
 ]
 
 
-@pytest.fixture
-def logs(tmp_path: pathlib.Path) -> pathlib.Path:
-    (tmp_path / "logs").mkdir()
-    return tmp_path / "logs"
-
-
 def write(logs: pathlib.Path, *lines: bytes) -> None:
     with open(logs / "events.log", "ab") as file:
         file.write(b"".join(line + b"\n" for line in lines))

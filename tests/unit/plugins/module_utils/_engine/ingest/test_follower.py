@@ -39,12 +39,6 @@ from rigs.streams import document, given, upload
 from rigs.sums import assert_sums_are_those_of_the_rows
 
 
-@pytest.fixture
-def logs(tmp_path: pathlib.Path) -> pathlib.Path:
-    (tmp_path / "logs").mkdir()
-    return tmp_path / "logs"
-
-
 def write(path: pathlib.Path, *numbers: int) -> None:
     with open(path, "ab") as file:
         file.write(b"".join(upload(number) + b"\n" for number in numbers))
@@ -519,27 +513,34 @@ def test_gaps_and_rejected_lines_that_are_accepted_are_no_problem_any_more(tmp_p
     assert found()[:2] == (2, 0)
 
 
-def test_a_file_that_came_and_went_while_the_sink_was_down_is_a_gap(tmp_path, logs) -> None:
-    wanted, down = document(tmp_path), []
+def unless(down: t.List[bool]) -> t.Callable[..., t.Any]:
+    """``open_sink`` of a sink that is down as long as there is anything in the list."""
 
-    def opened(*arguments):
+    def opened(*arguments: t.Any) -> t.Any:
         if down:
             raise SinkUnavailableError("no answer", "db")
         return open_sink(*arguments)
 
+    return opened
+
+
+def catch_up_with(pumped: Pump) -> None:
+    """Store all that there is, also what becomes known by a few looks."""
+    for _look in range(5):
+        pumped.look()
+        while pumped.step():
+            pass
+
+
+def test_a_file_that_came_and_went_while_the_sink_was_down_is_a_gap(tmp_path, logs) -> None:
+    wanted, down = document(tmp_path), []
+
     live, lost = logs / "sftpgo.log", b"".join(upload(number) + b"\n" for number in (2, 3))
-    with contextlib.closing(Pump(wanted, wanted["sinks"][0], open_sink=opened)) as pumped:
-
-        def catch_up() -> None:
-            for _look in range(5):
-                pumped.look()
-                while pumped.step():
-                    pass
-
+    with contextlib.closing(Pump(wanted, wanted["sinks"][0], open_sink=unless(down))) as pumped:
         write(live, 1)
         live.rename(logs / "sftpgo-0.log")
         write(live, 10)
-        catch_up()
+        catch_up_with(pumped)
         down.append(True)
         pumped.close()
         # The sink knows this file, and not how large it became.
@@ -560,7 +561,7 @@ def test_a_file_that_came_and_went_while_the_sink_was_down_is_a_gap(tmp_path, lo
         pumped.watch()
         for _outage in range(2):
             down.clear()
-            catch_up()
+            catch_up_with(pumped)
             pumped.close()
             pumped.watch()
     assert sizes(tmp_path) == [1, 4, 5, 10]
@@ -574,22 +575,10 @@ def test_very_many_files_that_came_and_went_while_the_sink_was_down_are_one_gap(
     monkeypatch.setattr(sightings, "MOST", 3)
     wanted, down = document(tmp_path), []
 
-    def opened(*arguments):
-        if down:
-            raise SinkUnavailableError("no answer", "db")
-        return open_sink(*arguments)
-
-    with contextlib.closing(Pump(wanted, wanted["sinks"][0], open_sink=opened)) as pumped:
-
-        def catch_up() -> None:
-            for _look in range(5):
-                pumped.look()
-                while pumped.step():
-                    pass
-
+    with contextlib.closing(Pump(wanted, wanted["sinks"][0], open_sink=unless(down))) as pumped:
         for number in range(5):
             write(logs / ("sftpgo-%d.log" % number), number)
-        catch_up()
+        catch_up_with(pumped)
         lost, kept = [], []
         for _outage in range(2):
             down.append(True)
@@ -612,8 +601,8 @@ def test_very_many_files_that_came_and_went_while_the_sink_was_down_are_one_gap(
                     path.unlink()
                 pumped.watch()
             down.clear()
-            catch_up()
-            catch_up()
+            catch_up_with(pumped)
+            catch_up_with(pumped)
     assert sizes(tmp_path) == [*range(5), *kept]
     with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink:
         found = sink.select("SELECT path, bytes, kind FROM ingest_gap JOIN ingest_generation ON id = generation ORDER BY id")

@@ -26,12 +26,6 @@ MOST = 1200
 
 
 @pytest.fixture
-def logs(tmp_path: pathlib.Path) -> pathlib.Path:
-    (tmp_path / "logs").mkdir()
-    return tmp_path / "logs"
-
-
-@pytest.fixture
 def in_turns(monkeypatch) -> InTurns:
     return InTurns(monkeypatch)
 

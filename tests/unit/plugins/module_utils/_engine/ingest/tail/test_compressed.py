@@ -25,12 +25,6 @@ COARSE = 0.05
 
 
 @pytest.fixture
-def logs(tmp_path: pathlib.Path) -> pathlib.Path:
-    (tmp_path / "logs").mkdir()
-    return tmp_path / "logs"
-
-
-@pytest.fixture
 def decompressed(monkeypatch) -> t.List[int]:
     """The sizes of the compressed files that were decompressed to their ends."""
     found: t.List[int] = []
