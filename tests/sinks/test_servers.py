@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
 import json
@@ -206,6 +207,19 @@ def test_sums_of_hours_of_which_some_have_rows_already(tmp_path, place) -> None:
         assert_sums_are_those_of_the_rows(sink.select)
         counts = sink.select("SELECT COUNT(*) FROM sftpgo_hourly GROUP BY hour_utc ORDER BY hour_utc")
         assert [int(each[0]) for each in counts] == [125, 125, 100]
+
+
+def test_names_that_differ_in_spaces_at_their_end(tmp_path, place) -> None:
+    wanted = wanted_of(tmp_path, place)
+    rows = [(each, *row(wanted, each, username="user%d%s" % (each % 60, " " * (each // 60)))) for each in range(200)]
+    with opened(wanted) as sink:
+        sink.commit(Batch(-1, NEW, {"sftpgo_transfer": rows}))
+        users = compute(sink, "central", Span(), datetime.now(timezone.utc))["users"]
+    # MariaDB and MySQL count them as one.
+    transfers: t.Counter[str] = collections.Counter()
+    for user in users:
+        transfers[user["username"].rstrip()] += user["transfers"]
+    assert transfers == collections.Counter("user%d" % (each % 60) for each in range(200))
 
 
 @pytest.mark.parametrize("server", ["mariadb"], indirect=True)
