@@ -163,7 +163,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
     "streams": (
         "0123",
         {
-            "1": "a sink cannot be used, nothing was stored yet, or one more rotation loses lines",
+            "1": "a sink or the keyring cannot be used, nothing was stored yet, or one more rotation loses lines",
             **_STREAM,
             "3": "lines were rejected, or lost at the source in the last day, documents have waited for long, or something cannot be read",
             **_INTERRUPTED,

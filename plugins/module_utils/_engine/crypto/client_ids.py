@@ -14,7 +14,6 @@ import base64
 import binascii
 import hmac
 import io
-import os
 import typing as t
 
 from ..base.errors import IntegrityError, KeyMissingError, MissingLibraryError
@@ -67,7 +66,7 @@ class ClientIds:
     def _secret(self, month: str) -> bytes:
         if self._create:
             return months.load_or_create(self._folder, month).secret
-        key = months.find(self._folder, month) if os.path.isdir(self._folder) else None
+        key = months.find_if_any(self._folder, month)
         return keyring.generate_key() if key is None else key.secret
 
 

@@ -55,9 +55,7 @@ def load(folder: str, month: str) -> keyring.Key:
 
 def load_or_create(folder: str, month: str) -> keyring.Key:
     """The key of a month, which is created if the month never had one. A key that was taken away is never replaced by another one."""
-    if not os.path.isdir(folder) and not os.path.isdir(os.path.dirname(os.path.abspath(folder))):
-        raise KeyringError("the keyring cannot be created, because its parent folder does not exist", folder, "Create that folder first")
-    key = find(folder, month) if os.path.isdir(folder) else None
+    key = find_if_any(folder, month)
     if key is not None:
         return key
     keyring.ensure_folder(folder)
@@ -85,6 +83,15 @@ def months(folder: str) -> t.List[str]:
 
 def _path(folder: str, month: str) -> str:
     return os.path.join(folder, name_of(month) + ".key")
+
+
+def find_if_any(folder: str, month: str) -> t.Optional[keyring.Key]:
+    """As ``find``, also in a keyring that does not exist yet. Raises KeyringError if it cannot be created."""
+    if os.path.lexists(folder):
+        return find(folder, month)
+    if not os.path.isdir(os.path.dirname(os.path.abspath(folder))):
+        raise KeyringError("the keyring cannot be created, because its parent folder does not exist", folder, "Create that folder first")
+    return None
 
 
 def find(folder: str, month: str) -> t.Optional[keyring.Key]:

@@ -69,9 +69,9 @@ class StreamRow(t.TypedDict):
     lag_seconds: since when. waiting: documents that a search server does not have yet.
     rejected: lines that no table takes; accepted: how many more there are that a person has accepted. gap_bytes: of the gaps with a known
     length; gap_at: when the last one was noticed, None without one. rotations_left: how many rotations may come before the source removes
-    unread lines, None without ``follow.backups``. error: why the sink cannot be used. state: for people.
-    exit_code: 0 fine; 1 the sink cannot be used, nothing was stored yet, or one more rotation loses lines; 3 lines were rejected, or lost
-    at the source within a day, and not accepted; documents have waited for long, or something cannot be read.
+    unread lines, None without ``follow.backups``. error: why the sink or the keyring cannot be used. state: for people.
+    exit_code: 0 fine; 1 the sink or the keyring cannot be used, nothing was stored yet, or one more rotation loses lines; 3 lines were
+    rejected, or lost at the source within a day, and not accepted; documents have waited for long, or something cannot be read.
     """
 
     stream: str

@@ -16,6 +16,7 @@ from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, LogArchiveError
 from ..base.units import format_utc
 from ..state.events import EventLog
 from . import accepted
+from .records.parser import LineParser
 from .sinks.dry import DrySink
 from .source import source_of
 from .tail.file import READING
@@ -38,7 +39,16 @@ RECENT_GAP = 86400.0
 def of(document: StreamDocument, now: t.Optional[float] = None) -> t.List[StreamRow]:
     """The status of a stream in each of its sinks. now: Unix seconds."""
     known, now = accepted.read(document), time.time() if now is None else now
-    return [_of_sink(document, options, known.get(options["name"], accepted.Accepted()), now) for options in document["sinks"]]
+    rows = [_of_sink(document, options, known.get(options["name"], accepted.Accepted()), now) for options in document["sinks"]]
+    try:
+        # The next line may need a key, and nothing else does.
+        LineParser(document, check=True).sealed(b"")
+    except LogArchiveError as error:
+        for row in rows:
+            if row["error"] is None:
+                row["error"], row["exit_code"] = str(error), EXIT_FAILED
+                row["state"] = str(error)
+    return rows
 
 
 def accept(document: StreamDocument) -> None:
