@@ -9,6 +9,30 @@ import collections
 import json
 import typing as t
 
+if t.TYPE_CHECKING:
+    import pytest
+
+
+def store_meanwhile(monkeypatch: pytest.MonkeyPatch, sink: t.Any, store: t.Callable[[int], None]) -> None:
+    """From now on, more rows are stored after each SELECT of a sink. store: gets 1, 2, ..."""
+    select = sink.select
+    stored = 0
+
+    def select_and_store(statement: str, values: t.Sequence[t.Any] = ()) -> t.Any:
+        nonlocal stored
+        found = select(statement, values)
+        stored += 1
+        store(stored)
+        return found
+
+    monkeypatch.setattr(sink, "select", select_and_store)
+
+
+def assert_figures_add_up(statistics: t.Any) -> None:
+    """Statistics of SFTPGo's log in which each part has all transfers."""
+    for part in ("trend", "hours", "users", "files", "protocols", "addresses"):
+        assert sum(row["transfers"] for row in statistics[part]) == statistics["totals"]["transfers"], part
+
 
 def totals(lines: t.Iterable[bytes], start: str = "", end: str = "~") -> t.Dict[str, int]:
     """The totals of the lines with a time from ``start`` until before ``end`` (as the lines write it)."""

@@ -41,7 +41,7 @@ from lab.databases import DATABASE, PASSWORD, USER, mariadb_server, postgresql_s
 from lab.https import Authority
 from rigs import aws_logs, client_events
 from rigs.databases import Place, started
-from rigs.statistics import totals
+from rigs.statistics import assert_figures_add_up, store_meanwhile, totals
 from rigs.streams import document, upload
 from rigs.sums import assert_sums_are_those_of_the_rows
 from rigs.turns import InTurns
@@ -330,6 +330,22 @@ def test_statistics_are_those_of_the_lines_also_of_lines_that_an_older_version_s
         assert sink.has_sums
         assert_sums_are_those_of_the_rows(sink.select)
     assert assert_figures() == before
+
+
+def test_all_figures_of_the_statistics_are_of_the_same_moment(tmp_path, place, monkeypatch) -> None:
+    wanted = wanted_of(tmp_path, place)
+    with opened(wanted) as other, contextlib.closing(open_sink(wanted["sinks"][0], wanted, create=False)) as sink:
+
+        def store(number: int) -> None:
+            other.commit(Batch(-1, NEW._replace(public_id="web1-%d" % number), {"sftpgo_transfer": [(0, *row(wanted, number))]}))
+
+        store(0)
+        store_meanwhile(monkeypatch, sink, store)
+        now = datetime.now(timezone.utc)
+        found = compute(sink, "central", Span(), now)
+        assert found["totals"]["transfers"] == 1
+        assert_figures_add_up(found)
+        assert compute(sink, "central", Span(), now)["totals"]["transfers"] > 5
 
 
 def test_the_queries_of_the_dashboard_give_the_figures_of_the_statistics(tmp_path, logs, place, server) -> None:

@@ -134,7 +134,7 @@ class Dialect(t.NamedTuple):
     index_in_table: whether an index is a part of CREATE TABLE, because the database cannot create a table and its indexes as one.
     hour: the hour of ``time_utc``. later: the function that returns the later one of two times. on_conflict: what an INSERT does if the
     key is there already, with a place for the columns of the key; inserted: the value that it would have inserted. without: the
-    indexes that cost more than they are worth.
+    indexes that cost more than they are worth. snapshot: the statements that begin a transaction that sees no later changes.
     """
 
     types: t.Mapping[str, str]
@@ -146,6 +146,7 @@ class Dialect(t.NamedTuple):
     on_conflict: str = "ON CONFLICT (%s) DO UPDATE SET "
     inserted: str = "excluded.%s"
     without: t.Tuple[str, ...] = ()
+    snapshot: t.Tuple[str, ...] = ()
 
 
 SQLITE = Dialect(
@@ -165,6 +166,7 @@ SQLITE = Dialect(
     later="MAX",
     # They take a fifth of the time of a backlog. A span of time, or the hours of a user in the sums, lead to the rows of that user, too.
     without=("sftpgo_transfer_by_username", "sftpgo_command_by_username", "sftpgo_login_by_username", "sftpgo_failed_login_by_client_ip"),
+    snapshot=("BEGIN",),
 )
 
 
@@ -186,6 +188,7 @@ MYSQL = Dialect(
     hour="CAST(CONCAT(SUBSTR(CAST(time_utc AS CHAR), 1, 13), ':00:00') AS DATETIME(6))",
     on_conflict="ON DUPLICATE KEY UPDATE ",
     inserted="VALUES(%s)",
+    snapshot=("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"),
 )
 POSTGRESQL = Dialect(
     {
@@ -200,6 +203,7 @@ POSTGRESQL = Dialect(
         BYTES: "BYTEA",
     },
     hour="DATE_TRUNC('hour', time_utc)",
+    snapshot=("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",),
 )
 
 

@@ -95,6 +95,18 @@ class SqlDriver(Sink):
         """Execute a SELECT, in which ``?`` stands for a value; returns its rows."""
         return self._query(statement.replace("?", self.mark), values)
 
+    @contextlib.contextmanager
+    def snapshot(self) -> t.Iterator[None]:
+        """Each SELECT of the context sees the same rows, while a follower stores others."""
+        for statement in self.dialect.snapshot:
+            self._change(statement)
+        try:
+            yield
+        finally:
+            # Without a connection there is nothing to end.
+            with contextlib.suppress(SinkError):
+                self._change("ROLLBACK")
+
     def _insert(self, table: str, columns: t.Sequence[str]) -> str:
         return "INSERT INTO %s (%s) VALUES (%s)" % (table, ", ".join(columns), ", ".join([self.mark] * len(columns)))
 

@@ -53,8 +53,9 @@ def compute(sink: SqlSink, name: str, span: Span, now: datetime, open_another: t
 
     with ThreadPoolExecutor(1) as pool:
         found = None if open_another is None else pool.submit(files)
-        statistics = _without_files(sink, name, Span(since, until, span.by), now)
-        rows = files() if found is None else found.result()
+        with sink.snapshot():
+            statistics = _without_files(sink, name, Span(since, until, span.by), now)
+            rows = files() if found is None else found.result()
     statistics["files"] = [
         {"path": path, "username": username, "transfers": int(count), "bytes": int(size)} for path, username, count, size in rows
     ]

@@ -173,6 +173,11 @@ def rank(sink: SqlSink, name: str, profile: str, span: Span, now: datetime) -> R
     """The statistics of the stream of a sink, from all hosts. name: of the sink; profile: a key of PROFILES. Raises UsageError."""
     if span.since is not None and span.until is not None and span.until < span.since:
         raise UsageError("the end (%s) is before the start (%s)" % (format_utc(span.until), format_utc(span.since)), "--until")
+    with sink.snapshot():
+        return _rank(sink, name, profile, span, now)
+
+
+def _rank(sink: SqlSink, name: str, profile: str, span: Span, now: datetime) -> Rankings:
     wanted = PROFILES[profile]
     condition, limits = times_between("time_utc", (_utc(span.since), _utc(span.until)))
     source = "FROM %s WHERE %s%s" % (wanted.table.name, OWN, condition)

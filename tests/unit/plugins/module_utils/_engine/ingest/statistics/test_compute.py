@@ -22,7 +22,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics import queries
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import Span, compute
-from rigs.statistics import totals
+from rigs.statistics import assert_figures_add_up, store_meanwhile, totals
 from rigs.streams import document, upload
 from rigs.sums import assert_sums_are_those_of_the_rows
 
@@ -91,6 +91,20 @@ def test_users_trend_hours_and_protocols_add_up_to_the_totals(sink, by):
     starts = [datetime.strptime(point["start"], "%Y-%m-%dT%H:%M:%SZ") for point in found["trend"]]
     step = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}[by]
     assert {later - earlier for earlier, later in zip(starts, starts[1:])} <= {step}, "no holes"
+
+
+def test_all_figures_are_of_the_same_moment(tmp_path, monkeypatch):
+    wanted = document(tmp_path)
+    with (
+        contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as other,
+        contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink,
+    ):
+        store(wanted, other, [upload(1)])
+        store_meanwhile(monkeypatch, sink, lambda number: store(wanted, other, [upload(1)], str(number)))
+        found = of(sink)
+        assert found["totals"]["transfers"] == 1
+        assert_figures_add_up(found)
+        assert of(sink)["totals"]["transfers"] > 5
 
 
 def test_top_files_of_equal_size_are_always_the_same(tmp_path, monkeypatch):

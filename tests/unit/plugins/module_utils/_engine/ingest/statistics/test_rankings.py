@@ -19,6 +19,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.rankings import PROFILES, rank
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import rankings
 from rigs.aws_logs import ALICE, FLOW_HEADER, SKIPPED, flow, log_file, query, record
+from rigs.statistics import store_meanwhile
 from rigs.streams import document, given
 
 NOW = datetime(2026, 11, 4, tzinfo=timezone.utc)
@@ -110,6 +111,22 @@ def test_the_trend_adds_up_to_the_totals(tmp_path, profile):
         names = found["trend"][0].keys() - {"start"}
         assert {name: sum(point[name] for point in found["trend"]) for name in names} == {name: found["totals"][name] for name in names}
         assert found["by"] == by and next(iter(found["totals"])) in names
+
+
+def test_all_figures_are_of_the_same_moment(tmp_path, monkeypatch):
+    computed(tmp_path, "cloudtrail")
+    wanted = document(tmp_path, follow={"patterns": ["aws.log"]}, parse={"profile": "cloudtrail"})
+    with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink:
+
+        def store(number):
+            (tmp_path / "logs" / "aws.log").write_bytes(log_file([record(100 + number)]))
+            assert follower.catch_up(wanted)["exit_code"] == 0
+
+        store_meanwhile(monkeypatch, sink, store)
+        found = rank(sink, "sqlite", "cloudtrail", Span(), NOW)
+        assert found["totals"]["events"] == sum(point["events"] for point in found["trend"]) == 5
+        assert sum(row["events"] for ranked in found["rankings"] if ranked["name"] == "who" for row in ranked["rows"]) == 5
+        assert rank(sink, "sqlite", "cloudtrail", Span(), NOW)["totals"]["events"] > 6
 
 
 def test_a_trend_has_no_holes(tmp_path):
