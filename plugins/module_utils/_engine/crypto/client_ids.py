@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import io
 import typing as t
 
 from ..base.errors import IntegrityError, KeyMissingError, MissingLibraryError
@@ -46,7 +45,7 @@ class ClientIds:
         """The token of an id in a month ("2021-04"), and the name of the key. Raises KeyringError, MissingLibraryError."""
         name, secret = self._key(month)
         if not self._deterministic:
-            return fernet_token(secret, text.encode("utf-8")), name
+            return fernet.token_of(secret, text.encode("utf-8")), name
         cipher = self._ciphers.get(month)
         if cipher is None:
             cipher = self._ciphers[month] = _siv(secret)
@@ -55,7 +54,7 @@ class ClientIds:
     def seal(self, month: str, data: bytes) -> bytes:
         """Bytes that may hold client ids, encrypted at random: the name of the key, a space, and a Fernet token."""
         name, secret = self._key(month)
-        return ("%s %s" % (name, fernet_token(secret, data))).encode("ascii")
+        return ("%s %s" % (name, fernet.token_of(secret, data))).encode("ascii")
 
     def _key(self, month: str) -> t.Tuple[str, bytes]:
         found = self._keys.get(month)
@@ -76,7 +75,7 @@ def unseal(folder: str, data: bytes) -> bytes:
     month = months.month_of(name.decode("ascii", "replace"))
     if month is None:
         raise IntegrityError("not a line that was encrypted with the key of a month")
-    return _open_fernet(months.load(folder, month).secret, token)
+    return fernet.opened(months.load(folder, month).secret, token)
 
 
 def reveal(keys: t.Mapping[str, bytes], token: str) -> Revealed:
@@ -89,7 +88,7 @@ def reveal(keys: t.Mapping[str, bytes], token: str) -> Revealed:
         raise IntegrityError("not the token of a client id: it begins neither with gAAAA nor with %s" % _SIV)
     for name, secret in keys.items():
         try:
-            return Revealed(name, (_open_siv(secret, token) if is_siv else _open_fernet(secret, token.encode("utf-8"))).decode("utf-8"))
+            return Revealed(name, (_open_siv(secret, token) if is_siv else fernet.opened(secret, token.encode("utf-8"))).decode("utf-8"))
         except IntegrityError:
             continue
     raise KeyMissingError(
@@ -111,17 +110,6 @@ def keys_of(folder: str, month: t.Optional[str] = None) -> t.Dict[str, bytes]:
         except KeyMissingError:
             continue
     return found
-
-
-def fernet_token(secret: bytes, data: bytes) -> str:
-    """A Fernet token of some bytes."""
-    encryptor = fernet.Encryptor(secret)
-    return (encryptor.update(data) + encryptor.finish()).decode("ascii")
-
-
-def _open_fernet(secret: bytes, token: bytes) -> bytes:
-    fernet.authenticate(io.BytesIO(token), secret, "token")
-    return b"".join(fernet.decrypt(io.BytesIO(token), secret, "token"))
 
 
 def _open_siv(secret: bytes, token: str) -> bytes:

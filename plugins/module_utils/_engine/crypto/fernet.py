@@ -123,6 +123,18 @@ def decrypt(stream: t.BinaryIO, key: bytes, subject: str) -> t.Iterator[bytes]:
     yield held[:-padding]
 
 
+def token_of(key: bytes, data: bytes) -> str:
+    """The token of some bytes, which are in memory."""
+    encryptor = Encryptor(key)
+    return (encryptor.update(data) + encryptor.finish()).decode("ascii")
+
+
+def opened(key: bytes, token: bytes) -> bytes:
+    """What is in a token, authenticated. Raises IntegrityError."""
+    authenticate(io.BytesIO(token), key, "token")
+    return b"".join(decrypt(io.BytesIO(token), key, "token"))
+
+
 class RandomReader(io.RawIOBase):
     """The plaintext of a token from any place on. Nothing but what is asked for is decrypted.
 

@@ -86,7 +86,7 @@ class _Page:
             line = each.rejected
             if line.reason == "document":
                 continue
-            text = self._parser.unsealed(line.line)
+            text = self._parser.unsealed(line.line, line.length)
             if len(text) < line.length:
                 cut += 1
                 continue

@@ -19,7 +19,7 @@ from .sftpgo import SftpgoParser
 from .sftpgo_fast import fast_parser
 from .tables import GENERIC, PROFILES, Rows, Table
 from .times import column_parser, time_parser
-from .transform import Transform
+from .transform import Transform, unsealed
 from .vpc_flow import FlowLines, FlowParser, fields_of
 
 if t.TYPE_CHECKING:
@@ -82,6 +82,7 @@ class LineParser:
             self._profile = GenericParser(truncate)
         options = document["transform"]
         self._transform = Transform(options, self._time_field, PROFILES[parse["profile"]]) if options else None
+        self._keyring = options["keyring"] if options else None
         self._fast = None
         if isinstance(self._profile, SftpgoParser) and not options:
             self._fast = fast_parser(self._time_field, column_parser(self._time, parse["time_format"], parse["timezone"]))
@@ -127,14 +128,19 @@ class LineParser:
         return rows, refused
 
     def sealed(self, line: bytes) -> bytes:
-        """A rejected line as a sink stores it: encrypted if it may hold a client id, with the names of its fields. Raises KeyringError."""
-        if self._flow is not None:
-            return self._flow.with_header(line)
-        return line if self._client_events is None else self._client_events.sealed(line)
+        """A rejected line as a sink stores it: encrypted if it may hold what the stream encrypts, with the names of its fields.
 
-    def unsealed(self, data: bytes) -> bytes:
-        """The line that ``sealed`` stored. Raises KeyringError, IntegrityError."""
-        return data if self._client_events is None else self._client_events.unsealed(data)
+        Raises KeyringError.
+        """
+        if self._flow is not None:
+            line = self._flow.with_header(line)
+        if self._client_events is not None:
+            return self._client_events.sealed(line)
+        return line if self._transform is None else self._transform.sealed(line)
+
+    def unsealed(self, data: bytes, length: int) -> bytes:
+        """The line that ``sealed`` stored. length: of the line in its file. Raises KeyringError, IntegrityError."""
+        return unsealed(self._keyring, data, length) if self._client_events is None else self._client_events.unsealed(data)
 
 
 def tables_of(document: StreamDocument) -> t.Tuple[Table, ...]:
