@@ -49,7 +49,7 @@ class Reader:
             raise error
         offset, line = reading.piece.lines[0]
         rejected = Rejected(offset, len(line), "database", error.message, self.parser.sealed(line))
-        return batch._replace(rows={}, rejected=[rejected])
+        return batch._replace(rows={}, rejected=[rejected], sums=None)
 
 
 def parsed_batch(parser: LineParser, batch: Batch, first_line: bytes, piece: Piece) -> Batch:

@@ -356,6 +356,8 @@ def test_a_value_that_only_the_database_refuses_is_found_by_halves(tmp_path, log
     result = follower.catch_up(document(tmp_path))
     assert (result["sinks"][0]["rows"], result["sinks"][0]["rejected"]) == (99, 1)
     assert sizes(tmp_path) == list(range(1, 100))
+    with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite")) as connection:
+        assert_sums_are_those_of_the_rows(connection.execute)
 
 
 def test_lines_that_are_read_again_are_not_joined_with_a_hole_before_them(tmp_path, logs, monkeypatch) -> None:
