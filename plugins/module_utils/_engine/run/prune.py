@@ -9,7 +9,7 @@ import contextlib
 import functools
 
 from ..base import hints as t, light
-from ..base.errors import LogArchiveError, PruneRefusedError, RepeatedRefusalError, StoreError
+from ..base.errors import LogArchiveError, PruneRefusedError, RepeatedRefusalError, StoreDeniedError, StoreError
 from ..base.lists import some
 
 if t.TYPE_CHECKING:
@@ -62,9 +62,14 @@ def _look(run: Context, name: str) -> None:
         from .recorded import look
 
         run.recorder.begin("list %s" % name, listed=False)
-        # A host that may only add archives cannot list them. Other commands are slower then, and find the same.
-        with contextlib.suppress(LogArchiveError):
+        # Other commands find the same without it: they read the whole store.
+        try:
             look(run, name)
+        except StoreDeniedError:
+            # A host that may only add archives cannot list them.
+            pass
+        except LogArchiveError as error:
+            run.recorder.warn("store %s cannot be listed, so commands that need a part of it read all of it: %s" % (name, error))
 
 
 def make_room(run: Context, name: str) -> bool:

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import StoreFullError, StoreUnavailableError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import (
+    StoreDeniedError,
+    StoreFullError,
+    StoreUnavailableError,
+)
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.net import Retries
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.holdings import prune as pruning
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
@@ -52,6 +57,30 @@ def test_an_append_only_store_is_never_pruned_by_the_host(host, tmp_path):
     assert (len(archives_in(file_store(host.store))), len(archives_in(file_store(other)))) == (1, 4)
     again = job.prune(host.document(stores=stores, retention={"keep_last": 1}), ["vault"], NOW)
     assert again["pruned"] == {} and "append-only" in again["warnings"][0]
+
+
+@pytest.mark.parametrize(("error", "told"), [(StoreUnavailableError("it does not answer"), 1), (StoreDeniedError("not allowed"), 0)])
+def test_a_store_without_retention_that_cannot_be_listed_is_a_warning(host, monkeypatch, error, told):
+    def failing(*_given):
+        raise error
+
+    host.write_logs(12)
+    host.run(now=at("2024-01-12 13:05"))
+    # As a version of the engine left it that did not list such stores.
+    with contextlib.closing(Catalog(str(host.state))) as catalog:
+        catalog.listings.forget(JOB, "file")
+    host.write_logs(13)
+    with monkeypatch.context() as patched:
+        patched.setattr(FileStore, "survey", failing)
+        record = host.run(now=at("2024-01-12 14:05"))
+    assert (record["exit_code"], len(archives_in(file_store(host.store)))) == (0, 2)
+    # A host that may only add archives cannot list them, and need not.
+    assert len(record["warnings"]) == told
+    assert (
+        not told or "store file cannot be listed, so commands that need a part of it read all of it: it does not" in record["warnings"][0]
+    )
+    host.write_logs(14)
+    assert host.run()["warnings"] == []
 
 
 def test_archives_kept_for_a_store_that_was_down_are_pruned_once_it_is_back(host):
