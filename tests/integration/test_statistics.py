@@ -100,7 +100,8 @@ def test_mistakes_are_named(host):
     assert "--lines: must be at least 1" in host("generate", "sftpgo", "new", "--lines", "0", code=2)
     assert "no sink of this name" in host("stats", "sftpgo.json", "--sink", "other", code=2)
     assert "cannot be used together" in host("stats", "sftpgo.json", "--json", "--html", "x", code=2)
-    assert "is a file of the stream" in host("stats", "sftpgo.json", "--html", "sftpgo.json", code=2)
+    for path in ("sftpgo.json", "db.sqlite", "db.sqlite-wal", "logs/sftpgo.log", "logs/sftpgo-new.log", "state/sftpgo.stream.lock"):
+        assert "%s is a file of the stream" % path in host("stats", "sftpgo.json", "--html", path, code=2)
     document = streams.given(host.folder, sinks=[{"type": "sqlite", "path": str(host.folder / "none.sqlite")}])
     (host.folder / "new").mkdir()
     (host.folder / "new" / "sftpgo.json").write_text(json.dumps(document))

@@ -44,6 +44,7 @@ def stats(options: argparse.Namespace) -> int:
     """Print the statistics of a stream, or write them as a page."""
     from ..config import files
     from ..config.stream_check import HAVE_STATISTICS
+    from ..config.stream_files import is_file_of
     from ..ingest.statistics.compute import Span
     from ..tell import report_file
 
@@ -51,8 +52,7 @@ def stats(options: argparse.Namespace) -> int:
         raise UsageError("--html and --json cannot be used together", hint="Run the command twice")
     (path,) = files.find(options.config, [options.stream], "stream")
     document = files.load_stream(path)
-    own = [path, *(sink["path"] for sink in document["sinks"] if sink["path"])]
-    if options.html and any(os.path.realpath(each) == os.path.realpath(options.html) for each in own):
+    if options.html and (os.path.realpath(path) == os.path.realpath(options.html) or is_file_of(document, options.html)):
         raise UsageError("%s is a file of the stream, and not replaced by the page" % options.html, "--html", "Name another file")
     profile = document["parse"]["profile"]
     if profile not in HAVE_STATISTICS:

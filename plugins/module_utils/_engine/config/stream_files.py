@@ -20,7 +20,7 @@ PORTS = {"mysql": 3306, "mariadb": 3306, "postgresql": 5432}
 def own_files_problems(normal: t.Mapping[str, t.Any]) -> t.List[str]:
     """A stream that follows what it writes would never end, and one part of it would damage the file of another."""
     own = list(_own(normal))
-    folders = [os.path.join(os.path.realpath(os.path.dirname(path)), "") for _option, path in own]
+    folders = [_real_folder(path) for _option, path in own]
     problems = _followed(normal["follow"], own, folders)
     first: t.Dict[str, str] = {}
     for (option, path), folder in zip(own, folders):
@@ -33,6 +33,18 @@ def own_files_problems(normal: t.Mapping[str, t.Any]) -> t.List[str]:
             # A log of events and one of notifications may be one file.
             problems[option] = "%s: is a file of %s; choose another name" % (option, other)
     return [*problems.values(), *_database_problems(normal["sinks"])]
+
+
+def is_file_of(normal: t.Mapping[str, t.Any], path: str) -> bool:
+    """Whether a stream writes or follows a file with this path, other than its page."""
+    real = os.path.realpath(path)
+    if any(os.path.realpath(own) == real for option, own in _own(normal) if option != "page.path"):
+        return True
+    return bool(_followed(normal["follow"], [("", path)], [_real_folder(path)]))
+
+
+def _real_folder(path: str) -> str:
+    return os.path.join(os.path.realpath(os.path.dirname(path)), "")
 
 
 def _own(normal: t.Mapping[str, t.Any]) -> t.Iterator[t.Tuple[str, str]]:
