@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 from html import escape
 
@@ -17,7 +18,8 @@ if t.TYPE_CHECKING:
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 900, 180, 70, 22
 """A chart, and the room for the labels of its axes, in units of the SVG."""
-TICKS = 4
+MOST_STEPS = 4
+"""Between the lines of a chart."""
 MOST_LABELS = 8
 MOST_USERS = 200
 """Users in the table; the line below it has the others together."""
@@ -180,16 +182,17 @@ def _hours_chart(statistics: Statistics) -> str:
 
 
 def _bars(labels: t.Sequence[str], bars: t.Sequence[t.Tuple[int, int, str]], shown: t.Callable[[int], str]) -> str:
-    most = max(max(low + high for low, high, _title in bars), 1)
+    most = max(low + high for low, high, _title in bars)
+    ticks = _ticks(most, shown)
     room, step = HEIGHT - BOTTOM, (WIDTH - LEFT) / len(bars)
     parts = ['<svg viewBox="0 0 %d %d" role="img" aria-label="bars; the largest is %s">' % (WIDTH, HEIGHT, shown(most))]
-    for tick in range(TICKS + 1):
-        y = room - (room - 10) * tick / TICKS
+    for tick in ticks:
+        y = room - (room - 10) * tick / ticks[-1]
         parts.append('<line class="axis" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/>' % (LEFT, WIDTH, y, y))
-        parts.append('<text x="%d" y="%.1f" text-anchor="end">%s</text>' % (LEFT - 6, y + 4, shown(most * tick // TICKS)))
+        parts.append('<text x="%d" y="%.1f" text-anchor="end">%s</text>' % (LEFT - 6, y + 4, shown(tick)))
     for index, (low, high, title) in enumerate(bars):
         x, width = LEFT + index * step, max(step * 0.8, 0.5)
-        low_height, high_height = ((room - 10) * value / most for value in (low, high))
+        low_height, high_height = ((room - 10) * value / ticks[-1] for value in (low, high))
         if low or high:
             parts.append("<g><title>%s</title>" % text_of(title))
             for kind, y, height in (("up", room - low_height, low_height), ("down", room - low_height - high_height, high_height)):
@@ -200,6 +203,16 @@ def _bars(labels: t.Sequence[str], bars: t.Sequence[t.Tuple[int, int, str]], sho
     for index in range(0, len(labels), every):
         parts.append('<text x="%.1f" y="%d">%s</text>' % (LEFT + index * step, HEIGHT - 6, text_of(labels[index])))
     return "".join([*parts, "</svg>"])
+
+
+def _ticks(most: int, shown: t.Callable[[int], str]) -> t.Sequence[int]:
+    """The values of the lines of a chart: round ones, from 0 to at least ``most``."""
+    unit = 1
+    while shown is format_size and unit * 1024 <= most:
+        unit *= 1024
+    steps = (unit * digit * 10**zeros for zeros in itertools.count() for digit in (1, 2, 5))
+    step = next(step for step in steps if step * MOST_STEPS >= most)
+    return range(0, max(most, 1) + step, step)
 
 
 def section(title: str, content: str) -> str:

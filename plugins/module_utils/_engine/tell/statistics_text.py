@@ -46,10 +46,15 @@ def _name(text: t.Optional[str]) -> str:
 
 
 def _totals(totals: Totals) -> str:
-    return "  %d users, %d transfers (%d uploads, %d downloads), %s, %d failed; %d logins, %d failed logins, %d commands" % (
-        totals["users"], totals["transfers"], totals["uploads"], totals["downloads"], format_size(totals["bytes"]), totals["failed"],
-        totals["logins"], totals["failed_logins"], totals["commands"],
+    return "  %s, %s (%s, %s), %s, %d failed; %s, %s, %s" % (
+        _counted(totals["users"], "user"), _counted(totals["transfers"], "transfer"), _counted(totals["uploads"], "upload"),
+        _counted(totals["downloads"], "download"), format_size(totals["bytes"]), totals["failed"], _counted(totals["logins"], "login"),
+        _counted(totals["failed_logins"], "failed login"), _counted(totals["commands"], "command"),
     )  # fmt: skip
+
+
+def _counted(count: int, what: str) -> str:
+    return "%d %s%s" % (count, what, "" if count == 1 else "s")
 
 
 def _users(statistics: Statistics) -> str:
@@ -77,7 +82,7 @@ def _trend(statistics: Statistics) -> str:
 
 def _hours(statistics: Statistics) -> str:
     busiest = sorted(statistics["hours"], key=lambda one: -one["transfers"])[:3]
-    shown = ", ".join("%02d:00 (%d transfers)" % (one["hour"], one["transfers"]) for one in busiest if one["transfers"])
+    shown = ", ".join("%02d:00 (%s)" % (one["hour"], _counted(one["transfers"], "transfer")) for one in busiest if one["transfers"])
     return "busiest hours of the day: %s" % shown if shown else ""
 
 

@@ -117,6 +117,26 @@ def test_the_key_of_a_chart_is_readable_text_on_both_backgrounds(statistics):
     assert re.findall(r"\.key\.\w+[^{]*\{", statistics_page.render(statistics)) == [".key.up::before {", ".key.down::before {"]
 
 
+@pytest.mark.parametrize(
+    ("most", "counts", "sizes"),
+    [
+        (0, ["0", "1"], ["0 B", "1 B"]),
+        (1, ["0", "1"], ["0 B", "1 B"]),
+        (3, ["0", "1", "2", "3"], ["0 B", "1 B", "2 B", "3 B"]),
+        (5, ["0", "2", "4", "6"], ["0 B", "2 B", "4 B", "6 B"]),
+        (639, ["0", "200", "400", "600", "800"], ["0 B", "200 B", "400 B", "600 B", "800 B"]),
+        (40_000, ["0", "10,000", "20,000", "30,000", "40,000"], ["0 B", "10.0 KiB", "20.0 KiB", "30.0 KiB", "40.0 KiB"]),
+        (3 << 50, None, ["0 B", "1.0 PiB", "2.0 PiB", "3.0 PiB"]),
+    ],
+)
+def test_the_lines_of_a_chart_are_at_round_values(statistics, most, counts, sizes):
+    statistics["trend"] = [dict(nothing(), start="2026-01-05T00:00:00Z", uploads=most, bytes_uploaded=most)]
+    transfers, size = re.findall("<svg.*?</svg>", statistics_page.render(statistics))[:2]
+    for chart, wanted in ((transfers, counts), (size, sizes)):
+        assert wanted in (None, re.findall(r'text-anchor="end">([^<]*)', chart))
+        assert all(float(y) >= 10 for y in re.findall(r'<rect [^>]*y="([^"]*)"', chart)), "within the chart"
+
+
 def test_users_beyond_the_most_are_counted_together(statistics):
     statistics["users"] = [dict(statistics["users"][0], username="u%03d" % number) for number in range(statistics_page.MOST_USERS + 5)]
     assert "<td>5 others</td><td>10</td><td>5</td>" in statistics_page.render(statistics)
@@ -125,5 +145,5 @@ def test_users_beyond_the_most_are_counted_together(statistics):
 
 def test_the_text_shows_totals_and_busiest_hours(statistics):
     text = statistics_text.render(statistics)
-    assert "1 users, 3 transfers (2 uploads, 1 downloads), 2.9 KiB, 1 failed; 4 logins, 5 failed logins, 6 commands" in text
+    assert "1 user, 3 transfers (2 uploads, 1 download), 2.9 KiB, 1 failed; 4 logins, 5 failed logins, 6 commands" in text
     assert "busiest hours of the day: 00:00 (3 transfers)\n" in text
