@@ -267,6 +267,8 @@ class Host:
             key = self.path("/etc/ssh/ssh_host_%s_key" % kind)
             self.host_keys.append(new_key(str(key), "root@" + self.name, kind))
         self.path("/etc/hostname").write_text(self.name + "\n", encoding="ascii")
+        # It stays the same machine after it was switched off.
+        self.path("/etc/machine-id").write_text(secrets.token_hex(16) + "\n", encoding="ascii")
         self.path("/etc/hosts").write_text(self.fleet.names, encoding="ascii")
         for home, owner in (("/root", 0), ("/home/" + ADMIN, self.path("/home/" + ADMIN).stat().st_uid)):
             folder = self.path(home + "/.ssh")
@@ -335,7 +337,7 @@ class Host:
 
 
 class SystemdHost(Host):
-    """A host with systemd as its first process."""
+    """A host with systemd as its first process. Its journal is on its disk."""
 
     systemd = True
     packages = SYSTEMD_PACKAGES
@@ -357,6 +359,10 @@ class SystemdHost(Host):
             "--hostname=" + self.name,
             "--no-hosts",
         ]
+        # Without this, Podman keeps the journal in memory.
+        journal = self.path("/var/log/journal")
+        journal.mkdir(exist_ok=True)
+        options += ["--volume=%s:/var/log/journal" % journal]
         options += ["--privileged", "--name=" + self.name, "--log-driver=k8s-file", "--log-opt=path=%s" % (self.folder / "console")]
         try:
             self.fleet.podman("run", *options, "--rootfs", str(self.root), "/sbin/init")

@@ -16,6 +16,9 @@ PROGRAM = pathlib.Path("/lib/systemd/systemd-journal-remote")
 START = 1_793_800_000_000_000
 """Microseconds since 1970 of the first entry."""
 
+ENTRY = 3
+"""The kind of an object in a file: https://systemd.io/JOURNAL_FILE_FORMAT/#objects."""
+
 Value = t.Union[str, bytes]
 
 
@@ -64,3 +67,24 @@ def _is_text(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def truncate(file: pathlib.Path) -> None:
+    """Cut a file of the journal behind its header."""
+    with open(file, "r+b") as stream:
+        stream.truncate(100_000)
+
+
+def spoil(file: pathlib.Path, number: int) -> None:
+    """Overwrite an entry within a file of the journal. number: how many entries stay before it."""
+    data = file.read_bytes()
+    (offset,) = struct.unpack_from("<Q", data, 88)
+    (last,) = struct.unpack_from("<Q", data, 136)
+    found = []
+    while offset <= last:
+        kind, size = struct.unpack_from("<B7xQ", data, offset)
+        if kind == ENTRY:
+            found.append((offset, size))
+        offset += (size + 7) // 8 * 8
+    offset, size = found[number]
+    file.write_bytes(data[:offset] + b"\xff" * size + data[offset + size :])

@@ -80,7 +80,7 @@ GAP_KINDS = {
     "truncated": "the file was truncated before it was read to its end",
     "removed": "the file was removed before it was read to its end",
     "hole": "zero bytes, left by a writer that went on at its old position after the file was truncated",
-    "damaged": "a compressed file that cannot be decompressed to its end",
+    "damaged": "a compressed file or a file of the journal that cannot be read to its end",
     "vacuumed": "the journal removed the last entry that was read, so entries after it may also be gone",
 }
 

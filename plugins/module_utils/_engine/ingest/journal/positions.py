@@ -43,6 +43,11 @@ class Positions:
         """The cursor of the last entry, None at the beginning."""
         return self.current.head[-1][1] if self.current is not None else None
 
+    @property
+    def realtime(self) -> int:
+        """The time of the last entry in microseconds since 1970, 0 at the beginning."""
+        return _realtime_of(self.current) if self.current is not None else 0
+
     def over(self) -> t.List[Generation]:
         """The numberings that the position has left, and that the sink has open."""
         if self.current is None or not self.current.id:

@@ -13,6 +13,7 @@ import time
 import typing as t
 from datetime import datetime, timedelta, timezone
 
+from . import damage
 from .export import Entry, entries
 
 if t.TYPE_CHECKING:
@@ -21,6 +22,8 @@ if t.TYPE_CHECKING:
     from ...config.stream_document import JournalOptions
 
 FOLDERS = ("/var/log/journal", "/run/log/journal")
+FILES = (".journal", ".journal~")
+"""How the names of files end: journald adds the tilde if it finds a file damaged."""
 SETTLED = 0.5
 """Seconds since a file of the journal was last renamed, made or removed: a listing meanwhile can lack a file."""
 LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
@@ -49,7 +52,7 @@ class Reading:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env={**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0"},
+                env={**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0", **damage.LOGGING},
             )
         except OSError as error:
             self._errors.close()
@@ -66,11 +69,18 @@ class Reading:
         for entry in self._entries:
             return entry
         code = self._process.wait()
-        self._errors.seek(0)
-        self.warning = self._errors.read(500).decode("utf-8", "replace").partition("\n")[0]
+        self.warning = damage.warning_in(self._printed())
         if code:
             raise JournalError("journalctl failed: %s" % (self.warning or "status %d" % code))
         raise StopIteration
+
+    def damaged(self) -> t.Set[str]:
+        """The archived files that the program could not read to their end, of those that it has come to."""
+        return damage.files_in(self._printed())
+
+    def _printed(self) -> str:
+        # Not the position of the stream, at which the program writes.
+        return os.pread(self._errors.fileno(), damage.MOST, 0).decode("utf-8", "surrogateescape")
 
     def close(self) -> None:
         """End the program."""
@@ -125,7 +135,7 @@ class Journal:
                 for folder in [root, *(each.path for each in os.scandir(root) if each.is_dir(follow_symlinks=False))]:
                     newest = max(newest, os.stat(folder).st_mtime)
                     for each in os.scandir(folder):
-                        if each.name.endswith(".journal"):
+                        if each.name.endswith(FILES):
                             status = each.stat(follow_symlinks=False)
                             found.add((each.path, status.st_mtime_ns, status.st_size))
         return frozenset(found), abs(time.time() - newest) >= SETTLED

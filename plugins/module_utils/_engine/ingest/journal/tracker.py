@@ -15,6 +15,7 @@ import typing as t
 
 from ..checkpoint import Batch, Gap, Generation
 from ..tail.lines import Long, Piece
+from . import damage
 from .positions import Positions
 from .reader import Journal, JournalError, files_of
 
@@ -84,6 +85,9 @@ class JournalTracker:
         self._horizon: t.Optional[Entry] = None
         self._done = self._unsettled = False
         self._files: t.Optional[t.FrozenSet[str]] = None
+        # Archived files that could not be read to their end, and those that are gaps already.
+        self._damaged: t.Set[str] = set()
+        self._reported: t.Set[str] = set()
         self._anchor: t.Optional[Entry] = None
         self._missed = 0
         self._seen: t.Optional[Signature] = None
@@ -132,6 +136,7 @@ class JournalTracker:
             generation = self.positions.of(anchor.sequence)
             if gaps is not None and anchor.number >= generation.offset:
                 moved = self.positions.moved_to(generation, anchor)._replace(read_at=generation.read_at)
+                gaps += self._damage()
                 yield Batch(generation.offset if generation.id else -1, moved, {}, (), gaps), self.positions.move
         for generation in self.positions.over():
             yield Batch(generation.offset, generation._replace(closed=True), {}, (), ()), self.positions.keep
@@ -156,7 +161,7 @@ class JournalTracker:
             # Read the same again.
             self._done, self._seen, self._horizon = True, None, None
             return None
-        return reading and reading._replace(batch=reading.batch._replace(gaps=gaps))
+        return reading and reading._replace(batch=reading.batch._replace(gaps=gaps + self._damage()))
 
     def _begin(self) -> bool:
         """Start to read if the journal may have something new; whether something is being read."""
@@ -202,6 +207,8 @@ class JournalTracker:
             else:
                 piece.lines.append((entry.number, line))
             size += len(line)
+        if self._reading is not None:
+            self._damaged |= self._reading.damaged()
         if generation is None or last is None:
             return None
         after = self.positions.moved_to(generation, last)._replace(lines=generation.lines + len(piece.lines) + len(piece.long))
@@ -246,6 +253,13 @@ class JournalTracker:
             if reading is not None:
                 reading.close()
         return Lag(since, size, end)
+
+    def _damage(self) -> t.List[Gap]:
+        """Entries that were not read, and that are behind the position once what is read now is stored."""
+        offset = self.positions.current.offset if self.positions.current is not None else 0
+        unread = [path for path in sorted(self._damaged - self._reported) if damage.last_entry(path) > self.positions.realtime]
+        self._reported |= self._damaged
+        return [Gap(offset, None, "damaged", damage.text_of(unread))] if unread else []
 
     # -- positions ----------------------------------------------------------------------------------------------------
 

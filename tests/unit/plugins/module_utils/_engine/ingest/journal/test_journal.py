@@ -22,7 +22,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.journal import export, tracker
 from rigs.followers import start
-from rigs.journal import Journal
+from rigs.journal import Journal, spoil, truncate
 from rigs.streams import document, given, upload
 
 
@@ -140,6 +140,74 @@ def test_a_unit_that_wrote_nothing_yet_has_a_position(tmp_path, journal) -> None
     journal.write(upload(1))
     found = ingest(tmp_path)
     assert (found["rows"], found["gaps"]) == (1, 1)
+
+
+def gap_rows(folder: pathlib.Path) -> t.List[t.Any]:
+    return rows(folder, "SELECT kind, detail, bytes FROM ingest_gap")
+
+
+@pytest.mark.parametrize("lines", ["message", "entry"])
+def test_an_archived_file_that_is_damaged_is_a_gap_once(tmp_path, journal, lines) -> None:
+    journal.write(upload(1), upload(2), file="user@1.journal")
+    journal.write(*(upload(each) for each in range(10, 30)), file="system@2.journal")
+    journal.write(upload(3), file="system@3.journal")
+    journal.write(upload(4))
+    truncate(journal.folder / "user@1.journal")
+    spoil(journal.folder / "system@2.journal", 10)
+    truncate(journal.folder / "system@3.journal")
+    # As journald names a file that it found damaged.
+    (journal.folder / "system@3.journal").rename(journal.folder / "system@3.journal~")
+    changes = {"lines": lines} if lines == "message" else {"lines": lines, "parse": {"profile": "generic"}}
+    result = follower.catch_up(wanted(tmp_path, **changes), sleep=time.sleep)
+    (found,) = result["sinks"]
+    assert (found["rows"], result["exit_code"], result["warnings"]) == (11, 0, [])
+    gaps = gap_rows(tmp_path)
+    assert {(kind, size) for kind, _detail, size in gaps} == {("damaged", None)} and found["gaps"] == len(gaps)
+    for name in ("system@2.journal", "system@3.journal~", "user@1.journal"):
+        assert [name in detail for _kind, detail, _size in gaps].count(True) == 1, gaps
+    # They are still there, and behind the position.
+    journal.write(upload(5))
+    result = follower.catch_up(wanted(tmp_path, **changes), sleep=time.sleep)
+    assert (result["sinks"][0]["rows"], result["sinks"][0]["gaps"], result["warnings"]) == (1, 0, [])
+    assert status.of(wanted(tmp_path, **changes))[0]["warnings"] == []
+
+
+def test_a_damaged_file_whose_entries_are_stored_is_no_gap(tmp_path, journal) -> None:
+    journal.write(upload(1), upload(2), file="system@1.journal")
+    journal.write(upload(3))
+    assert ingest(tmp_path)["rows"] == 3
+    truncate(journal.folder / "system@1.journal")
+    journal.write(upload(4))
+    found = ingest(tmp_path)
+    assert (found["rows"], found["gaps"], gap_rows(tmp_path)) == (1, 0, [])
+
+
+def test_a_damaged_file_is_no_gap_before_an_entry_after_it(tmp_path, journal) -> None:
+    """Otherwise each call would find it again: the position is before it."""
+    journal.write(upload(1))
+    ingest(tmp_path)
+    (journal.folder / "system.journal").rename(journal.folder / "system@1.journal")
+    journal.write(upload(2), file="system@2.journal")
+    truncate(journal.folder / "system@2.journal")
+    assert [ingest(tmp_path)["gaps"] for _each in range(2)] == [0, 0]
+    # An entry of another unit is enough.
+    journal.write("noise", unit="cron.service")
+    assert [ingest(tmp_path)["gaps"] for _each in range(2)] == [1, 0]
+
+
+def test_the_active_file_is_a_warning_until_it_can_be_read(tmp_path, journal) -> None:
+    """It can look truncated for a moment, while journald makes it."""
+    journal.write(upload(1))
+    ingest(tmp_path)
+    journal.write(upload(2))
+    system = journal.folder / "system.journal"
+    whole = system.read_bytes()
+    truncate(system)
+    result = follower.catch_up(wanted(tmp_path), sleep=time.sleep)
+    assert result["warnings"] == ["journal: sftpgo: Journal file %s is truncated, ignoring file." % system]
+    system.write_bytes(whole)
+    result = follower.catch_up(wanted(tmp_path), sleep=time.sleep)
+    assert (result["sinks"][0]["rows"], result["sinks"][0]["gaps"], result["warnings"]) == (1, 0, [])
 
 
 def test_a_journal_that_cannot_be_read_is_a_warning(tmp_path, journal, monkeypatch) -> None:
