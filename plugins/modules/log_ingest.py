@@ -128,7 +128,7 @@ ingested:
           type: str
           returned: always
     warnings:
-      description: Files and folders that could not be read. The module shows them as warnings too.
+      description: Files and folders that could not be read or do not exist. The module shows them as warnings too.
       type: list
       elements: str
       returned: always

@@ -154,7 +154,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
         "01235",
         {
             "1": "a sink cannot be used, or the result cannot be printed",
-            "3": "a file or folder cannot be read, or --rejected: lines are still rejected",
+            "3": "a file or folder cannot be read, no folder of the stream exists, or --rejected: lines are still rejected",
             **_STREAM,
             "5": "locked: another process already follows the stream",
             **_CONTINUED,

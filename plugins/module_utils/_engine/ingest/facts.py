@@ -36,9 +36,9 @@ class SinkState(t.NamedTuple):
 
 
 class IngestResult(t.TypedDict):
-    """The result of ``ingest`` for one stream. check: a dry run. warnings: files and folders that could not be read.
+    """The result of ``ingest`` for one stream. check: a dry run. warnings: files and folders that could not be read or do not exist.
 
-    exit_code: 0 done; 1 a sink failed; 3 something could not be read.
+    exit_code: 0 done; 1 a sink failed; 3 something could not be read, or no folder of the stream exists.
     """
 
     stream: str

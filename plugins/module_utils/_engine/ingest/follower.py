@@ -19,6 +19,7 @@ from ..state.events import EventLog
 from .facts import SinkState
 from .pump import Pump
 from .sinks.base import ConflictError, SinkError, SinkFullError
+from .source import ABSENT, absent_paths, has_no_folder
 from .systemd import Systemd
 
 if t.TYPE_CHECKING:
@@ -64,10 +65,14 @@ def catch_up(document: StreamDocument, check: bool = False, sleep: t.Callable[[f
                 error = _catch_up(pump, sleep)
                 warnings.update(pump.problems)
             result["sinks"].append(_sink_result(pump, error))
+    # A folder may come later, but a call that could look into none has not done its work.
+    unread = bool(warnings) or has_no_folder(document)
+    for path in absent_paths(document):
+        warnings.setdefault(path, ABSENT)
     result["warnings"] = ["%s: %s" % problem for problem in sorted(warnings.items())]
     if any(sink["error"] for sink in result["sinks"]):
         result["exit_code"] = EXIT_FAILED
-    elif warnings:
+    elif unread:
         result["exit_code"] = EXIT_PARTLY
     return result
 

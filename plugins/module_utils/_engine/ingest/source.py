@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import typing as t
 
@@ -81,6 +82,20 @@ class Source(t.Protocol):
 def owner_of(document: StreamDocument) -> str:
     """Host and stream: whose generations these are."""
     return "%s\0%s" % (host_name(document["host"]), document["name"])
+
+
+ABSENT = "the folder does not exist"
+
+
+def absent_paths(document: StreamDocument) -> t.List[str]:
+    """The paths of the stream that do not exist. Each may come later, or be a mistake."""
+    return [path for path in document["follow"]["paths"] if not os.path.exists(path)]
+
+
+def has_no_folder(document: StreamDocument) -> bool:
+    """Whether the stream follows files, and none of its paths exists."""
+    paths = document["follow"]["paths"]
+    return bool(paths) and len(absent_paths(document)) == len(paths)
 
 
 def has_sightings(document: StreamDocument) -> bool:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import typing as t
 from datetime import datetime, timezone
@@ -18,7 +17,7 @@ from ..state.events import EventLog
 from . import accepted
 from .records.parser import LineParser
 from .sinks.dry import DrySink
-from .source import source_of
+from .source import ABSENT, absent_paths, has_no_folder, source_of
 from .tail.file import READING
 from .tail.tracker import Tracker
 
@@ -102,6 +101,8 @@ def _of_sink(document: StreamDocument, options: SinkOptions, known: accepted.Acc
                     _measure(row, source, document["follow"]["backups"], now)
                 else:
                     _measure_journal(row, t.cast("JournalTracker", source), now)
+            if row["lines"] and has_no_folder(document):
+                row["warnings"] = ["%s: %s" % (path, ABSENT) for path in absent_paths(document)]
             read_at = max((each.read_at for each in generations), default=0.0)
             row["read_at"] = _utc(read_at)
     except LogArchiveError as error:
@@ -109,13 +110,13 @@ def _of_sink(document: StreamDocument, options: SinkOptions, known: accepted.Acc
         return row
     row["state"], row["exit_code"] = _judge(row, read_at < now - LONG_WAIT, totals.gap_at > max(known.gap, now - RECENT_GAP))
     if row["state"] == NOTHING:
-        row["state"] += _why_nothing(row, document["follow"]["paths"])
+        row["state"] += _why_nothing(row, document)
     return row
 
 
-def _why_nothing(row: StreamRow, paths: t.Sequence[str]) -> str:
+def _why_nothing(row: StreamRow, document: StreamDocument) -> str:
     """What a person can do about a stream that has stored nothing: its document may have a mistake that only a look at the host shows."""
-    absent = [path for path in paths if not os.path.lexists(path)]
+    absent, paths = absent_paths(document), document["follow"]["paths"]
     if absent:
         return ": the folder %s does not exist" % absent[0]
     if not row["files"] and paths:

@@ -68,11 +68,16 @@ class Orphans:
         """The devices and inodes under which they were seen."""
         return {(orphan.generation.place.device, orphan.generation.place.inode) for orphan in self._all.values()}
 
+    def below(self, folders: t.Iterable[str]) -> t.Set[str]:
+        """The public ids of those that were seen below one of these folders."""
+        roots = tuple(folder.rstrip("/") + "/" for folder in folders)
+        return {id for id, orphan in self._all.items() if orphan.generation.place.path.startswith(roots)}
+
     def given_up(self, scan: int, absent: t.Sequence[str]) -> t.List[Batch]:
         """The end of each orphan that was missed for long enough. absent: folders that do not exist now; their files may come back."""
-        roots = tuple(root.rstrip("/") + "/" for root in absent)
+        away = self.below(absent)
         due = [orphan for orphan in self._all.values() if scan - orphan.since >= ORPHAN_SCANS]
-        return [_end_of(orphan) for orphan in due if not orphan.generation.place.path.startswith(roots)]
+        return [_end_of(orphan) for orphan in due if orphan.generation.public_id not in away]
 
 
 def _end_of(orphan: Orphan) -> Batch:

@@ -138,6 +138,7 @@ class Tracker:
         self._may_hide = bool(self.problems) or self._is_behind or any(file.unfinished for file in self.files.values())
         self.problems.update(_lost_whole(self.files.values()))
         self.problems.update(walked.unsupported)
+        self.problems.update((root, "the folder does not exist any more") for root in self._absent if self.orphans.below([root]))
 
     def glance(self) -> None:
         """Look whether the files that are being read have grown, and at nothing else."""

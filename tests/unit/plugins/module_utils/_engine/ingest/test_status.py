@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import KeyringError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, status
 from rigs import client_events
-from rigs.streams import document, upload
+from rigs.host import COMMAND, ENGINE_PATH
+from rigs.streams import document, given, upload
 
 
 def test_a_keyring_that_cannot_be_used_is_a_problem(tmp_path, logs) -> None:
@@ -43,3 +47,45 @@ def test_the_keys_of_client_ids_are_looked_at_too(tmp_path, logs) -> None:
     assert status.of(wanted)[0]["error"] is None
     (tmp_path / "etc" / "keys").write_bytes(b"")
     assert "the keyring is not a folder" in (status.of(wanted)[0]["error"] or "")
+
+
+def test_a_folder_that_was_there_and_is_gone_is_a_problem(tmp_path, logs) -> None:
+    more = tmp_path / "more"
+    more.mkdir()
+    wanted = document(tmp_path, follow={"paths": [str(logs), str(more), "/nowhere"]})
+    (more / "sftpgo.log").write_bytes(upload(1) + b"\n")
+    follower.catch_up(wanted)
+    # The first one has had no file, and the third one never was there: both may come later.
+    assert status.of(wanted)[0]["state"] == "fine"
+    # As an NFS share that is not mounted.
+    more.rename(tmp_path / "away")
+    row = status.of(wanted)[0]
+    gone = "%s: the folder does not exist any more" % more
+    assert (row["state"], row["exit_code"], row["warnings"]) == ("cannot read " + gone, 3, [gone])
+    result = follower.catch_up(wanted)
+    assert (result["warnings"], result["exit_code"]) == (["/nowhere: the folder does not exist", gone], 3)
+    (tmp_path / "away").rename(more)
+    assert status.of(wanted)[0]["state"] == "fine"
+
+
+def test_a_stream_that_can_look_into_no_folder_is_a_problem(tmp_path, logs) -> None:
+    wanted = document(tmp_path, follow={"patterns": ["live"], "rotated": ["*"]})
+    (logs / "a").write_bytes(upload(1) + b"\n")
+    # It is read to its end, so nothing is open.
+    os.utime(logs / "a", (1, 1))
+    follower.catch_up(wanted)
+    assert status.of(wanted)[0]["state"] == "fine"
+    shutil.rmtree(logs)
+    row = status.of(wanted)[0]
+    assert (row["state"], row["exit_code"]) == ("cannot read %s: the folder does not exist" % logs, 3)
+
+
+@pytest.mark.parametrize(("paths", "code"), [(["logs", "wrong"], 0), (["wrong"], 3)])
+def test_an_ingest_names_a_folder_that_does_not_exist(tmp_path, logs, paths, code: int) -> None:
+    (logs / "sftpgo.log").write_bytes(upload(1) + b"\n")
+    (tmp_path / "sftpgo.json").write_text(json.dumps(given(tmp_path, follow={"paths": [str(tmp_path / path) for path in paths]})))
+    done = subprocess.run(
+        [*COMMAND, "ingest", str(tmp_path / "sftpgo.json")], capture_output=True, text=True, env={"PYTHONPATH": ENGINE_PATH}, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, "")
+    assert "warning: %s: the folder does not exist" % (tmp_path / "wrong") in done.stdout
