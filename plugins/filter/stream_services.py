@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the service of each stream of a host has to write to."""
+"""What the service of each stream of a host needs."""
 
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
 from ansible.errors import AnsibleFilterError
@@ -15,10 +16,11 @@ from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documents im
 
 DOCUMENTATION = r"""
 name: stream_services
-short_description: The folders that the service of each stream of a host writes to
+short_description: What the service of each stream of a host needs
 version_added: 0.9.0
 description:
-  - Takes the stream documents of a host and returns the folders to which C(log-archive follow) writes for each, sorted by name.
+  - Takes the stream documents of a host and returns the folders to which C(log-archive follow) writes for each, sorted by name, and the
+    mounts that its paths may lie in.
   - It returns nothing else from the documents, so the result holds no secret.
 positional: host
 options:
@@ -59,7 +61,13 @@ _value:
     home:
       description: Whether the follower writes below C(/home), C(/root) or C(/run/user).
       type: bool
+    mounts:
+      description: The units of systemd that would mount the folders of the stream, or those above them, from the top.
+      type: list
+      elements: str
 """
+
+_PLAIN = re.compile(rb"[A-Za-z0-9:_.]")
 
 
 def stream_services(documents: t.Mapping[str, t.Mapping[str, t.Any]], host: str) -> t.List[t.Dict[str, t.Any]]:
@@ -80,7 +88,9 @@ def _service(name: str, document: t.Mapping[str, t.Any], host: str) -> t.Dict[st
     # The follower makes the key of each month.
     folders += [normal["client_ids"]["keyring"]] if normal["client_ids"] else []
     writable = databases | {normal["state"], *filter(None, folders), *(os.path.dirname(file) for file in files if file)}
-    used = [*writable, *normal["follow"]["paths"], *(sink["socket"] for sink in normal["sinks"] if sink["socket"])]
+    journal = normal["follow"]["journal"]
+    used = {*writable, *normal["follow"]["paths"], *filter(None, [journal and journal["directory"]])}
+    used |= {sink["socket"] for sink in normal["sinks"] if sink["socket"]}
     if not all(path.isprintable() for path in writable):
         raise AnsibleFilterError("%s: the stream %s writes to a path with a control character" % (host, name))
     return {
@@ -88,7 +98,25 @@ def _service(name: str, document: t.Mapping[str, t.Any], host: str) -> t.Dict[st
         "writable": sorted(writable),
         "temporary": any(_is_below(path, ("/tmp", "/var/tmp")) for path in used),
         "home": any(_is_below(path, ("/home", "/root", "/run/user")) for path in writable),
+        "mounts": [_mount(folder) for folder in sorted({folder for path in used for folder in _folders(path)})],
     }
+
+
+def _folders(path: str) -> t.Iterator[str]:
+    """A path and all folders above it but the first."""
+    while path.strip("/"):
+        yield path
+        path = os.path.dirname(path)
+
+
+def _mount(path: str) -> str:
+    """The unit that mounts something at a path: systemd.unit(5), "String escaping for inclusion in unit names"."""
+    name = b"-".join(_escaped(part) for part in os.fsencode(path).split(b"/") if part)
+    return (b"\\x2e" + name[1:] if name.startswith(b".") else name).decode() + ".mount"
+
+
+def _escaped(part: bytes) -> bytes:
+    return b"".join(bytes([byte]) if _PLAIN.match(bytes([byte])) else b"\\x%02x" % byte for byte in part)
 
 
 def _is_below(path: str, folders: t.Sequence[str]) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import typing as t
 
 import pytest
@@ -71,6 +72,20 @@ def test_a_service_writes_only_to_the_folders_of_its_stream() -> None:
             "writable": ["/srv/db", "/srv/state", "/var/lib/prom", "/var/log/log-archive", "/var/log/recap", "/var/www/html"],
             "temporary": False,
             "home": False,
+            "mounts": [
+                "srv.mount",
+                "srv-db.mount",
+                "srv-state.mount",
+                "var.mount",
+                "var-lib.mount",
+                "var-lib-prom.mount",
+                "var-log.mount",
+                "var-log-log\\x2darchive.mount",
+                "var-log-recap.mount",
+                "var-log-sftpgo.mount",
+                "var-www.mount",
+                "var-www-html.mount",
+            ],
         }
     ]
     assert PASSWORD not in str(stream_services(documents, "web1"))
@@ -79,4 +94,15 @@ def test_a_service_writes_only_to_the_folders_of_its_stream() -> None:
     assert "/srv/keys" in made["writable"]
     stream.update(sinks=[{"type": "mysql", "socket": "/tmp/mysql.sock", "database": "d", "user": "u"}], page={"path": "/home/a/page.html"})
     (found,) = stream_services(effective(log_archive_streams={"sftpgo": stream}), "web1")
-    assert found["temporary"] and found["home"]
+    assert found["temporary"] and found["home"] and "tmp.mount" in found["mounts"]
+    journal = {"follow": {"journal": {"units": ["a"], "directory": "/var/tmp/copied"}}, "sinks": ["central"]}
+    (found,) = stream_services(effective(log_archive_streams={"journal": journal}), "web1")
+    assert found["temporary"] and "var-tmp-copied.mount" in found["mounts"]
+
+
+@pytest.mark.parametrize("path", ["/.hidden/a", "/srv/.hidden/a.b", "/srv/a b/Zo\u00eb", "/srv/50%/x:y_z", "/srv/log-archive/\\back"])
+def test_the_unit_of_a_mount_has_the_name_that_systemd_gives_it(path: str) -> None:
+    stream = {"follow": {**FOLLOW, "paths": [path]}, "sinks": ["central"]}
+    (found,) = stream_services(effective(log_archive_streams={"sftpgo": stream}), "web1")
+    done = subprocess.run(["systemd-escape", "--path", "--suffix=mount", path], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in found["mounts"]
