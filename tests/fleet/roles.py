@@ -15,10 +15,10 @@ import tempfile
 import typing as t
 from datetime import datetime, timedelta, timezone
 
-# What changes with every login, what useradd keeps of the state before, and what systemd leaves when a host is switched off hard.
+# What changes with every login, what useradd keeps of the state before, what systemd leaves when a host is switched off hard, its journal.
 IGNORED = re.compile(
     r"/(root/\.ansible|home/[^/]+/\.(ansible|sudo_as_admin_successful)|var/log/(lastlog|wtmp|btmp)|var/lib/sudo"
-    r"|var/tmp/systemd-private-[^/]+"
+    r"|var/tmp/systemd-private-[^/]+|var/log/journal"
     r"|etc/(passwd|group|shadow|gshadow|subuid|subgid)-"
     r"|etc/\.pwd\.lock)(/|$)"
 )

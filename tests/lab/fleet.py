@@ -359,9 +359,9 @@ class SystemdHost(Host):
             "--hostname=" + self.name,
             "--no-hosts",
         ]
-        # Without this, Podman keeps the journal in memory.
         journal = self.path("/var/log/journal")
         journal.mkdir(exist_ok=True)
+        # Otherwise Podman keeps it in memory.
         options += ["--volume=%s:/var/log/journal" % journal]
         options += ["--privileged", "--name=" + self.name, "--log-driver=k8s-file", "--log-opt=path=%s" % (self.folder / "console")]
         try:
