@@ -128,7 +128,7 @@ def follow(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_signal: stop.set())
     with companions.beside(document) as watch:
-        result = follower.follow(document, stop, watch=watch)
+        result = follower.follow(document, stop, watch=watch, tell=lambda text: output.print_error("log-archive: " + text))
     if options.json:
         output.print_json(result)
     else:

@@ -16,6 +16,7 @@ from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, LogArchiveError
 from ..base.units import parse_duration
 from ..state import folders
 from ..state.events import EventLog
+from .checkpoint import GAP_KINDS
 from .facts import SinkState
 from .pump import Pump
 from .sinks.base import ConflictError, SinkError, SinkFullError
@@ -132,6 +133,7 @@ class Worker(threading.Thread):
         self.trouble = ""
         self._passes = True
         self._since = 0.0
+        self._told: t.Set[t.Tuple[str, str]] = set()
         self._poll = parse_duration(document["follow"]["poll"])
         self._stop_event = stop
         self._log = log
@@ -163,6 +165,7 @@ class Worker(threading.Thread):
                     look_at = time.monotonic() + min(self._poll, self.pump.settles_in or self._poll)
                 else:
                     self.pump.glance()
+                self._tell_problems()
                 # Before a backlog is stored, which may take longer than systemd waits for a start.
                 if self.pump.trouble is not None:
                     self._report(self.pump.trouble)
@@ -194,11 +197,18 @@ class Worker(threading.Thread):
         self._passes = error is None or getattr(error, "retryable", False)
         if error is not None and not self.trouble:
             self._since = time.time()
-            self._log.write("sink_failed", sink=self.pump.name, error=str(error))
+            self._log.write("sink_failed", self.pump.name + IS_DOWN + str(error), sink=self.pump.name, error=str(error))
         elif error is None and self.trouble:
             self._since = 0.0
-            self._log.write("sink_recovered", sink=self.pump.name)
+            self._log.write("sink_recovered", "%s works again" % self.pump.name, sink=self.pump.name)
         self.trouble = "" if error is None else str(error)
+
+    def _tell_problems(self) -> None:
+        """Log once what cannot be read."""
+        for path, reason in sorted(set(self.pump.problems.items()) - self._told):
+            self._told.add((path, reason))
+            text = "%s: cannot read %s: %s" % (self.pump.name, path, reason)
+            self._log.write("source_failed", text, sink=self.pump.name, path=path, error=reason)
 
     def _wait(self, seconds: float) -> None:
         end, watch_at = time.monotonic() + seconds, 0.0
@@ -215,15 +225,17 @@ def follow(
     stop: threading.Event,
     systemd: t.Optional[Systemd] = None,
     watch: t.Callable[[States], None] = lambda states: None,
+    tell: t.Callable[[str], None] = lambda text: None,
 ) -> IngestResult:
     """Store lines as they are written, until ``stop`` is set; what is being stored then is completed.
 
-    A sink that fails is waited for. watch: called once, with a function that returns the states of the sinks.
+    A sink that fails is waited for. watch: called once, with a function that returns the states of the sinks. tell: called with a line for
+    people on what goes wrong, and on what works again.
     Raises LockedError if the stream is followed already; LogArchiveError if nothing can be read or parsed.
     """
     systemd = systemd or Systemd()
     with _locked(document):
-        log = Log(document)
+        log = Log(document, tell)
         log.write("follow_started")
         workers = [Worker(document, options, stop, log) for options in document["sinks"]]
         for worker in workers:
@@ -279,16 +291,23 @@ def _status_text(workers: t.Sequence[Worker]) -> str:
 
 
 class Log:
-    """The event log of a stream, shared by its workers. A full disk must not end a follower: what cannot be logged is dropped."""
+    """The event log of a stream, shared by its workers. A full disk must not end a follower: what cannot be logged is dropped.
 
-    def __init__(self, document: StreamDocument) -> None:
+    tell: called with what people get to know at once.
+    """
+
+    def __init__(self, document: StreamDocument, tell: t.Callable[[str], None] = lambda text: None) -> None:
         self._log = EventLog(document["log"], document["name"], host_name(document["host"]))
         self._lock = threading.Lock()
+        self._tell = tell
 
-    def write(self, event: str, **fields: t.Any) -> None:
-        """Append one event."""
-        with self._lock, contextlib.suppress(LogArchiveError):
-            self._log.write(event, **fields)
+    def write(self, event: str, text: str = "", **fields: t.Any) -> None:
+        """Append one event. text: what to tell people of it."""
+        with self._lock:
+            with contextlib.suppress(LogArchiveError):
+                self._log.write(event, **fields)
+            if text:
+                self._tell(text)
 
 
 class SinkLog:
@@ -297,23 +316,37 @@ class SinkLog:
     def __init__(self, log: Log, sink: str) -> None:
         self._log = log
         self._sink = sink
+        self._rejected = False
 
     def stored(self, stored: Stored) -> None:
         """A batch is stored."""
         path = stored.generation.place.path
         for gap in stored.gaps:
-            self._log.write("gap", sink=self._sink, path=path, offset=gap.line_offset, bytes=gap.length, kind=gap.kind, detail=gap.detail)
+            known = " (%s)" % gap.detail if gap.detail else ""
+            text = "%s: lines are lost: %s, at %d: %s%s" % (self._sink, path, gap.line_offset, GAP_KINDS[gap.kind], known)
+            fields = {"offset": gap.line_offset, "bytes": gap.length, "kind": gap.kind, "detail": gap.detail}
+            self._log.write("gap", text, sink=self._sink, path=path, **fields)
         if stored.first_rejected is not None:
             offset, reason = stored.first_rejected
-            self._log.write("rejected", sink=self._sink, path=path, lines=stored.rejected, offset=offset, reason=reason)
+            text = "%s: a line is rejected: %s, at %d: %s" % (self._sink, path, offset, reason)
+            self._log.write("rejected", self._once(text), sink=self._sink, path=path, lines=stored.rejected, offset=offset, reason=reason)
 
     def refused(self, documents: int) -> None:
         """The search server refused so many documents, which were stored as rejected lines."""
-        self._log.write("rejected", sink=self._sink, lines=documents, reason="document")
+        text = "%s: the server refused a document, which is a rejected line now" % self._sink
+        self._log.write("rejected", self._once(text), sink=self._sink, lines=documents, reason="document")
 
     def helper_failed(self, reason: str) -> None:
         """The process that stores every other batch of a backlog failed. This one goes on without it, which takes longer."""
-        self._log.write("helper_failed", sink=self._sink, reason=reason)
+        text = "%s: the second process of a backlog failed, so this one goes on alone: %s" % (self._sink, reason)
+        self._log.write("helper_failed", text, sink=self._sink, reason=reason)
+
+    def _once(self, text: str) -> str:
+        """The first text about rejected lines: there can be very many of them."""
+        if self._rejected:
+            return ""
+        self._rejected = True
+        return text + ". Later ones are only counted: see 'log-archive streams'"
 
 
 @contextlib.contextmanager

@@ -173,7 +173,8 @@ def test_a_sink_that_can_be_opened_but_not_written_is_reported_once(tmp_path, lo
 
     monkeypatch.setattr(SqliteSink, "commit", fail_often)
     write(logs / "sftpgo.log", 2)
-    running = threading.Thread(target=follower.follow, args=(wanted, stop))
+    told: t.List[str] = []
+    running = threading.Thread(target=follower.follow, args=(wanted, stop), kwargs={"tell": told.append})
     running.start()
     try:
         wait_for_sizes(tmp_path, [1, 2])
@@ -183,6 +184,40 @@ def test_a_sink_that_can_be_opened_but_not_written_is_reported_once(tmp_path, lo
         running.join()
     events = [json.loads(text)["event"] for text in (tmp_path / "events").read_text().splitlines()]
     assert (len(failures), events) == (4, ["follow_started", "sink_failed", "sink_recovered", "follow_stopped"])
+    assert told == ["sqlite is down: db: the database cannot be written", "sqlite works again"]
+
+
+def test_what_is_lost_rejected_or_cannot_be_read_is_told_at_once(tmp_path, logs) -> None:
+    write(logs / "sftpgo.log", 1)
+    (tmp_path / "file").touch()
+    running = start(tmp_path, given(tmp_path, follow={"paths": [str(logs), str(tmp_path / "file")]}))
+    live = logs / "sftpgo.log"
+    try:
+        wait_for_sizes(tmp_path, [1])
+        with open(live, "a", encoding="ascii") as log:
+            log.write("plain\n" * 3)
+        write(live, 2)
+        wait_for_sizes(tmp_path, [1, 2])
+        with open(live, "a", encoding="ascii") as log:
+            log.write("and more\n")
+        lab.wait_until(lambda: status.of(document(tmp_path))[0]["rejected"] == 4, "the last line is not rejected yet")
+        # A writer that goes on at its old position after a truncation.
+        end = live.stat().st_size
+        os.truncate(live, 0)
+        with open(live, "r+b") as log:
+            log.seek(end)
+            log.write(upload(3) + b"\n")
+        wait_for_sizes(tmp_path, [1, 2, 3])
+    finally:
+        running.terminate()
+        _out, err = running.communicate(timeout=lab.patience(15))
+    rejected = "sqlite: a line is rejected: %s, at %d: not_json. Later ones are only counted: see 'log-archive streams'"
+    hole = "sqlite: lines are lost: %s, at 0: zero bytes, left by a writer that went on at its old position after the file was truncated"
+    assert err.splitlines() == [
+        "log-archive: sqlite: cannot read %s: Not a directory" % (tmp_path / "file"),
+        "log-archive: " + rejected % (live, len(upload(1)) + 1),
+        "log-archive: " + hole % live,
+    ]
 
 
 @pytest.mark.parametrize("kind", ["mariadb", "postgresql", "opensearch"])
