@@ -12,7 +12,6 @@ import http.client
 import os
 import pathlib
 import secrets
-import subprocess
 import typing as t
 
 from .processes import HOST, NAMESPACES, Daemon, Unavailable, answers, free_port, within
@@ -92,12 +91,20 @@ allow_object_versioning = true
 use = egg:swift#symlink
 """
 
-# One process for the three rings: swift-ring-builder would need nine.
-BUILD_RINGS = """\
-import sys
+# The rings, then the four servers as copies of one process: the libraries are imported once, not five times. It ends if one of them does.
+SERVERS = """\
+import gc, os, sys
 from swift.common.ring import RingBuilder
-folder, host = sys.argv[1:3]
-for argument in sys.argv[3:]:
+from swift.account import server as account
+from swift.container import server as container
+from swift.obj import server as object_
+from swift.proxy import server as proxy
+from swift.common.middleware import (
+    bulk, catch_errors, copy, dlo, gatekeeper, healthcheck, listing_formats, s3api, slo, symlink, tempauth, versioned_writes,
+)
+from swift.common.middleware.s3api import s3api
+folder, host, *ports = sys.argv[1:]
+for argument in ports:
     name, port = argument.split(":")
     builder = RingBuilder(4, 1, 0)
     builder.add_dev(dict(
@@ -106,6 +113,14 @@ for argument in sys.argv[3:]:
     ))
     builder.rebalance(seed="lab")
     builder.get_ring().save("%s/%s.ring.gz" % (folder, name))
+gc.collect()
+gc.freeze()
+for name, module in ("account", account), ("container", container), ("object", object_), ("proxy", proxy):
+    if os.fork() == 0:
+        sys.argv = ["swift-%s-server" % name, "%s/%s-server.conf" % (folder, name), "-v"]
+        sys.exit(module.main())
+os.wait()
+sys.exit("a server of Swift ended")
 """
 
 
@@ -113,6 +128,8 @@ class S3Server:
     """Where an S3 server of the lab is and how to log in: endpoint_url, access_key, secret_key, region, and host and port."""
 
     region = "us-east-1"
+    daemon: Daemon
+    """Of one that ``swift_s3`` runs."""
 
     def __init__(self, host: str, port: int, access_key: str, secret_key: str) -> None:
         self.host = host
@@ -120,7 +137,6 @@ class S3Server:
         self.endpoint_url = "http://%s:%d" % (host, port)
         self.access_key = access_key
         self.secret_key = secret_key
-        self.daemons: t.List[Daemon] = []
 
     def client(self, **options: t.Any) -> t.Any:
         """A plain boto3 client of this server; ``options`` go to boto3."""
@@ -145,25 +161,19 @@ class S3Server:
 
     def pause(self) -> None:
         """Freeze the server: connections stay open, nothing answers."""
-        for daemon in self.daemons:
-            daemon.pause()
+        self.daemon.pause()
 
     def resume(self) -> None:
         """Undo ``pause``."""
-        for daemon in self.daemons:
-            daemon.resume()
+        self.daemon.resume()
 
     def start(self) -> None:
         """Start again after ``stop``, with what it held."""
-        for daemon in self.daemons:
-            daemon.launch()
-        for daemon in self.daemons:
-            daemon.wait_ready()
+        self.daemon.start()
 
     def stop(self) -> None:
         """Stop the server; ``start`` brings it back."""
-        for daemon in reversed(self.daemons):
-            daemon.stop()
+        self.daemon.stop()
 
 
 def _healthy(host: str, port: int) -> bool:
@@ -202,31 +212,24 @@ def swift_s3(
     enter = ["nsenter", "--net=%s" % (NAMESPACES / namespace), "--"] if namespace else []
     server = S3Server(host, inside(free_port), "test:tester", secrets.token_urlsafe(18))
     ports = {name: inside(free_port) for name in ("account", "container", "object")}
-    rings = ["%s:%d" % each for each in ports.items()]
-    built = subprocess.run(
-        [os.path.join(programs, "python"), "-c", BUILD_RINGS, folder, HOST, *rings], capture_output=True, text=True, check=False
-    )
-    if built.returncode:
-        raise Unavailable("Swift in %s does not work: %s" % (os.fspath(venv), built.stderr))
 
-    def write(name: str, text: str) -> str:
-        path = os.path.join(folder, name)
-        with open(path, "w", encoding="utf-8") as stream:
+    def write(name: str, text: str) -> None:
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as stream:
             stream.write(text)
-        return path
 
     write("swift.conf", SWIFT_CONF)
-    env = dict(os.environ, SWIFT_DIR=folder)
-
-    def daemon(name: str, config: str, ready: t.Callable[[], bool]) -> Daemon:
-        argv = [*enter, os.path.join(programs, "swift-%s-server" % name), write("%s-server.conf" % name, config), "-v"]
-        return Daemon(argv, os.path.join(folder, name + ".log"), lambda: inside(ready), env)
-
     for name, port in ports.items():
-        config = BACKEND_CONF.format(host=HOST, port=port, user=user, folder=folder, name=name)
-        server.daemons.append(daemon(name, config, functools.partial(answers, port)))
+        write("%s-server.conf" % name, BACKEND_CONF.format(host=HOST, port=port, user=user, folder=folder, name=name))
     config = PROXY_CONF.format(host=host, port=server.port, user=user, folder=folder, secret_key=server.secret_key)
-    server.daemons.append(daemon("proxy", config, lambda: _healthy(server.host, server.port)))
+    write("proxy-server.conf", config)
+
+    def ready() -> bool:
+        return all(map(answers, ports.values())) and _healthy(server.host, server.port)
+
+    rings = ["%s:%d" % each for each in ports.items()]
+    argv = [*enter, os.path.join(programs, "python"), "-c", SERVERS, folder, HOST, *rings]
+    log = os.path.join(folder, "swift.log")
+    server.daemon = Daemon(argv, log, lambda: inside(ready), dict(os.environ, SWIFT_DIR=folder, EVENTLET_NO_GREENDNS="yes"))
     try:
         server.start()
         yield server
