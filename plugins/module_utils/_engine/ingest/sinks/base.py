@@ -71,15 +71,6 @@ def named_in(pattern: str, message: str, text: str, otherwise: str) -> str:
     return text % tuple(name.replace("`", "") for name in found.groups()) if found else otherwise
 
 
-def altered_table(name: str, stream: str, what: str, code: t.Union[int, str]) -> SinkError:
-    """The error of a table or column that is missing, or is not as this software made it.
-
-    name: of the database. what: ": " and the name of the table or column, "" if the server does not state it. code: of the error.
-    """
-    hint = "'log-archive ingest %s --print-schema' prints the expected tables" % stream
-    return SinkError("a table or column is missing or was altered%s (error %s)" % (what, code), name, hint)
-
-
 def nothing() -> None:
     """Do nothing."""
 

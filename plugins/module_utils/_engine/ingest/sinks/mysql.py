@@ -13,7 +13,7 @@ from ...base.libraries import needed
 from ...base.units import parse_duration
 from ...config.sink_spec import uses_tls
 from ..records.tables import Columns, columns_of
-from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, altered_table, named_in
+from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, named_in
 from .copy_text import prepared_text
 from .load_data import load
 from .schema import MYSQL
@@ -35,10 +35,10 @@ LOGIN = (1045, 1698, 1820, 1862, 3118, 4151)
 NO_DATABASE = (1044, 1049)
 RIGHTS = (1142, 1143, 1227, 1370)
 NO_DEFAULT = 1364
-REFUSED = (1644, 3819, 4025)
-"""A check or a trigger of the table does not take a row."""
-ALTERED = (1054, 1146, 1286, NO_DEFAULT)
-"""A table or a column is not there, or is not what it was."""
+REFUSED = (1172, 1242, 1292, 1300, 1365, 1369, 1411, 1416, 1526, 1644, 1690, 1748, 3140, 3156, 3819, 4025)
+"""A column, a check, a trigger, a view or a partition of the table does not take a row."""
+ALTERED = (1054, 1146, 1286, 1906, 3105, NO_DEFAULT)
+"""A table or a column is not there, or is not what it was, or is calculated by the server."""
 READ_ONLY = (1290, 1792, 1836)
 CLIENT = range(2000, 3000)
 """Errors of the connection, which come from the client's side."""
@@ -257,8 +257,7 @@ class MysqlSink(ServerSink):
             if altered is not None:
                 return altered
         if number in ALTERED or isinstance(error, (errors.ProgrammingError, errors.NotSupportedError)):
-            what = named_in(r"(?:Table|column) '([\w.]+)'", message, ": %s", "")
-            return altered_table(self.name, self.stream, what, number)
+            return self._altered(named_in(r"(?:Table|column) '([\w.]+)'", message, ": %s", ""), number)
         if number in READ_ONLY:
             return SinkUnavailableError("the database is read-only (error %d)" % number, self.name)
         if number and number not in CLIENT:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import typing as t
 
 from ...base.libraries import needed
 from ...base.net import system_ca
 from ...base.units import parse_duration
 from ...config.sink_spec import uses_tls
-from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkFullError, SinkUnavailableError, altered_table, named_in
+from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkFullError, SinkUnavailableError, named_in
 from .copy_text import prepared_text, text_of
 from .pg_connection import limited
 from .schema import POSTGRESQL
@@ -35,7 +36,8 @@ LOGIN = ("28", "3D")
 RIGHT = ("42501", "3F000")
 """Without the right to a schema, the server does not see it."""
 NOT_NULL = "23502"
-VALUE = ("22", "23", "54")
+VALUE = ("09", "21", "22", "23", "27", "38", "39", "44", "54", "P0")
+"""A column, a check, a trigger or a view of the table does not take a row."""
 TEXTS_OF_LOGIN = (
     "authentication failed",
     "not permitted to log in",
@@ -56,6 +58,8 @@ class PostgresqlSink(ServerSink):
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         with needed("psycopg", "a sink of type postgresql"):
             import psycopg
+        # It logs that it gives up the other statements of a row that was refused; without a handler, Python prints that.
+        logging.getLogger("psycopg").setLevel(logging.CRITICAL)
         self._error = psycopg.Error
         self._user = options["user"]
         port = options["port"] or 5432
@@ -174,5 +178,4 @@ class PostgresqlSink(ServerSink):
             return SinkUnavailableError("the database cannot be reached (%s)" % text, self.name)
         if code.startswith(PASSING):
             return SinkUnavailableError("the database cannot take lines now (%s)" % text, self.name)
-        what = named_in(r"(?:relation|column) \"([\w.]+)\"", str(error), ": %s", "")
-        return altered_table(self.name, self.stream, what, code)
+        return self._altered(named_in(r"(?:relation|column) \"([\w.]+)\"", str(error), ": %s", ""), code)

@@ -328,6 +328,16 @@ class SqlSink(SqlRejected):
         hint = "Give it a default, or add it to 'columns'" if self._mapping is not None else "Give it a default, or remove it"
         return SinkError("the column %s must have a value, but no line has one" % column, self.name, hint)
 
+    def _altered(self, what: str, code: t.Union[int, str]) -> SinkError:
+        """The error of a table or column that is missing, or is not as it must be.
+
+        what: ": " and the name of the table or column, "" if the server does not state it. code: of the error.
+        """
+        hint = "'log-archive ingest %s --print-schema' prints the expected tables" % self.stream
+        if self._mapping is not None:
+            hint = "Compare the table %s with 'columns'; for the others, %s" % (self._mapping.table, hint)
+        return SinkError("a table or column is missing or was altered%s (error %s)" % (what, code), self.name, hint)
+
     def _check_table(self, table: str) -> None:
         """Raise SinkError if rows in an existing table would not be in the transaction of their position. Most databases have only such."""
 
