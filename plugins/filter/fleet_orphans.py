@@ -15,8 +15,8 @@ short_description: What is left of jobs, stores and hosts that the inventory no 
 version_added: 0.9.0
 description:
   - Takes the results of C(log-archive orphans --json) on many hosts and returns lines to show.
-  - First come hosts that gave no result, then orphans, hosts in stores, and accounts. The last line names the servers on which accounts and
-    keys cannot be seen.
+  - First come hosts that gave no result or could not read all of their job documents, then orphans, hosts in stores, and accounts. The last
+    line names the servers on which accounts and keys cannot be seen.
 positional: listed, inventory, servers, accounts
 options:
   listed:

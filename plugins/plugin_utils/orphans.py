@@ -11,6 +11,8 @@ import typing as t
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import EXIT_DONE, EXIT_PARTLY
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.command import Row, error_kind, rows as rows_of_result
 
+MORE = "there may be more orphans: "
+"""What the command prints on standard error before the reason."""
 NOTHING = "Nothing is left of jobs, stores or hosts that no longer exist."
 ACCOUNT_OF = "Log archives of "
 """The comment of an account on an archive server, before the name of its host (role archive_server)."""
@@ -27,10 +29,13 @@ def fleet(
 
 
 def _silent(results: Results) -> t.Iterator[str]:
-    """Hosts of which nobody knows what is left there."""
+    """Hosts of which nobody knows all that is left there."""
     for host, result in sorted(results.items()):
         result = result if isinstance(result, dict) else {}
-        if result.get("rc") not in (EXIT_DONE, EXIT_PARTLY) and not result.get("no_jobs"):
+        told = [line.partition(MORE) for line in (result.get("stderr") or "").splitlines() if MORE in line]
+        if told:
+            yield from ("%s: %s%s" % (host, MORE, why) for _before, _more, why in told)
+        elif result.get("rc") not in (EXIT_DONE, EXIT_PARTLY) and not result.get("no_jobs"):
             yield "%s: what is left there is not known, because its log-archive gave no result" % host
 
 

@@ -102,6 +102,7 @@ OF: t.Dict[str, t.Tuple[str, t.Dict[str, str]]] = {
         "012345",
         {
             "0": "nothing is left, or the action is done",
+            "2": "a mistake on the command line; or a job document cannot be read, which may name what is left",
             "3": "something is left; send, remove-archives: partly done",
             **_CONTINUED,
         },

@@ -9,7 +9,7 @@ import os
 import time
 import typing as t
 
-from ..base.errors import EXIT_DONE, LogArchiveError
+from ..base.errors import EXIT_DONE, ConfigError, LogArchiveError
 from ..config.spec import DEFAULT_CONFIG
 from . import output
 
@@ -17,22 +17,38 @@ if t.TYPE_CHECKING:
     from ..state.orphans import OrphanRow
 
 
-def orphans(config: str) -> t.List[OrphanRow]:
-    """What is left of jobs and stores that no document in the folder ``config`` names any more. A single document names too little."""
+def look(config: str) -> t.Tuple[t.List[OrphanRow], t.List[LogArchiveError]]:
+    """What is left of jobs and stores that no document in the folder ``config`` names any more; and why there may be more of it.
+
+    A single document names too little.
+    """
     from ..config import files
-    from ..state.orphans import find
+    from ..state.orphans import find, without_folders
 
     if os.path.isfile(config):
-        return []
+        return [], []
     documents = files.all_given(config)
+    problems: t.List[LogArchiveError] = []
+    for name in without_folders(documents):
+        try:
+            files.load(os.path.join(config, name + ".json"))
+        except LogArchiveError as error:
+            problems.append(error)
     try:
-        return find(documents, time.time(), config == DEFAULT_CONFIG)
+        return find(documents, time.time(), config == DEFAULT_CONFIG), problems
     except LogArchiveError as error:
         if not documents:
             raise
-        # The rows of the jobs report a catalog that cannot be used.
-        output.print_error("log-archive: cannot look for orphans: %s" % error)
-        return []
+        return [], [*problems, error]
+
+
+def orphans(config: str) -> t.List[OrphanRow]:
+    """The same for who reports each document and each catalog that cannot be used by itself."""
+    rows, problems = look(config)
+    for error in problems:
+        if not isinstance(error, ConfigError):
+            output.print_error("log-archive: cannot look for orphans: %s" % error)
+    return rows
 
 
 def write_orphans(config: str, targets: t.Iterable[str]) -> int:
@@ -44,8 +60,12 @@ def write_orphans(config: str, targets: t.Iterable[str]) -> int:
     if os.path.isfile(config):
         return EXIT_DONE
     hosts = [given.get("host") for _name, given in sorted(files.all_given(config).items())]
+    rows, problems = look(config)
     try:
-        metrics.write_orphans(targets, orphans(config), host_name(next((host for host in hosts if isinstance(host, str)), None)))
+        for error in problems:
+            if not isinstance(error, ConfigError):
+                raise error
+        metrics.write_orphans(targets, rows, host_name(next((host for host in hosts if isinstance(host, str)), None)))
     except LogArchiveError as error:
         output.print_error("log-archive: cannot write the metrics of orphans: %s" % error)
         return error.exit_code

@@ -9,7 +9,7 @@ import typing as t
 
 from ..base.errors import EXIT_DONE, EXIT_PARTLY, ConfigError, UsageError
 from . import output
-from .leftovers import orphans
+from .leftovers import look
 from .options import progress_of
 
 if t.TYPE_CHECKING:
@@ -68,12 +68,15 @@ def manage(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from ..tell import report
 
-    rows = [row for row in orphans(options.config) if options.job in (None, row["job"])]
+    found, problems = look(options.config)
+    rows = [row for row in found if options.job in (None, row["job"])]
+    for error in problems:
+        output.print_error("log-archive: there may be more orphans: %s" % error)
     if options.json:
         output.print_json(rows)
-    else:
+    elif rows or not problems:
         output.print_text(report.orphans(rows) if rows else "no orphans")
-    return EXIT_PARTLY if rows else EXIT_DONE
+    return output.worst([*(error.exit_code for error in problems), EXIT_PARTLY if rows else EXIT_DONE])
 
 
 def _send(options: argparse.Namespace) -> int:
@@ -164,7 +167,11 @@ def _report(options: argparse.Namespace, record: RunRecord) -> int:
 
 
 def _rows(options: argparse.Namespace) -> t.List[OrphanRow]:
-    return [row for row in orphans(options.config) if row["job"] == options.job]
+    """The orphans of the job. Raises LogArchiveError if not all documents are known: one of them may name it."""
+    rows, problems = look(options.config)
+    if problems:
+        raise problems[0]
+    return [row for row in rows if row["job"] == options.job]
 
 
 def _document(options: argparse.Namespace, job: str) -> JobDocument:

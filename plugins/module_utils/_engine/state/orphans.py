@@ -93,6 +93,15 @@ def find(documents: t.Mapping[str, Given], now: float, defaults: bool) -> t.List
     return sorted(found, key=lambda row: (row["job"], row["orphan"], row["name"] or "", row["store"] or ""))
 
 
+def without_folders(documents: t.Mapping[str, Given]) -> t.List[str]:
+    """The jobs whose documents cannot be read, or do not tell where spool and state are: what is left there is not found."""
+    return [
+        name
+        for name, given in documents.items()
+        if not given or not all(_is_path(given.get(kind) or JOB[kind]["default"]) for kind in ("spool", "state"))
+    ]
+
+
 def _opened(folder: str) -> Database:
     """The catalog, as it is. While a run writes to it, a reader that leaves no trace would have to copy all of it."""
     return Database(folder, readonly=not os.path.exists(path_in(folder) + "-wal"))

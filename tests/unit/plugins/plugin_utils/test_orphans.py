@@ -64,6 +64,7 @@ def test_what_is_left_is_shown_once_hosts_without_a_result_first() -> None:
         "web1": {"unreachable": True, "msg": "no route"},
         "web3": {"no_jobs": True},
         "web4": None,
+        "web7": {**printed(orphan("old"), rc=2), "stderr": "log-archive: there may be more orphans: a.json: it is no JSON\n"},
     }
     listed = {
         "web2": printed(held("sftp://la@files1:22/archive", "web1", "web9"), held("/srv/store", "web9")),
@@ -74,7 +75,9 @@ def test_what_is_left_is_shown_once_hosts_without_a_result_first() -> None:
     assert orphans.fleet(results, listed, INVENTORY, ["files1"], ["an account"]) == [
         "web1: what is left there is not known, because its log-archive gave no result",
         "web4: what is left there is not known, because its log-archive gave no result",
+        "web7: there may be more orphans: a.json: it is no JSON",
         "web2: orphan old: no document names it",
+        "web7: orphan old: no document names it",
         "web5: its log-archive cannot list the hosts in stores: run infra_ops.log_archive.site",
         "web1: store s has archives of web9, which the inventory no longer has (sftp://la@files1:22/archive)",
         "web1: store s cannot be listed: it is not a folder",

@@ -127,7 +127,46 @@ def test_a_document_with_mistakes_does_not_hide_the_other_jobs(other: Host, writ
     path.write_text(text)
     code, rows, _errors = call(other, "status", *LONG)
     assert (code, {row["job"]: row["exit_code"] for row in rows if "orphan" not in row}["other"]) == (2, 0)
-    assert call(other, "orphans")[0] in (0, 3)
+    code, rows, errors = call(other, "orphans")
+    if written.get("spool", written.get("state")) in ("a\0b", "\ud800"):
+        assert (code, "there may be more orphans" in errors) == (2, True)
+    else:
+        assert (code, errors) == (3 if rows else 0, "")
+
+
+@pytest.mark.parametrize("written", [None, b"{", b"[]", b'{"was": ["%s"], "spool": ""' % JOB.encode()])
+def test_a_document_that_cannot_be_read_may_name_what_is_left(waiting: Host, written: t.Optional[bytes]) -> None:
+    path = waiting.folder / "jobs" / "new.json"
+    if written is None:
+        path.mkdir()
+    else:
+        path.write_bytes(written)
+    code, rows, errors = call(waiting, "orphans")
+    assert (code, [row["job"] for row in rows]) == (2, [JOB])
+    assert "there may be more orphans: %s: " % path in errors
+    before = tree(waiting.folder)
+    for action in (["send", "--stores-of", "other"], ["remove", "--spool"], ["remove-archives", "--stores-of", "other"]):
+        code, error, _errors = call(waiting, "orphans", action[0], JOB, *action[1:])
+        assert (code, str(path) in error["error"]["text"]) == (2, True)
+    assert tree(waiting.folder) == before
+    path.rmdir() if written is None else path.unlink()
+    assert call(waiting, "orphans", "remove", JOB, "--spool")[0] == 0
+    path.write_bytes(b"{")
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
+        assert cli.main(["orphans", "--config", str(path.parent)]) == 2
+    assert output.getvalue() == ""
+
+
+def test_a_catalog_that_cannot_be_used_may_have_more_orphans(waiting: Host) -> None:
+    metrics = waiting.folder / "metrics"
+    metrics.mkdir()
+    (waiting.state / "catalog.sqlite").write_bytes(b"no database" * 1000)
+    code, _rows, errors = call(waiting, "orphans")
+    assert (code, "there may be more orphans" in errors) == (1, True)
+    waiting.write_document(name="other", notify=[{"type": "textfile", "path": str(metrics)}])
+    assert call(waiting, "metrics")[0] == 1
+    assert [path.name for path in metrics.iterdir() if "orphan" in path.name] == []
 
 
 def test_what_waits_can_be_sent_with_the_stores_of_another_job(waiting: Host) -> None:
