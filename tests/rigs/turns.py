@@ -10,13 +10,23 @@ import typing as t
 
 import lab
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, reading, turns
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import Parsed
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.helper import Helper
 
 if t.TYPE_CHECKING:
     import pytest
-    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import Stored
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import Batch, Stored
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.base import Sink
 
 LINES = 120
+
+
+def staged(sink: Sink, batch: Batch) -> Batch:
+    """What ``stage_batch`` of a sink makes of a batch whose rows come in two parts."""
+    rows = {table: list(given) for table, given in batch.rows.items()}
+    first = {table: given[: len(given) // 2] for table, given in rows.items() if len(given) > 1}
+    second = {table: given[len(given) // 2 :] for table, given in rows.items()}
+    return sink.stage_batch(batch._replace(rows={}, rejected=()), [Parsed(first, batch.rejected), Parsed(second, ())])
 
 
 class InTurns:
@@ -26,7 +36,8 @@ class InTurns:
         self.helpers: t.List[Helper] = []
         self.stored: t.List[Stored] = []
         self.reasons: t.List[str] = []
-        monkeypatch.setattr(reading, "LINES", LINES)
+        for name in ("LINES", "TURN_LINES"):
+            monkeypatch.setattr(reading, name, LINES)
         monkeypatch.setattr(turns, "BACKLOG", 1)
         monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1})
         monkeypatch.setattr(follower.SinkLog, "helper_failed", lambda _log, reason: self.reasons.append(reason))
@@ -39,8 +50,8 @@ class InTurns:
                 # Else this process stores the backlog alone, until the other one has started.
                 lab.wait_until(lambda: self.is_ready, "the other process does not start")
 
-            def receive(self, read: t.Any, patience: float) -> Stored:
-                made.stored.append(super().receive(read, patience))
+            def receive(self, batch: t.Any, patience: float) -> Stored:
+                made.stored.append(super().receive(batch, patience))
                 return made.stored[-1]
 
         monkeypatch.setattr(turns, "Helper", Waiting)

@@ -44,7 +44,7 @@ from rigs.databases import Place, started
 from rigs.statistics import assert_figures_add_up, store_meanwhile, totals
 from rigs.streams import document, upload
 from rigs.sums import assert_sums_are_those_of_the_rows
-from rigs.turns import InTurns
+from rigs.turns import InTurns, staged
 
 # One worker starts the servers, and the others fill the gaps.
 pytestmark = pytest.mark.xdist_group("databases")
@@ -149,8 +149,8 @@ def test_rows_that_are_sent_before_their_turn(tmp_path, place) -> None:
     with opened(wanted) as sink, opened(wanted) as other:
         generation = sink.commit(Batch(-1, NEW, {}))
         # Both are in the server at the same time, and the later one was sent first.
-        later = other.stage_batch(batch(200, generation))
-        before = sink.stage_batch(batch(100, generation))
+        later = staged(other, batch(200, generation))
+        before = staged(sink, batch(100, generation))
         assert numbers(place) == []
         sink.commit(before)
         assert numbers(place) == [*range(100, 200)]
@@ -158,22 +158,22 @@ def test_rows_that_are_sent_before_their_turn(tmp_path, place) -> None:
         assert numbers(place) == [*range(100, 300)]
         # The position is not the one before: nothing of it is stored.
         for first in (400, 500):
-            staged = sink.stage_batch(batch(first, generation))
+            given = staged(sink, batch(first, generation))
             with pytest.raises(base.ConflictError, match="moved the position"):
-                sink.commit(staged)
+                sink.commit(given)
         # Another batch than the one that was sent, and then that one.
-        staged = sink.stage_batch(batch(300, generation))
+        given = staged(sink, batch(300, generation))
         sink.commit(Batch(300, generation._replace(offset=300, read_at=2000.5), {}))
         assert numbers(place) == [*range(100, 300)]
         with pytest.raises(base.ConflictError, match="given up"):
-            sink.commit(staged)
+            sink.commit(given)
         # Rows that are there already, or that another process has sent. That is not the end of this connection.
         with pytest.raises(base.RowRefusedError):
-            sink.stage_batch(batch(200, generation))
-        other.stage_batch(batch(300, generation))
+            staged(sink, batch(200, generation))
+        staged(other, batch(300, generation))
         other.close()
-        sink.commit(sink.stage_batch(batch(300, generation)))
-        sink.stage_batch(batch(400, generation))
+        sink.commit(staged(sink, batch(300, generation)))
+        staged(sink, batch(400, generation))
     assert numbers(place) == [*range(100, 400)]
     with opened(wanted) as sink:
         assert sink.open_generations()[0].offset == 400

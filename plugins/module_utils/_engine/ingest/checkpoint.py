@@ -85,6 +85,13 @@ GAP_KINDS = {
 }
 
 
+class Parsed(t.NamedTuple):
+    """What lines are. rows: by the name of the table; each begins with the line's offset, then the values of the table's columns."""
+
+    rows: t.Mapping[str, Rows]
+    rejected: t.Sequence[Rejected]
+
+
 class Staged(t.NamedTuple):
     """Rows of a table that are in its staging table. rows: how many, 0 if they are sums. See ``sinks.staging``."""
 
@@ -95,9 +102,8 @@ class Staged(t.NamedTuple):
 class Batch(t.NamedTuple):
     """What one transaction stores: rows, rejected lines and gaps, and the generation with its new position.
 
-    before: the offset that the sink must have, -1 if the generation is new to it. rows: by the name of the table; each begins with the
-    line's offset, then the values of the table's columns. sums: what the sink adds to its hourly tables, if it has found that already.
-    staged: rows and sums that are with the sink already.
+    before: the offset that the sink must have, -1 if the generation is new to it. rows: as of ``Parsed``. sums: what the sink adds to its
+    hourly tables, if it has found that already. staged: rows and sums that are with the sink already.
     """
 
     before: int

@@ -7,30 +7,29 @@ It gets the lines of a batch and the position to move, parses the lines, and sto
 told to. It opens no log. If it dies, hangs or fails, the sink has its batch or does not have it, and the position with it: the pump reads
 the position again and goes on without it. It ends at the end of its input, so also when the other process dies.
 
-A message is ``marshal`` data behind its length (both processes are the same Python): https://docs.python.org/3/library/marshal.html.
+The lines are in a file in memory that both have open (``memfd_create``), in one of two places: so this process writes the next ones while
+the other one still stores those before. The messages are ``marshal`` data behind their length (both processes are the same Python):
+https://docs.python.org/3/library/marshal.html.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import marshal
 import os
-import queue
 import select
 import signal
 import struct
 import sys
-import threading
 import typing as t
 
 from .checkpoint import Batch, Gap, Generation, Place, Stored, stored_of
-from .reading import parsed_batch
+from .reading import parsed_parts
 from .records.parser import LineParser
 from .sinks import base
 from .sinks.base import SinkError, SinkFullError
 from .sinks.opening import open_sink
-from .tail.lines import Long, Piece
+from .tail.lines import Block, Long
 
 if t.TYPE_CHECKING:
     import subprocess
@@ -47,10 +46,8 @@ FORMAT = 2
 """Of ``marshal``: the later ones look up each object among those before it, which takes twice as long."""
 PATIENCE = 60.0
 """Seconds without a byte after which the process counts as hanging: a batch takes it a few hundredths of one, unless the sink waits."""
-PIPE = 1 << 20
-"""Bytes that a pipe holds, if the system allows it: about as many as a message."""
-SET_PIPE_SIZE = 1031
-"""F_SETPIPE_SZ, which has a name in Python from 3.10 on."""
+PLACE = 1 << 30
+"""Bytes from one place for lines to the next. What is not written takes no memory."""
 
 
 class HelperError(Exception):
@@ -66,18 +63,24 @@ class Helper:
     def __init__(self, document: StreamDocument, options: SinkOptions) -> None:
         import subprocess
 
-        code = "import sys; sys.path[:] = %r; from %s import serve; serve()" % (sys.path, __name__)
+        try:
+            self._lines = os.memfd_create("lines", os.MFD_CLOEXEC)
+        except (AttributeError, OSError) as error:
+            raise HelperError("there is no file in memory: %s" % error) from error
+        self._place = 0
+        code = "import sys; sys.path[:] = %r; from %s import serve; serve(%d)" % (sys.path, __name__, self._lines)
         # The last argument is for people who look at the list of processes.
         command = [sys.executable, "-I", "-X", "utf8", "-c", code, "helper of the stream %s" % document["name"]]
         try:
-            self._process: subprocess.Popen[bytes] = subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self._process: subprocess.Popen[bytes] = subprocess.Popen(
+                command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[self._lines]
+            )
         except (OSError, ValueError) as error:
+            os.close(self._lines)
             raise HelperError("it cannot be started: %s" % error) from error
         self._input, self._output = (t.cast("t.IO[bytes]", pipe).fileno() for pipe in (self._process.stdin, self._process.stdout))
         for pipe in (self._input, self._output):
             os.set_blocking(pipe, False)
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(pipe, SET_PIPE_SIZE, PIPE)
         self._is_ready = False
         try:
             self._send((document, options))
@@ -97,7 +100,16 @@ class Helper:
         """Have what was read parsed, once what was sent before is stored. Then call ``store`` and ``receive``."""
         batch, piece = reading.batch, reading.piece
         given = batch.before, _plain(batch.generation), [tuple(gap) for gap in batch.gaps]
-        self._send((*given, reading.first_line, piece.lines, [tuple(each) for each in piece.long]))
+        blocks, at = [], self._place
+        with self._failures():
+            for block in piece.blocks:
+                size = len(block.data)
+                if os.pwrite(self._lines, block.data, at) != size:
+                    raise OSError("no memory is left for the lines")
+                blocks.append((block.offset, at, size))
+                at += size
+        self._place = PLACE - self._place
+        self._send((*given, reading.first_line, piece.lines, [tuple(each) for each in piece.long], blocks))
 
     def store(self) -> None:
         """Have what was sent stored: everything before it is."""
@@ -105,16 +117,17 @@ class Helper:
             # ``receive`` meets the same failure.
             self._send(STORE)
 
-    def receive(self, reading: Read, patience: float) -> Stored:
-        """What became of what was sent, after so many seconds. Raises what the sink raised there: SinkError or SinkFullError."""
+    def receive(self, batch: Batch, patience: float) -> Stored:
+        """What became of the batch that was sent, after so many seconds. Raises what the sink raised there: SinkError or SinkFullError."""
         kind, found = self._receive(patience)
         if kind != DONE:
             raise getattr(base, kind)(*found)
         generation, rows, rejected, first_rejected = found
-        return Stored(_generation_of(generation), rows, rejected, first_rejected, reading.batch.gaps)
+        return Stored(_generation_of(generation), rows, rejected, first_rejected, batch.gaps)
 
     def close(self) -> None:
         """End the process. What it was sent and has not returned is lost."""
+        os.close(self._lines)
         self._process.kill()
         with self._process:
             pass
@@ -180,25 +193,22 @@ def _generation_of(values: t.Sequence[t.Any]) -> Generation:
     return generation._replace(place=Place(*generation.place))
 
 
-def serve() -> None:
-    """The process itself: parse what standard input has, and store it when that says so, until its end."""
+def serve(lines: int) -> None:
+    """The process itself: parse what standard input has, and store it when that says so, until its end. lines: the file in memory."""
     import gc
 
     # A signal to the group, such as control-C or the stop of a service, is for the other process, which then ends this one.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     gc.set_threshold(50_000)
-    inbox: queue.Queue[bytes] = queue.Queue()
-    # The other process sends the next lines while this one stores: a pipe holds less than that.
-    threading.Thread(target=_fill, args=(inbox,), name="inbox", daemon=True).start()
     with contextlib.suppress(BrokenPipeError, EOFError):
         try:
-            document, options = _message(inbox)
+            document, options = _message()
             parser = LineParser(document)
             with contextlib.closing(open_sink(options, document)) as sink:
                 _answer((DONE, None))
                 while True:
-                    _answer(_served(parser, sink, inbox))
+                    _answer(_served(parser, sink, lines))
         except (BrokenPipeError, EOFError):
             raise
         except Exception:
@@ -206,32 +216,19 @@ def serve() -> None:
             _answer((FAILED, None))
 
 
-def _fill(inbox: queue.Queue[bytes]) -> None:
-    """Read messages from standard input; the last one, at its end, is empty."""
-    data = b"more"
-    while data:
-        head = _input(LENGTH.size)
-        data = _input(LENGTH.unpack(head)[0]) if head else b""
-        inbox.put(data)
+def _message() -> t.Any:
+    return marshal.loads(_input(LENGTH.unpack(_input(LENGTH.size))[0]))
 
 
-def _input(length: int) -> bytes:
-    """So many bytes of standard input; none if it ends before."""
+def _input(length: int) -> bytearray:
     data = bytearray(length)
     rest = memoryview(data)
     while rest:
         count = os.readv(0, [rest])
         if not count:
-            return b""
+            raise EOFError
         rest = rest[count:]
-    return bytes(data)
-
-
-def _message(inbox: queue.Queue[bytes]) -> t.Any:
-    data = inbox.get()
-    if not data:
-        raise EOFError
-    return marshal.loads(data)
+    return data
 
 
 def _answer(message: t.Any) -> None:
@@ -240,14 +237,14 @@ def _answer(message: t.Any) -> None:
         rest = rest[os.write(1, rest) :]
 
 
-def _served(parser: LineParser, sink: base.Sink, inbox: queue.Queue[bytes]) -> t.Tuple[str, t.Tuple[t.Any, ...]]:
+def _served(parser: LineParser, sink: base.Sink, lines: int) -> t.Tuple[str, t.Tuple[t.Any, ...]]:
     """What ``receive`` gets for the next batch."""
-    before, generation, gaps, first_line, lines, long = _message(inbox)
+    before, generation, gaps, first_line, single, long, blocks = _message()
     batch = Batch(before, _generation_of(generation), {}, (), [Gap(*gap) for gap in gaps])
-    piece = Piece(lines, [Long(*each) for each in long], [], batch.generation.offset, 0)
+    read = (Block(offset, os.pread(lines, length, at)) for offset, at, length in blocks)
     try:
-        batch = sink.stage_batch(parsed_batch(parser, batch, first_line, piece))
-        _message(inbox)
+        batch = sink.stage_batch(batch, parsed_parts(parser, first_line, single, [Long(*each) for each in long], read))
+        _message()
         stored = stored_of(batch, sink.commit(batch))
     except (SinkError, SinkFullError) as error:
         kind = next(each.__name__ for each in type(error).__mro__ if hasattr(base, each.__name__))

@@ -44,8 +44,8 @@ class Turns:
         self._sink = sink
         self._own: t.Optional[Batch] = None
         # What the other process got, and what it is storing.
-        self._sent: t.Optional[Read] = None
-        self._theirs: t.Optional[Read] = None
+        self._sent: t.Optional[Batch] = None
+        self._theirs: t.Optional[Batch] = None
         self._ends = False
         self._helper = Helper(document, options)
 
@@ -85,22 +85,28 @@ class Turns:
         """End the other process. What it has not stored yet is read again."""
         self._helper.close()
 
-    def _received(self, reading: Read, patience: float) -> Stored:
+    def _received(self, batch: Batch, patience: float) -> Stored:
         self._theirs = None
-        stored = self._helper.receive(reading, patience)
+        stored = self._helper.receive(batch, patience)
         self._sink.note_stored(stored.generation)
         return stored
 
     def _prepare(self) -> None:
         """Read for both, and parse while the other process does, too, or stores the batch before."""
         reading = self._read()
-        self._sent = None if reading is None else self._read()
-        if self._sent is not None:
-            self._helper.send(self._sent)
-        self._own = None if reading is None else self._sink.stage_batch(self._reader.parse(reading))
+        self._send()
+        self._own = None if reading is None else self._sink.stage_batch(reading.batch, self._reader.parse_parts(reading))
+
+    def _send(self) -> None:
+        reading = self._read()
+        self._sent = None
+        if reading is not None:
+            self._helper.send(reading)
+            # Without the lines.
+            self._sent = reading.batch
 
     def _read(self) -> t.Optional[Read]:
-        reading = None if self._ends else self._reader.read(self._source)
+        reading = None if self._ends else self._reader.read_turn(self._source)
         if reading is not None:
             # Its position is stored after those before it. If one of them fails, all of them are read again.
             self._source.moved(reading, reading.batch.generation)

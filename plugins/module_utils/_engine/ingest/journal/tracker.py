@@ -14,7 +14,7 @@ import time
 import typing as t
 
 from ..checkpoint import Batch, Gap, Generation
-from ..tail.lines import Long, Piece
+from ..tail.lines import Long, nothing_read
 from . import damage
 from .positions import Positions
 from .reader import Journal, JournalError, files_of
@@ -22,7 +22,7 @@ from .reader import Journal, JournalError, files_of
 if t.TYPE_CHECKING:
     from ...config.stream_document import FollowOptions
     from ..checkpoint import Note
-    from ..tail.lines import Limits
+    from ..tail.lines import Limits, Piece
     from .export import Entry
     from .reader import Reading, Signature
 
@@ -186,7 +186,7 @@ class JournalTracker:
         return True
 
     def _read(self, limits: Limits) -> t.Optional[JournalReading]:
-        piece = Piece([], [], [], 0, 0)
+        piece = nothing_read(0)
         generation: t.Optional[Generation] = None
         last: t.Optional[Entry] = None
         size = 0
@@ -211,8 +211,9 @@ class JournalTracker:
             self._damaged |= self._reading.damaged()
         if generation is None or last is None:
             return None
-        after = self.positions.moved_to(generation, last)._replace(lines=generation.lines + len(piece.lines) + len(piece.long))
-        return JournalReading(piece._replace(end=after.offset), Batch(generation.offset if generation.id else -1, after, {}))
+        count = len(piece.lines) + len(piece.long)
+        after = self.positions.moved_to(generation, last)._replace(lines=generation.lines + count)
+        return JournalReading(piece._replace(end=after.offset, total=count), Batch(generation.offset if generation.id else -1, after, {}))
 
     def _next(self) -> t.Optional[Entry]:
         entry, self._pending = self._pending, None

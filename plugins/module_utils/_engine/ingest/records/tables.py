@@ -9,6 +9,7 @@ SFTPGo's log are those of SFTPGo 2.7.
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 Value = t.Union[None, int, str]
@@ -62,6 +63,11 @@ Rows = t.Union[t.Sequence[t.Tuple[t.Any, ...]], Columns]
 def columns_of(rows: Rows) -> t.Sequence[t.Sequence[t.Any]]:
     """The columns of rows; none if there are no rows."""
     return rows.columns if isinstance(rows, Columns) else list(zip(*rows))
+
+
+def joined(parts: t.Iterable[Rows]) -> Columns:
+    """All rows of some parts, of which none is empty."""
+    return Columns([list(itertools.chain(*columns)) for columns in zip(*map(columns_of, parts))])
 
 
 def with_generation(generation: int, rows: Rows) -> Columns:

@@ -10,9 +10,10 @@ import typing as t
 from abc import ABC, abstractmethod
 
 from ...base.errors import DiskFullError, LogArchiveError
+from ..records.tables import joined
 
 if t.TYPE_CHECKING:
-    from ..checkpoint import Batch, Generation, Rejected
+    from ..checkpoint import Batch, Generation, Parsed, Rejected
     from ..records.tables import Rows
 
 
@@ -127,9 +128,18 @@ class Sink(ABC):
         """
         return batch
 
-    def stage_batch(self, batch: Batch) -> Batch:
-        """Do all that can be done for a batch before ``commit``, by the thread that calls that next; returns the batch to commit."""
-        return self.prepare_batch(batch)
+    def stage_batch(self, batch: Batch, parts: t.Iterable[Parsed]) -> Batch:
+        """Do all that can be done for a batch before ``commit``, by the thread that calls that next; returns the batch to commit.
+
+        batch: without rows. parts: its rows and rejected lines.
+        """
+        rows: t.Dict[str, t.List[Rows]] = {}
+        rejected: t.List[Rejected] = []
+        for part in parts:
+            for table, given in part.rows.items():
+                rows.setdefault(table, []).append(given)
+            rejected += part.rejected
+        return self.prepare_batch(batch._replace(rows={table: joined(given) for table, given in rows.items()}, rejected=rejected))
 
     def note_stored(self, generation: Generation) -> None:
         """Note that another process has stored a batch of a generation."""

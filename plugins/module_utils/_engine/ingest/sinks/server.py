@@ -8,13 +8,12 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..checkpoint import Staged
-from ..records.tables import with_generation
 from .base import ConflictError, RowRefusedError
+from .parts import staged_batch
 from .sql import SqlSink
 
 if t.TYPE_CHECKING:
-    from ..checkpoint import Batch
+    from ..checkpoint import Batch, Parsed, Staged
 
 
 class ServerSink(SqlSink):
@@ -26,25 +25,23 @@ class ServerSink(SqlSink):
     """The transaction that has the rows of ``_staged``."""
     _staged: t.Optional[Batch] = None
 
-    def stage_batch(self, batch: Batch) -> Batch:
+    def stage_batch(self, batch: Batch, parts: t.Iterable[Parsed]) -> Batch:
         self._roll_back()
-        batch = super().stage_batch(batch)
-        generation = batch.generation.id
-        if self._mapping is not None or not generation or not batch.rows:
-            return batch
+        if self._mapping is not None or not batch.generation.id:
+            return super().stage_batch(batch, parts)
         with contextlib.ExitStack() as begun:
             begun.enter_context(self._transaction())
             try:
-                for table, rows in batch.rows.items():
-                    self._insert_rows(table, self._columns[table], with_generation(generation, rows))
+                self._staged = staged_batch(
+                    batch, parts, self.has_sums, lambda table, rows: self._insert_rows(table, self._columns[table], rows)
+                )
             except ConflictError as error:
                 # Who has the position when they are stored again finds out why they are there.
                 raise RowRefusedError("the database has the rows already", self.name) from error
             self._begun = begun.pop_all()
-        self._staged = batch._replace(rows={}, staged=[Staged(table, len(rows)) for table, rows in batch.rows.items()])
         return self._staged
 
-    def _store_staged(self, staged: Staged) -> None:
+    def _store_staged(self, rows: Staged) -> None:
         """The transaction has them."""
 
     def _transaction_of(self, batch: Batch) -> t.ContextManager[t.Any]:

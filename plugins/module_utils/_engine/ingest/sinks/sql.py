@@ -75,7 +75,7 @@ class SqlDriver(Sink):
     def _execute_rows(self, statement: str, rows: Rows) -> None:
         """Execute a statement once for each of a few rows."""
 
-    def _store_staged(self, staged: Staged) -> None:
+    def _store_staged(self, rows: Staged) -> None:
         """Store rows that are in a staging table."""
         raise AssertionError("this sink has none")
 

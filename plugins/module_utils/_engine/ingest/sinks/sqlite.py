@@ -13,17 +13,18 @@ import typing as t
 
 from ...base.beneath import guarded_parent
 from ...state.database import is_full, transaction, write_ahead
-from ..records.tables import with_generation
+from ..checkpoint import Staged
 from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError
 from .inserts import inserts
+from .parts import staged_batch
 from .schema import HOURLY, HOURLY_FAILED_LOGINS, SQLITE
-from .sql import FEW, SqlSink, rows_ahead
+from .sql import SqlSink, rows_ahead
 from .staging import Staging, name_of
 from .sums import on_conflict
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
-    from ..checkpoint import Batch, Staged
+    from ..checkpoint import Batch, Parsed
     from ..records.tables import Rows, Table
     from .schema import ControlTable
 
@@ -94,51 +95,33 @@ class SqliteSink(SqlSink):
     def _prepared(self, table: str, columns: t.Sequence[str], rows: Rows) -> t.Any:
         return None
 
-    def stage_batch(self, batch: Batch) -> Batch:
-        batch = super().stage_batch(batch)
+    def stage_batch(self, batch: Batch, parts: t.Iterable[Parsed]) -> Batch:
         if self._mapping is not None or not self.tables or not batch.generation.id:
-            return batch
-        rows, staged = {}, []
-        for name, given in batch.rows.items():
-            filled = self._stage(name, with_generation(batch.generation.id, given))
-            if filled is None:
-                rows[name] = given
-            else:
-                staged.append(filled)
-        sums = []
-        for table, added in batch.sums or ():
-            filled = self._stage(table.name, added)
-            if filled is None:
-                sums.append((table, added))
-            else:
-                staged.append(filled._replace(rows=0))
-        return batch._replace(rows=rows, staged=staged, sums=None if batch.sums is None else sums)
-
-    def _stage(self, table: str, rows: Rows) -> t.Optional[Staged]:
-        """Put rows into a staging table, if they are many and SQLite can hold their values."""
-        if len(rows) < FEW:
-            return None
+            return super().stage_batch(batch, parts)
         try:
             if self._staging is None:
                 self._staging = Staging(self._connection, self._staged_columns)
-            return self._staging.fill(table, rows)
-        except (OverflowError, UnicodeEncodeError, sqlite3.DataError):
-            # The transaction of the batch meets this value, too, and reports it.
-            return None
-        except sqlite3.Error as error:
+            self._staging.clear()
+            batch = staged_batch(batch, parts, self.has_sums, self._staging.fill)
+            for table, added in batch.sums or ():
+                self._staging.fill(table.name, added)
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             raise self._failed(error) from error
+        if batch.sums is None:
+            return batch
+        return batch._replace(staged=[*batch.staged, *(Staged(table.name, 0) for table, _added in batch.sums)], sums=())
 
-    def _store_staged(self, staged: Staged) -> None:
-        names = ", ".join(self._staged_columns[staged.table])
-        statement = "INSERT INTO %s (%s) SELECT %s FROM %s" % (staged.table, names, names, name_of(staged.table))
+    def _store_staged(self, rows: Staged) -> None:
+        names = ", ".join(self._staged_columns[rows.table])
+        statement = "INSERT INTO %s (%s) SELECT %s FROM %s" % (rows.table, names, names, name_of(rows.table))
         for table in (HOURLY, HOURLY_FAILED_LOGINS):
-            if staged.table == table.name:
+            if rows.table == table.name:
                 # Without a WHERE the ON would belong to a join.
                 statement += " WHERE TRUE" + on_conflict(self.dialect, table)
         try:
             self._change(statement)
         except ConflictError as error:
-            raise rows_ahead(staged.table, self.name) from error
+            raise rows_ahead(rows.table, self.name) from error
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
         if rows:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import sqlite3
 import typing as t
 
-from ..checkpoint import Staged
 from .inserts import inserts
 
 if t.TYPE_CHECKING:
@@ -35,16 +34,19 @@ class Staging:
         for name, columns in tables.items():
             connection.execute("CREATE TABLE %s (%s)" % (name_of(name), ", ".join(columns)))
 
-    def fill(self, table: str, rows: Rows) -> Staged:
-        """Put rows of the next batch into a staging table.
+    def clear(self) -> None:
+        """Remove the rows of the batch before."""
+        for name in self._tables:
+            self._connection.execute("DELETE FROM %s" % name_of(name))
 
-        Raises OverflowError, UnicodeEncodeError or sqlite3.DataError for a value that SQLite cannot hold.
+    def fill(self, table: str, rows: Rows) -> None:
+        """Add rows of the next batch to a staging table.
+
+        Raises OverflowError, UnicodeEncodeError or sqlite3.DataError for a value that SQLite cannot hold. Then call ``clear``.
         """
         self._connection.execute("BEGIN")
         try:
-            self._connection.execute("DELETE FROM %s" % name_of(table))
             for statement, values in inserts(name_of(table), self._tables[table], rows):
                 self._connection.execute(statement, values)
         finally:
             self._connection.execute("COMMIT")
-        return Staged(table, len(rows))

@@ -32,45 +32,60 @@ _NOTHING = [0, 0, 0, 0, 0, 0, 0, ""]
 """The sums of a key without rows, and the time that was seen last."""
 
 
-def sums_of_rows(generation: int, rows: t.Mapping[str, Rows]) -> Sums:
-    """The rows of sums of a batch. rows: by the name of their table; each begins with the line's offset.
+class HourlySums:
+    """The sums of a batch."""
 
-    They are sorted: two processes that change the same sums do so in the same order, and never wait for each other in a circle.
-    """
-    cells: t.Dict[t.Tuple[str, ...], t.List[t.Any]] = collections.defaultdict(_NOTHING.copy)
-    if rows.get(TRANSFER.name):
-        times, *names, senders, sizes, errors = _of_transfer(columns_of(rows[TRANSFER.name]))
-        for cell, time, sender, size, error in zip(map(cells.__getitem__, _keys(times, *names)), times, senders, sizes, errors):
-            if time > cell[7]:
-                cell[7] = time
-            if error is not None:
-                cell[4] += 1
-            elif sender == "Upload":
-                cell[0] += 1
-                if size is not None and size > 0:
-                    cell[2] += size if size < MOST_BYTES else MOST_BYTES
-            else:
-                cell[1] += 1
-                if size is not None and size > 0:
-                    cell[3] += size if size < MOST_BYTES else MOST_BYTES
-    for table, take, place in ((LOGIN, _of_login, 5), (COMMAND, _of_command, 6)):
-        if rows.get(table.name):
-            times, *names = take(columns_of(rows[table.name]))
-            for cell, time in zip(map(cells.__getitem__, _keys(times, *names)), times):
-                cell[place] += 1
+    def __init__(self) -> None:
+        self._cells: t.Dict[t.Tuple[str, ...], t.List[t.Any]] = collections.defaultdict(_NOTHING.copy)
+        self._failed: t.Counter[t.Tuple[str, ...]] = collections.Counter()
+
+    def add(self, rows: t.Mapping[str, Rows]) -> None:
+        """Add rows. rows: by the name of their table; each begins with the line's offset."""
+        cells = self._cells
+        if rows.get(TRANSFER.name):
+            times, *names, senders, sizes, errors = _of_transfer(columns_of(rows[TRANSFER.name]))
+            for cell, time, sender, size, error in zip(map(cells.__getitem__, _keys(times, *names)), times, senders, sizes, errors):
                 if time > cell[7]:
                     cell[7] = time
-    failed: t.Dict[t.Tuple[str, ...], int] = {}
-    if rows.get(FAILED_LOGIN.name):
-        failed = collections.Counter(_keys(*_of_failed_login(columns_of(rows[FAILED_LOGIN.name]))))
-    found = []
-    if cells:
-        keys = sorted(cells)
-        found.append((HOURLY, _with_hours(generation, *zip(*keys), *zip(*map(cells.__getitem__, keys)))))
-    if failed:
-        keys = sorted(failed)
-        found.append((HOURLY_FAILED_LOGINS, _with_hours(generation, *zip(*keys), [failed[key] for key in keys])))
-    return found
+                if error is not None:
+                    cell[4] += 1
+                elif sender == "Upload":
+                    cell[0] += 1
+                    if size is not None and size > 0:
+                        cell[2] += size if size < MOST_BYTES else MOST_BYTES
+                else:
+                    cell[1] += 1
+                    if size is not None and size > 0:
+                        cell[3] += size if size < MOST_BYTES else MOST_BYTES
+        for table, take, place in ((LOGIN, _of_login, 5), (COMMAND, _of_command, 6)):
+            if rows.get(table.name):
+                times, *names = take(columns_of(rows[table.name]))
+                for cell, time in zip(map(cells.__getitem__, _keys(times, *names)), times):
+                    cell[place] += 1
+                    if time > cell[7]:
+                        cell[7] = time
+        if rows.get(FAILED_LOGIN.name):
+            self._failed.update(_keys(*_of_failed_login(columns_of(rows[FAILED_LOGIN.name]))))
+
+    def rows(self, generation: int) -> Sums:
+        """The rows of sums. They are sorted: two processes that change the same sums do so in the same order, and never wait for each
+        other in a circle.
+        """
+        cells, failed, found = self._cells, self._failed, []
+        if cells:
+            keys = sorted(cells)
+            found.append((HOURLY, _with_hours(generation, *zip(*keys), *zip(*map(cells.__getitem__, keys)))))
+        if failed:
+            keys = sorted(failed)
+            found.append((HOURLY_FAILED_LOGINS, _with_hours(generation, *zip(*keys), [failed[key] for key in keys])))
+        return found
+
+
+def sums_of_rows(generation: int, rows: t.Mapping[str, Rows]) -> Sums:
+    """The rows of sums of rows."""
+    sums = HourlySums()
+    sums.add(rows)
+    return sums.rows(generation)
 
 
 def _with_hours(generation: int, hours: t.Sequence[str], *columns: t.Sequence[t.Any]) -> Columns:

@@ -40,10 +40,8 @@ class Kept(t.NamedTuple):
 
 def noted(recent: Recent, content: Content, piece: Piece) -> Recent:
     """The marks of a generation of which this piece was read: the old ones, and those at the ends of the last lines of the piece."""
-    ends = [offset + len(line) + 1 for offset, line in piece.lines[-LINES:]]
-    ends += [long.offset + long.length + 1 for long in piece.long[-LINES:]]
     # A last line may have no newline, and without the last marks a long line does not have to be read again.
-    ends = [end for end in sorted(ends) if piece.end - NEAR < end <= piece.end]
+    ends = [end for end in sorted(piece.ends(LINES)) if piece.end - NEAR < end <= piece.end]
     if not ends:
         return recent
     begin = max(0, ends[0] - WINDOW)

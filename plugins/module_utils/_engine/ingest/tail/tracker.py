@@ -236,7 +236,7 @@ class Tracker:
         while self._turns:
             file = self._turns[-1]
             if file.state == READING and file.content is not None and file.unread and (file.stuck != file.size or self._ends(file)):
-                reading: t.Optional[Reading] = self._attempt(file, self._read, file, limits)
+                reading: t.Optional[Reading] = self._attempt(file, self._read, file, limits.of(file.unread))
                 if reading is not None:
                     return reading
             self._turns.pop()
@@ -252,7 +252,7 @@ class Tracker:
             head=fingerprint.extended(generation.head, content, file.base, piece.end),
             offset=piece.end,
             tail=fingerprint.tail(content, piece.end),
-            lines=generation.lines + len(piece.lines) + len(piece.long),
+            lines=generation.lines + piece.total,
             place=file.place(),
             read_at=time.time(),
             recent=generation.recent if far or content.compressed else marks.noted(generation.recent, content, piece),

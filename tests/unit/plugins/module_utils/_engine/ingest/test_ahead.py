@@ -12,7 +12,7 @@ import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import ahead, reading
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import Batch, Generation, Place
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.lines import Piece
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.lines import Piece, nothing_read
 
 GENERATION = Generation(1, "web1-a-0", "/logs", ((80, "aa" * 16),), 0, 0, "bb" * 16, 0, Place("/logs/a", True, 1, 1, 1), 0.0, False)
 
@@ -39,7 +39,7 @@ class Lines:
                 raise MemoryError
             return None
         batch = Batch(0, GENERATION._replace(offset=self.read), {})
-        found = Reading(Piece([(0, b"")] * self._counts[self.read], [], [], 0, 0), batch)
+        found = Reading(nothing_read(0)._replace(total=self._counts[self.read]), batch)
         self.read += 1
         return found, batch
 

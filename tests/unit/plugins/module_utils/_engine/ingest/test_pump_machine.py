@@ -22,7 +22,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.pump import Pump
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import matching
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import lines as tail_lines, matching
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.tracker import LINGER
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -31,6 +31,7 @@ from rigs.source import PARSE, Source, stored
 from rigs.sums import assert_sums_are_those_of_the_rows
 
 LINES, CLOCK = reading.LINES, matching.CLOCK
+SIZES = reading.TURN_LINES, reading.PART, tail_lines.AT_ONCE
 BACKLOG, PROCESS = turns.BACKLOG, turns.Helper
 MOMENTS = ("is_ready", "send", "store", "receive")
 
@@ -57,13 +58,15 @@ class HelperHere:
 
     def send(self, read: t.Any) -> None:
         self._live("send")
-        self._batch = self._sink.stage_batch(reading.parsed_batch(self._parser, read.batch, read.first_line, read.piece))
+        piece = read.piece
+        parts = reading.parsed_parts(self._parser, read.first_line, piece.lines, piece.long, piece.blocks)
+        self._batch = self._sink.stage_batch(read.batch, parts)
 
     def store(self) -> None:
         if HelperHere.dies_at != "store":
             self._stored.append(stored_of(self._batch, self._sink.commit(self._batch)))
 
-    def receive(self, _read: t.Any, _patience: float) -> Stored:
+    def receive(self, _batch: t.Any, _patience: float) -> Stored:
         self._live("store")
         self._live("receive")
         return self._stored.pop()
@@ -103,6 +106,7 @@ class Following(RuleBasedStateMachine):
         reading.LINES, matching.CLOCK = lines, clock
         if in_turns:
             turns.BACKLOG, turns.Helper = 0, t.cast(t.Any, HelperHere)
+            reading.TURN_LINES, reading.PART, tail_lines.AT_ONCE = lines, 1, 1000
         self.pump.close()
         self.start(self.disk if disk else self.folder)
 
@@ -239,6 +243,7 @@ class Following(RuleBasedStateMachine):
                 assert_sums_are_those_of_the_rows(connection.execute)
         finally:
             reading.LINES, matching.CLOCK = LINES, CLOCK
+            reading.TURN_LINES, reading.PART, tail_lines.AT_ONCE = SIZES
             turns.BACKLOG, turns.Helper, HelperHere.dies_at = BACKLOG, PROCESS, None
             self.pump.close()
             shutil.rmtree(self.folder)

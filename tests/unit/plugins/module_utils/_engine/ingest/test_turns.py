@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import signal
 import sqlite3
@@ -241,6 +242,20 @@ def test_another_process_that_cannot_open_the_database_says_so(tmp_path, logs) -
     helper = Helper(wanted, wanted["sinks"][0])
     with contextlib.closing(helper), pytest.raises(HelperError, match="it failed"):
         lab.wait_until(lambda: helper.is_ready, "the other process does not start")
+
+
+def test_lines_for_which_no_memory_is_left_are_stored_without_the_other_process(tmp_path, logs, in_turns, monkeypatch) -> None:
+    write_at, calls = os.pwrite, []
+
+    def write_less(fd: int, data: bytes, at: int) -> int:
+        calls.append(at)
+        return write_at(fd, data[:-1] if len(calls) == 2 else data, at)
+
+    monkeypatch.setattr(os, "pwrite", write_less)
+    write(logs / "sftpgo.log", *range(1, MOST + 1))
+    result = in_turns.catch_up(document(tmp_path))
+    assert (result["rows"], result["error"], in_turns.reasons) == (MOST, None, ["no memory is left for the lines"])
+    assert_stored_once(tmp_path)
 
 
 def test_another_process_that_cannot_be_sent_the_document_is_ended(tmp_path, monkeypatch) -> None:

@@ -20,6 +20,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from hypothesis import given
 from rigs.streams import document, upload
 from rigs.sums import assert_sums_are_those_of_the_rows
+from rigs.turns import staged
 
 PLACE = Place("/logs/caf\udce9/sftpgo.log", True, 2**63 + 5, 2**64 - 1, 500)
 NEW = Generation(0, "web1-a-0", "/logs/caf\udce9", ((80, "aa" * 16),), 0, 100, "bb" * 16, 1, PLACE, 1000.5, False)
@@ -268,7 +269,7 @@ def test_a_value_that_sqlite_cannot_take_is_refused_in_any_row(wanted, sink, val
     rows = [(offset, time, value if offset == 599 else "now", *others) for offset in range(600)]
     first = sink.commit(batch(wanted, NEW, -1))
     with pytest.raises(base.RowRefusedError):
-        sink.commit(sink.stage_batch(Batch(100, first._replace(offset=200), {"sftpgo_transfer": rows})))
+        sink.commit(staged(sink, Batch(100, first._replace(offset=200), {"sftpgo_transfer": rows})))
     assert select(wanted, "SELECT COUNT(*) FROM sftpgo_transfer") == [(0,)]
     assert sink.open_generations() == [first]
     assert_sums_are_those_of_the_rows(sink.select)
@@ -280,9 +281,9 @@ def test_batches_are_staged_one_after_the_other(wanted, sink) -> None:
     generation = sink.commit(batch(wanted, NEW, -1))
     for first in range(0, 4 * count, count):
         generation = generation._replace(offset=100 + first + count)
-        staged = sink.stage_batch(batch(wanted, generation, 100 + first, *range(first, first + count)))
-        assert (staged.rows, staged.staged[0]) == ({}, ("sftpgo_transfer", count))
-        sink.commit(staged)
+        given = staged(sink, batch(wanted, generation, 100 + first, *range(first, first + count)))
+        assert (given.rows, given.staged[0]) == ({}, ("sftpgo_transfer", count))
+        sink.commit(given)
     assert select(wanted, "SELECT line_offset FROM sftpgo_transfer ORDER BY line_offset") == [(number,) for number in range(4 * count)]
     assert_sums_are_those_of_the_rows(sink.select)
 
@@ -291,9 +292,9 @@ def test_a_batch_is_staged_while_another_process_stores_one(wanted, sink) -> Non
     generation = sink.commit(batch(wanted, NEW, -1))
     with contextlib.closing(sqlite3.connect(wanted["sinks"][0]["path"], timeout=0)) as other:
         other.execute("BEGIN IMMEDIATE")
-        staged = sink.stage_batch(batch(wanted, generation._replace(offset=200), 100, *range(sql.FEW)))
-    assert [part.rows for part in staged.staged] == [sql.FEW]
-    sink.commit(staged)
+        given = staged(sink, batch(wanted, generation._replace(offset=200), 100, *range(sql.FEW)))
+    assert [part.rows for part in given.staged] == [sql.FEW, 0]
+    sink.commit(given)
     assert select(wanted, "SELECT COUNT(*) FROM sftpgo_transfer") == [(sql.FEW,)]
 
 
@@ -302,9 +303,9 @@ def test_sums_of_many_users_are_staged_and_added_to_those_that_are_there(wanted,
     generation = sink.commit(batch(wanted, NEW, -1))
     for _each in range(2):
         rows, _refused = parser.parse_lines([(end + user, upload(1, username="user%d" % user)) for user in range(sql.FEW)])
-        given = sink.stage_batch(Batch(end, generation._replace(offset=end + sql.FEW), rows))
+        given = staged(sink, Batch(end, generation._replace(offset=end + sql.FEW), rows))
         assert [(part.table, part.rows) for part in given.staged] == [("sftpgo_transfer", sql.FEW), ("sftpgo_hourly", 0)]
-        assert (given.rows, given.sums) == ({}, [])
+        assert (given.rows, given.sums) == ({}, ())
         generation = sink.commit(given)
         end += sql.FEW
     assert select(wanted, "SELECT COUNT(*), SUM(uploads) FROM sftpgo_hourly") == [(sql.FEW, 2 * sql.FEW)]
@@ -314,8 +315,8 @@ def test_sums_of_many_users_are_staged_and_added_to_those_that_are_there(wanted,
 def test_a_staged_row_at_a_position_that_has_one_is_an_error(wanted, sink) -> None:
     generation = sink.commit(batch(wanted, NEW, -1))
     sink._change("INSERT INTO sftpgo_transfer (generation, line_offset, time_utc, time_text) VALUES (?, 5, '', '')", (generation.id,))
-    staged = sink.stage_batch(batch(wanted, generation._replace(offset=200), 100, *range(sql.FEW)))
+    given = staged(sink, batch(wanted, generation._replace(offset=200), 100, *range(sql.FEW)))
     with pytest.raises(base.SinkError, match="has rows at a position that was not read yet"):
-        sink.commit(staged)
+        sink.commit(given)
     assert select(wanted, "SELECT COUNT(*) FROM sftpgo_transfer") == [(1,)]
     assert sink.open_generations() == [generation]

@@ -15,7 +15,13 @@ import typing as t
 import hypothesis.strategies as st
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import content, lines
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.lines import Limits, Long, Piece, read_lines
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.lines import (
+    Limits,
+    Long,
+    Piece,
+    nothing_read,
+    read_lines,
+)
 from hypothesis import given, settings
 from rigs.examples import examples
 
@@ -41,9 +47,12 @@ def read_all(data: bytes, limits: Limits, final: bool, compressed: bool) -> t.Li
         end = scanned = 0
         while True:
             piece = read_lines(source, end, limits, scanned, final)
-            found += [(offset, len(line), line) for offset, line in piece.lines]
+            found += [(offset, len(line), line) for offset, line in piece.every_line()]
             found += [(long.offset, long.length, long.beginning) for long in piece.long]
             found += [(offset, length, None) for offset, length in piece.holes]
+            assert piece.total == len(list(piece.every_line())) + len(piece.long)
+            ends = {offset + len(line) + 1 for offset, line in piece.every_line()} | {each.offset + each.length + 1 for each in piece.long}
+            assert set(piece.ends(1000)) == ends and max(ends, default=0) == max(piece.ends(1), default=0)
             if piece.end == end:
                 return sorted(found, key=lambda each: each[0])
             end, scanned = piece.end, piece.scanned
@@ -95,12 +104,24 @@ def test_a_compressed_file_can_be_read_anywhere(block: int, reads: t.List[t.Tupl
                 assert source.read(offset, count) == data[offset : offset + count]
 
 
+@given(st.integers(0, 10_000), st.integers(1, 1000))
+def test_what_is_unread_is_divided_evenly(unread: int, size: int) -> None:
+    """No piece is larger than allowed, and all but the last one have about the same size."""
+    pieces = []
+    left = unread
+    while left:
+        pieces.append(min(left, Limits(1, size, 1, even=True).of(left).size))
+        left -= pieces[-1]
+    assert len(pieces) == -(-unread // size)
+    assert max(pieces, default=0) <= size and max(pieces, default=0) - min(pieces, default=0) <= 1
+
+
 def test_a_line_that_grows_is_not_searched_again() -> None:
     with opened(b"x" * 5000) as source:
         piece = read_lines(source, 0, WIDE)
-        assert piece == Piece([], [], [], 0, 5000)
+        assert piece == nothing_read(0, 5000)
     with opened(b"x" * 5000 + b"\n") as source:
-        assert read_lines(source, 0, WIDE, 5000) == Piece([], [Long(0, 5000, b"x" * 1000)], [], 5001, 5001)
+        assert read_lines(source, 0, WIDE, 5000) == Piece(5001, 5001, 1, [], [], [Long(0, 5000, b"x" * 1000)], [])
 
 
 def test_a_very_long_line_and_a_large_hole_need_little_memory() -> None:
@@ -122,7 +143,7 @@ def test_a_very_long_line_and_a_large_hole_need_little_memory() -> None:
             tracemalloc.stop()
     assert piece.holes == [(0, 3 << 30)]
     assert [(long.offset, long.length, len(long.beginning)) for long in piece.long] == [(3 << 30, 100 << 20, 1000)]
-    assert rest.lines == [((3 << 30) + (100 << 20) + 1, b"last")]
+    assert list(rest.every_line()) == [((3 << 30) + (100 << 20) + 1, b"last")]
     assert peak < 16 << 20
 
 
