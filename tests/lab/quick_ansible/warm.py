@@ -207,24 +207,17 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     # As with the program ansible-playbook, nothing is imported from here.
     del sys.path[0]
-    to_modules, modules = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    if os.fork() == 0:
-        channel.close()
-        to_modules.close()
-        run_modules(modules, [*LIBRARIES, *sys.argv[2:]])
+    to_modules = start_modules([*LIBRARIES, *sys.argv[2:]], channel)
+    if to_modules is None:
         return
-    modules.close()
-    from ansible import cli, constants
+    ask_for_modules(to_modules)
+    from ansible import constants
     from ansible.cli import playbook
     from ansible.plugins import loader
 
-    loader.init_plugin_loader()
-    # A run would do this again, and warn.
-    cli.init_plugin_loader = lambda *_paths: None
     for kind, names in PLUGINS.items():
         for name in names:
             getattr(loader, kind + "_loader").get(name, class_only=True)
-    ask_for_modules(loader.connection_loader.get("ansible.builtin.local", class_only=True), to_modules)
     gc.collect()
     gc.freeze()
     found = serve(channel)
@@ -241,11 +234,44 @@ def main() -> None:
     playbook.main()
 
 
-def ask_for_modules(local: t.Any, channel: socket.socket) -> None:
-    """Let the connection to this machine run modules by ``run_modules``: those for this interpreter, with no login or environment of
-    their own. Every other command it runs as always."""
+def once(argv: t.Sequence[str], libraries: t.Sequence[str]) -> None:
+    """Be ansible-playbook, with modules on this machine forked from a process that has these libraries, too."""
+    to_modules = start_modules([*LIBRARIES, *libraries])
+    if to_modules is None:
+        return
+    ask_for_modules(to_modules)
+    from ansible.cli import playbook
+
+    sys.argv = list(argv)
+    playbook.main()
+
+
+def start_modules(libraries: t.Sequence[str], *others: socket.socket) -> t.Optional[socket.socket]:
+    """Start the process that forks for modules; return how to ask it. In that process and in its copies: run, and return None.
+
+    others: sockets that are none of its business.
+    """
+    to_modules, modules = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork():
+        modules.close()
+        return to_modules
+    for each in (to_modules, *others):
+        each.close()
+    run_modules(modules, libraries)
+    return None
+
+
+def ask_for_modules(channel: socket.socket) -> None:
+    """Import Ansible, and let its connection to this machine run modules by ``run_modules``: those for this interpreter, with no login or
+    environment of their own. Every other command it runs as always."""
+    from ansible import cli
+    from ansible.plugins import loader
     from ansible.utils.display import Display
 
+    loader.init_plugin_loader()
+    # A run would do this again, and warn.
+    cli.init_plugin_loader = lambda *_paths: None
+    local = loader.connection_loader.get("ansible.builtin.local", class_only=True)
     run = local.exec_command
     # As it is written by one version of Ansible and by later ones.
     plain = ("/bin/sh -c '%s && sleep 0'" % sys.executable, "/bin/sh -c %s" % shlex.quote(sys.executable))
