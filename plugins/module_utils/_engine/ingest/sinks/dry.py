@@ -30,8 +30,12 @@ class DrySink(Sink):
             pass
 
     def check_writable(self) -> None:
-        # A file has no rights of its own, and this would wait for the follower that writes to it.
-        if self._sink is not None and self._sink.dialect is not SQLITE:
+        if self._sink is None:
+            return
+        if self._sink.dialect is SQLITE:
+            # A file has no rights of its own, and to write would wait for the follower.
+            self._sink.check_columns()
+        else:
             self._sink.check_writable()
 
     def open_generations(self) -> t.List[Generation]:

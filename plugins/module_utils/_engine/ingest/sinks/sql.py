@@ -223,12 +223,20 @@ class SqlSink(SqlRejected):
                             self._change(statement, (generation.id, start, start + SUMMED_AT_ONCE))
 
     def check_writable(self) -> None:
-        rows = self._columns if self._mapping is None else {self._mapping.table: self._mapping.columns}
         with contextlib.suppress(NothingToKeep), self._transaction():
-            for statement in statements_without_rows(self.dialect, rows, sums_of(self.tables.values()) if self.has_sums else ()):
+            for statement in self._statements_without_rows():
                 self._change(statement)
             # A table of somebody else may have a trigger.
             raise NothingToKeep
+
+    def check_columns(self) -> None:
+        """Find missing tables and columns only, without waiting for a process that writes."""
+        for statement in self._statements_without_rows():
+            self._query("EXPLAIN " + statement)
+
+    def _statements_without_rows(self) -> t.Iterator[str]:
+        rows = self._columns if self._mapping is None else {self._mapping.table: self._mapping.columns}
+        return statements_without_rows(self.dialect, rows, sums_of(self.tables.values()) if self.has_sums else ())
 
     # -- positions ----------------------------------------------------------------------------------------------------
 

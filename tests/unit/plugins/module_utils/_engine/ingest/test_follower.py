@@ -469,6 +469,18 @@ def test_the_thread_that_parses_dies(tmp_path, logs, monkeypatch) -> None:
     assert sizes(tmp_path) == list(range(1, 100))
 
 
+def test_the_status_names_an_altered_table_while_another_process_writes(tmp_path, logs) -> None:
+    (logs / "sftpgo.log").write_bytes(upload(1) + b"\n")
+    wanted = document(tmp_path)
+    assert follower.catch_up(wanted)["exit_code"] == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite", isolation_level=None)) as other:
+        other.execute("ALTER TABLE sftpgo_transfer RENAME COLUMN username TO name")
+        other.execute("BEGIN IMMEDIATE")
+        row = status.of(wanted)[0]
+    assert "has no column named username" in row["error"]
+    assert row["exit_code"] == 1
+
+
 def test_the_status_of_a_stream(tmp_path, logs) -> None:
     wanted = document(tmp_path, follow={"backups": 2})
     first = status.of(wanted)[0]
