@@ -82,3 +82,10 @@ def test_a_calculated_column_cannot_be_filled_and_is_named(tmp_path, logs, place
 
 
 GENERATED = {"mariadb": "", "postgresql": "GENERATED ALWAYS"}
+
+
+def test_a_view_is_no_table(tmp_path, place, server) -> None:
+    create(server, {})
+    use = "USE %s; " % DATABASE if server.kind == "mariadb" else ""
+    server.run_sql(use + "ALTER TABLE logdata RENAME TO other; CREATE VIEW logdata AS SELECT * FROM other;")
+    assert "logdata is no table of this database but a view" in catch_up(wanted_of(tmp_path, place))["error"]

@@ -18,7 +18,7 @@ from .copy_text import prepared_text
 from .load_data import load
 from .schema import MYSQL
 from .server import ServerSink
-from .sql import FEW
+from .sql import FEW, no_table
 from .sums import insert_of, on_conflict
 
 if t.TYPE_CHECKING:
@@ -123,6 +123,8 @@ class MysqlSink(ServerSink):
         )
         if not found:
             raise SinkError("the table %s does not exist, or the user has no right to it" % table, self.name)
+        if found[0][0] is None:
+            raise no_table(table, self.name)
         if str(found[0][0]).lower() != "innodb":
             hint = "Run: ALTER TABLE %s ENGINE=InnoDB" % table
             raise SinkError("the table %s uses the engine %s, which does not support transactions" % (table, found[0][0]), self.name, hint)

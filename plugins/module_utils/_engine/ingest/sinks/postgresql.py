@@ -18,7 +18,7 @@ from .copy_text import prepared_text, text_of
 from .pg_connection import limited
 from .schema import POSTGRESQL
 from .server import ServerSink
-from .sql import FEW
+from .sql import FEW, no_table
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
@@ -103,6 +103,12 @@ class PostgresqlSink(ServerSink):
     def _existing_tables(self) -> t.Set[str]:
         statement = "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema()"
         return {str(row[0]) for row in self._query(statement)}
+
+    def _check_table(self, table: str) -> None:
+        found = self._query("SELECT relkind::text FROM pg_catalog.pg_class WHERE oid = to_regclass(%s)", (table,))
+        # Ordinary and partitioned; if the table is not found, the first statement names it.
+        if found and found[0][0] not in ("r", "p"):
+            raise no_table(table, self.name)
 
     def _query(self, statement: str, values: t.Sequence[t.Any] = ()) -> t.List[t.Sequence[t.Any]]:
         with self._typed():

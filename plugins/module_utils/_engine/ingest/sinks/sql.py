@@ -404,6 +404,11 @@ def rows_ahead(table: str, name: str) -> SinkError:
     return SinkError("%s has rows at a position that was not read yet" % table, name, hint)
 
 
+def no_table(name: str, sink: str) -> SinkError:
+    """The error of a view, or a table that is elsewhere. sink: how messages name it."""
+    return SinkError("%s is no table of this database but a view, or stands for another table" % name, sink, "Name the table in 'table'")
+
+
 def print_schema(dialect: Dialect, tables: t.Iterable[Table]) -> str:
     """The DDL that creates what a sink needs, and records the version of the schema."""
     statements = [each for table in create_statements(dialect, tables).values() for each in table]
