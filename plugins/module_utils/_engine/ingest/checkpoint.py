@@ -93,7 +93,7 @@ class Parsed(t.NamedTuple):
 
 
 class Staged(t.NamedTuple):
-    """Rows of a table that are in its staging table. rows: how many, 0 if they are sums. See ``sinks.staging``."""
+    """Rows of a table that the sink has already, in its staging table or in a transaction. rows: how many."""
 
     table: str
     rows: int
@@ -103,7 +103,7 @@ class Batch(t.NamedTuple):
     """What one transaction stores: rows, rejected lines and gaps, and the generation with its new position.
 
     before: the offset that the sink must have, -1 if the generation is new to it. rows: as of ``Parsed``. sums: what the sink adds to its
-    hourly tables, if it has found that already. staged: rows and sums that are with the sink already.
+    hourly tables, if it has found that already. staged: rows that are with the sink already.
     """
 
     before: int

@@ -130,7 +130,7 @@ def sums_of(tables: t.Iterable[Table]) -> t.Tuple[ControlTable, ...]:
 class Dialect(t.NamedTuple):
     """How a kind of database writes DDL.
 
-    types: by kind of column; NAME has a place for the length. table_options: after the brackets. rows_by_key: the same for tables of rows.
+    types: by kind of column; NAME has a place for the length. table_options: after the brackets. sums_by_key: the same for tables of sums.
     index_in_table: whether an index is a part of CREATE TABLE, because the database cannot create a table and its indexes as one.
     hour: the hour of ``time_utc``. later: the function that returns the later one of two times. on_conflict: what an INSERT does if the
     key is there already, with a place for the columns of the key; inserted: the value that it would have inserted. without: the
@@ -139,7 +139,7 @@ class Dialect(t.NamedTuple):
 
     types: t.Mapping[str, str]
     table_options: str = ""
-    rows_by_key: str = ""
+    sums_by_key: str = ""
     index_in_table: bool = False
     hour: str = ""
     later: str = "GREATEST"
@@ -161,7 +161,7 @@ SQLITE = Dialect(
         JSON: "TEXT",
         BYTES: "BLOB",
     },
-    rows_by_key=" WITHOUT ROWID",
+    sums_by_key=" WITHOUT ROWID",
     hour="SUBSTR(time_utc, 1, 13) || ':00:00.000000'",
     later="MAX",
     # They take a fifth of the time of a backlog. A span of time, or the hours of a user in the sums, lead to the rows of that user, too.
@@ -215,14 +215,13 @@ def create_statements(dialect: Dialect, tables: t.Iterable[Table]) -> t.Dict[str
         lines = [_column(column, dialect, column.name in control.nullable) for column in control.columns]
         lines.append("PRIMARY KEY (%s)" % ", ".join(control.key))
         lines += ["UNIQUE (%s)" % ", ".join(columns) for columns in control.unique]
-        options = dialect.table_options if control in CONTROL else dialect.rows_by_key + dialect.table_options
+        options = dialect.table_options if control in CONTROL else dialect.sums_by_key + dialect.table_options
         statements[control.name] = _create(control.name, lines, control.indexes, dialect, options)
     for table in tables:
         lines = [_column(Column(name, INTEGER), dialect, False) for name in KEY]
         lines += [_column(column, dialect, index >= len(TIME_COLUMNS)) for index, column in enumerate(table.columns)]
         lines.append("PRIMARY KEY (%s)" % ", ".join(KEY))
-        options = dialect.rows_by_key + dialect.table_options
-        statements[table.name] = _create(table.name, lines, table.indexes, dialect, options)
+        statements[table.name] = _create(table.name, lines, table.indexes, dialect, dialect.table_options)
     return statements
 
 

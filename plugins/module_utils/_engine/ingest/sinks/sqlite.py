@@ -13,18 +13,17 @@ import typing as t
 
 from ...base.beneath import guarded_parent
 from ...state.database import is_full, transaction, write_ahead
-from ..checkpoint import Staged
 from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError
 from .inserts import inserts
 from .parts import staged_batch
-from .schema import HOURLY, HOURLY_FAILED_LOGINS, SQLITE
+from .schema import SQLITE
 from .sql import SqlSink, rows_ahead
 from .staging import Staging, name_of
 from .sums import on_conflict
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
-    from ..checkpoint import Batch, Parsed
+    from ..checkpoint import Batch, Parsed, Staged
     from ..records.tables import Rows, Table
     from .schema import ControlTable
 
@@ -42,8 +41,6 @@ class SqliteSink(SqlSink):
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         self._path = t.cast(str, options["path"])
         super().__init__(options, stream, host, tables, self._path)
-        sums = {table.name: [column.name for column in table.columns] for table in (HOURLY, HOURLY_FAILED_LOGINS)}
-        self._staged_columns = {**self._columns, **(sums if self.has_sums else {})}
         self._staging: t.Optional[Staging] = None
         try:
             # Create the file first, so that it and SQLite's -wal and -shm are private from the start.
@@ -100,26 +97,16 @@ class SqliteSink(SqlSink):
             return super().stage_batch(batch, parts)
         try:
             if self._staging is None:
-                self._staging = Staging(self._connection, self._staged_columns)
+                self._staging = Staging(self._connection, self._columns)
             self._staging.clear()
-            batch = staged_batch(batch, parts, self.has_sums, self._staging.fill)
-            for table, added in batch.sums or ():
-                self._staging.fill(table.name, added)
+            return staged_batch(batch, parts, self.has_sums, self._staging.fill)
         except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             raise self._failed(error) from error
-        if batch.sums is None:
-            return batch
-        return batch._replace(staged=[*batch.staged, *(Staged(table.name, 0) for table, _added in batch.sums)], sums=())
 
     def _store_staged(self, rows: Staged) -> None:
-        names = ", ".join(self._staged_columns[rows.table])
-        statement = "INSERT INTO %s (%s) SELECT %s FROM %s" % (rows.table, names, names, name_of(rows.table))
-        for table in (HOURLY, HOURLY_FAILED_LOGINS):
-            if rows.table == table.name:
-                # Without a WHERE the ON would belong to a join.
-                statement += " WHERE TRUE" + on_conflict(self.dialect, table)
+        names = ", ".join(self._columns[rows.table])
         try:
-            self._change(statement)
+            self._change("INSERT INTO %s (%s) SELECT %s FROM %s" % (rows.table, names, names, name_of(rows.table)))
         except ConflictError as error:
             raise rows_ahead(rows.table, self.name) from error
 
