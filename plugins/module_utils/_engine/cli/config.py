@@ -25,10 +25,10 @@ def check(options: argparse.Namespace) -> int:
     """Check job and stream documents, the folders that they name, and settings of the kernel that protect paths."""
     from ..base import protected
 
-    warnings = protected.warnings()
+    warnings, streams = protected.warnings(), _streams(options)
     results: t.List[t.Dict[str, t.Any]] = []
-    for path in _paths(options):
-        found = _mistake_in(path)
+    for path in _paths(options, streams):
+        found = _mistake_in(path, "stream" if streams is not None and _is_in(path, streams) else "job")
         results.append({"path": path, "ok": found is None, "error": found and output.error_object(found), "warnings": warnings})
         if options.json:
             continue
@@ -44,12 +44,11 @@ def check(options: argparse.Namespace) -> int:
     return EXIT_DONE if all(result["ok"] for result in results) else EXIT_CONFIG
 
 
-def _paths(options: argparse.Namespace) -> t.List[str]:
+def _paths(options: argparse.Namespace, streams: t.Optional[str]) -> t.List[str]:
     """The documents to check: those named, or all of this host."""
     from ..base.errors import NoJobsError
     from ..config import files
 
-    streams = _streams(options)
     if options.jobs:
         return [path for name in options.jobs for path in _named(name, options.config, streams)]
     found: t.List[str] = []
@@ -85,12 +84,16 @@ def _named(name: str, config: str, streams: t.Optional[str]) -> t.List[str]:
     return files.find(streams, [name], "stream") if is_stream else files.find(config, [name])
 
 
-def _mistake_in(path: str) -> t.Optional[ConfigError]:
-    """One error with every mistake in a document, of a job or a stream, and in the folders that it names; None if there is none."""
+def _is_in(path: str, config: str) -> bool:
+    return os.path.abspath(config) in (os.path.abspath(path), os.path.dirname(os.path.abspath(path)))
+
+
+def _mistake_in(path: str, expected: str) -> t.Optional[ConfigError]:
+    """One error with every mistake in a document and in the folders that it names; None if there is none. expected: its kind."""
     from ..config import files, places
     from ..state import folders
 
-    kind = files.kind_of(path)
+    kind = files.kind_of(path, expected)
     errors: t.List[ConfigError] = []
     try:
         document: t.Any = files.load(path, look=True) if kind == "job" else files.load_stream(path)

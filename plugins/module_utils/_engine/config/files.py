@@ -103,13 +103,13 @@ def job_of(path: str) -> str:
     return name[: -len(".json")] if name.endswith(".json") else name
 
 
-def kind_of(path: str) -> str:
-    """Whether a document, which may be wrong, is one of a "job" or a "stream"."""
+def kind_of(path: str, expected: str = "job") -> str:
+    """Whether a document, which may be wrong, is one of a "job" or a "stream". expected: the kind of the others in its folder."""
     with contextlib.suppress(OSError):
         given = _given.__wrapped__(path, 0, 0)
-        if "follow" in given and "stores" not in given:
-            return "stream"
-    return "job"
+        if ("follow" in given) != ("stores" in given):
+            return "stream" if "follow" in given else "job"
+    return expected
 
 
 def open_document(path: str) -> TextIO:

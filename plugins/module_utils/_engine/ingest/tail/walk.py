@@ -78,6 +78,9 @@ class Names:
         return (False, name.endswith(".parquet")) if self._rotated(name) else None
 
 
+NO_FOLDER = "not a folder; name its folder in 'paths', and the file in 'patterns'"
+
+
 def walk(options: FollowOptions, names: Names) -> Walk:
     """Look into all folders of a stream. A folder that does not exist is not a problem: it may come later."""
     result = Walk([], [], {}, {})
@@ -87,6 +90,8 @@ def walk(options: FollowOptions, names: Names) -> Walk:
                 _walk_folder(folder, root, "", options["recurse"], names, result)
         except FileNotFoundError:
             result.absent.append(root)
+        except NotADirectoryError:
+            result.problems[root] = NO_FOLDER
         except OSError as error:
             result.problems[root] = error.strerror or str(error)
     return result

@@ -627,6 +627,9 @@ def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
     (folder / "a.json").write_text('{"name": "a", "odd": 1, "more": 1}')
     shown = run(None, "streams", "a", code=2).stdout.splitlines()
     assert len(shown) > 2 and shown[1].startswith("  - odd: unknown key")
+    monkeypatch.setenv("LOG_ARCHIVE_STREAMS", "%s/" % folder)
+    assert "mistakes in the stream document" in run(None, "check-config", code=2).stderr
+    monkeypatch.setenv("LOG_ARCHIVE_STREAMS", str(folder))
     (logs / "app.log").write_bytes(STREAM_LINE * 2 + b"no json\n" + STREAM_LINE)
     done = run(None, "ingest", "--all", code=2)
     assert (done.stdout, "stream a: " in done.stderr) == ("app: 1 line to sqlite\n", True)

@@ -31,7 +31,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sqlite import SqliteSink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.systemd import Systemd
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import sightings
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import sightings, walk
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.file import File
 from rigs.followers import start
 from rigs.host import COMMAND, ENGINE_PATH
@@ -214,7 +214,7 @@ def test_what_is_lost_rejected_or_cannot_be_read_is_told_at_once(tmp_path, logs)
     rejected = "sqlite: a line is rejected: %s, at %d: not_json. Later ones are only counted: see 'log-archive streams'"
     hole = "sqlite: lines are lost: %s, at 0: zero bytes, left by a writer that went on at its old position after the file was truncated"
     assert err.splitlines() == [
-        "log-archive: sqlite: cannot read %s: Not a directory" % (tmp_path / "file"),
+        "log-archive: sqlite: cannot read %s: %s" % (tmp_path / "file", walk.NO_FOLDER),
         "log-archive: " + rejected % (live, len(upload(1)) + 1),
         "log-archive: " + hole % live,
     ]
@@ -696,7 +696,7 @@ def test_what_cannot_be_read_is_a_warning(tmp_path, logs) -> None:
     wanted = document(tmp_path, follow={"paths": [str(logs), str(tmp_path / "file")]})
     result = follower.catch_up(wanted)
     assert (result["sinks"][0]["rows"], result["exit_code"]) == (1, 3)
-    assert result["warnings"] == ["%s: Not a directory" % (tmp_path / "file")]
+    assert result["warnings"] == ["%s: %s" % (tmp_path / "file", walk.NO_FOLDER)]
 
 
 @pytest.mark.parametrize("moment", ["check", "read", "identify"])
