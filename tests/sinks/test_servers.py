@@ -634,6 +634,10 @@ def test_an_existing_table_is_filled_by_a_map_of_columns(tmp_path, logs, place, 
     table = "%s.logdata" % DATABASE if server.kind == "mariadb" else "logdata"
     sink = {"table": table, "columns": {**given, "size_bytes": "size_bytes", "hash": "row_id"}}
     wanted = wanted_of(tmp_path, place, sink=sink)
+    absent = wanted_of(tmp_path, place, sink={**sink, "table": table.replace("logdata", "absent")})
+    assert "absent" in (status.of(absent)[0]["error"] or "")
+    if server.kind == "postgresql":
+        assert status.of(wanted)[0]["error"] is None
     login = b'{"level":"info","time":"2026-11-03T02:00:04.010","sender":"login","ip":"198.51.100.2","username":"bob","method":"password"}'
     (logs / "sftpgo.log").write_bytes((upload(7) + b"\n") * 2 + login + b"\n" + upload(8, username="u" * 300) + b"\n")
     if server.kind == "mariadb":

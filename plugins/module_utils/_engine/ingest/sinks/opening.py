@@ -29,6 +29,8 @@ def open_sink(options: SinkOptions, document: StreamDocument, create: bool = Tru
     if not create and options["path"] is not None and not os.path.exists(options["path"]):
         if not os.path.isdir(os.path.dirname(options["path"])):
             raise SinkError("the folder of the database does not exist", options["path"], "Create it")
+        if options["table"]:
+            raise SinkError("the database does not exist", options["path"], "Create it with the table %s" % options["table"])
         raise NoSchemaError("the database does not exist yet", options["path"], "'log-archive ingest %s' creates it" % document["name"])
     if options["ca_bundle"] is not None:
         _check_bundle(options["ca_bundle"])

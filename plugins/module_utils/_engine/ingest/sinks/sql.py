@@ -31,7 +31,7 @@ from .schema import (
     sums_of,
 )
 from .sums import insert_of, on_conflict, selects, sums_of_rows
-from .trial import NothingToKeep, statements_without_rows
+from .trial import NothingToKeep, no_row_into, statements_without_rows
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
@@ -188,6 +188,9 @@ class SqlSink(SqlRejected):
             # Without them everything can be read nevertheless.
             missing = [name for name in missing if name not in sums]
         if missing and not create:
+            if self._mapping is not None:
+                # This table is not created with the others.
+                self._query("EXPLAIN " + no_row_into(self._mapping.table, self._mapping.columns))
             hint = "'log-archive ingest %s' creates them" % self.stream
             raise NoSchemaError("the tables do not exist yet (%s)" % ", ".join(missing), self.name, hint)
         if missing:

@@ -24,14 +24,18 @@ def statements_without_rows(dialect: Dialect, rows: t.Mapping[str, t.Sequence[st
     A database checks rights, tables and columns, and whether it is read-only, before it looks for rows.
     """
     for table in (GENERATION, GAP, REJECTED):
-        columns = [column.name for column in table.columns if column.kind != ID]
-        yield "INSERT INTO %s (%s) %s" % (table.name, ", ".join(columns), _no_row(len(columns)))
+        yield no_row_into(table.name, [column.name for column in table.columns if column.kind != ID])
     for table, column in ((GENERATION, "read_offset"), (REJECTED, "stored_at")):
         yield "UPDATE %s SET %s = %s WHERE 1 = 0" % (table.name, column, column)
     for name, filled in rows.items():
-        yield "INSERT INTO %s (%s) %s" % (name, ", ".join(filled), _no_row(len(filled)))
+        yield no_row_into(name, filled)
     for table in sums:
         yield insert_of(table) + _no_row(len(table.columns)) + ("" if table is SUMMED else on_conflict(dialect, table))
+
+
+def no_row_into(table: str, columns: t.Sequence[str]) -> str:
+    """The statement that inserts no row with these columns."""
+    return "INSERT INTO %s (%s) %s" % (table, ", ".join(columns), _no_row(len(columns)))
 
 
 def _no_row(columns: int) -> str:

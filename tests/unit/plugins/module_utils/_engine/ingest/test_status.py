@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -89,3 +91,46 @@ def test_an_ingest_names_a_folder_that_does_not_exist(tmp_path, logs, paths, cod
     )
     assert (done.returncode, done.stderr) == (code, "")
     assert "warning: %s: the folder does not exist" % (tmp_path / "wrong") in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("DROP TABLE moved", "no such table: moved"),
+        ("ALTER TABLE moved RENAME COLUMN name TO username", "table moved has no column named name"),
+    ],
+)
+def test_a_mapped_table_that_was_altered_is_a_problem(tmp_path, logs, change: str, expected: str) -> None:
+    path = tmp_path / "db.sqlite"
+    columns = {"id": "row_id", "name": "username"}
+    wanted = document(tmp_path, sinks=[{"type": "sqlite", "path": str(path), "table": "moved", "columns": columns}])
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE moved (id TEXT, name TEXT)")
+        (logs / "sftpgo.log").write_bytes(upload(1) + b"\n")
+        follower.catch_up(wanted)
+        # A writer holds nobody up.
+        connection.execute("BEGIN IMMEDIATE")
+        assert status.of(wanted)[0]["state"] == "fine"
+        connection.rollback()
+        connection.execute(change)
+    row = status.of(wanted)[0]
+    assert expected in row["state"]
+    assert row["exit_code"] == 1
+    assert expected in (follower.catch_up(wanted, check=True)["sinks"][0]["error"] or "")
+
+
+def test_a_mapped_table_that_never_was_there_is_a_problem(tmp_path, logs) -> None:
+    path = tmp_path / "db.sqlite"
+    wanted = document(tmp_path, sinks=[{"type": "sqlite", "path": str(path), "table": "moved", "columns": {"id": "row_id"}}])
+    assert "Create it with the table moved" in status.of(wanted)[0]["state"]
+    assert not path.exists()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE other (id TEXT)")
+        assert "no such table: moved" in status.of(wanted)[0]["state"]
+        connection.execute("CREATE VIEW moved AS SELECT id FROM other")
+        connection.execute("CREATE TRIGGER moving INSTEAD OF INSERT ON moved BEGIN INSERT INTO other VALUES (NEW.id); END")
+        assert status.of(wanted)[0]["state"].startswith(status.NOTHING)
+        (logs / "sftpgo.log").write_bytes(upload(1) + b"\n")
+        follower.catch_up(wanted)
+        assert status.of(wanted)[0]["state"] == "fine"
+        assert connection.execute("SELECT COUNT(*) FROM other").fetchall() == [(1,)]
