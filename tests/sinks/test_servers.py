@@ -357,8 +357,9 @@ def test_the_queries_of_the_dashboard_give_the_figures_of_the_statistics(tmp_pat
     (logs / "sftpgo.log").write_bytes(
         b"".join(each.text.encode() for each in itertools.islice(generate_lines(11, datetime(2026, 1, 5)), 2000))
     )
+    odd = [upload(number, time="2026-01-05T10:00:00.000", size_bytes=size) for number, size in enumerate((None, -5, 1 << 62, 1 << 62))]
     with open(logs / "sftpgo.log", "ab") as file:
-        file.write(b"no json\n")
+        file.write(b"\n".join([*odd, b"no json", b""]))
     wanted = wanted_of(tmp_path, place, parse={"timezone": "UTC"})
     assert catch_up(wanted)["error"] is None
     # The ends of the dashboard's time are whole hours, as those of the hourly tables.
@@ -389,7 +390,7 @@ def test_the_queries_of_the_dashboard_give_the_figures_of_the_statistics(tmp_pat
     assert answers["Addresses of clients"][0][0] == figures["addresses"][0]["address"]
     for title in ("Failed logins by address", "Failed logins by hour"):
         assert sum(int(row[1]) for row in answers[title]) == totals_of["failed_logins"]
-    assert [(row[0], row[1], int(row[2]), row[4], row[5]) for row in answers["Followers"]] == [("sftpgo", "web1", 2001, 1, 0)]
+    assert [(row[0], row[1], int(row[2]), row[4], row[5]) for row in answers["Followers"]] == [("sftpgo", "web1", 2005, 1, 0)]
 
 
 def as_grafana(statement: str, since: datetime, until: datetime) -> str:
