@@ -19,7 +19,7 @@ from ..state.events import EventLog
 from .checkpoint import GAP_KINDS
 from .facts import SinkState
 from .pump import Pump
-from .sinks.base import ConflictError, SinkError, SinkFullError
+from .sinks.base import ConflictError, SinkError, SinkFullError, SinkUnavailableError
 from .source import ABSENT, absent_paths, has_no_folder
 from .systemd import Systemd
 
@@ -155,7 +155,7 @@ class Worker(threading.Thread):
         return SinkState(self.pump.name, trouble, self._since or time.time(), counts.rejected, counts.gaps, counts.gap_bytes, failed)
 
     def _work(self) -> None:
-        delay, look_at, conflicts = FIRST_DELAY, 0.0, 0
+        delay, look_at, conflicts, works = FIRST_DELAY, 0.0, 0, False
         while not self._stop_event.is_set():
             self.beat = time.monotonic()
             stored = False
@@ -174,7 +174,7 @@ class Worker(threading.Thread):
                     stored = True
                     self.beat = time.monotonic()
                     self._report(self.pump.trouble)
-                    delay, conflicts = FIRST_DELAY, 0
+                    delay, conflicts, works = FIRST_DELAY, 0, True
                 self._report(self.pump.trouble)
             except (SinkError, SinkFullError) as error:
                 self.pump.close()
@@ -182,12 +182,16 @@ class Worker(threading.Thread):
                 conflicts += isinstance(error, ConflictError)
                 if isinstance(error, ConflictError) and conflicts < CONFLICTS:
                     continue
+                if works and isinstance(error, SinkUnavailableError) and time.monotonic() - self.beat < TICK:
+                    # Servers and firewalls end a connection that was idle for long: a new one works.
+                    works = False
+                    continue
                 self._report(error)
                 self.ready.set()
                 self._wait(delay if error.retryable else LAST_DELAY)
                 delay = min(LAST_DELAY, delay * 2)
             else:
-                delay, conflicts = FIRST_DELAY, 0
+                delay, conflicts, works = FIRST_DELAY, 0, True
                 self.ready.set()
                 rest = max(0.0, look_at - time.monotonic())
                 self._wait(min(GLANCE, rest) if stored else rest)
