@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
     from ..records.tables import Rows
 
 PIECE = 1 << 16
-"""Bytes of a packet: every server takes so many."""
+"""Bytes of a packet, if the server takes so many."""
 
 
 class Loaded(t.NamedTuple):
@@ -30,7 +30,10 @@ class Loaded(t.NamedTuple):
 
 
 def load(connection: t.Any, table: str, columns: t.Sequence[str], rows: Rows) -> Loaded:
-    """Load rows of texts, whole numbers and None. connection: of PyMySQL, with the client flag LOCAL_FILES. Raises PyMySQL's errors."""
+    """Load rows of texts, whole numbers and None. connection: of ``mysql_connection``, with the client flag LOCAL_FILES.
+
+    Raises PyMySQL's errors.
+    """
     from pymysql.constants import COMMAND
     from pymysql.err import InternalError
     from pymysql.protocol import OKPacketWrapper
@@ -44,8 +47,9 @@ def load(connection: t.Any, table: str, columns: t.Sequence[str], rows: Rows) ->
     connection._execute_command(COMMAND.COM_QUERY, statement)
     if not connection._read_packet().is_load_local_packet():
         raise InternalError("the server does not ask for the rows")
-    for start in range(0, len(data), PIECE):
-        connection.write_packet(data[start : start + PIECE])
+    piece = min(PIECE, connection.most_bytes // 2)
+    for start in range(0, len(data), piece):
+        connection.write_packet(data[start : start + piece])
     connection.write_packet(b"")
     answer = OKPacketWrapper(connection._read_packet())
     return Loaded(answer.affected_rows, answer.warning_count)

@@ -13,10 +13,12 @@ from ...base.libraries import needed
 from ...base.units import parse_duration
 from ...config.sink_spec import uses_tls
 from ..records.tables import Columns, columns_of
-from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, named_in
+from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError
 from .copy_text import prepared_text
 from .load_data import load
-from .schema import MYSQL
+from .mysql_connection import connect
+from .mysql_errors import LoadNotAllowedError, sink_error
+from .schema import MYSQL, REJECTED
 from .server import ServerSink
 from .sql import FEW, no_table
 from .sums import insert_of, on_conflict
@@ -26,32 +28,17 @@ if t.TYPE_CHECKING:
     from ..records.tables import Rows, Table
     from .schema import ControlTable
 
-DUPLICATE = 1062
-FULL = (3, 1021, 1030, 1114, 1041)
-"""Errors of a disk or table without room: https://mariadb.com/kb/en/mariadb-error-codes/"""
-NO_TLS = 2026
-LOGIN = (1045, 1698, 1820, 1862, 3118, 4151)
-"""The password is wrong or has expired, or the account is locked."""
-NO_DATABASE = (1044, 1049)
-RIGHTS = (1142, 1143, 1227, 1370)
-NO_DEFAULT = 1364
-REFUSED = (1172, 1242, 1292, 1300, 1365, 1369, 1411, 1416, 1526, 1644, 1690, 1748, 3140, 3156, 3819, 4025)
-"""A column, a check, a trigger, a view or a partition of the table does not take a row."""
-ALTERED = (1054, 1146, 1286, 1906, 3105, NO_DEFAULT)
-"""A table or a column is not there, or is not what it was, or is calculated by the server."""
-READ_ONLY = (1290, 1792, 1836)
-CLIENT = range(2000, 3000)
-"""Errors of the connection, which come from the client's side."""
-TOO_LARGE = 1153
-"""A statement larger than max_allowed_packet."""
 AT_ONCE = 1000
 """Sums of a statement: less than a MB, which every server takes."""
-NOT_ALLOWED = (1148, 3948, 4166)
-"""LOAD DATA LOCAL is switched off in the server, or in a proxy before it."""
-
-
-class LoadNotAllowedError(SinkError):
-    """The server does not take LOAD DATA LOCAL."""
+SESSION = (
+    # Without the strict mode values are cut and changed, with a warning that nobody reads.
+    "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION'",
+    "time_zone = '+00:00'",
+    # A server may end the connection after each COMMIT, or return less than what is there.
+    "completion_type = 0",
+    "sql_select_limit = 18446744073709551615",
+    "unique_checks = 1",
+)
 
 
 class MysqlSink(ServerSink):
@@ -69,22 +56,22 @@ class MysqlSink(ServerSink):
         super().__init__(options, stream, host, tables, "%s at %s" % (options["database"], where))
         timeout = max(1, int(parse_duration(options["timeout"])))
         encrypted = uses_tls(options["tls"], options["host"], options["socket"])
-        given: t.Dict[str, t.Any] = {"unix_socket": options["socket"]} if options["socket"] else {"host": options["host"]}
+        given: t.Dict[str, t.Any] = {"ssl_disabled": True}
         if encrypted:
             import ssl
 
-            given["ssl"] = ssl.create_default_context(cafile=options["ca_bundle"])
-        else:
-            given["ssl_disabled"] = True
+            given = {"ssl": ssl.create_default_context(cafile=options["ca_bundle"])}
         try:
-            self._connection = pymysql.connect(
-                port=options["port"] or 3306,
+            self._connection = connect(
+                pymysql,
+                options["socket"] or (options["host"], options["port"] or 3306),
+                timeout,
+                self.name,
                 user=options["user"],
                 password=options["password"] or "",
                 database=options["database"],
                 charset="utf8mb4",
                 autocommit=True,
-                connect_timeout=timeout,
                 read_timeout=timeout,
                 write_timeout=timeout,
                 # An UPDATE then counts the rows that it found, even if it changes nothing.
@@ -93,15 +80,17 @@ class MysqlSink(ServerSink):
             )
         except (self._errors.MySQLError, OSError) as error:
             raise self._failed(error) from None
+        except RuntimeError as error:
+            hint = "Install it, or let the user log in with a password of another kind"
+            raise SinkDeniedError("the login needs another library (%s)" % error, self.name, hint) from None
         try:
             if encrypted and not self._query("SHOW STATUS LIKE 'Ssl_cipher'")[0][1]:
                 # PyMySQL before 1.2 goes on without encryption if the server has none.
                 raise SinkDeniedError("the server does not encrypt the connection", self.name, "Set up TLS there, or set tls to none")
-            # Without the strict mode values are cut and changed, with a warning that nobody reads.
-            self._change("SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION'")
-            self._change("SET SESSION time_zone = '+00:00'")
+            self._change("SET SESSION " + ", ".join(SESSION))
             self._change("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-            self._takes_text = bool(self._query("SELECT @@local_infile")[0][0])
+            local_infile, most = self._query("SELECT @@local_infile, @@max_allowed_packet")[0]
+            self._takes_text, self._connection.most_bytes = bool(local_infile), int(most)
             self.prepare(create)
         except BaseException:
             self.close()
@@ -142,6 +131,8 @@ class MysqlSink(ServerSink):
         return prepared_text(rows) if self._takes_text and len(rows) >= FEW else None
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
+        if table == REJECTED.name:
+            rows = [self._fitting(row) for row in rows]
         # Only here is it known that the columns take every value as it is: elsewhere a warning may be no mistake.
         loaded = self._load(table, columns, rows) if table in self.tables else None
         if loaded is None:
@@ -159,8 +150,14 @@ class MysqlSink(ServerSink):
                 self._takes_text = False
         return None
 
+    def _fitting(self, row: t.Sequence[t.Any]) -> t.Tuple[t.Any, ...]:
+        """The row of a rejected line. A line that may not fit into a statement, in which it takes twice its size, is cut."""
+        most = self._connection.most_bytes * 3 // 8
+        return tuple(value[: most // 2] if isinstance(value, bytes) and len(value) > most else value for value in row)
+
     def _execute_rows(self, statement: str, rows: Rows) -> None:
         with self._typed(), self._connection.cursor() as cursor:
+            cursor.max_stmt_length = min(cursor.max_stmt_length, self._connection.most_bytes - 1)
             cursor.executemany(statement, rows)
 
     def _add_to_sums(self, table: ControlTable, sums: Rows) -> None:
@@ -226,53 +223,4 @@ class MysqlSink(ServerSink):
             raise self._failed(error) from None
 
     def _failed(self, error: Exception) -> Exception:
-        """The error as one of ours. Messages of the server can hold values, so only their number and our words are shown."""
-        errors = self._errors
-        number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-        message = str(error.args[1]) if len(error.args) > 1 else ""
-        if isinstance(error, (UnicodeEncodeError, errors.DataError)) or number in (TOO_LARGE, *REFUSED):
-            return RowRefusedError("the database refuses a value (error %d)" % number, self.name)
-        if isinstance(error, errors.IntegrityError):
-            if number == DUPLICATE:
-                return ConflictError("another process stored the same position", self.name)
-            return RowRefusedError("the database refuses a row (error %d)" % number, self.name)
-        if number in NOT_ALLOWED:
-            return LoadNotAllowedError("the server does not allow LOAD DATA LOCAL (error %d)" % number, self.name)
-        if number in FULL:
-            return SinkFullError("the database cannot be written (error %d)" % number, self.name, "Free some space; nothing is lost")
-        refused = _tls_problem(error)
-        if refused or number == NO_TLS:
-            hint = "Renew or trust the certificate of the server ('ca_bundle')" if refused else "Set up TLS there, or set tls to none"
-            return SinkDeniedError("no verified TLS connection: %s" % (refused or "the server does not encrypt"), self.name, hint)
-        if number in LOGIN:
-            hint = "Check user and password; the password may have expired, and the account may be locked"
-            return SinkDeniedError("the server refuses the user %s (error %d)" % (self._user, number), self.name, hint)
-        if number in NO_DATABASE:
-            hint = "Create it, and grant the rights"
-            return SinkDeniedError("there is no such database, or %s has no right to it (error %d)" % (self._user, number), self.name, hint)
-        if number in RIGHTS:
-            what = named_in(r"(\w+) command denied .* for table [`']?([\w.`]+)", message, "the right %s to %s", "a right to a table")
-            hint = "Grant SELECT, INSERT and UPDATE on all tables of the stream"
-            return SinkDeniedError("%s lacks %s (error %d)" % (self._user, what, number), self.name, hint)
-        if number == NO_DEFAULT:
-            altered = self._not_filled(named_in(r"Field '(\w+)'", message, "%s", ""))
-            if altered is not None:
-                return altered
-        if number in ALTERED or isinstance(error, (errors.ProgrammingError, errors.NotSupportedError)):
-            return self._altered(named_in(r"(?:Table|column) '([\w.]+)'", message, ": %s", ""), number)
-        if number in READ_ONLY:
-            return SinkUnavailableError("the database is read-only (error %d)" % number, self.name)
-        if number and number not in CLIENT:
-            return SinkUnavailableError("the database cannot take lines now (error %d)" % number, self.name)
-        # PyMySQL wraps why no connection was made.
-        cause = getattr(error, "original_exception", None) or error
-        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else "error %d" % number
-        return SinkUnavailableError("the database cannot be reached (%s)" % reason, self.name)
-
-
-def _tls_problem(error: Exception) -> str:
-    """Why the certificate of the server was refused, "" if that is not the error."""
-    import ssl
-
-    cause = getattr(error, "original_exception", None) or error
-    return "its certificate is refused: %s" % cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
+        return sink_error(error, self._errors, self, self._user)

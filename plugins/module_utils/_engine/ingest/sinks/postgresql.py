@@ -15,6 +15,7 @@ from ...base.units import parse_duration
 from ...config.sink_spec import uses_tls
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkFullError, SinkUnavailableError, named_in
 from .copy_text import prepared_text, text_of
+from .other_server import POSTGRESQL as POSTGRESQL_SERVER, server_at, wrong_server
 from .pg_connection import limited
 from .schema import POSTGRESQL
 from .server import ServerSink
@@ -27,14 +28,22 @@ if t.TYPE_CHECKING:
 # Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 UNIQUE_VIOLATION = "23505"
 FULL = "53100"
-PASSING = ("08", "53", "57P", "57014", "40", "55P", "25006", "58")
-"""How the codes of errors begin that may pass: connection, resources, shutdown, a statement that took too long, conflict, lock, read-only,
-system."""
+PASSING = ("08", "53", "57P", "57014", "40", "55P", "25P", "58")
+"""How the codes of errors begin that may pass: connection, resources, shutdown, a statement that took too long, conflict, lock, idle
+transaction, system."""
+READ_ONLY = "25006"
+NO_CHARACTER = "22P05"
+NO_SCHEMA = "3F000"
+"""Without the right to a schema, the server does not see it."""
+FIRST = 5
+"""Seconds for the first attempt to connect: a server of another kind may not answer at all."""
+SESSION = "-c TimeZone=UTC -c DateStyle=ISO -c default_transaction_isolation=read\\ committed -c idle_in_transaction_session_timeout=0"
+"""Of the server, of the database or of the user, psycopg cannot read another style of dates; and rows that are sent early wait in their
+transaction until the batch before is stored, which this one then has to see."""
 GRACE = 5
 """Seconds that a server gets to report that a statement took too long."""
 LOGIN = ("28", "3D")
-RIGHT = ("42501", "3F000")
-"""Without the right to a schema, the server does not see it."""
+RIGHT = "42501"
 NOT_NULL = "23502"
 VALUE = ("09", "21", "22", "23", "27", "38", "39", "44", "54", "P0")
 """A column, a check, a trigger or a view of the table does not take a row."""
@@ -69,26 +78,34 @@ class PostgresqlSink(ServerSink):
         if uses_tls(options["tls"], options["host"], options["socket"]):
             # libpq before 16 does not look for the CA certificates of the system.
             given = {"sslmode": "verify-full", "sslrootcert": options["ca_bundle"] or system_ca()}
-        try:
-            # The server ends a statement first, and reports it.
-            self._connection = limited(psycopg, timeout + GRACE).connect(
-                host=options["socket"] or options["host"],
-                port=port,
-                user=options["user"],
-                password=options["password"],
-                dbname=options["database"],
-                autocommit=True,
-                connect_timeout=timeout,
-                tcp_user_timeout=timeout * 1000,
-                keepalives_idle=timeout,
-                # The pool of a proxy may not keep prepared statements.
-                prepare_threshold=None,
-                options="-c TimeZone=UTC -c statement_timeout=%d" % (timeout * 1000),
-                client_encoding="utf8",
-                **given,
-            )
-        except self._error as error:
-            raise self._failed(error) from None
+        # The server ends a statement first, and reports it.
+        connect = limited(psycopg, timeout + GRACE).connect
+        given.update(
+            host=options["socket"] or options["host"],
+            port=port,
+            user=options["user"],
+            password=options["password"],
+            dbname=options["database"],
+            autocommit=True,
+            tcp_user_timeout=timeout * 1000,
+            keepalives_idle=timeout,
+            # The pool of a proxy may not keep prepared statements.
+            prepare_threshold=None,
+            options="%s -c statement_timeout=%d" % (SESSION, timeout * 1000),
+            client_encoding="utf8",
+        )
+        for seconds in sorted({min(FIRST, timeout), timeout}):
+            try:
+                self._connection = connect(connect_timeout=seconds, **given)
+                break
+            except psycopg.Error as error:
+                failed = self._failed(error)
+                if isinstance(failed, SinkUnavailableError) and not options["socket"]:
+                    found = server_at(options["host"], port)
+                    if found not in ("", POSTGRESQL_SERVER):
+                        raise wrong_server(found, self.name, POSTGRESQL_SERVER) from None
+                if seconds == timeout or not isinstance(error, psycopg.errors.ConnectionTimeout):
+                    raise failed from None
         try:
             self.prepare(create)
         except BaseException:
@@ -101,7 +118,8 @@ class PostgresqlSink(ServerSink):
         self._roll_back()
 
     def _existing_tables(self) -> t.Set[str]:
-        statement = "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema()"
+        # Those that a name without its schema means, in whichever schema of the search_path they are.
+        statement = "SELECT relname FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(oid)"
         return {str(row[0]) for row in self._query(statement)}
 
     def _check_table(self, table: str) -> None:
@@ -122,6 +140,9 @@ class PostgresqlSink(ServerSink):
         return prepared_text(rows) if len(rows) >= FEW else None
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
+        if self._mapping is not None and table == self._mapping.table:
+            # The server converts a text to whatever type the column has, but not a number to a text or a boolean.
+            rows = [tuple(str(value) if isinstance(value, int) else value for value in row) for row in rows]
         if len(rows) < FEW:
             self._execute_rows(self._insert(table, columns), rows)
             return
@@ -157,9 +178,12 @@ class PostgresqlSink(ServerSink):
         """The error as one of ours. Messages of the server can hold values, so only their code and our words are shown."""
         code = getattr(error, "sqlstate", None) or ""
         if code == NOT_NULL:
-            altered = self._not_filled(t.cast(t.Any, error).diag.column_name or "")
+            altered = self.not_filled(t.cast(t.Any, error).diag.column_name or "")
             if altered is not None:
                 return altered
+        if code == NO_CHARACTER:
+            hint = "Create a database with the encoding UTF8"
+            return RowRefusedError("the encoding of the database does not have a character (error %s)" % code, self.name, hint)
         if isinstance(error, UnicodeEncodeError) or (code.startswith(VALUE) and code != UNIQUE_VIOLATION):
             return RowRefusedError("the database refuses a value (error %s)" % code, self.name)
         if code == UNIQUE_VIOLATION:
@@ -173,15 +197,22 @@ class PostgresqlSink(ServerSink):
         if code.startswith(LOGIN) or (not code and any(part in text for part in TEXTS_OF_LOGIN)):
             hint = "Check user, password and database; the account may be locked"
             return SinkDeniedError("the server refuses the user %s (%s)" % (self._user, text), self.name, hint)
-        if code in RIGHT:
+        if code == NO_SCHEMA:
+            hint = "Create the schema, or grant USAGE on it, or correct the search_path of the user"
+            return SinkDeniedError(
+                "no schema of the search_path of %s exists, or it has no right to it (error %s)" % (self._user, code), self.name, hint
+            )
+        if code == RIGHT:
             pattern = r"permission denied for (?:table|schema|relation|sequence) \"?(\w+)"
             what = named_in(pattern, str(error), "a right to %s", "a right to a table or schema")
             hint = "Grant USAGE on the schema, and SELECT, INSERT and UPDATE on all tables of the stream"
             return SinkDeniedError("%s lacks %s (error %s)" % (self._user, what, code), self.name, hint)
-        if code == "25006":
-            return SinkUnavailableError("the database is read-only (error %s)" % code, self.name)
+        if code == READ_ONLY:
+            hint = "Lines wait until it can be written; if it is a replica, name the primary server"
+            return SinkUnavailableError("the database is read-only (error %s)" % code, self.name, hint)
         if not code:
             return SinkUnavailableError("the database cannot be reached (%s)" % text, self.name)
         if code.startswith(PASSING):
             return SinkUnavailableError("the database cannot take lines now (%s)" % text, self.name)
-        return self._altered(named_in(r"(?:relation|column) \"([\w.]+)\"", str(error), ": %s", ""), code)
+        what = named_in(r"(?:relation|column) \"([\w.]+)\"", str(error), ": %s", "")
+        return self.altered(what, code)

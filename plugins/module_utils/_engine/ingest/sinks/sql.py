@@ -331,7 +331,7 @@ class SqlSink(SqlRejected):
         values = "VALUES (%s)" % ", ".join([self.mark] * len(table.columns))
         self._execute_rows(insert_of(table) + values + on_conflict(self.dialect, table), sums)
 
-    def _not_filled(self, column: str) -> t.Optional[SinkError]:
+    def not_filled(self, column: str) -> t.Optional[SinkError]:
         """The error of a column that must have a value and that nothing fills; None if a row should have filled it."""
         filled = self._mapping.columns if self._mapping is not None else itertools.chain(*self._columns.values())
         if not column or column in filled:
@@ -339,7 +339,7 @@ class SqlSink(SqlRejected):
         hint = "Give it a default, or add it to 'columns'" if self._mapping is not None else "Give it a default, or remove it"
         return SinkError("the column %s must have a value, but no line has one" % column, self.name, hint)
 
-    def _altered(self, what: str, code: t.Union[int, str]) -> SinkError:
+    def altered(self, what: str, code: t.Union[int, str]) -> SinkError:
         """The error of a table or column that is missing, or is not as it must be.
 
         what: ": " and the name of the table or column, "" if the server does not state it. code: of the error.

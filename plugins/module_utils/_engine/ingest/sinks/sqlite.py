@@ -140,7 +140,7 @@ class SqliteSink(SqlSink):
             return RowRefusedError("the database refuses a value: %s" % type(error).__name__, self.name)
         if isinstance(error, sqlite3.IntegrityError) and not text.startswith("UNIQUE"):
             # Of a table that exists already: "NOT NULL constraint failed: TABLE.COLUMN", for example.
-            return self._not_filled(text.rpartition(".")[2] if "NOT NULL" in text else "") or RowRefusedError(text, self.name)
+            return self.not_filled(text.rpartition(".")[2] if "NOT NULL" in text else "") or RowRefusedError(text, self.name)
         if isinstance(error, sqlite3.IntegrityError):
             # Only keys are unique here: the row of this position, or this generation, is there already.
             return ConflictError("another process stored the same position (%s)" % text, self.name)
