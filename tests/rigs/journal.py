@@ -46,7 +46,7 @@ class Journal:
                 "MESSAGE": message,
                 **fields,
             }
-            data += b"".join(_field(name, value) for name, value in given.items()) + b"\n"
+            data += b"".join(field(name, value) for name, value in given.items()) + b"\n"
         subprocess.run([PROGRAM, "--output=%s" % (self.folder / file), "-"], input=data, check=True, capture_output=True)
 
     def reboot(self) -> None:
@@ -54,7 +54,8 @@ class Journal:
         self.boot = "%032x" % (int(self.boot, 16) + 1)
 
 
-def _field(name: str, value: Value) -> bytes:
+def field(name: str, value: Value) -> bytes:
+    """A field as journald and systemd-journal-remote take it."""
     data = value.encode() if isinstance(value, str) else value
     if b"\n" in data or any(byte < 32 for byte in data) or not _is_text(data):
         return name.encode() + b"\n" + struct.pack("<Q", len(data)) + data + b"\n"
