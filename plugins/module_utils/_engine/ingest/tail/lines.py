@@ -100,8 +100,7 @@ def nothing_read(offset: int, scanned: int = 0) -> Piece:
 def read_lines(content: Content, offset: int, limits: Limits, scanned: int = 0, final: bool = False) -> Piece:
     """Read whole lines from ``offset`` on. final: the content does not grow any more, so that its last line may lack the newline."""
     piece = nothing_read(offset, scanned)
-    # So no line of a block is longer than allowed.
-    size = min(AT_ONCE, limits.size, limits.max_line + 1)
+    size = min(AT_ONCE, limits.size)
     while piece.total < limits.lines and piece.end - offset < limits.size:
         data = content.read(piece.end, size)
         if not data:
@@ -112,22 +111,31 @@ def read_lines(content: Content, offset: int, limits: Limits, scanned: int = 0, 
             if piece.end == before:
                 break
         else:
-            piece = _with_block(piece, data, limits.lines - piece.total)
+            piece = _with_block(piece, data, limits)
     return piece
 
 
-def _with_block(piece: Piece, data: bytes, most: int) -> Piece:
-    """Add whole lines, so many at most, up to a line that begins with zero bytes: that one is read by itself."""
+def _with_block(piece: Piece, data: bytes, limits: Limits) -> Piece:
+    """Add the whole lines of a block, up to a line that begins with zero bytes: that one is read by itself."""
     end = data.rfind(b"\n")
     # A byte is found several times faster than two of them.
     hole = data.find(b"\n\0") if b"\0" in data else -1
     if hole >= 0:
         end = hole
+    most = limits.lines - piece.total
     count = data.count(b"\n", 0, end) + 1
     if count > most:
         end = sum(map(len, data.split(b"\n", most)[:most])) + most - 1
         count = most
-    piece.blocks.append(Block(piece.end, data[:end]))
+    block = Block(piece.end, data[:end])
+    if end <= limits.max_line or max(map(len, block.data.split(b"\n"))) <= limits.max_line:
+        piece.blocks.append(block)
+    else:
+        for offset, line in block.lines():
+            if len(line) > limits.max_line:
+                piece.long.append(Long(offset, len(line), line[: limits.max_line]))
+            else:
+                piece.lines.append((offset, line))
     after = piece.end + end + 1
     return piece._replace(end=after, scanned=after, total=piece.total + count)
 
