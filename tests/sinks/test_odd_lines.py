@@ -402,6 +402,20 @@ def test_a_server_that_takes_small_statements_only(tmp_path, logs, place, server
     assert (again["stored"], again["rejected"], again["cut"], again["error"]) == (0, 0, len(bad), None)
 
 
+@pytest.mark.parametrize("server", ["mariadb"], indirect=True)
+def test_an_encrypted_line_that_was_cut_does_not_keep_others_from_being_tried(tmp_path, logs, place, server) -> None:
+    most = 64 << 10
+    lines = [b"x" * most, client_events.event("2026-11-03T02:00:00", CLIENTID="C1", log_level="x" * 40), b"no json"]
+    (logs / "odd.log").write_bytes(b"\n".join(lines) + b"\n")
+    server.run_sql("SET GLOBAL max_allowed_packet = %d" % most)
+    try:
+        assert catch_up(stream(tmp_path, "client_events", place.sink))["rejected"] == 3
+    finally:
+        server.run_sql("SET GLOBAL max_allowed_packet = DEFAULT")
+    again = retry.retry(stream(tmp_path, "client_events", place.sink, long_values="truncate"))[0]
+    assert (again["stored"], again["rejected"], again["cut"], again["error"]) == (1, 1, 1, None)
+
+
 COLUMNS: t.Dict[str, t.List[t.Tuple[str, str, str]]] = {
     # A type, what fills it, and what becomes of the three lines: their value, or nothing for a rejected line.
     "mariadb": [

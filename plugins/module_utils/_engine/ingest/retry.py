@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, LogArchiveError
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, IntegrityError, LogArchiveError
 from .records.parser import LineParser, NoRecord, Refused
 from .sinks.base import ConflictError, RowRefusedError
 from .sinks.opening import open_sink
@@ -86,7 +86,11 @@ class _Page:
             line = each.rejected
             if line.reason == "document":
                 continue
-            text = self._parser.unsealed(line.line, line.length)
+            try:
+                text = self._parser.unsealed(line.line, line.length)
+            except IntegrityError:
+                # It was cut after it was encrypted, because the server does not take it whole.
+                text = b""
             if len(text) < line.length:
                 cut += 1
                 continue

@@ -31,6 +31,8 @@ if t.TYPE_CHECKING:
 AT_ONCE = 1000
 """Sums of a statement: less than a MB, which every server takes."""
 SESSION = (
+    # PyMySQL before 1.1 leaves it to the server, which may choose another one.
+    "NAMES utf8mb4",
     # Without the strict mode values are cut and changed, with a warning that nobody reads.
     "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION'",
     "time_zone = '+00:00'",
@@ -87,7 +89,7 @@ class MysqlSink(ServerSink):
             if encrypted and not self._query("SHOW STATUS LIKE 'Ssl_cipher'")[0][1]:
                 # PyMySQL before 1.2 goes on without encryption if the server has none.
                 raise SinkDeniedError("the server does not encrypt the connection", self.name, "Set up TLS there, or set tls to none")
-            self._change("SET SESSION " + ", ".join(SESSION))
+            self._change("SET " + ", ".join(SESSION))
             self._change("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
             local_infile, most = self._query("SELECT @@local_infile, @@max_allowed_packet")[0]
             self._takes_text, self._connection.most_bytes = bool(local_infile), int(most)
