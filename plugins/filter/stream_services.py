@@ -11,8 +11,12 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import LogArchiveError
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.units import parse_duration
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils.documents import check_name
+
+if t.TYPE_CHECKING:
+    from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_document import StreamDocument
 
 DOCUMENTATION = r"""
 name: stream_services
@@ -22,7 +26,7 @@ description:
   - Takes the stream documents of a host and returns the folders to which C(log-archive follow) writes for each, sorted by name, and the
     mounts that its paths may lie in.
   - It returns nothing else from the documents, so the result holds no secret.
-positional: host
+positional: host, watchdog
 options:
   _input:
     description: The stream documents by name, as the lookup P(infra_ops.log_archive.streams#lookup) returns them.
@@ -32,6 +36,11 @@ options:
     description: The name of the host, for messages.
     type: str
     required: true
+  watchdog:
+    description:
+      - The time after which systemd restarts a service that has not responded, such as V(5min), V(90s) or V(90). With V(0) it never does.
+      - The filter fails if it is not longer than the C(timeout) of each sink.
+    type: str
 author:
   - infra_ops.log_archive contributors (@infra-ops)
 """
@@ -67,20 +76,25 @@ _value:
       elements: str
 """
 
+UNITS = {None: 1, "s": 1, "min": 60, "h": 3600}
+"""Seconds by unit of systemd, of those that the role follow takes."""
 _PLAIN = re.compile(rb"[A-Za-z0-9:_.]")
 
 
-def stream_services(documents: t.Mapping[str, t.Mapping[str, t.Any]], host: str) -> t.List[t.Dict[str, t.Any]]:
+def stream_services(
+    documents: t.Mapping[str, t.Mapping[str, t.Any]], host: str, watchdog: t.Optional[str] = None
+) -> t.List[t.Dict[str, t.Any]]:
     """See DOCUMENTATION."""
-    return [_service(name, documents[name], host) for name in sorted(documents)]
+    return [_service(name, documents[name], host, watchdog) for name in sorted(documents)]
 
 
-def _service(name: str, document: t.Mapping[str, t.Any], host: str) -> t.Dict[str, t.Any]:
+def _service(name: str, document: t.Mapping[str, t.Any], host: str, watchdog: t.Optional[str]) -> t.Dict[str, t.Any]:
     check_name("stream", name, host)
     try:
         normal = normalise_stream(document, name)
     except LogArchiveError as error:
         raise AnsibleFilterError("%s: %s" % (host, error)) from None
+    _check_watchdog(watchdog, normal, host)
     databases = {os.path.dirname(sink["path"]) for sink in normal["sinks"] if sink["path"]}
     files = [normal["log"], normal["page"] and normal["page"]["path"]]
     files += [target["path"] for target in normal["notify"] if target["type"] == "log"]
@@ -100,6 +114,19 @@ def _service(name: str, document: t.Mapping[str, t.Any], host: str) -> t.Dict[st
         "home": any(_is_below(path, ("/home", "/root", "/run/user")) for path in writable),
         "mounts": [_mount(folder) for folder in sorted({folder for path in used for folder in _folders(path)})],
     }
+
+
+def _check_watchdog(watchdog: t.Optional[str], document: StreamDocument, host: str) -> None:
+    """Refuse a watchdog that would restart a follower while it waits for a database."""
+    match = re.fullmatch(r"([0-9]+)(s|min|h)?", watchdog or "0")
+    # The role reports what is no time.
+    seconds = int(match[1]) * UNITS[match[2]] if match else 0
+    for sink in document["sinks"]:
+        if seconds and sink["type"] != "sqlite" and seconds <= parse_duration(sink["timeout"]):
+            raise AnsibleFilterError(
+                "%s: stream %s: follow_watchdog (%s) must be longer than the timeout of the sink %s (%s), or systemd restarts the service "
+                "while it waits for the server" % (host, document["name"], watchdog, sink["name"], sink["timeout"])
+            )
 
 
 def _folders(path: str) -> t.Iterator[str]:

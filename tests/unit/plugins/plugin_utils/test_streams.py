@@ -9,6 +9,7 @@ import subprocess
 import typing as t
 
 import pytest
+from ansible.errors import AnsibleFilterError
 from ansible_collections.infra_ops.log_archive.plugins.filter.stream_services import stream_services
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.plugin_utils import documents, streams
@@ -98,6 +99,27 @@ def test_a_service_writes_only_to_the_folders_of_its_stream() -> None:
     journal = {"follow": {"journal": {"units": ["a"], "directory": "/var/tmp/copied"}}, "sinks": ["central"]}
     (found,) = stream_services(effective(log_archive_streams={"journal": journal}), "web1")
     assert found["temporary"] and "var-tmp-copied.mount" in found["mounts"]
+
+
+@pytest.mark.parametrize(
+    ("watchdog", "timeout", "fits"),
+    [("5min", None, True), ("60s", None, False), ("61", None, True), ("1h", "1h", False), ("0", "1h", True), ("2h", "1h", True)],
+)
+def test_the_watchdog_waits_longer_than_a_sink(watchdog: str, timeout: t.Any, fits: bool) -> None:
+    central = {"name": "central", **({"timeout": timeout} if timeout else {})}
+    found = effective(log_archive_streams={"sftpgo": {"follow": FOLLOW, "sinks": [central]}})
+    if fits:
+        assert stream_services(found, "web1", watchdog) == stream_services(found, "web1")
+        return
+    with pytest.raises(AnsibleFilterError) as caught:
+        stream_services(found, "web1", watchdog)
+    message = "web1: stream sftpgo: follow_watchdog (%s) must be longer than the timeout of the sink central (%s)"
+    assert str(caught.value).startswith(message % (watchdog, timeout or "60"))
+
+
+def test_a_sink_on_the_host_has_no_timeout() -> None:
+    local = {"type": "sqlite", "path": "/srv/db/sftpgo.sqlite"}
+    assert stream_services(effective(log_archive_streams={"sftpgo": {"follow": FOLLOW, "sinks": [local]}}), "web1", "1s")
 
 
 @pytest.mark.parametrize("path", ["/.hidden/a", "/srv/.hidden/a.b", "/srv/a b/Zo\u00eb", "/srv/50%/x:y_z", "/srv/log-archive/\\back"])
