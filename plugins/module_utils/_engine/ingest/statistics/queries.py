@@ -10,10 +10,10 @@ stored may not be in the hourly tables yet: then all of theirs comes from the ro
 from __future__ import annotations
 
 import typing as t
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from ..records.tables import TRANSFER
-from ..sinks.schema import GENERATION, HOURLY, HOURLY_FAILED_LOGINS, SUMMED
+from ..sinks.schema import GENERATION, HOURLY, HOURLY_FAILED_LOGINS, SQLITE, SUMMED
 from ..sinks.sums import BYTES, selects
 
 if t.TYPE_CHECKING:
@@ -30,6 +30,8 @@ MOST_CANDIDATES = 1000
 """Files among which those of the result are, unless even more of them have the same number of bytes."""
 OWN = "generation IN (SELECT id FROM %s WHERE stream = ?)" % GENERATION.name
 """The condition that a row is of the stream, which is its value."""
+SHORT = 0.1
+"""The part of the time of all rows up to which a span is short."""
 _COUNTS = "SUM(uploads), SUM(downloads), SUM(bytes_uploaded), SUM(bytes_downloaded), SUM(failed)"
 _TRANSFERS = "SUM(uploads + downloads), SUM(bytes_uploaded + bytes_downloaded)"
 
@@ -75,9 +77,10 @@ class Source:
         """The files with the most bytes: path, user, number of transfers, bytes. Each user has files of the same names."""
         condition, limits = times_between("time_utc", self._span)
         values = [self._sink.stream, *limits]
+        own = own_rows(self._sink, TRANSFER.name, self._span)
         statement = (
             "SELECT COALESCE(virtual_path, ''), username, COUNT(*), COALESCE(SUM(%s), 0) FROM %s WHERE %s%s AND error IS NULL"
-            " GROUP BY 1, 2 ORDER BY 4 DESC" % (BYTES, TRANSFER.name, OWN, condition)
+            " GROUP BY 1, 2 ORDER BY 4 DESC" % (BYTES, TRANSFER.name, own, condition)
         )
         # To sort all files by nothing but their bytes takes a tenth less time. The rest decides only among files with the same number.
         rows = self._sink.select("%s LIMIT %d" % (statement, MOST_CANDIDATES), values)
@@ -92,7 +95,8 @@ class Source:
 
         def add_rows(ends: Ends, condition: str = "") -> None:
             times, limits = times_between("time_utc", ends)
-            for select in selects(self._sink.dialect, table, OWN + times + condition):
+            own = own_rows(self._sink, TRANSFER.name, ends)
+            for select in selects(self._sink.dialect, table, own + times + condition):
                 parts.append(select)
                 values.extend([self._sink.stream, *limits])
 
@@ -109,6 +113,21 @@ class Source:
             elif not self._all_summed:
                 add_rows(self._whole, " AND generation NOT IN (SELECT generation FROM %s)" % SUMMED.name)
         return self._sink.select("SELECT %s FROM (%s) AS hourly %s" % (columns, " UNION ALL ".join(parts), end), values)
+
+
+def own_rows(sink: SqlSink, table: str, ends: Ends) -> str:
+    """``OWN`` for rows of a table in a span of time.
+
+    SQLite does not know how many rows that is, and prefers the key, which has all rows of the stream. The + leaves it the index by time.
+    """
+    if sink.dialect is not SQLITE:
+        return OWN
+    # One of them in a query is found in the index.
+    ((first, last),) = sink.select("SELECT (SELECT MIN(time_utc) FROM {0}), (SELECT MAX(time_utc) FROM {0})".format(table))
+    if first is None:
+        return OWN
+    begin, end = (datetime.fromisoformat(moment).replace(tzinfo=timezone.utc) for moment in (first, last))
+    return "+" + OWN if min(ends[1] or end, end) - max(ends[0] or begin, begin) < SHORT * (end - begin) else OWN
 
 
 def whole_hours(since: t.Optional[datetime], until: t.Optional[datetime]) -> t.Tuple[t.Optional[Ends], t.List[Ends]]:

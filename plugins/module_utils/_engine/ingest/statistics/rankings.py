@@ -14,7 +14,7 @@ from ...base.units import format_utc, parse_utc
 from ..records.tables import CLOUDTRAIL, ROUTE53, ROUTE53_PUBLIC, VPC_FLOW
 from ..sinks.schema import GENERATION
 from ..sinks.sums import MOST_BYTES
-from .queries import MOST_ROWS, OWN, times_between
+from .queries import MOST_ROWS, own_rows, times_between
 from .steps import hour_of, starts_of, step_for
 
 if t.TYPE_CHECKING:
@@ -179,8 +179,9 @@ def rank(sink: SqlSink, name: str, profile: str, span: Span, now: datetime) -> R
 
 def _rank(sink: SqlSink, name: str, profile: str, span: Span, now: datetime) -> Rankings:
     wanted = PROFILES[profile]
-    condition, limits = times_between("time_utc", (_utc(span.since), _utc(span.until)))
-    source = "FROM %s WHERE %s%s" % (wanted.table.name, OWN, condition)
+    ends = _utc(span.since), _utc(span.until)
+    condition, limits = times_between("time_utc", ends)
+    source = "FROM %s WHERE %s%s" % (wanted.table.name, own_rows(sink, wanted.table.name, ends), condition)
     values = [sink.stream, *limits]
     columns = ", ".join(column.sql for column in wanted.totals)
     (sums,) = sink.select("SELECT MIN(time_utc), MAX(time_utc), %s %s" % (columns, source), values)

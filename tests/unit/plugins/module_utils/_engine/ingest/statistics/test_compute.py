@@ -79,6 +79,31 @@ def test_a_span_has_its_start_and_not_its_end_and_is_compared_with_the_one_befor
     assert (found["since"], found["until"]) == ("2026-01-07T00:00:00Z", "2026-01-08T12:00:00Z")
 
 
+def plans(sink, monkeypatch, since, until):
+    """How SQLite finds the rows of transfers for the statistics of a span."""
+    asked, select = [], sink.select
+
+    def noting(statement, values=()):
+        asked.append((statement, values))
+        return select(statement, values)
+
+    monkeypatch.setattr(sink, "select", noting)
+    compute(sink, "sqlite", Span(since, until), NOW)
+    monkeypatch.undo()
+    steps = [row[3] for statement, values in asked for row in sink.select("EXPLAIN QUERY PLAN " + statement, values)]
+    # What states the limits of the time is an index of its own.
+    return {step for step in steps if "sftpgo_transfer" in step and not step.startswith("SEARCH sftpgo_transfer USING COVERING INDEX")}
+
+
+def test_a_short_span_reads_only_its_own_rows(sink, monkeypatch):
+    since = at(8, 12) + timedelta(minutes=1)
+    by_time = "SEARCH sftpgo_transfer USING INDEX sftpgo_transfer_by_time_utc (time_utc>? AND time_utc<?)"
+    assert plans(sink, monkeypatch, since, since + timedelta(minutes=30)) == {by_time}
+    # To find most rows by the time takes longer than to read all.
+    assert all("(generation=?)" in step for step in plans(sink, monkeypatch, at(1), at(28)))
+    assert all("(generation=?)" in step for step in plans(sink, monkeypatch, None, None))
+
+
 @pytest.mark.parametrize("by", ["hour", "day", "week"])
 def test_users_trend_hours_and_protocols_add_up_to_the_totals(sink, by):
     found = of(sink, by=by)
