@@ -47,6 +47,7 @@ REFUSED: t.Dict[str, t.Tuple[str, t.Dict[str, str], str]] = {
     "a trigger signals": ("mariadb", {}, SIGNAL),
     "an address is none": ("postgresql", {"address": "INET"}, ""),
     "a trigger raises an exception": ("postgresql", {}, TRIGGER % "IF NEW.size = 5 THEN RAISE EXCEPTION 'no'; END IF;"),
+    "a deferred key": ("postgresql", {"size": "BIGINT UNIQUE DEFERRABLE INITIALLY DEFERRED"}, " "),
     "a trigger fails": ("postgresql", {}, TRIGGER % "IF NEW.size = 5 THEN NEW.size = (SELECT oid FROM pg_class); END IF;"),
 }
 
@@ -61,7 +62,7 @@ def test_a_line_that_the_table_refuses_is_rejected(tmp_path, logs, place, server
     else:
         create(server, changes, further)
     sizes = [*range(5), *range(6, 80)]
-    bad = upload(5 if further else 1 << 40, remote_addr="odd name")
+    bad = upload(4 if further == " " else 5 if further else 1 << 40, remote_addr="odd name")
     lines = [upload(size) for size in sizes]
     (logs / "sftpgo.log").write_bytes(b"\n".join([*lines[:30], bad, *lines[30:], b""]))
     result = catch_up(wanted_of(tmp_path, place))
@@ -70,6 +71,18 @@ def test_a_line_that_the_table_refuses_is_rejected(tmp_path, logs, place, server
     assert place.rows("SELECT reason FROM ingest_rejected") == [["database"]]
     # Without a handler, Python would print what the driver logs.
     assert [record for record in caplog.records if record.name.startswith("psycopg")] == []
+
+
+def test_names_that_are_words_of_sql(tmp_path, logs, place, server) -> None:
+    (logs / "sftpgo.log").write_bytes(b"".join(upload(number) + b"\n" for number in range(60)))
+    quote = "`" if server.kind == "mariadb" else '"'
+    made = "CREATE TABLE {q}order{q} ({q}user{q} VARCHAR(255), {q}group{q} BIGINT, Mixed VARCHAR(80));".format(q=quote)
+    use, owner = ("USE %s; " % DATABASE, "") if server.kind == "mariadb" else ("", 'ALTER TABLE "order" OWNER TO %s;' % USER)
+    server.run_sql(use + made + owner)
+    columns = {"user": "username", "group": "size_bytes", "Mixed": "row_id"}
+    wanted = document(tmp_path, sinks=[{**place.sink, "table": "order", "columns": columns}])
+    assert (catch_up(wanted)["rows"], catch_up(wanted)["error"]) == (60, None)
+    assert place.rows("SELECT COUNT(DISTINCT Mixed), SUM({q}group{q}) FROM {q}order{q}".format(q=quote)) == [["60", "1770"]]
 
 
 def test_a_calculated_column_cannot_be_filled_and_is_named(tmp_path, logs, place, server) -> None:

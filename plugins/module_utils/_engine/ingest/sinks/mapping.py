@@ -10,6 +10,7 @@ import typing as t
 from ..records.tables import FAILED_LOGIN, HTTP, LOGIN, PROFILES
 
 if t.TYPE_CHECKING:
+    from ...config.stream_document import SinkOptions
     from ..records.tables import Table
 
 SENDERS = {LOGIN.name: "login", FAILED_LOGIN.name: "connection_failed", HTTP.name: "httpd"}
@@ -24,11 +25,17 @@ def values_of(profile: str) -> t.FrozenSet[str]:
 
 
 class Mapping:
-    """Fills the columns of a table. columns: what each column gets (see ``values_of``); a line without such a value gives NULL."""
+    """Fills the columns of a table. columns: what each column gets (see ``values_of``); a line without such a value gives NULL.
 
-    def __init__(self, table: str, columns: t.Mapping[str, str], stream: str, host: str) -> None:
-        self.table = table
+    into, names: the table and its columns for a statement. quote: the character around names, which may be words of SQL ("user").
+    """
+
+    def __init__(self, options: SinkOptions, stream: str, host: str, quote: str) -> None:
+        columns = options["columns"] or {}
+        self.table = options["table"] or ""
         self.columns = tuple(columns)
+        self.into = ".".join(_quoted(part, quote) for part in self.table.split("."))
+        self.names = tuple(_quoted(name, quote) for name in columns)
         self._values = tuple(columns.values())
         self._fixed = {"stream": stream, "host": host}
 
@@ -42,3 +49,8 @@ class Mapping:
             own = {**fixed, "row_id": "%s-%d" % (public_id, row[0])}
             found.append(tuple(row[places[value]] if value in places else own.get(value) for value in self._values))
         return found
+
+
+def _quoted(name: str, quote: str) -> str:
+    # PostgreSQL finds a name with capitals in lower case, unless it is quoted.
+    return quote + name + quote if name == name.lower() else name

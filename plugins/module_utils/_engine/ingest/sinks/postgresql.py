@@ -140,7 +140,7 @@ class PostgresqlSink(ServerSink):
         return prepared_text(rows) if len(rows) >= FEW else None
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
-        if self._mapping is not None and table == self._mapping.table:
+        if self._mapping is not None and table == self._mapping.into:
             # The server converts a text to whatever type the column has, but not a number to a text or a boolean.
             rows = [tuple(str(value) if isinstance(value, int) else value for value in row) for row in rows]
         if len(rows) < FEW:
@@ -165,6 +165,9 @@ class PostgresqlSink(ServerSink):
     @contextlib.contextmanager
     def _transaction(self) -> t.Iterator[None]:
         with self._typed(), self._connection.transaction():
+            if self._mapping is not None:
+                # A constraint that waits for the COMMIT would not name the line that it refuses.
+                self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             yield
 
     @contextlib.contextmanager

@@ -134,7 +134,8 @@ class Dialect(t.NamedTuple):
     index_in_table: whether an index is a part of CREATE TABLE, because the database cannot create a table and its indexes as one.
     hour: the hour of ``time_utc``. later: the function that returns the later one of two times. on_conflict: what an INSERT does if the
     key is there already, with a place for the columns of the key; inserted: the value that it would have inserted. without: the
-    indexes that cost more than they are worth. snapshot: the statements that begin a transaction that sees no later changes.
+    indexes that cost more than they are worth. snapshot: the statements that begin a transaction that sees no later changes. quote: the
+    character around names.
     """
 
     types: t.Mapping[str, str]
@@ -147,6 +148,7 @@ class Dialect(t.NamedTuple):
     inserted: str = "excluded.%s"
     without: t.Tuple[str, ...] = ()
     snapshot: t.Tuple[str, ...] = ()
+    quote: str = '"'
 
 
 SQLITE = Dialect(
@@ -188,6 +190,7 @@ MYSQL = Dialect(
     hour="CAST(CONCAT(SUBSTR(CAST(time_utc AS CHAR), 1, 13), ':00:00') AS DATETIME(6))",
     on_conflict="ON DUPLICATE KEY UPDATE ",
     inserted="VALUES(%s)",
+    quote="`",
     snapshot=("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"),
 )
 POSTGRESQL = Dialect(

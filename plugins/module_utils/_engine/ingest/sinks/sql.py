@@ -159,7 +159,7 @@ class SqlSink(SqlRejected):
         self.stream = stream
         self.host = host
         self.name = name
-        self._mapping = Mapping(options["table"], options["columns"], stream, host) if options["table"] and options["columns"] else None
+        self._mapping = Mapping(options, stream, host, self.dialect.quote) if options["table"] else None
         self.tables = {table.name: table for table in tables}
         self._asked = False
         self._known: t.Optional[t.Dict[str, t.Dict[str, Generation]]] = None
@@ -190,7 +190,7 @@ class SqlSink(SqlRejected):
         if missing and not create:
             if self._mapping is not None:
                 # This table is not created with the others.
-                self._query("EXPLAIN " + no_row_into(self._mapping.table, self._mapping.columns))
+                self._query("EXPLAIN " + no_row_into(self._mapping.into, self._mapping.names))
             hint = "'log-archive ingest %s' creates them" % self.stream
             raise NoSchemaError("the tables do not exist yet (%s)" % ", ".join(missing), self.name, hint)
         if missing:
@@ -238,7 +238,7 @@ class SqlSink(SqlRejected):
             self._query("EXPLAIN " + statement)
 
     def _statements_without_rows(self) -> t.Iterator[str]:
-        rows = self._columns if self._mapping is None else {self._mapping.table: self._mapping.columns}
+        rows = self._columns if self._mapping is None else {self._mapping.into: self._mapping.names}
         return statements_without_rows(self.dialect, rows, sums_of(self.tables.values()) if self.has_sums else ())
 
     # -- positions ----------------------------------------------------------------------------------------------------
@@ -314,7 +314,7 @@ class SqlSink(SqlRejected):
                 self._insert_rows(table, self._columns[table], with_generation(generation, rows))
             else:
                 mapped = self._mapping.rows(self.tables[table], public_id, rows)
-                self._insert_rows(self._mapping.table, self._mapping.columns, mapped)
+                self._insert_rows(self._mapping.into, self._mapping.names, mapped)
         except ConflictError as error:
             # This transaction has the position already, so it is not another process.
             if self._mapping is not None:
