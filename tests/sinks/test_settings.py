@@ -225,5 +225,16 @@ def test_another_server_at_the_port_is_named_at_once(tmp_path, logs, request, ki
     assert waits == []
 
 
+@pytest.mark.parametrize("kind", ["elasticsearch", "opensearch"])
+@pytest.mark.parametrize(
+    ("there", "named"), [("mariadb", "a MySQL or MariaDB server"), ("postgresql", "a PostgreSQL server"), ("ssh", "an SSH")]
+)
+def test_a_database_at_the_port_of_a_search_server_is_named(tmp_path, logs, request, kind: str, there: str, named: str) -> None:
+    with port_of(there, request) as port:
+        sink = {"type": kind, "host": lab.HOST, "port": port, "path": str(tmp_path / "outbox.sqlite"), "tls": "none", "timeout": 30}
+        (logs / "sftpgo.log").write_bytes(upload(1) + b"\n")
+        assert named in catch_up(document(tmp_path, sinks=[sink]))["error"]
+
+
 def catch_up(wanted: t.Any) -> t.Any:
     return follower.catch_up(wanted, sleep=lambda _seconds: None)["sinks"][0]

@@ -10,7 +10,7 @@ import socket
 
 from .base import SinkError
 
-MYSQL, POSTGRESQL = "a MySQL or MariaDB server", "a PostgreSQL server"
+MYSQL, POSTGRESQL, SSH = "a MySQL or MariaDB server", "a PostgreSQL server", "an SSH server"
 PATIENCE = 1.0
 """Seconds to wait for an answer: a server of any kind sends it at once."""
 SSL_REQUEST = bytes((0, 0, 0, 8, 4, 210, 22, 47))
@@ -34,7 +34,7 @@ def kind_of(answer: bytes) -> str:
         return MYSQL
     if answer in (b"S", b"N"):
         return POSTGRESQL
-    known = {b"SSH-": "an SSH server", b"HTTP": "an HTTP server", b"\x15\x03": "a server that wants TLS at once"}
+    known = {b"SSH-": SSH, b"HTTP": "an HTTP server", b"\x15\x03": "a server that wants TLS at once"}
     return next((kind for start, kind in known.items() if answer.startswith(start)), "another kind of server")
 
 

@@ -14,6 +14,7 @@ from ....base.net import find_cause, system_ca
 from ....base.units import parse_duration
 from ....config.sink_spec import uses_tls
 from ..base import SinkDeniedError, SinkError, SinkUnavailableError
+from ..other_server import MYSQL, POSTGRESQL, SSH, server_at, wrong_server
 
 if t.TYPE_CHECKING:
     from ....config.stream_document import SinkOptions
@@ -72,6 +73,7 @@ class SearchServer:
         self._product = options["type"]
         port = options["port"] or PORT
         self.name = "%s:%d" % (options["host"], port)
+        self._address = options["host"], port
         is_secure = uses_tls(options["tls"], options["host"], options["socket"])
         make = _opensearch if self._product == "opensearch" else _elasticsearch
         ca_bundle = (options["ca_bundle"] or system_ca()) if is_secure else None
@@ -145,6 +147,9 @@ class SearchServer:
             cause = find_cause(error)
             if cause is not None and cause.is_certificate:
                 return SinkDeniedError("the server cannot be trusted: %s" % cause.message, self.name, "Check ca_bundle and host")
+            found = server_at(*self._address) if cause is None else ""
+            if found in (MYSQL, POSTGRESQL, SSH):
+                return wrong_server(found, self.name, "a search server")
             reason = cause.message if cause is not None else type(error).__name__
             return SinkUnavailableError("the server cannot be reached (%s)" % reason, self.name)
         shown = "%s: status %d%s" % (what.partition("?")[0], status, " (%s)" % kind if kind else "")
