@@ -85,6 +85,8 @@ class JournalTracker:
         self._horizon: t.Optional[Entry] = None
         self._done = self._unsettled = False
         self._files: t.Optional[t.FrozenSet[str]] = None
+        # The files in which the last entry was found.
+        self._searched: t.Optional[t.FrozenSet[str]] = None
         # Archived files that could not be read to their end, and those that are gaps already.
         self._damaged: t.Set[str] = set()
         self._reported: t.Set[str] = set()
@@ -178,12 +180,25 @@ class JournalTracker:
         try:
             # Before the entries of the units: then all of them that are older are among those.
             self._horizon = self.journal.newest() if now - self._anchored_at >= ANCHOR else None
-            self._reading = self.journal.after(self.positions.cursor)
+            self._reading = self.journal.after(self._start(files_of(signature)))
         except JournalError as error:
             self.problems[self.name] = str(error)
             return False
         self._seen, self._seen_at, self._files = signature, now, files_of(signature)
         return True
+
+    def _start(self, files: t.FrozenSet[str]) -> t.Optional[str]:
+        """The cursor to read from; None for the beginning.
+
+        Without its entry journalctl goes by the time, and the clock may have been set back. What is stored is known by its number.
+        """
+        cursor = self.positions.cursor
+        if cursor is None or files == self._searched:
+            return cursor
+        if not self.journal.holds(cursor):
+            return None
+        self._searched = files
+        return cursor
 
     def _read(self, limits: Limits) -> t.Optional[JournalReading]:
         piece = nothing_read(0)

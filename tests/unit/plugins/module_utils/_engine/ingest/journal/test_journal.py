@@ -18,6 +18,7 @@ import typing as t
 
 import lab
 import pytest
+import rigs.journal
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.errors import ConfigError
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.journal import export, tracker
@@ -118,6 +119,21 @@ def test_entries_that_were_removed_unread_are_a_gap(tmp_path, journal) -> None:
     assert (found["rows"], found["gaps"], found["gap_bytes"]) == (1, 1, 0)
     assert rows(tmp_path, "SELECT kind, bytes FROM ingest_gap") == [("vacuumed", None)]
     assert ingest(tmp_path)["gaps"] == 0 and sizes(tmp_path) == [1, 3]
+
+
+def test_a_journal_that_begins_anew_with_an_earlier_clock_is_read_from_its_beginning(tmp_path, journal, monkeypatch) -> None:
+    """A journal in memory, of a machine whose clock is wrong at boot: journalctl looks for a cursor that it does not have by the time."""
+    journal.write(upload(1), upload(2))
+    assert ingest(tmp_path)["rows"] == 2
+    (journal.folder / "system.journal").unlink()
+    journal.reboot()
+    monkeypatch.setattr(rigs.journal, "START", rigs.journal.START - 3_600_000_000)
+    journal.write(upload(3), upload(4))
+    found = ingest(tmp_path)
+    assert (found["rows"], found["gaps"]) == (2, 1)
+    journal.write(upload(5))
+    assert ingest(tmp_path)["rows"] == 1 and ingest(tmp_path)["lines"] == 0
+    assert sizes(tmp_path) == [1, 2, 3, 4, 5]
 
 
 def test_a_quiet_unit_has_no_gap_when_its_last_entry_goes(tmp_path, journal) -> None:
