@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ..base.errors import ConfigError, LogArchiveError
+from ..base.errors import ConfigError, LogArchiveError, NoJobsError
 from ..config.spec import DEFAULT_STREAMS
 
 if t.TYPE_CHECKING:
@@ -43,8 +43,12 @@ def status_of_all() -> t.List[StreamRow]:
 
     try:
         paths = files.find(folder(), [], "stream")
-    except ConfigError:
+    except NoJobsError:
         return []
+    except ConfigError as error:
+        from ..ingest import status
+
+        return [status.unusable(folder(), error)]
     return [row for path in paths for row in status_of(path)]
 
 

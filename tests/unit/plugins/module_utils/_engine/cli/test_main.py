@@ -594,6 +594,18 @@ def test_check_config_accepts_the_sample_config(host):
 STREAM_LINE = b'{"time":"2026-11-03T01:59:58Z","message":"x"}\n'
 
 
+def test_a_folder_of_streams_that_cannot_be_read_is_no_host_without_streams(host, monkeypatch):
+    run(host, "run", "--all")
+    (host.folder / "file").touch()
+    monkeypatch.setenv("LOG_ARCHIVE_STREAMS", str(host.folder / "file" / "streams.d"))
+    rows = json_of(host, "status", "--max-age", "36000d", code=2)
+    assert [row["exit_code"] for row in rows] == [0, 2]
+    assert "cannot read the folder of stream documents: Not a directory" in rows[1]["state"]
+    assert "cannot read the folder of stream documents" in run(host, "doctor", code=2).stdout
+    monkeypatch.setenv("LOG_ARCHIVE_STREAMS", str(host.folder / "none"))
+    assert len(json_of(host, "status", "--max-age", "36000d")) == 1
+
+
 def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
     folder, logs = tmp_path / "streams.d", tmp_path / "logs"
     folder.mkdir()
