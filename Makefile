@@ -205,13 +205,14 @@ lint-quick: $(B)/venv-test/.stamp $(B)/lint/log_archive ## The part of lint that
 	$(B)/venv-test/bin/python tests/lint/fragments.py
 	$(B)/venv-test/bin/python tests/lint/commits.py
 
+ANSIBLE_LINT := $(abspath tests/lint/ansible_lint.py) --offline --profile production
 # The tarball as users have it, without our settings of ansible-lint, in a copy because ansible-lint writes there; then what it leaves out.
 lint-ansible: $(B)/venv-test/.stamp $(B)/awx/.stamp installed
 	@rm -rf $(B)/linted && mkdir -p $(B)/linted && cp -R $(INSTALLED) $(B)/linted
 	cd $(B)/linted/log_archive && PATH="$(abspath $(B)/venv-test/bin):$$PATH" \
-	    ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed):$(abspath $(B)/awx) ansible-lint --offline --profile production
+	    ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed):$(abspath $(B)/awx) python $(ANSIBLE_LINT)
 	PATH="$(abspath $(B)/venv-test/bin):$$PATH" ANSIBLE_COLLECTIONS_PATH=$(abspath $(B)/installed):$(abspath $(B)/awx) \
-	    ansible-lint --offline --profile production demo extensions galaxy.yml
+	    python $(ANSIBLE_LINT) demo extensions galaxy.yml
 	@$(MAKE) --no-print-directory sanity
 
 # The engine under the name that it has on a host.

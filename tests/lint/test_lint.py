@@ -209,3 +209,17 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert "infra_ops-log_archive-%s.tar.gz" % version in (checkout / "docs/execution-environment.yml").read_text(encoding="utf-8")
     releases = yaml.safe_load((checkout / "changelogs/changelog.yaml").read_text(encoding="utf-8"))["releases"]
     assert len(releases[version]["changes"]["release_summary"]) > 80
+
+
+def test_the_quick_ansible_lint_reports_bad_syntax_and_broken_rules(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "broken.yml").write_text("---\n- name: Broken\n  hosts: all\n  taks: []\n", encoding="utf-8")
+    (tmp_path / "short.yml").write_text("---\n- name: Short\n  hosts: all\n  tasks:\n    - name: Ping\n      ping:\n", encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment["PATH"] = "%s:%s" % (pathlib.Path(sys.executable).parent, environment["PATH"])
+    environment["ANSIBLE_COLLECTIONS_PATH"] = str(HERE.parents[1] / "build" / "collections")
+    argv = [sys.executable, HERE / "ansible_lint.py", "--offline", "--format=pep8", "--nocolor", "broken.yml", "short.yml"]
+    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    broken, short = sorted(done.stdout.splitlines())
+    assert broken.startswith("broken.yml:4") and "syntax-check" in broken and "'taks'" in broken
+    assert short.startswith("short.yml:6") and "fqcn" in short
