@@ -515,6 +515,8 @@ class Fleet:
             "ANSIBLE_HOME": str(self.home / ".ansible"),
             "ANSIBLE_LOCAL_TEMP": str(self.home / ".ansible" / "tmp"),
             "ANSIBLE_COLLECTIONS_PATH": os.path.abspath(found),
+            # As Ansible's own, but without compression: the hosts are on this machine.
+            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s",
             "ANSIBLE_SSH_CONTROL_PATH_DIR": self._sockets,
             "ANSIBLE_HOST_KEY_CHECKING": "1",
             "ANSIBLE_PIPELINING": "1" if pipelining else "0",
