@@ -32,8 +32,8 @@ TIMEOUT = 30
 PAGE = 8192
 """Bytes of a page of a new database. A split of a page moves rows: with 4096 it takes a few per cent more CPU time to store a backlog."""
 
-LOG = 32 << 20
-"""Bytes of the write-ahead log, about, that are copied into the database at once: that waits for the disk twice."""
+CHECKPOINT = 32 << 20
+"""Bytes of the write-ahead log, about, after which it is copied into the database: that waits for the disk twice."""
 
 
 class SqliteSink(SqlSink):
@@ -61,7 +61,7 @@ class SqliteSink(SqlSink):
             self._query("PRAGMA page_size=%d" % PAGE)
             self._write_ahead()
             self._query("PRAGMA synchronous=FULL")
-            self._query("PRAGMA wal_autocheckpoint=%d" % (LOG // PAGE))
+            self._query("PRAGMA wal_autocheckpoint=%d" % (CHECKPOINT // PAGE))
             # The statistics sort all rows of a span by file: with one thread for each core that takes half the time on two of them.
             self._query("PRAGMA threads=%d" % (os.cpu_count() or 1))
             self.prepare(create)
