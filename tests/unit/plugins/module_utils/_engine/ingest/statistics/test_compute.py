@@ -215,6 +215,16 @@ def test_sizes_that_no_file_has_do_not_stop_the_statistics(tmp_path):
         assert of(opened, at(5) + timedelta(minutes=1), NOW + timedelta(days=900, minutes=1))["totals"] == found["totals"]
 
 
+def test_sums_of_more_than_64_bits(tmp_path):
+    wanted = document(tmp_path)
+    with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink:
+        for hour in ("01", "02"):
+            store(wanted, sink, [upload(1, size_bytes=1 << 62, time="2026-11-03T%s:00:00.000" % hour)] * 5000, hour)
+        found = of(sink)
+    assert found["totals"]["bytes"] == found["files"][0]["bytes"] == 10_000 << 50
+    assert_figures_add_up(found)
+
+
 def test_no_lines_in_the_span(sink):
     found = of(sink, datetime(2030, 1, 1, tzinfo=UTC), datetime(2030, 1, 2, tzinfo=UTC))
     assert found["totals"] == totals([])
