@@ -22,10 +22,6 @@ pytest.importorskip("cryptography")
 pytestmark = pytest.mark.skipif(not shutil.which("localedef"), reason="needs localedef")
 
 NAMES = ["f\u00fcr.log".encode(), "f\u00fcr2.log".encode("latin-1"), "\u65e5\u5fd7.log".encode(), b"plain.log", b"new\nline\xff.log"]
-PYTHONS = [sys.executable]
-OLDEST = pathlib.Path(__file__).resolve().parents[6] / "build" / "venv-py39" / "bin" / "python"
-if OLDEST.exists() and not OLDEST.samefile(sys.executable):
-    PYTHONS.append(str(OLDEST))
 LOCALES = ["de_DE.ISO-8859-1", "C.UTF-8", "C"]
 
 
@@ -43,9 +39,9 @@ def locales(tmp_path_factory):
     return found
 
 
-@pytest.fixture(scope="module", params=PYTHONS, ids=["newest" if python == sys.executable else "oldest" for python in PYTHONS])
-def command(request, tmp_path_factory):
-    return install(tmp_path_factory.mktemp("command"), request.param)
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    return install(tmp_path_factory.mktemp("command"))
 
 
 @pytest.fixture
