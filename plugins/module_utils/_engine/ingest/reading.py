@@ -44,9 +44,9 @@ class Reader:
         """Read the next lines; None if there is nothing to read now."""
         return source.read(Limits(self.limit, SIZE, self._max_line))
 
-    def read_turn(self, source: Source) -> t.Optional[Read]:
-        """Read the next lines for a process that parses them in parts; None if there is nothing to read now."""
-        return source.read(Limits(TURN_LINES, TURN_SIZE, self._max_line, even=True))
+    def read_turn(self, source: Source, share: float) -> t.Optional[Read]:
+        """Read the next lines for a process that parses them in parts; None if there is nothing to read now. share: 1.0 is the average."""
+        return source.read(Limits(TURN_LINES, TURN_SIZE, self._max_line, share))
 
     def parse(self, reading: Read) -> Batch:
         """The batch of what was read, with rows and rejected lines."""

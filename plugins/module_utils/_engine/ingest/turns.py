@@ -26,6 +26,8 @@ if t.TYPE_CHECKING:
 
 BACKLOG = 32 << 20
 """Bytes that are not read yet for which a process is started: its start takes as long as 2 MiB."""
+OWN, THEIRS = 0.95, 1.05
+"""The shares of the lines: this process also reads for the other one."""
 LAST_PATIENCE = 10.0
 """Seconds that the other process gets for its batch when the follower ends."""
 
@@ -93,20 +95,20 @@ class Turns:
 
     def _prepare(self) -> None:
         """Read for both, and parse while the other process does, too, or stores the batch before."""
-        reading = self._read()
+        reading = self._read(OWN)
         self._send()
         self._own = None if reading is None else self._sink.stage_batch(reading.batch, self._reader.parse_parts(reading))
 
     def _send(self) -> None:
-        reading = self._read()
+        reading = self._read(THEIRS)
         self._sent = None
         if reading is not None:
             self._helper.send(reading)
             # Without the lines.
             self._sent = reading.batch
 
-    def _read(self) -> t.Optional[Read]:
-        reading = None if self._ends else self._reader.read_turn(self._source)
+    def _read(self, share: float) -> t.Optional[Read]:
+        reading = None if self._ends else self._reader.read_turn(self._source, share)
         if reading is not None:
             # Its position is stored after those before it. If one of them fails, all of them are read again.
             self._source.moved(reading, reading.batch.generation)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import typing as t
 
 from .content import BLOCK
@@ -78,18 +79,19 @@ class Piece(t.NamedTuple):
 class Limits(t.NamedTuple):
     """lines, size: how much to read at most, in lines and bytes; max_line: the longest line in bytes.
 
-    even: divide what is not read yet of a file into pieces of about the same size.
+    share: divide what is not read yet of a file into pieces of about the same size; this one is so many times as large. 0.0: do not.
     """
 
     lines: int
     size: int
     max_line: int
-    even: bool = False
+    share: float = 0.0
 
     def of(self, unread: int) -> Limits:
         """The limits for a file of which so many bytes are not read yet."""
-        pieces = -(-unread // self.size)
-        return self._replace(size=-(-unread // pieces)) if self.even and pieces else self
+        if not self.share or unread <= self.size:
+            return self
+        return self._replace(size=math.ceil(unread / math.ceil(unread / self.size) * self.share))
 
 
 def nothing_read(offset: int, scanned: int = 0) -> Piece:

@@ -110,10 +110,20 @@ def test_what_is_unread_is_divided_evenly(unread: int, size: int) -> None:
     pieces = []
     left = unread
     while left:
-        pieces.append(min(left, Limits(1, size, 1, even=True).of(left).size))
+        pieces.append(min(left, Limits(1, size, 1, 1.0).of(left).size))
         left -= pieces[-1]
     assert len(pieces) == -(-unread // size)
     assert max(pieces, default=0) <= size and max(pieces, default=0) - min(pieces, default=0) <= 1
+
+
+def test_two_readers_with_different_shares_leave_no_small_rest() -> None:
+    pieces = []
+    left = 1000
+    while left:
+        share = (0.9, 1.1)[len(pieces) % 2]
+        pieces.append(min(left, Limits(1, 300, 1, share).of(left).size))
+        left -= pieces[-1]
+    assert pieces == [225, 285, 221, 269]
 
 
 def test_a_line_that_grows_is_not_searched_again() -> None:
