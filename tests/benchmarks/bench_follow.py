@@ -144,7 +144,7 @@ def into_sqlite(folder: pathlib.Path, quick: bool) -> t.Iterator[Sides]:
         at_rest(peer)
         return run([sys.executable, __file__, "sqlite", peer, logs], env=environment()).seconds
 
-    yield Sides(ingest, once(script))
+    yield Sides(ingest, script)
 
 
 def environment() -> t.Dict[str, str]:
