@@ -106,8 +106,8 @@ def test_a_run_that_is_interrupted(host: Host, number: signal.Signals, start_par
     receiver = start_part(webhook(tmp_path / "webhook", authority=Authority(tmp_path)))
     ping = {"type": "ping", "url": receiver.url("/ping/1"), "ca_bundle": receiver.authority.certificate_file}
     host.write_document(select=ALL, notify=[ping])
-    # What a shell starts in the background, such as these tests, ignores SIGINT and hands that on.
-    command = ["env", "--default-signal=INT", *COMMAND, "run", "--all", "--json"]
+    # What a shell starts in the background or with nohup, such as these tests, ignores these and hands that on.
+    command = ["env", "--default-signal=INT,HUP", *COMMAND, "run", "--all", "--json"]
     run = stopped_run(host, command)
     run.send_signal(number)
     run.send_signal(signal.SIGCONT)

@@ -232,6 +232,8 @@ def test_a_backlog_is_stored_once_through_a_stop_a_kill_and_a_hang(services: Ser
     both = two()
     host.run(["kill", "-KILL", services.show("live", "MainPID")])
     lab.wait_until(lambda: gone(both), lambda: "one of %s is still there" % both)
+    # Before it is started again: what is left may not be worth a second process.
+    services.write("live.log", BACKLOG // 2, file_path="/srv/data/" + "x" * 200)
     again = two()
     assert not set(both) & set(again) and services.show("live", "NRestarts") == "1"
     host.run(["kill", "-STOP", services.show("live", "MainPID")])
@@ -305,7 +307,9 @@ def test_what_the_journal_lost_is_a_gap(services: Services) -> None:
         stream.truncate(1 << 20)
     services.control("start", "unit")
     wait("after the damage")
-    assert services.gaps("unit") == [["damaged", "entries cannot be read in %s" % damaged.name]]
+    # After some minutes the position is at an entry of that file: that it is gone is another gap.
+    assert ["damaged", "entries cannot be read in %s" % damaged.name] in services.gaps("unit")
+    assert {kind for kind, _detail in services.gaps("unit")} <= {"damaged", "vacuumed"}
     assert re.search(
         r"local: lines are lost: journal: writer, at \d+: .* \(entries cannot be read in %s\)" % damaged.name, services.told("unit")
     )
@@ -318,7 +322,7 @@ def test_what_the_journal_lost_is_a_gap(services: Services) -> None:
         path.unlink()
     services.control("start", "unit")
     wait("last")
-    lab.wait_until(lambda: [kind for kind, _detail in services.gaps("unit")] == ["damaged", "vacuumed"], lambda: services.gaps("unit"))
+    lab.wait_until(lambda: {kind for kind, _detail in services.gaps("unit")} == {"damaged", "vacuumed"}, lambda: services.gaps("unit"))
 
 
 def test_services_survive_a_boot_and_wait_for_their_mounts(services: Services) -> None:

@@ -277,7 +277,9 @@ def test_a_follower_waits_for_a_server_that_was_killed(tmp_path, logs, node) -> 
     finally:
         running.send_signal(signal.SIGTERM)
         out, err = running.communicate(timeout=lab.patience(60))
-    assert (running.returncode, err) == (0, b"")
+    told = err.decode().splitlines()
+    assert (running.returncode, len(told)) == (0, 2), told
+    assert " is down: " in told[0] and "connection refused" in told[0] and told[1].endswith(" works again")
     assert json.loads(out)["sinks"][0]["rows"] == 3
     assert b"connection refused" in log.read_bytes()
 
