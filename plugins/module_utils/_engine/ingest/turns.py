@@ -96,16 +96,16 @@ class Turns:
     def _prepare(self) -> None:
         """Read for both, and parse while the other process does, too, or stores the batch before."""
         reading = self._read(OWN)
-        self._send()
+        self._sent = None if reading is None else self._send()
         self._own = None if reading is None else self._sink.stage_batch(reading.batch, self._reader.parse_parts(reading))
 
-    def _send(self) -> None:
+    def _send(self) -> t.Optional[Batch]:
+        """Read for the other process; returns its batch without the lines, None if there is nothing to read now."""
         reading = self._read(THEIRS)
-        self._sent = None
-        if reading is not None:
-            self._helper.send(reading)
-            # Without the lines.
-            self._sent = reading.batch
+        if reading is None:
+            return None
+        self._helper.send(reading)
+        return reading.batch
 
     def _read(self, share: float) -> t.Optional[Read]:
         reading = None if self._ends else self._reader.read_turn(self._source, share)
