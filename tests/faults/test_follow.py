@@ -108,8 +108,6 @@ def assert_exactly_once(outcome: Outcome) -> None:
     twice, missing = outcome.stored - outcome.written, outcome.written - outcome.stored
     assert (len(twice), len(missing)) == (0, 0), (SEED, twice.most_common(5), missing.most_common(5))
     assert outcome.files > 3
-    # The kills hit a follower that was at work.
-    assert outcome.early > outcome.lines / 20
     assert outcome.helpers >= (outcome.kills // 20 if LONG else 0)
 
 

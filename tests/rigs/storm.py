@@ -81,8 +81,8 @@ class Writer(threading.Thread):
 
 
 class Outcome(t.NamedTuple):
-    """written, stored: how often each line was. lines: written in all; early: stored before the last catch-up. helpers: second processes
-    of followers that were killed, or whose follower was.
+    """written, stored: how often each line was. lines: written in all; early: stored before the last catch-up, which depends on the
+    speed of the machine. helpers: second processes of followers that were killed, or whose follower was.
     """
 
     written: t.Counter[int]
