@@ -34,8 +34,9 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base, postgresql
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink, schema_of
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import Span, compute
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import compute
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.rankings import rank
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.steps import Span
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import matching
 from lab.databases import DATABASE, PASSWORD, USER, mariadb_server, postgresql_server
 from lab.https import Authority

@@ -17,7 +17,8 @@ import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry, status
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink, schema_of
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import Span, compute
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import compute
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.steps import Span
 from lab.databases import DATABASE, USER
 from rigs.streams import document, upload
 from rigs.sums import assert_sums_are_those_of_the_rows

@@ -21,8 +21,8 @@ if t.TYPE_CHECKING:
     from ..config.stream_document import PageOptions, SinkOptions, StreamDocument
     from ..ingest.generate.folder import Generated
     from ..ingest.sinks.sql import SqlSink
-    from ..ingest.statistics.compute import Span
     from ..ingest.statistics.facts import Rankings, Statistics
+    from ..ingest.statistics.steps import Span
 
 FIRST_YEAR, LAST_YEAR = 1970, 9000
 """Years of a generated log. A stream stores lines up to 9998, and the last line can be years after the first."""
@@ -45,7 +45,7 @@ def stats(options: argparse.Namespace) -> int:
     from ..config import files
     from ..config.stream_check import HAVE_STATISTICS
     from ..config.stream_files import is_file_of
-    from ..ingest.statistics.compute import Span
+    from ..ingest.statistics.steps import Span
     from ..tell import report_file
 
     if options.html and options.json:
@@ -110,7 +110,7 @@ def _write_page(document: StreamDocument, path: str, every: float) -> str:
 
     from ..base.durable import write_atomically
     from ..ingest.sinks.base import NoSchemaError
-    from ..ingest.statistics.compute import Span
+    from ..ingest.statistics.steps import Span
 
     try:
         statistics = _computed(document, _sink(document, None), Span(datetime.now(timezone.utc) - PAGE_SPAN))

@@ -7,43 +7,31 @@ from __future__ import annotations
 
 import contextlib
 import typing as t
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
-from ...base.errors import UsageError
 from ...base.units import format_utc
 from .queries import MOST_ROWS, Source
-from .steps import hour_of, start_of, starts_of, step_for
+from .steps import Span, hour_of, second_of, start_of, starts_of, step_for
 
 if t.TYPE_CHECKING:
     from ..sinks.sql import SqlSink
     from .facts import Address, Before, Hour, Point, Protocol, Statistics, Totals, Transfers, User
     from .queries import Rows
 
-UTC = timezone.utc
-
-
-class Span(t.NamedTuple):
-    """What is asked for: from ``since`` until ``until`` (aware; None is open), in steps ``by`` (None: chosen by the length)."""
-
-    since: t.Optional[datetime] = None
-    until: t.Optional[datetime] = None
-    by: t.Optional[str] = None
-
 
 def compute(sink: SqlSink, name: str, span: Span, now: datetime, open_another: t.Optional[t.Callable[[], SqlSink]] = None) -> Statistics:
     """The statistics of the stream of a sink, from all hosts.
 
-    name: of the sink. now: aware; a span with a start and no end is compared up to then. open_another: opens the same sink once more; then
+    name: of the sink. now: in UTC; a span with a start and no end is compared up to then. open_another: opens the same sink once more; then
     the files, which take as long as all the rest, are found at the same time. Raises UsageError for a span that ends before it begins, or
     with too many steps.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    since, until = _utc(span.since, "--since"), _utc(span.until, "--until")
+    span.check()
+    since, until, _by = span
     if since is not None and until is None:
-        until = max(now.astimezone(UTC), since)
-    if since is not None and until is not None and until < since:
-        raise UsageError("the end (%s) is before the start (%s)" % (format_utc(until), format_utc(since)), "--until")
+        until = max(now, since)
 
     def files() -> Rows:
         if open_another is None:
@@ -131,7 +119,7 @@ def _users(rows: Rows) -> t.List[User]:
     users: t.List[User] = []
     for username, *counts, logins, commands, last_seen in rows:
         user: User = {
-            "username": username, **nothing(), "logins": int(logins), "commands": int(commands), "last_seen": _iso(last_seen),
+            "username": username, **nothing(), "logins": int(logins), "commands": int(commands), "last_seen": second_of(last_seen),
         }  # fmt: skip
         _add(user, *counts)
         users.append(user)
@@ -169,13 +157,6 @@ def _addresses(rows: Rows, failed_logins: Rows) -> t.List[Address]:
 # -- time -------------------------------------------------------------------------------------------------------------
 
 
-def _utc(moment: t.Optional[datetime], option: str) -> t.Optional[datetime]:
-    try:
-        return None if moment is None else moment.astimezone(UTC)
-    except OverflowError:
-        raise UsageError("%s is not between the years 1 and 9999 in UTC" % moment, option) from None
-
-
 def _bounds(rows: Rows, since: t.Optional[datetime], until: t.Optional[datetime]) -> t.Tuple[t.Optional[datetime], t.Optional[datetime]]:
     """The span of the trend: what was asked for; where it is open, from the first to the last hour with a transfer."""
     hours = [str(row[0]) for row in rows if sum(row[1:3]) or row[5]]
@@ -202,8 +183,3 @@ def _trend(rows: Rows, by: str, first: t.Optional[datetime], end: t.Optional[dat
             point = known[text[:length]] = points[start_of(by, hour_of(text))]
         _add(point, *counts)
     return list(points.values())
-
-
-def _iso(moment: t.Any) -> str:
-    """A time as a database returns it (text, or a datetime), as text to the second."""
-    return str(moment)[:19].replace(" ", "T") + "Z"

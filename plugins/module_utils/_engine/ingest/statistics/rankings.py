@@ -9,21 +9,20 @@ import bisect
 import typing as t
 from datetime import timedelta
 
-from ...base.errors import UsageError
 from ...base.units import format_utc, parse_utc
 from ..records.tables import CLOUDTRAIL, ROUTE53, ROUTE53_PUBLIC, VPC_FLOW
 from ..sinks.schema import GENERATION
 from ..sinks.sums import MOST_BYTES
 from .queries import MOST_ROWS, own_rows, times_between
-from .steps import hour_of, starts_of, step_for
+from .steps import hour_of, second_of, starts_of, step_for
 
 if t.TYPE_CHECKING:
     from datetime import datetime
 
     from ..records.tables import Table
     from ..sinks.sql import SqlSink
-    from .compute import Span
     from .facts import Ranking, Rankings
+    from .steps import Span
 
 TEXT, COUNT, BYTES, TIME = "text", "count", "bytes", "time"
 """Kinds of columns."""
@@ -171,24 +170,23 @@ PROFILES = {
 
 def rank(sink: SqlSink, name: str, profile: str, span: Span, now: datetime) -> Rankings:
     """The statistics of the stream of a sink, from all hosts. name: of the sink; profile: a key of PROFILES. Raises UsageError."""
-    if span.since is not None and span.until is not None and span.until < span.since:
-        raise UsageError("the end (%s) is before the start (%s)" % (format_utc(span.until), format_utc(span.since)), "--until")
+    span.check()
     with sink.snapshot():
         return _rank(sink, name, profile, span, now)
 
 
 def _rank(sink: SqlSink, name: str, profile: str, span: Span, now: datetime) -> Rankings:
     wanted = PROFILES[profile]
-    ends = _utc(span.since), _utc(span.until)
+    ends = span.since, span.until
     condition, limits = times_between("time_utc", ends)
     source = "FROM %s WHERE %s%s" % (wanted.table.name, own_rows(sink, wanted.table.name, ends), condition)
     values = [sink.stream, *limits]
     columns = ", ".join(column.sql for column in wanted.totals)
     (sums,) = sink.select("SELECT MIN(time_utc), MAX(time_utc), %s %s" % (columns, source), values)
     hosts = sink.select("SELECT DISTINCT host FROM %s WHERE stream = ? ORDER BY host" % GENERATION.name, [sink.stream])
-    first, last = (None if moment is None else _moment(moment) for moment in sums[:2])
-    begin = _utc(span.since) or (None if first is None else parse_utc(first))
-    end = _utc(span.until) or (None if last is None else parse_utc(last) + timedelta(seconds=1))
+    first, last = (None if moment is None else second_of(moment) for moment in sums[:2])
+    begin = span.since or (None if first is None else parse_utc(first))
+    end = span.until or (None if last is None else parse_utc(last) + timedelta(seconds=1))
     by = span.by or step_for(begin, end)
     return {
         "stream": sink.stream,
@@ -242,17 +240,6 @@ def _ranking(sink: SqlSink, ranked: Ranked, source: str, values: t.Sequence[t.An
 
 def _value(kind: str, value: t.Any) -> t.Any:
     if kind == TIME:
-        return _moment(value)
+        return second_of(value)
     # MariaDB and PostgreSQL return sums as decimal numbers.
     return value if kind == TEXT else int(value or 0)
-
-
-def _moment(value: t.Any) -> str:
-    """A time as a database returns it (text, or a datetime), as text to the second."""
-    return str(value)[:19].replace(" ", "T") + "Z"
-
-
-def _utc(moment: t.Optional[datetime]) -> t.Optional[datetime]:
-    from datetime import timezone
-
-    return None if moment is None else moment.astimezone(timezone.utc)

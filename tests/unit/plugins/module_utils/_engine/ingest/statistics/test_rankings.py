@@ -15,8 +15,8 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli.
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import HAVE_STATISTICS
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import Span
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.rankings import PROFILES, rank
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.steps import Span
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell import rankings
 from rigs.aws_logs import ALICE, FLOW_HEADER, SKIPPED, flow, log_file, query, record
 from rigs.statistics import store_meanwhile
