@@ -16,6 +16,9 @@ if t.TYPE_CHECKING:
 ORPHAN_SCANS = 3
 """Looks in a row that must not find a generation before it counts as lost: a rotation may be under way during one of them."""
 
+GONE = "the folder does not exist any more"
+UNMOUNTED = "the folder is empty, and its files were on another file system: mount it"
+
 
 class Orphan(t.NamedTuple):
     """since: the number of the scan that missed its file. seen: the largest size of the file. truncated: the file was truncated."""
@@ -41,6 +44,7 @@ class Orphans:
     def __init__(self, generations: t.Iterable[Generation]) -> None:
         self._all: t.Dict[str, Orphan] = {}
         self._by_first: t.Dict[str, t.Dict[str, Orphan]] = {}
+        self._away: t.Set[str] = set()
         for generation in generations:
             self.add(generation, 0)
 
@@ -68,16 +72,27 @@ class Orphans:
         """The devices and inodes under which they were seen."""
         return {(orphan.generation.place.device, orphan.generation.place.inode) for orphan in self._all.values()}
 
-    def below(self, folders: t.Iterable[str]) -> t.Set[str]:
-        """The public ids of those that were seen below one of these folders."""
-        roots = tuple(folder.rstrip("/") + "/" for folder in folders)
-        return {id for id, orphan in self._all.items() if orphan.generation.place.path.startswith(roots)}
+    def note_away(self, absent: t.Iterable[str], empty: t.Mapping[str, int]) -> t.Dict[str, str]:
+        """Notice which folders may come back with the files of orphans; returns what is wrong, by folder.
 
-    def given_up(self, scan: int, absent: t.Sequence[str]) -> t.List[Batch]:
-        """The end of each orphan that was missed for long enough. absent: folders that do not exist now; their files may come back."""
-        away = self.below(absent)
+        absent: folders that do not exist. empty: the device of each folder with nothing in it. If the files were on another one, their
+        file system is not mounted.
+        """
+        found = {folder: (GONE, self._below(folder)) for folder in absent}
+        found.update((folder, (UNMOUNTED, self._below(folder, device))) for folder, device in empty.items())
+        self._away = {public_id for _text, away in found.values() for public_id in away}
+        return {folder: text for folder, (text, away) in found.items() if away}
+
+    def _below(self, folder: str, device: t.Optional[int] = None) -> t.Set[str]:
+        """The public ids of those that were seen below a folder, and not on this device."""
+        root = folder.rstrip("/") + "/"
+        places = ((public_id, orphan.generation.place) for public_id, orphan in self._all.items())
+        return {public_id for public_id, place in places if place.path.startswith(root) and place.device != device}
+
+    def given_up(self, scan: int) -> t.List[Batch]:
+        """The end of each orphan that was missed for long enough, if its folder is there."""
         due = [orphan for orphan in self._all.values() if scan - orphan.since >= ORPHAN_SCANS]
-        return [_end_of(orphan) for orphan in due if orphan.generation.public_id not in away]
+        return [_end_of(orphan) for orphan in due if orphan.generation.public_id not in self._away]
 
 
 def _end_of(orphan: Orphan) -> Batch:

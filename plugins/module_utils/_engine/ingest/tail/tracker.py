@@ -79,7 +79,6 @@ class Tracker:
         self.files: t.Dict[Identity, File] = {}
         self.orphans = Orphans(generations)
         self.problems: t.Dict[str, str] = {}
-        self._absent: t.List[str] = []
         self._gaps: t.List[t.Tuple[File, Gap]] = []
         self._holders = Holders(())
         self._turns: t.Optional[t.List[File]] = None
@@ -114,7 +113,7 @@ class Tracker:
         self._scans += 1
         now = self._clock()
         walked = walk(self._options, self._names)
-        self.problems, self._absent = walked.problems, walked.absent
+        self.problems = walked.problems
         # One file may have several names.
         found = {each.key: each for each in sorted(walked.files, key=lambda each: each.live)}
         for key, file in list(self.files.items()):
@@ -138,7 +137,7 @@ class Tracker:
         self._may_hide = bool(self.problems) or self._is_behind or any(file.unfinished for file in self.files.values())
         self.problems.update(_lost_whole(self.files.values()))
         self.problems.update(walked.unsupported)
-        self.problems.update((root, "the folder does not exist any more") for root in self._absent if self.orphans.below([root]))
+        self.problems.update(self.orphans.note_away(walked.absent, walked.empty))
 
     def glance(self) -> None:
         """Look whether the files that are being read have grown, and at nothing else."""
@@ -285,7 +284,7 @@ class Tracker:
                 yield Batch(file.generation.offset, file.generation, {}, (), (gap,)), _setter(file)
         yield from _recognised(list(self.files.values()))
         if not self._may_hide:
-            for batch in self.orphans.given_up(self._scans, self._absent):
+            for batch in self.orphans.given_up(self._scans):
                 yield batch, lambda stored: self.orphans.take(stored.public_id)
         for file in list(self.files.values()):
             generation = file.generation

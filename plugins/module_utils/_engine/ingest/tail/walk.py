@@ -51,13 +51,14 @@ class Found(t.NamedTuple):
 
 
 class Walk(t.NamedTuple):
-    """What a walk found. absent: the paths of the stream that do not exist. problems: what could not be read, and why, by path.
+    """What a walk found. absent: the paths of the stream that do not exist. empty: by path, the device of each folder with nothing in it.
 
-    unsupported: the same for compressed files that are never read.
+    problems: what could not be read, and why, by path. unsupported: the same for compressed files that are never read.
     """
 
     files: t.List[Found]
     absent: t.List[str]
+    empty: t.Dict[str, int]
     problems: t.Dict[str, str]
     unsupported: t.Dict[str, str]
 
@@ -83,7 +84,7 @@ NO_FOLDER = "not a folder; name its folder in 'paths', and the file in 'patterns
 
 def walk(options: FollowOptions, names: Names) -> Walk:
     """Look into all folders of a stream. A folder that does not exist is not a problem: it may come later."""
-    result = Walk([], [], {}, {})
+    result = Walk([], [], {}, {}, {})
     for root in options["paths"]:
         try:
             with open_folder(root) as folder:
@@ -100,6 +101,8 @@ def walk(options: FollowOptions, names: Names) -> Walk:
 def _walk_folder(folder: int, root: str, below: str, recurse: bool, names: Names, result: Walk) -> None:
     with os.scandir(folder) as entries:
         listed = list(entries)
+    if not listed:
+        result.empty[os.path.join(root, below) if below else root] = os.fstat(folder).st_dev
     plain = {entry.name for entry in listed}
     for entry in listed:
         relative = os.path.join(below, entry.name)

@@ -70,6 +70,26 @@ def test_a_folder_that_was_there_and_is_gone_is_a_problem(tmp_path, logs) -> Non
     assert status.of(wanted)[0]["state"] == "fine"
 
 
+def test_an_empty_folder_without_its_file_system_is_a_problem(tmp_path, logs) -> None:
+    wanted = document(tmp_path, follow={"paths": [str(logs)], "recurse": True})
+    (logs / "host").mkdir()
+    (logs / "host" / "sftpgo.log").write_bytes(upload(1) + b"\n")
+    follower.catch_up(wanted)
+    (logs / "host" / "sftpgo.log").unlink()
+    (logs / "empty").mkdir()
+    # As if the file had been on a file system that was mounted here.
+    with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite")) as connection, connection:
+        connection.execute("UPDATE ingest_generation SET device = device + 1")
+    unmounted = "%s: the folder is empty, and its files were on another file system: mount it" % (logs / "host")
+    result = follower.catch_up(wanted)
+    assert (result["warnings"], result["exit_code"], result["sinks"][0]["gaps"]) == ([unmounted], 3, 0)
+    row = status.of(wanted)[0]
+    assert (row["state"], row["exit_code"], row["warnings"]) == ("cannot read " + unmounted, 3, [unmounted])
+    # With a file it is mounted, so that the log is gone.
+    (logs / "host" / "other").touch()
+    assert follower.catch_up(wanted)["sinks"][0]["gaps"] == 1
+
+
 def test_a_stream_that_can_look_into_no_folder_is_a_problem(tmp_path, logs) -> None:
     wanted = document(tmp_path, follow={"patterns": ["live"], "rotated": ["*"]})
     (logs / "a").write_bytes(upload(1) + b"\n")
