@@ -20,7 +20,7 @@ from .checkpoint import GAP_KINDS
 from .facts import SinkState
 from .pump import Pump
 from .sinks.base import ConflictError, SinkError, SinkFullError, SinkUnavailableError
-from .source import ABSENT, absent_paths, has_no_folder
+from .source import ABSENT, absent_of
 from .systemd import Systemd
 
 if t.TYPE_CHECKING:
@@ -67,8 +67,9 @@ def catch_up(document: StreamDocument, check: bool = False, sleep: t.Callable[[f
                 warnings.update(pump.problems)
             result["sinks"].append(_sink_result(pump, error))
     # A folder may come later, but a call that could look into none has not done its work.
-    unread = bool(warnings) or has_no_folder(document)
-    for path in absent_paths(document):
+    absent = absent_of(document)
+    unread = bool(warnings) or absent.is_all
+    for path in absent.paths:
         warnings.setdefault(path, ABSENT)
     result["warnings"] = ["%s: %s" % problem for problem in sorted(warnings.items())]
     if any(sink["error"] for sink in result["sinks"]):

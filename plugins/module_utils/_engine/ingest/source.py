@@ -87,15 +87,18 @@ def owner_of(document: StreamDocument) -> str:
 ABSENT = "the folder does not exist"
 
 
-def absent_paths(document: StreamDocument) -> t.List[str]:
-    """The paths of the stream that do not exist. Each may come later, or be a mistake."""
-    return [path for path in document["follow"]["paths"] if not os.path.exists(path)]
+class Absent(t.NamedTuple):
+    """The paths of a stream that do not exist. Each may come later, or be a mistake. is_all: whether the stream has no other path."""
+
+    paths: t.List[str]
+    is_all: bool
 
 
-def has_no_folder(document: StreamDocument) -> bool:
-    """Whether the stream follows files, and none of its paths exists."""
+def absent_of(document: StreamDocument) -> Absent:
+    """Look which paths of a stream do not exist. A journal has none."""
     paths = document["follow"]["paths"]
-    return bool(paths) and len(absent_paths(document)) == len(paths)
+    absent = [path for path in paths if not os.path.exists(path)]
+    return Absent(absent, bool(absent) and len(absent) == len(paths))
 
 
 def has_sightings(document: StreamDocument) -> bool:

@@ -17,7 +17,7 @@ from ..state.events import EventLog
 from . import accepted
 from .records.parser import LineParser
 from .sinks.dry import DrySink
-from .source import ABSENT, absent_paths, has_no_folder, source_of
+from .source import ABSENT, absent_of, source_of
 from .tail.file import READING
 from .tail.tracker import Tracker
 
@@ -101,8 +101,9 @@ def _of_sink(document: StreamDocument, options: SinkOptions, known: accepted.Acc
                     _measure(row, source, document["follow"]["backups"], now)
                 else:
                     _measure_journal(row, t.cast("JournalTracker", source), now)
-            if row["lines"] and has_no_folder(document):
-                row["warnings"] = ["%s: %s" % (path, ABSENT) for path in absent_paths(document)]
+            absent = absent_of(document)
+            if row["lines"] and absent.is_all:
+                row["warnings"] = ["%s: %s" % (path, ABSENT) for path in absent.paths]
             read_at = max((each.read_at for each in generations), default=0.0)
             row["read_at"] = _utc(read_at)
     except LogArchiveError as error:
@@ -110,18 +111,17 @@ def _of_sink(document: StreamDocument, options: SinkOptions, known: accepted.Acc
         return row
     row["state"], row["exit_code"] = _judge(row, read_at < now - LONG_WAIT, totals.gap_at > max(known.gap, now - RECENT_GAP))
     if row["state"] == NOTHING:
-        row["state"] += _why_nothing(row, document)
+        row["state"] += _why_nothing(row, absent.paths, bool(document["follow"]["paths"]))
     return row
 
 
-def _why_nothing(row: StreamRow, document: StreamDocument) -> str:
+def _why_nothing(row: StreamRow, absent: t.Sequence[str], follows_files: bool) -> str:
     """What a person can do about a stream that has stored nothing: its document may have a mistake that only a look at the host shows."""
-    absent, paths = absent_paths(document), document["follow"]["paths"]
     if absent:
         return ": the folder %s does not exist" % absent[0]
-    if not row["files"] and paths:
+    if not row["files"] and follows_files:
         return ": no file has a name of 'patterns' or 'rotated'"
-    return "" if row["lag_bytes"] or not paths else ": the files have no whole line"
+    return "" if row["lag_bytes"] or not follows_files else ": the files have no whole line"
 
 
 def _utc(seconds: float) -> t.Optional[str]:
