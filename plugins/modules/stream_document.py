@@ -59,6 +59,23 @@ author:
 """
 
 EXAMPLES = r"""
+- name: Write the document of a stream
+  infra_ops.log_archive.stream_document:
+    stream:
+      name: sftpgo
+      follow:
+        paths:
+          - /var/log/sftpgo
+        patterns:
+          - sftpgo.log
+        rotated:
+          - sftpgo-*.log
+      parse:
+        profile: sftpgo
+      sinks:
+        - type: sqlite
+          path: /var/lib/log-archive/sftpgo.sqlite
+
 - name: Write the documents of all streams of the host
   infra_ops.log_archive.stream_document:
     streams: "{{ lookup('infra_ops.log_archive.streams').values() }}"

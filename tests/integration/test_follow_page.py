@@ -14,7 +14,9 @@ import typing as t
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.files import without_comments
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.stream_check import normalise_stream
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.checkpoint import GAP_KINDS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.facts import RetryResult, StreamRow
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.refused import REASONS
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.facts import Statistics
 from rigs import command
 from rigs.streams import upload
 
@@ -66,3 +68,9 @@ def test_the_tables_are_complete() -> None:
     assert set(re.findall(r"^\| `(\w+)` \| .* \|$", TEXT.partition("## Gaps")[2], re.MULTILINE)) >= set(GAP_KINDS)
     listed = TEXT.partition("The reasons:\n")[2].partition("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", listed)) == set(REASONS)
+    output = TEXT.partition("## Output for programs")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| (`.*?`) \| (.*) \|$", output, re.MULTILINE))
+    assert {"`%s`" % name for name in RetryResult.__annotations__} <= set(re.findall(r"`\w+`", rows.pop("`ingest --rejected`")))
+    assert {"`%s`" % name for name in Statistics.__annotations__} <= set(re.findall(r"`\w+`", rows.pop("`stats`")))
+    fields = {name for names in rows for name in re.findall(r"`(\w+)`", names)}
+    assert fields == {*StreamRow.__annotations__, "ingest", "follow", "streams"}

@@ -23,8 +23,9 @@ if t.TYPE_CHECKING:
 
 FILES = ("FILE", "PATH", "FOLDER")
 """Values that are paths."""
-DOCUMENTS = {"JOB": "LOG_ARCHIVE_CONFIG %s" % DEFAULT_CONFIG, "STREAM": "LOG_ARCHIVE_STREAMS %s" % DEFAULT_STREAMS}
-"""Values that name documents: the variable that names their folder, and its default."""
+_JOBS, _STREAMS = "LOG_ARCHIVE_CONFIG %s" % DEFAULT_CONFIG, "LOG_ARCHIVE_STREAMS %s" % DEFAULT_STREAMS
+DOCUMENTS = {"JOB": _JOBS, "STREAM": _STREAMS, "DOCUMENT": "%s %s" % (_JOBS, _STREAMS)}
+"""Values that name documents: for each folder of theirs the variable that names it, and its default."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -74,11 +75,14 @@ def _positional(command: Described) -> t.List[Argument]:
 _BASH = """\
 # bash completion of log-archive %(version)s
 
-_log_archive_documents() { # VARIABLE DEFAULT: add the names of the documents
-    local folder=${!1:-$2} path
-    for path in "$folder"/*.json; do
-        path=${path##*/}
-        [[ $path == '*.json' ]] || words+=" ${path%%.json}"
+_log_archive_documents() { # VARIABLE DEFAULT...: add the names of the documents
+    local path
+    for ((; $#; )); do
+        for path in "${!1:-$2}"/*.json; do
+            path=${path##*/}
+            [[ $path == '*.json' ]] || words+=" ${path%%.json}"
+        done
+        shift 2
     done
 }
 
@@ -96,14 +100,13 @@ _log_archive() {
         esac
     done
     case $command in
-    '') options='--config --json --version --help' words='%(first)s'; [[ $previous != --config ]] || files=1 ;;
+    '') options='--config --json --version --help' words='%(first)s'; [[ $previous != --config ]] || words= files=1 ;;
 %(commands)s    esac
+    [[ $current == -* && $options ]] && words=$options
+    COMPREPLY=($(compgen -W "$words" -- "$current"))
     if [[ $files ]]; then
         compopt -o filenames 2>/dev/null
-        COMPREPLY=($(compgen -f -- "$current"))
-    else
-        [[ $current == -* ]] && words=$options
-        COMPREPLY=($(compgen -W "$words" -- "$current"))
+        COMPREPLY+=($(compgen -f -- "$current"))
     fi
 }
 
@@ -139,10 +142,14 @@ _ZSH = """\
 #compdef log-archive
 # zsh completion of log-archive %(version)s
 
-_log_archive_documents() { # VARIABLE DEFAULT
-    local folder=${(P)1:-$2}
+_log_archive_documents() { # VARIABLE DEFAULT...
+    local folder
     local -a names
-    names=($folder/*.json(N:t:r))
+    while (($#)); do
+        folder=${(P)1:-$2}
+        names+=($folder/*.json(N:t:r))
+        shift 2
+    done
     compadd -a names
 }
 
@@ -221,11 +228,14 @@ def _zsh_value(argument: Argument) -> str:
 _FISH = """\
 # fish completion of log-archive %(version)s
 
-function __log_archive_documents # VARIABLE DEFAULT
-    set -l folder $$argv[1]
-    test -n "$folder"; or set folder $argv[2]
-    for path in $folder/*.json
-        string replace -r '.*/(.*)\\.json$' '$1' -- $path
+function __log_archive_documents # VARIABLE DEFAULT...
+    while set -q argv[1]
+        set -l folder $$argv[1]
+        test -n "$folder"; or set folder $argv[2]
+        for path in $folder/*.json
+            string replace -r '.*/(.*)\\.json$' '$1' -- $path
+        end
+        set -e argv[1..2]
     end
 end
 

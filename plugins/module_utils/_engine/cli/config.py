@@ -10,7 +10,6 @@ import typing as t
 
 from ..base.errors import EXIT_CONFIG, EXIT_DONE, ConfigError
 from . import output
-from .options import add_jobs
 
 if t.TYPE_CHECKING:
     import argparse
@@ -18,7 +17,7 @@ if t.TYPE_CHECKING:
 
 def add_check_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``check-config``."""
-    add_jobs(parser)
+    parser.add_argument("jobs", metavar="DOCUMENT", nargs="*", help="name of a job or stream, or path of its document (default: all)")
 
 
 def check(options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from ..base.errors import EXIT_DONE, ConfigError, LogArchiveError, UsageError
 from ..config.sink_spec import SEARCH
-from . import output
+from . import output, stream_documents
 from .options import progress_of, time_argument
 
 if t.TYPE_CHECKING:
@@ -126,18 +126,15 @@ def _write_page(document: StreamDocument, path: str, every: float) -> str:
 
 
 def _sink(document: StreamDocument, name: t.Optional[str]) -> SinkOptions:
-    for sink in document["sinks"]:
-        if name in (None, sink["name"]):
-            others = [other["name"] for other in document["sinks"] if not other["table"] and other["type"] not in SEARCH]
-            hint = "Read another sink: --sink %s" % others[0] if others else "Add an SQL sink without 'table' to the stream"
-            if sink["type"] in SEARCH:
-                raise ConfigError("there are no statistics of a sink of type %s" % sink["type"], sink["name"], hint)
-            if sink["table"]:
-                problem = "the sink fills the table %s, and statistics need the tables of the profile" % sink["table"]
-                raise ConfigError(problem, sink["name"], hint)
-            return sink
-    known = ", ".join(sink["name"] for sink in document["sinks"])
-    raise ConfigError("the stream '%s' has no sink of this name" % document["name"], name, "Its sinks are: %s" % known)
+    sink = document["sinks"][0] if name is None else stream_documents.sink_named(document, name)
+    others = [other["name"] for other in document["sinks"] if not other["table"] and other["type"] not in SEARCH]
+    hint = "Read another sink: --sink %s" % others[0] if others else "Add an SQL sink without 'table' to the stream"
+    if sink["type"] in SEARCH:
+        raise ConfigError("there are no statistics of a sink of type %s" % sink["type"], sink["name"], hint)
+    if sink["table"]:
+        problem = "the sink fills the table %s, and statistics need the tables of the profile" % sink["table"]
+        raise ConfigError(problem, sink["name"], hint)
+    return sink
 
 
 def _computed(document: StreamDocument, options: SinkOptions, span: Span, at_once: bool = False) -> t.Union[Statistics, Rankings]:

@@ -14,7 +14,7 @@ from ..config.spec import DEFAULT_STREAMS
 if t.TYPE_CHECKING:
     import argparse
 
-    from ..config.stream_document import StreamDocument
+    from ..config.stream_document import SinkOptions, StreamDocument
     from ..ingest.facts import StreamRow
 
 
@@ -23,6 +23,15 @@ def named(options: argparse.Namespace) -> t.List[StreamDocument]:
     from ..config import files
 
     return [files.load_stream(path) for path in files.find(options.config, options.streams, "stream")]
+
+
+def sink_named(document: StreamDocument, name: str) -> SinkOptions:
+    """The sink of a stream with this name. Raises ConfigError."""
+    for sink in document["sinks"]:
+        if sink["name"] == name:
+            return sink
+    known = ", ".join(sink["name"] for sink in document["sinks"])
+    raise ConfigError("the stream '%s' has no sink of this name" % document["name"], name, "Its sinks are: %s" % known)
 
 
 def status_of(path: str) -> t.List[StreamRow]:

@@ -38,6 +38,7 @@ def add_ingest_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the SQL or the requests that create the tables or index templates of each sink, and read nothing",
     )
+    parser.add_argument("--sink", metavar="NAME", help="with --print-schema: only for this sink")
 
 
 def ingest(options: argparse.Namespace) -> int:
@@ -48,6 +49,8 @@ def ingest(options: argparse.Namespace) -> int:
         raise UsageError("no stream given", hint="Name a stream, or use --all")
     if options.print_schema:
         return _print_schema(options)
+    if options.sink is not None:
+        raise UsageError("--sink can only be used with --print-schema")
     from ..config import files
     from ..ingest import follower, retry
     from ..tell import streams
@@ -88,13 +91,17 @@ def _print_schema(options: argparse.Namespace) -> int:
 
     if options.json:
         raise UsageError("--print-schema prints SQL and requests, not a result")
+    wanted: t.List[t.Tuple[StreamDocument, SinkOptions]] = []
     for document in stream_documents.named(options):
-        for sink in document["sinks"]:
-            output.print_text("-- stream %s, sink %s (%s)" % (document["name"], sink["name"], sink["type"]))
-            if sink["type"] in SEARCH:
-                output.print_text(_templates(document, sink))
-            else:
-                output.print_text(schema_of(sink, document))
+        sinks = document["sinks"] if options.sink is None else [stream_documents.sink_named(document, options.sink)]
+        wanted += [(document, sink) for sink in sinks]
+    if len({sink["type"] for _document, sink in wanted}) > 1:
+        # Run in one of these servers, the statements for the others would create tables with the wrong types.
+        known = ", ".join(dict.fromkeys("%s (%s)" % (sink["name"], sink["type"]) for _document, sink in wanted))
+        raise UsageError("each type of sink needs other tables, and there are: %s" % known, hint="Name a sink with --sink")
+    for document, sink in wanted:
+        output.print_text("-- stream %s, sink %s (%s)" % (document["name"], sink["name"], sink["type"]))
+        output.print_text(_templates(document, sink) if sink["type"] in SEARCH else schema_of(sink, document))
     return EXIT_DONE
 
 

@@ -45,6 +45,10 @@ CASES = [
     ("log-archive follow sft", {"sftpgo"}),
     ("log-archive run --config ./jo", {"./jobs"}),
     ("log-archive list --since 20", set()),
+    ("log-archive check-config ", {"sftpgo", "web", "weekly"}),
+    ("log-archive generate cl", {"client-events"}),
+    ("log-archive generate --li", {"--lines"}),
+    ("log-archive generate sftpgo jo", {"jobs"}),
 ]
 """A command line, and what can stand in place of its last word."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")

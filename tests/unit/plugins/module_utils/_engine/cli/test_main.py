@@ -627,6 +627,15 @@ def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
         "app: 1 rejected line in sqlite tried again, 0 stored, 1 rejected again\n"
     )
     assert "CREATE TABLE IF NOT EXISTS generic_line" in run(None, "ingest", "app", "--print-schema").stdout
+    # The statements for one database are wrong in another one.
+    central = {"type": "postgresql", "name": "central", "database": "logs", "user": "follower"}
+    both = folder.parent / "both.json"
+    both.write_text(json.dumps({"name": "both", "follow": follow, "sinks": [*sinks, central]}))
+    refused = run(None, "ingest", str(both), "--print-schema", code=2)
+    assert (refused.stdout, "sqlite (sqlite), central (postgresql). Name a sink with --sink" in refused.stderr) == ("", True)
+    schema = run(None, "ingest", str(both), "--print-schema", "--sink", "central").stdout
+    assert schema.startswith("-- stream both, sink central (postgresql)\n") and "sink sqlite" not in schema
+    assert "has no sink of this name" in run(None, "ingest", str(both), "--print-schema", "--sink", "none", code=2).stderr
     # Commands for all documents of a host find them too.
     monkeypatch.setenv("LOG_ARCHIVE_CONFIG", str(tmp_path / "jobs.d"))
     assert run(None, "check-config").stdout == run(None, "check-config", "app").stdout == "%s: valid\n" % (folder / "app.json")
@@ -647,7 +656,14 @@ def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
     assert (done.stdout, "stream a: " in done.stderr) == ("app: 1 line to sqlite\n", True)
     assert [row["stream"] for row in json_of(None, "ingest", "--all", code=2)] == ["a", "app"]
     (folder / "a.json").unlink()
-    for wrong in (["ingest"], ["ingest", "app", "--all"], ["ingest", "app", "--print-schema", "--json"], ["follow"], ["follow", "none"]):
+    for wrong in (
+        ["ingest"],
+        ["ingest", "app", "--all"],
+        ["ingest", "app", "--print-schema", "--json"],
+        ["ingest", "app", "--sink", "sqlite"],
+        ["follow"],
+        ["follow", "none"],
+    ):
         run(None, *wrong, code=2)
     run(None, "streams", "--accept", code=2)
     assert "app  fine\n  sqlite: 4 lines, 1 file, 1 rejected and accepted\n" in run(None, "streams", "app", "--accept").stdout
