@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import typing as t
 
@@ -24,10 +26,10 @@ def check(options: argparse.Namespace) -> int:
     """Check job and stream documents, the folders that they name, and settings of the kernel that protect paths."""
     from ..base import protected
 
-    warnings, streams = protected.warnings(), _streams(options)
+    warnings, streams, circles = protected.warnings(), _streams(options), functools.cache(_circles)
     results: t.List[t.Dict[str, t.Any]] = []
     for path in _paths(options, streams):
-        found = _mistake_in(path, "stream" if streams is not None and _is_in(path, streams) else "job")
+        found = _mistake_in(path, "stream" if streams is not None and _is_in(path, streams) else "job", circles)
         results.append({"path": path, "ok": found is None, "error": found and output.error_object(found), "warnings": warnings})
         if options.json:
             continue
@@ -87,8 +89,11 @@ def _is_in(path: str, config: str) -> bool:
     return os.path.abspath(config) in (os.path.abspath(path), os.path.dirname(os.path.abspath(path)))
 
 
-def _mistake_in(path: str, expected: str) -> t.Optional[ConfigError]:
-    """One error with every mistake in a document and in the folders that it names; None if there is none. expected: its kind."""
+def _mistake_in(path: str, expected: str, circles: t.Callable[[str], t.Mapping[str, str]]) -> t.Optional[ConfigError]:
+    """One error with every mistake in a document and in the folders that it names; None if there is none. expected: its kind.
+
+    circles: see ``_circles``.
+    """
     from ..config import files, places
     from ..state import folders
 
@@ -103,10 +108,27 @@ def _mistake_in(path: str, expected: str) -> t.Optional[ConfigError]:
             folders.check(folder)
         except ConfigError as error:
             errors.append(error)
+    if kind == "stream":
+        circle = circles(os.path.dirname(os.path.abspath(path))).get(document["name"])
+        if circle is not None:
+            errors.append(ConfigError("streams follow each other in a circle", path, problems=[circle]))
     problems = list(places.missing(document))
     if problems:
         errors.append(ConfigError("folders of the %s are missing" % kind, path, problems=problems))
     return files.merged(errors, kind, path) if errors else None
+
+
+def _circles(folder: str) -> t.Dict[str, str]:
+    """By name: the streams of this folder that follow each other in a circle."""
+    from ..config import files
+    from ..config.stream_files import circles
+
+    documents = []
+    for path in files.find(folder, [], "stream"):
+        # What is wrong with another document is reported for that one.
+        with contextlib.suppress(ConfigError):
+            documents.append(files.load_stream(path))
+    return circles(documents)
 
 
 def add_sample_options(parser: argparse.ArgumentParser) -> None:

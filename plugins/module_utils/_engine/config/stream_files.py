@@ -21,7 +21,8 @@ def own_files_problems(normal: t.Mapping[str, t.Any]) -> t.List[str]:
     """A stream that follows what it writes would never end, and one part of it would damage the file of another."""
     own = list(_own(normal))
     folders = [_real_folder(path) for _option, path in own]
-    problems = _followed(normal["follow"], own, folders)
+    text = "%s: the stream would follow its own file %s; choose another folder, or other patterns"
+    problems = {option: text % (option, path) for option, path in _followed(normal["follow"], own, folders).items()}
     first: t.Dict[str, str] = {}
     for (option, path), folder in zip(own, folders):
         other = first.setdefault(os.path.join(folder, os.path.basename(path)), option)
@@ -33,6 +34,35 @@ def own_files_problems(normal: t.Mapping[str, t.Any]) -> t.List[str]:
             # A log of events and one of notifications may be one file.
             problems[option] = "%s: is a file of %s; choose another name" % (option, other)
     return [*problems.values(), *_database_problems(normal["sinks"])]
+
+
+def circles(streams: t.Sequence[t.Mapping[str, t.Any]]) -> t.Dict[str, str]:
+    """By name of a stream: that it follows a file of a stream which follows, itself or through others, what this one writes."""
+    own = {each["name"]: list(_own(each)) for each in streams}
+    folders = {name: [_real_folder(path) for _option, path in files] for name, files in own.items()}
+    edges: t.Dict[str, t.Dict[str, t.Dict[str, str]]] = {}
+    for each in streams:
+        others = {name: _followed(each["follow"], own[name], folders[name]) for name in own if name != each["name"]}
+        edges[each["name"]] = {name: found for name, found in others.items() if found}
+    problems = {}
+    for name, others in edges.items():
+        for other, found in others.items():
+            if name in _reached(edges, other):
+                option, path = next(iter(found.items()))
+                text = "follow: reads %s (%s of the stream '%s'), which reads what this stream writes, so that they would never end; "
+                problems[name] = text % (path, option, other) + "choose another folder, or other patterns"
+    return problems
+
+
+def _reached(edges: t.Mapping[str, t.Iterable[str]], start: str) -> t.Set[str]:
+    """All that can be reached from here."""
+    found: t.Set[str] = set()
+    left = [start]
+    while left:
+        new = set(edges[left.pop()]) - found
+        found |= new
+        left += new
+    return found
 
 
 def is_file_of(normal: t.Mapping[str, t.Any], path: str) -> bool:
@@ -65,17 +95,16 @@ def _own(normal: t.Mapping[str, t.Any]) -> t.Iterator[t.Tuple[str, str]]:
 
 
 def _followed(follow: t.Mapping[str, t.Any], own: t.Sequence[t.Tuple[str, str]], folders: t.Sequence[str]) -> t.Dict[str, str]:
-    """By option: that the stream follows a file that it writes."""
+    """Those of these files that a stream follows: the first of each option."""
     from ..ingest.tail.walk import Names
 
     names, roots = Names(t.cast("t.Any", follow)), [os.path.join(os.path.realpath(root), "") for root in follow["paths"]]
-    problems: t.Dict[str, str] = {}
+    found: t.Dict[str, str] = {}
     for (option, path), folder in zip(own, folders):
         inside = any(folder == root or (follow["recurse"] and folder.startswith(root)) for root in roots)
         if inside and names.kind(os.path.basename(path)) is not None:
-            text = "%s: the stream would follow its own file %s; choose another folder, or other patterns"
-            problems.setdefault(option, text % (option, path))
-    return problems
+            found.setdefault(option, path)
+    return found
 
 
 def _part(option: str) -> str:

@@ -594,6 +594,26 @@ def test_check_config_accepts_the_sample_config(host):
 STREAM_LINE = b'{"time":"2026-11-03T01:59:58Z","message":"x"}\n'
 
 
+def test_check_config_finds_streams_that_follow_each_other(host, monkeypatch):
+    """a, b and c follow each other's databases; d only follows one of them."""
+    folder = host.folder / "streams.d"
+    folder.mkdir()
+    for name, other in ("a", "c"), ("b", "a"), ("c", "b"), ("d", "a"):
+        (folder / name).mkdir()
+        follow, sink = {"paths": [str(folder / other)], "patterns": ["*"]}, {"type": "sqlite", "path": str(folder / name / "db")}
+        (folder / ("%s.json" % name)).write_text(json.dumps({"name": name, "follow": follow, "sinks": [sink], "state": str(host.folder)}))
+    monkeypatch.setenv("LOG_ARCHIVE_CONFIG", str(folder))
+    monkeypatch.delenv("LOG_ARCHIVE_STREAMS", raising=False)
+    checked = json_of(host, "check-config", code=2)
+    assert [result["ok"] for result in checked] == [False, False, False, True]
+    assert checked[1]["error"]["problems"] == [
+        "follow: reads %s (sinks[0].path of the stream 'a'), which reads what this stream writes, so that they would never end; "
+        "choose another folder, or other patterns" % (folder / "a" / "db")
+    ]
+    (folder / "b.json").unlink()
+    json_of(host, "check-config")
+
+
 def test_a_folder_of_streams_that_cannot_be_read_is_no_host_without_streams(host, monkeypatch):
     run(host, "run", "--all")
     (host.folder / "file").touch()
