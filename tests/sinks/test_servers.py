@@ -98,6 +98,8 @@ def test_rows_positions_rejected_lines_and_gaps(tmp_path, place) -> None:
         assert [Gap(*found) for found in sink.select("SELECT line_offset, bytes, kind, detail FROM ingest_gap")] == [gap]
         # A position that does not change is one row that was found.
         assert sink.commit(Batch(200, moved, {})) == moved
+        sink.seal_rejected(moved.id, [(100, b"\0sealed'\xff")])
+        assert sink.rejected(None, 10, 999)[0].rejected == bad._replace(line=b"\0sealed'\xff")
         sink.store_rejected(moved.id, [100], {"sftpgo_transfer": [(100, *row(wanted, 3))]})
         with pytest.raises(base.ConflictError):
             sink.store_rejected(moved.id, [100], {"sftpgo_transfer": [(100, *row(wanted, 3))]})

@@ -69,6 +69,11 @@ class ClientIds:
         return keyring.generate_key() if key is None else key.secret
 
 
+def is_sealed(data: bytes, length: int) -> bool:
+    """Whether ``seal`` made this of a text, or of the beginning of one. length: of the whole text."""
+    return len(data) != length and months.month_of(data.partition(b" ")[0].decode("ascii", "replace")) is not None
+
+
 def unseal(folder: str, data: bytes) -> bytes:
     """What ``seal`` encrypted. Raises KeyringError, IntegrityError."""
     name, _space, token = data.partition(b" ")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, IntegrityError, LogArchiveError
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, IntegrityError, KeyringError, LogArchiveError
 from .records.parser import LineParser, NoRecord, Refused
 from .sinks.base import ConflictError, RowRefusedError
 from .sinks.opening import open_sink
@@ -56,7 +56,9 @@ def _retry(document: StreamDocument, options: SinkOptions) -> RetryResult:
     except LogArchiveError as error:
         result["error"], result["exit_code"] = str(error), EXIT_FAILED
     else:
-        if result["rejected"] or result["cut"]:
+        if result["error"]:
+            result["exit_code"] = EXIT_FAILED
+        elif result["rejected"] or result["cut"]:
             result["exit_code"] = EXIT_PARTLY
     return result
 
@@ -80,14 +82,22 @@ class _Page:
             self._count(len(documents))
         rows: t.List[Row] = []
         nothing: t.List[int] = []
-        cut = 0
+        plain: t.List[t.Tuple[int, bytes]] = []
+        cut = unread = 0
         before = {}
         for each in self._lines:
             line = each.rejected
             if line.reason == "document":
                 continue
+            sealed = self._parser.sealed_later(line.line, line.length)
+            if sealed is not None:
+                plain.append((line.line_offset, sealed))
             try:
                 text = self._parser.unsealed(line.line, line.length)
+            except KeyringError as error:
+                self._result["error"] = self._result["error"] or str(error)
+                unread += 1
+                continue
             except IntegrityError:
                 # It was cut after it was encrypted, because the server does not take it whole.
                 text = b""
@@ -101,14 +111,16 @@ class _Page:
                 nothing.append(line.line_offset)
             except Refused as error:
                 self._refused[line.line_offset] = error.reason, error.detail
+        if plain:
+            self._sink.seal_rejected(self._generation, plain)
         if nothing:
             self._sink.store_rejected(self._generation, nothing, {})
         self._store_rows(rows)
         changed = [(offset, *why) for offset, why in self._refused.items() if why != before[offset]]
         if changed:
             self._sink.reject_again(self._generation, changed)
-        self._result["tried"] += len(nothing) + len(self._refused)
-        self._result["rejected"] += len(self._refused)
+        self._result["tried"] += len(nothing) + len(self._refused) + unread
+        self._result["rejected"] += len(self._refused) + unread
         self._result["cut"] += cut
 
     def _store_rows(self, rows: t.Sequence[Row]) -> None:

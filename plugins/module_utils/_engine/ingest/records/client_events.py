@@ -53,9 +53,9 @@ class ClientEventsParser:
         """A line that may hold a client id, encrypted with the key of this month: the time of the line may be unknown."""
         return self._ids.seal(time.strftime("%Y-%m", time.gmtime()), line)
 
-    def unsealed(self, data: bytes) -> bytes:
-        """The line that ``sealed`` encrypted. Raises KeyringError, IntegrityError."""
-        return client_ids.unseal(self._keyring, data)
+    def unsealed(self, data: bytes, length: int) -> bytes:
+        """The line that ``sealed`` encrypted; another as it is. length: of the line in its file. Raises KeyringError, IntegrityError."""
+        return client_ids.unseal(self._keyring, data) if client_ids.is_sealed(data, length) else data
 
     def _token(self, month: str, value: t.Any) -> t.Optional[t.Tuple[str, str]]:
         """The token of an id and the name of its key; None if there is no id."""

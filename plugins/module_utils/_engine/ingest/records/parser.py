@@ -9,6 +9,7 @@ import re
 import typing as t
 
 from ...base.units import parse_size
+from ...crypto import client_ids
 from .client_events import ClientEventsParser
 from .cloudtrail import CloudTrailParser
 from .decode import decoder
@@ -19,7 +20,7 @@ from .sftpgo import SftpgoParser
 from .sftpgo_fast import fast_parser
 from .tables import GENERIC, PROFILES, Rows, Table
 from .times import column_parser, time_parser
-from .transform import Transform, unsealed
+from .transform import Transform, is_sealed, unsealed
 from .vpc_flow import FlowLines, FlowParser, fields_of
 
 if t.TYPE_CHECKING:
@@ -132,15 +133,22 @@ class LineParser:
 
         Raises KeyringError.
         """
-        if self._flow is not None:
-            line = self._flow.with_header(line)
-        if self._client_events is not None:
-            return self._client_events.sealed(line)
-        return line if self._transform is None else self._transform.sealed(line)
+        return self._encrypted(line if self._flow is None else self._flow.with_header(line))
 
     def unsealed(self, data: bytes, length: int) -> bytes:
         """The line that ``sealed`` stored. length: of the line in its file. Raises KeyringError, IntegrityError."""
-        return unsealed(self._keyring, data, length) if self._client_events is None else self._client_events.unsealed(data)
+        return unsealed(self._keyring, data, length) if self._client_events is None else self._client_events.unsealed(data, length)
+
+    def sealed_later(self, data: bytes, length: int) -> t.Optional[bytes]:
+        """A rejected line that was stored before the stream encrypted, encrypted; None if it can stay. Arguments: as of ``unsealed``."""
+        is_safe = is_sealed(data, length) if self._client_events is None else client_ids.is_sealed(data, length)
+        encrypted = data if is_safe else self._encrypted(data)
+        return None if encrypted == data else encrypted
+
+    def _encrypted(self, data: bytes) -> bytes:
+        if self._client_events is not None:
+            return self._client_events.sealed(data)
+        return data if self._transform is None else self._transform.sealed(data)
 
 
 def tables_of(document: StreamDocument) -> t.Tuple[Table, ...]:

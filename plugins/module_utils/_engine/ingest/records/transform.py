@@ -66,6 +66,11 @@ class Transform:
         return fernet.token_of(self._key.secret, text.encode("utf-8"))
 
 
+def is_sealed(data: bytes, length: int) -> bool:
+    """Whether ``Transform.sealed`` made this of a line, or of the beginning of one. length: of the line in its file."""
+    return len(data) != length and _SEALED.fullmatch(data) is not None
+
+
 def unsealed(folder: t.Optional[str], data: bytes, length: int) -> bytes:
     """The line that ``Transform.sealed`` encrypted. Any other is returned as it is: the stream did not encrypt when it was stored.
 

@@ -194,6 +194,10 @@ class Sink(ABC):
         """Store why rejected lines are rejected now. refused: the offset of each, the reason and its detail."""
         return
 
+    def seal_rejected(self, generation: int, lines: t.Sequence[t.Tuple[int, bytes]]) -> None:
+        """Store the text of rejected lines anew, each with its offset: it is encrypted now."""
+        return
+
     @abstractmethod
     def close(self) -> None:
         """Close the connection. A transaction that is not committed is lost."""

@@ -139,6 +139,16 @@ class SqlRejected(SqlDriver):
         with self._transaction():
             self._execute_rows(statement % (REJECTED.name, m, m, m, m), [(why, detail, generation, at) for at, why, detail in refused])
 
+    def seal_rejected(self, generation: int, lines: t.Sequence[t.Tuple[int, bytes]]) -> None:
+        m = self.mark
+        statement = "UPDATE %s SET line = %s WHERE generation = %s AND line_offset = %s AND stored_at IS NULL" % (REJECTED.name, m, m, m)
+        with self._transaction():
+            self._execute_rows(statement, [self._fitting((line, generation, offset)) for offset, line in lines])
+
+    def _fitting(self, row: t.Tuple[t.Any, ...]) -> t.Tuple[t.Any, ...]:
+        """A row with a rejected line, as the server takes it."""
+        return row
+
     def _mark_stored(self, generation: int, offsets: t.Sequence[int]) -> None:
         """Mark rejected lines as stored. Raises ConflictError if another process has done so with one of them."""
         marked = self._change(

@@ -113,6 +113,17 @@ def test_a_rejected_line_is_stored_when_the_document_is_mended(tmp_path, logs) -
     assert rows(tmp_path)[0][2:] == ("2021_April", '{"code":7}')
 
 
+def test_a_line_that_was_rejected_with_another_profile_is_encrypted(tmp_path, logs) -> None:
+    write(logs, event("never", CLIENTID=ID))
+    follower.catch_up(document(tmp_path, parse={"profile": "generic"}, client_ids=None))
+    for _try in range(2):
+        found = retry.retry(document(tmp_path))[0]
+        assert (found["rejected"], found["cut"]) == (1, 0)
+    with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite")) as connection:
+        (line,) = connection.execute("SELECT line FROM ingest_rejected").fetchone()
+    assert b" gAAAA" in line
+
+
 def test_a_dry_run_creates_no_key(tmp_path, logs) -> None:
     write(logs, *LINES, *BAD)
     assert follower.catch_up(document(tmp_path), check=True)["sinks"][0]["rows"] == 6

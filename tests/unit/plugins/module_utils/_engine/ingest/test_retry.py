@@ -13,6 +13,7 @@ import typing as t
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import keyring
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
 from rigs.streams import document, upload
 
 USER = "plain-alice"
@@ -80,12 +81,20 @@ def test_a_line_that_the_database_refuses_is_encrypted_too(tmp_path, logs, keys)
 
 def test_lines_that_were_rejected_before_the_stream_encrypted_are_tried_again(tmp_path, logs, keys) -> None:
     # Nor does a line with the form of an encrypted one stop the others.
-    lines = [BAD["new_field"], b"0123456789abcdef gAAAAA=="]
+    lines = [BAD["new_field"], b"0123456789abcdef gAAAAA==", BAD["not_json"], BAD["too_long"]]
     (logs / "sftpgo.log").write_bytes(b"".join(line + b"\n" for line in lines))
-    assert follower.catch_up(document(tmp_path, parse={"new_fields": "reject"}))["sinks"][0]["rejected"] == 2
-    found = retry.retry(encrypting(tmp_path, keys, parse={"new_fields": "keep"}))[0]
-    assert (found["stored"], found["rejected"], found["error"]) == (1, 1, None)
+    assert follower.catch_up(document(tmp_path, parse={"new_fields": "reject", "max_line": 1024}))["sinks"][0]["rejected"] == 4
+    for stored, rejected in (1, 2), (0, 2):
+        found = retry.retry(encrypting(tmp_path, keys, parse={"new_fields": "keep"}))[0]
+        assert (found["stored"], found["rejected"], found["cut"], found["error"]) == (stored, rejected, 1, None)
     assert USER not in str(rows(tmp_path, "SELECT * FROM sftpgo_transfer"))
+    # None of them is plaintext now, and none is encrypted twice.
+    parser = LineParser(encrypting(tmp_path, keys))
+    kept = rows(tmp_path, "SELECT line, bytes FROM ingest_rejected ORDER BY line_offset")
+    assert not any(USER.encode() in line or line in lines for line, _length in kept)
+    assert [parser.unsealed(line, length) for line, length in kept[:3]] == lines[:3]
+    # Of this one only the beginning was kept.
+    assert parser.unsealed(kept[3][0], 0) == lines[3][:1024]
 
 
 def test_a_line_whose_key_is_missing_keeps_its_reason(tmp_path, logs, keys) -> None:
@@ -97,7 +106,14 @@ def test_a_line_whose_key_is_missing_keeps_its_reason(tmp_path, logs, keys) -> N
     assert "the key %s is needed for a rejected line, but the stream has no keyring" % key in error
     keyring.rotate(keys)
     keyring.remove(keys, key)
-    found = retry.retry(encrypting(tmp_path, keys))[0]
-    assert found["exit_code"] == 1
+    # The lines behind it are tried.
+    with open(logs / "sftpgo.log", "ab") as file:
+        file.write(upload(8, username=USER, colour="red") + b"\n")
+    follower.catch_up(encrypting(tmp_path, keys))
+    found = retry.retry(encrypting(tmp_path, keys, parse={"new_fields": "keep"}))[0]
+    assert (found["tried"], found["stored"], found["rejected"], found["exit_code"]) == (2, 1, 1, 1)
     assert key in (found["error"] or "")
-    assert rows(tmp_path, "SELECT reason, stored_at FROM ingest_rejected") == [("new_field", None)]
+    assert rows(tmp_path, "SELECT reason, stored_at IS NULL FROM ingest_rejected ORDER BY line_offset") == [
+        ("new_field", 1),
+        ("new_field", 0),
+    ]
