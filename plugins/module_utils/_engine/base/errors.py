@@ -150,12 +150,13 @@ class MissingLibraryError(LogArchiveError):
         wanted = library if least is None else "%s>=%s" % (library, least)
         if reason is None:
             message = "the Python library '%s' is missing, needed for %s" % (library, needed_for)
-            hint = "Install it for %s: '%s -m pip install %s', or your distribution's package (python3-%s)"
-            hint %= (sys.executable, sys.executable, wanted, library)
+            hint = "Install it for %s: '%s -m pip install %s', or your distribution's package (python3-%s on Debian)"
+            hint %= (sys.executable, sys.executable, wanted, library.lower())
         else:
             message = "the Python library '%s' is installed but cannot be loaded (%s), needed for %s" % (library, reason, needed_for)
-            hint = "Repair it for %s: '%s -m pip install --force-reinstall %s', or reinstall your distribution's package (python3-%s)"
-            hint %= (sys.executable, sys.executable, wanted, library)
+            hint = "Repair it for %s: '%s -m pip install --force-reinstall %s', or reinstall your distribution's package"
+            hint += " (python3-%s on Debian)"
+            hint %= (sys.executable, sys.executable, wanted, library.lower())
         super().__init__(message, hint=hint)
         self.library = library
 

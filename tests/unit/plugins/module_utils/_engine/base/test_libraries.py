@@ -31,7 +31,7 @@ def install(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Callab
 
 
 def load() -> t.Any:
-    with libraries.needed("odd-library", "odd stores", module="odd_library", least="2"):
+    with libraries.needed("Odd-library", "odd stores", module="odd_library", least="2"):
         import odd_library
     return odd_library
 
@@ -47,8 +47,9 @@ def load_faster() -> t.Any:
 def test_a_library_that_is_absent_is_missing() -> None:
     with pytest.raises(MissingLibraryError) as caught:
         load()
-    assert caught.value.message == "the Python library 'odd-library' is missing, needed for odd stores"
-    assert "-m pip install odd-library>=2'" in str(caught.value)
+    assert caught.value.message == "the Python library 'Odd-library' is missing, needed for odd stores"
+    assert "-m pip install Odd-library>=2'" in str(caught.value)
+    assert "(python3-odd-library on Debian)" in str(caught.value)
 
 
 @pytest.mark.parametrize("code", BROKEN)
@@ -56,8 +57,8 @@ def test_a_library_that_cannot_be_loaded_is_reported_with_the_reason(code: str, 
     install(code)
     with pytest.raises(MissingLibraryError) as caught:
         load()
-    assert "'odd-library' is installed but cannot be loaded (%s" % BROKEN[code] in caught.value.message
-    assert "--force-reinstall odd-library>=2'" in str(caught.value)
+    assert "'Odd-library' is installed but cannot be loaded (%s" % BROKEN[code] in caught.value.message
+    assert "--force-reinstall Odd-library>=2'" in str(caught.value)
 
 
 def test_a_faster_library_that_is_absent_is_no_problem() -> None:
