@@ -170,11 +170,14 @@ def _value(value: t.Any, option: Option, where: str, problems: t.List[str]) -> t
             "%s: is a template that was not evaluated ('{{'), not a secret; AWX does not evaluate templates in extra variables" % where
         )
         return value
+    choices = option.get("choices")
+    if choices and not isinstance(value, str):
+        problems.append("%s: must be one of %s, not %s" % (where, ", ".join(choices), _kind(value)))
+        return value
     before = len(problems)
     value = _scalar(value, kind, where, problems)
     if len(problems) > before:
         return value
-    choices = option.get("choices")
     if choices and value not in choices:
         problems.append("%s: must be one of %s, not %s%s" % (where, ", ".join(choices), _cut(repr(value)), _did_you_mean(value, choices)))
     if "pattern" in option and not is_allowed(value, option["pattern"]):
@@ -474,5 +477,5 @@ def explanation(option: Option) -> str:
 
 def _kind(value: t.Any) -> str:
     if isinstance(value, bool):
-        return "true or false"
+        return "true" if value else "false"
     return {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}.get(type(value), "nothing")

@@ -116,7 +116,7 @@ def test_a_store_by_itself_is_named_after_its_type():
             "select.period: must be one of hour, day, week, month, none, not 'hours'; did you mean 'hour'?",
         ),
         ({"select": {"paths": ["/l"], "offset": 1}}, "select.offset: must be at most 0, not 1"),
-        ({"select": {"paths": ["/l"], "offset": True}}, "select.offset: must be a whole number, not true or false"),
+        ({"select": {"paths": ["/l"], "offset": True}}, "select.offset: must be a whole number, not true"),
         ({"select": {"paths": ["/l"], "quiet": "5 parsecs"}}, "select.quiet: "),
         ({"select": {"paths": ["/l"], "recurse": "yes"}}, "select.recurse: must be true or false, not text"),
         ({"select": {"paths": ["/l"], "timezone": "Europe/Pariss"}}, "select.timezone: "),

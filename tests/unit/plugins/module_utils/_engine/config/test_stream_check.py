@@ -53,6 +53,7 @@ def test_defaults(tmp_path) -> None:
         ({"follow": {"patterns": []}}, "follow.patterns: is missing"),
         ({"follow": {"patterns": ["a/b"]}}, "follow.patterns[0]: must be the name of a file without '/', not 'a/b'"),
         ({"follow": {"rotated": ["sftpgo.log"]}}, "follow.rotated: 'sftpgo.log' is also in patterns"),
+        ({"sinks": [{**SERVER, "host": "db.example.com", "tls": False}]}, "sinks[0].tls: must be one of verify, none, not false"),
         ({"follow": {"poll": 0}}, "follow.poll: must be at least 0.05s"),
         ({"parse": {"timezone": "Mars"}}, "parse.timezone: "),
         ({"parse": {"time_format": "rfc"}}, "parse.time_format: must be iso"),
