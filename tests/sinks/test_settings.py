@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import socket
 import socketserver
 import threading
 import typing as t
@@ -16,6 +17,7 @@ from datetime import datetime, timezone
 import lab
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry, status
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import mysql_connection, other_server
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink, schema_of
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import compute
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.steps import Span
@@ -224,6 +226,19 @@ def test_another_server_at_the_port_is_named_at_once(tmp_path, logs, request, ki
     assert "Correct 'type', 'host' or 'port'" in error
     # It is not tried again.
     assert waits == []
+
+
+def test_a_port_that_says_nothing_is_tried_twice(tmp_path, logs, monkeypatch) -> None:
+    monkeypatch.setattr(follower, "MOST_WAIT", 1.0)
+    monkeypatch.setattr(mysql_connection, "FIRST", 0.05)
+    monkeypatch.setattr(other_server, "PATIENCE", 0.05)
+    waits: t.List[float] = []
+    # The kernel takes the connections.
+    with socket.create_server((lab.HOST, 0)) as server:
+        sink = {"type": "mariadb", "host": lab.HOST, "port": server.getsockname()[1], "database": "d", "user": "u", "timeout": 1}
+        error = follower.catch_up(document(tmp_path, sinks=[{**sink, "tls": "none"}]), sleep=waits.append)["sinks"][0]["error"]
+    assert "it does not answer in time" in error
+    assert len(waits) == 1
 
 
 @pytest.mark.parametrize("kind", ["elasticsearch", "opensearch"])

@@ -31,6 +31,8 @@ if t.TYPE_CHECKING:
 States = t.Callable[[], t.List[SinkState]]
 ATTEMPTS = 5
 """How often ``catch_up`` tries a sink that fails with an error that may pass."""
+MOST_WAIT = 60.0
+"""Seconds of failed attempts after which ``catch_up`` makes no third one: a server that says nothing takes its time-out each time."""
 FIRST_DELAY, LAST_DELAY = 0.5, 60.0
 """Seconds between two attempts: they double. What does not pass without a person, such as a wrong password, is tried again after the
 longest: more attempts could lock an account."""
@@ -86,12 +88,13 @@ def _dry_pump(document: StreamDocument, options: SinkOptions) -> Pump:
 
 
 def _catch_up(pump: Pump, sleep: t.Callable[[float], None]) -> t.Optional[str]:
-    failures, looks = 0, 0
+    failures, looks, waited = 0, 0, 0.0
     while True:
+        begin = time.monotonic()
         try:
             pump.look()
             while pump.step() or pump.deliver():
-                failures = 0
+                failures, waited, begin = 0, 0.0, time.monotonic()
             # A file may be gone at the next call: what is damaged is reported now.
             pump.settle()
             if pump.trouble is not None:
@@ -99,7 +102,8 @@ def _catch_up(pump: Pump, sleep: t.Callable[[float], None]) -> t.Optional[str]:
         except LogArchiveError as error:
             pump.close()
             failures += 1
-            if not getattr(error, "retryable", False) or failures >= ATTEMPTS:
+            waited += time.monotonic() - begin
+            if not getattr(error, "retryable", False) or failures >= (ATTEMPTS if waited < MOST_WAIT else 2):
                 return str(error)
             if not isinstance(error, ConflictError):
                 sleep(FIRST_DELAY * 2**failures)
