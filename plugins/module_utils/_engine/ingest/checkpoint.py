@@ -92,18 +92,11 @@ class Parsed(t.NamedTuple):
     rejected: t.Sequence[Rejected]
 
 
-class Staged(t.NamedTuple):
-    """Rows of a table that the sink has already, in its staging table or in a transaction. rows: how many."""
-
-    table: str
-    rows: int
-
-
 class Batch(t.NamedTuple):
     """What one transaction stores: rows, rejected lines and gaps, and the generation with its new position.
 
     before: the offset that the sink must have, -1 if the generation is new to it. rows: as of ``Parsed``. sums: what the sink adds to its
-    hourly tables, if it has found that already. staged: rows that are with the sink already.
+    hourly tables, if it has found that already. staged: how many rows are with the sink already.
     """
 
     before: int
@@ -112,7 +105,7 @@ class Batch(t.NamedTuple):
     rejected: t.Sequence[Rejected] = ()
     gaps: t.Sequence[Gap] = ()
     sums: t.Optional[t.Sequence[t.Any]] = None
-    staged: t.Sequence[Staged] = ()
+    staged: int = 0
 
 
 class Stored(t.NamedTuple):
@@ -127,7 +120,7 @@ class Stored(t.NamedTuple):
 
 def stored_of(batch: Batch, generation: Generation) -> Stored:
     """A batch that is stored. generation: with its id."""
-    rows = sum(map(len, batch.rows.values())) + sum(staged.rows for staged in batch.staged)
+    rows = batch.staged + sum(map(len, batch.rows.values()))
     first = (batch.rejected[0].line_offset, batch.rejected[0].reason) if batch.rejected else None
     return Stored(generation, rows, len(batch.rejected), first, batch.gaps)
 

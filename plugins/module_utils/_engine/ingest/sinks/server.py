@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from ..records.tables import with_generation
 from .base import ConflictError, RowRefusedError
-from .parts import staged_batch
 from .sql import SqlSink
+from .sums import HourlySums
 
 if t.TYPE_CHECKING:
-    from ..checkpoint import Batch, Parsed, Staged
+    from ..checkpoint import Batch, Parsed, Rejected
 
 
 class ServerSink(SqlSink):
@@ -32,17 +33,25 @@ class ServerSink(SqlSink):
         with contextlib.ExitStack() as begun:
             begun.enter_context(self._transaction())
             try:
-                self._staged = staged_batch(
-                    batch, parts, self.has_sums, lambda table, rows: self._insert_rows(table, self._columns[table], rows)
-                )
+                self._staged = self._insert_parts(batch, parts)
             except ConflictError as error:
                 # Who has the position when they are stored again finds out why they are there.
                 raise RowRefusedError("the database has the rows already", self.name) from error
             self._begun = begun.pop_all()
         return self._staged
 
-    def _store_staged(self, rows: Staged) -> None:
-        """The transaction has them."""
+    def _insert_parts(self, batch: Batch, parts: t.Iterable[Parsed]) -> Batch:
+        """Insert the rows of a batch; only one of its parts is in memory as objects. Returns the batch without its rows."""
+        generation, count, sums = batch.generation.id, 0, HourlySums()
+        rejected: t.List[Rejected] = []
+        for part in parts:
+            for table, rows in part.rows.items():
+                self._insert_rows(table, self._columns[table], with_generation(generation, rows))
+                count += len(rows)
+            rejected += part.rejected
+            if self.has_sums:
+                sums.add(part.rows)
+        return batch._replace(rejected=rejected, staged=count, sums=sums.rows(generation) if self.has_sums else None)
 
     def _transaction_of(self, batch: Batch) -> t.ContextManager[t.Any]:
         if self._begun is not None and self._staged is batch:

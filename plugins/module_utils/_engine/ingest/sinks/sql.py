@@ -35,7 +35,7 @@ from .trial import NothingToKeep, no_row_into, statements_without_rows
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
-    from ..checkpoint import Batch, Generation, Staged
+    from ..checkpoint import Batch, Generation
     from ..records.tables import Rows
     from .schema import ControlTable
     from .sums import Sums
@@ -74,10 +74,6 @@ class SqlDriver(Sink):
     @abstractmethod
     def _execute_rows(self, statement: str, rows: Rows) -> None:
         """Execute a statement once for each of a few rows."""
-
-    def _store_staged(self, rows: Staged) -> None:
-        """Store rows that are in a staging table."""
-        raise AssertionError("this sink has none")
 
     @abstractmethod
     def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
@@ -299,8 +295,6 @@ class SqlSink(SqlRejected):
             meanwhile()
             for name, rows in batch.rows.items():
                 self._store_rows(name, generation.id, generation.public_id, rows)
-            for staged in batch.staged:
-                self._store_staged(staged)
             if batch.before < 0 and self.has_sums:
                 self._change(self._insert(SUMMED.name, ("generation",)), (generation.id,))
             self._add_sums(generation.id, batch.rows, batch.sums)
@@ -329,7 +323,8 @@ class SqlSink(SqlRejected):
             # This transaction has the position already, so it is not another process.
             if self._mapping is not None:
                 raise RowRefusedError("a row of %s has the same key" % self._mapping.table, self.name) from error
-            raise rows_ahead(table, self.name) from error
+            hint = "Rows and positions belong together: restore both from the same backup, or empty all tables"
+            raise SinkError("%s has rows at a position that was not read yet" % table, self.name, hint) from error
 
     def _add_sums(self, generation: int, rows: t.Mapping[str, Rows], sums: t.Optional[Sums] = None) -> None:
         """Add rows to the hourly tables. sums: what they add, if that is known."""
@@ -409,12 +404,6 @@ class SqlSink(SqlRejected):
         gaps = self._query("SELECT %s FROM %s x %s" % (figures, GAP.name, join), values)[0]
         of_rejected = int(rejected[0]), int(rejected[1]), float(rejected[2])
         return Totals(int(lines), *of_rejected, int(gaps[0]), int(gaps[1]), float(gaps[2]))
-
-
-def rows_ahead(table: str, name: str) -> SinkError:
-    """The error of a row that the sink has behind the position. name: of the sink."""
-    hint = "Rows and positions belong together: restore both from the same backup, or empty all tables"
-    return SinkError("%s has rows at a position that was not read yet" % table, name, hint)
 
 
 def no_table(name: str, sink: str) -> SinkError:

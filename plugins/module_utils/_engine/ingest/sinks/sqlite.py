@@ -13,17 +13,15 @@ import typing as t
 
 from ...base.beneath import guarded_parent
 from ...state.database import is_full, transaction, write_ahead
+from ..records.tables import Columns
 from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError
 from .inserts import inserts
-from .parts import staged_batch
 from .schema import SQLITE
-from .sql import SqlSink, rows_ahead
-from .staging import Staging, name_of
+from .sql import SqlSink
 from .sums import on_conflict
 
 if t.TYPE_CHECKING:
     from ...config.stream_document import SinkOptions
-    from ..checkpoint import Batch, Parsed, Staged
     from ..records.tables import Rows, Table
     from .schema import ControlTable
 
@@ -44,7 +42,6 @@ class SqliteSink(SqlSink):
     def __init__(self, options: SinkOptions, stream: str, host: str, tables: t.Sequence[Table], create: bool = True) -> None:
         self._path = t.cast(str, options["path"])
         super().__init__(options, stream, host, tables, self._path)
-        self._staging: t.Optional[Staging] = None
         try:
             # Create the file first, so that it and SQLite's -wal and -shm are private from the start.
             with guarded_parent(self._path) as (folder, name):
@@ -103,29 +100,12 @@ class SqliteSink(SqlSink):
             raise self._failed(error) from error
 
     def _prepared(self, table: str, columns: t.Sequence[str], rows: Rows) -> t.Any:
-        return None
-
-    def stage_batch(self, batch: Batch, parts: t.Iterable[Parsed]) -> Batch:
-        if self._mapping is not None or not self.tables or not batch.generation.id:
-            return super().stage_batch(batch, parts)
-        try:
-            if self._staging is None:
-                self._staging = Staging(self._connection, self._columns)
-            self._staging.clear()
-            return staged_batch(batch, parts, self.has_sums, self._staging.fill)
-        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
-            raise self._failed(error) from error
-
-    def _store_staged(self, rows: Staged) -> None:
-        names = ", ".join(self._columns[rows.table])
-        try:
-            self._change("INSERT INTO %s (%s) SELECT %s FROM %s" % (rows.table, names, names, name_of(rows.table)))
-        except ConflictError as error:
-            raise rows_ahead(rows.table, self.name) from error
+        return list(inserts(table, columns, rows))
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
+        prepared = rows.prepared if isinstance(rows, Columns) else None
         if rows:
-            for statement, values in inserts(table, columns, rows):
+            for statement, values in prepared or inserts(table, columns, rows):
                 self._change(statement, values)
 
     def _execute_rows(self, statement: str, rows: t.Iterable[t.Sequence[t.Any]]) -> None:

@@ -275,47 +275,30 @@ def test_a_value_that_sqlite_cannot_take_is_refused_in_any_row(wanted, sink, val
     assert_sums_are_those_of_the_rows(sink.select)
 
 
-def test_batches_are_staged_one_after_the_other(wanted, sink) -> None:
-    """Each has only its own rows in the staging table."""
-    count = sql.FEW
-    generation = sink.commit(batch(wanted, NEW, -1))
-    for first in range(0, 4 * count, count):
-        generation = generation._replace(offset=100 + first + count)
-        given = staged(sink, batch(wanted, generation, 100 + first, *range(first, first + count)))
-        assert (given.rows, given.staged[0]) == ({}, ("sftpgo_transfer", count))
-        sink.commit(given)
-    assert select(wanted, "SELECT line_offset FROM sftpgo_transfer ORDER BY line_offset") == [(number,) for number in range(4 * count)]
-    assert_sums_are_those_of_the_rows(sink.select)
-
-
-def test_a_batch_is_staged_while_another_process_stores_one(wanted, sink) -> None:
+def test_a_batch_is_prepared_while_another_process_stores_one(wanted, sink) -> None:
     generation = sink.commit(batch(wanted, NEW, -1))
     with contextlib.closing(sqlite3.connect(wanted["sinks"][0]["path"], timeout=0)) as other:
         other.execute("BEGIN IMMEDIATE")
         given = staged(sink, batch(wanted, generation._replace(offset=200), 100, *range(sql.FEW)))
-    assert [part.rows for part in given.staged] == [sql.FEW]
+    assert given.rows["sftpgo_transfer"].prepared
     sink.commit(given)
     assert select(wanted, "SELECT COUNT(*) FROM sftpgo_transfer") == [(sql.FEW,)]
 
 
-def test_sums_of_a_staged_batch_are_added_to_those_that_are_there(wanted, sink) -> None:
+def test_sums_of_a_prepared_batch_are_added_to_those_that_are_there(wanted, sink) -> None:
     parser, end = LineParser(wanted), 100
     generation = sink.commit(batch(wanted, NEW, -1))
     for _each in range(2):
         rows, _refused = parser.parse_lines([(end + user, upload(1, username="user%d" % user)) for user in range(sql.FEW)])
         given = staged(sink, Batch(end, generation._replace(offset=end + sql.FEW), rows))
-        assert (given.rows, given.staged, [table.name for table, _sums in given.sums]) == (
-            {},
-            [("sftpgo_transfer", sql.FEW)],
-            ["sftpgo_hourly"],
-        )
+        assert [table.name for table, _sums in given.sums] == ["sftpgo_hourly"]
         generation = sink.commit(given)
         end += sql.FEW
     assert select(wanted, "SELECT COUNT(*), SUM(uploads) FROM sftpgo_hourly") == [(sql.FEW, 2 * sql.FEW)]
     assert_sums_are_those_of_the_rows(sink.select)
 
 
-def test_a_staged_row_at_a_position_that_has_one_is_an_error(wanted, sink) -> None:
+def test_a_row_at_a_position_that_has_one_is_an_error(wanted, sink) -> None:
     generation = sink.commit(batch(wanted, NEW, -1))
     sink._change("INSERT INTO sftpgo_transfer (generation, line_offset, time_utc, time_text) VALUES (?, 5, '', '')", (generation.id,))
     given = staged(sink, batch(wanted, generation._replace(offset=200), 100, *range(sql.FEW)))
