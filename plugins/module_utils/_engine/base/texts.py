@@ -36,3 +36,13 @@ def lines(texts: t.Iterable[str]) -> str:
     if together.count("\n") < len(given) and printable(together) is together:
         return together
     return "\n".join(map(line, given))
+
+
+def columns(text: str) -> int:
+    """The columns of a terminal that a text takes: the characters of some scripts take two, and accents of their own none."""
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    marks = sum(unicodedata.category(character) in ("Mn", "Me") for character in text)
+    return len(text) - marks + sum(unicodedata.east_asian_width(character) in ("W", "F") for character in text)

@@ -124,17 +124,11 @@ def line(title: str, done: int, total: int, seconds: float, columns: int, unit: 
 
 
 def _fitted(text: str, columns: int) -> str:
-    """The beginning of a text that takes so many columns: the characters of some scripts take two."""
-    if text.isascii():
-        return text[:columns]
-    import unicodedata
-
-    taken = 0
-    for at, character in enumerate(text):
-        taken += 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
-        if taken > columns:
-            return text[:at]
-    return text
+    """The beginning of a text that takes so many columns."""
+    end = min(len(text), columns)
+    while texts.columns(text[:end]) > columns:
+        end -= 1
+    return text[:end]
 
 
 def _columns() -> int:

@@ -9,7 +9,7 @@ import time
 
 from ..base import hints as t
 from ..base.lists import first
-from ..base.texts import line, lines as report_of
+from ..base.texts import columns, line, lines as report_of
 from ..base.units import format_size
 
 if t.TYPE_CHECKING:
@@ -322,5 +322,7 @@ def findings(row: StatusRow) -> t.List[str]:
 def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> str:
     """Columns of text, each as wide as its widest cell."""
     shown = [[line(cell) for cell in row] for row in [head, *rows]]
-    widths = [max(len(row[column]) for row in shown) for column in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in shown)
+    taken = [list(map(columns, row)) for row in shown]
+    widths = list(map(max, zip(*taken)))
+    padded = (zip(row, columns_of, widths) for row, columns_of in zip(shown, taken))
+    return "\n".join("  ".join(cell + " " * (width - wide) for cell, wide, width in row).rstrip() for row in padded)

@@ -143,6 +143,7 @@ class SqliteSink(SqlSink):
         if "locked" in text or "busy" in text:
             return SinkUnavailableError("the database is locked by another process", self.name)
         if isinstance(error, OSError):
-            return SinkError("the database cannot be opened: %s" % error.strerror, self.name)
+            hint = "Create its folder" if isinstance(error, FileNotFoundError) else None
+            return SinkError("the database cannot be opened: %s" % error.strerror, self.name, hint)
         hint = "Name another file in 'path', or move this one away" if "not a database" in text else None
         return SinkError("the database cannot be used (%s)" % text, self.name, hint)

@@ -50,6 +50,8 @@ def test_the_error_of_a_store_is_shown_once():
 
 def test_tables_are_as_wide_as_their_widest_cell():
     assert report.table(("A", "B"), [("long", "x"), ("s", "y")]) == "A     B\nlong  x\ns     y"
+    # On a terminal, each of these is four columns wide; the accent is a character of its own.
+    assert report.table(("A", "B"), [("日本", "x"), ("cafe\u0301", "y")]) == "A     B\n日本  x\ncafe\u0301  y"
     assert report.archives([]) == "no archives"
     assert report.verified([]) == "no archives"
 

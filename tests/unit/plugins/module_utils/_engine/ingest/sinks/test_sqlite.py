@@ -219,6 +219,12 @@ def test_a_pipe_in_place_of_the_database(wanted) -> None:
         open_sink(wanted["sinks"][0], wanted)
 
 
+def test_a_database_in_a_folder_that_is_missing(wanted) -> None:
+    options = {**wanted["sinks"][0], "path": os.path.join(os.path.dirname(wanted["sinks"][0]["path"]), "missing", "db.sqlite")}
+    with pytest.raises(base.SinkError, match="the database cannot be opened: No such file or directory. Create its folder"):
+        open_sink(options, wanted)
+
+
 def test_a_database_that_another_process_locks(wanted, sink, monkeypatch) -> None:
     with contextlib.closing(sqlite3.connect(wanted["sinks"][0]["path"], isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
