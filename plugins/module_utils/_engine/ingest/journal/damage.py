@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 import typing as t
+
+from .header import header_of
 
 LOGGING = {"SYSTEMD_LOG_LEVEL": "debug", "SYSTEMD_LOG_TARGET": "console-prefixed", "SYSTEMD_LOG_LOCATION": "0", "SYSTEMD_LOG_TIME": "0"}
 """Variables that have journalctl print each line behind its priority, as in <31>."""
@@ -28,9 +29,6 @@ _LEFT_OUT = re.compile(
 )
 # Of an entry, in whatever file: journal-file.c and logs-show.c.
 _SKIPPED = re.compile(r"Entry item \d+ is bad, skipping over it\.|Skipping message we can't read: .*")
-_HEADER = struct.Struct("<8s184xQ")
-"""The signature of a file and the time of its last entry: https://systemd.io/JOURNAL_FILE_FORMAT/#header."""
-_SIGNATURE = b"LPKSHHRH"
 
 
 def files_in(printed: str) -> t.Set[str]:
@@ -55,12 +53,8 @@ def warning_in(printed: str) -> str:
 
 def last_entry(path: str) -> float:
     """The time of the last entry of a file, in microseconds since 1970. Nobody knows which entries a file without it has."""
-    try:
-        with open(path, "rb") as stream:
-            signature, realtime = _HEADER.unpack(stream.read(_HEADER.size))
-    except (OSError, struct.error):
-        return float("inf")
-    return int(realtime) if signature == _SIGNATURE else float("inf")
+    header = header_of(path)
+    return float("inf") if header is None else header.last_at
 
 
 def text_of(paths: t.Sequence[str]) -> str:

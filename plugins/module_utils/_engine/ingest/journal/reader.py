@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import itertools
 import json
 import os
@@ -21,6 +22,7 @@ if t.TYPE_CHECKING:
 
     from ...config.stream_document import JournalOptions
 
+PROGRAM = ("journalctl", "--no-pager", "--output=export")
 FOLDERS = ("/var/log/journal", "/run/log/journal")
 FILES = (".journal", ".journal~")
 """How the names of files end: journald adds the tilde if it finds a file damaged."""
@@ -98,9 +100,7 @@ class Journal:
     def __init__(self, options: JournalOptions, most: int) -> None:
         self._options = options
         self._most = most
-        self._command = ["journalctl", "--no-pager", "--output=export"]
-        if options["directory"]:
-            self._command.append("--directory=" + options["directory"])
+        self._command = [*PROGRAM, *(["--directory=" + options["directory"]] if options["directory"] else [])]
         self._matches = ["_SYSTEMD_UNIT=" + unit_name(unit) for unit in options["units"]]
         self._whole = options["lines"] == "entry"
 
@@ -108,6 +108,18 @@ class Journal:
         """The entries of the units from this one on, with it."""
         start = [] if cursor is None else ["--cursor=" + cursor]
         return Reading([*self._command, *start, *self._matches], self._most, self._is_wanted)
+
+    def first_from(self, sequence: str, number: int, files: t.Sequence[str]) -> t.Optional[Entry]:
+        """The first entry of the units in these files, which have the same numbering, from this number on."""
+        start = "--cursor=s=%s;i=%x" % (sequence, number)
+        try:
+            return self._first_of([*PROGRAM, *("--file=" + glob.escape(path) for path in files), start, *self._matches])
+        except JournalError:
+            # One of them is damaged. Nothing can be found in that one.
+            if len(files) == 1:
+                return None
+            found = (self.first_from(sequence, number, [path]) for path in files)
+            return min(filter(None, found), key=lambda entry: entry.number, default=None)
 
     def newest(self) -> t.Optional[Entry]:
         """The newest entry of any unit."""
@@ -119,7 +131,10 @@ class Journal:
         return found is not None and cursor.startswith("s=%s;i=%x;" % (found.sequence, found.number))
 
     def _first(self, *arguments: str) -> t.Optional[Entry]:
-        reading = Reading([*self._command, *arguments], 0, lambda _name: False)
+        return self._first_of([*self._command, *arguments])
+
+    def _first_of(self, command: t.Sequence[str]) -> t.Optional[Entry]:
+        reading = Reading(command, 0, lambda _name: False)
         try:
             return next(reading, None)
         finally:

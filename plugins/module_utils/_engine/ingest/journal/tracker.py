@@ -16,6 +16,7 @@ import typing as t
 from ..checkpoint import Batch, Gap, Generation
 from ..tail.lines import Long, nothing_read
 from . import damage
+from .passed import Passed
 from .positions import Positions
 from .reader import Journal, JournalError, files_of
 
@@ -78,6 +79,7 @@ class JournalTracker:
         self.positions = Positions(journal, owner, generations, lookup)
         self.name = self.positions.name
         self.journal = Journal(journal, max_line + 1)
+        self._passed = Passed(self.journal, self.positions)
         self._max_line = max_line
         self._clock = clock
         self._reading: t.Optional[Reading] = None
@@ -193,12 +195,13 @@ class JournalTracker:
         Without its entry journalctl goes by the time, and the clock may have been set back. What is stored is known by its number.
         """
         cursor = self.positions.cursor
-        if cursor is None or files == self._searched:
-            return cursor
-        if not self.journal.holds(cursor):
+        if cursor is None:
             return None
-        self._searched = files
-        return cursor
+        if files != self._searched:
+            if not self.journal.holds(cursor):
+                return None
+            self._searched = files
+        return self._passed.first(files) or cursor
 
     def _read(self, limits: Limits) -> t.Optional[JournalReading]:
         piece = nothing_read(0)

@@ -136,6 +136,28 @@ def test_a_journal_that_begins_anew_with_an_earlier_clock_is_read_from_its_begin
     assert sizes(tmp_path) == [1, 2, 3, 4, 5]
 
 
+def test_a_numbering_that_begins_anew_with_an_earlier_clock_is_read_beside_the_old_one(tmp_path, journal, monkeypatch) -> None:
+    """A damaged journal was replaced at boot, before the clock was right: journalctl sorts its entries before those of the old file."""
+    journal.write(upload(1), upload(2))
+    journal.write("noise", unit="cron.service")
+    assert ingest(tmp_path)["rows"] == 2
+    (journal.folder / "system.journal").rename(journal.folder / "system@1.journal~")
+    journal.reboot()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(rigs.journal, "START", rigs.journal.START - 3_600_000_000)
+        journal.write("noise", unit="cron.service")
+        assert ingest(tmp_path)["lines"] == 0
+        journal.write(upload(3), upload(4))
+        assert ingest(tmp_path)["rows"] == 2
+        journal.write(upload(5))
+        assert ingest(tmp_path)["rows"] == 1
+        journal.write(upload(6))
+    # The clock is right again.
+    journal.write(upload(7))
+    assert ingest(tmp_path)["rows"] == 2 and ingest(tmp_path)["lines"] == 0
+    assert sizes(tmp_path) == [1, 2, 3, 4, 5, 6, 7] and rows(tmp_path, "SELECT kind FROM ingest_gap") == []
+
+
 def test_a_quiet_unit_has_no_gap_when_its_last_entry_goes(tmp_path, journal) -> None:
     journal.write(upload(1))
     journal.reboot()
