@@ -4,7 +4,8 @@
 """The services of the role follow under a real systemd, with a real journal and a MariaDB. The tests are one story, in this order.
 
 Logs that only root may read go to SQLite (live, with a page), through a socket to MariaDB (central), and, from a file system that is
-mounted late, to SQLite with encrypted ids of clients (late). The stream unit follows the journal.
+mounted late, to SQLite with encrypted ids of clients (late). The stream unit follows the journal. Each test compares with what it found,
+so that its second try can pass.
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ class Services:
     def __init__(self, host: lab.Host, server: DatabaseServer) -> None:
         self.host = host
         self.server = server
-        # Lines by log, and entries.
+        # Lines by log, events, and entries.
         self.lines = {"live.log": 0, "central.log": 0}
+        self.events = 0
         self.sent = 0
         mail = {"type": "mail", "to": ["root@localhost"], "server": "localhost", "user": "u", "password": MAIL_SECRET}
         logs = {"paths": [PRIVATE], "patterns": ["live.log"]}
@@ -103,6 +105,12 @@ class Services:
 
     def play(self, *arguments: str, roles: t.Sequence[str] = ("follow",)) -> t.Any:
         return succeed(self.host, roles, *arguments, **self.variables)
+
+    def write_event(self, client_id: str) -> None:
+        """Append an event to the log on the file system that is mounted late."""
+        self.events += 1
+        with open(self.host.path("/srv/late/events.log"), "ab") as stream:
+            stream.write(event("2026-11-03T01:59:58Z", client_id=client_id) + b"\n")
 
     def show(self, name: str, what: str) -> str:
         return self.host.run(["systemctl", "show", "--property=" + what, "--value", UNIT % name]).stdout.strip()
@@ -158,6 +166,15 @@ class Services:
     def messages(self) -> t.List[str]:
         return [row[0] for row in self.query("unit", "SELECT message FROM generic_line ORDER BY time_utc, line_offset")]
 
+    def wait_for_messages(self, *texts: str) -> None:
+        """Return once the last messages of the journal that are stored are these."""
+        lab.wait_until(lambda: self.messages()[-len(texts) :] == list(texts), lambda: self.messages()[-5:])
+
+    def wait_for_events(self) -> None:
+        """Return once all events are stored."""
+        counted = "SELECT COUNT(*) FROM client_event"
+        lab.wait_until(lambda: self.query("late", counted) == [[self.events]], lambda: self.told("late"))
+
     def gaps(self, name: str) -> t.List[t.Any]:
         return self.query(name, "SELECT kind, detail FROM ingest_gap ORDER BY noticed_at")
 
@@ -171,7 +188,7 @@ def services(start_part: t.Callable[[t.ContextManager[t.Any]], t.Any], tmp_path_
     made = Services(host, server)
     host.run(["install", "-d", "-m", "700", PRIVATE])
     host.run(["install", "-d", "/srv/late", LATE])
-    host.path("/srv/late/events.log").write_bytes(event("2026-11-03T01:59:58Z", client_id="first") + b"\n")
+    made.write_event("first")
     units = {
         # A socket of the host in front of the server.
         "database.socket": "[Socket]\nListenStream=%s\n[Install]\nWantedBy=sockets.target\n" % SOCKET,
@@ -200,8 +217,8 @@ def test_hardened_services_reach_all_that_they_need(services: Services) -> None:
     services.write("central.log", 3)
     services.send({"MESSAGE": "hello"})
     services.wait()
-    lab.wait_until(lambda: services.messages() == ["hello"], services.messages)
-    lab.wait_until(lambda: services.query("late", "SELECT COUNT(*) FROM client_event") == [[1]], lambda: services.told("late"))
+    services.wait_for_messages("hello")
+    services.wait_for_events()
     assert host.path(KEYS + "/2026_November.key").exists()
     lab.wait_until(host.path(PAGE).exists, "there is no page")
     assert as_user(host, "log-archive", "cat", PRIVATE + "/live.log").returncode != 0
@@ -252,10 +269,11 @@ def test_a_backlog_is_stored_once_through_a_stop_a_kill_and_a_hang(services: Ser
 
 
 def test_a_database_that_hangs_is_waited_for(services: Services) -> None:
+    before = len(services.told("central"))
     services.server.daemon.pause()
     try:
         services.write("central.log", 3)
-        lab.wait_until(lambda: "central is down: " in services.told("central"), lambda: services.told("central"))
+        lab.wait_until(lambda: "central is down: " in services.told("central")[before:], lambda: services.told("central"))
         # A start does not wait for it either.
         services.control("restart", "central")
         assert services.show("central", "StatusText").startswith("central is down: ")
@@ -263,25 +281,31 @@ def test_a_database_that_hangs_is_waited_for(services: Services) -> None:
         lab.wait_until(
             lambda: float(services.host.run(["ps", "-o", "etimes=", "-p", pid]).stdout) > 2 * WATCHDOG, "it did not last", pause=0.5
         )
-        assert (services.show("central", "NRestarts"), services.show("central", "MainPID")) == ("0", pid)
+        # Neither its watchdog nor anything else started it again.
+        assert services.show("central", "MainPID") == pid
     finally:
         services.server.daemon.resume()
     services.wait()
-    assert "central works again" in services.told("central")
+    assert "central works again" in services.told("central")[before:]
 
 
 def test_entries_of_every_kind_are_stored(services: Services) -> None:
     long = "m" * 1_000_000
+    rejected = "SELECT reason FROM ingest_rejected"
+    before = services.query("unit", rejected)
     services.send({"MESSAGE": "two\nlines"}, {"MESSAGE": "blob", "BLOB": b"\0\xff"}, {"MESSAGE": long}, {"MESSAGE": long + long})
-    lab.wait_until(lambda: len(services.messages()) == 4, services.messages)
-    assert services.messages() == ["hello", "two\nlines", "blob", long]
-    ((extra,),) = services.query("unit", "SELECT extra FROM generic_line WHERE message = 'blob'")
-    assert json.loads(extra)["BLOB"] == [0, 255]
-    lab.wait_until(lambda: services.query("unit", "SELECT reason FROM ingest_rejected") == [["too_long"]], services.messages)
+    services.wait_for_messages("two\nlines", "blob", long)
+    extras = services.query("unit", "SELECT extra FROM generic_line WHERE message = 'blob'")
+    assert all(json.loads(extra)["BLOB"] == [0, 255] for (extra,) in extras)
+    lab.wait_until(lambda: services.query("unit", rejected) == [*before, ["too_long"]], services.messages)
 
 
 def test_what_the_journal_lost_is_a_gap(services: Services) -> None:
     host = services.host
+    services.control("start", "unit")
+    services.send({"MESSAGE": "first"})
+    services.wait_for_messages("first")
+    before = services.gaps("unit")
 
     def rotate() -> pathlib.Path:
         """Begin a new file; returns the one before."""
@@ -290,19 +314,19 @@ def test_what_the_journal_lost_is_a_gap(services: Services) -> None:
         host.run(["journalctl", "--rotate"])
         return max(set(host.path("/var/log/journal").glob("*/*@*")) - before)
 
-    def wait(*messages: str) -> None:
-        lab.wait_until(lambda: services.messages()[-len(messages) :] == list(messages), lambda: services.messages()[-5:])
+    def new_gaps() -> t.List[t.Any]:
+        return services.gaps("unit")[len(before) :]
 
     services.send({"MESSAGE": "before a rotation"})
     rotate()
     services.send({"MESSAGE": "after it"})
-    wait("before a rotation", "after it")
+    services.wait_for_messages("before a rotation", "after it")
     services.control("stop", "unit")
     services.send({"MESSAGE": "before a stop"})
     rotate()
     services.control("start", "unit")
-    wait("before a stop")
-    assert services.gaps("unit") == []
+    services.wait_for_messages("before a stop")
+    assert new_gaps() == []
     # A file with an entry that was not read is damaged.
     services.control("stop", "unit")
     services.send({"MESSAGE": "lost"})
@@ -311,10 +335,10 @@ def test_what_the_journal_lost_is_a_gap(services: Services) -> None:
     with open(damaged, "r+b") as stream:
         stream.truncate(1 << 20)
     services.control("start", "unit")
-    wait("after the damage")
+    services.wait_for_messages("after the damage")
     # After some minutes the position is at an entry of that file: that it is gone is another gap.
-    assert ["damaged", "entries cannot be read in %s" % damaged.name] in services.gaps("unit")
-    assert {kind for kind, _detail in services.gaps("unit")} <= {"damaged", "vacuumed"}
+    assert ["damaged", "entries cannot be read in %s" % damaged.name] in new_gaps()
+    assert {kind for kind, _detail in new_gaps()} <= {"damaged", "vacuumed"}
     assert re.search(
         r"local: lines are lost: journal: writer, at \d+: .* \(entries cannot be read in %s\)" % damaged.name, services.told("unit")
     )
@@ -326,8 +350,8 @@ def test_what_the_journal_lost_is_a_gap(services: Services) -> None:
     for path in host.path("/var/log/journal").glob("*/*@*"):
         path.unlink()
     services.control("start", "unit")
-    wait("last")
-    lab.wait_until(lambda: {kind for kind, _detail in services.gaps("unit")} == {"damaged", "vacuumed"}, lambda: services.gaps("unit"))
+    services.wait_for_messages("last")
+    lab.wait_until(lambda: {kind for kind, _detail in new_gaps()} == {"damaged", "vacuumed"}, new_gaps)
 
 
 def test_services_survive_a_boot_and_wait_for_their_mounts(services: Services) -> None:
@@ -338,19 +362,19 @@ def test_services_survive_a_boot_and_wait_for_their_mounts(services: Services) -
     host.start()
     lab.wait_until(lambda: all(services.show(name, "ActiveState") == "active" for name in services.streams), "a service is not started", 90)
     services.send({"MESSAGE": "after the boot"})
-    lab.wait_until(lambda: services.messages()[-2:] == ["before the boot", "after the boot"], lambda: services.messages()[-3:])
-    with open(host.path("/srv/late/events.log"), "ab") as log:
-        log.write(event("2026-11-03T01:59:59Z", client_id="second") + b"\n")
-    lab.wait_until(lambda: services.query("late", "SELECT COUNT(*) FROM client_event") == [[2]], lambda: services.told("late"))
+    services.wait_for_messages("before the boot", "after the boot")
+    services.write_event("second")
+    services.wait_for_events()
     assert (services.gaps("unit"), services.gaps("late")) == (gaps, [])
 
 
 def test_a_changed_stream_is_restarted_and_a_removed_one_is_stopped(services: Services) -> None:
     pids = {name: services.show(name, "MainPID") for name in services.streams}
-    services.streams["live"]["page"]["every"] = "1m"
-    del services.streams["central"]
+    page = services.streams["live"]["page"]
+    page["every"] = "1m" if page["every"] == "5s" else "2m"
+    services.streams.pop("central", None)
     checked = services.play("--check", "--diff")
-    assert '+    "every": "1m"' in checked.output and PASSWORD not in checked.output
+    assert '+    "every": "%s"' % page["every"] in checked.output and PASSWORD not in checked.output
     assert {name: services.show(name, "MainPID") for name in pids} == pids
     played = services.play("--diff")
     assert played.changed == checked.changed > 0

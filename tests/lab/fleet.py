@@ -509,7 +509,7 @@ class Fleet:
         """The variables with which Ansible runs on the controller."""
         found = collections or os.environ.get("LOG_ARCHIVE_COLLECTIONS") or CHECKOUT / "build" / "collections"
         return {
-            **quick_ansible.environment(),
+            **quick_ansible.environment(self._hosts_python),
             "HOME": str(self.home),
             "PATH": os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "ANSIBLE_HOME": str(self.home / ".ansible"),
@@ -525,6 +525,14 @@ class Fleet:
             "ANSIBLE_TIMEOUT": "60",
             "ANSIBLE_RETRY_FILES_ENABLED": "0",
         }
+
+    @property
+    def _hosts_python(self) -> t.List[str]:
+        """How to run the Python of the hosts, if it is not the version of this one."""
+        if (self.suite, "%d.%d" % sys.version_info[:2]) == (SUITE, PYTHON):
+            return []
+        host = next(iter(self.hosts.values()))
+        return [need_program("chroot", "coreutils"), str(root_filesystem(host.packages, self.suite)), "/usr/bin/python3"]
 
     def swift(self) -> S3Server:
         """Start Swift's S3 API on the controller's address; it ends with the fleet, or by its ``stop``."""

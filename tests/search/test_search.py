@@ -266,20 +266,25 @@ def test_a_follower_waits_for_a_server_that_was_killed(tmp_path, logs, node) -> 
         env=env,
     )
     log = tmp_path / "events.jsonl"
+
+    def failures(how: str) -> int:
+        return log.read_bytes().count(b"sink_%s" % how.encode())
+
     try:
         wait_for(lambda: len(node.documents("events-*")) == 1)
         node.kill()
         write(logs, [2])
-        wait_for(lambda: b"sink_failed" in log.read_bytes())
+        wait_for(lambda: failures("failed") > failures("recovered"))
         write(logs, [3])
         node.start()
-        wait_for(lambda: len(node.documents("events-*")) == 3 and b"sink_recovered" in log.read_bytes())
+        wait_for(lambda: len(node.documents("events-*")) == 3 and failures("failed") == failures("recovered"))
     finally:
         running.send_signal(signal.SIGTERM)
         out, err = running.communicate(timeout=lab.patience(60))
     told = err.decode().splitlines()
-    assert (running.returncode, len(told)) == (0, 2), told
-    assert " is down: " in told[0] and "connection refused" in told[0] and told[1].endswith(" works again")
+    # On a busy machine also because it did not answer in time, or has no shards yet.
+    assert running.returncode == 0 and len(told) == failures("failed") + failures("recovered"), told
+    assert all(" is down: " in each for each in told[::2]) and all(each.endswith(" works again") for each in told[1::2]), told
     assert json.loads(out)["sinks"][0]["rows"] == 3
     assert b"connection refused" in log.read_bytes()
 

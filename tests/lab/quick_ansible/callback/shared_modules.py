@@ -8,7 +8,7 @@ the processor's time in a run with many tasks. Here this folder is a link to one
 worker processes share it, too.
 
 Python compiles all sources of a packed module in each task, which takes longer than most modules run. Here the package has the compiled
-files beside the sources. An interpreter of another version ignores them.
+files beside the sources, for the interpreter of the hosts. One of another version ignores them.
 
 Modules have most of the files that they import in common. Here each file is parsed for its imports, and compiled, once in a session.
 
@@ -19,13 +19,16 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import gc
 import hashlib
-import importlib.util
 import inspect
 import io
 import marshal
 import os
+import shlex
+import subprocess
+import sys
 import typing as t
 import zipfile
 
@@ -38,7 +41,9 @@ DOCUMENTATION = """
 name: shared_modules
 type: aggregate
 short_description: Share packed modules between runs
-description: For tests. E(LOG_ARCHIVE_SHARED_MODULES) is the folder.
+description:
+  - For tests. E(LOG_ARCHIVE_SHARED_MODULES) is the folder.
+  - E(LOG_ARCHIVE_HOSTS_PYTHON) is the command line of an interpreter as the hosts have it, if that of Ansible is another one.
 """
 
 
@@ -50,23 +55,39 @@ PLUGINS = {
     loader.lookup_loader: ("ansible.builtin.file", "ansible.builtin.template", "infra_ops.log_archive.jobs"),
     loader.shell_loader: ("ansible.builtin.sh",),
 }
-# The first bytes of a compiled file that is used without a look at its source (PEP 552).
-UNCHECKED = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)
+HOSTS_PYTHON = shlex.split(os.environ.get("LOG_ARCHIVE_HOSTS_PYTHON", ""))
 
 
 def compiled(packed: bytes, folder: str) -> bytes:
     """The package, a zip in Base64, with a compiled file beside each source. The folder keeps these: packages have many in common."""
     made = io.BytesIO(base64.b64decode(packed))
     with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as package:
-        for name in package.namelist():
-            if name.endswith(".py"):
-                source = package.read(name)
-
-                def make(source: bytes = source, name: str = name) -> bytes:
-                    return UNCHECKED + marshal.dumps(compile(source, name, "exec", dont_inherit=True))
-
-                package.writestr(name + "c", kept(os.path.join(folder, name_of("compiled", name, source)), make))
+        sources = {name: package.read(name) for name in package.namelist() if name.endswith(".py")}
+        paths = {name: os.path.join(folder, name_of("compiled", HOSTS_PYTHON, name, source)) for name, source in sources.items()}
+        missing = {name: sources[name] for name, path in paths.items() if not os.path.exists(path)}
+        new = compile_all(missing) if missing else {}
+        for name, path in paths.items():
+            package.writestr(name + "c", kept(path, functools.partial(new.__getitem__, name)))
     return base64.b64encode(made.getvalue())
+
+
+def compile_all(sources: t.Dict[str, bytes]) -> t.Dict[str, bytes]:
+    """What the Python of the hosts makes of these sources, by their names."""
+    if not HOSTS_PYTHON:
+        return compile_here(sources)
+    program = "from __future__ import annotations\nimport marshal, sys\n%s\nmarshal.dump(compile_here(marshal.load(sys.stdin.buffer)), %s)"
+    command = [*HOSTS_PYTHON, "-I", "-c", program % (inspect.getsource(compile_here), "sys.stdout.buffer")]
+    done = subprocess.run(command, input=marshal.dumps(sources, 2), stdout=subprocess.PIPE, check=True)
+    return t.cast(t.Dict[str, bytes], marshal.loads(done.stdout))
+
+
+def compile_here(sources: t.Dict[str, bytes]) -> t.Dict[str, bytes]:
+    """What this Python makes of them. It uses that without a look at a source (PEP 552)."""
+    import importlib.util
+    import marshal
+
+    head = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)
+    return {name: head + marshal.dumps(compile(source, name, "exec", dont_inherit=True)) for name, source in sources.items()}
 
 
 def kept(path: str, make: t.Callable[[], bytes]) -> bytes:
@@ -130,9 +151,9 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_start(self, playbook: t.Any) -> None:
         # Ansible knows a packed module by its name alone.
-        belongs_to = hashlib.sha256(repr((__version__, constants.COLLECTIONS_PATHS)).encode()).hexdigest()[:16]
+        belongs_to = name_of(__version__, constants.COLLECTIONS_PATHS, HOSTS_PYTHON)[:16]
         shared = os.path.join(os.environ["LOG_ARCHIVE_SHARED_MODULES"], belongs_to)
-        files = os.path.join(os.environ["LOG_ARCHIVE_SHARED_MODULES"], "files-" + name_of(__version__, UNCHECKED)[:16])
+        files = os.path.join(os.environ["LOG_ARCHIVE_SHARED_MODULES"], "files-" + name_of(__version__, sys.version)[:16])
         for folder in (shared, files):
             os.makedirs(folder, exist_ok=True)
         os.symlink(shared, os.path.join(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache"))
