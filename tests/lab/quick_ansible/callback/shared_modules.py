@@ -18,7 +18,6 @@ Ansible forks a worker process for each task on each host, and each one would im
 from __future__ import annotations
 
 import base64
-import dataclasses
 import functools
 import gc
 import hashlib
@@ -159,9 +158,13 @@ class CallbackModule(CallbackBase):
         os.symlink(shared, os.path.join(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache"))
         # The worker processes that pack modules are copies of this one.
         store = module_common._CachedModule.dump
-        module_common._CachedModule.dump = lambda module, path: store(
-            dataclasses.replace(module, zip_data=compiled(module.zip_data, files)), path
-        )
+
+        def dump(module: t.Any, path: str) -> None:
+            # The worker that packs a module is the first that sends it.
+            object.__setattr__(module, "zip_data", compiled(module.zip_data, files))
+            store(module, path)
+
+        module_common._CachedModule.dump = dump
         share_imports(files)
         for plugins, names in PLUGINS.items():
             for name in names:
