@@ -195,7 +195,7 @@ def test_reading_waits_when_the_outbox_is_full(tmp_path, logs, node, new_proxy) 
     write(logs, range(1, 6001), filler="x" * 100)
     result = catch_up(made)
     assert "wait to be sent, and the outbox is full" in result["error"]
-    assert "Reading goes on when the server takes them" in result["error"]
+    assert "Reading goes on when the server accepts them" in result["error"]
     assert 0 < status.of(made)[0]["waiting"] < 6000
     proxy.cut_after(up=10**12, times=None)
     assert catch_up(made)["error"] is None
@@ -304,8 +304,8 @@ def test_the_wrong_product_is_named(tmp_path, logs, node) -> None:
     other = {"opensearch": "elasticsearch", "elasticsearch": "opensearch"}[node.product]
     error = catch_up(wanted(tmp_path, node, {"type": other}))["error"]
     assert {
-        "elasticsearch": "the server is not Elasticsearch. Use the type opensearch for OpenSearch",
-        "opensearch": "the server is Elasticsearch, not OpenSearch. Use the type elasticsearch for it",
+        "elasticsearch": "the server is not Elasticsearch. If it is OpenSearch, set type to opensearch",
+        "opensearch": "the server is Elasticsearch, not OpenSearch. Set type to elasticsearch",
     }[other] in error
 
 
@@ -319,9 +319,9 @@ def test_tls_and_logins(tmp_path, logs, node, authority, start_part) -> None:
         ({"ca_bundle": stranger.certificate_file}, "its TLS certificate is not accepted"),
         ({"host": "127.0.0.1"}, "its TLS certificate is not accepted"),
         ({"ca_bundle": None}, "its TLS certificate is not accepted"),
-        ({}, "refuses the user or a right"),
-        ({"user": USER, "password": "wrong"}, "refuses the user or a right"),
-        ({"api_key": "d3Jvbmc="}, "refuses the user or a right"),
+        ({}, "the server refuses the user ("),
+        ({"user": USER, "password": "wrong"}, "the server refuses the user ("),
+        ({"api_key": "d3Jvbmc="}, "the server refuses the user ("),
     ]
     for changes, message in bad:
         error = catch_up(wanted(tmp_path, node, {**tls, **changes}))["error"]

@@ -101,4 +101,4 @@ def test_a_view_is_no_table(tmp_path, place, server) -> None:
     create(server, {})
     use = "USE %s; " % DATABASE if server.kind == "mariadb" else ""
     server.run_sql(use + "ALTER TABLE logdata RENAME TO other; CREATE VIEW logdata AS SELECT * FROM other;")
-    assert "logdata is no table of this database but a view" in catch_up(wanted_of(tmp_path, place))["error"]
+    assert "logdata is not a table of this database but a view" in catch_up(wanted_of(tmp_path, place))["error"]

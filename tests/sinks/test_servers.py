@@ -247,7 +247,7 @@ def test_many_rows_with_one_that_the_database_refuses(tmp_path, place) -> None:
     bad[9] = "x" * 256
     with opened(wanted) as sink:
         for rows in ([*good, (100, *bad)], [*good, good[5]]):
-            with pytest.raises(base.SinkError, match="refuses a value|rows at a position that was not read yet"):
+            with pytest.raises(base.SinkError, match="refuses a value|rows beyond the stored position"):
                 sink.commit(Batch(-1, NEW, {"sftpgo_transfer": rows}))
             assert sink.open_generations() == []
         sink.commit(Batch(-1, NEW, {"sftpgo_transfer": good}))
@@ -513,14 +513,14 @@ NAMES = {
     "mariadb": {
         "tables": DATABASE + ".*",
         "who": "least@'%'",
-        "insert": "the right INSERT to %s.ingest_generation" % DATABASE,
+        "insert": "the right INSERT on %s.ingest_generation" % DATABASE,
         "read_only": "SET GLOBAL read_only = 1",
         "writable": "SET GLOBAL read_only = 0",
     },
     "postgresql": {
         "tables": "ALL TABLES IN SCHEMA public",
         "who": "least",
-        "insert": "a right to ingest_generation",
+        "insert": "a right on ingest_generation",
         "read_only": "ALTER ROLE least SET default_transaction_read_only = on",
         "writable": "ALTER ROLE least RESET default_transaction_read_only",
     },
@@ -603,14 +603,12 @@ def test_tls_is_verified(tmp_path, logs, authority, kind: str) -> None:
         assert catch_up(wanted_of(tmp_path, place, sink=good))["error"] is None
         for changes in ({"ca_bundle": stranger.certificate_file}, {"host": "127.0.0.1"}, {"ca_bundle": None}):
             error = catch_up(wanted_of(tmp_path, place, sink={**good, **changes}))["error"]
-            assert error is not None
-            assert "certificate" in error.lower()
+            assert "no verified TLS connection can be made (" in error and "certificate" in error.lower()
 
 
 def test_a_server_without_tls_is_refused_where_it_is_wanted(tmp_path, logs, place, authority) -> None:
     error = catch_up(wanted_of(tmp_path, place, sink={"tls": "verify", "ca_bundle": authority.certificate_file}))["error"]
-    assert error is not None
-    assert "SSL" in error or "TLS" in error or "encrypt" in error
+    assert "no verified TLS connection can be made (" in error
 
 
 @contextlib.contextmanager

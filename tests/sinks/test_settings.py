@@ -115,7 +115,7 @@ def test_tables_in_another_schema_of_the_search_path(tmp_path, place, logs, serv
         assert catch_up(wanted)["error"] is None
         assert place.rows("SELECT size_bytes FROM public.sftpgo_transfer") == [["1"]]
         server.run_sql("ALTER ROLE reader SET search_path = nowhere;")
-        assert "no schema of the search_path of reader exists" in catch_up(wanted)["error"]
+        assert "no schema in the search_path of reader exists" in catch_up(wanted)["error"]
     finally:
         server.run_sql("DROP SCHEMA first; DROP OWNED BY reader; DROP ROLE reader;")
 
@@ -141,7 +141,7 @@ def test_a_database_with_another_encoding(tmp_path, place, logs, server, encodin
         (logs / "\u20ac" / "sftpgo.log").write_bytes(upload(9) + b"\n")
         error = catch_up(wanted)["error"]
         if encoding == "LATIN1":
-            assert "the encoding of the database does not have a character" in error
+            assert "the encoding of the database cannot represent a character" in error
             assert "Create a database with the encoding UTF8" in error
         else:
             assert error is None
@@ -209,12 +209,12 @@ def port_of(kind: str, request: pytest.FixtureRequest) -> t.Iterator[int]:
 @pytest.mark.parametrize(
     ("kind", "there", "named"),
     [
-        ("mariadb", "postgresql", "a PostgreSQL server answers there, not a MySQL or MariaDB server"),
-        ("mariadb", "http", "an HTTP server answers there"),
-        ("mariadb", "ssh", "an SSH server answers there"),
-        ("postgresql", "mariadb", "a MySQL or MariaDB server answers there, not a PostgreSQL server"),
-        ("postgresql", "http", "an HTTP server answers there"),
-        ("postgresql", "ssh", "an SSH server answers there"),
+        ("mariadb", "postgresql", "a PostgreSQL server answers at this address, not a MySQL or MariaDB server"),
+        ("mariadb", "http", "an HTTP server answers at this address"),
+        ("mariadb", "ssh", "an SSH server answers at this address"),
+        ("postgresql", "mariadb", "a MySQL or MariaDB server answers at this address, not a PostgreSQL server"),
+        ("postgresql", "http", "an HTTP server answers at this address"),
+        ("postgresql", "ssh", "an SSH server answers at this address"),
     ],
 )
 def test_another_server_at_the_port_is_named_at_once(tmp_path, logs, request, kind: str, there: str, named: str, tls: str) -> None:

@@ -53,7 +53,7 @@ def stats(options: argparse.Namespace) -> int:
     (path,) = files.find(options.config, [options.stream], "stream")
     document = files.load_stream(path)
     if options.html and (os.path.realpath(path) == os.path.realpath(options.html) or is_file_of(document, options.html)):
-        raise UsageError("%s is a file of the stream, and not replaced by the page" % options.html, "--html", "Name another file")
+        raise UsageError("%s is a file of the stream, which the page must not replace" % options.html, "--html", "Name another file")
     profile = document["parse"]["profile"]
     if profile not in HAVE_STATISTICS:
         problem = "a stream with the profile %s has no statistics; these profiles have: %s" % (profile, ", ".join(HAVE_STATISTICS))
@@ -130,9 +130,9 @@ def _sink(document: StreamDocument, name: t.Optional[str]) -> SinkOptions:
     others = [other["name"] for other in document["sinks"] if not other["table"] and other["type"] not in SEARCH]
     hint = "Read another sink: --sink %s" % others[0] if others else "Add an SQL sink without 'table' to the stream"
     if sink["type"] in SEARCH:
-        raise ConfigError("there are no statistics of a sink of type %s" % sink["type"], sink["name"], hint)
+        raise ConfigError("a sink of type %s has no statistics" % sink["type"], sink["name"], hint)
     if sink["table"]:
-        problem = "the sink fills the table %s, and statistics need the tables of the profile" % sink["table"]
+        problem = "the sink fills the table %s, but statistics need the tables of the profile" % sink["table"]
         raise ConfigError(problem, sink["name"], hint)
     return sink
 

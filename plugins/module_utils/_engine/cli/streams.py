@@ -22,7 +22,7 @@ def add_streams(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept",
         action="store_true",
-        help="accept the gaps and rejected lines that there are now: they are no problem any more, and stay in the sinks",
+        help="accept the current gaps and rejected lines: they stay in the sinks, but are no longer reported as a problem",
     )
 
 

@@ -86,7 +86,10 @@ GAP_KINDS = {
 
 
 class Parsed(t.NamedTuple):
-    """What lines are. rows: by the name of the table; each begins with the line's offset, then the values of the table's columns."""
+    """Lines as rows and rejected lines.
+
+    rows: by the name of the table; each begins with the line's offset, then the values of the table's columns.
+    """
 
     rows: t.Mapping[str, Rows]
     rejected: t.Sequence[Rejected]
@@ -96,7 +99,7 @@ class Batch(t.NamedTuple):
     """What one transaction stores: rows, rejected lines and gaps, and the generation with its new position.
 
     before: the offset that the sink must have, -1 if the generation is new to it. rows: as of ``Parsed``. sums: what the sink adds to its
-    hourly tables, if it has found that already. staged: how many rows are with the sink already.
+    hourly tables, if that is computed already. staged: how many rows the sink already has.
     """
 
     before: int

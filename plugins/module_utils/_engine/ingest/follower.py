@@ -347,7 +347,7 @@ class SinkLog:
 
     def helper_failed(self, reason: str) -> None:
         """The process that stores every other batch of a backlog failed. This one goes on without it, which takes longer."""
-        text = "%s: the second process of a backlog failed, so this one goes on alone: %s" % (self._sink, reason)
+        text = "%s: the second process failed, and the follower goes on without it: %s" % (self._sink, reason)
         self._log.write("helper_failed", text, sink=self._sink, reason=reason)
 
     def _once(self, text: str) -> str:

@@ -66,7 +66,7 @@ class Helper:
         try:
             self._lines = os.memfd_create("lines", os.MFD_CLOEXEC)
         except (AttributeError, OSError) as error:
-            raise HelperError("there is no file in memory: %s" % error) from error
+            raise HelperError("no file in memory can be made: %s" % error) from error
         self._place = 0
         code = "import sys; sys.path[:] = %r; from %s import serve; serve(%d)" % (sys.path, __name__, self._lines)
         # The last argument is for people who look at the list of processes.

@@ -30,7 +30,7 @@ if t.TYPE_CHECKING:
     from .source import Found, Read, Source
 
 LOOK = 5.0
-"""Seconds of a look, about: systemd waits for a start and for signs of life, and so does the end of the follower."""
+"""About how many seconds a look may take. systemd waits for the start and for signs of life; the end of a follower waits for the look."""
 PAUSE = 0.2
 """Seconds between two looks that may find more without a new line."""
 

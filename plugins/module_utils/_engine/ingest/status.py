@@ -120,8 +120,8 @@ def _why_nothing(row: StreamRow, absent: t.Sequence[str], follows_files: bool) -
     if absent:
         return ": the folder %s does not exist" % absent[0]
     if not row["files"] and follows_files:
-        return ": no file has a name of 'patterns' or 'rotated'"
-    return "" if row["lag_bytes"] or not follows_files else ": the files have no whole line"
+        return ": no file name matches 'patterns' or 'rotated'"
+    return "" if row["lag_bytes"] or not follows_files else ": the files contain no complete line"
 
 
 def _utc(seconds: float) -> t.Optional[str]:

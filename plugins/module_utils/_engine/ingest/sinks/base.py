@@ -129,7 +129,7 @@ class Sink(ABC):
         return batch
 
     def stage_batch(self, batch: Batch, parts: t.Iterable[Parsed]) -> Batch:
-        """Do all that can be done for a batch before ``commit``, by the thread that calls that next; returns the batch to commit.
+        """Do all that can be done for a batch before ``commit``; returns the batch to commit, which the same thread does next.
 
         batch: without rows. parts: its rows and rejected lines.
         """

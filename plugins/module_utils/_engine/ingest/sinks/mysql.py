@@ -17,7 +17,7 @@ from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError
 from .copy_text import prepared_text
 from .load_data import load
 from .mysql_connection import connect
-from .mysql_errors import LoadNotAllowedError, sink_error
+from .mysql_errors import NO_TLS_HINT, LoadNotAllowedError, sink_error
 from .schema import MYSQL, REJECTED
 from .server import ServerSink
 from .sql import FEW, no_table
@@ -83,12 +83,12 @@ class MysqlSink(ServerSink):
         except (self._errors.MySQLError, OSError) as error:
             raise self._failed(error) from None
         except RuntimeError as error:
-            hint = "Install it, or let the user log in with a password of another kind"
-            raise SinkDeniedError("the login needs another library (%s)" % error, self.name, hint) from None
+            hint = "Install it, or let the user log in with another authentication plugin"
+            raise SinkDeniedError("the login needs another Python library (%s)" % error, self.name, hint) from None
         try:
             if encrypted and not self._query("SHOW STATUS LIKE 'Ssl_cipher'")[0][1]:
                 # PyMySQL before 1.2 goes on without encryption if the server has none.
-                raise SinkDeniedError("the server does not encrypt the connection", self.name, "Set up TLS there, or set tls to none")
+                raise SinkDeniedError("the server does not encrypt the connection", self.name, NO_TLS_HINT)
             self._change("SET " + ", ".join(SESSION))
             self._change("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
             local_infile, most = self._query("SELECT @@local_infile, @@max_allowed_packet")[0]
@@ -140,7 +140,7 @@ class MysqlSink(ServerSink):
         if loaded is None:
             self._execute_rows(self._insert(table, columns), rows)
         elif not loaded:
-            raise RowRefusedError("the database refuses a value of %d rows" % len(rows), self.name)
+            raise RowRefusedError("the database refuses a value in one of %d rows" % len(rows), self.name)
 
     def _load(self, table: str, columns: t.Sequence[str], rows: Rows) -> t.Optional[bool]:
         """Load rows; returns whether the server took all of them, None if they are too few or the server does not allow it."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, named_in
+from .server import read_only
 
 if t.TYPE_CHECKING:
     from .sql import SqlSink
@@ -19,6 +20,7 @@ DUPLICATE = 1062
 FULL = (3, 1021, 1030, 1114, 1041)
 """A disk or table without room."""
 NO_TLS = 2026
+NO_TLS_HINT = "Set up TLS on the server, or set tls to none"
 WANTS_TLS = 3159
 LOGIN = (1045, 1251, 1275, 1524, 1698, 1820, 1862, 2049, 2059, 3118, 4151)
 """The password is wrong or has expired, the account is locked, or it logs in in a way that PyMySQL does not know."""
@@ -52,7 +54,7 @@ def sink_error(error: Exception, errors: t.Any, sink: SqlSink, user: t.Optional[
     number = error.args[0] if isinstance(error, errors.MySQLError) and error.args and isinstance(error.args[0], int) else 0
     message = str(error.args[1]) if len(error.args) > 1 else ""
     if number == TOO_LARGE:
-        return RowRefusedError("a statement with it is larger than max_allowed_packet of the server (error %d)" % number, name)
+        return RowRefusedError("the row does not fit into max_allowed_packet of the server (error %d)" % number, name)
     if isinstance(error, (UnicodeEncodeError, errors.DataError)) or number in REFUSED:
         # The end of the message, which no value can imitate.
         column = named_in(r"for column (?:[`'\w.]*\.)?[`']?(\w+)[`']? at row \d+\Z", message, " of the column %s", "")
@@ -75,12 +77,12 @@ def sink_error(error: Exception, errors: t.Any, sink: SqlSink, user: t.Optional[
     if number in ALTERED or isinstance(error, (errors.ProgrammingError, errors.NotSupportedError)):
         return sink.altered(named_in(r"(?:Table|column) '([\w.]+)'", message, ": %s", ""), number)
     if number in READ_ONLY:
-        hint = "Lines wait until it can be written; if it is a replica, name the primary server"
-        return SinkUnavailableError("the database is read-only (error %d)" % number, name, hint)
+        return read_only(number, name)
     if number == BINARY_LOG:
-        return SinkError("the server cannot log the rows (error %d)" % number, name, "Set its binlog_format to ROW or MIXED")
+        hint = "Set its binlog_format to ROW or MIXED"
+        return SinkError("the server cannot write the rows to its binary log (error %d)" % number, name, hint)
     if number and number not in CLIENT:
-        return SinkUnavailableError("the database cannot take lines now (error %d)" % number, name)
+        return SinkUnavailableError("the database cannot store lines now (error %d)" % number, name)
     return SinkUnavailableError("the database cannot be reached (%s)" % _why_not(error, number, message), name)
 
 
@@ -88,24 +90,24 @@ def _denied(error: Exception, number: int, message: str, name: str, user: t.Opti
     """The error of a connection that the server or this side refuses, or of a right that the user lacks."""
     refused = _tls_problem(error)
     if refused or number == NO_TLS:
-        hint = "Renew or trust the certificate of the server ('ca_bundle')" if refused else "Set up TLS there, or set tls to none"
-        return SinkDeniedError("no verified TLS connection: %s" % (refused or "the server does not encrypt"), name, hint)
+        hint = "Renew the certificate of the server, or trust it with 'ca_bundle'" if refused else NO_TLS_HINT
+        return SinkDeniedError("no verified TLS connection can be made (%s)" % (refused or "the server does not support TLS"), name, hint)
     if number == WANTS_TLS:
-        return SinkDeniedError("the server wants an encrypted connection (error %d)" % number, name, "Set tls to verify")
+        return SinkDeniedError("the server requires an encrypted connection (error %d)" % number, name, "Set tls to verify")
     if number in LOGIN:
         # MariaDB reports a user without TLS, where it is required, as it does a wrong password.
         hint = "Check user and password; the password may have expired, the account may be locked, and it may require TLS"
         return SinkDeniedError("the server refuses the user %s (error %d)" % (user, number), name, hint)
     if number in HOST:
         hint = "Create the user for the address of this host; after many failed connections also run FLUSH HOSTS"
-        return SinkDeniedError("the server takes no connections from this host (error %d)" % number, name, hint)
+        return SinkDeniedError("the server accepts no connection from this host (error %d)" % number, name, hint)
     if number in NO_DATABASE:
-        hint = "Create it, and grant the rights"
-        return SinkDeniedError("there is no such database, or %s has no right to it (error %d)" % (user, number), name, hint)
+        hint = "Create the database, and grant the user SELECT, INSERT and UPDATE on it"
+        return SinkDeniedError("the database does not exist, or the user %s has no right to it (error %d)" % (user, number), name, hint)
     if number in RIGHTS:
-        what = named_in(r"(\w+) command denied .* for table [`']?([\w.`]+)", message, "the right %s to %s", "a right to a table")
+        what = named_in(r"(\w+) command denied .* for table [`']?([\w.`]+)", message, "the right %s on %s", "a right on a table")
         hint = "Grant SELECT, INSERT and UPDATE on all tables of the stream"
-        return SinkDeniedError("%s lacks %s (error %d)" % (user, what, number), name, hint)
+        return SinkDeniedError("the user %s lacks %s (error %d)" % (user, what, number), name, hint)
     return None
 
 
@@ -122,4 +124,4 @@ def _tls_problem(error: Exception) -> str:
     import ssl
 
     cause = getattr(error, "original_exception", None) or error
-    return "its certificate is refused: %s" % cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
+    return "its certificate is not accepted: %s" % cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""

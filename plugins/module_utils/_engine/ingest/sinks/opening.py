@@ -46,7 +46,7 @@ def _check_bundle(path: str) -> None:
         os.close(open_regular(path))
         ssl.create_default_context(cafile=path)
     except OSError as error:
-        reason = "it has no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        reason = "it contains no certificate" if isinstance(error, ssl.SSLError) else error.strerror
         raise SinkError("the CA certificates cannot be read: %s" % reason, path, "Correct the file, or 'ca_bundle'") from error
 
 

@@ -40,7 +40,7 @@ def kind_of(answer: bytes) -> str:
 
 def wrong_server(found: str, name: str, expected: str) -> SinkError:
     """The error of a sink at whose address another kind of server answers. name: of the sink."""
-    return SinkError("%s answers there, not %s" % (found, expected), name, "Correct 'type', 'host' or 'port'")
+    return SinkError("%s answers at this address, not %s" % (found, expected), name, "Correct 'type', 'host' or 'port'")
 
 
 def _answer(host: str, port: int, *questions: bytes) -> bytes:

@@ -18,7 +18,7 @@ from .copy_text import prepared_text, text_of
 from .other_server import POSTGRESQL as POSTGRESQL_SERVER, server_at, wrong_server
 from .pg_connection import limited
 from .schema import POSTGRESQL
-from .server import ServerSink
+from .server import ServerSink, read_only
 from .sql import FEW, no_table
 
 if t.TYPE_CHECKING:
@@ -38,8 +38,8 @@ NO_SCHEMA = "3F000"
 FIRST = 5
 """Seconds for the first attempt to connect: a server of another kind may not answer at all."""
 SESSION = "-c TimeZone=UTC -c DateStyle=ISO -c default_transaction_isolation=read\\ committed -c idle_in_transaction_session_timeout=0"
-"""Of the server, of the database or of the user, psycopg cannot read another style of dates; and rows that are sent early wait in their
-transaction until the batch before is stored, which this one then has to see."""
+"""They override what is set for the server, the database or the user. psycopg cannot read another style of dates. Rows that are sent early
+wait in their transaction until the batch before is stored, and the transaction has to see that batch then."""
 GRACE = 5
 """Seconds that a server gets to report that a statement took too long."""
 LOGIN = ("28", "3D")
@@ -186,7 +186,7 @@ class PostgresqlSink(ServerSink):
                 return altered
         if code == NO_CHARACTER:
             hint = "Create a database with the encoding UTF8"
-            return RowRefusedError("the encoding of the database does not have a character (error %s)" % code, self.name, hint)
+            return RowRefusedError("the encoding of the database cannot represent a character (error %s)" % code, self.name, hint)
         if isinstance(error, UnicodeEncodeError) or (code.startswith(VALUE) and code != UNIQUE_VIOLATION):
             return RowRefusedError("the database refuses a value (error %s)" % code, self.name)
         if code == UNIQUE_VIOLATION:
@@ -195,27 +195,26 @@ class PostgresqlSink(ServerSink):
             return SinkFullError("the database cannot be written (error %s)" % code, self.name, "Free some space; nothing is lost")
         text = str(error).strip().splitlines()[0] if not code and str(error).strip() else "error %s" % code
         if not code and any(part in text for part in TEXTS_OF_TLS):
-            hint = "Renew or trust the certificate of the server ('ca_bundle')"
-            return SinkDeniedError("no verified TLS connection (%s)" % text, self.name, hint)
+            hint = "Renew the certificate of the server, or trust it with 'ca_bundle'"
+            return SinkDeniedError("no verified TLS connection can be made (%s)" % text, self.name, hint)
         if code.startswith(LOGIN) or (not code and any(part in text for part in TEXTS_OF_LOGIN)):
             hint = "Check user, password and database; the account may be locked"
             return SinkDeniedError("the server refuses the user %s (%s)" % (self._user, text), self.name, hint)
         if code == NO_SCHEMA:
             hint = "Create the schema, or grant USAGE on it, or correct the search_path of the user"
             return SinkDeniedError(
-                "no schema of the search_path of %s exists, or it has no right to it (error %s)" % (self._user, code), self.name, hint
+                "no schema in the search_path of %s exists, or the user has no right to it (error %s)" % (self._user, code), self.name, hint
             )
         if code == RIGHT:
             pattern = r"permission denied for (?:table|schema|relation|sequence) \"?(\w+)"
-            what = named_in(pattern, str(error), "a right to %s", "a right to a table or schema")
+            what = named_in(pattern, str(error), "a right on %s", "a right on a table or schema")
             hint = "Grant USAGE on the schema, and SELECT, INSERT and UPDATE on all tables of the stream"
-            return SinkDeniedError("%s lacks %s (error %s)" % (self._user, what, code), self.name, hint)
+            return SinkDeniedError("the user %s lacks %s (error %s)" % (self._user, what, code), self.name, hint)
         if code == READ_ONLY:
-            hint = "Lines wait until it can be written; if it is a replica, name the primary server"
-            return SinkUnavailableError("the database is read-only (error %s)" % code, self.name, hint)
+            return read_only(code, self.name)
         if not code:
             return SinkUnavailableError("the database cannot be reached (%s)" % text, self.name)
         if code.startswith(PASSING):
-            return SinkUnavailableError("the database cannot take lines now (%s)" % text, self.name)
+            return SinkUnavailableError("the database cannot store lines now (%s)" % text, self.name)
         what = named_in(r"(?:relation|column) \"([\w.]+)\"", str(error), ": %s", "")
         return self.altered(what, code)

@@ -131,11 +131,11 @@ class Dialect(t.NamedTuple):
     """How a kind of database writes DDL.
 
     types: by kind of column; NAME has a place for the length. table_options: after the brackets. sums_by_key: the same for tables of sums.
-    index_in_table: whether an index is a part of CREATE TABLE, because the database cannot create a table and its indexes as one.
-    hour: the hour of ``time_utc``. later: the function that returns the later one of two times. on_conflict: what an INSERT does if the
-    key is there already, with a place for the columns of the key; inserted: the value that it would have inserted. without: the
-    indexes that cost more than they are worth. snapshot: the statements that begin a transaction that sees no later changes. quote: the
-    character around names.
+    index_in_table: whether an index is a part of CREATE TABLE, because the database cannot create a table and its indexes in one
+    transaction. hour: the hour of ``time_utc``. later: the function that returns the later one of two times.
+    on_conflict: what an INSERT does if the key is there already, with a place for the columns of the key; inserted: the value that it
+    would have inserted. without: the indexes that cost more than they are worth.
+    snapshot: the statements that begin a transaction that sees no later changes. quote: the character around names.
     """
 
     types: t.Mapping[str, str]

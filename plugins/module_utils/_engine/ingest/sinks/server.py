@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: infra_ops.log_archive contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the sinks have in common that are database servers: one can work for several connections at the same time."""
+"""What the sinks in a database server have in common: a server works for several connections at the same time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import contextlib
 import typing as t
 
 from ..records.tables import with_generation
-from .base import ConflictError, RowRefusedError
+from .base import ConflictError, RowRefusedError, SinkUnavailableError
 from .sql import SqlSink
 from .sums import HourlySums
 
 if t.TYPE_CHECKING:
     from ..checkpoint import Batch, Parsed, Rejected
+
+
+def read_only(code: t.Union[int, str], name: str) -> SinkUnavailableError:
+    """The error of a database that only reads now. name: of the sink."""
+    hint = "Lines wait until it is writable; if it is a replica, set 'host' to the primary server"
+    return SinkUnavailableError("the database is read-only (error %s)" % code, name, hint)
 
 
 class ServerSink(SqlSink):
@@ -36,7 +42,7 @@ class ServerSink(SqlSink):
                 self._staged = self._insert_parts(batch, parts)
             except ConflictError as error:
                 # Who has the position when they are stored again finds out why they are there.
-                raise RowRefusedError("the database has the rows already", self.name) from error
+                raise RowRefusedError("the database already has the rows", self.name) from error
             self._begun = begun.pop_all()
         return self._staged
 
@@ -59,7 +65,7 @@ class ServerSink(SqlSink):
             return begun
         self._roll_back()
         if batch.staged:
-            raise ConflictError("the rows of the batch were given up", self.name)
+            raise ConflictError("the transaction with the rows of the batch was rolled back", self.name)
         return self._transaction()
 
     def _roll_back(self) -> None:

@@ -73,7 +73,7 @@ class SqlDriver(Sink):
 
     @abstractmethod
     def _execute_rows(self, statement: str, rows: Rows) -> None:
-        """Execute a statement once for each of a few rows."""
+        """Execute a statement once for each row."""
 
     @abstractmethod
     def _insert_generation(self, statement: str, values: t.Sequence[t.Any]) -> int:
@@ -186,7 +186,7 @@ class SqlSink(SqlRejected):
         if SCHEMA.name in existing:
             version = self._query("SELECT MAX(version) FROM %s" % SCHEMA.name)[0][0]
             if version is not None and version > VERSION:
-                raise SinkError("a newer version of log-archive made the schema", self.name, "Install that version again")
+                raise SinkError("a newer version of log-archive created the tables", self.name, "Install that version again")
         missing = [name for name in statements if name not in existing]
         if not create:
             sums = {table.name for table in sums_of(self.tables.values())}
@@ -324,7 +324,7 @@ class SqlSink(SqlRejected):
             if self._mapping is not None:
                 raise RowRefusedError("a row of %s has the same key" % self._mapping.table, self.name) from error
             hint = "Rows and positions belong together: restore both from the same backup, or empty all tables"
-            raise SinkError("%s has rows at a position that was not read yet" % table, self.name, hint) from error
+            raise SinkError("%s already has rows beyond the stored position" % table, self.name, hint) from error
 
     def _add_sums(self, generation: int, rows: t.Mapping[str, Rows], sums: t.Optional[Sums] = None) -> None:
         """Add rows to the hourly tables. sums: what they add, if that is known."""
@@ -408,7 +408,7 @@ class SqlSink(SqlRejected):
 
 def no_table(name: str, sink: str) -> SinkError:
     """The error of a view, or a table that is elsewhere. sink: how messages name it."""
-    return SinkError("%s is no table of this database but a view, or stands for another table" % name, sink, "Name the table in 'table'")
+    return SinkError("%s is not a table of this database but a view or a foreign table" % name, sink, "Name the table itself in 'table'")
 
 
 def print_schema(dialect: Dialect, tables: t.Iterable[Table]) -> str:

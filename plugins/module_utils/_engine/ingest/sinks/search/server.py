@@ -38,19 +38,13 @@ _FIELD = re.compile(r"failed to parse (?:field )?\[([^\]\s]{1,200})\](?: of type
 class TooLargeError(SinkError):
     """The server, or a proxy in front of it, takes no request of this size."""
 
-    kind = "sink_too_large"
-
 
 class BusyError(SinkUnavailableError):
     """The server has no room for the request now (429)."""
 
-    kind = "sink_busy"
-
 
 class ForbiddenError(SinkDeniedError):
     """The user is known, and lacks the right (403)."""
-
-    kind = "sink_forbidden"
 
 
 class Outcome(t.NamedTuple):
@@ -95,7 +89,7 @@ class SearchServer:
     def check_product(self) -> None:
         """Raise SinkError if the server is known to be the other product. The client of Elasticsearch checks it with each answer."""
         if self._product == "opensearch" and self._distribution() == "elasticsearch":
-            raise SinkError("the server is Elasticsearch, not OpenSearch", self.name, "Use the type elasticsearch for it")
+            raise SinkError("the server is Elasticsearch, not OpenSearch", self.name, "Set type to elasticsearch")
 
     def _distribution(self) -> t.Optional[str]:
         """The product, None if the user may not ask for it."""
@@ -142,7 +136,7 @@ class SearchServer:
         status, kind = _status_of(error), _type_of(error)
         # OpenSearch does not know the media types of Elasticsearch.
         if type(error).__name__ == "UnsupportedProductError" or (self._product == "elasticsearch" and status == 406 and not kind):
-            return SinkError("the server is not Elasticsearch", self.name, "Use the type opensearch for OpenSearch")
+            return SinkError("the server is not Elasticsearch", self.name, "If it is OpenSearch, set type to opensearch")
         if status is None:
             cause = find_cause(error)
             if cause is not None and cause.is_certificate:
@@ -156,14 +150,15 @@ class SearchServer:
         if kind == "resource_already_exists_exception":
             return AlreadyExistsError(shown, self.name)
         if kind == "media_type_header_exception":
-            return SinkError("the server is older than Elasticsearch 8", self.name, "Update it")
+            return SinkError("the server is older than Elasticsearch 8", self.name, "Upgrade it to Elasticsearch 8 or 9")
         if status == 413:
             return TooLargeError("the server accepts no request of this size (%s)" % shown, self.name)
         if status == 429:
             return BusyError("the server cannot take requests now (%s)" % shown, self.name)
-        if status in (401, 403) and kind not in _WAITING:
-            denied = ForbiddenError if status == 403 else SinkDeniedError
-            return denied("the server refuses the user or a right (%s)" % shown, self.name)
+        if status == 401:
+            return SinkDeniedError("the server refuses the user (%s)" % shown, self.name, "Check user and password, or api_key")
+        if status == 403 and kind not in _WAITING:
+            return ForbiddenError("the user lacks a right (%s)" % shown, self.name, "Grant the user the right to make this request")
         if status >= 500 or status == 408 or kind in _WAITING:
             return SinkUnavailableError("the server cannot answer now (%s)" % shown, self.name)
         return SinkError("the server refuses a request (%s)" % shown, self.name)

@@ -45,8 +45,6 @@ CLOSE_TIMEOUT = 5
 class OutboxFullError(SinkUnavailableError):
     """The outbox has no room: reading waits until the server takes documents."""
 
-    kind = "outbox_full"
-
 
 class Block(t.NamedTuple):
     """Why an index takes no documents now. kind: of the error; hint: what a person can do."""
@@ -149,7 +147,7 @@ class SearchSink(SqliteSink):
                     "%d documents wait to be sent, and the outbox is full%s"
                     % (self._outbox.count, ": %s" % self.trouble if self.trouble else ""),
                     self.name,
-                    "Reading goes on when the server takes them",
+                    "Reading goes on when the server accepts them",
                 )
         try:
             generation = super().commit(batch, meanwhile)
@@ -311,13 +309,13 @@ class SearchSink(SqliteSink):
         return self._delete_after is not None and known + self._delete_after < time.time()
 
 
-_HINT = "If it was deleted, restore it or create it again; if it is read-only or closed, change that: then the documents are sent"
+_HINT = "If it was deleted, restore it or create it again; if it is read-only or closed, unblock or open it. Then the documents are sent"
 _GONE = Block(SinkUnavailableError, "the index no longer exists", _HINT)
 
 
 def _block_of(outcome: Outcome) -> Block:
     if outcome.is_denied:
-        hint = "Grant it: then the documents are sent"
+        hint = "Grant it. Then the documents are sent"
         return Block(SinkDeniedError, "the user lacks the right to write (%s)" % outcome.reason, hint)
     return Block(SinkUnavailableError, "the server refuses to write (%s)" % outcome.reason, _HINT)
 

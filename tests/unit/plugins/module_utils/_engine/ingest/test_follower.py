@@ -227,7 +227,7 @@ def test_a_bundle_that_cannot_be_read_is_named(tmp_path, logs, kind: str) -> Non
     sink.update({"path": str(tmp_path / "box")} if kind == "opensearch" else {"database": "logs", "user": "follower"})
     makes = {
         "No such file or directory": lambda: None,
-        "it has no certificate": lambda: bundle.write_text("nothing"),
+        "it contains no certificate": lambda: bundle.write_text("nothing"),
         "it is not a regular file": lambda: (bundle.unlink(), os.mkfifo(bundle)),
     }
     for reason, make in makes.items():
@@ -244,7 +244,7 @@ def test_rows_without_their_positions_are_named(tmp_path, logs, monkeypatch) -> 
         connection.execute("DELETE FROM ingest_generation")
         connection.execute("DELETE FROM ingest_summed")
     error = follower.catch_up(document(tmp_path))["sinks"][0]["error"]
-    assert "sftpgo_transfer has rows at a position that was not read yet. Rows and positions belong together" in error
+    assert "sftpgo_transfer already has rows beyond the stored position. Rows and positions belong together" in error
     assert sizes(tmp_path) == [1]
 
 
@@ -484,11 +484,11 @@ def test_the_status_names_an_altered_table_while_another_process_writes(tmp_path
 def test_the_status_of_a_stream(tmp_path, logs) -> None:
     wanted = document(tmp_path, follow={"backups": 2})
     first = status.of(wanted)[0]
-    assert (first["state"], first["exit_code"]) == ("nothing was stored yet: no file has a name of 'patterns' or 'rotated'", 1)
+    assert (first["state"], first["exit_code"]) == ("nothing was stored yet: no file name matches 'patterns' or 'rotated'", 1)
     absent = status.of(document(tmp_path, follow={"paths": [str(logs), "/nowhere"]}))[0]
     assert (absent["state"], absent["exit_code"]) == ("nothing was stored yet: the folder /nowhere does not exist", 1)
     (logs / "sftpgo.log").touch()
-    assert status.of(wanted)[0]["state"] == "nothing was stored yet: the files have no whole line"
+    assert status.of(wanted)[0]["state"] == "nothing was stored yet: the files contain no complete line"
     (logs / "sftpgo.log").unlink()
     assert not (tmp_path / "db.sqlite").exists()
     write(logs / "sftpgo.log", 1)

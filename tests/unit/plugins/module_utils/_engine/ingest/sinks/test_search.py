@@ -215,10 +215,10 @@ def denied_documents(made: t.Any) -> None:
 @pytest.mark.parametrize(
     ("deny", "problem"),
     [
-        (denied_login, "the server refuses the user or a right ("),
-        (denied_all, "the server refuses the user or a right ("),
-        (denied_index, "the server refuses the user or a right (PUT /events-data-2021.04: status 403)"),
-        (denied_bulk, "the server refuses the user or a right (POST /_bulk: status 403)"),
+        (denied_login, "the server refuses the user ("),
+        (denied_all, "the user lacks a right ("),
+        (denied_index, "the user lacks a right (PUT /events-data-2021.04: status 403)"),
+        (denied_bulk, "the user lacks a right (POST /_bulk: status 403)"),
         (denied_documents, "events-data-2021.04: 1 documents wait: the user lacks the right to write (security_exception). Grant it"),
     ],
     ids=["login", "all", "index", "bulk", "documents"],

@@ -308,7 +308,7 @@ def test_a_row_at_a_position_that_has_one_is_an_error(wanted, sink) -> None:
     generation = sink.commit(batch(wanted, NEW, -1))
     sink._change("INSERT INTO sftpgo_transfer (generation, line_offset, time_utc, time_text) VALUES (?, 5, '', '')", (generation.id,))
     given = staged(sink, batch(wanted, generation._replace(offset=200), 100, *range(sql.FEW)))
-    with pytest.raises(base.SinkError, match="has rows at a position that was not read yet"):
+    with pytest.raises(base.SinkError, match="already has rows beyond the stored position"):
         sink.commit(given)
     assert select(wanted, "SELECT COUNT(*) FROM sftpgo_transfer") == [(1,)]
     assert sink.open_generations() == [generation]
