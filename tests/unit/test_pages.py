@@ -33,6 +33,17 @@ def test_the_exit_codes_are_those_that_the_command_prints(page: str, command: t.
     assert table == {code: meaning for code, meaning in exit_codes.of(command).items() if code != exit_codes.SIGNALS}
 
 
+def test_the_readme_has_the_kind_of_each_error() -> None:
+    engine = DOCS.parent / "plugins" / "module_utils" / "_engine"
+    kinds = {
+        kind
+        for path in engine.rglob("*.py")
+        for kind in re.findall(r'^class \w+Error\([^\n]*\n(?:    [^\n]*\n|\n)*?    kind = "(\w+)"', path.read_text(encoding="utf-8"), re.M)
+    }
+    listed = (DOCS.parent / "README.md").read_text(encoding="utf-8").partition("`kind` never changes")[2].partition("If standard output")[0]
+    assert kinds <= set(re.findall(r"`(\w+)`", listed)) and len(kinds) > 30
+
+
 def test_each_command_has_its_exit_codes_and_a_help_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "70")
     assert set(exit_codes.OF) == set(COMMANDS)
