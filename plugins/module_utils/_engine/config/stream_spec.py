@@ -315,7 +315,7 @@ STREAM: Spec = {
     "state": {
         "type": "path",
         "default": "/var/lib/log-archive",
-        "description": ["The folder of the lock, and of the record of what was reported."],
+        "description": ["The folder of the lock file, and of the records of what was reported and what was accepted."],
     },
     "log": {"type": "path", "description": ["The event log: a file to which one JSON line per event is appended."]},
 }
