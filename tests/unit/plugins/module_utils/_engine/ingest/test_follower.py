@@ -449,7 +449,7 @@ def test_a_batch_that_fails_half_way_is_not_stored(tmp_path, logs, monkeypatch) 
         assert_sums_are_those_of_the_rows(connection.execute)
 
 
-def test_the_thread_that_parses_dies(tmp_path, logs, monkeypatch) -> None:
+def test_an_error_of_the_thread_that_parses_ends_the_call_and_loses_nothing(tmp_path, logs, monkeypatch) -> None:
     monkeypatch.setattr(reading, "LINES", 8)
     parse, calls = parser.LineParser.parse_lines, []
 
@@ -845,7 +845,7 @@ def test_one_call_takes_the_rest_of_files_that_were_left_alone_for_long(tmp_path
     assert sizes(tmp_path) == [1, 2, 3, 11, 12, 13, 14, 21, 23, 31]
 
 
-def test_systemd_without_a_socket() -> None:
+def test_without_systemd_and_with_a_watchdog_of_another_process_nothing_happens() -> None:
     quiet = Systemd({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"})
     assert quiet.watchdog is None
     quiet.ready()

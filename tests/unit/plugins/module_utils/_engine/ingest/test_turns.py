@@ -161,19 +161,19 @@ def test_a_row_that_the_database_refuses_to_the_other_process_is_found_without_i
     assert (result["rows"], result["rejected"], result["error"], in_turns.reasons) == (MOST - 1, 1, None, [])
 
 
-def test_a_database_that_fails_the_other_process_is_tried_again(tmp_path, logs, in_turns, monkeypatch) -> None:
-    """A writer that keeps the lock: the first process reports what the other one met."""
+def test_what_the_other_process_meets_is_reported_and_the_rest_is_stored_later(tmp_path, logs, in_turns, monkeypatch) -> None:
+    """A table is gone as it stores its second batch."""
     wanted, store, calls = document(tmp_path), turns.Helper.store, []
     with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite", isolation_level=None, timeout=60)) as connection:
 
-        def be_locked(helper: Helper) -> None:
+        def lose_the_table(helper: Helper) -> None:
             calls.append(helper)
             if len(calls) == 2:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 connection.execute("ALTER TABLE sftpgo_transfer RENAME TO away")
             store(helper)
 
-        monkeypatch.setattr(turns.Helper, "store", be_locked)
+        monkeypatch.setattr(turns.Helper, "store", lose_the_table)
         write(logs / "sftpgo.log", *range(1, MOST + 1))
         result = in_turns.catch_up(wanted)
         assert "no such table: sftpgo_transfer" in result["error"]

@@ -33,7 +33,7 @@ ARCHIVED, ACTIVE = FOLDER + "system@0cdf-10f5-0006.journal", FOLDER + "system.jo
         ("<31>File %s added.", ARCHIVED, ""),
     ],
 )
-def test_a_line(line: str, path: str, warning: str) -> None:
+def test_what_a_printed_line_means(line: str, path: str, warning: str) -> None:
     printed = "<31>Journal filter: none\n%s\n<31>mmap cache statistics\n" % (line.replace("%s", path) if path else line)
     is_damage = path != ACTIVE and not any(each in line for each in ("Permission", "No such", "added", "Hint"))
     assert (damage.files_in(printed), damage.warning_in(printed)) == ({path} if is_damage else set(), warning)

@@ -311,7 +311,7 @@ def test_a_running_follower_stores_entries_as_they_come(tmp_path, journal) -> No
         ({"journal": None}, "follow.paths: is missing (The folders that contain the logs."),
     ],
 )
-def test_mistakes(tmp_path, changes, problem) -> None:
+def test_mistakes_of_a_document_with_a_journal_are_named(tmp_path, changes, problem) -> None:
     follow = {"paths": None, "patterns": None, "rotated": None, "journal": {"units": ["a"]}, **changes}
     with pytest.raises(ConfigError) as caught:
         document(tmp_path, follow=follow)
