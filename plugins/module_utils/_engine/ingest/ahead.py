@@ -20,7 +20,7 @@ SWITCH = 0.0002
 
 
 class Ahead(threading.Thread):
-    """Two batches at most wait for ``take``, or one waits and one is being read: so neither side waits for each batch of the other.
+    """At most two batches wait for ``take``, or one waits while one is being read: so neither side waits for each batch of the other.
 
     read: returns the next batch; None if there is nothing to read. It is called until a batch is not full.
     """

@@ -30,7 +30,7 @@ if t.TYPE_CHECKING:
 
 States = t.Callable[[], t.List[SinkState]]
 ATTEMPTS = 5
-"""How often ``catch_up`` tries a sink that fails with an error that may pass."""
+"""How many times in a row ``catch_up`` tries a sink that fails with an error that may pass."""
 MOST_WAIT = 60.0
 """Seconds of failed attempts after which ``catch_up`` makes no third one: a server that says nothing takes its time-out each time."""
 FIRST_DELAY, LAST_DELAY = 0.5, 60.0
@@ -43,7 +43,7 @@ STOP_TIMEOUT = 30
 GLANCE = 0.25
 """Seconds between two looks at a file that is being written, until the next look at everything."""
 TICK = 1.0
-"""Seconds between two signs of life at most."""
+"""The most seconds between two signs of life."""
 IS_DOWN = " is down: "
 """Between the name of a sink and the reason, in the status of the service."""
 

@@ -45,9 +45,9 @@ DONE, FAILED = "done", "failed"
 FORMAT = 2
 """Of ``marshal``: the later ones look up each object among those before it, which takes twice as long."""
 PATIENCE = 60.0
-"""Seconds without a byte after which the process counts as hanging: a batch takes it a few hundredths of one, unless the sink waits."""
+"""Seconds without a byte after which the process counts as hanging: it stores a batch within tenths of one, unless the sink waits."""
 PLACE = 1 << 30
-"""Bytes from one place for lines to the next. What is not written takes no memory."""
+"""Bytes between the two places for lines. What is not written takes no memory."""
 
 
 class HelperError(Exception):
@@ -97,7 +97,7 @@ class Helper:
         return self._is_ready
 
     def send(self, reading: Read) -> None:
-        """Have what was read parsed, once what was sent before is stored. Then call ``store`` and ``receive``."""
+        """Send lines, which the process parses once it has stored those before. Then call ``store`` and ``receive``."""
         batch, piece = reading.batch, reading.piece
         given = batch.before, _plain(batch.generation), [tuple(gap) for gap in batch.gaps]
         blocks, at = [], self._place
@@ -112,13 +112,13 @@ class Helper:
         self._send((*given, reading.first_line, piece.lines, [tuple(each) for each in piece.long], blocks))
 
     def store(self) -> None:
-        """Have what was sent stored: everything before it is."""
+        """Tell the process to store what it was sent: everything before that is stored."""
         with contextlib.suppress(HelperError):
             # ``receive`` meets the same failure.
             self._send(STORE)
 
     def receive(self, batch: Batch, patience: float) -> Stored:
-        """What became of the batch that was sent, after so many seconds. Raises what the sink raised there: SinkError or SinkFullError."""
+        """What became of the batch that was sent. patience: in seconds. Raises what the sink raised there: SinkError or SinkFullError."""
         kind, found = self._receive(patience)
         if kind != DONE:
             raise getattr(base, kind)(*found)

@@ -21,11 +21,12 @@ if t.TYPE_CHECKING:
     from .tail.lines import Block, Line, Long
 
 LINES, SIZE = 5000, 4 << 20
-"""Lines and bytes of a batch at most."""
+"""The most lines and bytes of a batch."""
 TURN_LINES, TURN_SIZE = 20_000, 3 << 20
-"""The same when two processes store batches in turns: each commit waits for the disk. They are parsed in parts, which bounds the memory."""
+"""The same when two processes store batches in turns: larger ones, because each commit waits for the disk. They are parsed in parts, which
+bounds the memory."""
 PART = 1 << 20
-"""Bytes of lines of a part, about."""
+"""About how many bytes of lines a part has."""
 
 
 class Reader:

@@ -9,7 +9,8 @@ import contextlib
 import typing as t
 
 from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, IntegrityError, KeyringError, LogArchiveError
-from .records.parser import LineParser, NoRecord, Refused
+from .records.parser import LineParser
+from .records.refused import NoRecord, Refused
 from .sinks.base import ConflictError, RowRefusedError
 from .sinks.opening import open_sink
 
@@ -22,7 +23,7 @@ if t.TYPE_CHECKING:
     Row = t.Tuple[int, str, Values]
 
 LINES, SIZE = 1000, 4 << 20
-"""Lines that are fetched and stored at once, and about how many bytes of them: each may have the size of ``parse.max_line``."""
+"""How many lines are fetched and stored at once, and about how many bytes: each may be as long as ``parse.max_line``."""
 
 
 def retry(document: StreamDocument) -> t.List[RetryResult]:
@@ -124,7 +125,7 @@ class _Page:
         self._result["cut"] += cut
 
     def _store_rows(self, rows: t.Sequence[Row]) -> None:
-        """Store rows, those that the database refuses excepted: they are found by halves."""
+        """Store rows, except for those that the database refuses: they are found by halves."""
         if not rows:
             return
         tables: t.Dict[str, t.List[t.Tuple[t.Any, ...]]] = {}

@@ -25,9 +25,9 @@ if t.TYPE_CHECKING:
     from .source import Read, Source
 
 BACKLOG = 32 << 20
-"""Bytes that are not read yet for which a process is started: its start takes as long as 2 MiB."""
+"""Unread bytes from which on a process is started: its start takes as long as storing 2 MiB."""
 OWN, THEIRS = 0.95, 1.05
-"""The shares of the lines: this process also reads for the other one."""
+"""The shares of the lines, 1.0 being the average: this process also reads for the other one."""
 LAST_PATIENCE = 10.0
 """Seconds that the other process gets for its batch when the follower ends."""
 
@@ -61,7 +61,7 @@ class Turns:
         self._ends = True
 
     def step(self) -> t.Optional[Stored]:
-        """Have the next batch stored; None if all that can be read now is stored."""
+        """Store the next batch, here or in the other process; returns None if all that can be read now is stored."""
         if self._theirs is not None:
             self._prepare()
             return self._received(self._theirs, PATIENCE)

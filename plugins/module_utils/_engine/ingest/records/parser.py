@@ -154,6 +154,3 @@ class LineParser:
 def tables_of(document: StreamDocument) -> t.Tuple[Table, ...]:
     """The tables that the stream fills."""
     return PROFILES[document["parse"]["profile"]]
-
-
-__all__ = ["LineParser", "NoRecord", "Refused", "tables_of"]

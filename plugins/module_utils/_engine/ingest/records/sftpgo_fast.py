@@ -43,7 +43,7 @@ MOST_BEGINNINGS = 1000
 def fast_parser(time_field: str, times: ColumnParser) -> t.Optional[FastParser]:
     """A function that takes lines with their offsets; None if there is none.
 
-    It returns rows by table, each beginning with the offset of its line, and the lines of which ``SftpgoParser`` must decide.
+    It returns rows by table, each beginning with the offset of its line, and the lines that are left to ``SftpgoParser``.
     """
     taken = {column.field for table in PROFILES["sftpgo"] for column in table.columns}
     if not time_field.isidentifier() or time_field in taken or time_field in ("sender", _ADDRESS):
@@ -65,7 +65,7 @@ def _with_msgspec(msgspec: t.Any, time_field: str, times: ColumnParser) -> FastP
     known: t.Dict[bytes, t.Callable[[Line], None]] = {}
 
     def locate(line: bytes) -> t.Optional[t.Callable[[Line], None]]:
-        """The list of the kind that the line seems to be of. It is decoded as that, so a wrong one costs time and nothing else."""
+        """What adds a line to those of the kind that it seems to be. It is decoded as that, so a mistake costs time and nothing else."""
         start = line.find(_SENDER, 0, _FIRST_BYTES) + len(_SENDER)
         if start < len(_SENDER):
             return None

@@ -14,9 +14,10 @@ if t.TYPE_CHECKING:
     from ..records.tables import Rows
 
 VARIABLES = 32766 if sqlite3.sqlite_version_info >= (3, 32) else 999
-"""Values of a statement."""
+"""The most values of a statement."""
 SIZES = (1, 8, 64)
-"""Rows of a statement. More are hardly faster, and SQLite keeps each statement with its values: 512 took 20 MiB in two processes."""
+"""The numbers of rows that a statement can have. More are hardly faster, and SQLite keeps each statement with its values: 512 took 20 MiB
+in two processes."""
 NOTHING = 0.5
 """A value that no row has: the values of rows are texts and whole numbers, and those of the other tables have no NULL."""
 

@@ -29,7 +29,7 @@ if t.TYPE_CHECKING:
     from .schema import ControlTable
 
 AT_ONCE = 1000
-"""Sums of a statement: less than a MB, which every server takes."""
+"""Rows of sums in a statement: less than a MB, which every server takes."""
 SESSION = (
     # PyMySQL before 1.1 leaves it to the server, which may choose another one.
     "NAMES utf8mb4",

@@ -29,9 +29,8 @@ TIMEOUT = 30
 """Seconds to wait for another writer."""
 PAGE = 8192
 """Bytes of a page of a new database. A split of a page moves rows: with 4096 it takes a few per cent more CPU time to store a backlog."""
-
 CHECKPOINT = 32 << 20
-"""Bytes of the write-ahead log, about, after which it is copied into the database: that waits for the disk twice."""
+"""About how many bytes the write-ahead log has before it is copied into the database: that waits for the disk twice."""
 
 
 class SqliteSink(SqlSink):

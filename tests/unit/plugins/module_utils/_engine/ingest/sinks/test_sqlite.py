@@ -205,10 +205,9 @@ def test_the_printed_schema_is_the_one_that_is_created(wanted, sink, tmp_path) -
     assert made == select(wanted, "SELECT name, sql FROM sqlite_master ORDER BY name")
 
 
-@pytest.mark.parametrize("content", [b"not a database, but long enough to be read as one" * 30])
-def test_a_damaged_file(wanted, content: bytes) -> None:
+def test_a_file_that_is_no_database(wanted) -> None:
     with open(wanted["sinks"][0]["path"], "wb") as file:
-        file.write(content)
+        file.write(b"not a database, but long enough to be read as one" * 30)
     with pytest.raises(base.SinkError, match="cannot be used .*Name another file in 'path'"):
         open_sink(wanted["sinks"][0], wanted)
 
@@ -225,7 +224,7 @@ def test_a_database_in_a_folder_that_is_missing(wanted) -> None:
         open_sink(options, wanted)
 
 
-def test_a_database_that_another_process_locks(wanted, sink, monkeypatch) -> None:
+def test_a_database_that_another_process_locks(wanted, sink) -> None:
     with contextlib.closing(sqlite3.connect(wanted["sinks"][0]["path"], isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         sink._query("PRAGMA busy_timeout=10")
