@@ -340,7 +340,7 @@ def test_what_the_journal_lost_is_a_gap(services: Services) -> None:
     assert ["damaged", "entries cannot be read in %s" % damaged.name] in new_gaps()
     assert {kind for kind, _detail in new_gaps()} <= {"damaged", "vacuumed"}
     assert re.search(
-        r"local: lines are lost: journal: writer, at \d+: .* \(entries cannot be read in %s\)" % damaged.name, services.told("unit")
+        r"local: gap in journal: writer at offset \d+: .* \(entries cannot be read in %s\)" % damaged.name, services.told("unit")
     )
     # journald removes one.
     services.control("stop", "unit")

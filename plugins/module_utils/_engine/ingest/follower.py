@@ -332,12 +332,12 @@ class SinkLog:
         path = stored.generation.place.path
         for gap in stored.gaps:
             known = " (%s)" % gap.detail if gap.detail else ""
-            text = "%s: lines are lost: %s, at %d: %s%s" % (self._sink, path, gap.line_offset, GAP_KINDS[gap.kind], known)
+            text = "%s: gap in %s at offset %d: %s%s" % (self._sink, path, gap.line_offset, GAP_KINDS[gap.kind], known)
             fields = {"offset": gap.line_offset, "bytes": gap.length, "kind": gap.kind, "detail": gap.detail}
             self._log.write("gap", text, sink=self._sink, path=path, **fields)
         if stored.first_rejected is not None:
             offset, reason = stored.first_rejected
-            text = "%s: a line is rejected: %s, at %d: %s" % (self._sink, path, offset, reason)
+            text = "%s: rejected a line of %s at offset %d: %s" % (self._sink, path, offset, reason)
             self._log.write("rejected", self._once(text), sink=self._sink, path=path, lines=stored.rejected, offset=offset, reason=reason)
 
     def refused(self, documents: int) -> None:

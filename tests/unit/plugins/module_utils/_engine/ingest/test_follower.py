@@ -211,8 +211,8 @@ def test_what_is_lost_rejected_or_cannot_be_read_is_told_at_once(tmp_path, logs)
     finally:
         running.terminate()
         _out, err = running.communicate(timeout=lab.patience(15))
-    rejected = "sqlite: a line is rejected: %s, at %d: not_json. Later ones are only counted: see 'log-archive streams'"
-    hole = "sqlite: lines are lost: %s, at 0: zero bytes, left by a writer that went on at its old position after the file was truncated"
+    rejected = "sqlite: rejected a line of %s at offset %d: not_json. Later ones are only counted: see 'log-archive streams'"
+    hole = "sqlite: gap in %s at offset 0: zero bytes, left by a writer that went on at its old position after the file was truncated"
     assert err.splitlines() == [
         "log-archive: sqlite: cannot read %s: %s" % (tmp_path / "file", walk.NO_FOLDER),
         "log-archive: " + rejected % (live, len(upload(1)) + 1),
