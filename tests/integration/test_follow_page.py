@@ -42,7 +42,7 @@ def test_the_commands_work_as_pasted(tmp_path: pathlib.Path) -> None:
         return done.stdout
 
     out = paste("try")
-    assert "sftpgo: 3000 lines would be stored in sqlite" in out and "sftpgo: 3000 lines to sqlite" in out and "sftpgo  fine" in out
+    assert "sftpgo: 3000 lines would be stored in sqlite" in out and "sftpgo: 3000 lines stored in sqlite" in out and "sftpgo  fine" in out
     assert (tmp_path / "page.html").exists()
     with open(tmp_path / "logs" / "sftpgo.log", "ab") as log:
         log.write(upload(7, username="x" * 300) + b"\nno JSON\n")

@@ -122,5 +122,5 @@ def _database_problems(sinks: t.Sequence[t.Mapping[str, t.Any]]) -> t.Iterator[s
         server = sink["socket"] or (host, sink["port"] or port)
         other = first.setdefault((port, server, sink["database"]), index)
         if other != index:
-            text = "sinks[%d].database: is that of sinks[%d] too, and a sink has its positions there; create another database for it"
-            yield text % (index, other) + (", also if 'table' is in this one" if sink["table"] and sink["type"] != "postgresql" else "")
+            text = "sinks[%d].database: is also that of sinks[%d], but each sink needs a database for its own positions; create another one"
+            yield text % (index, other) + (", even if 'table' is in this one" if sink["table"] and sink["type"] != "postgresql" else "")

@@ -18,7 +18,7 @@ def ingested(result: IngestResult) -> str:
     """The result of catching up."""
     lines = []
     for sink in result["sinks"]:
-        moved = "would be stored in" if result["check"] else "to"
+        moved = "would be stored in" if result["check"] else "stored in"
         text = "%s: %s %s %s" % (result["stream"], _count(sink["lines"], "line"), moved, sink["sink"])
         if sink["rejected"]:
             text += ", %d of them rejected" % sink["rejected"]

@@ -641,7 +641,7 @@ def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
     assert json_of(None, "ingest", "app")[0]["sinks"][0]["rows"] == 2
     assert json_of(None, "ingest", "app", "--dry-run")[0]["sinks"][0]["lines"] == 0
     (logs / "app.log").write_bytes(STREAM_LINE * 2 + b"no json\n")
-    assert run(None, "ingest", "--all").stdout == "app: 1 line to sqlite, 1 of them rejected\n"
+    assert run(None, "ingest", "--all").stdout == "app: 1 line stored in sqlite, 1 of them rejected\n"
     assert "lines were rejected" in run(None, "streams", code=3).stdout
     assert run(None, "ingest", "app", "--rejected", code=3).stdout == (
         "app: 1 rejected line in sqlite tried again, 0 stored, 1 rejected again\n"
@@ -673,7 +673,7 @@ def test_streams_from_the_first_line_to_a_rejected_one(tmp_path, monkeypatch):
     monkeypatch.setenv("LOG_ARCHIVE_STREAMS", str(folder))
     (logs / "app.log").write_bytes(STREAM_LINE * 2 + b"no json\n" + STREAM_LINE)
     done = run(None, "ingest", "--all", code=2)
-    assert (done.stdout, "stream a: " in done.stderr) == ("app: 1 line to sqlite\n", True)
+    assert (done.stdout, "stream a: " in done.stderr) == ("app: 1 line stored in sqlite\n", True)
     assert [row["stream"] for row in json_of(None, "ingest", "--all", code=2)] == ["a", "app"]
     (folder / "a.json").unlink()
     for wrong in (

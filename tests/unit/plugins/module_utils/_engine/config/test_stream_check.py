@@ -100,10 +100,10 @@ def test_defaults(tmp_path) -> None:
             {"sinks": [{"type": "sqlite", "path": "/a"}, {"type": "sqlite", "name": "b", "path": "/x/../a-wal"}]},
             "sinks[1].path: two sinks have the same file",
         ),
-        ({"sinks": [SERVER, {**SERVER, "name": "b", "host": "127.0.0.1", "port": 5432}]}, "sinks[1].database: is that of sinks[0] too"),
+        ({"sinks": [SERVER, {**SERVER, "name": "b", "host": "127.0.0.1", "port": 5432}]}, "sinks[1].database: is also that of sinks[0]"),
         (
             {"sinks": [{**SERVER, "type": "mysql"}, {**SERVER, "type": "mariadb", "table": "t", "columns": {"c": "row_id"}}]},
-            "sinks[1].database: is that of sinks[0] too",
+            "sinks[1].database: is also that of sinks[0]",
         ),
         ({"sinks": [{"type": "sqlite", "path": "/a"}], "page": {"path": "/a"}}, "page.path: is a file of sinks[0].path; choose another"),
         ({"sinks": [{"type": "sqlite", "path": "/a"}], "log": "/a-wal"}, "log: is a file of sinks[0].path; choose another"),
