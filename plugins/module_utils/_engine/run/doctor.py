@@ -219,20 +219,25 @@ def _schedule(document: JobDocument, config: str) -> Check:
     # Cron does not have the environment of a shell.
     where = [] if config == DEFAULT_CONFIG else ["--config", os.path.abspath(config)]
     by_hand = "run the playbook site, or add to a crontab: 5 * * * * %s" % shlex.join([_command(), "run", job, *where])
-    for path, text in _crontabs():
+    unreadable: t.List[str] = []
+    for path, text in _crontabs(unreadable):
         if _starts(text, job):
             if not _runs_now(CRON):
                 return Check(
                     job, "schedule", FAILED, "%s starts the job, but cron does not run" % path, "systemctl start cron", EXIT_FAILED
                 )
             return Check(job, "schedule", OK, "%s starts the job" % path)
-    for path, text in _units():
+    for path, text in _units(unreadable):
         if _starts(text, job):
             timer = os.path.basename(path)[: -len(".service")] + ".timer"
             if _is_active(timer):
                 return Check(job, "schedule", OK, "%s starts the job" % timer)
             remedy = "systemctl enable --now %s" % shlex.quote(timer)
             return Check(job, "schedule", FAILED, "%s is not active" % timer, remedy, EXIT_FAILED)
+    if unreadable:
+        more = " and %d more" % (len(unreadable) - 1) if len(unreadable) > 1 else ""
+        text = "found nothing that starts the job, but this user cannot read %s%s" % (unreadable[0], more)
+        return Check(job, "schedule", WARNING, text, "run it as root; or else, %s" % by_hand)
     if document["schedule"] is not None:
         return Check(job, "schedule", FAILED, "the job has a schedule, but nothing starts it", by_hand, EXIT_FAILED)
     return Check(job, "schedule", WARNING, "found nothing that starts the job", by_hand)
@@ -254,34 +259,37 @@ def _starts(text: str, job: str) -> bool:
     return False
 
 
-def _crontabs() -> t.Iterator[t.Tuple[str, str]]:
-    """The crontabs that this user can read, with their texts."""
+def _crontabs(unreadable: t.List[str]) -> t.Iterator[t.Tuple[str, str]]:
+    """The crontabs that this user can read, with their texts. The others are added to ``unreadable``."""
     for path in CRONTABS:
-        yield from _texts(path, "")
+        yield from _texts(path, "", unreadable)
     own = _output(["crontab", "-l"])
     if own:
         yield "the crontab of %s" % folders.user_name(os.geteuid()), own
 
 
-def _units() -> t.Iterator[t.Tuple[str, str]]:
+def _units(unreadable: t.List[str]) -> t.Iterator[t.Tuple[str, str]]:
     for folder in UNITS:
-        yield from _texts(folder, ".service")
+        yield from _texts(folder, ".service", unreadable)
 
 
-def _texts(path: str, suffix: str) -> t.Iterator[t.Tuple[str, str]]:
-    """The readable files at the path, or in that folder."""
+def _texts(path: str, suffix: str, unreadable: t.List[str]) -> t.Iterator[t.Tuple[str, str]]:
+    """The readable files at the path, or in that folder. What this user may not read is added to ``unreadable``."""
     paths = [path]
     if os.path.isdir(path):
         try:
             paths = [os.path.join(path, name) for name in sorted(os.listdir(path)) if name.endswith(suffix)]
         except OSError:
+            unreadable.append(path)
             return
     for one in paths:
         try:
             with open(one, encoding="utf-8", errors="replace") as file:
                 yield one, file.read(1 << 20)
+        except PermissionError:
+            unreadable.append(one)
         except OSError:
-            continue  # Another user's, or a folder.
+            continue  # A folder, or nothing.
 
 
 def _output(command: t.Sequence[str]) -> t.Optional[str]:

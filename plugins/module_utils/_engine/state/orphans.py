@@ -17,7 +17,7 @@ import typing as t
 
 from ..archive.naming import MANIFEST_SUFFIX
 from ..base.durable import TEMP_PREFIX
-from ..base.errors import EXIT_PARTLY
+from ..base.errors import EXIT_PARTLY, LogArchiveError
 from ..base.units import format_size
 from ..config.spec import JOB
 from . import catalog as catalogs
@@ -54,14 +54,14 @@ Given = t.Mapping[str, t.Any]
 
 _FILE = re.compile(r"(.+?)\.(?:ledger(?:\.head|\.key|\.next\.key|\.sent)?|(?:removals|web)\.json)", re.DOTALL)
 """The files of a job in the state folder, beside the catalog and the lock. A ledger that was kept aside has a time in its name."""
-_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES)
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 RUNS_WITHOUT = 32 * 86400
 """Seconds after its last run at which a job that never had a document counts as left over: some jobs run once a month."""
 
 
 def find(documents: t.Mapping[str, Given], now: float, defaults: bool) -> t.List[OrphanRow]:
     """What is left over. documents: of the host, by the names of their files. defaults: look in the default folders too. now: in seconds
-    since the epoch. Raises LogArchiveError for a catalog that cannot be used."""
+    since the epoch. Raises LogArchiveError for a catalog that cannot be used, and for a folder that cannot be read."""
     known = {name: [name, *_texts(given.get("was"))] for name, given in documents.items()}
     owned = {name for names in known.values() for name in names}
     rows: t.Dict[str, OrphanRow] = {}
@@ -160,7 +160,7 @@ def _spooled(folder: str, owned: t.Container[str]) -> t.Dict[str, SpoolRecord]:
         for job in _names_in(os.path.join(folder, host)):
             if job in owned:
                 continue
-            for path, _folders_in, names in os.walk(os.path.join(folder, host, job)):
+            for path, _folders_in, names in os.walk(os.path.join(folder, host, job), onerror=_refuse):
                 for name in names:
                     if not name.endswith(MANIFEST_SUFFIX) and not name.startswith(TEMP_PREFIX):
                         record = found.setdefault(job, {"archives": 0, "bytes": 0})
@@ -175,14 +175,20 @@ def _names_in(folder: str) -> t.List[str]:
 
 
 def _entries(folder: str) -> t.List[os.DirEntry[str]]:
-    """What is in a folder; nothing if a document names what is no folder, or one that this user cannot read."""
+    """What is in a folder; nothing if a document names what is no folder. Raises LogArchiveError if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
-        if error.errno not in _NO_FOLDER:
-            raise
+        _refuse(error)
         return []
+
+
+def _refuse(error: OSError) -> None:
+    """Raise LogArchiveError unless there is no such folder."""
+    if error.errno not in _NO_FOLDER:
+        hint = "Run it as the user of the jobs, or as root" if error.errno == errno.EACCES else None
+        raise LogArchiveError("cannot read the folder: %s" % error.strerror, error.filename, hint) from error
 
 
 def _files(folder: str) -> t.Dict[str, t.List[str]]:

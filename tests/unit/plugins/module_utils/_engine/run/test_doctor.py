@@ -142,6 +142,24 @@ def test_the_crontab_of_another_job_is_none_of_this_job(host: Host) -> None:
     assert "schedule" not in examine(host)[1]
 
 
+def test_a_crontab_that_cannot_be_read_may_start_the_job(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root can read every file."""
+    path = host.folder.parent / "cron" / "log-archive"
+
+    def refused(name: t.Any, *arguments: t.Any, **named: t.Any) -> t.Any:
+        if name == str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
+        return open(name, *arguments, **named)
+
+    host.write_document(select=LOGS, schedule={"at": "5 past each hour"})
+    monkeypatch.setattr(doctor, "open", refused, raising=False)
+    code, found = examine(host)
+    assert (code, found["schedule"]["state"]) == (0, "warning")
+    assert found["schedule"]["text"] == "found nothing that starts the job, but this user cannot read %s" % path
+    path.unlink()
+    assert examine(host)[0] == 1
+
+
 def test_a_timer_that_nobody_started_is_found(host: Host) -> None:
     no_cron(host)
     units = host.folder.parent / "units"

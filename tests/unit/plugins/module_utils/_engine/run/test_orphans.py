@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import typing as t
 
 import pytest
@@ -21,7 +22,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run 
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state import orphans
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.tell.orphan_metrics import ORPHAN_METRICS
-from rigs.host import JOB, NAME, NOW, Host, files_below
+from rigs.host import COMMAND, JOB, NAME, NOW, Host, files_below
 from rigs.runs import assert_all_archived, read_logs, tree
 
 pytest.importorskip("cryptography")
@@ -167,6 +168,19 @@ def test_a_catalog_that_cannot_be_used_may_have_more_orphans(waiting: Host) -> N
     waiting.write_document(name="other", notify=[{"type": "textfile", "path": str(metrics)}])
     assert call(waiting, "metrics")[0] == 1
     assert [path.name for path in metrics.iterdir() if "orphan" in path.name] == []
+
+
+def test_a_folder_that_cannot_be_read_may_have_more_orphans(waiting: Host) -> None:
+    # Root reads every folder, unless it gives up this right.
+    no_right = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    command = [*no_right, *COMMAND, "orphans", "--config", str(waiting.folder / "jobs")]
+    waiting.spool.chmod(0)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=waiting.environment(), check=False)
+    finally:
+        waiting.spool.chmod(0o700)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there may be more orphans: %s: cannot read the folder: Permission denied" % waiting.spool in done.stderr
 
 
 def test_what_waits_can_be_sent_with_the_stores_of_another_job(waiting: Host) -> None:
