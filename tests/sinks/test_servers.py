@@ -107,6 +107,17 @@ def test_rows_positions_rejected_lines_and_gaps(tmp_path, place) -> None:
     assert numbers(place) == [1, 2, 3]
 
 
+def test_a_sum_of_an_hour_that_needs_more_than_64_bits_is_the_largest_one(tmp_path, place) -> None:
+    wanted = wanted_of(tmp_path, place)
+    one = row(wanted, 1, size_bytes=1 << 62)
+    with opened(wanted) as sink:
+        first = sink.commit(Batch(-1, NEW, {"sftpgo_transfer": [(number, *one) for number in range(5000)]}))
+        assert sink.commit(Batch(100, first._replace(offset=200), {"sftpgo_transfer": [(number, *one) for number in range(5000, 14_000)]}))
+        assert [tuple(map(int, each)) for each in sink.select("SELECT uploads, bytes_uploaded FROM sftpgo_hourly")] == [
+            (14_000, (1 << 63) - 1)
+        ]
+
+
 def test_a_position_that_another_process_moved(tmp_path, place) -> None:
     wanted = wanted_of(tmp_path, place)
     with opened(wanted) as sink, opened(wanted) as other:

@@ -26,7 +26,8 @@ MOST_BYTES = 1 << 50
 """Bytes of a transfer that are counted at most: a size beyond is a mistake in the log, and some of them would not fit into 64 bits."""
 BYTES = "CASE WHEN size_bytes > %d THEN %d WHEN size_bytes > 0 THEN size_bytes ELSE 0 END" % (MOST_BYTES, MOST_BYTES)
 """The bytes of a transfer that are counted, as SQL."""
-
+MOST_SUM = (1 << 63) - 1
+"""The bytes of an hour that are counted at most: 64 bits do not hold more."""
 
 _NOTHING = [0, 0, 0, 0, 0, 0, 0, ""]
 """The sums of a key without rows, and the time that was seen last."""
@@ -73,6 +74,8 @@ class HourlySums:
         """
         cells, failed, found = self._cells, self._failed, []
         if cells:
+            for cell in cells.values():
+                cell[2], cell[3] = min(cell[2], MOST_SUM), min(cell[3], MOST_SUM)
             keys = sorted(cells)
             found.append((HOURLY, _with_hours(generation, *zip(*keys), *zip(*map(cells.__getitem__, keys)))))
         if failed:
@@ -123,9 +126,12 @@ def on_conflict(dialect: Dialect, table: ControlTable) -> str:
     for column in table.columns:
         if column.name not in table.key:
             new, old = dialect.inserted % column.name, "%s.%s" % (table.name, column.name)
-            changes.append(
-                "%s = %s" % (column.name, "%s(%s, %s)" % (dialect.later, old, new) if column.name == "last_seen" else old + " + " + new)
-            )
+            value = "%s + %s" % (old, new)
+            if column.name == "last_seen":
+                value = "%s(%s, %s)" % (dialect.later, old, new)
+            elif column.name.startswith("bytes_"):
+                value = "CASE WHEN %s > %d - %s THEN %d ELSE %s END" % (old, MOST_SUM, new, MOST_SUM, value)
+            changes.append("%s = %s" % (column.name, value))
     start = dialect.on_conflict
     return " " + (start % ", ".join(table.key) if "%s" in start else start) + ", ".join(changes)
 

@@ -226,6 +226,18 @@ def test_sums_of_more_than_64_bits(tmp_path):
     assert_figures_add_up(found)
 
 
+def test_a_sum_of_an_hour_that_needs_more_than_64_bits_is_the_largest_one(tmp_path):
+    wanted = document(tmp_path)
+    one = LineParser(wanted).parse(upload(1, size_bytes=1 << 62))[1]
+    place = Place("/logs/sftpgo.log", True, 1, 1, 1)
+    generation = Generation(0, "one", "/logs", ((1, "aa"),), 0, 0, "", 0, place, 1.0, False)
+    with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink:
+        generation = sink.commit(Batch(-1, generation, {}))
+        for first, last in (0, 8191), (8191, 8193), (8193, 20_000):
+            sink.commit(Batch(0, generation, {"sftpgo_transfer": [(number, *one) for number in range(first, last)]}))
+        assert sink.select("SELECT uploads, bytes_uploaded FROM sftpgo_hourly") == [(20_000, (1 << 63) - 1)]
+
+
 def test_no_lines_in_the_span(sink):
     found = of(sink, datetime(2030, 1, 1, tzinfo=UTC), datetime(2030, 1, 2, tzinfo=UTC))
     assert found["totals"] == totals([])
