@@ -153,8 +153,12 @@ def _read_odd(content: Content, piece: Piece, max_line: int, final: bool) -> Pie
         return piece._replace(end=size, scanned=size)
     at = max(begin, piece.scanned)
     newline = -1
+    # To read it a second time would mean to decompress all that is before it again.
+    kept = bytearray() if content.compressed and at == begin else None
     while newline < 0:
         data = content.read(at, BLOCK)
+        if kept is not None:
+            kept += data[: max_line - len(kept)]
         found = data.find(b"\n")
         if found >= 0:
             newline = at + found
@@ -167,9 +171,11 @@ def _read_odd(content: Content, piece: Piece, max_line: int, final: bool) -> Pie
     end = at if newline < 0 else newline
     if begin > piece.end:
         piece.holes.append((piece.end, begin - piece.end))
+    length = min(end - begin, max_line)
+    beginning = content.read(begin, length) if kept is None else bytes(kept[:length])
     if end - begin > max_line:
-        piece.long.append(Long(begin, end - begin, content.read(begin, max_line)))
+        piece.long.append(Long(begin, end - begin, beginning))
     else:
-        piece.lines.append((begin, content.read(begin, end - begin)))
+        piece.lines.append((begin, beginning))
     after = end if newline < 0 else end + 1
     return piece._replace(end=after, scanned=after, total=piece.total + 1)

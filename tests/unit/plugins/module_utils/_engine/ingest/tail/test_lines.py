@@ -134,6 +134,22 @@ def test_a_line_that_grows_is_not_searched_again() -> None:
         assert read_lines(source, 0, WIDE, 5000) == Piece(5001, 5001, 1, [], [], [Long(0, 5000, b"x" * 1000)], [])
 
 
+@pytest.mark.parametrize("max_line", [1000, 4 << 20])
+def test_long_lines_of_a_compressed_file_are_decompressed_once(monkeypatch, max_line: int) -> None:
+    """A line may be longer than what is kept of the content: to go back to its beginning is to begin with the file again."""
+    decompressed: t.List[int] = []
+    take = content.GzipContent._data
+    monkeypatch.setattr(content.GzipContent, "_data", lambda self, count: decompressed.append(len(data := take(self, count))) or data)
+    length = 3 << 20
+    with opened(b"".join(b"%d" % number * length + b"\n" for number in range(4)), True) as source:
+        decompressed.clear()
+        found = [read_lines(source, (length + 1) * number, Limits(1, 1 << 22, max_line)) for number in range(4)]
+        assert sum(decompressed) == source.size()
+    for number, piece in enumerate(found):
+        beginning = b"%d" % number * min(length, max_line)
+        assert [*piece.long, *piece.lines] == [Long(piece.end - length - 1, length, beginning)[:: 1 if max_line < length else 2]]
+
+
 def test_a_very_long_line_and_a_large_hole_need_little_memory() -> None:
     import tracemalloc
 
