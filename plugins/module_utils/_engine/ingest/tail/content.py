@@ -28,10 +28,11 @@ class DamagedError(Exception):
 class Recent:
     """The end of what was read forwards, kept in the parts in which it came: to join them for each part would take longer than to read it.
 
-    end: the offset behind it.
+    kept: so many bytes at least. end: the offset behind it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
         self.end = 0
         self._size = 0
         self._parts: t.Deque[bytes] = collections.deque()
@@ -44,14 +45,15 @@ class Recent:
         """The offset of the first byte that is kept."""
         return self.end - self._size
 
-    def add(self, data: bytes) -> None:
-        """What follows."""
+    def add(self, data: bytes, needed: int) -> None:
+        """What follows. needed: an offset from which on everything is kept."""
         if not data:
             return
         self._parts.append(data)
         self._size += len(data)
         self.end += len(data)
-        while self._size - len(self._parts[0]) >= KEPT:
+        needed = min(needed, self.end - self._kept)
+        while self.begin + len(self._parts[0]) <= needed:
             self._size -= len(self._parts.popleft())
 
     def read(self, offset: int, count: int) -> bytes:
@@ -118,7 +120,7 @@ class GzipContent:
         self._fd = fd
         self._size: t.Optional[int] = None
         self._reader: t.Optional[t.Any] = None
-        self._kept = Recent()
+        self._kept = Recent(KEPT)
 
     def size(self) -> int:
         """The size of the content. The first call decompresses all of it; raises DamagedError if that fails, or the trailer is wrong.
@@ -128,7 +130,7 @@ class GzipContent:
         if self._size is None:
             self._rewind()
             try:
-                while self._read(BLOCK):
+                while self._read(BLOCK, self._kept.end):
                     pass
             except DamagedError as error:
                 self._size = error.size
@@ -141,7 +143,7 @@ class GzipContent:
         if self._reader is None or offset < self._kept.begin:
             self._rewind()
         with contextlib.suppress(DamagedError):
-            while self._kept.end < offset + count and self._read(min(BLOCK, offset + count - self._kept.end)):
+            while self._kept.end < offset + count and self._read(min(BLOCK, offset + count - self._kept.end), offset):
                 pass
         return self._kept.read(offset, count)
 
@@ -155,7 +157,7 @@ class GzipContent:
 
     def release(self) -> None:
         """Forget what was decompressed."""
-        self._reader, self._kept = None, Recent()
+        self._reader, self._kept = None, Recent(KEPT)
 
     def close(self) -> None:
         """Close the file."""
@@ -163,7 +165,7 @@ class GzipContent:
 
     def _rewind(self) -> None:
         self._reader = self._opened(_Positioned(self._fd))
-        self._kept = Recent()
+        self._kept = Recent(KEPT)
 
     def _opened(self, raw: t.Any) -> t.Any:
         """A reader of the content, with the method ``read1``. raw: the file as a file object."""
@@ -183,12 +185,12 @@ class GzipContent:
                 raise
             raise DamagedError(self._kept.end, "it ends early" if isinstance(error, EOFError) else "its content is damaged") from None
 
-    def _read(self, count: int) -> bytes:
+    def _read(self, count: int, needed: int) -> bytes:
         if self._reader is None:
             raise AssertionError("open the content first")
         data = self._data(count)
         # Lines are read in blocks, and the next block begins with the line that the last one cut.
-        self._kept.add(data)
+        self._kept.add(data, needed)
         return data
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import typing as t
 
 from ...audit.envelope import LONGEST_BEGIN, Splitter, begin_of
-from .content import BLOCK, Recent
+from .content import BLOCK, KEPT, Recent
 
 if t.TYPE_CHECKING:
     import os
 
     from .content import Content
+
+KEPT_OF_PLAIN = 6 << 20
+"""Bytes of a plain file that can be read again without starting over: what is before a batch is looked at once more behind the batch."""
 
 
 class EnvelopedContent:
@@ -22,8 +25,12 @@ class EnvelopedContent:
     def __init__(self, content: Content) -> None:
         self._content = content
         self._splitter: t.Optional[Splitter] = None
+        self._is_as_it_is = False
         # The last bytes as they are in the file, and as lines.
-        self._raw, self._lines = Recent(), Recent()
+        self._raw, self._lines = self._nothing(), self._nothing()
+
+    def _nothing(self) -> Recent:
+        return Recent(KEPT if self.compressed else KEPT_OF_PLAIN)
 
     @property
     def compressed(self) -> bool:
@@ -39,17 +46,19 @@ class EnvelopedContent:
         if offset < self._lines.begin or self._changed(offset, count):
             self._splitter = None
         if self._splitter is None:
-            begin = begin_of(self._content.read(0, LONGEST_BEGIN))
+            begin = None if self._is_as_it_is else begin_of(self._content.read(0, LONGEST_BEGIN))
             if begin is None:
+                # A plain file can become another one. To go back to the beginning of a compressed one is to decompress it again.
+                self._is_as_it_is = self.compressed
                 return self._content.read(offset, count)
-            self._splitter, self._raw, self._lines = Splitter(begin), Recent(), Recent()
+            self._splitter, self._raw, self._lines = Splitter(begin), self._nothing(), self._nothing()
         while self._lines.end < offset + count:
             data = self._content.read(self._lines.end, min(BLOCK, offset + count - self._lines.end))
             if not data:
                 break
             if not self._content.compressed:
-                self._raw.add(data)
-            self._lines.add(self._splitter.feed(data))
+                self._raw.add(data, offset)
+            self._lines.add(self._splitter.feed(data), offset)
         return self._lines.read(offset, count)
 
     def _changed(self, offset: int, count: int) -> bool:
@@ -69,7 +78,7 @@ class EnvelopedContent:
 
     def release(self) -> None:
         """Forget what is kept of it in memory."""
-        self._splitter, self._raw, self._lines = None, Recent(), Recent()
+        self._splitter, self._raw, self._lines = None, self._nothing(), self._nothing()
         self._content.release()
 
     def close(self) -> None:

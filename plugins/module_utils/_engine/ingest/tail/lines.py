@@ -153,8 +153,8 @@ def _read_odd(content: Content, piece: Piece, max_line: int, final: bool) -> Pie
         return piece._replace(end=size, scanned=size)
     at = max(begin, piece.scanned)
     newline = -1
-    # To read it a second time would mean to decompress all that is before it again.
-    kept = bytearray() if content.compressed and at == begin else None
+    # To read the beginning again may mean to decompress all that is before it again.
+    kept = bytearray() if at == begin else None
     while newline < 0:
         data = content.read(at, BLOCK)
         if kept is not None:

@@ -11,8 +11,8 @@ import sqlite3
 import sys
 
 import pytest
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, retry
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import tracker
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest import follower, reading, retry
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail import content, enveloped, lines, tracker
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.tail.lines import Limits
 from rigs.aws_logs import FLOW_HEADER, SKIPPED, compressed, flow, log_file, query, record
 from rigs.streams import document
@@ -100,6 +100,29 @@ def test_flow_logs_with_different_fields_are_read_by_their_headers(tmp_path, log
     assert retry.retry(wanted)[0]["tried"] == 1
 
 
+def test_a_compressed_file_with_one_record_a_line_is_not_begun_again_for_each_block(tmp_path, logs, monkeypatch):
+    began, rewind = [], content.GzipContent._rewind
+    monkeypatch.setattr(content.GzipContent, "_rewind", lambda self: began.append(self) or rewind(self))
+    for module, name in ((content, "KEPT"), (enveloped, "KEPT"), (lines, "AT_ONCE")):
+        monkeypatch.setattr(module, name, getattr(module, name) >> 7)
+    (logs / (NAME % "a")).write_bytes(compressed(b"".join(json.dumps(record(number)).encode() + b"\n" for number in range(200))))
+    assert ingested(stream(tmp_path, "cloudtrail")) == (200, 0, 0)
+    # To find its size, to read it, and for a few marks.
+    assert len(began) < 10
+
+
+def test_a_file_that_is_not_compressed_is_not_begun_again_for_each_batch(tmp_path, logs, monkeypatch):
+    split, feed = [], enveloped.Splitter.feed
+    monkeypatch.setattr(enveloped.Splitter, "feed", lambda self, data: split.append(len(data)) or feed(self, data))
+    for module, name in ((enveloped, "KEPT_OF_PLAIN"), (enveloped, "BLOCK"), (reading, "SIZE"), (lines, "AT_ONCE")):
+        monkeypatch.setattr(module, name, getattr(module, name) >> 7)
+    data = log_file([record(number) for number in range(800)])
+    (logs / "whole.json").write_bytes(data)
+    assert ingested(stream(tmp_path, "cloudtrail")) == (800, 0, 0)
+    # For a few marks it is begun again.
+    assert sum(split) < 4 * len(data)
+
+
 def test_query_logs_are_read(tmp_path, logs):
     (logs / "queries.log.gz").write_bytes(compressed(b"".join(json.dumps(query(n)).encode() + b"\n" for n in (1, 2))))
     assert ingested(stream(tmp_path, "route53_resolver")) == (2, 0, 0)
@@ -138,8 +161,8 @@ def test_a_parquet_file_is_read(tmp_path, logs):
     assert ingested(wanted)[0] == 0
     assert select(tmp_path, "SELECT COUNT(*) FROM vpc_flow_record WHERE log_status = 'SKIPDATA'") == [(1,)]
     damaged = (logs / "two.parquet").read_bytes()
-    for name, content in (("no.parquet", b"PAR1" * 500), ("half.parquet", damaged[: len(damaged) // 2]), ("empty.parquet", b"")):
-        (logs / name).write_bytes(content)
+    for name, data in (("no.parquet", b"PAR1" * 500), ("half.parquet", damaged[: len(damaged) // 2]), ("empty.parquet", b"")):
+        (logs / name).write_bytes(data)
         assert ingested(wanted)[1:] == (0, 0)
 
 

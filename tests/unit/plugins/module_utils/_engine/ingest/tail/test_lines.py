@@ -93,7 +93,7 @@ def test_any_content_in_blocks(data: bytes, count: int, size: int, final: bool, 
 
 
 @settings(max_examples=examples(100), deadline=None)
-@given(st.integers(1, 100), st.lists(st.tuples(st.integers(0, 260), st.sampled_from([0, 1, 30, 50])), min_size=1))
+@given(st.integers(1, 100), st.lists(st.tuples(st.integers(0, 260), st.sampled_from([0, 1, 30, 50, 120, 256])), min_size=1))
 def test_a_compressed_file_can_be_read_anywhere(block: int, reads: t.List[t.Tuple[int, int]]) -> None:
     data = bytes(range(256))
     with pytest.MonkeyPatch.context() as patch:
