@@ -70,7 +70,6 @@ class Source:
         self._partial, self._part_of = b"", 0
         self._read: t.Set[str] = set()
         self.gentle = True
-        self._was_hidden = False
         folder.mkdir(parents=True, exist_ok=True)
         self.live.touch()
 
@@ -169,8 +168,7 @@ class Source:
         ends = [at + 1 for at in range(first, len(data)) if data[at : at + 1] == b"\n"]
         # Not between a line and its twin: the model does not know which one is stored.
         ends = [end for end in ends if data[: end - 1].rpartition(b"\n")[2] != data[end:].partition(b"\n")[0]]
-        # What was read of a file while it had no name has no marks.
-        if not ends or self._was_hidden:
+        if not ends:
             return
         self.gentle = False
         end = ends[int(share * (len(ends) - 1))]
@@ -280,6 +278,41 @@ class Source:
         between()
         self._start_live()
 
+    def replace(self, between: Step) -> None:
+        """An editor or rsync writes a new version, with more lines at its end, and gives it the name of the live file."""
+        self.complete()
+        numbers = self._next_numbers(2)
+        version = self.live.with_name(".app.log.new")
+        version.write_bytes(self.live.read_bytes() + b"".join(map(line, numbers)))
+        between()
+        version.rename(self.live)
+        self._in[self.live] += numbers
+        self._position = self.live.stat().st_size
+
+    def rename_to_folder(self, between: Step) -> None:
+        """Rotate into a subfolder, and compress there."""
+        path = self.rename()
+        target = self.folder / "old" / (path.name + ".gz")
+        target.parent.mkdir(exist_ok=True)
+        between()
+        moved = path.rename(target.with_suffix(""))
+        self._in[moved] = self._in.pop(path)
+        between()
+        target.write_bytes(gzip.compress(moved.read_bytes()))
+        moved.unlink()
+        self._in[target] = self._in.pop(moved)
+
+    def shred(self, between: Step) -> None:
+        """Rotate, compress, and overwrite the plain file before it is removed."""
+        path = self.rename()
+        between()
+        target = path.with_name(path.name + ".gz")
+        target.write_bytes(gzip.compress(path.read_bytes()))
+        path.write_bytes(b"\x5a" * path.stat().st_size)
+        os.truncate(path, 0)
+        path.unlink()
+        self._in[target] = self._in.pop(path)
+
     def rename_under_the_writer(self, between: Step) -> None:
         """The writer goes on in the renamed file for a while."""
         target = self.rename()
@@ -302,7 +335,7 @@ class Source:
         self._hide(between, lambda: os.mkfifo(self.live), self.live.unlink)
 
     def _hide(self, between: Step, put: Step, remove: Step) -> None:
-        self.gentle, self._was_hidden = False, True
+        self.gentle = False
         self.complete()
         hidden = self.folder.parent / "hidden"
         self.live.rename(hidden)

@@ -19,8 +19,8 @@ Head = t.Tuple[t.Tuple[int, str], ...]
 if a line does not end there, also of the whole KiB. The first of them never changes and finds a generation in a sink."""
 
 Recent = t.Tuple[t.Tuple[int, str], ...]
-"""Offsets up to the position, in rising order, each with the digest (16 hex digits of SHA-256) of the up to 1 KiB before it. Only a live
-file has them. See ``tail.marks``."""
+"""Offsets up to the position, in rising order, each with the digest (16 hex digits of SHA-256) of the up to 1 KiB before it. Only a file
+whose last name was a live one has them. See ``tail.marks``."""
 
 
 class Place(t.NamedTuple):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ..checkpoint import Gap, Place
@@ -38,6 +39,7 @@ class File:
     age: seconds since the file was changed when it was found.
     recognised_at: when its content was compared with that of its generation, in Unix seconds, until that is stored.
     enveloped: its content may be one JSON object with a list of records. first_line: of the content, empty if it is very long.
+    has_moved: it is in another folder than its generation when that was stored.
     unfinished: a compressed file that is still being written, or damaged. damage: why a compressed file cannot be decompressed to its end.
     """
 
@@ -51,7 +53,7 @@ class File:
         self.base = self.size = self.seen = 0
         self.scanned = (0, 0)
         self.stuck = -1
-        self.missing = self.unfinished = False
+        self.missing = self.unfinished = self.has_moved = False
         self.changed = True
         self.first_at = now
         # One call of ``ingest`` does not wait. A time in the future proves nothing: the clock was set, or another host has another one.
@@ -72,6 +74,7 @@ class File:
         else:
             before = self.found
             self.found = found
+            self.has_moved |= found.path != before.path and found.folder != before.folder
             self.changed = (found.size, found.mtime_ns) != (before.size, before.mtime_ns)
             if not found.compressed:
                 self.size = found.size
@@ -111,6 +114,7 @@ class File:
 
     def adopt(self, generation: Generation) -> None:
         """The file is this generation, which is read on unless all of it was read."""
+        self.has_moved = self.found.folder != os.path.dirname(generation.place.path)
         is_done = generation.closed and self.size == generation.offset
         self.generation, self.state = generation._replace(closed=is_done), DONE if is_done else READING
         if is_done:

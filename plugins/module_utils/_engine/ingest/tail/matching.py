@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from . import marks
@@ -75,20 +76,29 @@ def kept_of(file: File, content: Content, generations: t.Iterable[Generation]) -
     return max((kept for kept in found if kept is not None), default=None)
 
 
-def continues(file: File, like: Likeness, holder: t.Optional[File]) -> bool:
-    """Whether a file that holds all that was read of a generation is read on for it. holder: the file that has the generation now.
+def continues(file: File, like: Likeness, holder: t.Optional[File], lost: bool) -> bool:
+    """Whether a file that holds all that was read of a generation is read on for it.
 
-    Less than a KiB may be the same by chance, as two files with the same first line: then folder or inode must be the same, too.
+    holder: the file that has the generation now. lost: whether the generation has just lost its file.
+    Less than a KiB may be the same by chance, as two files with the same first line: then folder or inode must be the same, too, or it is a
+    rotated file that comes when the other one goes.
     """
-    generation = like.generation
     if holder is not None:
         return _takes_over(file, like, holder)
-    return like.whole and (like.evidence >= WINDOW or file.found.folder == generation.folder or is_place_of(file, generation))
+    moved = lost and not file.found.live
+    related = like.evidence >= WINDOW or moved or _shares_folder(file, like.generation, None) or is_place_of(file, like.generation)
+    return like.whole and related
+
+
+def _shares_folder(file: File, generation: Generation, holder: t.Optional[File]) -> bool:
+    """Whether a file lies where the generation began or was seen last, or where the file that has it lies now."""
+    folders = [generation.folder, os.path.dirname(generation.place.path), *([holder.found.folder] if holder is not None else [])]
+    return file.found.folder in folders
 
 
 def _takes_over(file: File, like: Likeness, holder: File) -> bool:
     """Whether the file that has the generation is a copy of a part of this one, or of this one, which is live."""
-    if not like.whole or holder.writable or not _can_be_copy(file, like):
+    if not like.whole or holder.writable or not _can_be_copy(file, like, holder):
         return False
     longer = file.size > holder.size or (file.found.live and file.size == holder.size)
     return longer and _agree(file, like, holder)
@@ -99,7 +109,7 @@ def is_copy(file: File, like: Likeness, holder: t.Optional[File], now: float, cu
 
     holder: the file of that generation, if there is one. cut: what the file still has if it lost its end.
     """
-    if not _can_be_copy(file, like):
+    if not _can_be_copy(file, like, holder):
         return False
     if holder is not None and (like.whole or holder.content is not None):
         return _agree(file, like, holder)
@@ -109,17 +119,22 @@ def is_copy(file: File, like: Likeness, holder: t.Optional[File], now: float, cu
     # A live file that is shorter than what was read may be the beginning of a copy, but not for long. It is none if it has other lines,
     # and must be known before it is copied and truncated.
     if not file.found.live:
-        return cut is None or not like.generation.place.live or not is_place_of(file, like.generation)
+        was_live = like.generation.place.live or like.generation.recent
+        return cut is None or not was_live or not is_place_of(file, like.generation)
     return now - file.first_at < COPY_SETTLES and not (cut is not None and cut.differs)
 
 
-def _can_be_copy(file: File, like: Likeness) -> bool:
+def _can_be_copy(file: File, like: Likeness, holder: t.Optional[File]) -> bool:
     """Whether what a file has in common with a generation is no chance. With less than a KiB a live file may just begin with the same lines
-    as the log before it, unless both are new.
+    as the log before it, unless both are new, or it comes when the other one goes.
     """
     if like.evidence >= WINDOW:
         return True
-    return file.found.folder == like.generation.folder and not (file.found.live and like.generation.id)
+    replaced = holder is not None and holder.missing
+    if not file.found.live:
+        # It may have been moved to another folder and compressed there.
+        return replaced or _shares_folder(file, like.generation, holder)
+    return _shares_folder(file, like.generation, holder) and (not like.generation.id or (replaced and like.whole))
 
 
 def _agree(file: File, like: Likeness, holder: File) -> bool:

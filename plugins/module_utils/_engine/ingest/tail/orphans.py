@@ -33,7 +33,7 @@ class Orphan(t.NamedTuple):
         generation = self.generation
         lost = max(0, self.seen - file.size)
         # A copy may lack what was written between the copy and the truncation. The file itself may have lost what was not read yet.
-        if self.truncated or (lost and file.found.key == (generation.place.device, generation.place.inode)):
+        if self.truncated or lost:
             return [Gap(max(file.size, generation.offset), lost or None, "truncated", "")]
         return []
 
@@ -60,6 +60,9 @@ class Orphans:
         if orphan is not None:
             del self._by_first[orphan.generation.head[0][1]][public_id]
         return orphan
+
+    def __contains__(self, public_id: str) -> bool:
+        return public_id in self._all
 
     def __bool__(self) -> bool:
         return bool(self._all)

@@ -169,7 +169,7 @@ class Tracker:
             else:
                 file.stuck = -1
                 if not file.is_intact():
-                    self._lose(file, truncated=True)
+                    self._lose(file, truncated=not file.missing)
                 else:
                     self._gaps += [(file, gap) for gap in file.take_lost()]
 
@@ -198,7 +198,7 @@ class Tracker:
         cut = matching.kept_of(file, content, (each for each in candidates if self._holders.other(each, file) is None))
         for like in matching.likenesses(file, content, candidates):
             holder = self._holders.other(like.generation, file)
-            if matching.continues(file, like, holder):
+            if matching.continues(file, like, holder, like.generation.public_id in self.orphans):
                 if holder is not None:
                     holder.start_again()
                 self._adopt(file, like.generation)
@@ -246,7 +246,7 @@ class Tracker:
         if not content.compressed:
             file.size = content.size()
         piece = read_lines(content, generation.offset, limits, file.scanned_from(generation.offset), self._ends(file) and not file.damage)
-        far = not file.writable or file.size - piece.end > marks.NEAR
+        far = not file.found.live or file.size - piece.end > marks.NEAR
         after = generation._replace(
             head=fingerprint.extended(generation.head, content, file.base, piece.end),
             offset=piece.end,
@@ -258,7 +258,7 @@ class Tracker:
         )
         # If what was read before is intact now, then so was all that was just read.
         if not content.compressed and not file.is_intact():
-            self._lose(file, truncated=True)
+            self._lose(file, truncated=not file.missing)
             return None
         file.note_seen()
         file.scanned = piece.end, piece.scanned
@@ -283,6 +283,7 @@ class Tracker:
             if file.generation is not None:
                 yield Batch(file.generation.offset, file.generation, {}, (), (gap,)), _setter(file)
         yield from _recognised(list(self.files.values()))
+        yield from _moved(list(self.files.values()))
         if not self._may_hide:
             for batch in self.orphans.given_up(self._scans):
                 yield batch, lambda stored: self.orphans.take(stored.public_id)
@@ -378,10 +379,23 @@ def _recognised(files: t.Iterable[File]) -> t.Iterator[Note]:
             yield Batch(generation.offset, generation, {}), _setter(file)
 
 
+def _moved(files: t.Iterable[File]) -> t.Iterator[Note]:
+    """The small files that are in another folder now: in the old one they would not be recognised once they are compressed."""
+    for file in files:
+        generation = file.generation
+        if file.has_moved and generation is not None:
+            file.has_moved = False
+            if generation.offset < fingerprint.WINDOW:
+                place = generation.place._replace(path=file.found.path)
+                yield Batch(generation.offset, generation._replace(place=place), {}), _setter(file)
+
+
 def _closing(file: File, generation: Generation) -> Batch:
     """The end of a generation that was read."""
     gaps = [Gap(generation.offset, None, "damaged", file.damage)] if file.damage else []
-    return Batch(generation.offset, generation._replace(closed=True, place=file.place(), recent=()), {}, (), gaps)
+    # A live file that is gone may come back, and may have lost its end by then.
+    recent = generation.recent if file.found.live else ()
+    return Batch(generation.offset, generation._replace(closed=True, place=file.place(), recent=recent), {}, (), gaps)
 
 
 def _setter(file: File) -> t.Callable[[Generation], None]:

@@ -147,6 +147,7 @@ class Following(RuleBasedStateMachine):
             [
                 "compress_slowly", "arrive_compressed", "copytruncate_late", "link", "rename_under_the_writer", "hide_behind_link",
                 "hide_behind_folder", "hide_behind_pipe", "decompress", "shift_names", "rename_folder", "restore_old", "change_time",
+                "replace", "rename_to_folder", "shred",
             ]
         ),
         between=st.sampled_from(["nothing", "look", "follow_a_step", "kill_before", "kill_after", "wait_and_look", "wait_long"]),
@@ -234,6 +235,7 @@ class Following(RuleBasedStateMachine):
         try:
             self.source.complete()
             self.drain()
+            self.nothing_is_stored_twice()
             missing = self.source.written - self.stored()
             assert set(missing) <= self.source.endangered, "lines are missing that the source did not lose"
             assert not set(missing) & self.source.seen or self.count("ingest_gap"), "lines are missing, and no gap is reported"
@@ -295,4 +297,55 @@ def test_lines_behind_a_lost_end_whose_file_is_copied_and_truncated_at_once(monk
     following.look()
     following.follow(steps)
     following.rotate("copytruncate", True)
+    following.teardown()
+
+
+@pytest.mark.parametrize("lines", [5, 25])
+def test_what_is_written_between_copy_and_truncation_is_a_gap_after_a_kill(monkeypatch: pytest.MonkeyPatch, lines: int) -> None:
+    monkeypatch.setattr(reading, "LINES", 1)
+    following = Following()
+    following.write(lines, 0, False)
+    following.rotate_slowly("copytruncate_late", "kill_after")
+    following.kill(False)
+    following.teardown()
+
+
+@pytest.mark.parametrize("lines", [3, 25])
+@pytest.mark.parametrize("between", ["nothing", "look", "follow_a_step", "kill_after"])
+@pytest.mark.parametrize("how", ["replace", "rename_to_folder", "shred"])
+def test_a_log_that_becomes_another_file(how: str, between: str, lines: int) -> None:
+    following = Following()
+    following.write(lines, 0, False)
+    following.follow(1)
+    following.rotate_slowly(how, between)
+    following.write(1, 0, False)
+    following.teardown()
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_small_files_in_a_folder_that_gets_another_name(copied: bool) -> None:
+    following = Following()
+    following.move_folder_in(3)
+    following.look()
+    if copied:
+        following.rotate("restore_copy", False)
+    else:
+        following.wait_long()
+    following.rotate_slowly("rename_folder", "look")
+    following.rotate("compress", True)
+    following.teardown()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("between", ["follow_a_step", "wait_long"])
+def test_a_hidden_log_comes_back_and_loses_its_end_before_its_rotation(between: str, killed: bool) -> None:
+    following = Following()
+    following.write(20, 0, False)
+    following.follow(1)
+    following.write(20, 0, False)
+    following.rotate_slowly("hide_behind_folder", between)
+    if killed:
+        following.kill(False)
+    following.lose_end(0.5, 3, False)
+    following.rotate("rename", False)
     following.teardown()
