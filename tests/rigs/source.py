@@ -70,6 +70,7 @@ class Source:
         self._partial, self._part_of = b"", 0
         self._read: t.Set[str] = set()
         self.gentle = True
+        self._is_new_version = False
         folder.mkdir(parents=True, exist_ok=True)
         self.live.touch()
 
@@ -121,6 +122,7 @@ class Source:
 
     def note_look(self) -> None:
         """The follower looks now: from now on it can know of the whole lines that are there."""
+        self._is_new_version = False
         for numbers in self._in.values():
             self.seen.update(numbers)
         if self._partial:
@@ -168,7 +170,8 @@ class Source:
         ends = [at + 1 for at in range(first, len(data)) if data[at : at + 1] == b"\n"]
         # Not between a line and its twin: the model does not know which one is stored.
         ends = [end for end in ends if data[: end - 1].rpartition(b"\n")[2] != data[end:].partition(b"\n")[0]]
-        if not ends:
+        # Without a look, another file that is shorter is not known to be the log.
+        if not ends or self._is_new_version:
             return
         self.gentle = False
         end = ends[int(share * (len(ends) - 1))]
@@ -288,6 +291,7 @@ class Source:
         version.rename(self.live)
         self._in[self.live] += numbers
         self._position = self.live.stat().st_size
+        self._is_new_version = True
 
     def rename_to_folder(self, between: Step) -> None:
         """Rotate into a subfolder, and compress there."""

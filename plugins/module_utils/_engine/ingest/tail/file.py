@@ -39,7 +39,7 @@ class File:
     age: seconds since the file was changed when it was found.
     recognised_at: when its content was compared with that of its generation, in Unix seconds, until that is stored.
     enveloped: its content may be one JSON object with a list of records. first_line: of the content, empty if it is very long.
-    has_moved: it is in another folder than its generation when that was stored.
+    has_moved: its generation was stored with another place, and would not be recognised by that one.
     unfinished: a compressed file that is still being written, or damaged. damage: why a compressed file cannot be decompressed to its end.
     """
 
@@ -74,7 +74,8 @@ class File:
         else:
             before = self.found
             self.found = found
-            self.has_moved |= found.path != before.path and found.folder != before.folder
+            if found.path != before.path and self.generation is not None:
+                self.has_moved |= self._is_elsewhere(self.generation)
             self.changed = (found.size, found.mtime_ns) != (before.size, before.mtime_ns)
             if not found.compressed:
                 self.size = found.size
@@ -114,11 +115,20 @@ class File:
 
     def adopt(self, generation: Generation) -> None:
         """The file is this generation, which is read on unless all of it was read."""
-        self.has_moved = self.found.folder != os.path.dirname(generation.place.path)
+        self.has_moved = self._is_elsewhere(generation)
         is_done = generation.closed and self.size == generation.offset
         self.generation, self.state = generation._replace(closed=is_done), DONE if is_done else READING
         if is_done:
             self.close()
+
+    def _is_elsewhere(self, generation: Generation) -> bool:
+        """Whether the generation is to be stored with its new place: a live file that lost its end is known by its inode, and a small file
+        that was compressed by its folder.
+        """
+        place = generation.place
+        if self.found.live and self.found.key != (place.device, place.inode):
+            return True
+        return generation.offset < fingerprint.WINDOW and self.found.folder != os.path.dirname(place.path)
 
     def moved(self, generation: Generation) -> None:
         """What was read is stored."""

@@ -380,14 +380,12 @@ def _recognised(files: t.Iterable[File]) -> t.Iterator[Note]:
 
 
 def _moved(files: t.Iterable[File]) -> t.Iterator[Note]:
-    """The small files that are in another folder now: in the old one they would not be recognised once they are compressed."""
+    """The files that would not be recognised by the place that is stored."""
     for file in files:
         generation = file.generation
         if file.has_moved and generation is not None:
             file.has_moved = False
-            if generation.offset < fingerprint.WINDOW:
-                place = generation.place._replace(path=file.found.path)
-                yield Batch(generation.offset, generation._replace(place=place), {}), _setter(file)
+            yield Batch(generation.offset, generation._replace(place=file.place()), {}), _setter(file)
 
 
 def _closing(file: File, generation: Generation) -> Batch:

@@ -349,3 +349,16 @@ def test_a_hidden_log_comes_back_and_loses_its_end_before_its_rotation(between: 
     following.lose_end(0.5, 3, False)
     following.rotate("rename", False)
     following.teardown()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_new_version_of_a_log_loses_its_end(killed: bool) -> None:
+    following = Following()
+    following.write(20, 0, False)
+    following.follow(1)
+    following.rotate_slowly("replace", "nothing")
+    following.look()
+    following.lose_end(0.5, 3, False)
+    if killed:
+        following.kill(False)
+    following.teardown()
