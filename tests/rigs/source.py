@@ -306,6 +306,17 @@ class Source:
         moved.unlink()
         self._in[target] = self._in.pop(moved)
 
+    def compress_into_folder(self, between: Step) -> None:
+        """Compress the oldest plain rotated file, and move it to a subfolder at once."""
+        path = self._pick(compressed=False)
+        between()
+        if path is not None:
+            target = self.folder / "old" / (path.name + ".gz")
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+            self._in[target] = self._in.pop(path)
+
     def shred(self, between: Step) -> None:
         """Rotate, compress, and overwrite the plain file before it is removed."""
         path = self.rename()

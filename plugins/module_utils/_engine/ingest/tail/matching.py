@@ -83,11 +83,22 @@ def continues(file: File, like: Likeness, holder: t.Optional[File], lost: bool) 
     Less than a KiB may be the same by chance, as two files with the same first line: then folder or inode must be the same, too, or it is a
     rotated file that comes when the other one goes.
     """
+    generation = like.generation
     if holder is not None:
         return _takes_over(file, like, holder)
-    moved = lost and not file.found.live
-    related = like.evidence >= WINDOW or moved or _shares_folder(file, like.generation, None) or is_place_of(file, like.generation)
-    return like.whole and related
+    if not like.whole:
+        return False
+    if like.evidence >= WINDOW or _shares_folder(file, generation, None) or is_place_of(file, generation):
+        return True
+    return not file.found.live and (lost or _keeps_name(file, generation))
+
+
+def _keeps_name(file: File, generation: Generation) -> bool:
+    """Whether a file has the name that the generation had in another folder, compressed or not, and is not there any more."""
+    before = generation.place.path
+    names = [os.path.basename(path) for path in (file.found.path, before)]
+    one, other = (name[:-3] if name.endswith(".gz") else name for name in names)
+    return one == other and not os.path.lexists(before)
 
 
 def _shares_folder(file: File, generation: Generation, holder: t.Optional[File]) -> bool:
