@@ -32,8 +32,9 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 )
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.generate.sftpgo import generate_lines
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.records.parser import LineParser
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base, postgresql
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink, schema_of
+from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.server import ServerSink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.compute import compute
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.rankings import rank
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.statistics.steps import Span
@@ -519,6 +520,11 @@ CHANGES = (
         "the column more must have a value, but no line has one",
     ),
     ("{read_only}", "{writable}", "the database is read-only"),
+    (
+        "ALTER TABLE ingest_generation ADD CONSTRAINT no CHECK (lines_read < 150)",
+        "ALTER TABLE ingest_generation DROP CONSTRAINT no",
+        "ingest_generation does not take the position: the database refuses",
+    ),
 )
 NAMES = {
     "mariadb": {
@@ -551,8 +557,8 @@ def test_what_an_administrator_changed_is_named_and_nothing_is_lost(tmp_path, lo
         # One line and many arrive in different ways.
         new = [*range(100 * number + 1, 100 * number + (61 if number % 2 else 2))]
         server.run_sql(use + change.format(**NAMES[server.kind]))
-        # Also before there is a line; only a row finds the column without a value.
-        for lines in ((), new) if "no line" not in named else (new,):
+        # Also before there is a line; only a line finds a column without a value and a constraint.
+        for lines in ((), new) if "no line" not in named and "position" not in named else (new,):
             write(logs / "sftpgo.log", *lines)
             assert named.format(**NAMES[server.kind]) in (catch_up(wanted)["error"] or "")
         if "lacks" in named or "read-only" in named:
@@ -566,7 +572,7 @@ def test_what_an_administrator_changed_is_named_and_nothing_is_lost(tmp_path, lo
 
 @pytest.mark.parametrize("moment", ["before", "connected"])
 def test_a_server_that_hangs_is_given_up_and_waited_for(tmp_path, logs, place, server, moment: str, monkeypatch) -> None:
-    monkeypatch.setattr(postgresql, "GRACE", 0)
+    monkeypatch.setattr(ServerSink, "grace", 0)
     with lab.tcp_proxy((lab.HOST, server.port)) as proxy:
         timeout = min(8.0, lab.patience(2))
         wanted = wanted_of(tmp_path, place, sink={"port": proxy.port, "timeout": "%.1f" % timeout})
@@ -590,10 +596,43 @@ def test_a_server_that_hangs_is_given_up_and_waited_for(tmp_path, logs, place, s
 
 def test_a_wrong_password_is_not_tried_again(tmp_path, logs, place, server) -> None:
     with lab.tcp_proxy((lab.HOST, server.port)) as proxy:
-        result = catch_up(wanted_of(tmp_path, place, sink={"port": proxy.port, "password": "wrong"}))
-        assert "the server refuses the user" in result["error"]
-        assert "wrong" not in result["error"]
-        assert proxy.connections == 1
+        for number, password in enumerate(("wrong", None), 1):
+            result = catch_up(wanted_of(tmp_path, place, sink={"port": proxy.port, "password": password}))
+            assert "the server refuses the user" in result["error"]
+            assert "wrong" not in result["error"]
+            assert proxy.connections == number
+
+
+def test_a_locked_table_is_waited_for(tmp_path, logs, place, server, monkeypatch) -> None:
+    monkeypatch.setattr(follower, "ATTEMPTS", 1)
+    wanted = wanted_of(tmp_path, place, sink={"timeout": 2})
+    write(logs / "sftpgo.log", 1)
+    assert catch_up(wanted)["error"] is None
+    write(logs / "sftpgo.log", 2)
+    with opened(wanted) as other:
+        for statement in {"mariadb": ["LOCK TABLES sftpgo_transfer WRITE"], "postgresql": ["BEGIN", "LOCK TABLE sftpgo_transfer"]}[
+            server.kind
+        ]:
+            other._change(statement)
+        assert "a statement took too long, or waited for a lock" in catch_up(wanted)["error"]
+    assert (catch_up(wanted)["error"], numbers(place)) == (None, [1, 2])
+
+
+def test_a_unique_key_of_an_administrator_refuses_lines(tmp_path, logs, place, server) -> None:
+    wanted = wanted_of(tmp_path, place)
+    write(logs / "sftpgo.log", *range(60))
+    assert catch_up(wanted)["error"] is None
+    use = "USE %s; " % DATABASE if server.kind == "mariadb" else ""
+    server.run_sql(use + "ALTER TABLE sftpgo_transfer ADD CONSTRAINT of_admin UNIQUE (connection_id);")
+    # One line and many arrive in different ways.
+    for lines in (1, 60):
+        write(logs / "sftpgo.log", *[0] * lines, 100 + lines)
+        stored = catch_up(wanted)
+        assert (stored["rows"], stored["rejected"], stored["error"]) == (1, lines, None)
+    assert place.rows("SELECT DISTINCT detail FROM ingest_rejected")[0][0].endswith("the unique key of_admin")
+    server.run_sql(use + "ALTER TABLE sftpgo_transfer DROP CONSTRAINT of_admin;")
+    assert retry.retry(wanted)[0]["stored"] == 61
+    assert numbers(place) == sorted([*range(60), 101, 160, *[0] * 61])
 
 
 @pytest.mark.parametrize("kind", ["mariadb", "postgresql"])

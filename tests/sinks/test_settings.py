@@ -35,6 +35,8 @@ SETTINGS = {
         "time_zone": "'+07:00'",
         "autocommit": "0",
         "init_connect": "\"SET autocommit = 0, sql_mode = '', NAMES latin1\"",
+        # The keys have no room in it.
+        "innodb_default_row_format": "'compact'",
         # The end of the connection after each COMMIT.
         "completion_type": "2",
         "sql_select_limit": "3",

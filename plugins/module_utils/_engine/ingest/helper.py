@@ -23,6 +23,7 @@ import struct
 import sys
 import typing as t
 
+from ..base.errors import LogArchiveError
 from .checkpoint import Batch, Gap, Generation, Place, Stored, stored_of
 from .reading import parsed_parts
 from .records.parser import LineParser
@@ -136,7 +137,7 @@ class Helper:
         with self._failures():
             kind, found = marshal.loads(self._read(LENGTH.unpack(self._read(LENGTH.size, patience))[0], patience))
         if kind == FAILED:
-            raise HelperError("it failed")
+            raise HelperError("it failed: %s" % found)
         return kind, found
 
     def _send(self, message: t.Any) -> None:
@@ -211,9 +212,9 @@ def serve(lines: int) -> None:
                     _answer(_served(parser, sink, lines))
         except (BrokenPipeError, EOFError):
             raise
-        except Exception:
-            # The other process reads the same lines, and reports why that fails.
-            _answer((FAILED, None))
+        except Exception as error:
+            # Another error than ours may hold a line. The other process reads the same lines, and reports it.
+            _answer((FAILED, str(error) if isinstance(error, LogArchiveError) else type(error).__name__))
 
 
 def _message() -> t.Any:

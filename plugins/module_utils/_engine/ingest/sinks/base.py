@@ -63,6 +63,9 @@ class RowRefusedError(SinkError):
     kind = "row_refused"
 
 
+SLOW = "a statement took too long, or waited for a lock"
+
+
 def named_in(pattern: str, message: str, text: str, otherwise: str) -> str:
     """``text`` with the names of tables, columns or rights that a message of a server has in the groups of ``pattern``.
 
@@ -70,6 +73,11 @@ def named_in(pattern: str, message: str, text: str, otherwise: str) -> str:
     """
     found = re.search(pattern, message)
     return text % tuple(name.replace("`", "") for name in found.groups()) if found else otherwise
+
+
+def other_key(key: str, name: str) -> RowRefusedError:
+    """The error of a unique key that somebody added to a table of ours. name: of the sink."""
+    return RowRefusedError("another row has the same values of the unique key %s" % key, name)
 
 
 def nothing() -> None:

@@ -74,7 +74,7 @@ class MysqlSink(ServerSink):
                 database=options["database"],
                 charset="utf8mb4",
                 autocommit=True,
-                read_timeout=timeout,
+                read_timeout=timeout + self.grace,
                 write_timeout=timeout,
                 # An UPDATE then counts the rows that it found, even if it changes nothing.
                 client_flag=pymysql.constants.CLIENT.FOUND_ROWS | pymysql.constants.CLIENT.LOCAL_FILES,
@@ -89,7 +89,7 @@ class MysqlSink(ServerSink):
             if encrypted and not self._query("SHOW STATUS LIKE 'Ssl_cipher'")[0][1]:
                 # PyMySQL before 1.2 goes on without encryption if the server has none.
                 raise SinkDeniedError("the server does not encrypt the connection", self.name, NO_TLS_HINT)
-            self._change("SET " + ", ".join(SESSION))
+            self._change("SET %s /*M! , max_statement_time = %d */" % (", ".join(SESSION), timeout))
             self._change("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
             local_infile, most = self._query("SELECT @@local_infile, @@max_allowed_packet")[0]
             self._takes_text, self._connection.most_bytes = bool(local_infile), int(most)

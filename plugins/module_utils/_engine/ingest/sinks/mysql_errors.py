@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import typing as t
 
-from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, named_in
+from .base import SLOW, ConflictError, RowRefusedError, SinkDeniedError, SinkError, SinkFullError, SinkUnavailableError, named_in, other_key
 from .server import read_only
 
 if t.TYPE_CHECKING:
     from .sql import SqlSink
 
 DUPLICATE = 1062
+OUR_KEYS = ("PRIMARY", "public_id", "")
+"""Unique keys of our tables, and of a message that does not name it."""
 FULL = (3, 1021, 1030, 1114, 1041)
 """A disk or table without room."""
 NO_TLS = 2026
@@ -35,6 +37,17 @@ ALTERED = (1054, 1146, 1286, 1906, 3105, NO_DEFAULT)
 """A table or a column is not there, or is not what it was, or is calculated by the server."""
 READ_ONLY = (1290, 1792, 1836)
 BINARY_LOG = 1665
+PASSING = {
+    1040: "all connections of the server are in use",
+    1184: "the server ended the connection; its init_connect may have failed",
+    1203: "the user has all the connections that it may have",
+    1205: SLOW,
+    1213: "a deadlock with another connection",
+    1226: "the user has used up one of its limits for an hour, or its connections",
+    1969: SLOW,
+    3024: SLOW,
+}
+"""Errors that may pass, and what they mean."""
 CLIENT = range(2000, 3000)
 """Errors of the connection, which come from the client's side."""
 TOO_LARGE = 1153
@@ -61,6 +74,10 @@ def sink_error(error: Exception, errors: t.Any, sink: SqlSink, user: t.Optional[
         return RowRefusedError("the database refuses a value%s (error %d)" % (column, number), name)
     if isinstance(error, errors.IntegrityError):
         if number == DUPLICATE:
+            # The end of the message, in any language.
+            key = named_in(r"'(?:[^']*\.)?([^'.]+)'\Z", message, "%s", "")
+            if key not in OUR_KEYS:
+                return other_key(key, name)
             return ConflictError("another process stored the same position", name)
         return RowRefusedError("the database refuses a row (error %d)" % number, name)
     if number in NOT_ALLOWED:
@@ -82,7 +99,8 @@ def sink_error(error: Exception, errors: t.Any, sink: SqlSink, user: t.Optional[
         hint = "Set its binlog_format to ROW or MIXED"
         return SinkError("the server cannot write the rows to its binary log (error %d)" % number, name, hint)
     if number and number not in CLIENT:
-        return SinkUnavailableError("the database cannot store lines now (error %d)" % number, name)
+        why = PASSING.get(number, "")
+        return SinkUnavailableError("the database cannot store lines now (%serror %d)" % (why and why + ", ", number), name)
     return SinkUnavailableError("the database cannot be reached (%s)" % _why_not(error, number, message), name)
 
 

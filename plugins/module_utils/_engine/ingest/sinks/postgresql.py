@@ -13,7 +13,7 @@ from ...base.libraries import needed
 from ...base.net import system_ca
 from ...base.units import parse_duration
 from ...config.sink_spec import uses_tls
-from .base import ConflictError, RowRefusedError, SinkDeniedError, SinkFullError, SinkUnavailableError, named_in
+from .base import SLOW, ConflictError, RowRefusedError, SinkDeniedError, SinkFullError, SinkUnavailableError, named_in, other_key
 from .copy_text import prepared_text, text_of
 from .other_server import POSTGRESQL as POSTGRESQL_SERVER, server_at, wrong_server
 from .pg_connection import limited
@@ -31,6 +31,7 @@ FULL = "53100"
 PASSING = ("08", "53", "57P", "57014", "40", "55P", "25P", "58")
 """How the codes of errors begin that may pass: connection, resources, shutdown, a statement that took too long, conflict, lock, idle
 transaction, system."""
+SLOW_CODES = ("55P03", "57014")
 READ_ONLY = "25006"
 NO_CHARACTER = "22P05"
 NO_SCHEMA = "3F000"
@@ -40,8 +41,6 @@ FIRST = 5
 SESSION = "-c TimeZone=UTC -c DateStyle=ISO -c default_transaction_isolation=read\\ committed -c idle_in_transaction_session_timeout=0"
 """They override what is set for the server, the database or the user. psycopg cannot read another style of dates. Rows that are sent early
 wait in their transaction until the batch before is stored, and the transaction has to see that batch then."""
-GRACE = 5
-"""Seconds that a server gets to report that a statement took too long."""
 LOGIN = ("28", "3D")
 RIGHT = "42501"
 NOT_NULL = "23502"
@@ -49,6 +48,7 @@ VALUE = ("09", "21", "22", "23", "27", "38", "39", "44", "54", "P0")
 """A column, a check, a trigger or a view of the table does not take a row."""
 TEXTS_OF_LOGIN = (
     "authentication failed",
+    "no password supplied",
     "not permitted to log in",
     "does not exist",
     "no pg_hba.conf entry",
@@ -79,7 +79,7 @@ class PostgresqlSink(ServerSink):
             # libpq before 16 does not look for the CA certificates of the system.
             given = {"sslmode": "verify-full", "sslrootcert": options["ca_bundle"] or system_ca()}
         # The server ends a statement first, and reports it.
-        connect = limited(psycopg, timeout + GRACE).connect
+        connect = limited(psycopg, timeout + self.grace).connect
         given.update(
             host=options["socket"] or options["host"],
             port=port,
@@ -190,6 +190,9 @@ class PostgresqlSink(ServerSink):
         if isinstance(error, UnicodeEncodeError) or (code.startswith(VALUE) and code != UNIQUE_VIOLATION):
             return RowRefusedError("the database refuses a value (error %s)" % code, self.name)
         if code == UNIQUE_VIOLATION:
+            table, key = (getattr(t.cast(t.Any, error).diag, name) or "" for name in ("table_name", "constraint_name"))
+            if key and not key.endswith("_pkey") and not table.startswith("ingest_"):
+                return other_key(key, self.name)
             return ConflictError("another process stored the same position", self.name)
         if code == FULL:
             return SinkFullError("the database cannot be written (error %s)" % code, self.name, "Free some space; nothing is lost")
@@ -214,6 +217,8 @@ class PostgresqlSink(ServerSink):
             return read_only(code, self.name)
         if not code:
             return SinkUnavailableError("the database cannot be reached (%s)" % text, self.name)
+        if code in SLOW_CODES:
+            return SinkUnavailableError("the database cannot store lines now (%s, %s)" % (SLOW, text), self.name)
         if code.startswith(PASSING):
             return SinkUnavailableError("the database cannot store lines now (%s)" % text, self.name)
         what = named_in(r"(?:relation|column) \"([\w.]+)\"", str(error), ": %s", "")

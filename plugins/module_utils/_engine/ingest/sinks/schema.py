@@ -185,7 +185,8 @@ MYSQL = Dialect(
         BYTES: "LONGBLOB",
     },
     # Names of users and files differ by case and accents; only InnoDB has transactions.
-    table_options=" ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
+    # The other formats, one of which may be the default of the server, have no room for the keys.
+    table_options=" ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
     index_in_table=True,
     hour="CAST(CONCAT(SUBSTR(CAST(time_utc AS CHAR), 1, 13), ':00:00') AS DATETIME(6))",
     on_conflict="ON DUPLICATE KEY UPDATE ",

@@ -28,6 +28,8 @@ class ServerSink(SqlSink):
     position later. Until then nobody sees them, and they are gone with the connection.
     """
 
+    grace = 5
+    """Seconds that a server gets to report that a statement took longer than the time-out."""
     _begun: t.Optional[contextlib.ExitStack] = None
     """The transaction that has the rows of ``_staged``."""
     _staged: t.Optional[Batch] = None

@@ -291,7 +291,8 @@ class SqlSink(SqlRejected):
 
     def commit(self, batch: Batch, meanwhile: t.Callable[[], None] = nothing) -> Generation:
         with self._transaction_of(batch):
-            generation = self._move(batch)
+            with _not_of_a_line(self.name):
+                generation = self._move(batch)
             meanwhile()
             for name, rows in batch.rows.items():
                 self._store_rows(name, generation.id, generation.public_id, rows)
@@ -404,6 +405,16 @@ class SqlSink(SqlRejected):
         gaps = self._query("SELECT %s FROM %s x %s" % (figures, GAP.name, join), values)[0]
         of_rejected = int(rejected[0]), int(rejected[1]), float(rejected[2])
         return Totals(int(lines), *of_rejected, int(gaps[0]), int(gaps[1]), float(gaps[2]))
+
+
+@contextlib.contextmanager
+def _not_of_a_line(name: str) -> t.Iterator[None]:
+    """A position that is refused is no fault of a line. name: of the sink."""
+    try:
+        yield
+    except RowRefusedError as error:
+        hint = error.hint or "Look for a trigger, a constraint or an altered column there"
+        raise SinkError("%s does not take the position: %s" % (GENERATION.name, error.message), name, hint) from error
 
 
 def no_table(name: str, sink: str) -> SinkError:

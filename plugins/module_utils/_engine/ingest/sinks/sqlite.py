@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 import stat
 import typing as t
@@ -14,7 +15,7 @@ import typing as t
 from ...base.beneath import guarded_parent
 from ...state.database import is_full, transaction, write_ahead
 from ..records.tables import Columns
-from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError
+from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError, other_key
 from .inserts import inserts
 from .schema import SQLITE
 from .sql import SqlSink
@@ -134,7 +135,9 @@ class SqliteSink(SqlSink):
             # Of a table that exists already: "NOT NULL constraint failed: TABLE.COLUMN", for example.
             return self.not_filled(text.rpartition(".")[2] if "NOT NULL" in text else "") or RowRefusedError(text, self.name)
         if isinstance(error, sqlite3.IntegrityError):
-            # Only keys are unique here: the row of this position, or this generation, is there already.
+            # Each of our keys has the generation, or is one of the generations.
+            if not re.search("generation|ingest_", text):
+                return other_key(text.rpartition(": ")[2], self.name)
             return ConflictError("another process stored the same position (%s)" % text, self.name)
         full = "full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
         if full or ("disk I/O" in text and is_full(os.path.dirname(self._path))):

@@ -240,7 +240,7 @@ def test_another_process_that_cannot_open_the_database_says_so(tmp_path, logs) -
     wanted = document(tmp_path)
     (tmp_path / "db.sqlite").mkdir()
     helper = Helper(wanted, wanted["sinks"][0])
-    with contextlib.closing(helper), pytest.raises(HelperError, match="it failed"):
+    with contextlib.closing(helper), pytest.raises(HelperError, match="it failed: .*db.sqlite"):
         lab.wait_until(lambda: helper.is_ready, "the other process does not start")
 
 

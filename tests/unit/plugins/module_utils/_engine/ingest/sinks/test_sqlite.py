@@ -311,3 +311,15 @@ def test_a_row_at_a_position_that_has_one_is_an_error(wanted, sink) -> None:
         sink.commit(given)
     assert select(wanted, "SELECT COUNT(*) FROM sftpgo_transfer") == [(1,)]
     assert sink.open_generations() == [generation]
+
+
+def test_a_unique_key_that_somebody_added_refuses_a_row(wanted, sink) -> None:
+    generation = sink.commit(batch(wanted, NEW, -1))
+    sink._change("CREATE UNIQUE INDEX of_admin ON sftpgo_transfer (username)")
+    for refused in (
+        batch(wanted, generation._replace(offset=200), 100, 100, 150),
+        staged(sink, batch(wanted, generation._replace(offset=200), 100, 100, 150)),
+    ):
+        with pytest.raises(base.RowRefusedError, match="the unique key sftpgo_transfer.username"):
+            sink.commit(refused)
+    assert sink.open_generations() == [generation]
