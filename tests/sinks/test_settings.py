@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import select
 import socket
 import socketserver
+import struct
 import threading
 import typing as t
 from datetime import datetime, timezone
@@ -196,7 +198,13 @@ def port_of(kind: str, request: pytest.FixtureRequest) -> t.Iterator[int]:
     if kind in ("mariadb", "postgresql"):
         yield request.getfixturevalue(kind).port
         return
-    with socketserver.ThreadingTCPServer((lab.HOST, 0), Ssh if kind == "ssh" else Silent) as server:
+    with serving(Ssh if kind == "ssh" else Silent) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def serving(handler: t.Any) -> t.Iterator[int]:
+    with socketserver.ThreadingTCPServer((lab.HOST, 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -205,6 +213,49 @@ def port_of(kind: str, request: pytest.FixtureRequest) -> t.Iterator[int]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class Pool(socketserver.BaseRequestHandler):
+    """A pool in front of PostgreSQL that refuses ``options``, or ignores them, as PgBouncer does. port: of the server."""
+
+    port: int
+    refuses: bool
+
+    def handle(self) -> None:
+        (length,) = struct.unpack("!i", self.request.recv(4))
+        first = self.request.recv(length - 4)
+        fields = first[4:].split(b"\0")
+        given = dict(zip(fields[::2], fields[1::2]))
+        if given.pop(b"options", None) is not None and self.refuses:
+            error = b"SFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
+            self.request.sendall(b"E" + struct.pack("!i", 4 + len(error)) + error)
+            return
+        first = first[:4] + b"".join(b"%s\0%s\0" % item for item in given.items() if item[0]) + b"\0"
+        with socket.create_connection((lab.HOST, self.port)) as server:
+            server.sendall(struct.pack("!i", 4 + len(first)) + first)
+            ends = {self.request: server, server: self.request}
+            while True:
+                for end in select.select([*ends], [], [])[0]:
+                    piece = end.recv(65536)
+                    if not piece:
+                        return
+                    ends[end].sendall(piece)
+
+
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_pool_that_does_not_pass_on_the_options_changes_no_time(tmp_path, place, logs, server, refuses: bool) -> None:
+    (logs / "sftpgo.log").write_bytes(b"".join(upload(number) + b"\n" for number in range(60)))
+    server.run_sql("ALTER ROLE %s SET TimeZone = 'Asia/Tokyo'; ALTER ROLE %s SET DateStyle = 'German';" % (USER, USER))
+    try:
+        with serving(type("This", (Pool,), {"port": server.port, "refuses": refuses})) as port:
+            wanted = document(tmp_path, sinks=[{**place.sink, "port": port}])
+            assert (catch_up(wanted)["rows"], catch_up(wanted)["error"]) == (60, None)
+            with contextlib.closing(open_sink(wanted["sinks"][0], wanted)) as sink:
+                (found,) = sink.select("SELECT DISTINCT time_utc FROM sftpgo_transfer")[0]
+    finally:
+        server.run_sql("ALTER ROLE %s RESET ALL;" % USER)
+    assert found == datetime(2026, 11, 3, 0, 59, 58, 114000, tzinfo=timezone.utc)
 
 
 @pytest.mark.parametrize("tls", ["none", "verify"])

@@ -11,6 +11,25 @@ from __future__ import annotations
 
 import typing as t
 
+NO_OPTIONS = "unsupported startup parameter"
+"""Of the message of a pool, such as PgBouncer, that does not pass on ``options``."""
+
+
+def connect(psycopg: t.Any, patience: float, **given: t.Any) -> t.Any:
+    """A connection that gives up a server that hangs for so many seconds. Raises psycopg's errors."""
+    connection_class = limited(psycopg, patience)
+    try:
+        connection = connection_class.connect(**given)
+    except psycopg.OperationalError as error:
+        if NO_OPTIONS not in str(error):
+            raise
+        connection = connection_class.connect(**{**given, "options": None})
+    known = connection.info.parameter_status
+    if (known("TimeZone"), (known("DateStyle") or "")[:3]) != ("UTC", "ISO"):
+        # A pool ignores the options, but keeps these two for each of its clients. Without them times are stored or read wrong.
+        connection.execute("SET TimeZone = 'UTC'; SET DateStyle = 'ISO'")
+    return connection
+
 
 def limited(psycopg: t.Any, seconds: float) -> t.Any:
     """The class of connections that raise OperationalError, and are closed, if the server sends or takes nothing for so long."""

@@ -16,7 +16,7 @@ from ...config.sink_spec import uses_tls
 from .base import SLOW, ConflictError, RowRefusedError, SinkDeniedError, SinkFullError, SinkUnavailableError, named_in, other_key
 from .copy_text import prepared_text, text_of
 from .other_server import POSTGRESQL as POSTGRESQL_SERVER, server_at, wrong_server
-from .pg_connection import limited
+from .pg_connection import connect
 from .schema import POSTGRESQL
 from .server import ServerSink, read_only
 from .sql import FEW, no_table
@@ -78,8 +78,6 @@ class PostgresqlSink(ServerSink):
         if uses_tls(options["tls"], options["host"], options["socket"]):
             # libpq before 16 does not look for the CA certificates of the system.
             given = {"sslmode": "verify-full", "sslrootcert": options["ca_bundle"] or system_ca()}
-        # The server ends a statement first, and reports it.
-        connect = limited(psycopg, timeout + self.grace).connect
         given.update(
             host=options["socket"] or options["host"],
             port=port,
@@ -96,7 +94,8 @@ class PostgresqlSink(ServerSink):
         )
         for seconds in sorted({min(FIRST, timeout), timeout}):
             try:
-                self._connection = connect(connect_timeout=seconds, **given)
+                # The server ends a statement first, and reports it.
+                self._connection = connect(psycopg, timeout + self.grace, connect_timeout=seconds, **given)
                 break
             except psycopg.Error as error:
                 failed = self._failed(error)
