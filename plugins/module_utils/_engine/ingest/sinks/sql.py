@@ -175,7 +175,7 @@ class SqlSink(SqlRejected):
     # -- the schema ---------------------------------------------------------------------------------------------------
 
     def prepare(self, create: bool) -> None:
-        """Create the tables that are missing. Raises SinkError if a newer version made the schema.
+        """Create the tables that are missing. Raises SinkError if a newer version made the schema, or if the positions are gone.
 
         create: if not, change nothing, and raise NoSchemaError if a table is missing.
         """
@@ -185,8 +185,8 @@ class SqlSink(SqlRejected):
             self._check_table(self._mapping.table)
         if SCHEMA.name in existing:
             version = self._query("SELECT MAX(version) FROM %s" % SCHEMA.name)[0][0]
-            if version is not None and version > VERSION:
-                raise SinkError("a newer version of log-archive created the tables", self.name, "Install that version again")
+            # Another process may have created it between the two queries.
+            check_schema(version, GENERATION.name in existing or GENERATION.name in self._existing_tables(), self.name)
         missing = [name for name in statements if name not in existing]
         if not create:
             sums = {table.name for table in sums_of(self.tables.values())}
@@ -415,6 +415,15 @@ def _not_of_a_line(name: str) -> t.Iterator[None]:
     except RowRefusedError as error:
         hint = error.hint or "Look for a trigger, a constraint or an altered column there"
         raise SinkError("%s does not take the position: %s" % (GENERATION.name, error.message), name, hint) from error
+
+
+def check_schema(version: t.Optional[int], has_positions: bool, name: str) -> None:
+    """Raise SinkError if the tables cannot be used. version: of the schema, None before it is complete. name: of the sink."""
+    if version is not None and version > VERSION:
+        raise SinkError("a newer version of log-archive created the tables", name, "Install that version again")
+    if version is not None and not has_positions:
+        hint = "Restore it with the other tables from the same backup, or drop all tables of log-archive there"
+        raise SinkError("%s does not exist any more; without it all lines would be stored again" % GENERATION.name, name, hint)
 
 
 def no_table(name: str, sink: str) -> SinkError:

@@ -323,3 +323,16 @@ def test_a_unique_key_that_somebody_added_refuses_a_row(wanted, sink) -> None:
         with pytest.raises(base.RowRefusedError, match="the unique key sftpgo_transfer.username"):
             sink.commit(refused)
     assert sink.open_generations() == [generation]
+
+
+def test_positions_that_are_gone_are_not_created_again(wanted, sink) -> None:
+    sink.commit(batch(wanted, NEW, -1, 0))
+    sink._change("ALTER TABLE ingest_generation RENAME TO gone")
+    with pytest.raises(base.SinkError, match="ingest_generation does not exist any more"):
+        open_sink(wanted["sinks"][0], wanted)
+    sink._change("ALTER TABLE gone RENAME TO ingest_generation")
+    # The first process is still at work.
+    sink._change("DELETE FROM ingest_schema")
+    sink._change("DROP TABLE ingest_generation")
+    open_sink(wanted["sinks"][0], wanted).close()
+    assert select(wanted, "SELECT COUNT(*) FROM ingest_generation") == [(0,)]
