@@ -83,7 +83,9 @@ def mariadb_server(*options: str, size: t.Optional[int] = None) -> t.Iterator[Da
         ]
         subprocess.run(made, capture_output=True, check=True)
         argv = [server, "--no-defaults", "--user=mysql", "--datadir=%s" % data, "--bind-address=" + HOST, "--port=%d" % port]
-        argv += ["--socket=%s" % socket, "--pid-file=%s" % (folder / "pid"), "--innodb-buffer-pool-size=64M", "--skip-log-bin", *options]
+        argv += ["--socket=%s" % socket, "--pid-file=%s" % (folder / "pid"), "--innodb-buffer-pool-size=64M", "--skip-log-bin"]
+        # A server that starts removes the temporary tables of the others in a common folder.
+        argv += ["--tmpdir=%s" % folder, *options]
         daemon = Daemon(argv, str(folder / "log"), lambda: answers(port))
         daemon.start()
         try:
