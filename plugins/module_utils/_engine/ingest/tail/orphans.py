@@ -81,21 +81,29 @@ class Orphans:
         absent: folders that do not exist. empty: the device of each folder with nothing in it. If the files were on another one, their
         file system is not mounted.
         """
-        found = {folder: (GONE, self._below(folder)) for folder in absent}
-        found.update((folder, (UNMOUNTED, self._below(folder, device))) for folder, device in empty.items())
-        self._away = {public_id for _text, away in found.values() for public_id in away}
-        return {folder: text for folder, (text, away) in found.items() if away}
-
-    def _below(self, folder: str, device: t.Optional[int] = None) -> t.Set[str]:
-        """The public ids of those that were seen below a folder, and not on this device."""
-        root = folder.rstrip("/") + "/"
-        places = ((public_id, orphan.generation.place) for public_id, orphan in self._all.items())
-        return {public_id for public_id, place in places if place.path.startswith(root) and place.device != device}
+        folders: t.Dict[str, t.Tuple[str, t.Optional[int]]] = {folder.rstrip("/"): (folder, None) for folder in absent}
+        folders.update((folder.rstrip("/"), (folder, device)) for folder, device in empty.items())
+        self._away, problems = set(), {}
+        for public_id, orphan in self._all.items():
+            place = orphan.generation.place
+            # Many folders can be empty, and many orphans be there.
+            for above in _folders_above(place.path):
+                folder, device = folders.get(above, ("", place.device))
+                if device != place.device:
+                    self._away.add(public_id)
+                    problems[folder] = GONE if device is None else UNMOUNTED
+        return problems
 
     def given_up(self, scan: int) -> t.List[Batch]:
         """The end of each orphan that was missed for long enough, if its folder is there."""
         due = [orphan for orphan in self._all.values() if scan - orphan.since >= ORPHAN_SCANS]
         return [_end_of(orphan) for orphan in due if orphan.generation.public_id not in self._away]
+
+
+def _folders_above(path: str) -> t.Iterator[str]:
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 def _end_of(orphan: Orphan) -> Batch:
