@@ -180,7 +180,7 @@ def test_rows_that_are_sent_before_their_turn(tmp_path, place) -> None:
         given = staged(sink, batch(300, generation))
         sink.commit(Batch(300, generation._replace(offset=300, read_at=2000.5), {}))
         assert numbers(place) == [*range(100, 300)]
-        with pytest.raises(base.ConflictError, match="given up"):
+        with pytest.raises(base.ConflictError, match="was rolled back"):
             sink.commit(given)
         # Rows that are there already, or that another process has sent. That is not the end of this connection.
         with pytest.raises(base.RowRefusedError):
