@@ -364,12 +364,32 @@ def _prepare(state: str, readonly: bool) -> None:
     SQLite opens them by path. Only root and the user of the job can change names in the folder.
     """
     with open_guarded(state) if is_anothers(state) else held(state) as folder:
-        flags = (os.O_RDONLY if readonly else os.O_CREAT | os.O_RDWR) | os.O_NOFOLLOW | os.O_CLOEXEC
-        os.close(os.open(FILE_NAME, flags, 0o600, dir_fd=folder))
+        prepare_file(folder, FILE_NAME, readonly)
         for name in (FILE_NAME + "-wal", FILE_NAME + "-shm", FILE_NAME + "-journal"):
             with contextlib.suppress(FileNotFoundError):
                 if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.path.join(state, name))
+
+
+def prepare_file(folder: int, name: str, readonly: bool = False) -> None:
+    """Create the file of a database, private to its owner, or raise OSError if the one that is there cannot be used.
+
+    It is not opened. If a process closes any descriptor of a file, it loses its locks on that file, also those of its other connections:
+    then another process takes itself for the last one, and removes the write-ahead log that is still written to.
+    """
+    if not readonly:
+        with contextlib.suppress(FileExistsError):
+            os.mknod(name, stat.S_IFREG | 0o600, dir_fd=folder)
+    kind = os.lstat(name, dir_fd=folder).st_mode
+    code = 0
+    if stat.S_ISLNK(kind):
+        code = errno.ELOOP
+    elif not stat.S_ISREG(kind):
+        raise OSError(errno.EINVAL, "it is not a regular file", name)
+    elif not os.access(name, os.R_OK if readonly else os.R_OK | os.W_OK, dir_fd=folder, effective_ids=True):
+        code = errno.EROFS if not readonly and os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+    if code:
+        raise OSError(code, os.strerror(code), name)
 
 
 def text(value: str) -> str:

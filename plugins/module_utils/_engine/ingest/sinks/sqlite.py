@@ -9,11 +9,10 @@ import errno
 import os
 import re
 import sqlite3
-import stat
 import typing as t
 
 from ...base.beneath import guarded_parent
-from ...state.database import is_full, transaction, write_ahead
+from ...state.database import is_full, prepare_file, transaction, write_ahead
 from ..records.tables import Columns
 from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError, other_key
 from .inserts import inserts
@@ -45,11 +44,7 @@ class SqliteSink(SqlSink):
         try:
             # Create the file first, so that it and SQLite's -wal and -shm are private from the start.
             with guarded_parent(self._path) as (folder, name):
-                fd = os.open(name, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
-                is_file = stat.S_ISREG(os.fstat(fd).st_mode)
-                os.close(fd)
-            if not is_file:
-                raise OSError(errno.EINVAL, "it is not a regular file")
+                prepare_file(folder, name)
             self._connection = sqlite3.connect(self._path, timeout=TIMEOUT, isolation_level=None, uri=True)
         except (OSError, sqlite3.Error) as error:
             raise self._failed(error) from error

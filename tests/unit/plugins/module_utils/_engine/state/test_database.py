@@ -19,6 +19,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.stat
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.catalog import Catalog
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.state.database import FILE_NAME, SCHEMA_VERSION
 from rigs.manifests import manifest
+from rigs.sqlite import other_process
 
 
 def test_the_file_is_private_from_the_start(tmp_path):
@@ -45,6 +46,16 @@ def test_creation_waits_for_another_process_that_creates_it(tmp_path):
     finally:
         ended.join()
         other.close()
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_second_catalog_of_the_process_leaves_the_first_its_locks(tmp_path, readonly):
+    """Without locks, the next reader removes the write-ahead log that the first writes to."""
+    with contextlib.closing(Catalog(str(tmp_path))) as catalog:
+        Catalog(str(tmp_path), readonly=readonly).close()
+        assert other_process(tmp_path / FILE_NAME, "SELECT COUNT(*) FROM runs") == "(0,)"
+        catalog.runs.begin("job", 1.0)
+        assert other_process(tmp_path / FILE_NAME, "SELECT COUNT(*) FROM runs") == "(1,)"
 
 
 def test_a_catalog_that_stays_locked_is_not_called_damaged(tmp_path, monkeypatch):

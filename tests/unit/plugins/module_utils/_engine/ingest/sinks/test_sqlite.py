@@ -18,6 +18,7 @@ from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.inge
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.opening import open_sink
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks.sql import print_schema
 from hypothesis import given
+from rigs.sqlite import other_process
 from rigs.streams import document, upload
 from rigs.sums import assert_sums_are_those_of_the_rows
 from rigs.turns import staged
@@ -64,6 +65,15 @@ def test_creation_waits_for_another_process_that_creates_it(wanted) -> None:
     finally:
         ended.join()
         other.close()
+
+
+def test_a_second_sink_of_the_process_leaves_the_first_its_locks(wanted, sink) -> None:
+    """As the page and the metrics of a follower open them. Without locks, the next reader removes the log that the first writes to."""
+    path = wanted["sinks"][0]["path"]
+    open_sink(wanted["sinks"][0], wanted, create=False).close()
+    assert other_process(path, "SELECT COUNT(*) FROM sftpgo_transfer") == "(0,)"
+    sink.commit(batch(wanted, NEW, -1, 0, 50))
+    assert other_process(path, "SELECT COUNT(*) FROM sftpgo_transfer") == "(2,)"
 
 
 def test_a_new_generation_and_its_next_batch(wanted, sink) -> None:
