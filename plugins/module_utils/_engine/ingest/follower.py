@@ -12,7 +12,7 @@ import typing as t
 
 from ..archive.naming import host_name
 from ..base import durable
-from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, LogArchiveError
+from ..base.errors import EXIT_DONE, EXIT_FAILED, EXIT_PARTLY, LockedError, LogArchiveError
 from ..base.units import parse_duration
 from ..state import folders
 from ..state.events import EventLog
@@ -365,6 +365,9 @@ def _locked(document: StreamDocument) -> t.Iterator[None]:
     with folders.held(document["state"], create=True) as state, contextlib.ExitStack() as stack:
         try:
             stack.enter_context(durable.lock(name, wait=False, dir_fd=state))
+        except LockedError as error:
+            hint = "That process stores the new lines; end it if it should not"
+            raise LockedError("the stream is followed already: %s" % error.message, document["name"], hint) from error
         except OSError as error:
             raise LogArchiveError("cannot create the lock file: %s" % error.strerror, name) from error
         yield

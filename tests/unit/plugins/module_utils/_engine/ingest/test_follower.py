@@ -84,7 +84,9 @@ def test_a_second_follower_of_the_same_state_is_refused(tmp_path, logs) -> None:
     running = start(tmp_path, given(tmp_path))
     lab.wait_until((tmp_path / "db.sqlite").exists, "the follower made no database")
     try:
-        with pytest.raises(LockedError):
+        with pytest.raises(
+            LockedError, match=r"is followed already: another run holds the lock \(pid \d+.*That process stores the new lines"
+        ):
             follower.catch_up(document(tmp_path))
     finally:
         running.kill()
