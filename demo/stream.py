@@ -36,7 +36,8 @@ def follow_stream(folder: pathlib.Path, program: pathlib.Path) -> t.Tuple[int, i
     shutil.rmtree(folder, ignore_errors=True)
     logs, made = folder / "logs", folder / "made"
     logs.mkdir(parents=True)
-    start = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=6)
+    # So many lines take almost eight days.
+    start = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=8)
     sizes = ["--files", str(FILES), "--lines", str(LINES), "--start", start.strftime("%Y-%m-%dT%H:%M")]
     files = json.loads(_run(program, "generate", "sftpgo", str(made), "--json", *sizes))["files"]
     document = folder / "sftpgo.json"
