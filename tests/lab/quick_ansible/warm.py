@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import datetime
 import gc
 import importlib
 import json
@@ -135,6 +136,15 @@ def _number(status: t.IO[bytes], timeout: t.Optional[float]) -> t.Optional[int]:
     return int.from_bytes(read, "big", signed=True)
 
 
+def copy_no_strings() -> None:
+    """Let copies in depth share Ansible's strings and numbers, which know where they are from: nothing can change them."""
+    from ansible.module_utils._internal import _datatag
+
+    for tagged in _datatag.AnsibleTaggedObject.__subclasses__():
+        if issubclass(tagged, (str, bytes, int, float, datetime.date, datetime.time)):
+            tagged.__deepcopy__ = lambda value, memo: value
+
+
 # -- in the process itself ---------------------------------------------------------------------------------------------
 
 
@@ -218,6 +228,7 @@ def main() -> None:
     for kind, names in PLUGINS.items():
         for name in names:
             getattr(loader, kind + "_loader").get(name, class_only=True)
+    copy_no_strings()
     gc.collect()
     gc.freeze()
     found = serve(channel)
@@ -242,6 +253,7 @@ def once(argv: t.Sequence[str], libraries: t.Sequence[str]) -> None:
     ask_for_modules(to_modules)
     from ansible.cli import playbook
 
+    copy_no_strings()
     sys.argv = list(argv)
     playbook.main()
 
