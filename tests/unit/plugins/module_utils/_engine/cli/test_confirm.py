@@ -9,7 +9,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
 import typing as t
 
 import pytest
@@ -55,12 +54,10 @@ def test_only_yes_is_yes(typed: bytes, answers: t.List[bool]) -> None:
 
 
 def test_no_answer_in_time_means_no_for_all_that_is_left() -> None:
-    started = time.monotonic()
     shown = asked(b"y\nyes, but without Enter", 1)
     assert "[True, False, False]" in shown
     assert shown.count("[y/N]") == 2
     assert "no answer within 1 seconds: nothing more is uploaded in this run" in shown
-    assert time.monotonic() - started < 60
 
 
 def test_a_background_job_is_refused_at_once() -> None:

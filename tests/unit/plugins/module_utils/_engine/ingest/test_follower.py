@@ -62,7 +62,7 @@ def test_a_follower_ends_after_a_commit_and_talks_to_systemd(tmp_path, logs) -> 
     write(logs / "sftpgo.log", 1, 2)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(lab.patience(15))
+        manager.settimeout(lab.patience(60))
         running = start(tmp_path, given(tmp_path), NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="3000000")
         messages = []
         while "WATCHDOG=1" not in messages or "READY=1" not in messages:
@@ -72,7 +72,7 @@ def test_a_follower_ends_after_a_commit_and_talks_to_systemd(tmp_path, logs) -> 
         write(logs / "sftpgo.log", 4)
         wait_for_sizes(tmp_path, [1, 2, 3, 4])
         running.send_signal(signal.SIGTERM)
-        out, err = running.communicate(timeout=lab.patience(15))
+        out, err = running.communicate(timeout=lab.patience(60))
         while messages[-1] != "STOPPING=1":
             messages.append(manager.recv(4096).decode())
     assert (running.returncode, err) == (0, "")
@@ -106,7 +106,7 @@ def test_two_followers_by_mistake_store_each_line_once(tmp_path, logs) -> None:
         for each in both:
             each.send_signal(signal.SIGTERM)
     for each in both:
-        _out, err = each.communicate(timeout=lab.patience(15))
+        _out, err = each.communicate(timeout=lab.patience(60))
         assert (each.returncode, err) == (0, "")
     assert sizes(tmp_path) == list(range(1, 1001))
 
@@ -139,7 +139,7 @@ def test_a_sink_that_needs_a_person_is_waited_for_while_the_other_goes_on(tmp_pa
     write(logs / "sftpgo.log", 1)
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(str(tmp_path / "notify"))
-    manager.settimeout(lab.patience(15))
+    manager.settimeout(lab.patience(60))
     systemd = Systemd({"NOTIFY_SOCKET": str(tmp_path / "notify")})
     running = threading.Thread(target=follower.follow, args=(wanted, stop, systemd), kwargs={"watch": states.append})
     running.start()
@@ -212,7 +212,7 @@ def test_what_is_lost_rejected_or_cannot_be_read_is_told_at_once(tmp_path, logs)
         wait_for_sizes(tmp_path, [1, 2, 3])
     finally:
         running.terminate()
-        _out, err = running.communicate(timeout=lab.patience(15))
+        _out, err = running.communicate(timeout=lab.patience(60))
     rejected = "sqlite: rejected a line of %s at offset %d: not_json. Later ones are only counted: see 'log-archive streams'"
     hole = "sqlite: gap in %s at offset 0: zero bytes, left by a writer that went on at its old position after the file was truncated"
     assert err.splitlines() == [

@@ -229,7 +229,7 @@ def test_the_other_process_ends_with_this_one(tmp_path, logs) -> None:
             read = t.cast(t.Any, pump)._reader.read(t.cast(t.Any, pump)._tracker)
             helper.send(read)
             t.cast(t.Any, helper._process.stdin).close()
-            assert helper._process.wait(lab.patience(15)) == 0
+            assert helper._process.wait(lab.patience(60)) == 0
         finally:
             helper.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite")) as connection:

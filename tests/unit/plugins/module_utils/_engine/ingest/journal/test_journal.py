@@ -298,7 +298,7 @@ def test_a_running_follower_stores_entries_as_they_come(tmp_path, journal) -> No
             lab.wait_until(lambda: len(sizes(tmp_path)) >= number, lambda: "stored: %s" % sizes(tmp_path))  # noqa: B023
     finally:
         running.terminate()
-        out, err = running.communicate(timeout=lab.patience(15))
+        out, err = running.communicate(timeout=lab.patience(60))
     assert (running.returncode, err) == (0, "") and json.loads(out)["sinks"][0]["rows"] == 3
 
 
