@@ -47,8 +47,8 @@ FORMAT = 2
 """Of ``marshal``: the later ones look up each object among those before it, which takes twice as long."""
 PATIENCE = 60.0
 """Seconds without a byte after which the process counts as hanging: it stores a batch within tenths of one, unless the sink waits."""
-PLACE = 1 << 30
-"""Bytes between the two places for lines. What is not written takes no memory."""
+PLACE = 1 << 26
+"""Bytes between the two places for lines: many times those of a batch. What is not written takes no memory; ``ulimit -f`` counts it."""
 
 
 class HelperError(Exception):

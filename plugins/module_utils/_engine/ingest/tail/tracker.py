@@ -260,7 +260,7 @@ class Tracker:
         if not content.compressed and not file.is_intact():
             self._lose(file, truncated=not file.missing)
             return None
-        file.note_seen()
+        self._gaps += [(file, gap) for gap in file.take_lost()]
         file.scanned = piece.end, piece.scanned
         if piece.end == generation.offset:
             file.stuck = file.size

@@ -184,6 +184,21 @@ def test_lines_that_were_not_read_are_lost(following: Following) -> None:
     assert following.gaps() == [("truncated", 5 * SIZE)]
 
 
+def test_lines_that_are_lost_while_one_call_reads_are_reported_by_that_call(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Pump.step
+
+    def cut_before(pump: Pump) -> bool:
+        monkeypatch.setattr(Pump, "step", step)
+        following.cut(55 * SIZE)
+        return step(pump)
+
+    following.write(200, 210)
+    monkeypatch.setattr(Pump, "step", cut_before)
+    (result,) = follower.catch_up(following.document)["sinks"]
+    assert (result["rows"], result["gaps"], result["gap_bytes"]) == (5, 1, 5 * SIZE)
+    assert following.stored() == [*range(100, 150), *range(200, 205)]
+
+
 @pytest.mark.parametrize("glance", [False, True], ids=["look", "glance"])
 @pytest.mark.parametrize("unread", [0, 10])
 def test_what_follows_a_truncation_is_not_counted_as_lost(following: Following, unread: int, glance: bool) -> None:
