@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
 from ..checkpoint import Gap, Place
@@ -123,12 +122,12 @@ class File:
 
     def _is_elsewhere(self, generation: Generation) -> bool:
         """Whether the generation is to be stored with its new place: a live file that lost its end is known by its inode, and a small file
-        that was compressed by its folder.
+        that was moved and compressed by its folder and name.
         """
         place = generation.place
         if self.found.live and self.found.key != (place.device, place.inode):
             return True
-        return generation.offset < fingerprint.WINDOW and self.found.folder != os.path.dirname(place.path)
+        return generation.offset < fingerprint.WINDOW and self.found.path != place.path
 
     def moved(self, generation: Generation) -> None:
         """What was read is stored."""

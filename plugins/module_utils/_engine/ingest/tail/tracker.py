@@ -375,7 +375,7 @@ def _recognised(files: t.Iterable[File]) -> t.Iterator[Note]:
     for file in files:
         if file.state == DONE and file.recognised_at and file.found.compressed and file.generation is not None:
             generation = file.generation._replace(place=file.place(), read_at=file.recognised_at)
-            file.recognised_at = 0.0
+            file.recognised_at, file.has_moved = 0.0, False
             yield Batch(generation.offset, generation, {}), _setter(file)
 
 

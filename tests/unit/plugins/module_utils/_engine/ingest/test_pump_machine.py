@@ -147,7 +147,7 @@ class Following(RuleBasedStateMachine):
             [
                 "compress_slowly", "arrive_compressed", "copytruncate_late", "link", "rename_under_the_writer", "hide_behind_link",
                 "hide_behind_folder", "hide_behind_pipe", "decompress", "shift_names", "rename_folder", "restore_old", "change_time",
-                "replace", "rename_to_folder", "compress_into_folder", "shred",
+                "replace", "rename_to_folder", "shred",
             ]
         ),
         between=st.sampled_from(["nothing", "look", "follow_a_step", "kill_before", "kill_after", "wait_and_look", "wait_long"]),
@@ -322,12 +322,14 @@ def test_a_log_that_becomes_another_file(how: str, between: str, lines: int) -> 
     following.teardown()
 
 
-@pytest.mark.parametrize("between", ["nothing", "follow_a_step", "kill_after", "wait_long"])
+@pytest.mark.parametrize("between", ["look", "kill_after", "wait_long"])
 def test_a_small_log_is_compressed_into_another_folder(between: str) -> None:
     following = Following()
     following.write(3, 0, False)
     following.follow(1)
     following.rotate("rename", False)
+    following.wait_long()
+    following.rotate_slowly("shift_names", between)
     following.rotate_slowly("compress_into_folder", between)
     following.kill(False)
     following.teardown()
