@@ -318,7 +318,8 @@ class Source:
             self._in[target] = self._in.pop(path)
 
     def shred(self, between: Step) -> None:
-        """Rotate, compress, and overwrite the plain file before it is removed."""
+        """Rotate, compress, and overwrite the plain file before it is removed. It may be read ahead just then."""
+        self.gentle = False
         path = self.rename()
         between()
         target = path.with_name(path.name + ".gz")

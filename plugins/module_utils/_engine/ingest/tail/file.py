@@ -159,6 +159,11 @@ class File:
         mark, first = generation.head[0]
         return content.size() >= self.base + mark and fingerprint.window(content, self.base, mark) == first
 
+    @property
+    def has_names(self) -> bool:
+        """Whether the open file has a name, followed or not. Without one it was removed, whatever its content is now."""
+        return self.reading[0].status().st_nlink > 0
+
     def note_seen(self) -> None:
         """Note that the content is intact up to its size. A truncated file that has grown again holds other content."""
         self.seen = max(self.seen, self.size)

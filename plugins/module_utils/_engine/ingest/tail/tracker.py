@@ -169,7 +169,7 @@ class Tracker:
             else:
                 file.stuck = -1
                 if not file.is_intact():
-                    self._lose(file, truncated=not file.missing)
+                    self._lose(file, truncated=file.has_names)
                 else:
                     self._gaps += [(file, gap) for gap in file.take_lost()]
 
@@ -258,7 +258,7 @@ class Tracker:
         )
         # If what was read before is intact now, then so was all that was just read.
         if not content.compressed and not file.is_intact():
-            self._lose(file, truncated=not file.missing)
+            self._lose(file, truncated=file.has_names)
             return None
         self._gaps += [(file, gap) for gap in file.take_lost()]
         file.scanned = piece.end, piece.scanned

@@ -319,6 +319,8 @@ def test_a_log_that_becomes_another_file(how: str, between: str, lines: int) -> 
     following.follow(1)
     following.rotate_slowly(how, between)
     following.write(1, 0, False)
+    following.drain()
+    assert following.count("ingest_gap") == 0
     following.teardown()
 
 
