@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 if t.TYPE_CHECKING:
-    from .records.tables import Rows
+    from .records.tables import Columns, Rows
 
 Head = t.Tuple[t.Tuple[int, str], ...]
 """The length and the digest (32 hex digits of SHA-256) of each whole number of lines within the first KiB of a generation, shortest first;
@@ -107,7 +107,7 @@ class Batch(t.NamedTuple):
     rows: t.Mapping[str, Rows]
     rejected: t.Sequence[Rejected] = ()
     gaps: t.Sequence[Gap] = ()
-    sums: t.Optional[t.Sequence[t.Any]] = None
+    sums: t.Optional[t.Sequence[t.Tuple[t.Any, Columns]]] = None
     staged: int = 0
 
 

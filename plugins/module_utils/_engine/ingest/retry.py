@@ -16,6 +16,7 @@ from .sinks.opening import open_sink
 
 if t.TYPE_CHECKING:
     from ..config.stream_document import SinkOptions, StreamDocument
+    from .checkpoint import Rejected
     from .facts import RetryResult
     from .records.fill import Values
     from .sinks.base import Sink, StoredLine
@@ -73,7 +74,12 @@ class _Page:
         self._lines = lines
         self._generation = lines[0].generation
         self._result = result
+        # What the lines are now, by their offsets. Those that are encrypted now may be any of them.
+        self._rows: t.List[Row] = []
+        self._nothing: t.List[int] = []
         self._refused: t.Dict[int, t.Tuple[str, str]] = {}
+        self._encrypted: t.List[t.Tuple[int, bytes]] = []
+        self._cut = self._unread = 0
 
     def store(self) -> None:
         """Store each line that a table takes. Raises ConflictError."""
@@ -81,48 +87,44 @@ class _Page:
         if documents:
             self._sink.send_again(self._generation, documents)
             self._count(len(documents))
-        rows: t.List[Row] = []
-        nothing: t.List[int] = []
-        plain: t.List[t.Tuple[int, bytes]] = []
-        cut = unread = 0
-        before = {}
-        for each in self._lines:
-            line = each.rejected
-            if line.reason == "document":
-                continue
-            sealed = self._parser.sealed_later(line.line, line.length)
-            if sealed is not None:
-                plain.append((line.line_offset, sealed))
-            try:
-                text = self._parser.unsealed(line.line, line.length)
-            except KeyringError as error:
-                self._result["error"] = self._result["error"] or str(error)
-                unread += 1
-                continue
-            except IntegrityError:
-                # It was cut after it was encrypted, because the server does not take it whole.
-                text = b""
-            if len(text) < line.length:
-                cut += 1
-                continue
-            before[line.line_offset] = line.reason, line.detail
-            try:
-                rows.append((line.line_offset, *self._parser.parse(text)))
-            except NoRecord:
-                nothing.append(line.line_offset)
-            except Refused as error:
-                self._refused[line.line_offset] = error.reason, error.detail
-        if plain:
-            self._sink.seal_rejected(self._generation, plain)
-        if nothing:
-            self._sink.store_rejected(self._generation, nothing, {})
-        self._store_rows(rows)
-        changed = [(offset, *why) for offset, why in self._refused.items() if why != before[offset]]
+        lines = {each.rejected.line_offset: each.rejected for each in self._lines if each.rejected.reason != "document"}
+        for line in lines.values():
+            self._parse(line)
+        if self._encrypted:
+            self._sink.seal_rejected(self._generation, self._encrypted)
+        if self._nothing:
+            self._sink.store_rejected(self._generation, self._nothing, {})
+        self._store_rows(self._rows)
+        changed = [(offset, *why) for offset, why in self._refused.items() if why != (lines[offset].reason, lines[offset].detail)]
         if changed:
             self._sink.reject_again(self._generation, changed)
-        self._result["tried"] += len(nothing) + len(self._refused) + unread
-        self._result["rejected"] += len(self._refused) + unread
-        self._result["cut"] += cut
+        self._result["tried"] += len(self._nothing) + len(self._refused) + self._unread
+        self._result["rejected"] += len(self._refused) + self._unread
+        self._result["cut"] += self._cut
+
+    def _parse(self, line: Rejected) -> None:
+        """Find out what a line is now."""
+        encrypted = self._parser.sealed_later(line.line, line.length)
+        if encrypted is not None:
+            self._encrypted.append((line.line_offset, encrypted))
+        try:
+            text = self._parser.unsealed(line.line, line.length)
+        except KeyringError as error:
+            self._result["error"] = self._result["error"] or str(error)
+            self._unread += 1
+            return
+        except IntegrityError:
+            # It was cut after it was encrypted, because the server does not take it whole.
+            text = b""
+        if len(text) < line.length:
+            self._cut += 1
+            return
+        try:
+            self._rows.append((line.line_offset, *self._parser.parse(text)))
+        except NoRecord:
+            self._nothing.append(line.line_offset)
+        except Refused as error:
+            self._refused[line.line_offset] = error.reason, error.detail
 
     def _store_rows(self, rows: t.Sequence[Row]) -> None:
         """Store rows, except for those that the database refuses: they are found by halves."""
