@@ -110,7 +110,7 @@ def test_each_fault_is_found_with_what_mends_it(
 
 def test_a_file_system_that_is_read_only_is_found(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """To change the owner of the folder, or to move the catalog away, would not help."""
-    real, opened = os.statvfs, os.open
+    real, accessible = os.statvfs, os.access
 
     class ReadOnly:
         f_flag = os.ST_RDONLY
@@ -121,14 +121,12 @@ def test_a_file_system_that_is_read_only_is_found(host: Host, monkeypatch: pytes
         def __getattr__(self, name: str) -> t.Any:
             return getattr(self._real, name)
 
-    def refused(path: t.Any, flags: int, *arguments: t.Any, **named: t.Any) -> int:
-        if str(path).endswith("catalog.sqlite"):
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
-        return opened(path, flags, *arguments, **named)
+    def refused(path: t.Any, mode: int, **named: t.Any) -> bool:
+        return not (mode & os.W_OK and str(path).endswith("catalog.sqlite")) and accessible(path, mode, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "statvfs", ReadOnly)
-        patch.setattr(os, "open", refused)
+        patch.setattr(os, "access", refused)
         code, found = examine(host)
     assert code == 1 and "is read-only" in found["folders"]["text"] and "mount -o remount,rw /" in found["folders"]["remedy"]
     assert "Read-only file system" in found["runs"]["text"] and found["runs"]["remedy"] is None
