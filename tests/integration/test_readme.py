@@ -15,14 +15,12 @@ import sys
 
 import pytest
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.archive.create import Contents, create_archive
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base import errors
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.base.periods import Period
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.cli import main, parser
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config import files as config
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.check import normalise
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.config.notify_spec import NOTIFY
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.crypto import envelope, keyring, recipients
-from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.ingest.sinks import base as sinks
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.run import job
 from ansible_collections.infra_ops.log_archive.plugins.module_utils._engine.sources.files import source_at
 
@@ -157,14 +155,6 @@ def test_every_variable_of_the_readme_exists():
     files = (path for folder in ("playbooks", "roles", "plugins") for path in (ROOT / folder).rglob("*"))
     code = "\n".join(path.read_text(encoding="utf-8") for path in files if path.suffix in (".py", ".yml", ".j2"))
     assert {name for name in names if not re.search(r"\b%s\b" % name, code)} == set()
-
-
-def test_the_kinds_of_errors_are_those_of_the_engine():
-    listed = re.search(r"`usage`.*?\(anything else\)", TEXT, re.DOTALL)[0]
-    classes = [*vars(errors).values(), *vars(sinks).values()]
-    assert set(re.findall(r"`(\w+)`", listed)) == {
-        vars(each)["kind"] for each in classes if isinstance(each, type) and issubclass(each, errors.LogArchiveError)
-    }
 
 
 def test_the_error_in_json_is_the_one_of_the_command(tmp_path, capsys):
