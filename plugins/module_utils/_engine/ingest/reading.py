@@ -22,9 +22,9 @@ if t.TYPE_CHECKING:
 
 LINES, SIZE = 5000, 4 << 20
 """The most lines and bytes of a batch."""
-TURN_LINES, TURN_SIZE = 20_000, 3 << 20
+TURN_LINES, TURN_SIZE = 40_000, 6 << 20
 """The same when two processes store batches in turns: larger ones, because each commit waits for the disk. They are parsed in parts, which
-bounds the memory."""
+takes less memory."""
 PART = 1 << 20
 """About how many bytes of lines a part has."""
 
