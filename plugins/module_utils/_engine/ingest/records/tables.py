@@ -65,6 +65,11 @@ def columns_of(rows: Rows) -> t.Sequence[t.Sequence[t.Any]]:
     return rows.columns if isinstance(rows, Columns) else list(zip(*rows))
 
 
+def prepared_of(rows: Rows) -> t.Any:
+    """What a sink has made of rows to send them; None if nothing."""
+    return rows.prepared if isinstance(rows, Columns) else None
+
+
 def joined(parts: t.Iterable[Rows]) -> Columns:
     """All rows of some parts, of which none is empty."""
     return Columns([list(itertools.chain(*columns)) for columns in zip(*map(columns_of, parts))])
@@ -72,7 +77,7 @@ def joined(parts: t.Iterable[Rows]) -> Columns:
 
 def with_generation(generation: int, rows: Rows) -> Columns:
     """Rows that begin with the line's offset, with the id of their generation before it."""
-    return Columns([(generation,) * len(rows), *columns_of(rows)], rows.prepared if isinstance(rows, Columns) else None)
+    return Columns([(generation,) * len(rows), *columns_of(rows)], prepared_of(rows))
 
 
 def _text(name: str, field: str = "") -> Column:

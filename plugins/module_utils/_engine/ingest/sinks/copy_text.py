@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import typing as t
 
-from ..records.tables import Columns, columns_of
+from ..records.tables import columns_of, prepared_of
 
 if t.TYPE_CHECKING:
     from ..records.tables import Rows
@@ -27,8 +27,9 @@ def text_of(rows: Rows) -> bytes:
 
     Raises UnicodeEncodeError for half of a surrogate pair.
     """
-    if isinstance(rows, Columns) and rows.prepared is not None:
-        return t.cast(bytes, rows.prepared)
+    prepared = prepared_of(rows)
+    if prepared is not None:
+        return t.cast(bytes, prepared)
     columns, count = columns_of(rows), len(rows)
     if not count:
         return b""

@@ -13,7 +13,7 @@ import typing as t
 
 from ...base.beneath import guarded_parent
 from ...state.database import is_full, prepare_file, transaction, write_ahead
-from ..records.tables import Columns
+from ..records.tables import prepared_of
 from .base import ConflictError, RowRefusedError, SinkError, SinkFullError, SinkUnavailableError, other_key
 from .inserts import inserts
 from .schema import SQLITE
@@ -98,9 +98,8 @@ class SqliteSink(SqlSink):
         return list(inserts(table, columns, rows))
 
     def _insert_rows(self, table: str, columns: t.Sequence[str], rows: Rows) -> None:
-        prepared = rows.prepared if isinstance(rows, Columns) else None
         if rows:
-            for statement, values in prepared or inserts(table, columns, rows):
+            for statement, values in prepared_of(rows) or inserts(table, columns, rows):
                 self._change(statement, values)
 
     def _execute_rows(self, statement: str, rows: t.Iterable[t.Sequence[t.Any]]) -> None:

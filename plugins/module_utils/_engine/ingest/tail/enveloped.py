@@ -16,7 +16,8 @@ if t.TYPE_CHECKING:
     from .content import Content
 
 KEPT_OF_PLAIN = 12 << 20
-"""Bytes of a plain file that can be read again without starting over: what is before a batch is looked at once more behind the batch."""
+"""Bytes of a plain file that can be read again without starting over: what is before a batch is looked at once more behind the batch,
+and two processes read two batches of ``reading.TURN_SIZE``."""
 
 
 class EnvelopedContent:
